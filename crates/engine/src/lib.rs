@@ -1,0 +1,1 @@
+//! A CPU engine that loads, samples, scores and fine-tunes small language models.

@@ -1,0 +1,1 @@
+//! Experiments over models: recipes, plans, steps, statistics, reports.

@@ -1,0 +1,1 @@
+//! Content-addressed artifacts, steps, runs and lineage: files are the truth.
