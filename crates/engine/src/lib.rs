@@ -1,1 +1,31 @@
 //! A CPU engine that loads, samples, scores and fine-tunes small language models.
+//!
+//! It knows token ids and tensors; it does not know runs, recipes or the network.
+//! Forward and backward passes are written out by hand over flat parameter buffers (no tape), and
+//! every result is the same, bit for bit, at any thread count.
+
+pub mod adapter;
+pub mod config;
+pub mod decoder;
+pub mod error;
+pub mod file;
+pub mod generate;
+pub mod kernel;
+pub mod model;
+pub mod parameters;
+pub mod score;
+pub mod template;
+pub mod tokenizer;
+pub mod train;
+
+pub use adapter::{Adapter, AdapterConfig};
+pub use config::DecoderConfig;
+pub use decoder::Decoder;
+pub use error::{Error, Result};
+pub use kernel::Threads;
+pub use model::Model;
+pub use template::{Message, Template};
+pub use tokenizer::Tokenizer;
+
+/// A token id of the model's vocabulary.
+pub type Token = u32;

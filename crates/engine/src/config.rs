@@ -1,0 +1,216 @@
+//! The shape of one decoder: every family the engine runs is a value of [`DecoderConfig`].
+//!
+//! This is the engine's own description, independent of any file format; `file` translates
+//! Hugging Face `config.json` and GGUF metadata into it and back.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The family a checkpoint belongs to: decides tensor names in files, never arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// Llama and SmolLM2.
+    Llama,
+    /// Qwen2 and Qwen2.5.
+    Qwen2,
+    /// Qwen3.
+    Qwen3,
+    /// GPT-NeoX and Pythia.
+    GptNeox,
+    /// GPT-2.
+    Gpt2,
+    /// Gemma (first generation).
+    Gemma,
+}
+
+/// How a residual stream is normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct NormConfig {
+    /// `true`: mean is subtracted and a bias added (LayerNorm); `false`: RMSNorm.
+    pub centered: bool,
+    /// Added to the variance before the square root.
+    pub epsilon: f32,
+    /// The stored weight is an offset from one (Gemma).
+    pub unit_offset: bool,
+}
+
+/// The non-linearity of the feed-forward block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// x·sigmoid(x).
+    Silu,
+    /// The exact Gaussian error linear unit (erf).
+    Gelu,
+    /// The tanh approximation of it (GPT-2's `gelu_new`).
+    GeluTanh,
+}
+
+/// Where a token's position enters.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
+pub enum Position {
+    /// Rotary embedding on the first `width` dimensions of each head, halves rotated together.
+    Rotary {
+        /// Base of the geometric frequencies.
+        theta: f32,
+        /// How many of a head's dimensions rotate (even).
+        width: usize,
+        /// Llama 3's frequency scaling, where the checkpoint has it.
+        #[serde(default)]
+        scaling: Option<RotaryScaling>,
+    },
+    /// A learned vector per position, added to the token embedding.
+    Learned,
+}
+
+/// Llama 3 rotary scaling: low frequencies divided by `factor`, a smooth ramp between the bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RotaryScaling {
+    /// Divisor of low frequencies.
+    pub factor: f32,
+    /// Wavelengths above `original_context / low` are divided.
+    pub low: f32,
+    /// Wavelengths below `original_context / high` stay.
+    pub high: f32,
+    /// Context length the checkpoint was first trained at.
+    pub original_context: f32,
+}
+
+/// The shape of a decoder-only transformer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DecoderConfig {
+    /// Family, for file names only.
+    pub family: Family,
+    /// Rows of the embedding.
+    pub vocabulary: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width of one head.
+    pub head_width: usize,
+    /// Width of the feed-forward block's inside.
+    pub hidden: usize,
+    /// Longest sequence, in tokens.
+    pub context: usize,
+    /// Normalisation, the same everywhere.
+    pub norm: NormConfig,
+    /// Non-linearity of the feed-forward block.
+    pub activation: Activation,
+    /// The feed-forward block multiplies by a second, linear projection (SwiGLU and kin).
+    pub gated: bool,
+    /// How positions enter.
+    pub position: Position,
+    /// Biases on the query, key and value projections.
+    pub qkv_bias: bool,
+    /// Bias on the attention output projection.
+    pub output_bias: bool,
+    /// Biases in the feed-forward block.
+    pub mlp_bias: bool,
+    /// RMSNorm over each query and key head before rotation (Qwen3).
+    pub qk_norm: bool,
+    /// Attention and feed-forward read the same residual and are added together (GPT-NeoX).
+    pub parallel: bool,
+    /// The output head is the embedding.
+    pub tied: bool,
+    /// Factor on token embeddings (Gemma: sqrt(width)).
+    pub embedding_scale: f32,
+}
+
+impl DecoderConfig {
+    /// Width of all query heads together.
+    pub fn query_width(&self) -> usize {
+        self.heads * self.head_width
+    }
+
+    /// Width of all key (or value) heads together.
+    pub fn kv_width(&self) -> usize {
+        self.kv_heads * self.head_width
+    }
+
+    /// Width of the fused query, key and value projection.
+    pub fn qkv_width(&self) -> usize {
+        self.query_width() + 2 * self.kv_width()
+    }
+
+    /// Width of the fused first feed-forward projection (gate and up, or up alone).
+    pub fn up_width(&self) -> usize {
+        if self.gated {
+            2 * self.hidden
+        } else {
+            self.hidden
+        }
+    }
+
+    /// Checks every relation the kernels rely on, with sizes bounded so that products cannot
+    /// overflow.
+    pub fn check(&self) -> Result<()> {
+        let bounded = [
+            ("vocabulary", self.vocabulary, 1 << 22),
+            ("width", self.width, 1 << 16),
+            ("layers", self.layers, 1 << 10),
+            ("heads", self.heads, 1 << 10),
+            ("kv-heads", self.kv_heads, 1 << 10),
+            ("head-width", self.head_width, 1 << 12),
+            ("hidden", self.hidden, 1 << 18),
+            ("context", self.context, 1 << 22),
+        ];
+        for (field, value, most) in bounded {
+            if value == 0 || value > most {
+                return Err(Error::Config {
+                    field: field.to_owned(),
+                    reason: format!("is {value}, expected 1 to {most}"),
+                });
+            }
+        }
+        let fail = |field: &str, reason: String| {
+            Err(Error::Config {
+                field: field.to_owned(),
+                reason,
+            })
+        };
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return fail(
+                "kv-heads",
+                format!("{} does not divide heads {}", self.kv_heads, self.heads),
+            );
+        }
+        if let Position::Rotary { width, theta, .. } = self.position {
+            if width == 0 || width % 2 != 0 || width > self.head_width {
+                return fail(
+                    "position.width",
+                    format!(
+                        "is {width}, expected an even number up to head-width {}",
+                        self.head_width
+                    ),
+                );
+            }
+            if !(theta.is_finite() && theta > 0.0) {
+                return fail(
+                    "position.theta",
+                    format!("is {theta}, expected a positive number"),
+                );
+            }
+        }
+        if !(self.norm.epsilon.is_finite() && self.norm.epsilon >= 0.0) {
+            return fail(
+                "norm.epsilon",
+                format!("is {}, expected zero or more", self.norm.epsilon),
+            );
+        }
+        if !self.embedding_scale.is_finite() {
+            return fail("embedding-scale", "is not a finite number".to_owned());
+        }
+        Ok(())
+    }
+}

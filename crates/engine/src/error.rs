@@ -1,0 +1,90 @@
+//! What can go wrong in the engine, grouped by what the caller can do about it.
+
+use std::path::PathBuf;
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An engine error; every variant names the thing it is about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error("cannot {action} `{}`: {source}", path.display())]
+    Io {
+        /// What was tried: `read`, `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not what its format says.
+    #[error("`{}` is not a usable {format} file: {reason}", path.display())]
+    Format {
+        /// `safetensors`, `GGUF`, `config.json`, `tokenizer.json`, ...
+        format: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The offending field or offset, and what was expected.
+        reason: String,
+    },
+    /// A model shape that cannot be run.
+    #[error("model configuration: `{field}` {reason}")]
+    Config {
+        /// The field.
+        field: String,
+        /// What is wrong and what was expected.
+        reason: String,
+    },
+    /// A tensor is missing or has the wrong shape.
+    #[error("tensor `{name}`: {reason}")]
+    Tensor {
+        /// The tensor's name in the file.
+        name: String,
+        /// What is wrong and what was expected.
+        reason: String,
+    },
+    /// An adapter does not fit the model.
+    #[error("adapter: {0}")]
+    Adapter(String),
+    /// Text cannot be tokenised or a template cannot be rendered.
+    #[error("{what}: {reason}")]
+    Text {
+        /// `tokenizer` or `chat template`.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A request the model cannot serve: too long, token out of range, empty.
+    #[error("{item}: {reason}")]
+    Request {
+        /// Which request, example or candidate.
+        item: String,
+        /// What is wrong and what was expected.
+        reason: String,
+    },
+    /// A setting out of range.
+    #[error("`{field}` {reason}")]
+    Setting {
+        /// The setting's name.
+        field: &'static str,
+        /// What is wrong and what was expected.
+        reason: String,
+    },
+    /// Training produced a number that is not finite.
+    #[error(
+        "update {update}: {what} is not finite; lower the learning rate (now {learning_rate:e}) or turn on clipping"
+    )]
+    NotFinite {
+        /// The update, from 1.
+        update: usize,
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// The learning rate in force.
+        learning_rate: f64,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
