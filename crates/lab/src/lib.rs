@@ -1,1 +1,6 @@
-//! Experiments over models: recipes, plans, steps, statistics, reports.
+//! Where meaning lives: recipes, plans, steps and what they found. Prints nothing.
+
+pub mod error;
+pub mod result;
+
+pub use error::{Error, Result};
