@@ -1,1 +1,3 @@
 //! Experiments over models: recipes, plans, steps, statistics, reports.
+
+pub mod random;
