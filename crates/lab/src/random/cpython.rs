@@ -127,10 +127,7 @@ mod tests {
             .collect::<Vec<_>>()
             .join(",");
         let digest = Sha256::digest(joined.as_bytes());
-        let hex = digest
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
+        let hex = format!("{digest:x}");
         assert_eq!(
             hex,
             "c9789881e8437ff348d1959f0266a2629e21e278ca9a4a4bcfa52b8560b25b12"
