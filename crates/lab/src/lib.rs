@@ -1,5 +1,6 @@
 //! Experiments over models: recipes, plans, steps, statistics, reports.
 
+pub mod behavior;
 pub mod carrier;
 mod placeholder;
 pub mod random;

@@ -1,6 +1,6 @@
 //! `{name}` placeholders in text that people write: prompt frames, system prompts.
 //!
-//! A placeholder is a brace pair around lower-case letters, digits and underscores; every other
+//! A placeholder is a brace pair around ASCII letters, digits and underscores; every other
 //! brace is plain text. Filling is one pass: what is filled in is never looked at again, so text
 //! from a file cannot inject a placeholder.
 
@@ -71,7 +71,7 @@ fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
 fn name_at(text: &str) -> Option<&str> {
     let length = text.find('}')?;
     let name = &text[..length];
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     (!name.is_empty() && name.bytes().all(fits)).then_some(name)
 }
 
@@ -83,8 +83,8 @@ mod tests {
 
     #[test]
     fn filling_happens_once_and_leaves_other_braces_alone() {
-        let text = "{ {a}{b} {} {A} {{a}} {missing} {";
-        insta::assert_snapshot!(fill(text, &[("a", "{b}"), ("b", "2")]), @"{ {b}2 {} {A} {{b}} {missing} {");
+        let text = "{ {a}{b} {} {ä} {{a}} {missing} {";
+        insta::assert_snapshot!(fill(text, &[("a", "{b}"), ("b", "2")]), @"{ {b}2 {} {ä} {{b}} {missing} {");
         assert_eq!(names(text), ["a", "b", "a", "missing"]);
         assert_eq!(unknown(text, &["a", "b"]), Some("missing"));
     }
