@@ -43,6 +43,14 @@ impl Projection {
         Self::Down,
     ];
 
+    /// Projections that read the same input.
+    pub(crate) const GROUPS: [&'static [Self]; 4] = [
+        &[Self::Q, Self::K, Self::V],
+        &[Self::O],
+        &[Self::Gate, Self::Up],
+        &[Self::Down],
+    ];
+
     /// The name in canonical tensor names.
     pub fn name(self) -> &'static str {
         match self {
@@ -132,14 +140,27 @@ impl Adapter {
             )));
         }
         let mut layout = Layout::default();
+        let adapted = config.projections(decoder);
         for layer in 0..decoder.layers {
-            for projection in config.projections(decoder) {
-                let name = projection.name();
-                let (outputs, inputs) = projection
-                    .shape(decoder)
-                    .expect("projections() keeps only those that exist");
-                layout.push(format!("layers.{layer}.{name}.a"), &[config.rank, inputs]);
-                layout.push(format!("layers.{layer}.{name}.b"), &[outputs, config.rank]);
+            // The `A` of projections that read the same input lie together: they are one product.
+            for group in Projection::GROUPS {
+                let group = || group.iter().filter(|p| adapted.contains(p));
+                for (part, of) in [("a", true), ("b", false)] {
+                    for projection in group() {
+                        let (outputs, inputs) = projection
+                            .shape(decoder)
+                            .expect("projections() keeps only those that exist");
+                        let shape = if of {
+                            [config.rank, inputs]
+                        } else {
+                            [outputs, config.rank]
+                        };
+                        layout.push(
+                            format!("layers.{layer}.{}.{part}", projection.name()),
+                            &shape,
+                        );
+                    }
+                }
             }
         }
         Ok(Arc::new(layout))
