@@ -34,13 +34,7 @@ impl Network {
             let rows = chunk.len() / width;
             buffer.resize(rows * vocabulary, 0.0);
             let x = View::dense(chunk, rows, width);
-            product(
-                threads,
-                x,
-                head.t(),
-                false,
-                ViewMut::new(&mut buffer, vocabulary),
-            );
+            product(threads, x, head.t(), false, ViewMut::new(&mut buffer, vocabulary));
             work(i * step, &mut buffer);
         }
     }
@@ -112,20 +106,8 @@ impl Network {
             let rows = logits.len() / vocabulary;
             goal.resize(logits.len(), 0.0);
             let x = View::dense(&teacher_normed[first * width..], rows, width);
-            product(
-                threads,
-                x,
-                teacher_head.t(),
-                false,
-                ViewMut::new(&mut goal, vocabulary),
-            );
-            loss::distillation(
-                threads,
-                logits,
-                &mut goal,
-                weight,
-                &mut out[first..first + rows],
-            );
+            product(threads, x, teacher_head.t(), false, ViewMut::new(&mut goal, vocabulary));
+            loss::distillation(threads, logits, &mut goal, weight, &mut out[first..first + rows]);
             self.logits_backward(threads, normed, first, logits, &mut gradient);
         });
         out

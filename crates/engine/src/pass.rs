@@ -78,10 +78,7 @@ impl Places {
                 };
                 let name = format!("layers.{layer}.{}", projection.name());
                 inputs = i;
-                places.push((
-                    must(&format!("{name}.weight")),
-                    find(&format!("{name}.bias")),
-                ));
+                places.push((must(&format!("{name}.weight")), find(&format!("{name}.bias"))));
                 if let Some(adapter) = adapter {
                     let span = |part| {
                         adapter
@@ -100,11 +97,7 @@ impl Places {
             let (first, last) = (&places[0], &places[places.len() - 1]);
             Group {
                 weight: first.0.start..last.0.end,
-                bias: first
-                    .1
-                    .as_ref()
-                    .zip(last.1.as_ref())
-                    .map(|(f, l)| f.start..l.end),
+                bias: first.1.as_ref().zip(last.1.as_ref()).map(|(f, l)| f.start..l.end),
                 inputs,
                 outputs: columns,
                 a: a.unwrap_or(0..0),
@@ -181,9 +174,7 @@ impl Cache {
     pub(crate) fn new(config: &DecoderConfig, capacity: usize) -> Self {
         let row = 2 * config.kv_width();
         Self {
-            layers: (0..config.layers)
-                .map(|_| Vec::with_capacity(capacity * row))
-                .collect(),
+            layers: (0..config.layers).map(|_| Vec::with_capacity(capacity * row)).collect(),
             len: 0,
         }
     }
@@ -243,18 +234,9 @@ fn resize<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
 impl Network {
     pub(crate) fn new(model: &Model) -> Self {
         let (decoder, adapter) = (Arc::clone(&model.decoder), model.adapter.clone());
-        let places = Places::new(
-            &decoder.config,
-            &decoder.parameters.layout,
-            adapter.as_deref(),
-        );
+        let places = Places::new(&decoder.config, &decoder.parameters.layout, adapter.as_deref());
         let rotary = Rotary::new(decoder.config.position, decoder.config.context);
-        Self {
-            decoder,
-            adapter,
-            places,
-            rotary,
-        }
+        Self { decoder, adapter, places, rotary }
     }
 
     pub(crate) fn config(&self) -> &DecoderConfig {
@@ -268,9 +250,7 @@ impl Network {
 
     /// The adapter's numbers, to be updated in place.
     pub(crate) fn adapter_mut(&mut self) -> Option<&mut Parameters> {
-        self.adapter
-            .as_mut()
-            .map(|a| &mut Arc::make_mut(a).parameters)
+        self.adapter.as_mut().map(|a| &mut Arc::make_mut(a).parameters)
     }
 
     fn weight(&self, range: &Range<usize>) -> &[f32] {
@@ -278,9 +258,7 @@ impl Network {
     }
 
     fn low(&self, range: &Range<usize>) -> &[f32] {
-        self.adapter
-            .as_ref()
-            .map_or(&[], |a| &a.parameters.data[range.clone()])
+        self.adapter.as_ref().map_or(&[], |a| &a.parameters.data[range.clone()])
     }
 
     fn norm<'a>(&'a self, place: &'a NormPlace) -> Norm<'a> {
@@ -293,11 +271,7 @@ impl Network {
 
     fn heads(&self) -> Heads {
         let c = self.config();
-        Heads {
-            query: c.heads,
-            kv: c.kv_heads,
-            width: c.head_width,
-        }
+        Heads { query: c.heads, kv: c.kv_heads, width: c.head_width }
     }
 
     /// `out (+)= x·Wᵀ + bias + (scale·x·Aᵀ)·Bᵀ`; `low` keeps `scale·x·Aᵀ`.
@@ -313,13 +287,7 @@ impl Network {
         let rows = x.len() / group.inputs;
         let weight = View::dense(self.weight(&group.weight), group.outputs, group.inputs);
         let input = View::dense(x, rows, group.inputs);
-        product(
-            threads,
-            input,
-            weight.t(),
-            accumulate,
-            ViewMut::new(out, group.outputs),
-        );
+        product(threads, input, weight.t(), accumulate, ViewMut::new(out, group.outputs));
         if let Some(bias) = &group.bias {
             let bias = self.weight(bias);
             for row in out.chunks_exact_mut(group.outputs) {
@@ -368,13 +336,7 @@ impl Network {
         product(threads, d, weight, false, ViewMut::new(d_x, group.inputs));
         if let Some(weights) = &mut gradients.weights {
             let d_weight = &mut weights[group.weight.clone()];
-            product(
-                threads,
-                d.t(),
-                input,
-                true,
-                ViewMut::new(d_weight, group.inputs),
-            );
+            product(threads, d.t(), input, true, ViewMut::new(d_weight, group.inputs));
             if let Some(bias) = &group.bias {
                 add_rows(d_out, &mut weights[bias.clone()]);
             }
@@ -388,22 +350,10 @@ impl Network {
         for (slot, (columns, b)) in group.b.iter().enumerate() {
             let d = View::new(&d_out[columns.start..], rows, columns.len(), group.outputs);
             let up = View::dense(self.low(b), columns.len(), rank);
-            product(
-                threads,
-                d,
-                up,
-                false,
-                ViewMut::new(&mut d_low[slot * rank..], slots),
-            );
+            product(threads, d, up, false, ViewMut::new(&mut d_low[slot * rank..], slots));
             if let Some(adapter) = &mut gradients.adapter {
                 let u = View::new(&low[slot * rank..], rows, rank, slots);
-                product(
-                    threads,
-                    d.t(),
-                    u,
-                    true,
-                    ViewMut::new(&mut adapter[b.clone()], rank),
-                );
+                product(threads, d.t(), u, true, ViewMut::new(&mut adapter[b.clone()], rank));
             }
         }
         for x in &mut d_low {
@@ -414,13 +364,7 @@ impl Network {
         product(threads, d_low, a, true, ViewMut::new(d_x, group.inputs));
         if let Some(adapter) = &mut gradients.adapter {
             let d_a = &mut adapter[group.a.clone()];
-            product(
-                threads,
-                d_low.t(),
-                input,
-                true,
-                ViewMut::new(d_a, group.inputs),
-            );
+            product(threads, d_low.t(), input, true, ViewMut::new(d_a, group.inputs));
         }
     }
 
@@ -471,29 +415,14 @@ impl Network {
         }
         if let Some(rotary) = &self.rotary {
             let heads = c.heads + c.kv_heads;
-            rotary.apply(
-                threads,
-                &mut trace.qkv,
-                stride,
-                c.head_width,
-                heads,
-                positions,
-                false,
-            );
+            rotary.apply(threads, &mut trace.qkv, stride, c.head_width, heads, positions, false);
         }
     }
 
     fn head_norm<'a>(&'a self, place: &[Range<usize>; 2], head: usize) -> Norm<'a> {
         let which = usize::from(head >= self.config().heads);
-        let config = crate::config::NormConfig {
-            centered: false,
-            ..self.config().norm
-        };
-        Norm {
-            config,
-            weight: self.weight(&place[which]),
-            bias: None,
-        }
+        let config = crate::config::NormConfig { centered: false, ..self.config().norm };
+        Norm { config, weight: self.weight(&place[which]), bias: None }
     }
 
     /// One layer: `x` is the residual stream, read and replaced. `attend` fills `trace.mixed` from
@@ -516,8 +445,7 @@ impl Network {
         }
         resize(&mut trace.normed1, x.len());
         resize(&mut trace.moments1, rows);
-        self.norm(&layer.norm1)
-            .forward(threads, x, &mut trace.normed1, &mut trace.moments1);
+        self.norm(&layer.norm1).forward(threads, x, &mut trace.normed1, &mut trace.moments1);
         resize(&mut trace.qkv, rows * c.qkv_width());
         self.project(
             threads,
@@ -535,23 +463,9 @@ impl Network {
         let norm2 = self.norm(&layer.norm2);
         if c.parallel {
             norm2.forward(threads, x, &mut trace.normed2, &mut trace.moments2);
-            self.project(
-                threads,
-                &layer.output,
-                &trace.mixed,
-                true,
-                x,
-                &mut trace.low_output,
-            );
+            self.project(threads, &layer.output, &trace.mixed, true, x, &mut trace.low_output);
         } else {
-            self.project(
-                threads,
-                &layer.output,
-                &trace.mixed,
-                true,
-                x,
-                &mut trace.low_output,
-            );
+            self.project(threads, &layer.output, &trace.mixed, true, x, &mut trace.low_output);
             if keep {
                 trace.middle.clear();
                 trace.middle.extend_from_slice(x);
@@ -576,14 +490,7 @@ impl Network {
             &trace.inner,
             &mut trace.active,
         );
-        self.project(
-            threads,
-            &layer.down,
-            &trace.active,
-            true,
-            x,
-            &mut trace.low_down,
-        );
+        self.project(threads, &layer.down, &trace.active, true, x, &mut trace.low_down);
     }
 
     /// Runs packed whole sequences and keeps what the backward pass needs; `memory` is reused.
@@ -611,9 +518,7 @@ impl Network {
         }
         let positions = &activations.positions;
         let mut x = self.embed(&activations.tokens, positions);
-        activations
-            .traces
-            .resize_with(self.config().layers, Trace::default);
+        activations.traces.resize_with(self.config().layers, Trace::default);
         let c = self.config();
         let (stride, width) = (c.qkv_width(), c.query_width());
         for (layer, trace) in self.places.layers.iter().zip(&mut activations.traces) {
@@ -630,10 +535,7 @@ impl Network {
                             stride,
                             len: rows.len(),
                         };
-                        Sequence {
-                            rows: rows.clone(),
-                            blocks: vec![block],
-                        }
+                        Sequence { rows: rows.clone(), blocks: vec![block] }
                     })
                     .collect();
                 resize(&mut trace.log_sums, positions.len() * c.heads);
@@ -669,44 +571,33 @@ impl Network {
         let mut trace = Trace::default();
         let (stride, width) = (c.qkv_width(), c.query_width());
         for (index, layer) in self.places.layers.iter().enumerate() {
-            self.layer(
-                threads,
-                layer,
-                &positions,
-                &mut x,
-                &mut trace,
-                false,
-                |trace| {
-                    for (piece, rows) in pieces.iter_mut().zip(&rows) {
-                        for row in
-                            trace.qkv[rows.start * stride..rows.end * stride].chunks_exact(stride)
-                        {
-                            piece.own.layers[index].extend_from_slice(&row[width..]);
-                        }
+            self.layer(threads, layer, &positions, &mut x, &mut trace, false, |trace| {
+                for (piece, rows) in pieces.iter_mut().zip(&rows) {
+                    for row in
+                        trace.qkv[rows.start * stride..rows.end * stride].chunks_exact(stride)
+                    {
+                        piece.own.layers[index].extend_from_slice(&row[width..]);
                     }
-                    let sequences: Vec<Sequence> = pieces
-                        .iter()
-                        .zip(&rows)
-                        .map(|(piece, rows)| {
-                            let before = piece.before.iter().map(|b| b.block(index, c));
-                            let blocks = before.chain([piece.own.block(index, c)]).collect();
-                            Sequence {
-                                rows: rows.clone(),
-                                blocks,
-                            }
-                        })
-                        .collect();
-                    attention::forward(
-                        threads,
-                        self.heads(),
-                        &trace.qkv,
-                        stride,
-                        &sequences,
-                        &mut trace.mixed,
-                        None,
-                    );
-                },
-            );
+                }
+                let sequences: Vec<Sequence> = pieces
+                    .iter()
+                    .zip(&rows)
+                    .map(|(piece, rows)| {
+                        let before = piece.before.iter().map(|b| b.block(index, c));
+                        let blocks = before.chain([piece.own.block(index, c)]).collect();
+                        Sequence { rows: rows.clone(), blocks }
+                    })
+                    .collect();
+                attention::forward(
+                    threads,
+                    self.heads(),
+                    &trace.qkv,
+                    stride,
+                    &sequences,
+                    &mut trace.mixed,
+                    None,
+                );
+            });
         }
         for piece in pieces.iter_mut() {
             piece.own.len += piece.tokens.len();
@@ -728,8 +619,7 @@ impl Network {
         }
         let mut normed = vec![0.0; x.len()];
         let mut moments = vec![Moments::default(); rows.len()];
-        self.norm(&self.places.norm)
-            .forward(threads, &x, &mut normed, &mut moments);
+        self.norm(&self.places.norm).forward(threads, &x, &mut normed, &mut moments);
         (normed, x, moments)
     }
 

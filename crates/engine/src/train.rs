@@ -28,9 +28,7 @@ impl Example {
     /// A prompt followed by a completion that is learned.
     pub fn completion(prompt: &[Token], completion: &[Token]) -> Self {
         let tokens = [prompt, completion].concat();
-        let target = (0..tokens.len())
-            .map(|i| i >= prompt.len().max(1))
-            .collect();
+        let target = (0..tokens.len()).map(|i| i >= prompt.len().max(1)).collect();
         Self { tokens, target }
     }
 }
@@ -49,12 +47,7 @@ impl Example {
 
     fn check(&self, item: impl Fn() -> String, model: &Model) -> Result<()> {
         let config = &model.decoder.config;
-        let fail = |reason: String| {
-            Err(Error::Request {
-                item: item(),
-                reason,
-            })
-        };
+        let fail = |reason: String| Err(Error::Request { item: item(), reason });
         if self.tokens.len() != self.target.len() {
             return fail(format!(
                 "has {} tokens but {} target marks",
@@ -77,11 +70,7 @@ impl Example {
                 config.context
             ));
         }
-        if let Some(token) = self
-            .tokens
-            .iter()
-            .find(|&&t| t as usize >= config.vocabulary)
-        {
+        if let Some(token) = self.tokens.iter().find(|&&t| t as usize >= config.vocabulary) {
             return fail(format!(
                 "has token {token}, the vocabulary ends at {}",
                 config.vocabulary - 1
@@ -261,10 +250,7 @@ pub fn loss(model: &Model, rows: &[Example], threads: &Threads) -> Result<f64> {
         memory = Some(activations);
     }
     if count == 0 {
-        return Err(Error::Request {
-            item: "rows".to_owned(),
-            reason: "are empty".to_owned(),
-        });
+        return Err(Error::Request { item: "rows".to_owned(), reason: "are empty".to_owned() });
     }
     Ok(total / count as f64)
 }

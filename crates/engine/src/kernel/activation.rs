@@ -20,10 +20,7 @@ fn at(activation: Activation, x: f32) -> (f32, f32) {
             let inner = ROOT * (x + 0.044_715 * x * x * x);
             let t = 1.0 - 2.0 / (exp(2.0 * inner) + 1.0);
             let slope = ROOT * (1.0 + 3.0 * 0.044_715 * x * x);
-            (
-                0.5 * x * (1.0 + t),
-                0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope,
-            )
+            (0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope)
         }
         Activation::Gelu => {
             let cdf = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
@@ -152,10 +149,7 @@ mod tests {
             for i in -60..60 {
                 let x = i as f32 / 10.0;
                 let difference = (at(activation, x + 1e-2).0 - at(activation, x - 1e-2).0) / 2e-2;
-                assert!(
-                    (difference - at(activation, x).1).abs() < 1e-3,
-                    "{activation:?} at {x}"
-                );
+                assert!((difference - at(activation, x).1).abs() < 1e-3, "{activation:?} at {x}");
             }
         }
     }

@@ -271,13 +271,7 @@ pub(crate) fn backward(
                 let values = View::new(&qkv[base + value_at..], seen, hw, stride);
                 let d_mixed = View::new(&d_out[start * width + head * hw..], count, hw, width);
                 product(&one, query, keys.t(), false, ViewMut::new(&mut p, seen));
-                product(
-                    &one,
-                    d_mixed,
-                    values.t(),
-                    false,
-                    ViewMut::new(&mut dp, seen),
-                );
+                product(&one, d_mixed, values.t(), false, ViewMut::new(&mut dp, seen));
                 wide(
                     #[inline(always)]
                     || {

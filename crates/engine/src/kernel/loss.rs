@@ -18,10 +18,7 @@ pub(crate) fn cross_entropy(
     threads.blocks(targets.len(), 4, |block| {
         // SAFETY: blocks of rows are disjoint.
         let (logits, out) = unsafe {
-            (
-                logits.range(block.start * width..block.end * width),
-                out.range(block.clone()),
-            )
+            (logits.range(block.start * width..block.end * width), out.range(block.clone()))
         };
         wide(
             #[inline(always)]
@@ -57,28 +54,17 @@ pub(crate) fn distillation(
     let width = logits.len() / divergence.len().max(1);
     assert!(teacher.len() == logits.len());
     let rows = divergence.len();
-    let (logits, teacher, out) = (
-        Parts::new(logits),
-        Parts::new(teacher),
-        Parts::new(divergence),
-    );
+    let (logits, teacher, out) = (Parts::new(logits), Parts::new(teacher), Parts::new(divergence));
     threads.blocks(rows, 4, |block| {
         let range = block.start * width..block.end * width;
         // SAFETY: blocks of rows are disjoint.
-        let (logits, teacher, out) = unsafe {
-            (
-                logits.range(range.clone()),
-                teacher.range(range),
-                out.range(block),
-            )
-        };
+        let (logits, teacher, out) =
+            unsafe { (logits.range(range.clone()), teacher.range(range), out.range(block)) };
         wide(
             #[inline(always)]
             || {
-                for ((row, goal), out) in logits
-                    .chunks_exact_mut(width)
-                    .zip(teacher.chunks_exact_mut(width))
-                    .zip(out)
+                for ((row, goal), out) in
+                    logits.chunks_exact_mut(width).zip(teacher.chunks_exact_mut(width)).zip(out)
                 {
                     let (shift, goal_shift) = (max(row), max(goal));
                     // Sum of p·(goal - row) before the exponentials overwrite both.

@@ -17,23 +17,10 @@ pub(crate) struct View<'a> {
 impl<'a> View<'a> {
     /// A row-major matrix whose rows begin `stride` elements apart.
     pub(crate) fn new(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
-        let needed = if rows == 0 {
-            0
-        } else {
-            (rows - 1) * stride + columns
-        };
+        let needed = if rows == 0 { 0 } else { (rows - 1) * stride + columns };
         assert!(columns <= stride || rows <= 1, "rows do not overlap");
-        assert!(
-            data.len() >= needed,
-            "matrix of {rows}x{columns} within its slice"
-        );
-        Self {
-            data,
-            rows,
-            columns,
-            row_stride: stride,
-            column_stride: 1,
-        }
+        assert!(data.len() >= needed, "matrix of {rows}x{columns} within its slice");
+        Self { data, rows, columns, row_stride: stride, column_stride: 1 }
     }
 
     /// A row-major matrix without gaps.
@@ -77,10 +64,7 @@ pub(crate) fn product(threads: &Threads, a: View, b: View, accumulate: bool, out
         return;
     }
     assert!(out.stride >= n, "output rows do not overlap");
-    assert!(
-        out.data.len() >= (m - 1) * out.stride + n,
-        "output {m}x{n} within its slice"
-    );
+    assert!(out.data.len() >= (m - 1) * out.stride + n, "output {m}x{n} within its slice");
     let stride = out.stride;
     let parts = Parts::new(out.data);
     let block = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
@@ -113,13 +97,9 @@ pub(crate) fn product(threads: &Threads, a: View, b: View, accumulate: bool, out
     // Two pieces per thread along the longer side, whole kernel tiles each.
     let pieces = 2 * count;
     if m >= n {
-        threads.blocks(m, m.div_ceil(pieces).next_multiple_of(32), |rows| {
-            block(rows, 0..n)
-        });
+        threads.blocks(m, m.div_ceil(pieces).next_multiple_of(32), |rows| block(rows, 0..n));
     } else {
-        threads.blocks(n, n.div_ceil(pieces).next_multiple_of(32), |columns| {
-            block(0..m, columns)
-        });
+        threads.blocks(n, n.div_ceil(pieces).next_multiple_of(32), |columns| block(0..m, columns));
     }
 }
 
@@ -168,12 +148,7 @@ mod tests {
 
     #[test]
     fn an_element_does_not_depend_on_threads_or_on_its_neighbours() {
-        for (m, k, n) in [
-            (1, 576, 700),
-            (64, 576, 1536),
-            (130, 301, 515),
-            (1000, 96, 33),
-        ] {
+        for (m, k, n) in [(1, 576, 700), (64, 576, 1536), (130, 301, 515), (1000, 96, 33)] {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let view = |a| View::dense(a, m, k);
             let mut one = vec![0.0; m * n];

@@ -28,27 +28,19 @@ impl Norm<'_> {
         moments: &mut [Moments],
     ) {
         let width = self.weight.len();
-        assert!(
-            x.len() == y.len() && x.len() == moments.len() * width,
-            "norm shapes agree"
-        );
+        assert!(x.len() == y.len() && x.len() == moments.len() * width, "norm shapes agree");
         let (y, moments) = (Parts::new(y), Parts::new(moments));
         threads.blocks(x.len() / width, ROWS, |rows| {
             // SAFETY: blocks of rows are disjoint.
             let (y, moments) = unsafe {
-                (
-                    y.range(rows.start * width..rows.end * width),
-                    moments.range(rows.clone()),
-                )
+                (y.range(rows.start * width..rows.end * width), moments.range(rows.clone()))
             };
             let x = &x[rows.start * width..rows.end * width];
             wide(
                 #[inline(always)]
                 || {
-                    for ((x, y), moments) in x
-                        .chunks_exact(width)
-                        .zip(y.chunks_exact_mut(width))
-                        .zip(moments)
+                    for ((x, y), moments) in
+                        x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(moments)
                     {
                         *moments = self.row(x, y);
                     }
@@ -61,11 +53,7 @@ impl Norm<'_> {
     fn row(&self, x: &[f32], y: &mut [f32]) -> Moments {
         let width = x.len();
         let count = width as f32;
-        let mean = if self.config.centered {
-            sum_by(width, |j| x[j]) / count
-        } else {
-            0.0
-        };
+        let mean = if self.config.centered { sum_by(width, |j| x[j]) / count } else { 0.0 };
         let variance = sum_by(width, |j| (x[j] - mean) * (x[j] - mean)) / count;
         let inverse = 1.0 / (variance + self.config.epsilon).sqrt();
         let offset = if self.config.unit_offset { 1.0 } else { 0.0 };
@@ -107,11 +95,8 @@ impl Norm<'_> {
                         let count = width as f32;
                         let along =
                             sum_by(width, |j| g(j) * (x[j] - mean)) * inverse * inverse / count;
-                        let shift = if self.config.centered {
-                            sum_by(width, g) / count
-                        } else {
-                            0.0
-                        };
+                        let shift =
+                            if self.config.centered { sum_by(width, g) / count } else { 0.0 };
                         for j in 0..width {
                             dx[j] += inverse * (g(j) - shift - (x[j] - mean) * along);
                         }

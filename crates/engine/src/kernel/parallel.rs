@@ -17,22 +17,14 @@ impl Threads {
     /// `count` threads; one (or none) means the calling thread alone.
     pub fn new(count: usize) -> Self {
         let pool = (count > 1)
-            .then(|| {
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(count)
-                    .build()
-                    .ok()
-                    .map(Arc::new)
-            })
+            .then(|| rayon::ThreadPoolBuilder::new().num_threads(count).build().ok().map(Arc::new))
             .flatten();
         Self { pool }
     }
 
     /// How many.
     pub fn count(&self) -> usize {
-        self.pool
-            .as_ref()
-            .map_or(1, |pool| pool.current_num_threads())
+        self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
     }
 
     /// Calls `work` once for each of `0..tasks`, in any order, on any thread.
@@ -47,9 +39,7 @@ impl Threads {
 
     /// Cuts `0..rows` into blocks of `block` and calls `work` once for each.
     pub(crate) fn blocks(&self, rows: usize, block: usize, work: impl Fn(Range<usize>) + Sync) {
-        self.each(rows.div_ceil(block), |i| {
-            work(i * block..rows.min((i + 1) * block))
-        });
+        self.each(rows.div_ceil(block), |i| work(i * block..rows.min((i + 1) * block)));
     }
 }
 
@@ -69,11 +59,7 @@ unsafe impl<T: Send> Sync for Parts<'_, T> {}
 
 impl<'a, T> Parts<'a, T> {
     pub(crate) fn new(slice: &'a mut [T]) -> Self {
-        Self {
-            start: slice.as_mut_ptr(),
-            len: slice.len(),
-            slice: PhantomData,
-        }
+        Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
     /// One task's part.
@@ -82,10 +68,7 @@ impl<'a, T> Parts<'a, T> {
     /// No two live parts may overlap.
     #[expect(clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
     pub(crate) unsafe fn range(&self, range: Range<usize>) -> &mut [T] {
-        assert!(
-            range.start <= range.end && range.end <= self.len,
-            "part within its slice"
-        );
+        assert!(range.start <= range.end && range.end <= self.len, "part within its slice");
         // SAFETY: in bounds by the assertion; exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }

@@ -16,12 +16,7 @@ pub(crate) struct Rotary {
 impl Rotary {
     /// Tables for positions `0..positions`; `None` where the model has no rotary embedding.
     pub(crate) fn new(position: Position, positions: usize) -> Option<Self> {
-        let Position::Rotary {
-            theta,
-            width,
-            scaling,
-        } = position
-        else {
+        let Position::Rotary { theta, width, scaling } = position else {
             return None;
         };
         let half = width / 2;
@@ -34,9 +29,7 @@ impl Rotary {
         let angles = || {
             (0..positions).flat_map(|p| {
                 // Hugging Face computes position times frequency in f32.
-                frequencies
-                    .iter()
-                    .map(move |&f| f64::from(p as f32 * f as f32))
+                frequencies.iter().map(move |&f| f64::from(p as f32 * f as f32))
             })
         };
         let cosine = angles().map(|a| a.cos() as f32).collect();
@@ -90,10 +83,7 @@ impl Rotary {
 fn scale(frequency: f64, scaling: RotaryScaling) -> f64 {
     let wavelength = 2.0 * std::f64::consts::PI / frequency;
     let (low, high) = (f64::from(scaling.low), f64::from(scaling.high));
-    let (context, factor) = (
-        f64::from(scaling.original_context),
-        f64::from(scaling.factor),
-    );
+    let (context, factor) = (f64::from(scaling.original_context), f64::from(scaling.factor));
     if wavelength > context / low {
         frequency / factor
     } else if wavelength < context / high {

@@ -75,12 +75,7 @@ fn fold(lanes: [f32; 16]) -> f32 {
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 16];
     let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
-    for (lane, (x, y)) in a_chunks
-        .remainder()
-        .iter()
-        .zip(b_chunks.remainder())
-        .enumerate()
-    {
+    for (lane, (x, y)) in a_chunks.remainder().iter().zip(b_chunks.remainder()).enumerate() {
         lanes[lane] = x * y;
     }
     for (x, y) in a_chunks.zip(b_chunks) {
@@ -101,11 +96,7 @@ pub(crate) fn max(a: &[f32]) -> f32 {
     }
     for x in chunks {
         for lane in 0..16 {
-            lanes[lane] = if x[lane] > lanes[lane] {
-                x[lane]
-            } else {
-                lanes[lane]
-            };
+            lanes[lane] = if x[lane] > lanes[lane] { x[lane] } else { lanes[lane] };
         }
     }
     lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)

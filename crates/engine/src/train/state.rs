@@ -40,9 +40,7 @@ impl Trainer {
             item: "training state".to_owned(),
             reason: format!("{reason}; delete it to start this run afresh"),
         };
-        let rest = state
-            .strip_prefix(MAGIC)
-            .ok_or_else(|| wrong("is of another version"))?;
+        let rest = state.strip_prefix(MAGIC).ok_or_else(|| wrong("is of another version"))?;
         let number = |bytes: &[u8]| -> Option<(u64, usize)> {
             Some((u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?), 8))
         };
@@ -55,9 +53,7 @@ impl Trainer {
             if found != len as u64 {
                 return Err(wrong("belongs to a run of another shape"));
             }
-            let bytes = rest
-                .get(at..at + 4 * len)
-                .ok_or_else(|| wrong("is cut short"))?;
+            let bytes = rest.get(at..at + 4 * len).ok_or_else(|| wrong("is cut short"))?;
             at += 4 * len;
             buffers.push(
                 bytes
@@ -73,10 +69,9 @@ impl Trainer {
         let mut next = || buffers.next().unwrap_or_default();
         let weights = match self.settings.method {
             Method::Full { .. } => self.network.weights_mut(),
-            Method::LowRank(_) => self
-                .network
-                .adapter_mut()
-                .expect("a low-rank run has an adapter"),
+            Method::LowRank(_) => {
+                self.network.adapter_mut().expect("a low-rank run has an adapter")
+            }
         };
         weights.data = next();
         self.first = next();

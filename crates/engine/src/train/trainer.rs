@@ -59,10 +59,8 @@ impl Trainer {
         let mut model = model.clone();
         let other = match &data {
             Data::Distillation { teacher, .. } => {
-                let (ours, theirs) = (
-                    model.decoder.config.vocabulary,
-                    teacher.decoder.config.vocabulary,
-                );
+                let (ours, theirs) =
+                    (model.decoder.config.vocabulary, teacher.decoder.config.vocabulary);
                 if ours != theirs {
                     return Err(Error::Request {
                         item: "teacher".to_owned(),
@@ -116,10 +114,7 @@ impl Trainer {
         let network = Network::new(&model);
         let len = match settings.method {
             Method::Full { .. } => network.decoder.parameters.data.len(),
-            Method::LowRank(_) => network
-                .adapter
-                .as_ref()
-                .map_or(0, |a| a.parameters.data.len()),
+            Method::LowRank(_) => network.adapter.as_ref().map_or(0, |a| a.parameters.data.len()),
         };
         let second = match settings.optimizer {
             Optimizer::Adamw { .. } => vec![0.0; len],
@@ -164,11 +159,7 @@ impl Trainer {
         self.gradient.fill(0.0);
         let (loss, tokens) = self.accumulate(&rows);
         let learning_rate = self.settings.learning_rate_at(self.done);
-        let not_finite = |what| Error::NotFinite {
-            update: self.done + 1,
-            what,
-            learning_rate,
-        };
+        let not_finite = |what| Error::NotFinite { update: self.done + 1, what, learning_rate };
         if !loss.is_finite() {
             return Err(not_finite("loss"));
         }
@@ -182,13 +173,7 @@ impl Trainer {
         };
         self.apply(learning_rate, factor);
         self.done += 1;
-        Ok(Update {
-            update: self.done,
-            loss,
-            gradient_norm,
-            learning_rate,
-            tokens,
-        })
+        Ok(Update { update: self.done, loss, gradient_norm, learning_rate, tokens })
     }
 
     /// Loss over `rows` of the data and its gradient, flat in the layout of what is trained
@@ -240,19 +225,13 @@ impl Trainer {
             Data::Distillation { rows: all, .. } => {
                 let examples: Vec<&Example> = rows.iter().map(|&i| &all[i]).collect();
                 let weight = 1.0 / examples.iter().map(|e| e.targets()).sum::<usize>() as f32;
-                let teacher = self
-                    .other
-                    .as_ref()
-                    .expect("a distillation run has a teacher");
+                let teacher = self.other.as_ref().expect("a distillation run has a teacher");
                 for part in parts(&examples) {
                     job.distillation(&part, teacher, weight);
                 }
             }
             Data::Preference { pairs, beta } => {
-                let reference = self
-                    .other
-                    .as_ref()
-                    .expect("a preference run has a reference");
+                let reference = self.other.as_ref().expect("a preference run has a reference");
                 for &i in rows {
                     job.preference(&pairs[i], reference, *beta, 1.0 / rows.len() as f32);
                 }
@@ -267,10 +246,9 @@ impl Trainer {
         let threads = &self.threads;
         let parameters = match self.settings.method {
             Method::Full { .. } => self.network.weights_mut(),
-            Method::LowRank(_) => self
-                .network
-                .adapter_mut()
-                .expect("a low-rank run has an adapter"),
+            Method::LowRank(_) => {
+                self.network.adapter_mut().expect("a low-rank run has an adapter")
+            }
         };
         // Frozen numbers keep their value even where weight decay would move them.
         let frozen: Vec<_> = match self.settings.method {
@@ -279,23 +257,13 @@ impl Trainer {
                 .spans()
                 .iter()
                 .filter(|span| ["embed.weight", "head.weight"].contains(&&*span.name))
-                .map(|span| {
-                    (
-                        span.range.clone(),
-                        parameters.data[span.range.clone()].to_vec(),
-                    )
-                })
+                .map(|span| (span.range.clone(), parameters.data[span.range.clone()].to_vec()))
                 .collect(),
             _ => Vec::new(),
         };
         let weights = &mut parameters.data;
         match self.settings.optimizer {
-            Optimizer::Adamw {
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay,
-            } => {
+            Optimizer::Adamw { beta1, beta2, epsilon, weight_decay } => {
                 let rule = Adamw {
                     learning_rate,
                     beta1,
@@ -325,6 +293,9 @@ impl Trainer {
                 );
             }
         }
+        for (range, values) in frozen {
+            weights[range].copy_from_slice(&values);
+        }
     }
 }
 
@@ -344,8 +315,7 @@ impl Accumulation<'_> {
     fn forward(&mut self, part: &[&Example]) -> Activations {
         let sequences: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
         self.tokens += sequences.iter().map(|s| s.len()).sum::<usize>();
-        self.network
-            .forward_training(self.threads, &sequences, self.memory.take())
+        self.network.forward_training(self.threads, &sequences, self.memory.take())
     }
 
     /// The rest of a pass once the loss has left its gradient on the normed rows; `with` computes
@@ -356,30 +326,18 @@ impl Accumulation<'_> {
         rows: &[usize],
         with: impl FnOnce(&[f32], HeadGradient) -> f64,
     ) {
-        let (normed, x, moments) = self
-            .network
-            .final_norm(self.threads, &activations.last, rows);
+        let (normed, x, moments) = self.network.final_norm(self.threads, &activations.last, rows);
         let mut d_normed = vec![0.0; normed.len()];
-        let head = self
-            .full
-            .then(|| &mut self.gradient[self.network.head_place()]);
-        self.loss += with(
-            &normed,
-            HeadGradient {
-                rows: &mut d_normed,
-                head,
-            },
-        );
+        let head = self.full.then(|| &mut self.gradient[self.network.head_place()]);
+        self.loss += with(&normed, HeadGradient { rows: &mut d_normed, head });
         let mut gradients = if self.full {
             Gradients {
                 weights: Some(&mut self.gradient),
                 adapter: None,
+                embeddings: self.embeddings,
             }
         } else {
-            Gradients {
-                weights: None,
-                adapter: Some(&mut self.gradient),
-            }
+            Gradients { weights: None, adapter: Some(&mut self.gradient), embeddings: false }
         };
         self.network.backward(
             self.threads,
@@ -444,21 +402,10 @@ impl Accumulation<'_> {
             // Slope of -log sigmoid(z), shared by every token of a completion.
             let slope = f64::from(beta) / (1.0 + z.exp()) * f64::from(weight);
             let weights: Vec<f32> = (0..targets.len())
-                .map(|i| {
-                    if i < chosen {
-                        slope as f32
-                    } else {
-                        -slope as f32
-                    }
-                })
+                .map(|i| if i < chosen { slope as f32 } else { -slope as f32 })
                 .collect();
             network.cross_entropy(threads, normed, &targets, Some((&weights, gradient)));
-            f64::from(weight)
-                * if z > 0.0 {
-                    (-z).exp().ln_1p()
-                } else {
-                    z.exp().ln_1p() - z
-                }
+            f64::from(weight) * if z > 0.0 { (-z).exp().ln_1p() } else { z.exp().ln_1p() - z }
         });
     }
 }
@@ -474,27 +421,16 @@ impl TrainSettings {
             );
         }
         if self.batch == 0 {
-            return fail(
-                "batch",
-                "is 0, expected at least one row per update".to_owned(),
-            );
+            return fail("batch", "is 0, expected at least one row per update".to_owned());
         }
         if self.updates == 0 {
             return fail("updates", "is 0, expected at least one".to_owned());
         }
         if self.clip.is_some_and(|c| !(c.is_finite() && c > 0.0)) {
-            return fail(
-                "clip",
-                "must be a positive number, or left out to never clip".to_owned(),
-            );
+            return fail("clip", "must be a positive number, or left out to never clip".to_owned());
         }
         match self.optimizer {
-            Optimizer::Adamw {
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay,
-            } => {
+            Optimizer::Adamw { beta1, beta2, epsilon, weight_decay } => {
                 for (field, beta) in [("optimizer.beta1", beta1), ("optimizer.beta2", beta2)] {
                     if !(0.0..1.0).contains(&beta) {
                         return fail(field, format!("is {beta}, expected 0 to below 1"));
