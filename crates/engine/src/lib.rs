@@ -6,6 +6,7 @@
 
 pub mod adapter;
 pub mod config;
+mod constraint;
 pub mod decoder;
 pub mod error;
 pub mod file;
@@ -15,6 +16,8 @@ pub mod kernel;
 pub mod model;
 pub mod parameters;
 mod pass;
+mod prefix;
+mod sampler;
 pub mod score;
 pub mod template;
 pub mod tokenizer;

@@ -179,10 +179,6 @@ impl Cache {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     fn block(&self, layer: usize, config: &DecoderConfig) -> Block<'_> {
         let width = config.kv_width();
         let rows = &self.layers[layer];
