@@ -33,15 +33,12 @@ pub enum Projection {
 
 impl Projection {
     /// All of them, in storage order.
-    pub const ALL: [Self; 7] = [
-        Self::Q,
-        Self::K,
-        Self::V,
-        Self::O,
-        Self::Gate,
-        Self::Up,
-        Self::Down,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+
+    /// Projections that read the same input.
+    pub(crate) const GROUPS: [&'static [Self]; 4] =
+        [&[Self::Q, Self::K, Self::V], &[Self::O], &[Self::Gate, Self::Up], &[Self::Down]];
 
     /// The name in canonical tensor names.
     pub fn name(self) -> &'static str {
@@ -126,20 +123,23 @@ impl Adapter {
             )));
         }
         if !config.alpha.is_finite() || config.alpha <= 0.0 {
-            return Err(Error::Adapter(format!(
-                "alpha {} must be positive",
-                config.alpha
-            )));
+            return Err(Error::Adapter(format!("alpha {} must be positive", config.alpha)));
         }
         let mut layout = Layout::default();
+        let adapted = config.projections(decoder);
         for layer in 0..decoder.layers {
-            for projection in config.projections(decoder) {
-                let name = projection.name();
-                let (outputs, inputs) = projection
-                    .shape(decoder)
-                    .expect("projections() keeps only those that exist");
-                layout.push(format!("layers.{layer}.{name}.a"), &[config.rank, inputs]);
-                layout.push(format!("layers.{layer}.{name}.b"), &[outputs, config.rank]);
+            // The `A` of projections that read the same input lie together: they are one product.
+            for group in Projection::GROUPS {
+                let group = || group.iter().filter(|p| adapted.contains(p));
+                for (part, of) in [("a", true), ("b", false)] {
+                    for projection in group() {
+                        let (outputs, inputs) = projection
+                            .shape(decoder)
+                            .expect("projections() keeps only those that exist");
+                        let shape = if of { [config.rank, inputs] } else { [outputs, config.rank] };
+                        layout.push(format!("layers.{layer}.{}.{part}", projection.name()), &shape);
+                    }
+                }
             }
         }
         Ok(Arc::new(layout))
@@ -151,11 +151,7 @@ impl Adapter {
         let mut parameters = Parameters::zeros(Self::layout(&config, decoder)?);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let layout = Arc::clone(&parameters.layout);
-        for span in layout
-            .spans()
-            .iter()
-            .filter(|span| span.name.ends_with(".a"))
-        {
+        for span in layout.spans().iter().filter(|span| span.name.ends_with(".a")) {
             let bound = 1.0 / (span.shape[1] as f32).sqrt();
             for x in &mut parameters.data[span.range.clone()] {
                 let unit = (random.next_u32() >> 8) as f32 / 16_777_216.0;

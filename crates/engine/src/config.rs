@@ -145,11 +145,7 @@ impl DecoderConfig {
 
     /// Width of the fused first feed-forward projection (gate and up, or up alone).
     pub fn up_width(&self) -> usize {
-        if self.gated {
-            2 * self.hidden
-        } else {
-            self.hidden
-        }
+        if self.gated { 2 * self.hidden } else { self.hidden }
     }
 
     /// Checks every relation the kernels rely on, with sizes bounded so that products cannot
@@ -173,12 +169,8 @@ impl DecoderConfig {
                 });
             }
         }
-        let fail = |field: &str, reason: String| {
-            Err(Error::Config {
-                field: field.to_owned(),
-                reason,
-            })
-        };
+        let fail =
+            |field: &str, reason: String| Err(Error::Config { field: field.to_owned(), reason });
         if !self.heads.is_multiple_of(self.kv_heads) {
             return fail(
                 "kv-heads",
@@ -196,10 +188,7 @@ impl DecoderConfig {
                 );
             }
             if !(theta.is_finite() && theta > 0.0) {
-                return fail(
-                    "position.theta",
-                    format!("is {theta}, expected a positive number"),
-                );
+                return fail("position.theta", format!("is {theta}, expected a positive number"));
             }
         }
         if !(self.norm.epsilon.is_finite() && self.norm.epsilon >= 0.0) {

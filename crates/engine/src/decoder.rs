@@ -27,12 +27,7 @@ pub struct Decoder {
 impl Decoder {
     /// Names and places of every tensor of a decoder.
     pub fn layout(config: &DecoderConfig) -> Arc<Layout> {
-        let (d, h, q, kv) = (
-            config.width,
-            config.hidden,
-            config.query_width(),
-            config.kv_width(),
-        );
+        let (d, h, q, kv) = (config.width, config.hidden, config.query_width(), config.kv_width());
         let mut layout = Layout::default();
         let norm = |layout: &mut Layout, name: String| {
             layout.push(format!("{name}.weight"), &[d]);
@@ -99,11 +94,7 @@ impl Decoder {
     pub fn init(config: DecoderConfig, seed: u64) -> Result<Self> {
         let mut decoder = Self::zeros(config)?;
         let residual = 1.0 / (2.0 * decoder.config.layers as f32).sqrt();
-        let one = if decoder.config.norm.unit_offset {
-            0.0
-        } else {
-            1.0
-        };
+        let one = if decoder.config.norm.unit_offset { 0.0 } else { 1.0 };
         let layout = Arc::clone(&decoder.parameters.layout);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         for span in layout.spans() {

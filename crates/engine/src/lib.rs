@@ -6,13 +6,18 @@
 
 pub mod adapter;
 pub mod config;
+mod constraint;
 pub mod decoder;
 pub mod error;
 pub mod file;
 pub mod generate;
+mod head;
 pub mod kernel;
 pub mod model;
 pub mod parameters;
+mod pass;
+mod prefix;
+mod sampler;
 pub mod score;
 pub mod template;
 pub mod tokenizer;

@@ -25,28 +25,18 @@ impl Model {
     /// The same model without its adapter.
     #[must_use]
     pub fn base(&self) -> Self {
-        Self {
-            adapter: None,
-            ..self.clone()
-        }
+        Self { adapter: None, ..self.clone() }
     }
 
     /// The same model with `adapter` in place of its own.
     #[must_use]
     pub fn with_adapter(&self, adapter: Arc<Adapter>) -> Self {
-        Self {
-            adapter: Some(adapter),
-            ..self.clone()
-        }
+        Self { adapter: Some(adapter), ..self.clone() }
     }
 
     /// The same tokenizer and template over other weights.
     #[must_use]
     pub fn with_decoder(&self, decoder: Arc<Decoder>) -> Self {
-        Self {
-            decoder,
-            adapter: None,
-            ..self.clone()
-        }
+        Self { decoder, adapter: None, ..self.clone() }
     }
 }

@@ -33,11 +33,7 @@ impl Layout {
         let range = self.len..self.len + shape.iter().product::<usize>();
         self.len = range.end;
         self.index.insert(name.clone(), self.spans.len());
-        self.spans.push(Span {
-            name,
-            shape: shape.to_vec(),
-            range: range.clone(),
-        });
+        self.spans.push(Span { name, shape: shape.to_vec(), range: range.clone() });
         range
     }
 
@@ -80,9 +76,7 @@ impl Parameters {
 
     /// The tensor called `name`.
     pub fn tensor(&self, name: &str) -> Option<&[f32]> {
-        self.layout
-            .get(name)
-            .map(|span| &self.data[span.range.clone()])
+        self.layout.get(name).map(|span| &self.data[span.range.clone()])
     }
 
     /// Fills every tensor from `source`, which gives the numbers for a canonical name.

@@ -24,6 +24,10 @@ impl Tokenizer {
     pub fn token_bytes(&self, _token: Token) -> Option<Vec<u8>> {
         unimplemented!()
     }
+    /// The same for a token that begins a text.
+    pub fn first_token_bytes(&self, _token: Token) -> Option<Vec<u8>> {
+        unimplemented!()
+    }
     /// The id of a token by its exact name.
     pub fn token(&self, _name: &str) -> Option<Token> {
         unimplemented!()

@@ -1,13 +1,19 @@
 //! Fine-tuning: every weight or a low-rank adapter; cross-entropy, distillation on logits, or
 //! preference pairs; checkpoints that resume bit for bit.
 
+mod state;
+mod trainer;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Token;
 use crate::adapter::AdapterConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::Threads;
 use crate::model::Model;
+use crate::pass::Network;
+
+pub use trainer::Trainer;
 
 /// A sequence and which of its tokens are learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +28,55 @@ impl Example {
     /// A prompt followed by a completion that is learned.
     pub fn completion(prompt: &[Token], completion: &[Token]) -> Self {
         let tokens = [prompt, completion].concat();
-        let target = (0..tokens.len())
-            .map(|i| i >= prompt.len().max(1))
-            .collect();
+        let target = (0..tokens.len()).map(|i| i >= prompt.len().max(1)).collect();
         Self { tokens, target }
+    }
+}
+
+impl Example {
+    /// A text that is learned from its second token on.
+    pub fn whole(tokens: Vec<Token>) -> Self {
+        let target = (0..tokens.len()).map(|i| i > 0).collect();
+        Self { tokens, target }
+    }
+
+    /// How many tokens are learned.
+    pub fn targets(&self) -> usize {
+        self.target.iter().filter(|&&t| t).count()
+    }
+
+    fn check(&self, item: impl Fn() -> String, model: &Model) -> Result<()> {
+        let config = &model.decoder.config;
+        let fail = |reason: String| Err(Error::Request { item: item(), reason });
+        if self.tokens.len() != self.target.len() {
+            return fail(format!(
+                "has {} tokens but {} target marks",
+                self.tokens.len(),
+                self.target.len()
+            ));
+        }
+        if self.target.first() == Some(&true) {
+            return fail(
+                "marks its first token as a target; there is nothing to predict it from".to_owned(),
+            );
+        }
+        if self.targets() == 0 {
+            return fail("has no target tokens; there is nothing to learn from it".to_owned());
+        }
+        if self.tokens.len() > config.context {
+            return fail(format!(
+                "has {} tokens, the model's context is {}",
+                self.tokens.len(),
+                config.context
+            ));
+        }
+        if let Some(token) = self.tokens.iter().find(|&&t| t as usize >= config.vocabulary) {
+            return fail(format!(
+                "has token {token}, the vocabulary ends at {}",
+                config.vocabulary - 1
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -56,10 +107,18 @@ pub enum Data {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
 pub enum Method {
-    /// Every weight.
-    Full,
+    /// Every weight, or all but the token embeddings.
+    Full {
+        /// Train the token embeddings (and an untied head) too.
+        #[serde(default = "yes")]
+        embeddings: bool,
+    },
     /// A low-rank adapter; the weights stay.
     LowRank(AdapterConfig),
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The update rule.
@@ -136,42 +195,62 @@ pub struct Update {
     pub tokens: usize,
 }
 
-/// A training run in progress.
-pub struct Trainer {}
+/// Tokens that go through the model at once; longer batches are accumulated in parts.
+const PASS: usize = 2048;
 
-impl Trainer {
-    /// Prepares a run; checks every example against the model's vocabulary and context.
-    pub fn new(
-        _model: &Model,
-        _data: Data,
-        _settings: TrainSettings,
-        _threads: Threads,
-    ) -> Result<Self> {
-        unimplemented!()
+/// The loss positions of packed examples: rows of the stream, and the tokens they predict.
+fn positions(examples: &[&Example]) -> (Vec<usize>, Vec<Token>) {
+    let (mut rows, mut targets) = (Vec::new(), Vec::new());
+    let mut start = 0;
+    for example in examples {
+        for i in 1..example.tokens.len() {
+            if example.target[i] {
+                rows.push(start + i - 1);
+                targets.push(example.tokens[i]);
+            }
+        }
+        start += example.tokens.len();
     }
-    /// Does one update.
-    pub fn update(&mut self) -> Result<Update> {
-        unimplemented!()
+    (rows, targets)
+}
+
+/// Cuts examples into parts of at most [`PASS`] tokens (or one example).
+fn parts<'e>(examples: &[&'e Example]) -> Vec<Vec<&'e Example>> {
+    let mut parts: Vec<Vec<&Example>> = Vec::new();
+    let mut tokens = 0;
+    for &example in examples {
+        if parts.is_empty() || tokens + example.tokens.len() > PASS {
+            parts.push(Vec::new());
+            tokens = 0;
+        }
+        tokens += example.tokens.len();
+        if let Some(part) = parts.last_mut() {
+            part.push(example);
+        }
     }
-    /// Updates done so far.
-    pub fn updates_done(&self) -> usize {
-        unimplemented!()
-    }
-    /// The model as it is now: the base with the adapter being trained, or new weights.
-    pub fn model(&self) -> Model {
-        unimplemented!()
-    }
-    /// Everything needed to go on later, bit for bit.
-    pub fn state(&self) -> Vec<u8> {
-        unimplemented!()
-    }
-    /// Goes on from a [`Trainer::state`] of a run with the same model, data and settings.
-    pub fn restore(&mut self, _state: &[u8]) -> Result<()> {
-        unimplemented!()
-    }
+    parts
 }
 
 /// Mean cross-entropy per target token, in nats.
-pub fn loss(_model: &Model, _rows: &[Example], _threads: &Threads) -> Result<f64> {
-    unimplemented!()
+pub fn loss(model: &Model, rows: &[Example], threads: &Threads) -> Result<f64> {
+    let network = Network::new(model);
+    for (i, row) in rows.iter().enumerate() {
+        row.check(|| format!("row {}", i + 1), model)?;
+    }
+    let (mut total, mut count) = (0.0, 0usize);
+    let mut memory = None;
+    for part in parts(&rows.iter().collect::<Vec<_>>()) {
+        let tokens: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
+        let activations = network.forward_training(threads, &tokens, memory.take());
+        let (at, targets) = positions(&part);
+        let (normed, _, _) = network.final_norm(threads, &activations.last, &at);
+        let found = network.cross_entropy(threads, &normed, &targets, None);
+        total -= found.iter().map(|&l| f64::from(l)).sum::<f64>();
+        count += targets.len();
+        memory = Some(activations);
+    }
+    if count == 0 {
+        return Err(Error::Request { item: "rows".to_owned(), reason: "are empty".to_owned() });
+    }
+    Ok(total / count as f64)
 }

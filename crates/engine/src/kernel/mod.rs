@@ -1,5 +1,16 @@
 //! The arithmetic: matrix products, attention, norms, losses and update rules over slices.
+//!
+//! All of the engine's unsafe code is below this module, behind functions that check shapes.
+//! Every sum is taken in an order that does not depend on the number of threads.
 
+pub(crate) mod activation;
+pub(crate) mod attention;
+pub(crate) mod loss;
+pub(crate) mod matrix;
+pub(crate) mod norm;
 mod parallel;
+pub(crate) mod rotary;
+pub(crate) mod update;
+pub(crate) mod vector;
 
 pub use parallel::Threads;

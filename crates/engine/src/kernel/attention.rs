@@ -1,0 +1,318 @@
+//! Causal attention of packed sequences over blocks of keys and values (Vaswani et al. 2017, section
+//! 3.2.1; grouped heads as in arXiv 2305.13245). No padding, any length; the softmax is recomputed
+//! backward from its saved log-sum, so nothing quadratic is stored.
+
+use std::ops::Range;
+
+use super::matrix::{View, ViewMut, product};
+use super::parallel::{Parts, Threads};
+use super::vector::{add_scaled, dot, exp, exp_sum, max, sum_by, wide};
+
+/// Heads and their width.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Heads {
+    pub(crate) query: usize,
+    pub(crate) kv: usize,
+    pub(crate) width: usize,
+}
+
+impl Heads {
+    fn scale(self) -> f32 {
+        1.0 / (self.width as f32).sqrt()
+    }
+}
+
+/// Consecutive keys and values of one sequence: row `i` of either begins at `i · stride`.
+#[derive(Clone, Copy)]
+pub(crate) struct Block<'a> {
+    pub(crate) keys: &'a [f32],
+    pub(crate) values: &'a [f32],
+    pub(crate) stride: usize,
+    pub(crate) len: usize,
+}
+
+/// One sequence's new queries and everything they may look at: the last block ends with the new
+/// tokens' own keys, the blocks before it come earlier in the sequence.
+pub(crate) struct Sequence<'a> {
+    pub(crate) rows: Range<usize>,
+    pub(crate) blocks: Vec<Block<'a>>,
+}
+
+impl Sequence<'_> {
+    fn keys(&self) -> usize {
+        self.blocks.iter().map(|b| b.len).sum()
+    }
+}
+
+/// Queries whose scores are held at once.
+const QUERIES: usize = 64;
+/// Fewer queries than this go key by key instead of through a matrix product.
+const FEW: usize = 4;
+
+/// Queries are rows of `queries` (`stride` apart, heads side by side from the row's start); writes
+/// dense rows of `out` and, if asked, each row's log-sum-exp per head.
+pub(crate) fn forward(
+    threads: &Threads,
+    heads: Heads,
+    queries: &[f32],
+    stride: usize,
+    sequences: &[Sequence],
+    out: &mut [f32],
+    log_sums: Option<&mut [f32]>,
+) {
+    let width = heads.query * heads.width;
+    let rows: usize = sequences.iter().map(|s| s.rows.len()).sum();
+    assert!(out.len() == rows * width && queries.len() >= rows * stride);
+    let out = Parts::new(out);
+    let log_sums = log_sums.map(|l| {
+        assert_eq!(l.len(), rows * heads.query);
+        Parts::new(l)
+    });
+    threads.each(sequences.len() * heads.kv, |task| {
+        let (sequence, kv) = (&sequences[task / heads.kv], task % heads.kv);
+        let group = heads.query / heads.kv;
+        let total = sequence.keys();
+        let new = sequence.rows.len();
+        let mut scores = Vec::new();
+        for head in kv * group..(kv + 1) * group {
+            let mut first = 0;
+            while first < new {
+                let last = new.min(first + QUERIES);
+                let seen = total - new + last;
+                scores.resize((last - first) * seen, 0.0);
+                let start = sequence.rows.start + first;
+                let query = &queries[start * stride + head * heads.width..];
+                let destination = |r: usize| {
+                    let at = (start + r) * width + head * heads.width;
+                    // SAFETY: a task owns its sequence's rows in its group's head columns.
+                    unsafe { out.range(at..at + heads.width) }
+                };
+                attend(
+                    heads,
+                    query,
+                    stride,
+                    sequence,
+                    kv,
+                    last - first,
+                    seen,
+                    &mut scores,
+                    destination,
+                    |r, value| {
+                        if let Some(log_sums) = &log_sums {
+                            let at = (start + r) * heads.query + head;
+                            // SAFETY: as above.
+                            let place = unsafe { log_sums.range(at..at + 1) };
+                            place[0] = value;
+                        }
+                    },
+                );
+                first = last;
+            }
+        }
+    });
+}
+
+/// `count` queries of one head, the last of which sees `seen` keys.
+#[inline(always)]
+fn attend<'o>(
+    heads: Heads,
+    query: &[f32],
+    stride: usize,
+    sequence: &Sequence,
+    kv: usize,
+    count: usize,
+    seen: usize,
+    scores: &mut [f32],
+    destination: impl Fn(usize) -> &'o mut [f32],
+    log_sum: impl Fn(usize, f32),
+) {
+    let hw = heads.width;
+    let one = Threads::new(1);
+    score_keys(heads, query, stride, sequence, kv, count, seen, scores);
+    let mut inverse = [0.0f32; QUERIES];
+    wide(
+        #[inline(always)]
+        || {
+            for (r, row) in scores.chunks_exact_mut(seen).enumerate() {
+                let visible = seen - (count - 1 - r);
+                let shift = max(&row[..visible]) * heads.scale();
+                for x in &mut row[..visible] {
+                    *x *= heads.scale();
+                }
+                let sum = exp_sum(&mut row[..visible], shift);
+                row[visible..].fill(0.0);
+                inverse[r] = 1.0 / sum;
+                log_sum(r, shift + sum.ln());
+            }
+        },
+    );
+    if count < FEW {
+        wide(
+            #[inline(always)]
+            || {
+                for (r, row) in scores.chunks_exact(seen).enumerate() {
+                    let out = destination(r);
+                    out.fill(0.0);
+                    let mut at = 0;
+                    for block in &sequence.blocks {
+                        let len = block.len.min(seen - at);
+                        for (i, &p) in row[at..at + len].iter().enumerate() {
+                            let value = &block.values[i * block.stride + kv * hw..][..hw];
+                            add_scaled(out, p * inverse[r], value);
+                        }
+                        at += len;
+                    }
+                }
+            },
+        );
+        return;
+    }
+    let mut mixed = vec![0.0f32; count * hw];
+    let mut at = 0;
+    for block in &sequence.blocks {
+        let len = block.len.min(seen - at);
+        if len > 0 {
+            let values = View::new(&block.values[kv * hw..], len, hw, block.stride);
+            let weights = View::new(&scores[at..], count, len, seen);
+            product(&one, weights, values, at > 0, ViewMut::new(&mut mixed, hw));
+        }
+        at += len;
+    }
+    for (r, mixed) in mixed.chunks_exact(hw).enumerate() {
+        for (out, x) in destination(r).iter_mut().zip(mixed) {
+            *out = x * inverse[r];
+        }
+    }
+}
+
+/// Unscaled products of `count` queries with the first `seen` keys.
+fn score_keys(
+    heads: Heads,
+    query: &[f32],
+    stride: usize,
+    sequence: &Sequence,
+    kv: usize,
+    count: usize,
+    seen: usize,
+    scores: &mut [f32],
+) {
+    let hw = heads.width;
+    let mut at = 0;
+    for block in &sequence.blocks {
+        let len = block.len.min(seen - at);
+        if len == 0 {
+            continue;
+        }
+        let keys = &block.keys[kv * hw..];
+        if count < FEW {
+            wide(
+                #[inline(always)]
+                || {
+                    for r in 0..count {
+                        let query = &query[r * stride..][..hw];
+                        for i in 0..len {
+                            scores[r * seen + at + i] = dot(query, &keys[i * block.stride..][..hw]);
+                        }
+                    }
+                },
+            );
+        } else {
+            let queries = View::new(query, count, hw, stride);
+            let keys = View::new(keys, len, hw, block.stride);
+            product(
+                &Threads::new(1),
+                queries,
+                keys.t(),
+                false,
+                ViewMut::new(&mut scores[at..], seen),
+            );
+        }
+        at += len;
+    }
+}
+
+/// Gradient of [`forward`] for sequences without cache: `qkv` holds rows of queries, keys and
+/// values side by side, and `d_qkv` receives their gradients.
+pub(crate) fn backward(
+    threads: &Threads,
+    heads: Heads,
+    qkv: &[f32],
+    sequences: &[Range<usize>],
+    out: &[f32],
+    log_sums: &[f32],
+    d_out: &[f32],
+    d_qkv: &mut [f32],
+) {
+    let (hw, group) = (heads.width, heads.query / heads.kv);
+    let width = heads.query * hw;
+    let stride = width + 2 * heads.kv * hw;
+    assert!(qkv.len() == d_qkv.len() && out.len() == d_out.len());
+    let gradient = Parts::new(d_qkv);
+    let one = Threads::new(1);
+    threads.each(sequences.len() * heads.kv, |task| {
+        let (rows, kv) = (&sequences[task / heads.kv], task % heads.kv);
+        let n = rows.len();
+        let base = rows.start * stride;
+        let (key_at, value_at) = (width + kv * hw, width + (heads.kv + kv) * hw);
+        let mut d_keys = vec![0.0f32; n * hw];
+        let mut d_values = vec![0.0f32; n * hw];
+        let mut d_query = vec![0.0f32; QUERIES * hw];
+        let (mut p, mut dp) = (Vec::new(), Vec::new());
+        for head in kv * group..(kv + 1) * group {
+            let mut first = 0;
+            while first < n {
+                let last = n.min(first + QUERIES);
+                let (count, seen) = (last - first, last);
+                let start = rows.start + first;
+                p.resize(count * seen, 0.0);
+                dp.resize(count * seen, 0.0);
+                let query = View::new(&qkv[start * stride + head * hw..], count, hw, stride);
+                let keys = View::new(&qkv[base + key_at..], seen, hw, stride);
+                let values = View::new(&qkv[base + value_at..], seen, hw, stride);
+                let d_mixed = View::new(&d_out[start * width + head * hw..], count, hw, width);
+                product(&one, query, keys.t(), false, ViewMut::new(&mut p, seen));
+                product(&one, d_mixed, values.t(), false, ViewMut::new(&mut dp, seen));
+                wide(
+                    #[inline(always)]
+                    || {
+                        let pairs = p.chunks_exact_mut(seen).zip(dp.chunks_exact_mut(seen));
+                        for (r, (p, dp)) in pairs.enumerate() {
+                            let at = (start + r) * width + head * hw;
+                            let (o, d) = (&out[at..at + hw], &d_out[at..at + hw]);
+                            let along = sum_by(hw, |j| o[j] * d[j]);
+                            let log_sum = log_sums[(start + r) * heads.query + head];
+                            let visible = first + r + 1;
+                            let scale = heads.scale();
+                            for (p, dp) in p[..visible].iter_mut().zip(&mut dp[..visible]) {
+                                let e = exp(*p * scale - log_sum);
+                                *p = e;
+                                *dp = e * (*dp - along) * scale;
+                            }
+                            p[visible..].fill(0.0);
+                            dp[visible..].fill(0.0);
+                        }
+                    },
+                );
+                let (p, dp) = (View::dense(&p, count, seen), View::dense(&dp, count, seen));
+                product(&one, dp, keys, false, ViewMut::new(&mut d_query, hw));
+                product(&one, dp.t(), query, true, ViewMut::new(&mut d_keys, hw));
+                product(&one, p.t(), d_mixed, true, ViewMut::new(&mut d_values, hw));
+                for r in 0..count {
+                    let at = (start + r) * stride + head * hw;
+                    // SAFETY: a task owns its sequence's rows in its group's columns.
+                    let row = unsafe { gradient.range(at..at + hw) };
+                    row.copy_from_slice(&d_query[r * hw..][..hw]);
+                }
+                first = last;
+            }
+        }
+        for r in 0..n {
+            for (at, from) in [(key_at, &d_keys), (value_at, &d_values)] {
+                let at = base + r * stride + at;
+                // SAFETY: as above.
+                let row = unsafe { gradient.range(at..at + hw) };
+                row.copy_from_slice(&from[r * hw..][..hw]);
+            }
+        }
+    });
+}

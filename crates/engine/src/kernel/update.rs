@@ -1,0 +1,90 @@
+//! Update rules over flat buffers.
+
+use super::parallel::{Parts, Threads};
+use super::vector::wide;
+
+const BLOCK: usize = 1 << 14;
+
+/// Scalars of one AdamW update (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2, with
+/// the order of operations of PyTorch's `AdamW`).
+#[derive(Clone, Copy)]
+pub(crate) struct Adamw {
+    pub(crate) learning_rate: f64,
+    pub(crate) beta1: f64,
+    pub(crate) beta2: f64,
+    pub(crate) epsilon: f64,
+    pub(crate) weight_decay: f64,
+    /// Number of this update, from 1.
+    pub(crate) update: usize,
+}
+
+impl Adamw {
+    /// Moves `weights` along `gradient · factor`; `first` and `second` are the moments.
+    pub(crate) fn apply(
+        &self,
+        threads: &Threads,
+        weights: &mut [f32],
+        gradient: &[f32],
+        factor: f32,
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        let len = weights.len();
+        assert!(gradient.len() == len && first.len() == len && second.len() == len);
+        let t = self.update as i32;
+        let keep = (1.0 - self.learning_rate * self.weight_decay) as f32;
+        let step = (self.learning_rate / (1.0 - self.beta1.powi(t))) as f32;
+        let root = (1.0 - self.beta2.powi(t)).sqrt() as f32;
+        let (beta2, epsilon) = (self.beta2 as f32, self.epsilon as f32);
+        let (rest1, rest2) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
+        let (weights, first, second) = (Parts::new(weights), Parts::new(first), Parts::new(second));
+        threads.blocks(len, BLOCK, |block| {
+            // SAFETY: blocks are disjoint.
+            let (w, m, v) = unsafe {
+                (
+                    weights.range(block.clone()),
+                    first.range(block.clone()),
+                    second.range(block.clone()),
+                )
+            };
+            let g = &gradient[block];
+            wide(
+                #[inline(always)]
+                || {
+                    let n = g.len();
+                    let (w, m, v) = (&mut w[..n], &mut m[..n], &mut v[..n]);
+                    for i in 0..n {
+                        let g = g[i] * factor;
+                        m[i] += (g - m[i]) * rest1;
+                        v[i] = v[i] * beta2 + g * g * rest2;
+                        let denominator = v[i].sqrt() / root + epsilon;
+                        w[i] = w[i] * keep - step * (m[i] / denominator);
+                    }
+                },
+            );
+        });
+    }
+}
+
+/// Stochastic gradient descent with heavy-ball momentum: `velocity = momentum·velocity + gradient`.
+pub(crate) fn sgd(
+    threads: &Threads,
+    learning_rate: f32,
+    momentum: f32,
+    weights: &mut [f32],
+    gradient: &[f32],
+    factor: f32,
+    velocity: &mut [f32],
+) {
+    let len = weights.len();
+    assert!(gradient.len() == len && velocity.len() == len);
+    let (weights, velocity) = (Parts::new(weights), Parts::new(velocity));
+    threads.blocks(len, BLOCK, |block| {
+        // SAFETY: blocks are disjoint.
+        let (w, v) = unsafe { (weights.range(block.clone()), velocity.range(block.clone())) };
+        for ((w, v), g) in w.iter_mut().zip(v).zip(&gradient[block]) {
+            *v = momentum * *v + g * factor;
+            *w -= learning_rate * *v;
+        }
+    });
+}

@@ -1,0 +1,848 @@
+//! One forward and one backward pass over packed sequences, for every family of decoder.
+//!
+//! The same layer code serves training, which keeps each layer's activations, and sampling and
+//! scoring, which reuse one layer's memory and keep keys and values in a cache instead.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::Token;
+use crate::adapter::{Adapter, Projection};
+use crate::config::DecoderConfig;
+use crate::decoder::Decoder;
+use crate::kernel::Threads;
+use crate::kernel::activation;
+use crate::kernel::attention::{self, Block, Heads, Sequence};
+use crate::kernel::matrix::{View, ViewMut, product};
+use crate::kernel::norm::{Moments, Norm, add_rows};
+use crate::kernel::rotary::Rotary;
+use crate::model::Model;
+use crate::parameters::{Layout, Parameters};
+
+/// One of the four matrix products of a layer; fused where inputs are shared.
+struct Group {
+    weight: Range<usize>,
+    bias: Option<Range<usize>>,
+    inputs: usize,
+    outputs: usize,
+    /// All `A` of the group, one under the other.
+    a: Range<usize>,
+    /// Each adapted projection: its output columns and its `B`.
+    b: Vec<(Range<usize>, Range<usize>)>,
+}
+
+struct NormPlace {
+    weight: Range<usize>,
+    bias: Option<Range<usize>>,
+}
+
+struct Layer {
+    norm1: NormPlace,
+    norm2: NormPlace,
+    qk_norm: Option<[Range<usize>; 2]>,
+    qkv: Group,
+    output: Group,
+    up: Group,
+    down: Group,
+}
+
+/// Where everything lies in the flat buffers of a decoder and its adapter.
+pub(crate) struct Places {
+    layers: Vec<Layer>,
+    norm: NormPlace,
+    embed: Range<usize>,
+    position: Option<Range<usize>>,
+    head: Range<usize>,
+    rank: usize,
+    scale: f32,
+}
+
+impl Places {
+    fn new(config: &DecoderConfig, weights: &Layout, adapter: Option<&Adapter>) -> Self {
+        let find = |name: &str| weights.get(name).map(|span| span.range.clone());
+        let must =
+            |name: &str| find(name).expect("Decoder::layout has every tensor of its configuration");
+        let norm = |name: &str| NormPlace {
+            weight: must(&format!("{name}.weight")),
+            bias: find(&format!("{name}.bias")),
+        };
+        let rank = adapter.map_or(0, |a| a.config.rank);
+        let group = |layer: usize, projections: &[Projection]| {
+            let mut places = Vec::new();
+            let (mut columns, mut inputs) = (0, 0);
+            let mut a: Option<Range<usize>> = None;
+            let mut b = Vec::new();
+            for projection in projections {
+                let Some((outputs, i)) = projection.shape(config) else {
+                    continue;
+                };
+                let name = format!("layers.{layer}.{}", projection.name());
+                inputs = i;
+                places.push((must(&format!("{name}.weight")), find(&format!("{name}.bias"))));
+                if let Some(adapter) = adapter {
+                    let span = |part| {
+                        adapter
+                            .parameters
+                            .layout
+                            .get(&format!("{name}.{part}"))
+                            .map(|s| s.range.clone())
+                    };
+                    if let (Some(own), Some(up)) = (span("a"), span("b")) {
+                        a = Some(a.map_or(own.start, |a| a.start)..own.end);
+                        b.push((columns..columns + outputs, up));
+                    }
+                }
+                columns += outputs;
+            }
+            let (first, last) = (&places[0], &places[places.len() - 1]);
+            Group {
+                weight: first.0.start..last.0.end,
+                bias: first.1.as_ref().zip(last.1.as_ref()).map(|(f, l)| f.start..l.end),
+                inputs,
+                outputs: columns,
+                a: a.unwrap_or(0..0),
+                b,
+            }
+        };
+        let layers = (0..config.layers)
+            .map(|i| Layer {
+                norm1: norm(&format!("layers.{i}.norm1")),
+                norm2: norm(&format!("layers.{i}.norm2")),
+                qk_norm: config.qk_norm.then(|| {
+                    [
+                        must(&format!("layers.{i}.q_norm.weight")),
+                        must(&format!("layers.{i}.k_norm.weight")),
+                    ]
+                }),
+                qkv: group(i, &[Projection::Q, Projection::K, Projection::V]),
+                output: group(i, &[Projection::O]),
+                up: group(i, &[Projection::Gate, Projection::Up]),
+                down: group(i, &[Projection::Down]),
+            })
+            .collect();
+        Self {
+            layers,
+            norm: norm("norm"),
+            embed: must("embed.weight"),
+            position: find("position.weight"),
+            head: find("head.weight").unwrap_or_else(|| must("embed.weight")),
+            rank,
+            scale: adapter.map_or(0.0, |a| a.config.scale()),
+        }
+    }
+}
+
+/// A decoder and adapter prepared for passes.
+pub(crate) struct Network {
+    pub(crate) decoder: Arc<Decoder>,
+    pub(crate) adapter: Option<Arc<Adapter>>,
+    places: Places,
+    rotary: Option<Rotary>,
+}
+
+/// What a layer leaves behind for its backward pass.
+#[derive(Default)]
+struct Trace {
+    input: Vec<f32>,
+    moments1: Vec<Moments>,
+    normed1: Vec<f32>,
+    qkv_raw: Vec<f32>,
+    qk_moments: Vec<Moments>,
+    qkv: Vec<f32>,
+    low_qkv: Vec<f32>,
+    mixed: Vec<f32>,
+    log_sums: Vec<f32>,
+    low_output: Vec<f32>,
+    middle: Vec<f32>,
+    moments2: Vec<Moments>,
+    normed2: Vec<f32>,
+    inner: Vec<f32>,
+    low_up: Vec<f32>,
+    active: Vec<f32>,
+    low_down: Vec<f32>,
+}
+
+/// Keys and values of one stretch of a sequence, in all layers.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache {
+    /// Per layer, rows of `[keys, values]`.
+    layers: Vec<Vec<f32>>,
+    len: usize,
+}
+
+impl Cache {
+    pub(crate) fn new(config: &DecoderConfig, capacity: usize) -> Self {
+        let row = 2 * config.kv_width();
+        Self {
+            layers: (0..config.layers).map(|_| Vec::with_capacity(capacity * row)).collect(),
+            len: 0,
+        }
+    }
+
+    fn block(&self, layer: usize, config: &DecoderConfig) -> Block<'_> {
+        let width = config.kv_width();
+        let rows = &self.layers[layer];
+        Block {
+            keys: rows,
+            values: rows.get(width..).unwrap_or_default(),
+            stride: 2 * width,
+            len: rows.len() / (2 * width),
+        }
+    }
+}
+
+/// New tokens of one sequence in an inference pass.
+pub(crate) struct Piece<'a> {
+    pub(crate) tokens: &'a [Token],
+    /// What comes before, computed earlier and shared.
+    pub(crate) before: Vec<Arc<Cache>>,
+    /// Where the new keys and values go, after what it already holds.
+    pub(crate) own: &'a mut Cache,
+}
+
+/// Activations kept by [`Network::forward_training`].
+pub(crate) struct Activations {
+    tokens: Vec<Token>,
+    sequences: Vec<Range<usize>>,
+    positions: Vec<usize>,
+    traces: Vec<Trace>,
+    /// The residual stream after the last layer, `[tokens, width]`.
+    pub(crate) last: Vec<f32>,
+}
+
+/// Where a backward pass adds its gradients: one of the two is absent.
+pub(crate) struct Gradients<'a> {
+    pub(crate) weights: Option<&'a mut [f32]>,
+    pub(crate) adapter: Option<&'a mut [f32]>,
+    /// Whether token embeddings are among the trained weights.
+    pub(crate) embeddings: bool,
+}
+
+/// Makes `buffer` hold `len` numbers of any value.
+fn resize<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
+    if buffer.len() != len {
+        buffer.clear();
+        buffer.resize(len, T::default());
+    }
+    buffer
+}
+
+impl Network {
+    pub(crate) fn new(model: &Model) -> Self {
+        let (decoder, adapter) = (Arc::clone(&model.decoder), model.adapter.clone());
+        let places = Places::new(&decoder.config, &decoder.parameters.layout, adapter.as_deref());
+        let rotary = Rotary::new(decoder.config.position, decoder.config.context);
+        Self { decoder, adapter, places, rotary }
+    }
+
+    pub(crate) fn config(&self) -> &DecoderConfig {
+        &self.decoder.config
+    }
+
+    /// The decoder's numbers, to be updated in place.
+    pub(crate) fn weights_mut(&mut self) -> &mut Parameters {
+        &mut Arc::make_mut(&mut self.decoder).parameters
+    }
+
+    /// The adapter's numbers, to be updated in place.
+    pub(crate) fn adapter_mut(&mut self) -> Option<&mut Parameters> {
+        self.adapter.as_mut().map(|a| &mut Arc::make_mut(a).parameters)
+    }
+
+    fn weight(&self, range: &Range<usize>) -> &[f32] {
+        &self.decoder.parameters.data[range.clone()]
+    }
+
+    fn low(&self, range: &Range<usize>) -> &[f32] {
+        self.adapter.as_ref().map_or(&[], |a| &a.parameters.data[range.clone()])
+    }
+
+    fn norm<'a>(&'a self, place: &'a NormPlace) -> Norm<'a> {
+        Norm {
+            config: self.config().norm,
+            weight: self.weight(&place.weight),
+            bias: place.bias.as_ref().map(|b| self.weight(b)),
+        }
+    }
+
+    fn heads(&self) -> Heads {
+        let c = self.config();
+        Heads { query: c.heads, kv: c.kv_heads, width: c.head_width }
+    }
+
+    /// `out (+)= x·Wᵀ + bias + (scale·x·Aᵀ)·Bᵀ`; `low` keeps `scale·x·Aᵀ`.
+    fn project(
+        &self,
+        threads: &Threads,
+        group: &Group,
+        x: &[f32],
+        accumulate: bool,
+        out: &mut [f32],
+        low: &mut Vec<f32>,
+    ) {
+        let rows = x.len() / group.inputs;
+        let weight = View::dense(self.weight(&group.weight), group.outputs, group.inputs);
+        let input = View::dense(x, rows, group.inputs);
+        product(threads, input, weight.t(), accumulate, ViewMut::new(out, group.outputs));
+        if let Some(bias) = &group.bias {
+            let bias = self.weight(bias);
+            for row in out.chunks_exact_mut(group.outputs) {
+                crate::kernel::vector::add(row, bias);
+            }
+        }
+        let rank = self.places.rank;
+        let slots = group.b.len() * rank;
+        resize(low, rows * slots);
+        if slots == 0 || rows == 0 {
+            return;
+        }
+        let a = View::dense(self.low(&group.a), slots, group.inputs);
+        product(threads, input, a.t(), false, ViewMut::new(low, slots));
+        for x in low.iter_mut() {
+            *x *= self.places.scale;
+        }
+        for (slot, (columns, b)) in group.b.iter().enumerate() {
+            let b = View::dense(self.low(b), columns.len(), rank);
+            let u = View::new(&low[slot * rank..], rows, rank, slots);
+            product(
+                threads,
+                u,
+                b.t(),
+                true,
+                ViewMut::new(&mut out[columns.start..], group.outputs),
+            );
+        }
+    }
+
+    /// Adds the group's gradients and writes (or adds) the gradient of its input.
+    fn project_backward(
+        &self,
+        threads: &Threads,
+        group: &Group,
+        x: &[f32],
+        low: &[f32],
+        d_out: &[f32],
+        d_x: &mut [f32],
+        gradients: &mut Gradients,
+    ) {
+        let rows = x.len() / group.inputs;
+        let d = View::dense(d_out, rows, group.outputs);
+        let input = View::dense(x, rows, group.inputs);
+        let weight = View::dense(self.weight(&group.weight), group.outputs, group.inputs);
+        product(threads, d, weight, false, ViewMut::new(d_x, group.inputs));
+        if let Some(weights) = &mut gradients.weights {
+            let d_weight = &mut weights[group.weight.clone()];
+            product(threads, d.t(), input, true, ViewMut::new(d_weight, group.inputs));
+            if let Some(bias) = &group.bias {
+                add_rows(d_out, &mut weights[bias.clone()]);
+            }
+        }
+        let rank = self.places.rank;
+        let slots = group.b.len() * rank;
+        if slots == 0 {
+            return;
+        }
+        let mut d_low = vec![0.0; rows * slots];
+        for (slot, (columns, b)) in group.b.iter().enumerate() {
+            let d = View::new(&d_out[columns.start..], rows, columns.len(), group.outputs);
+            let up = View::dense(self.low(b), columns.len(), rank);
+            product(threads, d, up, false, ViewMut::new(&mut d_low[slot * rank..], slots));
+            if let Some(adapter) = &mut gradients.adapter {
+                let u = View::new(&low[slot * rank..], rows, rank, slots);
+                product(threads, d.t(), u, true, ViewMut::new(&mut adapter[b.clone()], rank));
+            }
+        }
+        for x in &mut d_low {
+            *x *= self.places.scale;
+        }
+        let d_low = View::dense(&d_low, rows, slots);
+        let a = View::dense(self.low(&group.a), slots, group.inputs);
+        product(threads, d_low, a, true, ViewMut::new(d_x, group.inputs));
+        if let Some(adapter) = &mut gradients.adapter {
+            let d_a = &mut adapter[group.a.clone()];
+            product(threads, d_low.t(), input, true, ViewMut::new(d_a, group.inputs));
+        }
+    }
+
+    fn embed(&self, tokens: &[Token], positions: &[usize]) -> Vec<f32> {
+        let width = self.config().width;
+        let table = self.weight(&self.places.embed);
+        let mut x = Vec::with_capacity(tokens.len() * width);
+        for (&token, &position) in tokens.iter().zip(positions) {
+            let row = &table[token as usize * width..][..width];
+            x.extend(row.iter().map(|w| w * self.config().embedding_scale));
+            if let Some(place) = &self.places.position {
+                let row = &self.weight(place)[position * width..][..width];
+                let start = x.len() - width;
+                crate::kernel::vector::add(&mut x[start..], row);
+            }
+        }
+        x
+    }
+
+    /// Queries and keys are normalised (Qwen3) and rotated in place.
+    fn place_heads(
+        &self,
+        threads: &Threads,
+        layer: &Layer,
+        positions: &[usize],
+        trace: &mut Trace,
+    ) {
+        let c = self.config();
+        let stride = c.qkv_width();
+        if let Some(place) = &layer.qk_norm {
+            trace.qkv_raw.clone_from(&trace.qkv);
+            let heads = c.heads + c.kv_heads;
+            resize(&mut trace.qk_moments, positions.len() * heads);
+            for r in 0..positions.len() {
+                for head in 0..heads {
+                    let at =
+                        r * stride + head * c.head_width..r * stride + (head + 1) * c.head_width;
+                    let norm = self.head_norm(place, head);
+                    let index = r * heads + head;
+                    norm.forward(
+                        &Threads::new(1),
+                        &trace.qkv_raw[at.clone()],
+                        &mut trace.qkv[at],
+                        &mut trace.qk_moments[index..=index],
+                    );
+                }
+            }
+        }
+        if let Some(rotary) = &self.rotary {
+            let heads = c.heads + c.kv_heads;
+            rotary.apply(threads, &mut trace.qkv, stride, c.head_width, heads, positions, false);
+        }
+    }
+
+    fn head_norm<'a>(&'a self, place: &[Range<usize>; 2], head: usize) -> Norm<'a> {
+        let which = usize::from(head >= self.config().heads);
+        let config = crate::config::NormConfig { centered: false, ..self.config().norm };
+        Norm { config, weight: self.weight(&place[which]), bias: None }
+    }
+
+    /// One layer: `x` is the residual stream, read and replaced. `attend` fills `trace.mixed` from
+    /// `trace.qkv`.
+    fn layer(
+        &self,
+        threads: &Threads,
+        layer: &Layer,
+        positions: &[usize],
+        x: &mut [f32],
+        trace: &mut Trace,
+        keep: bool,
+        attend: impl FnOnce(&mut Trace),
+    ) {
+        let c = self.config();
+        let rows = positions.len();
+        if keep {
+            trace.input.clear();
+            trace.input.extend_from_slice(x);
+        }
+        resize(&mut trace.normed1, x.len());
+        resize(&mut trace.moments1, rows);
+        self.norm(&layer.norm1).forward(threads, x, &mut trace.normed1, &mut trace.moments1);
+        resize(&mut trace.qkv, rows * c.qkv_width());
+        self.project(
+            threads,
+            &layer.qkv,
+            &trace.normed1,
+            false,
+            &mut trace.qkv,
+            &mut trace.low_qkv,
+        );
+        self.place_heads(threads, layer, positions, trace);
+        resize(&mut trace.mixed, rows * c.query_width());
+        attend(trace);
+        resize(&mut trace.normed2, x.len());
+        resize(&mut trace.moments2, rows);
+        let norm2 = self.norm(&layer.norm2);
+        if c.parallel {
+            norm2.forward(threads, x, &mut trace.normed2, &mut trace.moments2);
+            self.project(threads, &layer.output, &trace.mixed, true, x, &mut trace.low_output);
+        } else {
+            self.project(threads, &layer.output, &trace.mixed, true, x, &mut trace.low_output);
+            if keep {
+                trace.middle.clear();
+                trace.middle.extend_from_slice(x);
+            }
+            norm2.forward(threads, x, &mut trace.normed2, &mut trace.moments2);
+        }
+        resize(&mut trace.inner, rows * c.up_width());
+        self.project(
+            threads,
+            &layer.up,
+            &trace.normed2,
+            false,
+            &mut trace.inner,
+            &mut trace.low_up,
+        );
+        resize(&mut trace.active, rows * c.hidden);
+        activation::forward(
+            threads,
+            c.activation,
+            c.gated,
+            c.hidden,
+            &trace.inner,
+            &mut trace.active,
+        );
+        self.project(threads, &layer.down, &trace.active, true, x, &mut trace.low_down);
+    }
+
+    /// Runs packed whole sequences and keeps what the backward pass needs; `memory` is reused.
+    pub(crate) fn forward_training(
+        &self,
+        threads: &Threads,
+        sequences: &[&[Token]],
+        memory: Option<Activations>,
+    ) -> Activations {
+        let mut activations = memory.unwrap_or_else(|| Activations {
+            tokens: Vec::new(),
+            sequences: Vec::new(),
+            positions: Vec::new(),
+            traces: Vec::new(),
+            last: Vec::new(),
+        });
+        activations.tokens = sequences.concat();
+        activations.sequences.clear();
+        activations.positions.clear();
+        let mut start = 0;
+        for sequence in sequences {
+            activations.sequences.push(start..start + sequence.len());
+            activations.positions.extend(0..sequence.len());
+            start += sequence.len();
+        }
+        let positions = &activations.positions;
+        let mut x = self.embed(&activations.tokens, positions);
+        activations.traces.resize_with(self.config().layers, Trace::default);
+        let c = self.config();
+        let (stride, width) = (c.qkv_width(), c.query_width());
+        for (layer, trace) in self.places.layers.iter().zip(&mut activations.traces) {
+            self.layer(threads, layer, positions, &mut x, trace, true, |trace| {
+                let qkv = &trace.qkv;
+                let sequences: Vec<Sequence> = activations
+                    .sequences
+                    .iter()
+                    .map(|rows| {
+                        let own = &qkv[rows.start * stride..rows.end * stride];
+                        let block = Block {
+                            keys: &own[width..],
+                            values: &own[width + c.kv_width()..],
+                            stride,
+                            len: rows.len(),
+                        };
+                        Sequence { rows: rows.clone(), blocks: vec![block] }
+                    })
+                    .collect();
+                resize(&mut trace.log_sums, positions.len() * c.heads);
+                attention::forward(
+                    threads,
+                    self.heads(),
+                    qkv,
+                    stride,
+                    &sequences,
+                    &mut trace.mixed,
+                    Some(&mut trace.log_sums),
+                );
+            });
+        }
+        activations.last = x;
+        activations
+    }
+
+    /// Runs new tokens of several sequences over their caches; returns the residual stream,
+    /// `[tokens, width]`, sequences one after the other.
+    pub(crate) fn forward_cached(&self, threads: &Threads, pieces: &mut [Piece]) -> Vec<f32> {
+        let c = self.config();
+        let mut tokens = Vec::new();
+        let mut positions = Vec::new();
+        let mut rows = Vec::new();
+        for piece in pieces.iter() {
+            let past = piece.before.iter().map(|b| b.len).sum::<usize>() + piece.own.len;
+            rows.push(tokens.len()..tokens.len() + piece.tokens.len());
+            tokens.extend_from_slice(piece.tokens);
+            positions.extend(past..past + piece.tokens.len());
+        }
+        let mut x = self.embed(&tokens, &positions);
+        let mut trace = Trace::default();
+        let (stride, width) = (c.qkv_width(), c.query_width());
+        for (index, layer) in self.places.layers.iter().enumerate() {
+            self.layer(threads, layer, &positions, &mut x, &mut trace, false, |trace| {
+                for (piece, rows) in pieces.iter_mut().zip(&rows) {
+                    for row in
+                        trace.qkv[rows.start * stride..rows.end * stride].chunks_exact(stride)
+                    {
+                        piece.own.layers[index].extend_from_slice(&row[width..]);
+                    }
+                }
+                let sequences: Vec<Sequence> = pieces
+                    .iter()
+                    .zip(&rows)
+                    .map(|(piece, rows)| {
+                        let before = piece.before.iter().map(|b| b.block(index, c));
+                        let blocks = before.chain([piece.own.block(index, c)]).collect();
+                        Sequence { rows: rows.clone(), blocks }
+                    })
+                    .collect();
+                attention::forward(
+                    threads,
+                    self.heads(),
+                    &trace.qkv,
+                    stride,
+                    &sequences,
+                    &mut trace.mixed,
+                    None,
+                );
+            });
+        }
+        for piece in pieces.iter_mut() {
+            piece.own.len += piece.tokens.len();
+        }
+        x
+    }
+
+    /// The final norm of chosen rows of the residual stream: what the output head reads.
+    pub(crate) fn final_norm(
+        &self,
+        threads: &Threads,
+        last: &[f32],
+        rows: &[usize],
+    ) -> (Vec<f32>, Vec<f32>, Vec<Moments>) {
+        let width = self.config().width;
+        let mut x = Vec::with_capacity(rows.len() * width);
+        for &row in rows {
+            x.extend_from_slice(&last[row * width..][..width]);
+        }
+        let mut normed = vec![0.0; x.len()];
+        let mut moments = vec![Moments::default(); rows.len()];
+        self.norm(&self.places.norm).forward(threads, &x, &mut normed, &mut moments);
+        (normed, x, moments)
+    }
+
+    /// The output head, `[vocabulary, width]`.
+    pub(crate) fn head(&self) -> &[f32] {
+        self.weight(&self.places.head)
+    }
+
+    /// Where the head's gradient goes.
+    pub(crate) fn head_place(&self) -> Range<usize> {
+        self.places.head.clone()
+    }
+
+    /// Gradient of the loss with respect to chosen rows of the normed stream (`d_normed`), carried
+    /// back through every layer.
+    pub(crate) fn backward(
+        &self,
+        threads: &Threads,
+        activations: &mut Activations,
+        rows: &[usize],
+        x: &[f32],
+        moments: &[Moments],
+        d_normed: &[f32],
+        gradients: &mut Gradients,
+    ) {
+        let c = self.config();
+        let width = c.width;
+        let mut d_x = vec![0.0; activations.last.len()];
+        let mut d_rows = vec![0.0; x.len()];
+        self.norm_backward(
+            threads,
+            &self.places.norm,
+            x,
+            moments,
+            d_normed,
+            &mut d_rows,
+            gradients,
+        );
+        for (&row, d) in rows.iter().zip(d_rows.chunks_exact(width)) {
+            crate::kernel::vector::add(&mut d_x[row * width..][..width], d);
+        }
+        let count = activations.positions.len();
+        let mut d_normed = vec![0.0; count * width];
+        let mut d_normed2 = vec![0.0; count * width];
+        let mut d_active = vec![0.0; count * c.hidden];
+        let mut d_mixed = vec![0.0; count * c.query_width()];
+        let mut d_qkv = vec![0.0; count * c.qkv_width()];
+        for (layer, trace) in self.places.layers.iter().zip(&mut activations.traces).rev() {
+            self.project_backward(
+                threads,
+                &layer.down,
+                &trace.active,
+                &trace.low_down,
+                &d_x,
+                &mut d_active,
+                gradients,
+            );
+            activation::backward(
+                threads,
+                c.activation,
+                c.gated,
+                c.hidden,
+                &mut trace.inner,
+                &d_active,
+            );
+            self.project_backward(
+                threads,
+                &layer.up,
+                &trace.normed2,
+                &trace.low_up,
+                &trace.inner,
+                &mut d_normed2,
+                gradients,
+            );
+            if !c.parallel {
+                self.norm_backward(
+                    threads,
+                    &layer.norm2,
+                    &trace.middle,
+                    &trace.moments2,
+                    &d_normed2,
+                    &mut d_x,
+                    gradients,
+                );
+            }
+            self.project_backward(
+                threads,
+                &layer.output,
+                &trace.mixed,
+                &trace.low_output,
+                &d_x,
+                &mut d_mixed,
+                gradients,
+            );
+            if c.parallel {
+                self.norm_backward(
+                    threads,
+                    &layer.norm2,
+                    &trace.input,
+                    &trace.moments2,
+                    &d_normed2,
+                    &mut d_x,
+                    gradients,
+                );
+            }
+            attention::backward(
+                threads,
+                self.heads(),
+                &trace.qkv,
+                &activations.sequences,
+                &trace.mixed,
+                &trace.log_sums,
+                &d_mixed,
+                &mut d_qkv,
+            );
+            self.place_heads_backward(
+                threads,
+                layer,
+                &activations.positions,
+                trace,
+                &mut d_qkv,
+                gradients,
+            );
+            self.project_backward(
+                threads,
+                &layer.qkv,
+                &trace.normed1,
+                &trace.low_qkv,
+                &d_qkv,
+                &mut d_normed,
+                gradients,
+            );
+            self.norm_backward(
+                threads,
+                &layer.norm1,
+                &trace.input,
+                &trace.moments1,
+                &d_normed,
+                &mut d_x,
+                gradients,
+            );
+        }
+        if let Some(weights) = &mut gradients.weights {
+            self.embed_backward(activations, &d_x, weights, gradients.embeddings);
+        }
+    }
+
+    fn norm_backward(
+        &self,
+        threads: &Threads,
+        place: &NormPlace,
+        x: &[f32],
+        moments: &[Moments],
+        d_y: &[f32],
+        d_x: &mut [f32],
+        gradients: &mut Gradients,
+    ) {
+        let norm = self.norm(place);
+        norm.backward(threads, x, moments, d_y, d_x);
+        if let Some(weights) = &mut gradients.weights {
+            let mut d_weight = vec![0.0; place.weight.len()];
+            let mut d_bias = place.bias.as_ref().map(|b| vec![0.0; b.len()]);
+            norm.backward_parameters(x, moments, d_y, &mut d_weight, d_bias.as_deref_mut());
+            crate::kernel::vector::add(&mut weights[place.weight.clone()], &d_weight);
+            if let (Some(range), Some(d_bias)) = (&place.bias, d_bias) {
+                crate::kernel::vector::add(&mut weights[range.clone()], &d_bias);
+            }
+        }
+    }
+
+    fn place_heads_backward(
+        &self,
+        threads: &Threads,
+        layer: &Layer,
+        positions: &[usize],
+        trace: &Trace,
+        d_qkv: &mut [f32],
+        gradients: &mut Gradients,
+    ) {
+        let c = self.config();
+        let (stride, heads) = (c.qkv_width(), c.heads + c.kv_heads);
+        if let Some(rotary) = &self.rotary {
+            rotary.apply(threads, d_qkv, stride, c.head_width, heads, positions, true);
+        }
+        let Some(place) = &layer.qk_norm else { return };
+        let mut d = vec![0.0; c.head_width];
+        for r in 0..positions.len() {
+            for head in 0..heads {
+                let at = r * stride + head * c.head_width..r * stride + (head + 1) * c.head_width;
+                let norm = self.head_norm(place, head);
+                let moments = &trace.qk_moments[r * heads + head..=r * heads + head];
+                let raw = &trace.qkv_raw[at.clone()];
+                d.fill(0.0);
+                norm.backward(&Threads::new(1), raw, moments, &d_qkv[at.clone()], &mut d);
+                if let Some(weights) = &mut gradients.weights {
+                    let range = place[usize::from(head >= c.heads)].clone();
+                    norm.backward_parameters(
+                        raw,
+                        moments,
+                        &d_qkv[at.clone()],
+                        &mut weights[range],
+                        None,
+                    );
+                }
+                d_qkv[at].copy_from_slice(&d);
+            }
+        }
+    }
+
+    fn embed_backward(
+        &self,
+        activations: &Activations,
+        d_x: &[f32],
+        weights: &mut [f32],
+        embeddings: bool,
+    ) {
+        let (width, scale) = (self.config().width, self.config().embedding_scale);
+        let tokens = activations.tokens.iter().zip(&activations.positions);
+        for ((&token, &position), d) in tokens.zip(d_x.chunks_exact(width)) {
+            if embeddings {
+                let start = self.places.embed.start + token as usize * width;
+                crate::kernel::vector::add_scaled(&mut weights[start..start + width], scale, d);
+            }
+            if let Some(place) = &self.places.position {
+                let start = place.start + position * width;
+                crate::kernel::vector::add(&mut weights[start..start + width], d);
+            }
+        }
+    }
+}

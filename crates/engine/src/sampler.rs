@@ -1,0 +1,149 @@
+//! Choosing one token from a row of logits.
+//!
+//! The choice is an exponential race: token `i` of probability `p` finishes at `E/p`, `E` standard
+//! exponential, and the first wins; that draws from `p` exactly. Each `E` comes from (seed, place,
+//! token) alone, so two models that sample with the same seed disagree only where their
+//! distributions do (common random numbers).
+
+use crate::Token;
+use crate::generate::Sampling;
+use crate::kernel::vector::{exp, max, wide};
+
+/// Mixes 64 bits (the finaliser of Steele, Lea & Flood 2014, SplitMix).
+#[inline(always)]
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A uniform number in (0, 1) for (seed, place, token).
+#[inline(always)]
+fn uniform(stream: u64, token: Token) -> f64 {
+    let bits = mix(stream ^ u64::from(token).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    ((bits >> 12) as f64 + 0.5) / (1u64 << 52) as f64
+}
+
+/// Draws from `logits`, the scores of `tokens` (or of every token, where `tokens` is `None`);
+/// returns the index into `logits` and its log-probability under the distribution drawn from.
+pub(crate) fn choose(
+    logits: &mut [f32],
+    tokens: Option<&[Token]>,
+    sampling: &Sampling,
+    seed: u64,
+    place: usize,
+) -> (usize, f32) {
+    let greedy = sampling.temperature == 0.0;
+    let scale = if greedy { 1.0 } else { 1.0 / sampling.temperature };
+    let best =
+        logits.iter().enumerate().fold(0, |best, (i, x)| if *x > logits[best] { i } else { best });
+    wide(
+        #[inline(always)]
+        || {
+            let top = max(logits);
+            for x in logits.iter_mut() {
+                // Tokens ruled out have minus infinity; `exp` clamps, so they are zeroed apart.
+                let finite = *x > f32::NEG_INFINITY;
+                let e = exp((*x - top) * scale);
+                *x = if finite { e } else { 0.0 };
+            }
+        },
+    );
+    let weights = logits;
+    truncate(weights, sampling);
+    let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+    let log_probability = |i: usize| (f64::from(weights[i]) / total).ln() as f32;
+    if greedy {
+        return (best, log_probability(best));
+    }
+    let stream = mix(seed ^ mix(place as u64 + 1));
+    let (mut winner, mut finish) = (best, f64::INFINITY);
+    for (i, &weight) in weights.iter().enumerate() {
+        if weight <= 0.0 {
+            continue;
+        }
+        let token = tokens.map_or(i as Token, |t| t[i]);
+        let u = uniform(stream, token);
+        // -ln(u) >= 1 - u: most tokens lose without a logarithm.
+        if 1.0 - u < finish * f64::from(weight) {
+            let time = -u.ln() / f64::from(weight);
+            if time < finish {
+                (winner, finish) = (i, time);
+            }
+        }
+    }
+    (winner, log_probability(winner))
+}
+
+/// Zeroes the weights of tokens that the settings rule out; the likeliest always stays.
+fn truncate(weights: &mut [f32], sampling: &Sampling) {
+    let Sampling { top_k, top_p, min_p, threshold, .. } = *sampling;
+    if top_k == 0 && top_p >= 1.0 && min_p <= 0.0 && threshold <= 0.0 {
+        return;
+    }
+    let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+    let top = weights.iter().copied().fold(0.0, f32::max);
+    let mut cut = (min_p * top).max((f64::from(threshold) * total) as f32).min(top);
+    if top_k > 0 || top_p < 1.0 {
+        let mut order: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] >= cut).collect();
+        order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
+        let mut keep = if top_k > 0 { top_k.min(order.len()) } else { order.len() };
+        if top_p < 1.0 {
+            let mut mass = 0.0;
+            let wanted = f64::from(top_p) * total;
+            let enough = order.iter().position(|&i| {
+                mass += f64::from(weights[i]);
+                mass >= wanted
+            });
+            keep = keep.min(enough.map_or(order.len(), |i| i + 1));
+        }
+        for &i in &order[keep.max(1)..] {
+            weights[i] = 0.0;
+        }
+        cut = cut.max(f32::MIN_POSITIVE);
+    }
+    for w in weights.iter_mut() {
+        if *w < cut {
+            *w = 0.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draws(sampling: &Sampling, logits: &[f32], count: u64) -> Vec<f64> {
+        let mut hits = vec![0.0; logits.len()];
+        for seed in 0..count {
+            hits[choose(&mut logits.to_vec(), None, sampling, seed, 3).0] += 1.0;
+        }
+        hits.iter().map(|h| h / count as f64).collect()
+    }
+
+    #[test]
+    fn frequencies_are_the_softmax() {
+        let logits = [0.0f32, 1.0, 2.0, -1.0, f32::NEG_INFINITY];
+        let total: f32 = logits.iter().map(|l| l.exp()).sum();
+        let found = draws(&Sampling::default(), &logits, 40_000);
+        for (f, l) in found.iter().zip(logits) {
+            let p = f64::from(l.exp() / total);
+            assert!(
+                (f - p).abs() < 5.0 * (p * (1.0 - p) / 40_000.0).sqrt() + 1e-9,
+                "{f} against {p}"
+            );
+        }
+    }
+
+    #[test]
+    fn truncation_keeps_what_it_says() {
+        let logits = [3.0f32, 2.0, 1.0, 0.0, -5.0];
+        let kept = |s: Sampling| draws(&s, &logits, 3000).iter().filter(|&&f| f > 0.0).count();
+        assert_eq!(kept(Sampling { top_k: 2, ..Sampling::default() }), 2);
+        assert_eq!(kept(Sampling { top_p: 0.6, ..Sampling::default() }), 1);
+        assert_eq!(kept(Sampling { top_p: 0.8, ..Sampling::default() }), 2);
+        assert_eq!(kept(Sampling { min_p: 0.1, ..Sampling::default() }), 3);
+        assert_eq!(kept(Sampling { threshold: 0.05, ..Sampling::default() }), 3);
+        assert_eq!(kept(Sampling { temperature: 0.0, ..Sampling::default() }), 1);
+    }
+}
