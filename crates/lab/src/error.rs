@@ -41,11 +41,7 @@ pub enum Error {
 }
 
 fn position(line: usize, column: usize) -> String {
-    if line == 0 {
-        String::new()
-    } else {
-        format!(":{line}:{column}")
-    }
+    if line == 0 { String::new() } else { format!(":{line}:{column}") }
 }
 
 impl From<owlet_engine::Error> for Error {

@@ -22,9 +22,8 @@ impl Layer {
     /// Parses a text; `origin` (a path) names it in errors.
     pub fn new(text: &str, origin: &str) -> Result<Self> {
         let table = text.parse::<Table>().map_err(|error| {
-            let (line, column) = error
-                .span()
-                .map_or((0, 0), |span| line_and_column(text, span.start));
+            let (line, column) =
+                error.span().map_or((0, 0), |span| line_and_column(text, span.start));
             Error::Recipe {
                 origin: origin.to_owned(),
                 line,
@@ -32,11 +31,7 @@ impl Layer {
                 reason: error.message().trim().replace('\n', ", "),
             }
         })?;
-        Ok(Self {
-            origin: origin.to_owned(),
-            text: text.to_owned(),
-            table,
-        })
+        Ok(Self { origin: origin.to_owned(), text: text.to_owned(), table })
     }
 
     /// The name.
@@ -55,20 +50,15 @@ impl Layer {
         let mut table = root.get_ref();
         let mut found = None;
         for (depth, part) in path.iter().enumerate() {
-            let Some((key, value)) = table
-                .iter()
-                .find(|(key, _)| key.get_ref().as_ref() == part.as_str())
+            let Some((key, value)) =
+                table.iter().find(|(key, _)| key.get_ref().as_ref() == part.as_str())
             else {
                 break;
             };
             // A value's own place is the more telling one, save for tables, which may be spread.
             let is_table = matches!(value.get_ref(), DeValue::Table(_));
             let last = depth + 1 == path.len();
-            let start = if is_table || !last {
-                key.span().start
-            } else {
-                value.span().start
-            };
+            let start = if is_table || !last { key.span().start } else { value.span().start };
             let (line, column) = line_and_column(&self.text, start);
             found = Some((depth + 1, line, column));
             match value.get_ref() {
@@ -104,14 +94,11 @@ impl Setting {
             column: 0,
             reason,
         };
-        let (path, value) = text
-            .split_once('=')
-            .ok_or_else(|| error("expected `path.to.key=value`".to_owned()))?;
+        let (path, value) =
+            text.split_once('=').ok_or_else(|| error("expected `path.to.key=value`".to_owned()))?;
         let path: Vec<String> = path.trim().split('.').map(str::to_owned).collect();
         if path.iter().any(String::is_empty) {
-            return Err(error(
-                "has an empty key, expected `path.to.key=value`".to_owned(),
-            ));
+            return Err(error("has an empty key, expected `path.to.key=value`".to_owned()));
         }
         let value = value.trim();
         let value = match format!("value = {value}").parse::<Table>() {
@@ -127,11 +114,7 @@ impl Setting {
                 Value::String(value.to_owned())
             }
         };
-        Ok(Self {
-            path,
-            value,
-            text: text.to_owned(),
-        })
+        Ok(Self { path, value, text: text.to_owned() })
     }
 
     fn as_table(&self) -> Table {
@@ -162,11 +145,7 @@ impl<'a> Stack<'a> {
         for set in sets {
             merge(&mut merged, set.as_table());
         }
-        Ok(Self {
-            layers,
-            sets,
-            merged,
-        })
+        Ok(Self { layers, sets, merged })
     }
 
     /// Reads the merged layers as `T`.
@@ -186,11 +165,8 @@ impl<'a> Stack<'a> {
             .map(|part| part.trim_end_matches(']').to_owned())
             .filter(|part| !part.is_empty() && part != "?")
             .collect();
-        let reason = if parts.is_empty() {
-            reason
-        } else {
-            format!("`{}`: {reason}", parts.join("."))
-        };
+        let reason =
+            if parts.is_empty() { reason } else { format!("`{}`: {reason}", parts.join(".")) };
         let mut best = (0, "recipe".to_owned(), 0, 0);
         for layer in self.layers {
             if let Some((depth, line, column)) = layer.locate(&parts)
@@ -200,24 +176,14 @@ impl<'a> Stack<'a> {
             }
         }
         for set in self.sets {
-            let depth = set
-                .path
-                .iter()
-                .zip(&parts)
-                .take_while(|(one, other)| one == other)
-                .count();
+            let depth = set.path.iter().zip(&parts).take_while(|(one, other)| one == other).count();
             // A `--set` is about this value only if one of the two paths leads to the other.
             if depth == set.path.len().min(parts.len()) && depth > 0 && depth >= best.0 {
                 best = (depth, format!("--set {}", set.text), 0, 0);
             }
         }
         let (_, origin, line, column) = best;
-        Error::Recipe {
-            origin,
-            line,
-            column,
-            reason,
-        }
+        Error::Recipe { origin, line, column, reason }
     }
 }
 
@@ -225,9 +191,7 @@ fn merge(below: &mut Table, above: Table) {
     for (key, value) in above {
         match (below.get_mut(&key), value) {
             (Some(Value::Table(old)), Value::Table(new)) => {
-                let other_kind = new
-                    .get("kind")
-                    .is_some_and(|kind| old.get("kind") != Some(kind));
+                let other_kind = new.get("kind").is_some_and(|kind| old.get("kind") != Some(kind));
                 if other_kind && key != "teacher" && key != "carrier" {
                     *old = new;
                 } else {

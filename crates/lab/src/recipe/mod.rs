@@ -200,17 +200,9 @@ impl Training {
     /// The engine's settings for `rows` rows and one seed.
     pub fn settings(&self, rows: usize, seed: u64) -> TrainSettings {
         let optimizer = match self.optimizer {
-            Optimizer::Adamw {
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay,
-            } => train::Optimizer::Adamw {
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay,
-            },
+            Optimizer::Adamw { beta1, beta2, epsilon, weight_decay } => {
+                train::Optimizer::Adamw { beta1, beta2, epsilon, weight_decay }
+            }
             Optimizer::Sgd { momentum } => train::Optimizer::Sgd { momentum },
         };
         TrainSettings {

@@ -24,9 +24,7 @@ impl<'de> Deserialize<'de> for Seeds {
             }
             fn visit_u64<E: de::Error>(self, count: u64) -> Result<Seeds, E> {
                 if count > MOST_SEEDS {
-                    return Err(E::custom(format!(
-                        "{count} seeds, expected at most {MOST_SEEDS}"
-                    )));
+                    return Err(E::custom(format!("{count} seeds, expected at most {MOST_SEEDS}")));
                 }
                 Ok(Seeds((1..=count).collect()))
             }
@@ -111,11 +109,7 @@ pub struct InContext {
 impl InContext {
     /// The control left out.
     pub fn off() -> Self {
-        Self {
-            rows: Vec::new(),
-            draws: 1,
-            questions: 0,
-        }
+        Self { rows: Vec::new(), draws: 1, questions: 0 }
     }
 }
 
@@ -136,10 +130,7 @@ impl<'de> Deserialize<'de> for InContext {
                 Ok(InContext::off())
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InContext, A::Error> {
-                let mut value = InContext {
-                    draws: 3,
-                    ..InContext::off()
-                };
+                let mut value = InContext { draws: 3, ..InContext::off() };
                 while let Some(key) = map.next_key::<String>()? {
                     match key.as_str() {
                         "rows" => value.rows = map.next_value()?,
