@@ -4,4 +4,5 @@ pub mod behavior;
 pub mod carrier;
 mod placeholder;
 pub mod random;
+pub mod readout;
 pub mod words;
