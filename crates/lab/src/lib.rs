@@ -18,6 +18,7 @@ pub mod readout;
 pub mod recipe;
 pub mod result;
 pub mod rows;
+pub mod stats;
 pub mod step;
 pub mod words;
 
