@@ -5,4 +5,5 @@ pub mod carrier;
 mod placeholder;
 pub mod random;
 pub mod readout;
+pub mod stats;
 pub mod words;
