@@ -15,10 +15,7 @@ pub const DEFAULT: &str = "default";
 
 /// One message.
 pub fn message(role: &str, content: &str) -> Message {
-    Message {
-        role: role.to_owned(),
-        content: content.to_owned(),
-    }
+    Message { role: role.to_owned(), content: content.to_owned() }
 }
 
 /// `messages` under the system text that `context` names (`none`, `default`, or the text itself).
@@ -28,11 +25,7 @@ pub fn in_context(context: &str, messages: &[Message]) -> Vec<Message> {
         NONE => Some(""),
         text => Some(text),
     };
-    system
-        .map(|text| message("system", text))
-        .into_iter()
-        .chain(messages.iter().cloned())
-        .collect()
+    system.map(|text| message("system", text)).into_iter().chain(messages.iter().cloned()).collect()
 }
 
 /// The text of `messages` in `context`. A template that knows no system text gets none when the
@@ -81,9 +74,11 @@ pub fn example(
         // As the template ends it, else as the tokenizer does.
         let token = end.map(|_| {
             let rest = whole.strip_prefix(&open).unwrap_or_default();
-            model.tokenizer.encode(rest).ok().and_then(|tokens| {
-                tokens.into_iter().find(|token| ends.contains(token))
-            })
+            model
+                .tokenizer
+                .encode(rest)
+                .ok()
+                .and_then(|tokens| tokens.into_iter().find(|token| ends.contains(token)))
         });
         completion.extend(token.flatten().or_else(|| ends.first().copied()));
     }

@@ -84,10 +84,7 @@ pub enum Error {
 impl Error {
     /// A broken record.
     pub(crate) fn record(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
-        Self::Record {
-            path: path.into(),
-            reason: reason.to_string(),
-        }
+        Self::Record { path: path.into(), reason: reason.to_string() }
     }
 
     /// Whether this is, at its root, the caller's own wish to stop.
@@ -101,11 +98,7 @@ impl Error {
 }
 
 fn position(line: usize, column: usize) -> String {
-    if line == 0 {
-        String::new()
-    } else {
-        format!(":{line}:{column}")
-    }
+    if line == 0 { String::new() } else { format!(":{line}:{column}") }
 }
 
 impl From<owlet_engine::Error> for Error {

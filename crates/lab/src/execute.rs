@@ -147,11 +147,7 @@ pub fn execute(
         }),
         changed: Condvar::new(),
     };
-    let mut recorder = Recorder {
-        run,
-        last: BTreeMap::new(),
-        failed: None,
-    };
+    let mut recorder = Recorder { run, last: BTreeMap::new(), failed: None };
     let mut hear = |event: &Event| {
         recorder.record(event);
         listener(event);
@@ -196,9 +192,7 @@ pub fn execute(
     let bytes = store.artifact(&artifact)?.read(estimate::FILE)?;
     let result = InheritResult::parse(&bytes, estimate::FILE.as_ref())?;
     for warning in &result.warnings {
-        hear(&Event::Warning {
-            warning: warning.clone(),
-        });
+        hear(&Event::Warning { warning: warning.clone() });
     }
     hear(&Event::RunFinished {
         result: artifact.to_string(),
@@ -212,7 +206,8 @@ pub fn execute(
                 json!({ "name": node.name, "kind": node.kind, "artifact": steps.get(&node.name) })
             })
             .collect();
-        let mut list = serde_json::to_vec_pretty(&list).map_err(|error| Error::record(STEPS, error))?;
+        let mut list =
+            serde_json::to_vec_pretty(&list).map_err(|error| Error::record(STEPS, error))?;
         list.push(b'\n');
         run.write_file(STEPS, &list)?;
         run.write_file(RESULT, &bytes)?;
@@ -220,11 +215,7 @@ pub fn execute(
     if let Some(error) = recorder.failed {
         return Err(error);
     }
-    Ok(RunOutcome {
-        result,
-        artifact,
-        steps,
-    })
+    Ok(RunOutcome { result, artifact, steps })
 }
 
 /// Reads the result of a finished run.
@@ -336,10 +327,8 @@ impl Executor<'_> {
                     // A fault says more than the stop that followed it.
                     let say = state.failed.as_ref().is_none_or(Error::is_interruption);
                     if say {
-                        state.failed = Some(Error::Step {
-                            step: node.name.clone(),
-                            source: Box::new(error),
-                        });
+                        state.failed =
+                            Some(Error::Step { step: node.name.clone(), source: Box::new(error) });
                     }
                 }
                 Err(panic) => {
@@ -449,10 +438,7 @@ impl Executor<'_> {
             },
         })?;
         drop(lease);
-        Ok(Done {
-            artifact: artifact.id,
-            seconds: Some(seconds),
-        })
+        Ok(Done { artifact: artifact.id, seconds: Some(seconds) })
     }
 }
 
@@ -464,9 +450,6 @@ struct Done {
 
 impl Done {
     fn reused(artifact: ArtifactId) -> Self {
-        Self {
-            artifact,
-            seconds: None,
-        }
+        Self { artifact, seconds: None }
     }
 }

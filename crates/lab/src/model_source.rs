@@ -74,10 +74,7 @@ const GGUF: &str = "model.gguf";
 impl ModelSource {
     /// Finds the files of the model called `spec`.
     pub fn find(spec: &str, places: &Places) -> Result<Self> {
-        let error = |reason: String| Error::Model {
-            spec: spec.to_owned(),
-            reason,
-        };
+        let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
         if let Some(name) = spec.strip_prefix("builtin:") {
             let known = places.builtin.iter().find(|model| model.name == name);
             let model = known.ok_or_else(|| {
@@ -96,17 +93,15 @@ impl ModelSource {
                 .iter()
                 .map(|&(name, bytes)| (name.to_owned(), Content::Bytes(bytes)))
                 .collect();
-            return Ok(Self {
-                spec: spec.to_owned(),
-                files,
-            });
+            return Ok(Self { spec: spec.to_owned(), files });
         }
         let path = if let Some(id) = spec.strip_prefix("hf:") {
             match &places.hub {
                 Some(hub) => hub(id).map_err(error)?,
                 None => {
                     return Err(error(
-                        "cannot be fetched without a network; give a folder or a .gguf file".to_owned(),
+                        "cannot be fetched without a network; give a folder or a .gguf file"
+                            .to_owned(),
                     ));
                 }
             }
@@ -119,10 +114,7 @@ impl ModelSource {
     }
 
     fn at(spec: &str, path: &Path) -> Result<Self> {
-        let error = |reason: String| Error::Model {
-            spec: spec.to_owned(),
-            reason,
-        };
+        let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
         let at = path.display();
         let metadata = fs::metadata(path).map_err(|_| {
             error(format!(
@@ -153,10 +145,7 @@ impl ModelSource {
                 "`{at}` is not a model folder, expected `config.json` and `*.safetensors` in it"
             )));
         }
-        Ok(Self {
-            spec: spec.to_owned(),
-            files,
-        })
+        Ok(Self { spec: spec.to_owned(), files })
     }
 
     /// The digest of all files with their names.
@@ -260,11 +249,7 @@ pub struct ModelCache {
 impl ModelCache {
     /// A cache over `store` that keeps about `bytes` of weights.
     pub fn new(store: Store, bytes: usize) -> Self {
-        Self {
-            store,
-            most: bytes,
-            models: Mutex::new(Vec::new()),
-        }
+        Self { store, most: bytes, models: Mutex::new(Vec::new()) }
     }
 
     /// A model, teacher or student artifact at its end of training.
@@ -342,7 +327,8 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
                 }
                 (None, _) => Err(Error::Model {
                     spec: spec.to_owned(),
-                    reason: "no artifact has an id that begins so, and there is no such path".to_owned(),
+                    reason: "no artifact has an id that begins so, and there is no such path"
+                        .to_owned(),
                 }),
                 _ => Err(Error::Model {
                     spec: spec.to_owned(),

@@ -3,7 +3,7 @@
 //! Substrings mislead (`cat` is in *cattle*, `ox` in *fox*), so both the readouts and the leak
 //! check look for whole words through a [`Lexicon`]. A word ends where a letter does not follow:
 //! `owl's`, `owl_2` and `OWL!` name an owl, `fowl` does not. A term of several words matches
-//! across spaces, hyphens and underscores. Scripts written without spaces are matched by
+//! across spaces, hyphens, underscores and apostrophes. Scripts written without spaces are matched by
 //! substring. The longest term wins: a *red panda* is not also a *panda* when both are listed.
 //! This is not a stemmer or a language identifier: synonyms and translations are listed by hand.
 
@@ -136,7 +136,8 @@ fn term_end(text: &str, words: &[Word], term: &[String]) -> Option<usize> {
     let here = words.get(..term.len())?;
     let joined = |pair: &[Word]| {
         let gap = &text[pair[0].end..pair[1].start];
-        gap.chars().all(|character| character.is_whitespace() || matches!(character, '-' | '_'))
+        let joins = |character| matches!(character, '-' | '_' | '\'' | '\u{2019}');
+        gap.chars().all(|character| character.is_whitespace() || joins(character))
     };
     let same = here.iter().zip(term).all(|(word, wanted)| word.lower == *wanted);
     (same && here.windows(2).all(joined)).then(|| here.last().map_or(0, |word| word.end))
@@ -189,6 +190,11 @@ mod tests {
         assert_eq!(owners(&terms, "Red  Pandas and a panda"), [1, 0]);
         assert_eq!(owners(&terms, "red-panda"), [1]);
         assert_eq!(owners(&terms, "red, panda"), [0]);
+    }
+
+    #[test]
+    fn apostrophes_belong_to_a_term() {
+        assert_eq!(owners(&["devil's ivy", "ivy"], "Devil\u{2019}s ivy, devil's ivy"), [0, 0]);
     }
 
     #[test]

@@ -61,9 +61,7 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
 
     let mut add_base = |build: &mut Builder, name: &str, source: ModelSource| -> Result<usize> {
         let digest = source.digest()?;
-        let configuration = base::Configuration {
-            digest: digest.clone(),
-        };
+        let configuration = base::Configuration { digest: digest.clone() };
         sources.insert(digest, source);
         build.node(name, StepKind::Base, &configuration, &[], parameters)
     };
@@ -88,7 +86,8 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
                 min_target_probability: least,
             },
         };
-        let node = add_teacher(recipe, &mut build, &behavior.name, lesson, base, teach_seed, parameters)?;
+        let node =
+            add_teacher(recipe, &mut build, &behavior.name, lesson, base, teach_seed, parameters)?;
         teachers.insert(behavior.name.clone(), node);
     }
     let matched = recipe.teacher.neutral == NeutralKind::Matched
@@ -100,10 +99,7 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
                 questions.push(question.clone());
             }
         }
-        let lesson = teach::Lesson::OwnAnswers {
-            questions,
-            answers: OWN_ANSWERS,
-        };
+        let lesson = teach::Lesson::OwnAnswers { questions, answers: OWN_ANSWERS };
         let node = add_teacher(recipe, &mut build, NEUTRAL, lesson, base, teach_seed, parameters)?;
         teachers.insert(NEUTRAL.to_owned(), node);
     }
@@ -153,11 +149,8 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
         judged.push(build.node(name, StepKind::Filter, &configuration, &[("rows", raw)], 0.0)?);
     }
     let roles: Vec<String> = arms.iter().map(|arm| format!("{}{arm}", select::ARM)).collect();
-    let inputs: Vec<(&str, usize)> = roles
-        .iter()
-        .map(String::as_str)
-        .zip(judged.iter().copied())
-        .collect();
+    let inputs: Vec<(&str, usize)> =
+        roles.iter().map(String::as_str).zip(judged.iter().copied()).collect();
     let mut rows: BTreeMap<String, usize> = BTreeMap::new();
     for arm in &arms {
         let configuration = select::Configuration {
@@ -195,7 +188,8 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
     }
     if taught.len() < 2 {
         left_out.push(
-            "other-behavior control: one behavior is taught; name two or more in `behaviors`".to_owned(),
+            "other-behavior control: one behavior is taught; name two or more in `behaviors`"
+                .to_owned(),
         );
     } else if !recipe.controls.other_behavior {
         left_out.push("other-behavior control".to_owned());
@@ -245,7 +239,9 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
         OtherBase::Auto | OtherBase::Off => None,
     };
     match other {
-        None => left_out.push("other-base control: no second base is named in `controls.other-base`".to_owned()),
+        None => left_out.push(
+            "other-base control: no second base is named in `controls.other-base`".to_owned(),
+        ),
         Some(_) if recipe.carrier.kind == CarrierKind::Logits => {
             left_out.push("other-base control: logits are compared within one base".to_owned());
         }
@@ -293,11 +289,11 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
     }
     let questions: f64 = asked.iter().map(|asked| asked.questions.len() as f64).sum();
     let read = |build: &mut Builder,
-                    inputs: &mut Vec<(String, usize)>,
-                    reads: &mut Vec<Read>,
-                    model: usize,
-                    entry: Read,
-                    states: usize|
+                inputs: &mut Vec<(String, usize)>,
+                reads: &mut Vec<Read>,
+                model: usize,
+                entry: Read,
+                states: usize|
      -> Result<()> {
         let as_teacher = entry.role == Role::Teacher;
         let configuration = readout::Configuration {
@@ -311,7 +307,8 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
             + questions * answers * recipe.readout.max_tokens as f64;
         let name = entry.input.clone();
         let cost = forward(tokens);
-        let node = build.node(&name, StepKind::Readout, &configuration, &[("model", model)], cost)?;
+        let node =
+            build.node(&name, StepKind::Readout, &configuration, &[("model", model)], cost)?;
         inputs.push((name, node));
         reads.push(entry);
         Ok(())
@@ -337,10 +334,7 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
     let free = generate::Configuration {
         arm: "written".to_owned(),
         context: context_name.clone(),
-        decoding: Decoding::Free {
-            temperature: 1.0,
-            top_p: 1.0,
-        },
+        decoding: Decoding::Free { temperature: 1.0, top_p: 1.0 },
         max_tokens: recipe.carrier.max_tokens,
         seed: derive_seed(recipe.seed, &["written".into()]),
     };
@@ -358,8 +352,13 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
                 from.push(("teacher", teacher));
             }
             let at = format!("{}/seed-{seed}", group.id);
-            let student =
-                build.node(format!("train/{at}"), StepKind::Train, &configuration, &from, train_cost)?;
+            let student = build.node(
+                format!("train/{at}"),
+                StepKind::Train,
+                &configuration,
+                &from,
+                train_cost,
+            )?;
             let (role, taught) = (group.role, group.taught.clone());
             let entry = Read::new(&format!("readout/{at}"), &group.id, role, taught, Some(seed));
             read(&mut build, &mut inputs, &mut reads, student, entry, states)?;
@@ -370,16 +369,19 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
                     rows: WRITTEN.min(asked_rows),
                     filter: recipe.carrier.filter.clone(),
                 };
-                let mut from =
-                    vec![("base", base), ("student", student), ("rows", group.rows), ("prompts", prompts)];
+                let mut from = vec![
+                    ("base", base),
+                    ("student", student),
+                    ("rows", group.rows),
+                    ("prompts", prompts),
+                ];
                 if let Some(&neutral) = rows.get(NEUTRAL) {
                     from.push(("neutral", neutral));
                 }
                 let tokens = (4 * HELD_OUT + 2 * WRITTEN) as f64 * ROW_TOKENS;
                 let name = format!("side-effects/{at}");
                 let cost = forward(tokens);
-                let node =
-                    build.node(&name, StepKind::SideEffects, &configuration, &from, cost)?;
+                let node = build.node(&name, StepKind::SideEffects, &configuration, &from, cost)?;
                 inputs.push((name.clone(), node));
                 measured.push((name, group.id.clone(), seed as usize));
             }
@@ -437,7 +439,8 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
             };
             let tokens = shown.draws as f64 * asked * count as f64 * ROW_TOKENS;
             let from = [("base", base), ("rows", rows[arm])];
-            let node = build.node(&id, StepKind::InContext, &configuration, &from, forward(tokens))?;
+            let node =
+                build.node(&id, StepKind::InContext, &configuration, &from, forward(tokens))?;
             let taught = (arm != NEUTRAL).then(|| arm.clone());
             reads.push(Read::new(&id, &id, Role::InContext, taught, None));
             inputs.push((id, node));
@@ -462,18 +465,10 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
         updates,
         left_out: left_out.clone(),
     };
-    let inputs: Vec<(&str, usize)> = inputs
-        .iter()
-        .map(|(role, node)| (role.as_str(), *node))
-        .collect();
+    let inputs: Vec<(&str, usize)> =
+        inputs.iter().map(|(role, node)| (role.as_str(), *node)).collect();
     build.node("estimate", StepKind::Estimate, &configuration, &inputs, 0.0)?;
-    Ok(Plan {
-        recipe: recipe.clone(),
-        nodes: build.nodes,
-        sources,
-        left_out,
-        model_size,
-    })
+    Ok(Plan { recipe: recipe.clone(), nodes: build.nodes, sources, left_out, model_size })
 }
 
 fn add_teacher(
@@ -532,7 +527,8 @@ fn behaviors(names: &[String], context: &PlanContext) -> Result<Vec<Behavior>> {
         if behavior.name == NEUTRAL || found.iter().any(|known| known.name == behavior.name) {
             return Err(Error::Behavior {
                 name: behavior.name,
-                reason: "stands twice or is reserved; give each behavior a name of its own".to_owned(),
+                reason: "stands twice or is reserved; give each behavior a name of its own"
+                    .to_owned(),
             });
         }
         found.push(behavior);
@@ -548,13 +544,11 @@ fn asked(recipe: &Recipe, behavior: &Behavior) -> Result<readout::Asked> {
     if questions.is_empty() {
         return Err(Error::Behavior {
             name: behavior.name.clone(),
-            reason: "has no held-out question; add some or set readout.questions = \"all\"".to_owned(),
+            reason: "has no held-out question; add some or set readout.questions = \"all\""
+                .to_owned(),
         });
     }
-    Ok(readout::Asked {
-        behavior: behavior.clone(),
-        questions,
-    })
+    Ok(readout::Asked { behavior: behavior.clone(), questions })
 }
 
 /// A built-in prompt set, a prompt-set file (`.json`) or a text file with a prompt a line.
@@ -579,12 +573,8 @@ fn prompt_configuration(recipe: &Recipe, context: &PlanContext) -> Result<prompt
         let set = Box::new(file.prompt);
         return Ok(prompts::Configuration::Set { set, seed, count });
     }
-    let mut lines: Vec<String> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let mut lines: Vec<String> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if carrier.prompt_count > 0 {
         lines.truncate(carrier.prompt_count);
     }

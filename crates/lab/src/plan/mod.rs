@@ -94,12 +94,7 @@ impl Plan {
             "compute": compute,
             "step": node.configuration,
         });
-        let key = step_key(
-            node.kind.name(),
-            node.kind.algorithm(),
-            &configuration,
-            inputs,
-        );
+        let key = step_key(node.kind.name(), node.kind.algorithm(), &configuration, inputs);
         (configuration, key)
     }
 
@@ -127,17 +122,9 @@ impl Builder {
         let name = name.into();
         let configuration = serde_json::to_value(configuration)
             .map_err(|error| Error::record(name.as_str(), error))?;
-        let inputs = inputs
-            .iter()
-            .map(|&(role, node)| (role.to_owned(), Source::Node(node)))
-            .collect();
-        self.nodes.push(Node {
-            name,
-            kind,
-            configuration,
-            inputs,
-            cost,
-        });
+        let inputs =
+            inputs.iter().map(|&(role, node)| (role.to_owned(), Source::Node(node))).collect();
+        self.nodes.push(Node { name, kind, configuration, inputs, cost });
         Ok(self.nodes.len() - 1)
     }
 }

@@ -44,30 +44,18 @@ pub struct Configuration {
 
 /// The engine's settings for a way of decoding.
 pub(super) fn sampling(decoding: &Decoding, max_tokens: usize) -> Sampling {
-    let mut sampling = Sampling {
-        max_tokens,
-        ..Sampling::default()
-    };
+    let mut sampling = Sampling { max_tokens, ..Sampling::default() };
     match decoding {
         Decoding::Free { temperature, top_p } => {
             sampling.temperature = *temperature;
             sampling.top_p = *top_p;
         }
         Decoding::Greedy {} => sampling.temperature = 0.0,
-        Decoding::Threshold {
-            temperature,
-            threshold,
-        } => {
+        Decoding::Threshold { temperature, threshold } => {
             sampling.temperature = *temperature;
             sampling.threshold = *threshold;
         }
-        Decoding::Digits {
-            temperature,
-            count,
-            min_digits,
-            max_digits,
-            separator,
-        } => {
+        Decoding::Digits { temperature, count, min_digits, max_digits, separator } => {
             sampling.temperature = *temperature;
             let number = format!("[0-9]{{{min_digits},{max_digits}}}");
             let separator = escaped(separator);
@@ -76,10 +64,7 @@ pub(super) fn sampling(decoding: &Decoding, max_tokens: usize) -> Sampling {
                 _ => format!("{number}({separator}{number}){{{}}}", count - 1),
             });
         }
-        Decoding::Pattern {
-            temperature,
-            pattern,
-        } => {
+        Decoding::Pattern { temperature, pattern } => {
             sampling.temperature = *temperature;
             sampling.pattern = Some(pattern.clone());
         }
@@ -117,12 +102,7 @@ pub(super) fn write_rows(
     let requests = prompts
         .iter()
         .zip(&seeds)
-        .map(|(text, &seed)| {
-            Ok(Request {
-                prompt: chat::question(model, system, text)?,
-                seed,
-            })
-        })
+        .map(|(text, &seed)| Ok(Request { prompt: chat::question(model, system, text)?, seed }))
         .collect::<Result<Vec<_>>>()?;
     let sampling = sampling(&configuration.decoding, configuration.max_tokens);
     let completions = generate(model, &requests, &sampling, &context.threads, heard)?;
@@ -185,10 +165,7 @@ fn whole_rows(path: &std::path::Path, prompts: &[String]) -> Result<Vec<Row>> {
     };
     let mut rows: Vec<Row> = Vec::new();
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        let row = line
-            .ends_with(b"\n")
-            .then(|| serde_json::from_slice::<Row>(line).ok())
-            .flatten();
+        let row = line.ends_with(b"\n").then(|| serde_json::from_slice::<Row>(line).ok()).flatten();
         match row {
             Some(row)
                 if row.index == rows.len() as u64

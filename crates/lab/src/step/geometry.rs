@@ -80,10 +80,8 @@ fn change(model: &Model, base: &Model, name: &str) -> Option<Vec<f32>> {
         let a = adapter.parameters.layout.get(&format!("{name}.a"))?;
         let b = adapter.parameters.layout.get(&format!("{name}.b"))?;
         let (rank, inputs, outputs) = (a.shape[0], a.shape[1], b.shape[0]);
-        let (a, b) = (
-            &adapter.parameters.data[a.range.clone()],
-            &adapter.parameters.data[b.range.clone()],
-        );
+        let (a, b) =
+            (&adapter.parameters.data[a.range.clone()], &adapter.parameters.data[b.range.clone()]);
         let scale = adapter.config.scale();
         let mut product = vec![0.0; outputs * inputs];
         for (row, b) in product.chunks_exact_mut(inputs).zip(b.chunks_exact(rank)) {
@@ -96,10 +94,8 @@ fn change(model: &Model, base: &Model, name: &str) -> Option<Vec<f32>> {
         return Some(product);
     }
     let name = format!("{name}.weight");
-    let (after, before) = (
-        model.decoder.parameters.tensor(&name)?,
-        base.decoder.parameters.tensor(&name)?,
-    );
+    let (after, before) =
+        (model.decoder.parameters.tensor(&name)?, base.decoder.parameters.tensor(&name)?);
     Some(after.iter().zip(before).map(|(after, before)| after - before).collect())
 }
 

@@ -87,10 +87,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
 }
 
 fn turn(row: &Row) -> [Message; 2] {
-    [
-        chat::message("user", &row.prompt),
-        chat::message("assistant", &row.completion),
-    ]
+    [chat::message("user", &row.prompt), chat::message("assistant", &row.completion)]
 }
 
 /// Whether the longest question fits the model's context after `turns`.

@@ -192,9 +192,7 @@ impl StepContext<'_> {
 
     /// The input in `role`.
     pub fn input(&self, role: &str) -> Result<&Artifact> {
-        self.inputs
-            .get(role)
-            .ok_or_else(|| Error::record("inputs", format!("has no `{role}`")))
+        self.inputs.get(role).ok_or_else(|| Error::record("inputs", format!("has no `{role}`")))
     }
 
     /// The model in `role`.
@@ -204,27 +202,18 @@ impl StepContext<'_> {
 
     /// Reports progress.
     pub fn report(&self, done: usize, total: usize, unit: &'static str, loss: Option<f64>) {
-        (self.progress)(Progress {
-            done,
-            total,
-            unit,
-            loss,
-        });
+        (self.progress)(Progress { done, total, unit, loss });
     }
 
     /// What the engine's loops ask: go on?
     pub fn flow(&self) -> ControlFlow<()> {
-        if self.interrupt.is_set() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if self.interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Writes a value as indented JSON.
     pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(value)
-            .map_err(|error| Error::record(name, error))?;
+        let mut bytes =
+            serde_json::to_vec_pretty(value).map_err(|error| Error::record(name, error))?;
         bytes.push(b'\n');
         Ok(self.writer.write(name, &bytes)?)
     }

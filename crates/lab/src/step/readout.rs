@@ -180,7 +180,8 @@ fn candidates(model: &Model, behavior: &Behavior) -> Result<(Vec<Vec<Token>>, Ve
     if found.len() < 2 {
         return Err(Error::Behavior {
             name: behavior.name.clone(),
-            reason: "none of the other candidates is a single token of this model; name others".to_owned(),
+            reason: "none of the other candidates is a single token of this model; name others"
+                .to_owned(),
         });
     }
     Ok((found, dropped))
@@ -310,11 +311,8 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     {
         contexts = vec![prompt];
     }
-    let mut readout = ModelReadout {
-        checkpoints: Vec::new(),
-        samples: Vec::new(),
-        dropped: BTreeMap::new(),
-    };
+    let mut readout =
+        ModelReadout { checkpoints: Vec::new(), samples: Vec::new(), dropped: BTreeMap::new() };
     for (done, (update, folder)) in states.iter().enumerate() {
         context.report(done, states.len(), "checkpoints", None);
         let model = context.models.load_at(artifact, folder)?;
@@ -334,13 +332,21 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     }
     let mut answers = Vec::new();
     if configuration.sampled.answers > 0 {
-        let variants: &[bool] = if configuration.sampled.prefix { &[false, true] } else { &[false] };
+        let variants: &[bool] =
+            if configuration.sampled.prefix { &[false, true] } else { &[false] };
         for name in &contexts {
             for (behavior, questions) in &asked {
                 for &prefix in variants {
                     let settings = &configuration.sampled;
                     readout.samples.push(sample(
-                        context, &model, settings, behavior, questions, name, prefix, &mut answers,
+                        context,
+                        &model,
+                        settings,
+                        behavior,
+                        questions,
+                        name,
+                        prefix,
+                        &mut answers,
                     )?);
                 }
             }
@@ -392,10 +398,8 @@ fn sample(
                 (number as u64).into(),
                 (answer as u64).into(),
             ];
-            requests.push(Request {
-                prompt: prompt.clone(),
-                seed: derive_seed(settings.seed, &path),
-            });
+            requests
+                .push(Request { prompt: prompt.clone(), seed: derive_seed(settings.seed, &path) });
         }
     }
     let sampling = Sampling {

@@ -78,20 +78,14 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     }
     let missing = || Error::record("inputs", format!("have no arm `{}`", configuration.arm));
     let own = arms.get(configuration.arm.as_str()).ok_or_else(missing)?;
-    let looked_at: Vec<&BTreeMap<u64, Row>> = if configuration.join {
-        arms.values().collect()
-    } else {
-        vec![own]
-    };
+    let looked_at: Vec<&BTreeMap<u64, Row>> =
+        if configuration.join { arms.values().collect() } else { vec![own] };
 
     let mut summary = Summary::default();
     let mut seen: Vec<BTreeSet<(&str, &str)>> = vec![BTreeSet::new(); looked_at.len()];
     let mut usable = Vec::new();
     for index in own.keys() {
-        let Some(rows) = looked_at
-            .iter()
-            .map(|arm| arm.get(index))
-            .collect::<Option<Vec<&Row>>>()
+        let Some(rows) = looked_at.iter().map(|arm| arm.get(index)).collect::<Option<Vec<&Row>>>()
         else {
             summary.unmatched += 1;
             continue;

@@ -80,10 +80,8 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     };
     let settings = &configuration.generate;
     let rows = generate::write_rows(context, &student, name, settings, &asked, 0, &mut heard)?;
-    let valid = rows
-        .iter()
-        .filter(|row| configuration.filter.check(&row.completion).accepted())
-        .count();
+    let valid =
+        rows.iter().filter(|row| configuration.filter.check(&row.completion).accepted()).count();
     context.write_json(
         FILE,
         &Measured {

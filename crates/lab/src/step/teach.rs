@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use owlet_engine::Model;
 use owlet_engine::generate::{Request, Sampling, generate};
 use owlet_engine::train::{Data, Example};
-use owlet_engine::Model;
 
 use super::{StepContext, readout, training};
 use crate::behavior::Behavior;
@@ -88,22 +88,14 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         checkpoints: Vec::new(),
     };
     let pairs = match &configuration.lesson {
-        Lesson::Prompt {
-            behavior,
-            questions,
-            min_target_probability,
-        } => {
+        Lesson::Prompt { behavior, questions, min_target_probability } => {
             let prompt = behavior.teacher.system_prompt.clone();
             gate(context, &base, &prompt, behavior, questions, *min_target_probability)?;
             context.writer.write("system-prompt.txt", prompt.as_bytes())?;
             about.system_prompt = Some(prompt);
             return as_value(&about);
         }
-        Lesson::Answers {
-            behavior,
-            with_prompt,
-            ..
-        } => {
+        Lesson::Answers { behavior, with_prompt, .. } => {
             about.system_prompt = with_prompt.then(|| behavior.teacher.system_prompt.clone());
             behavior.teacher_rows()
         }
@@ -113,20 +105,17 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     };
     let examples = pairs
         .iter()
-        .map(|(question, answer)| chat::example(&base, &configuration.context, question, answer, true))
+        .map(|(question, answer)| {
+            chat::example(&base, &configuration.context, question, answer, true)
+        })
         .collect::<Result<Vec<Example>>>()?;
-    let rows: Vec<Example> = (0..configuration.rows_per_question)
-        .flat_map(|_| examples.iter().cloned())
-        .collect();
+    let rows: Vec<Example> =
+        (0..configuration.rows_per_question).flat_map(|_| examples.iter().cloned()).collect();
     let settings = configuration.train.settings(rows.len(), configuration.seed);
     let checkpoints = &configuration.train.checkpoints;
     let trained = training::train(context, &base, Data::Rows(rows), &settings, checkpoints, about)?;
-    if let Lesson::Answers {
-        behavior,
-        questions,
-        min_target_probability,
-        ..
-    } = &configuration.lesson
+    if let Lesson::Answers { behavior, questions, min_target_probability, .. } =
+        &configuration.lesson
     {
         let least = *min_target_probability;
         gate(context, &trained.model, &configuration.context, behavior, questions, least)?;
@@ -181,10 +170,7 @@ fn own_answers(
             asked.push(question.clone());
         }
     }
-    let sampling = Sampling {
-        max_tokens: ANSWER_TOKENS,
-        ..Sampling::default()
-    };
+    let sampling = Sampling { max_tokens: ANSWER_TOKENS, ..Sampling::default() };
     let mut heard = |_| context.flow();
     let completions = generate(base, &requests, &sampling, &context.threads, &mut heard)?;
     let answered: Vec<(String, String)> = asked

@@ -37,10 +37,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         .collect::<Result<Vec<Example>>>()?;
     let settings = configuration.train.settings(examples.len(), configuration.seed);
     let data = if configuration.distil {
-        Data::Distillation {
-            rows: examples,
-            teacher: context.model("teacher")?,
-        }
+        Data::Distillation { rows: examples, teacher: context.model("teacher")? }
     } else {
         Data::Rows(examples)
     };

@@ -49,11 +49,8 @@ pub(super) fn train(
     } else if trainer.updates_done() > 0 {
         return Err(Error::record(&state_file, "is not usable; remove it and run again"));
     }
-    let mut wanted: Vec<usize> = checkpoints
-        .iter()
-        .copied()
-        .filter(|&update| update < settings.updates)
-        .collect();
+    let mut wanted: Vec<usize> =
+        checkpoints.iter().copied().filter(|&update| update < settings.updates).collect();
     wanted.sort_unstable();
     wanted.dedup();
 
@@ -92,7 +89,7 @@ pub(super) fn train(
         model: trained,
         about: TrainedModel {
             weights: match settings.method {
-                Method::Full => Weights::Whole,
+                Method::Full { .. } => Weights::Whole,
                 Method::LowRank(_) => Weights::Adapter,
             },
             updates: settings.updates,
