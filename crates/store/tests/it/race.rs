@@ -8,7 +8,7 @@ use std::thread;
 use owlet_store::{Error, Store};
 use serde_json::json;
 
-use crate::fixture::{Workspace, make, record, run};
+use crate::fixture::{Workspace, flip_bit, make, record, run};
 
 fn race<T: Send>(workspace: &Workspace, racer: impl Fn(usize, Store) -> T + Sync) -> Vec<T> {
     let start = Barrier::new(8);
@@ -47,14 +47,17 @@ fn the_same_artifact_written_by_many_at_once_is_one() {
 #[test]
 fn a_damaged_artifact_made_again_by_many_at_once_ends_sound() {
     let workspace = Workspace::new();
-    let artifact = make(&workspace.store, "rows", &[("a", b"12345")]);
+    // Large enough that looking at the damaged one takes as long as making it again.
+    let content = vec![1; 1 << 20];
+    let artifact = make(&workspace.store, "rows", &[("a", &content)]);
     let step = record("sample", json!({}), &[], artifact.id);
     workspace.store.record_step(&step).unwrap();
-    for _ in 0..5 {
-        std::fs::write(artifact.path("a").unwrap(), b"54321").unwrap();
+    let rounds = 12;
+    for _ in 0..rounds {
+        flip_bit(&artifact.path("a").unwrap(), content.len() - 1, 0);
         race(&workspace, |_, store| {
             if store.step(&step.key).unwrap().is_none() {
-                make(&store, "rows", &[("a", b"12345")]);
+                make(&store, "rows", &[("a", &content)]);
                 store.record_step(&step).unwrap();
             }
         });
@@ -65,7 +68,80 @@ fn a_damaged_artifact_made_again_by_many_at_once_ends_sound() {
     }
     let report = workspace.reopened().verify(&mut |_, _| ()).unwrap();
     assert!(report.is_clean(), "{report:?}");
-    assert_eq!(report.set_aside, 5);
+    assert_eq!(report.set_aside, rounds, "a sound artifact was set aside");
+}
+
+/// Looks again and again, from a store of its own, while something is written.
+fn watch(workspace: &Workspace, write: impl FnOnce(&Store) + Send, mut look: impl FnMut(&Store)) {
+    let store = workspace.reopened();
+    let start = Barrier::new(2);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            start.wait();
+            write(&workspace.store);
+        });
+        start.wait();
+        look(&store);
+        while !writer.is_finished() {
+            look(&store);
+        }
+    });
+}
+
+#[test]
+fn an_artifact_is_whole_from_the_moment_it_has_its_name() {
+    let (workspace, elsewhere) = (Workspace::new(), Workspace::new());
+    for unit in 0u8..60 {
+        let files: [(&str, &[u8]); 2] = [("a", &[unit]), ("b/c", &[unit; 9000])];
+        let expected = make(&elsewhere.store, "rows", &files).id;
+        watch(
+            &workspace,
+            |store| assert_eq!(make(store, "rows", &files).id, expected),
+            |store| match store.artifact(&expected) {
+                Ok(_) | Err(Error::MissingArtifact { .. }) => {}
+                Err(error) => panic!("{error}"),
+            },
+        );
+    }
+}
+
+#[test]
+fn a_file_of_a_run_and_a_step_record_have_the_old_content_or_the_new() {
+    let workspace = Workspace::new();
+    let (id, header) = run("2026-11-21T22:51:44Z", 1);
+    let log = workspace.store.create_run(&id, &header).unwrap();
+    let output = make(&workspace.store, "rows", &[]).id;
+    let contents = [format!("[{}]", "1,".repeat(20_000)), "[]".to_owned()];
+    log.write_file("result.json", b"[]").unwrap();
+    for unit in 0u32..60 {
+        let step = record(
+            "sample",
+            json!({"unit": unit, "long": "x".repeat(9000)}),
+            &[],
+            output,
+        );
+        watch(
+            &workspace,
+            |store| {
+                log.write_file("result.json", contents[unit as usize % 2].as_bytes())
+                    .unwrap();
+                store.record_step(&step).unwrap();
+            },
+            |store| {
+                let result = store
+                    .open_run(&id)
+                    .unwrap()
+                    .read_file("result.json")
+                    .unwrap();
+                assert!(result.ends_with(b"]"), "{} bytes of result", result.len());
+                store.step(&step.key).unwrap();
+            },
+        );
+    }
+    // A record seen half written would have been set aside.
+    let report = workspace.reopened().verify(&mut |_, _| ()).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!((report.steps, report.set_aside), (60, 0));
 }
 
 #[test]
