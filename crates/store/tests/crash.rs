@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use owlet_store::{ArtifactId, RunHeader, RunId, StepCost, StepRecord, Store, step_key};
 use serde_json::json;
 
-const UNITS: u32 = 150;
+const UNITS: u32 = 250;
 const KILLS: u32 = 60;
 
 fn main() {
