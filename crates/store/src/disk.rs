@@ -1,0 +1,183 @@
+//! Durable files: synced, renamed into place, read with a bound, walked without following links.
+//!
+//! What is not here is policy: which names exist and what they mean is known by the callers.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use fs_err as fs;
+
+use crate::{FileDigest, Result};
+
+/// Largest document read into memory; a manifest of a hundred thousand files stays below it.
+pub(crate) const LARGEST_DOCUMENT: u64 = 64 << 20;
+
+/// Makes renames and new names inside `folder` survive a power cut.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Windows cannot open a folder as a file; its file systems journal names themselves.
+    if cfg!(unix) {
+        fs::File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+/// Creates a folder and those above it, durably.
+pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Ok(()) => match folder.parent() {
+            Some(above) if above != Path::new("") => sync_folder(above),
+            _ => Ok(()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match folder.parent() {
+            Some(above) if above != folder && above != Path::new("") => {
+                create_folder(above)?;
+                create_folder(folder)
+            }
+            _ => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a new file and syncs its content.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Syncs a file that someone else wrote.
+pub(crate) fn sync_file(path: &Path) -> io::Result<()> {
+    // Syncing needs write access on Windows, and must not need it elsewhere: files may be read-only.
+    fs::OpenOptions::new()
+        .read(true)
+        .write(cfg!(windows))
+        .open(path)?
+        .sync_all()
+}
+
+/// Renames `from` to `to` and makes the new name durable.
+pub(crate) fn rename_synced(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    to.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Reads a whole file, unless it is larger than `limit`.
+///
+/// Returns `None` when there is no such file.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let why = format!("`{}` is larger than {limit} bytes", path.display());
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(Some(bytes))
+}
+
+/// Returns the digest and size of a file, read once from start to end.
+pub(crate) fn digest_file(path: &Path) -> io::Result<(FileDigest, u64)> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(fs::File::open(path)?)?;
+    Ok((
+        FileDigest::from_bytes(*hasher.finalize().as_bytes()),
+        hasher.count(),
+    ))
+}
+
+/// What tells that a file was touched since it was last read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stamp {
+    size: u64,
+    modified: Option<SystemTime>,
+    identity: [i64; 4],
+}
+
+impl Stamp {
+    /// Takes the stamp of a regular file; `None` for anything else, links included.
+    pub(crate) fn take(path: &Path) -> io::Result<Option<Self>> {
+        let metadata = fs::symlink_metadata(path)?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        #[cfg(unix)]
+        let identity = {
+            use std::os::unix::fs::MetadataExt;
+            [
+                metadata.dev().cast_signed(),
+                metadata.ino().cast_signed(),
+                metadata.ctime(),
+                metadata.ctime_nsec(),
+            ]
+        };
+        #[cfg(not(unix))]
+        let identity = [0; 4];
+        Ok(Some(Self {
+            size: metadata.len(),
+            modified: metadata.modified().ok(),
+            identity,
+        }))
+    }
+
+    /// Size in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// Something found inside a folder.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Name relative to the folder walked, `/`-separated.
+    pub(crate) name: String,
+    /// False for links, devices and names that are not Unicode.
+    pub(crate) plain: bool,
+}
+
+/// Lists all files below `folder`, sorted by name, without following links.
+pub(crate) fn walk(folder: &Path) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let mut open: Vec<(PathBuf, String, bool)> = vec![(folder.to_owned(), String::new(), true)];
+    while let Some((path, name, plain)) = open.pop() {
+        for entry in fs::read_dir(&path)? {
+            let entry = entry?;
+            let file_name = entry.file_name();
+            let plain = plain && file_name.to_str().is_some();
+            let separator = if name.is_empty() { "" } else { "/" };
+            let name = format!("{name}{separator}{}", file_name.to_string_lossy());
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                open.push((entry.path(), name, plain));
+            } else {
+                found.push(Found {
+                    name,
+                    plain: plain && kind.is_file(),
+                });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// Lists the names in `folder`, sorted; none when the folder does not exist.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut names = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}

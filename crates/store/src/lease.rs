@@ -1,0 +1,86 @@
+//! Leases: the right to make one step, held by one process at a time.
+//!
+//! A lease is an advisory lock on a file. The system gives it back when the process ends, however
+//! it ends. Lock files stay where they are, empty: removing them would race with their next holder.
+
+use std::fs::TryLockError;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+
+use crate::{Error, Result, StepKey, Store, disk};
+
+/// Shortest and longest pause between two looks at a lock that someone else holds.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
+
+/// The right to make a step; given back on drop.
+#[derive(Debug)]
+pub struct Lease {
+    key: StepKey,
+    _lock: fs::File,
+}
+
+impl Lease {
+    /// Returns the key of the step.
+    pub fn key(&self) -> &StepKey {
+        &self.key
+    }
+}
+
+impl Store {
+    /// Takes the lease on a step, waiting while another process (or thread) holds it.
+    ///
+    /// `waiting` is called at each look, up to every tenth of a second, only if there is something
+    /// to wait for; when it returns `false` the wait ends with [`Error::Interrupted`].
+    /// After a wait, look at [`Store::step`] again: the other process has probably made it.
+    pub fn lease(&self, key: &StepKey, waiting: &mut dyn FnMut() -> bool) -> Result<Lease> {
+        let folder = self.leases();
+        disk::create_folder(&folder)?;
+        let path = folder.join(format!("{key}.lock"));
+        let mut pause = PAUSES.0;
+        loop {
+            if let Some(file) = try_lock(&path)? {
+                return Ok(Lease {
+                    key: *key,
+                    _lock: file,
+                });
+            }
+            if !waiting() {
+                return Err(Error::Interrupted { key: *key });
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+}
+
+/// Locks a file for a short time, waiting for it.
+pub(crate) fn lock(path: &Path) -> io::Result<fs::File> {
+    let file = open(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// Locks a file if nobody holds it.
+pub(crate) fn try_lock(path: &Path) -> io::Result<Option<fs::File>> {
+    let file = open(path)?;
+    match file.file().try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            let why = format!("failed to lock file `{}`: {error}", path.display());
+            Err(io::Error::new(error.kind(), why))
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Verification: hashes everything again and names what is not as it should be.
+//!
+//! It changes nothing, and may run while others write: what is being written has no name yet.
+
+use std::fmt;
+use std::path::Path;
+
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::artifact::{examine, foreign_files};
+use crate::manifest::Flaw;
+use crate::{ArtifactId, Error, Result, RunId, StepKey, Store, disk, store};
+
+/// In which way something is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemKind {
+    /// Its content is not what it was when written.
+    Damaged,
+    /// It should be there and is not.
+    Missing,
+    /// Nobody knows what it is; left alone and never used.
+    Foreign,
+    /// A newer owlet wrote it.
+    Newer,
+    /// It cannot be read.
+    Unreadable,
+    /// A step is on record but its output is missing or damaged; it is made again on request.
+    OutputGone,
+}
+
+/// One thing that is wrong in a workspace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    /// Where, relative to the workspace, `/`-separated.
+    pub path: String,
+    /// In which way.
+    pub kind: ProblemKind,
+    /// What exactly, to be read after the path.
+    pub why: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "`{}` {}", self.path, self.why)
+    }
+}
+
+/// What was verified and what is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// Artifacts looked at.
+    pub artifacts: usize,
+    /// Bytes of sound artifacts' files.
+    pub bytes: u64,
+    /// Step records looked at.
+    pub steps: usize,
+    /// Runs looked at.
+    pub runs: usize,
+    /// Damaged things set aside earlier, in `damaged/`; they may be deleted.
+    pub set_aside: usize,
+    /// What is wrong, sorted by path.
+    pub problems: Vec<Problem>,
+}
+
+impl VerifyReport {
+    /// Returns whether nothing at all is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Returns whether nothing is wrong but files that do not belong here.
+    pub fn is_sound(&self) -> bool {
+        self.problems
+            .iter()
+            .all(|problem| problem.kind == ProblemKind::Foreign)
+    }
+
+    fn add(&mut self, path: String, kind: ProblemKind, why: impl Into<String>) {
+        self.problems.push(Problem {
+            path,
+            kind,
+            why: why.into(),
+        });
+    }
+}
+
+impl Store {
+    /// Hashes every artifact again and reads every record.
+    ///
+    /// `progress` is called with how many artifacts, steps and runs are done and how many there are.
+    ///
+    /// # Errors
+    /// Only when the workspace itself cannot be listed; everything else is in the report.
+    pub fn verify(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<VerifyReport> {
+        let mut report = VerifyReport::default();
+        // Steps are listed before artifacts: a step recorded meanwhile has its output already.
+        let steps = self.step_keys()?;
+        let artifacts = self.artifact_ids()?;
+        let runs = self.run_ids()?;
+        let total = artifacts.len() + steps.len() + runs.len();
+        let mut done = 0;
+        let mut advance = || {
+            done += 1;
+            progress(done, total);
+        };
+
+        self.verify_layout(&mut report)?;
+        let mut sound = Vec::new();
+        for id in &artifacts {
+            if self.verify_artifact(id, &mut report) {
+                sound.push(*id);
+            }
+            advance();
+        }
+        for key in &steps {
+            self.verify_step(key, &sound, &mut report);
+            advance();
+        }
+        for id in &runs {
+            self.verify_run(id, &mut report);
+            advance();
+        }
+        report.set_aside = disk::names(&self.root().join("damaged"))?.len();
+        report.problems.sort();
+        Ok(report)
+    }
+
+    fn relative(&self, path: &Path) -> String {
+        let path = path.strip_prefix(self.root()).unwrap_or(path);
+        path.to_string_lossy().replace('\\', "/")
+    }
+
+    /// Finds names that the layout does not know.
+    fn verify_layout(&self, report: &mut VerifyReport) -> Result<()> {
+        let foreign = |report: &mut VerifyReport, path: String| {
+            report.add(path, ProblemKind::Foreign, "does not belong here");
+        };
+        for name in disk::names(self.root())? {
+            if !store::is_known(&name) {
+                foreign(report, name);
+            }
+        }
+        for name in disk::names(&self.root().join("runs"))? {
+            if name.parse::<RunId>().is_err() {
+                foreign(report, format!("runs/{name}"));
+            }
+        }
+        for folder in ["artifacts", "steps"] {
+            for shelf in disk::names(&self.root().join(folder))? {
+                let path = self.root().join(folder).join(&shelf);
+                if !store::is_shelf(&shelf) || !path.is_dir() {
+                    foreign(report, format!("{folder}/{shelf}"));
+                    continue;
+                }
+                for name in disk::names(&path)? {
+                    let known = match folder {
+                        "artifacts" => name.parse::<ArtifactId>().is_ok(),
+                        _ => name
+                            .strip_suffix(".json")
+                            .is_some_and(|name| name.parse::<StepKey>().is_ok()),
+                    };
+                    if !known || !name.starts_with(&shelf) {
+                        foreign(report, format!("{folder}/{shelf}/{name}"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hashes an artifact; returns whether it is sound.
+    fn verify_artifact(&self, id: &ArtifactId, report: &mut VerifyReport) -> bool {
+        let folder = self.artifact_folder(id);
+        let base = self.relative(&folder);
+        report.artifacts += 1;
+        let (sound, flaws) = match examine(&folder, id) {
+            // Set aside by another process since it was listed.
+            Ok(None) => return false,
+            Ok(Some(Ok(verified))) => {
+                report.bytes = report.bytes.saturating_add(verified.artifact().size());
+                match foreign_files(verified.artifact()) {
+                    Ok(flaws) => (true, flaws),
+                    Err(error) => {
+                        report.add(base.clone(), ProblemKind::Unreadable, error.to_string());
+                        (true, Vec::new())
+                    }
+                }
+            }
+            Ok(Some(Err(flaws))) => (false, flaws),
+            Err(error) => {
+                report.add(base.clone(), ProblemKind::Unreadable, error.to_string());
+                (false, Vec::new())
+            }
+        };
+        for flaw in flaws {
+            match flaw {
+                Flaw::Newer { found } => report.add(
+                    base.clone(),
+                    ProblemKind::Newer,
+                    format!("has manifest format {found}, which this build does not read"),
+                ),
+                Flaw::Missing { file } => {
+                    report.add(format!("{base}/{file}"), ProblemKind::Missing, "is missing");
+                }
+                Flaw::Changed { file, why } => {
+                    report.add(format!("{base}/{file}"), ProblemKind::Damaged, why);
+                }
+                Flaw::Foreign { file } => report.add(
+                    format!("{base}/{file}"),
+                    ProblemKind::Foreign,
+                    "is not in the artifact's manifest",
+                ),
+                Flaw::Unreadable { file, source } => report.add(
+                    format!("{base}/{file}"),
+                    ProblemKind::Unreadable,
+                    format!("cannot be read: {source}"),
+                ),
+            }
+        }
+        sound
+    }
+
+    fn verify_step(&self, key: &StepKey, sound: &[ArtifactId], report: &mut VerifyReport) {
+        let path = self.relative(&self.step_path(key));
+        report.steps += 1;
+        match self.read_step(key) {
+            Ok(Some(Ok(record))) => {
+                if sound.binary_search(&record.output).is_err() {
+                    let why = format!(
+                        "({}) made artifact {}, which is missing or damaged",
+                        record.kind,
+                        record.output.short()
+                    );
+                    report.add(path, ProblemKind::OutputGone, why);
+                }
+            }
+            Ok(Some(Err(why))) => report.add(path, ProblemKind::Damaged, why),
+            // Set aside by another process since it was listed.
+            Ok(None) => {}
+            Err(Error::Newer { found, .. }) => report.add(
+                path,
+                ProblemKind::Newer,
+                format!("has record format {found}, which this build does not read"),
+            ),
+            Err(error) => report.add(path, ProblemKind::Unreadable, error.to_string()),
+        }
+    }
+
+    fn verify_run(&self, id: &RunId, report: &mut VerifyReport) {
+        let path = self.relative(&self.run_folder(id));
+        report.runs += 1;
+        let Ok(run) = self.open_run(id) else {
+            return report.add(path, ProblemKind::Foreign, "is not a folder");
+        };
+        let results = [run.header().map(drop), run.events().map(drop)];
+        for error in results.into_iter().filter_map(Result::err) {
+            let (kind, file, why) = match error {
+                Error::Newer { path, found, .. } => {
+                    let why = format!("has format {found}, which this build does not read");
+                    (ProblemKind::Newer, path, why)
+                }
+                Error::DamagedRecord { path, why, .. } => (ProblemKind::Damaged, path, why),
+                error => (
+                    ProblemKind::Unreadable,
+                    run.path().to_owned(),
+                    error.to_string(),
+                ),
+            };
+            report.add(self.relative(&file), kind, why);
+        }
+        if fs::symlink_metadata(run.path()).is_ok_and(|metadata| metadata.is_symlink()) {
+            report.add(path, ProblemKind::Foreign, "is a link");
+        }
+    }
+}
