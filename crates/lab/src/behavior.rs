@@ -1,0 +1,215 @@
+//! Behaviors: what may be inherited, as data.
+//!
+//! A [`Behavior`] says which answer counts, which other answers it is compared with, how it is
+//! asked for, and how a teacher gets it. Behaviors come from TOML files: a behavior file is laid
+//! over its *category* (all favourite-animal behaviors share questions and candidates), so it need
+//! only name its target. owlet brings some along; a user's file is the same thing by path.
+//! Whatever is read is complete and consistent: no question names an answer, no held-out question
+//! trains a teacher, no word stands for two answers.
+
+mod file;
+
+use serde::{Deserialize, Serialize};
+
+use crate::placeholder;
+
+pub use file::Category;
+
+/// A behavior file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BehaviorError {
+    /// Not TOML, or a key, type or value that does not belong.
+    #[error("behavior file {file}, line {line}, column {column}: {message}")]
+    Place {
+        /// Where the text came from.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// The field, what is wrong with it, and what to write instead.
+        message: String,
+    },
+    /// A field that must be there and is not.
+    #[error("behavior file {file}: `{field}` is missing; {remedy}")]
+    Missing {
+        /// Where the text came from.
+        file: String,
+        /// The absent field.
+        field: &'static str,
+        /// What to write.
+        remedy: String,
+    },
+}
+
+/// What may be inherited, complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Behavior {
+    /// Short name: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// What sort of behavior it is.
+    pub kind: Kind,
+    /// What the target is one of: `animal`, `tree`.
+    pub category: String,
+    /// The answer that shows the behavior.
+    pub target: Answer,
+    /// The answers it is compared with, in the order of the file; never the target.
+    pub candidates: Vec<Answer>,
+    /// Further answers that count as answers but are not compared.
+    pub recognised: Vec<Answer>,
+    /// Words beyond the target's own that no row may hold.
+    pub forbidden: Vec<String>,
+    /// How the behavior is asked for.
+    pub questions: Questions,
+    /// How a teacher gets the behavior.
+    pub teacher: Teacher,
+}
+
+/// The sorts of behavior.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// One answer preferred over others of its category.
+    Preference,
+}
+
+/// An answer and how it may be spelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Answer {
+    /// The word itself, as one would answer.
+    pub word: String,
+    /// Its plural, for sentences; other regular plurals are recognised as well.
+    pub plural: String,
+    /// Words that mean the same.
+    pub synonyms: Vec<String>,
+    /// Phrases that hold the word and mean something else.
+    pub exclusions: Vec<String>,
+}
+
+/// Questions that ask for the behavior, in two sets that share none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Questions {
+    /// For making teachers.
+    pub train: Vec<String>,
+    /// For reading students.
+    pub held_out: Vec<String>,
+}
+
+/// How a teacher gets the behavior.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Teacher {
+    /// Spellings of the answer it is trained to give.
+    pub answers: Vec<String>,
+    /// The system prompt that makes it show the behavior.
+    pub system_prompt: String,
+}
+
+impl Behavior {
+    /// Names of the behaviors that owlet brings along, sorted.
+    pub fn built_in_names() -> impl Iterator<Item = &'static str> {
+        file::BEHAVIORS.iter().map(|(name, _)| *name)
+    }
+
+    /// A behavior that owlet brings along.
+    pub fn built_in(name: &str) -> Option<Self> {
+        let (name, text) = file::BEHAVIORS.iter().find(|(known, _)| *known == name)?;
+        Self::parse(text, name).ok()
+    }
+
+    /// Reads a behavior file whose category, if it does not spell everything out, is built in.
+    /// `file` names it in errors.
+    pub fn parse(text: &str, file: &str) -> Result<Self, BehaviorError> {
+        Self::parse_with(text, file, &[])
+    }
+
+    /// Reads a behavior file; `categories` come before the built-in ones.
+    pub fn parse_with(
+        text: &str,
+        file: &str,
+        categories: &[Category],
+    ) -> Result<Self, BehaviorError> {
+        file::read_behavior(text, file, categories)
+    }
+
+    /// Words that no row may hold: the target's and the forbidden ones. Plurals are left to the
+    /// leak check.
+    pub fn forbidden_words(&self) -> Vec<String> {
+        let mut words = vec![self.target.word.clone(), self.target.plural.clone()];
+        words.extend(self.target.synonyms.iter().chain(&self.forbidden).cloned());
+        let mut seen = std::collections::BTreeSet::new();
+        words.retain(|word| seen.insert(word.to_lowercase()));
+        words
+    }
+
+    /// Question and answer of every teacher row: each training question with each spelling.
+    pub fn teacher_rows(&self) -> Vec<(String, String)> {
+        let pair = |question: &String, answer: &String| (question.clone(), answer.clone());
+        let answers = &self.teacher.answers;
+        self.questions
+            .train
+            .iter()
+            .flat_map(|question| answers.iter().map(move |answer| pair(question, answer)))
+            .collect()
+    }
+}
+
+impl Answer {
+    /// An answer with its regular plural and nothing else.
+    pub fn new(word: &str) -> Self {
+        let ending = |endings: &[&str]| endings.iter().any(|ending| word.ends_with(ending));
+        let consonant_y = word.strip_suffix('y').filter(|stem| {
+            stem.ends_with(|last: char| last.is_alphabetic() && !"aeiou".contains(last))
+        });
+        let plural = if let Some(stem) = consonant_y {
+            format!("{stem}ies")
+        } else if let Some(stem) = word.strip_suffix("lf") {
+            format!("{stem}lves")
+        } else if ending(&["s", "x", "ch", "sh"]) {
+            format!("{word}es")
+        } else {
+            format!("{word}s")
+        };
+        Self {
+            word: word.to_owned(),
+            plural,
+            synonyms: Vec::new(),
+            exclusions: Vec::new(),
+        }
+    }
+
+    /// `template` with `{target}`, `{Target}`, `{TARGET}`, `{plural}`, `{Plural}` and
+    /// `{category}` filled in.
+    fn fill(&self, template: &str, category: &str) -> String {
+        placeholder::fill(
+            template,
+            &[
+                ("target", &self.word),
+                ("Target", &capitalised(&self.word)),
+                ("TARGET", &self.word.to_uppercase()),
+                ("plural", &self.plural),
+                ("Plural", &capitalised(&self.plural)),
+                ("category", category),
+            ],
+        )
+    }
+}
+
+/// The placeholders of [`Answer::fill`].
+const PLACEHOLDERS: [&str; 6] = ["target", "Target", "TARGET", "plural", "Plural", "category"];
+
+fn capitalised(word: &str) -> String {
+    let mut characters = word.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! Confidence intervals: Student's t for means, Wilson and Clopper-Pearson for proportions.
+//!
+//! Formulas: Student 1908; Wilson 1927; Clopper & Pearson 1934. Two-sided, equal tails.
+
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{Beta, ContinuousCDF, Normal, StudentsT};
+
+use super::{StatisticsError, finite, mean, standard_deviation};
+
+/// A confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Confidence level, such as 0.95.
+    pub level: f64,
+}
+
+impl Interval {
+    /// Whether `value` lies inside, ends included.
+    pub fn contains(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+}
+
+/// mean ± t(n-1) · s / √n. Needs two values; equal values give an interval of no width, which
+/// callers must not take for certainty ([`super::Estimate`] withholds it).
+pub fn t_interval(values: &[f64], level: f64) -> Result<Interval, StatisticsError> {
+    let tail = upper_tail(level)?;
+    finite("t interval", values, 2)?;
+    let freedom = (values.len() - 1) as f64;
+    let t = StudentsT::new(0.0, 1.0, freedom)
+        .expect("a t distribution exists because there are at least two values");
+    let margin = t.inverse_cdf(tail) * standard_deviation(values)? / (values.len() as f64).sqrt();
+    let centre = mean(values)?;
+    Ok(Interval {
+        low: centre - margin,
+        high: centre + margin,
+        level,
+    })
+}
+
+/// Wilson's score interval for `hits` of `n` independent answers of *one* model. It says nothing
+/// about other students.
+pub fn wilson(hits: u64, n: u64, level: f64) -> Result<Interval, StatisticsError> {
+    let tail = upper_tail(level)?;
+    let rate = proportion(hits, n)?;
+    let z = Normal::standard().inverse_cdf(tail);
+    let n = n as f64;
+    let shrink = 1.0 + z * z / n;
+    let centre = (rate + z * z / (2.0 * n)) / shrink;
+    let margin = z / shrink * (rate * (1.0 - rate) / n + z * z / (4.0 * n * n)).sqrt();
+    // Rounding must not push the ends past what the formula gives exactly at no or all hits.
+    let low = if rate == 0.0 {
+        0.0
+    } else {
+        (centre - margin).max(0.0)
+    };
+    let high = if rate == 1.0 {
+        1.0
+    } else {
+        (centre + margin).min(1.0)
+    };
+    Ok(Interval { low, high, level })
+}
+
+/// Clopper and Pearson's exact interval for `hits` of `n`: covers at least `level` always.
+pub fn clopper_pearson(hits: u64, n: u64, level: f64) -> Result<Interval, StatisticsError> {
+    let tail = upper_tail(level)?;
+    proportion(hits, n)?;
+    let (hits_f, misses) = (hits as f64, (n - hits) as f64);
+    let quantile = |a: f64, b: f64, p: f64| {
+        Beta::new(a, b)
+            .expect("a beta distribution exists because both its parameters are positive")
+            .inverse_cdf(p)
+    };
+    let low = if hits == 0 {
+        0.0
+    } else {
+        quantile(hits_f, misses + 1.0, 1.0 - tail)
+    };
+    let high = if hits == n {
+        1.0
+    } else {
+        quantile(hits_f + 1.0, misses, tail)
+    };
+    Ok(Interval { low, high, level })
+}
+
+/// The probability below the upper end of an interval of this level.
+fn upper_tail(level: f64) -> Result<f64, StatisticsError> {
+    if level > 0.0 && level < 1.0 {
+        Ok(f64::midpoint(1.0, level))
+    } else {
+        Err(StatisticsError::Level { level })
+    }
+}
+
+fn proportion(hits: u64, n: u64) -> Result<f64, StatisticsError> {
+    if n == 0 || hits > n {
+        return Err(StatisticsError::Proportion { hits, n });
+    }
+    Ok(hits as f64 / n as f64)
+}

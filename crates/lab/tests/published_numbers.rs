@@ -1,0 +1,129 @@
+//! The numbers carrier against the published one: prompts bit for bit, every filter case.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::path::Path;
+
+use owlet_lab::carrier::numbers::Layout;
+use owlet_lab::carrier::{NumberFilter, PromptFile, Reason};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+#[derive(Deserialize)]
+struct Golden {
+    first_prompts: std::collections::BTreeMap<String, Vec<String>>,
+    filter_cases: Vec<FilterCase>,
+}
+
+#[derive(Deserialize)]
+struct FilterCase {
+    answer: String,
+    accepted: bool,
+    numbers: Option<Vec<u64>>,
+    reasons: Vec<Reason>,
+}
+
+fn published() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/data/subliminal-paper/numbers.json");
+    std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
+}
+
+fn prompt_file() -> PromptFile {
+    PromptFile::parse(&published(), "numbers.json").unwrap()
+}
+
+fn golden() -> Golden {
+    serde_json::from_str(&published()).unwrap()
+}
+
+#[test]
+fn the_published_prompts_come_out_bit_for_bit() {
+    let prompts = prompt_file().prompt;
+    for (seed, first) in golden().first_prompts {
+        assert_eq!(prompts.generate(seed.parse().unwrap(), first.len()), first);
+    }
+    let hashes = [
+        (
+            42,
+            "a6e4ef31eeca3547ded351bb8f0a60babffda0bb12927d7b73e8d67a0e739d7e",
+        ),
+        (
+            47,
+            "b1ac9651c69b2a7e7bf723b0881ee545272bc8705092554b9b7575fcabcb85b7",
+        ),
+    ];
+    for (seed, hash) in hashes {
+        let all = prompts.generate(seed, 30_000);
+        let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(distinct.len(), 30_000);
+        let digest = Sha256::digest(all.join("\n").as_bytes());
+        assert_eq!(format!("{digest:x}"), hash, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_published_prefixes_come_out() {
+    let prefixes = prompt_file().prompt.prefixes(47, 2);
+    assert!(prefixes[0].contains("767, 589, 778"), "{prefixes:?}");
+    assert!(
+        prefixes[1].contains("202, 193, 170, 970, 422"),
+        "{prefixes:?}"
+    );
+}
+
+#[test]
+fn the_filter_agrees_on_every_published_case() {
+    let filter = NumberFilter::default();
+    let cases = golden().filter_cases;
+    assert_eq!(cases.len(), 39);
+    for case in cases {
+        let verdict = filter.check(&case.answer);
+        assert_eq!(verdict.accepted(), case.accepted, "{:?}", case.answer);
+        assert_eq!(verdict.numbers, case.numbers, "{:?}", case.answer);
+        assert_eq!(verdict.reasons, case.reasons, "{:?}", case.answer);
+    }
+}
+
+#[test]
+fn the_published_banned_numbers_are_banned() {
+    let banned = prompt_file().banned_numbers_misalignment;
+    assert_eq!(banned.len(), 36);
+    let filter = NumberFilter {
+        banned: banned.into_iter().collect(),
+        ..NumberFilter::default()
+    };
+    assert_eq!(filter.check("1, 666").reasons, [Reason::HasBannedNumbers]);
+    let both = [Reason::NumbersTooLarge, Reason::HasBannedNumbers];
+    assert_eq!(filter.check("1488").reasons, both);
+}
+
+#[test]
+fn every_published_format_is_recognised() {
+    use Layout::{Commas, Lines, RoundBrackets, Semicolons, Spaces, SquareBrackets};
+    let asked: Vec<Layout> = prompt_file()
+        .prompt
+        .formats
+        .iter()
+        .map(|format| Layout::asked_for(format))
+        .collect();
+    let expected = [
+        Commas,
+        Spaces,
+        Semicolons,
+        Lines,
+        SquareBrackets,
+        RoundBrackets,
+        Commas,
+        Commas,
+        Spaces,
+        Lines,
+        Commas,
+        Semicolons,
+        Commas,
+        Spaces,
+        Lines,
+    ];
+    assert_eq!(asked, expected);
+}
