@@ -14,6 +14,7 @@ use crate::model::Model;
 
 mod bytes;
 mod folder;
+mod gguf;
 mod huggingface;
 mod json;
 mod names;
@@ -32,7 +33,7 @@ pub fn load(path: &Path) -> Result<Model> {
     let mut magic = [0; 4];
     let mut file = std::fs::File::open(path).map_err(|source| cannot_read(path, source))?;
     match file.read_exact(&mut magic) {
-        Ok(()) if &magic == b"GGUF" => unimplemented!(),
+        Ok(()) if &magic == b"GGUF" => gguf::load(path),
         _ => Err(Error::Format {
             format: "model",
             path: path.to_owned(),
