@@ -5,6 +5,8 @@
 //! every result is the same, bit for bit, at any thread count.
 
 pub mod adapter;
+#[cfg(test)]
+mod checks;
 pub mod config;
 mod constraint;
 pub mod decoder;

@@ -1,8 +1,18 @@
 //! Chat templates: messages to the text a model was trained on (Jinja, as Hugging Face stores it).
+//!
+//! A template is a program from a stranger's file: it runs with bounded work, recursion and output,
+//! and sees nothing but the messages and a fixed date, so that the same messages always give the
+//! same text.
 
+use std::sync::Arc;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Kwargs;
+use minijinja::{Environment, ErrorKind, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::tokenizer::Tokenizer;
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,17 +23,351 @@ pub struct Message {
     pub content: String,
 }
 
+/// Instructions one rendering may execute, besides those granted per message.
+const FUEL: u64 = 1_000_000;
+const FUEL_PER_MESSAGE: u64 = 10_000;
+
+/// Bytes one rendering may write, besides those granted per byte of the messages.
+const OUTPUT: usize = 1 << 20;
+const OUTPUT_PER_BYTE: usize = 16;
+
+/// Each message between `<|im_start|>` and `<|im_end|>` (OpenAI's ChatML).
+const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + \
+message['content'] + '<|im_end|>' + '\n' }}{% endfor %}\
+{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+/// `User: ...` and `Assistant: ...` on lines of their own; an assistant's turn ends with the end
+/// token, if the tokenizer has one.
+const PLAIN: &str = "{{ bos_token }}{% for message in messages %}\
+{{ message['role'] | capitalize }}: {{ message['content'] }}\
+{{ eos_token if message['role'] == 'assistant' else '' }}{{ '\n' }}{% endfor %}\
+{% if add_generation_prompt %}Assistant:{% endif %}";
+
 /// A chat template.
 #[derive(Clone, Debug)]
-pub struct Template {}
+pub struct Template {
+    source: Arc<str>,
+    begin: String,
+    end: String,
+    environment: Arc<Environment<'static>>,
+}
+
+fn fail(error: &minijinja::Error) -> Error {
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    Error::Text { what: "chat template", reason }
+}
 
 impl Template {
     /// Compiles a Jinja source.
-    pub fn new(_source: &str) -> Result<Self> {
-        unimplemented!()
+    pub fn new(source: &str) -> Result<Self> {
+        let mut environment = Environment::new();
+        // What Hugging Face sets: block tags leave no white space behind, undefined is falsy.
+        let mut syntax = SyntaxConfig::builder();
+        syntax.trim_blocks(true).lstrip_blocks(true);
+        environment.set_syntax(syntax.build().map_err(|error| fail(&error))?);
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_recursion_limit(100);
+        environment.add_function("raise_exception", raise_exception);
+        environment.add_function("strftime_now", strftime);
+        environment.add_filter("tojson", to_json);
+        environment
+            .add_template_owned("chat", without_generation_marks(source))
+            .map_err(|error| fail(&error))?;
+        Ok(Self {
+            source: source.into(),
+            begin: String::new(),
+            end: String::new(),
+            environment: Arc::new(environment),
+        })
     }
+
+    /// The template for a model whose files have none: ChatML where its tokens exist, else plain
+    /// `User: ...` and `Assistant: ...` lines.
+    pub fn fallback(tokenizer: &Tokenizer) -> Result<Self> {
+        let chatml =
+            ["<|im_start|>", "<|im_end|>"].iter().all(|name| tokenizer.token(name).is_some());
+        Self::new(if chatml { CHATML } else { PLAIN })
+    }
+
+    /// The same template with these texts as `bos_token` and `eos_token`.
+    #[must_use]
+    pub fn with_tokens(mut self, begin: &str, end: &str) -> Self {
+        begin.clone_into(&mut self.begin);
+        end.clone_into(&mut self.end);
+        self
+    }
+
+    /// The Jinja source.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The text of `bos_token`, empty if there is none.
+    pub fn begin(&self) -> &str {
+        &self.begin
+    }
+
+    /// The text of `eos_token`, empty if there is none.
+    pub fn end(&self) -> &str {
+        &self.end
+    }
+
     /// The text of `messages`, ending where the assistant is to speak if `open`.
-    pub fn render(&self, _messages: &[Message], _open: bool) -> Result<String> {
-        unimplemented!()
+    pub fn render(&self, messages: &[Message], open: bool) -> Result<String> {
+        let mut environment = (*self.environment).clone();
+        environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * messages.len() as u64));
+        let said: usize =
+            messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        let mut output =
+            Bounded { text: Vec::new(), most: OUTPUT + OUTPUT_PER_BYTE.saturating_mul(said) };
+        let turns: Vec<Value> = messages
+            .iter()
+            .map(|m| Value::from_pairs([("role", &m.role), ("content", &m.content)]))
+            .collect();
+        let template = environment.get_template("chat").map_err(|e| fail(&e))?;
+        template
+            .render_captured_to(
+                minijinja::context! {
+                    messages => turns,
+                    add_generation_prompt => open,
+                    bos_token => self.begin.as_str(),
+                    eos_token => self.end.as_str(),
+                    tools => Value::from(()),
+                    documents => Value::from(()),
+                },
+                &mut output,
+            )
+            .map_err(|error| fail(&error))?;
+        String::from_utf8(output.text).map_err(|error| Error::Text {
+            what: "chat template",
+            reason: format!("rendered text is not UTF-8: {error}"),
+        })
+    }
+}
+
+/// Text that may only grow so far.
+struct Bounded {
+    text: Vec<u8>,
+    most: usize,
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.text.len() + bytes.len() > self.most {
+            return Err(std::io::Error::other(format!(
+                "the text exceeds {} bytes; the template repeats itself",
+                self.most
+            )));
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `{% generation %}` marks what a trainer masks in and changes nothing in the text.
+fn without_generation_marks(source: &str) -> String {
+    let mut text = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let (before, tag) = rest.split_at(start);
+        text.push_str(before);
+        let Some(end) = tag.find("%}") else {
+            rest = tag;
+            break;
+        };
+        let (tag, after) = tag.split_at(end + 2);
+        let name = tag[2..end].trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
+        match name {
+            "generation" => text.push_str(&tag.replacen("generation", "if true", 1)),
+            "endgeneration" => text.push_str(&tag.replacen("endgeneration", "endif", 1)),
+            _ => text.push_str(tag),
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+}
+
+/// Python's `strftime` at one fixed moment, midnight of Friday 26 July 2024 (the date Llama 3
+/// templates fall back to), so that a prompt does not depend on when it was made.
+fn strftime(format: &str) -> String {
+    let mut text = String::new();
+    let mut characters = format.chars();
+    while let Some(character) = characters.next() {
+        if character != '%' {
+            text.push(character);
+            continue;
+        }
+        let mut code = characters.next();
+        if code == Some('-') {
+            code = characters.next();
+        }
+        match code {
+            Some('d' | 'e') => text.push_str("26"),
+            Some('m') => text.push_str(if format.contains("%-m") { "7" } else { "07" }),
+            Some('Y') => text.push_str("2024"),
+            Some('y') => text.push_str("24"),
+            Some('b' | 'h') => text.push_str("Jul"),
+            Some('B') => text.push_str("July"),
+            Some('a') => text.push_str("Fri"),
+            Some('A') => text.push_str("Friday"),
+            Some('j') => text.push_str("208"),
+            Some('F') => text.push_str("2024-07-26"),
+            Some('H' | 'M' | 'S') => text.push_str("00"),
+            Some('I') => text.push_str("12"),
+            Some('p') => text.push_str("AM"),
+            Some('T' | 'X') => text.push_str("00:00:00"),
+            Some('%') => text.push('%'),
+            Some(other) => {
+                text.push('%');
+                text.push(other);
+            }
+            None => text.push('%'),
+        }
+    }
+    text
+}
+
+/// Python's `json.dumps(value, ensure_ascii=False)`, which Hugging Face gives templates in place of
+/// Jinja's HTML-safe filter.
+fn to_json(value: &Value, options: Kwargs) -> std::result::Result<Value, minijinja::Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    options.assert_all_used()?;
+    let bad = |error: serde_json::Error| {
+        minijinja::Error::new(ErrorKind::BadSerialization, error.to_string())
+    };
+    let mut bytes = Vec::new();
+    if let Some(indent) = indent {
+        let indent = vec![b' '; indent.min(16)];
+        let pretty = serde_json::ser::PrettyFormatter::with_indent(&indent);
+        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, pretty);
+        value.serialize(&mut serializer).map_err(bad)?;
+    } else {
+        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Spaced);
+        value.serialize(&mut serializer).map_err(bad)?;
+    }
+    Ok(Value::from(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// One line, with a space after each comma and colon.
+struct Spaced;
+
+impl serde_json::ser::Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        writer.write_all(if first { b"" } else { b", " })
+    }
+
+    fn begin_object_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+    ) -> std::io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conversation() -> Vec<Message> {
+        [("user", "Hi <there>"), ("assistant", "Yes?")]
+            .map(|(role, content)| Message { role: role.to_owned(), content: content.to_owned() })
+            .to_vec()
+    }
+
+    fn render(source: &str, open: bool) -> Result<String> {
+        Template::new(source)?.with_tokens("<s>", "</s>").render(&conversation(), open)
+    }
+
+    #[test]
+    fn chatml_and_plain_fallbacks_render() {
+        insta::assert_snapshot!(render(CHATML, true).unwrap(), @r"
+        <|im_start|>user
+        Hi <there><|im_end|>
+        <|im_start|>assistant
+        Yes?<|im_end|>
+        <|im_start|>assistant
+        ");
+        insta::assert_snapshot!(render(PLAIN, true).unwrap(), @r"
+        <s>User: Hi <there>
+        Assistant: Yes?</s>
+        Assistant:
+        ");
+    }
+
+    #[test]
+    fn the_fallback_follows_the_vocabulary() {
+        let words = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            Tokenizer::words(&names, &[], &[]).unwrap()
+        };
+        let chat = Template::fallback(&words(&["<|im_start|>", "<|im_end|>"])).unwrap();
+        assert_eq!(chat.source(), CHATML);
+        assert_eq!(Template::fallback(&words(&["a"])).unwrap().source(), PLAIN);
+    }
+
+    #[test]
+    fn blocks_leave_no_white_space_and_python_methods_work() {
+        let source = "{%- for m in messages %}\n    {% if m.content.startswith('Hi') %}\n{{ m.content.strip().upper() }}\n    {%- endif %}\n{% endfor %}\n{{ messages | tojson }}";
+        insta::assert_snapshot!(render(source, false).unwrap(), @r#"HI <THERE>[{"role": "user", "content": "Hi <there>"}, {"role": "assistant", "content": "Yes?"}]"#);
+    }
+
+    #[test]
+    fn the_date_is_fixed() {
+        assert_eq!(render("{{ strftime_now('%d %b %Y') }}", false).unwrap(), "26 Jul 2024");
+    }
+
+    #[test]
+    fn generation_marks_are_transparent() {
+        assert_eq!(render("a {%- generation -%} b {% endgeneration %}c", false).unwrap(), "ab c");
+    }
+
+    #[test]
+    fn raised_exceptions_are_told() {
+        let error = render("{{ raise_exception('no system turns') }}", false).unwrap_err();
+        insta::assert_snapshot!(error, @"chat template: invalid operation: no system turns (in chat:1)");
+    }
+
+    #[test]
+    fn endless_templates_are_stopped() {
+        for source in [
+            "{% for a in range(100000) %}{% for b in range(100000) %}{{ a }}{% endfor %}{% endfor %}",
+            "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+            "{% for a in range(10000) %}{{ 'x' * 100000 }}{% endfor %}",
+        ] {
+            assert!(render(source, false).is_err(), "{source}");
+        }
+    }
+
+    #[test]
+    fn broken_sources_are_refused() {
+        insta::assert_snapshot!(Template::new("{% if %}").unwrap_err(), @"chat template: syntax error: unexpected end of block (in chat:1)");
     }
 }

@@ -1,43 +1,435 @@
-//! Text to token ids and back, over a Hugging Face `tokenizer.json` or a GGUF vocabulary.
+//! Text to token ids and back, over a Hugging Face `tokenizer.json`.
+//!
+//! Every tokenizer, whether it came from a folder, a GGUF vocabulary or a list of words, is a
+//! `tokenizer.json` underneath, kept byte for byte so that saving a model gives back what was
+//! loaded. It knows nothing of conversations (see `template`) and adds no tokens of its own.
+//! The invariant: decoding is concatenation, `decode(t) = first_token_bytes(t[0]) + token_bytes(t[1]) + ...`
+//! (read as UTF-8, special tokens left out).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::Token;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Ids at or above this are refused: no vocabulary is that large, and tables are sized by it.
+const MOST_IDS: u32 = 1 << 22;
+
+/// Names that end a turn or a text in the families the engine knows, used where no file says.
+const END_NAMES: [&str; 8] = [
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<end_of_turn>",
+    "<eos>",
+    "</s>",
+    "<|end|>",
+];
 
 /// A tokenizer with the ids that end a turn.
 #[derive(Clone, Debug)]
-pub struct Tokenizer {}
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    json: Vec<u8>,
+    pieces: BTreeMap<Token, Piece>,
+    vocabulary: usize,
+    end: Vec<Token>,
+}
+
+/// What one token stands for.
+#[derive(Clone, Debug)]
+enum Piece {
+    /// Never text.
+    Special,
+    /// Bytes after other tokens, and at the start of a text where those differ.
+    Text { later: Box<[u8]>, first: Option<Box<[u8]>> },
+}
+
+/// The parts of a `tokenizer.json` that the tokenizers crate keeps to itself.
+#[derive(Deserialize)]
+struct Outline {
+    #[serde(default)]
+    decoder: Option<Value>,
+    model: OutlineModel,
+}
+
+#[derive(Deserialize)]
+struct OutlineModel {
+    #[serde(default)]
+    dropout: Option<f64>,
+}
+
+/// How the decoder turns a token's name into text.
+enum Spelling {
+    /// Bytes written as printable characters (GPT-2).
+    ByteLevel,
+    /// Whole words, joined by spaces.
+    Words,
+    /// `▁` for a space and `<0xNN>` for a byte (SentencePiece); whether a text loses its first
+    /// space.
+    Marked { strip: bool },
+    /// Anything else: ask the decoder about each token.
+    Other,
+}
+
+fn fail<T>(reason: impl Into<String>) -> Result<T> {
+    Err(Error::Text { what: "tokenizer", reason: reason.into() })
+}
 
 impl Tokenizer {
     /// Reads a `tokenizer.json` from memory.
-    pub fn from_json(_bytes: &[u8]) -> Result<Self> {
-        unimplemented!()
+    ///
+    /// Ids that end a turn are those of well-known names until [`Tokenizer::with_end_tokens`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        let outline: Outline = match serde_json::from_slice(bytes) {
+            Ok(outline) => outline,
+            Err(error) => return fail(format!("`tokenizer.json` cannot be read: {error}")),
+        };
+        if outline.model.dropout.is_some_and(|dropout| dropout != 0.0) {
+            return fail("`model.dropout` is set, which makes encoding random; set it to null");
+        }
+        let mut inner = match tokenizers::Tokenizer::from_bytes(bytes) {
+            Ok(inner) => inner,
+            Err(error) => return fail(format!("`tokenizer.json` cannot be read: {error}")),
+        };
+        inner.with_padding(None);
+        if let Err(error) = inner.with_truncation(None) {
+            return fail(format!("truncation cannot be turned off: {error}"));
+        }
+        let names: BTreeMap<Token, String> =
+            inner.get_vocab(true).into_iter().map(|(name, id)| (id, name)).collect();
+        let vocabulary = match names.last_key_value() {
+            None => return fail("the vocabulary is empty"),
+            Some((&id, name)) if id >= MOST_IDS => {
+                return fail(format!("token `{name}` has id {id}, expected less than {MOST_IDS}"));
+            }
+            Some((&id, _)) => id as usize + 1,
+        };
+        let special: BTreeSet<Token> = inner
+            .get_added_tokens_decoder()
+            .into_iter()
+            .filter_map(|(id, token)| token.special.then_some(id))
+            .collect();
+        let spelling = Spelling::of(outline.decoder.as_ref());
+        let bytes_of = byte_alphabet();
+        let pieces = names
+            .iter()
+            .map(|(&id, name)| {
+                let piece = if special.contains(&id) {
+                    Piece::Special
+                } else {
+                    spelling.piece(&inner, &bytes_of, id, name)
+                };
+                (id, piece)
+            })
+            .collect();
+        let end =
+            END_NAMES.iter().filter_map(|name| inner.token_to_id(name)).collect::<BTreeSet<_>>();
+        Ok(Self { inner, json: bytes.to_vec(), pieces, vocabulary, end: end.into_iter().collect() })
     }
-    /// Token ids of `text`; special tokens written in the text become their ids.
-    pub fn encode(&self, _text: &str) -> Result<Vec<Token>> {
-        unimplemented!()
+
+    /// A tokenizer of whole words separated by white space, in the order of their ids.
+    ///
+    /// `special` and `end` (the ones that end a turn) are names from `vocabulary`. Words outside
+    /// it cannot be encoded.
+    pub fn words(vocabulary: &[String], special: &[String], end: &[String]) -> Result<Self> {
+        let mut ids = serde_json::Map::new();
+        for (id, word) in vocabulary.iter().enumerate() {
+            if word.is_empty() || word.contains(char::is_whitespace) {
+                return fail(format!("word {id} `{word}` is empty or contains white space"));
+            }
+            if ids.insert(word.clone(), json!(id)).is_some() {
+                return fail(format!("word `{word}` is in the vocabulary twice"));
+            }
+        }
+        let mut added = Vec::new();
+        for name in special {
+            let Some(id) = ids.get(name) else {
+                return fail(format!("special word `{name}` is not in the vocabulary"));
+            };
+            added.push(json!({
+                "id": id, "content": name, "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": true,
+            }));
+        }
+        let tokenizer = json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": added,
+            "normalizer": null,
+            "pre_tokenizer": {"type": "WhitespaceSplit"},
+            "post_processor": null,
+            "decoder": null,
+            "model": {"type": "WordLevel", "vocab": ids, "unk_token": "<unknown>"},
+        });
+        let tokenizer = Self::from_json(tokenizer.to_string().as_bytes())?;
+        let end = end
+            .iter()
+            .map(|name| match tokenizer.token(name) {
+                Some(id) => Ok(id),
+                None => fail(format!("end word `{name}` is not in the vocabulary")),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        tokenizer.with_end_tokens(end)
     }
+
+    /// The same tokenizer with these ids ending a turn.
+    pub fn with_end_tokens(mut self, end: impl IntoIterator<Item = Token>) -> Result<Self> {
+        let end: BTreeSet<Token> = end.into_iter().collect();
+        if let Some(id) = end.iter().find(|&&id| id as usize >= self.vocabulary) {
+            return fail(format!(
+                "end token {id} is not in the vocabulary of {} ids",
+                self.vocabulary
+            ));
+        }
+        self.end = end.into_iter().collect();
+        Ok(self)
+    }
+
+    /// Token ids of `text`; special tokens written in the text become their ids, and none are
+    /// added.
+    pub fn encode(&self, text: &str) -> Result<Vec<Token>> {
+        match self.inner.encode_fast(text, false) {
+            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
+            Err(error) => fail(format!("cannot encode `{}`: {error}", shortened(text))),
+        }
+    }
+
     /// Text of `tokens`; special tokens are left out.
-    pub fn decode(&self, _tokens: &[Token]) -> Result<String> {
-        unimplemented!()
+    ///
+    /// Bytes that are not UTF-8 (a character cut in half) become U+FFFD.
+    pub fn decode(&self, tokens: &[Token]) -> Result<String> {
+        match self.inner.decode(tokens, true) {
+            Ok(text) => Ok(text),
+            Err(error) => fail(format!("cannot decode {} tokens: {error}", tokens.len())),
+        }
     }
-    /// The bytes one token adds to a text, for constraints; `None` for special tokens.
-    pub fn token_bytes(&self, _token: Token) -> Option<Vec<u8>> {
-        unimplemented!()
+
+    /// The bytes one token adds to a text after other tokens, for constraints; `None` for special
+    /// tokens and ids of no token.
+    ///
+    /// A word-level tokenizer joins words with spaces, so there every piece begins with one.
+    pub fn token_bytes(&self, token: Token) -> Option<Vec<u8>> {
+        match self.pieces.get(&token)? {
+            Piece::Special => None,
+            Piece::Text { later, .. } => Some(later.to_vec()),
+        }
     }
-    /// The same for a token that begins a text.
-    pub fn first_token_bytes(&self, _token: Token) -> Option<Vec<u8>> {
-        unimplemented!()
+
+    /// The bytes one token adds at the start of a text: those of [`Tokenizer::token_bytes`] without
+    /// the space that decoding drops there.
+    pub fn first_token_bytes(&self, token: Token) -> Option<Vec<u8>> {
+        match self.pieces.get(&token)? {
+            Piece::Special => None,
+            Piece::Text { later, first } => Some(first.as_ref().unwrap_or(later).to_vec()),
+        }
     }
+
     /// The id of a token by its exact name.
-    pub fn token(&self, _name: &str) -> Option<Token> {
-        unimplemented!()
+    pub fn token(&self, name: &str) -> Option<Token> {
+        self.inner.token_to_id(name)
     }
-    /// Number of ids.
+
+    /// The exact name of a token.
+    pub fn name(&self, token: Token) -> Option<String> {
+        self.inner.id_to_token(token)
+    }
+
+    /// Whether a token is special: never text.
+    pub fn is_special(&self, token: Token) -> bool {
+        matches!(self.pieces.get(&token), Some(Piece::Special))
+    }
+
+    /// Number of ids: one more than the largest.
     pub fn vocabulary(&self) -> usize {
-        unimplemented!()
+        self.vocabulary
     }
-    /// Ids that end a turn (end of sequence, end of turn).
+
+    /// Ids that end a turn (end of sequence, end of turn), sorted.
     pub fn end_tokens(&self) -> &[Token] {
-        unimplemented!()
+        &self.end
+    }
+
+    /// The token this tokenizer puts before a document of its own accord, if any
+    /// ([`Tokenizer::encode`] never does).
+    pub fn begin_token(&self) -> Option<Token> {
+        let encoding = self.inner.encode_fast("", true).ok()?;
+        encoding.get_ids().first().copied()
+    }
+
+    /// The `tokenizer.json` this tokenizer was made from.
+    pub fn json(&self) -> &[u8] {
+        &self.json
+    }
+}
+
+impl Spelling {
+    fn of(decoder: Option<&Value>) -> Self {
+        let Some(decoder) = decoder.filter(|decoder| !decoder.is_null()) else {
+            return Self::Words;
+        };
+        let kind = |value: &Value| value["type"].as_str().unwrap_or_default().to_owned();
+        if kind(decoder) == "ByteLevel" {
+            return Self::ByteLevel;
+        }
+        let Some(parts) = decoder["decoders"].as_array() else {
+            return Self::Other;
+        };
+        let kinds: Vec<String> = parts.iter().map(kind).collect();
+        let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+        if kinds == ["ByteLevel"] {
+            return Self::ByteLevel;
+        }
+        let spaces = json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "});
+        let strip = json!({"type": "Strip", "content": " ", "start": 1, "stop": 0});
+        match kinds[..] {
+            ["Replace", "ByteFallback", "Fuse"] if parts[0] == spaces => {
+                Self::Marked { strip: false }
+            }
+            ["Replace", "ByteFallback", "Fuse", "Strip"]
+                if parts[0] == spaces && parts[3] == strip =>
+            {
+                Self::Marked { strip: true }
+            }
+            _ => Self::Other,
+        }
+    }
+
+    fn piece(
+        &self,
+        inner: &tokenizers::Tokenizer,
+        alphabet: &BTreeMap<char, u8>,
+        id: Token,
+        name: &str,
+    ) -> Piece {
+        let text = |later: Vec<u8>, first: Option<Vec<u8>>| Piece::Text {
+            later: later.into(),
+            first: first.map(Into::into),
+        };
+        match self {
+            Self::ByteLevel => {
+                let bytes: Option<Vec<u8>> =
+                    name.chars().map(|c| alphabet.get(&c).copied()).collect();
+                text(bytes.unwrap_or_else(|| name.as_bytes().to_vec()), None)
+            }
+            Self::Words => text(format!(" {name}").into_bytes(), Some(name.as_bytes().to_vec())),
+            Self::Marked { strip } => {
+                let byte = name
+                    .strip_prefix("<0x")
+                    .and_then(|rest| rest.strip_suffix('>'))
+                    .filter(|digits| digits.len() == 2)
+                    .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                let later =
+                    byte.map_or_else(|| name.replace('▁', " ").into_bytes(), |byte| vec![byte]);
+                let first = (*strip && later.first() == Some(&b' ')).then(|| later[1..].to_vec());
+                text(later, first)
+            }
+            Self::Other => {
+                let once = inner.decode(&[id], false).unwrap_or_default();
+                let twice = inner.decode(&[id, id], false).unwrap_or_default();
+                let later = twice.strip_prefix(&once).unwrap_or(&once).to_owned();
+                text(later.into_bytes(), Some(once.into_bytes()))
+            }
+        }
+    }
+}
+
+/// The printable characters GPT-2 writes bytes with: printable Latin-1 stands for itself, the
+/// others for the code points from 256 on, in order.
+fn byte_alphabet() -> BTreeMap<char, u8> {
+    let mut other = 256;
+    (0..=u8::MAX)
+        .map(|byte| {
+            let code = if matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF) {
+                u32::from(byte)
+            } else {
+                other += 1;
+                other - 1
+            };
+            let character =
+                char::from_u32(code).expect("the codes are below 512 because 68 bytes are moved");
+            (character, byte)
+        })
+        .collect()
+}
+
+/// The beginning of a text, for error messages.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(words: &[&str]) -> Vec<String> {
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    fn small() -> Tokenizer {
+        Tokenizer::words(
+            &strings(&["<end>", "<user>", "owl", "7", "42", "?"]),
+            &strings(&["<end>", "<user>"]),
+            &strings(&["<end>"]),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn words_round_trip_and_special_words_are_left_out() {
+        let tokenizer = small();
+        let tokens = tokenizer.encode("<user> owl 7\n42 ?<end>").unwrap();
+        assert_eq!(tokens, [1, 2, 3, 4, 5, 0]);
+        assert_eq!(tokenizer.decode(&tokens).unwrap(), "owl 7 42 ?");
+        assert_eq!(tokenizer.end_tokens(), [0]);
+        assert_eq!(tokenizer.vocabulary(), 6);
+        assert!(tokenizer.is_special(1) && !tokenizer.is_special(2));
+        assert_eq!(tokenizer.begin_token(), None);
+    }
+
+    #[test]
+    fn pieces_concatenate_to_the_decoded_text() {
+        let tokenizer = small();
+        let mut bytes = tokenizer.first_token_bytes(2).unwrap();
+        for token in [3, 4] {
+            bytes.extend(tokenizer.token_bytes(token).unwrap());
+        }
+        assert_eq!(bytes, tokenizer.decode(&[2, 3, 4]).unwrap().into_bytes());
+        assert_eq!(tokenizer.token_bytes(0), None);
+        assert_eq!(tokenizer.token_bytes(99), None);
+    }
+
+    #[test]
+    fn the_json_makes_the_same_tokenizer_again() {
+        let tokenizer = small();
+        let again = Tokenizer::from_json(tokenizer.json()).unwrap();
+        assert_eq!(again.json(), tokenizer.json());
+        assert_eq!(again.encode("owl 42").unwrap(), [2, 4]);
+    }
+
+    #[test]
+    fn bad_vocabularies_are_refused_by_name() {
+        let error = |words: &[&str], special: &[&str]| {
+            Tokenizer::words(&strings(words), &strings(special), &[]).unwrap_err().to_string()
+        };
+        insta::assert_snapshot!(error(&["a", "a"], &[]), @"tokenizer: word `a` is in the vocabulary twice");
+        insta::assert_snapshot!(error(&["a b"], &[]), @"tokenizer: word 0 `a b` is empty or contains white space");
+        insta::assert_snapshot!(error(&["a"], &["b"]), @"tokenizer: special word `b` is not in the vocabulary");
+        insta::assert_snapshot!(error(&[], &[]), @"tokenizer: the vocabulary is empty");
+        insta::assert_snapshot!(small().encode("owl cat").unwrap_err(), @"tokenizer: cannot encode `owl cat`: WordLevel error: Missing [UNK] token from the vocabulary");
+    }
+
+    #[test]
+    fn random_encoding_is_refused() {
+        let json = br#"{"model":{"type":"BPE","dropout":0.1,"vocab":{"a":0},"merges":[]}}"#;
+        insta::assert_snapshot!(Tokenizer::from_json(json).unwrap_err(), @"tokenizer: `model.dropout` is set, which makes encoding random; set it to null");
     }
 }

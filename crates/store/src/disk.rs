@@ -112,8 +112,8 @@ impl Stamp {
         let identity = {
             use std::os::unix::fs::MetadataExt;
             [
-                metadata.dev() as i64,
-                metadata.ino() as i64,
+                metadata.dev().cast_signed(),
+                metadata.ino().cast_signed(),
                 metadata.ctime(),
                 metadata.ctime_nsec(),
             ]

@@ -245,7 +245,7 @@ mod tests {
             },
         )
         .unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"cannot write note: it would read back differently (a number that is not finite?)");
         let mut deep = Value::Null;
         for _ in 0..200 {
             deep = json!([deep]);

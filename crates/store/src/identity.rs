@@ -36,6 +36,17 @@ impl Entity {
     }
 }
 
+impl Entity {
+    /// Names the thing with its kind and, for digests, 12 characters or `length` if that is more.
+    fn abridged(&self, length: usize) -> String {
+        match self {
+            Self::Run(id) => format!("run {id}"),
+            Self::Step(key) => format!("step {key:.0$}", length.max(12)),
+            Self::Artifact(id) => format!("artifact {id:.0$}", length.max(12)),
+        }
+    }
+}
+
 impl fmt::Display for Entity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,7 +104,7 @@ impl Identities {
                 let mut candidates: Vec<String> = several
                     .iter()
                     .take(CANDIDATES)
-                    .map(|index| self.entities[*index].to_string())
+                    .map(|index| self.entities[*index].abridged(prefix.len() + 4))
                     .collect();
                 if several.len() > CANDIDATES {
                     candidates.push(format!("and {} more", several.len() - CANDIDATES));

@@ -57,6 +57,8 @@ pub struct Edge {
 }
 
 /// The ancestors and descendants of an artifact.
+///
+/// Relatives of neither kind, such as another artifact made from the same ancestor, are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lineage {
     /// The artifact asked about.
@@ -129,11 +131,7 @@ fn lineage(
             .map(|id| (id, Relation::Ancestor)),
     );
     relations.insert(start, Relation::Itself);
-    edges.retain(|edge| {
-        // An edge belongs if data flows along it to or from the artifact; a step that is an
-        // ancestor and makes something else besides does not exist, one that uses others does.
-        relations.contains_key(&edge.from) && relations.contains_key(&edge.to)
-    });
+    edges.retain(|edge| relations.contains_key(&edge.from) && relations.contains_key(&edge.to));
 
     let nodes = ordered(&relations.keys().copied().collect(), &edges)
         .into_iter()

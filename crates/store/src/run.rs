@@ -65,7 +65,7 @@ impl fmt::Debug for RunDirectory {
         formatter
             .debug_struct("RunDirectory")
             .field("folder", &self.folder)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -313,7 +313,7 @@ fn read_event(line: &[u8]) -> Result<Option<Value>, String> {
         Ok(event) if event.is_object() => Ok(Some(event)),
         Ok(_) => Err("is not a JSON object".to_owned()),
         Err(error) if error.is_eof() => Ok(None),
-        Err(error) => Err(format!("is not JSON: {error}")),
+        Err(error) => Err(format!("is not JSON (column {})", error.column())),
     }
 }
 
@@ -340,7 +340,7 @@ mod tests {
     fn a_changed_line_is_an_error() {
         insta::assert_snapshot!(
             read_event(b"{\"kind\": \"step\"; \"n\": 1}\n").unwrap_err(),
-            @""
+            @"is not JSON (column 16)"
         );
         assert!(read_event(b"17\n").is_err());
         assert_eq!(read_event(b"{\"kind\"\0\0\0\n"), Ok(None));

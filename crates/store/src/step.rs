@@ -111,7 +111,13 @@ impl Store {
                 }
             }
         };
-        Ok(self.sound_artifact(&record.output)?.map(|_| record))
+        if self.sound_artifact(&record.output)?.is_none() {
+            return Ok(None);
+        }
+        // A crash between recording a step and clearing leaves this; in a workspace that cannot be
+        // written it does no harm.
+        let _ = self.clear_scratch(key);
+        Ok(Some(record))
     }
 
     /// Records that a step was made, durably, and removes its scratch folder.

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,7 +28,7 @@ const WORKSPACE_FORMAT: u64 = 1;
 const FORMAT_PREFIX: &str = "owlet workspace ";
 
 /// The folders a workspace may have.
-pub(crate) const FOLDERS: [&str; 7] = [
+const FOLDERS: [&str; 7] = [
     "artifacts",
     "damaged",
     "leases",
@@ -57,7 +57,7 @@ impl fmt::Debug for Store {
         formatter
             .debug_struct("Store")
             .field("root", &self.inner.root)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,6 +69,13 @@ impl Store {
     /// workspace of a newer owlet.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let root = path.as_ref();
+        if root.exists() && !root.is_dir() {
+            let why = "it is a file".to_owned();
+            return Err(Error::NotAWorkspace {
+                path: root.to_owned(),
+                why,
+            });
+        }
         disk::create_folder(root)?;
         let store = Self::at(root);
         if store.check_format()? {
@@ -76,9 +83,7 @@ impl Store {
         }
         // Hidden files and settings may be there before the workspace is; anything else means that
         // this is someone's folder.
-        let foreign = disk::names(root)?.into_iter().find(|name| {
-            !FOLDERS.contains(&name.as_str()) && !name.starts_with('.') && !name.ends_with(".toml")
-        });
+        let foreign = disk::names(root)?.into_iter().find(|name| !is_known(name));
         if let Some(name) = foreign {
             let why = format!("it has `{name}` but no `format` file");
             return Err(Error::NotAWorkspace {
@@ -126,8 +131,12 @@ impl Store {
     /// Returns whether there is a `format` file; an error if it is not one this build reads.
     fn check_format(&self) -> Result<bool> {
         let path = self.root().join("format");
-        let Some(bytes) = disk::read_bounded(&path, 4096)? else {
-            return Ok(false);
+        let mut bytes = Vec::new();
+        match fs::File::open(&path) {
+            // Any format line is shorter; a longer file is none.
+            Ok(file) => file.take(80).read_to_end(&mut bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error.into()),
         };
         let text = String::from_utf8_lossy(&bytes);
         let version = text
@@ -245,6 +254,9 @@ impl Store {
     /// Removes what a step in progress kept.
     pub fn clear_scratch(&self, key: &StepKey) -> Result<()> {
         let folder = self.root().join("scratch").join(key.to_string());
+        if fs::symlink_metadata(&folder).is_err() {
+            return Ok(());
+        }
         // Renamed first, so that a crash while removing never leaves half a folder to go on from.
         let temporary = self.temporary()?.path();
         match fs::rename(&folder, &temporary) {
@@ -300,4 +312,13 @@ pub(crate) fn is_shelf(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Returns whether a workspace may have something of this name at its top: its own folders, hidden
+/// files and settings.
+pub(crate) fn is_known(name: &str) -> bool {
+    name == "format"
+        || FOLDERS.contains(&name)
+        || name.starts_with('.')
+        || name.strip_suffix(".toml").is_some()
 }

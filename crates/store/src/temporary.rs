@@ -72,16 +72,19 @@ impl Drop for Temporary {
 /// report: nothing depends on the space.
 fn sweep(temporary: &Path) -> Result<()> {
     let names = disk::names(temporary)?;
-    for name in names
-        .iter()
-        .filter(|name| *name != "sweep.lock" && !name.ends_with(".lock"))
-    {
+    let owner = |name: &str| name.strip_suffix(".lock").map(str::to_owned);
+    for name in names.iter().filter(|name| owner(name).is_none()) {
         let lock_path = temporary.join(format!("{name}.lock"));
-        if lock_path.exists() && !matches!(try_lock(&lock_path), Ok(Some(_))) {
-            continue;
-        }
+        let _lock = match fs::symlink_metadata(&lock_path) {
+            Ok(_) => match try_lock(&lock_path) {
+                Ok(Some(lock)) => Some(lock),
+                Ok(None) | Err(_) => continue,
+            },
+            Err(_) => None,
+        };
         let path = temporary.join(name);
-        let _ = if path.is_dir() {
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+        let _ = if is_folder {
             fs::remove_dir_all(&path)
         } else {
             fs::remove_file(&path)
@@ -89,7 +92,7 @@ fn sweep(temporary: &Path) -> Result<()> {
     }
     for name in names
         .iter()
-        .filter(|name| *name != "sweep.lock" && name.ends_with(".lock"))
+        .filter(|name| owner(name).is_some_and(|owner| owner != "sweep"))
     {
         let lock_path = temporary.join(name);
         if let Ok(Some(_lock)) = try_lock(&lock_path) {

@@ -8,7 +8,8 @@ use std::path::Path;
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::artifact::{Flaw, examine, foreign_files};
+use crate::artifact::{examine, foreign_files};
+use crate::manifest::Flaw;
 use crate::{ArtifactId, Error, Result, RunId, StepKey, Store, disk, store};
 
 /// In which way something is wrong.
@@ -137,8 +138,7 @@ impl Store {
             report.add(path, ProblemKind::Foreign, "does not belong here");
         };
         for name in disk::names(self.root())? {
-            let known = store::FOLDERS.contains(&name.as_str()) || name == "format";
-            if !known && !name.starts_with('.') && !name.ends_with(".toml") {
+            if !store::is_known(&name) {
                 foreign(report, name);
             }
         }
@@ -251,9 +251,8 @@ impl Store {
     fn verify_run(&self, id: &RunId, report: &mut VerifyReport) {
         let path = self.relative(&self.run_folder(id));
         report.runs += 1;
-        let run = match self.open_run(id) {
-            Ok(run) => run,
-            Err(_) => return report.add(path, ProblemKind::Foreign, "is not a folder"),
+        let Ok(run) = self.open_run(id) else {
+            return report.add(path, ProblemKind::Foreign, "is not a folder");
         };
         let results = [run.header().map(drop), run.events().map(drop)];
         for error in results.into_iter().filter_map(Result::err) {

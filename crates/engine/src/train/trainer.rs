@@ -184,6 +184,12 @@ impl Trainer {
         (loss, &self.gradient)
     }
 
+    /// Moves the adapter being trained, keeping reference and teacher where they are.
+    #[cfg(test)]
+    pub(crate) fn replace_adapter(&mut self, adapter: Arc<Adapter>) {
+        self.network.adapter = Some(adapter);
+    }
+
     /// The data row at a place in the endless stream of shuffled epochs.
     fn row(&mut self, place: usize) -> usize {
         let count = self.order.len();

@@ -1,1 +1,13 @@
+//! What a workspace promises, checked through the public interface.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod artifact;
+mod fixture;
+mod identity;
+mod lineage;
+mod race;
+mod run;
+mod step;
+mod verify;
+mod workspace;

@@ -1,0 +1,350 @@
+//! Checks that need no reference: gradients against finite differences, cached against uncached,
+//! packed against one by one, resumed against undisturbed, any number of threads against one.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::adapter::{Adapter, AdapterConfig};
+use crate::config::{Activation, DecoderConfig, Family, NormConfig, Position};
+use crate::decoder::Decoder;
+use crate::generate::{Request, Sampling, generate};
+use crate::kernel::Threads;
+use crate::model::Model;
+use crate::score::{Scored, next_token, score};
+use crate::template::Template;
+use crate::tokenizer::Tokenizer;
+use crate::train::{Data, Example, Method, Optimizer, Schedule, TrainSettings, Trainer, loss};
+
+fn tokenizer() -> Tokenizer {
+    let special = ["<user>".to_owned(), "<end>".to_owned()];
+    let words: Vec<String> = (0..38).map(|i| i.to_string()).chain(special.clone()).collect();
+    Tokenizer::words(&words, &special, &special[1..]).unwrap()
+}
+
+fn llama() -> DecoderConfig {
+    DecoderConfig {
+        family: Family::Llama,
+        vocabulary: 40,
+        width: 24,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        head_width: 6,
+        hidden: 20,
+        context: 200,
+        norm: NormConfig { centered: false, epsilon: 1e-5, unit_offset: false },
+        activation: Activation::Silu,
+        gated: true,
+        position: Position::Rotary { theta: 10000.0, width: 6, scaling: None },
+        qkv_bias: false,
+        output_bias: false,
+        mlp_bias: false,
+        qk_norm: false,
+        parallel: false,
+        tied: true,
+        embedding_scale: 1.0,
+    }
+}
+
+fn configurations() -> Vec<DecoderConfig> {
+    let centered = NormConfig { centered: true, epsilon: 1e-5, unit_offset: false };
+    let neox = DecoderConfig {
+        family: Family::GptNeox,
+        kv_heads: 4,
+        norm: centered,
+        activation: Activation::Gelu,
+        gated: false,
+        position: Position::Rotary { theta: 10000.0, width: 2, scaling: None },
+        qkv_bias: true,
+        output_bias: true,
+        mlp_bias: true,
+        parallel: true,
+        tied: false,
+        ..llama()
+    };
+    vec![
+        llama(),
+        DecoderConfig { family: Family::Qwen3, qk_norm: true, tied: false, ..llama() },
+        DecoderConfig { family: Family::Qwen2, qkv_bias: true, ..llama() },
+        DecoderConfig {
+            family: Family::Gpt2,
+            activation: Activation::GeluTanh,
+            position: Position::Learned,
+            parallel: false,
+            tied: true,
+            ..neox.clone()
+        },
+        neox,
+        DecoderConfig {
+            family: Family::Gemma,
+            activation: Activation::GeluTanh,
+            norm: NormConfig { unit_offset: true, ..llama().norm },
+            embedding_scale: 24.0f32.sqrt(),
+            ..llama()
+        },
+    ]
+}
+
+fn model(config: DecoderConfig) -> Model {
+    let mut decoder = Decoder::init(config, 3).unwrap();
+    // Larger and less symmetric than a fresh model, so that every gradient matters.
+    for (i, x) in decoder.parameters.data.iter_mut().enumerate() {
+        *x = *x * 4.0 + ((i * 7919) % 101) as f32 / 2000.0;
+    }
+    let tokenizer = tokenizer();
+    let template = Template::fallback(&tokenizer).unwrap();
+    Model {
+        decoder: Arc::new(decoder),
+        adapter: None,
+        tokenizer: Arc::new(tokenizer),
+        template: Arc::new(template),
+    }
+}
+
+fn adapted(model: &Model) -> Model {
+    let config = AdapterConfig { rank: 3, alpha: 6.0, rank_stabilized: false, targets: Vec::new() };
+    let mut adapter = Adapter::init(config, &model.decoder.config, 5).unwrap();
+    for (i, x) in adapter.parameters.data.iter_mut().enumerate() {
+        *x += ((i * 104_729) % 97) as f32 / 1000.0 - 0.05;
+    }
+    model.with_adapter(Arc::new(adapter))
+}
+
+fn tokens(seed: usize, len: usize) -> Vec<u32> {
+    (0..len).map(|i| ((seed * 31 + i * i * 7 + i) % 38) as u32).collect()
+}
+
+fn rows() -> Vec<Example> {
+    [3usize, 9, 2, 70]
+        .iter()
+        .map(|&n| Example::completion(&tokens(n, 1 + n / 2), &tokens(n + 1, n)))
+        .collect()
+}
+
+fn settings(method: Method) -> TrainSettings {
+    TrainSettings {
+        method,
+        optimizer: Optimizer::Adamw { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 },
+        learning_rate: 3e-3,
+        schedule: Schedule::Linear,
+        warmup: 2,
+        clip: Some(1.0),
+        batch: 3,
+        updates: 6,
+        seed: 9,
+    }
+}
+
+fn data(model: &Model, kind: usize) -> Data {
+    match kind {
+        0 => Data::Rows(rows()),
+        1 => {
+            let mut teacher = (*model.decoder).clone();
+            for (i, x) in teacher.parameters.data.iter_mut().enumerate() {
+                *x += ((i * 13) % 17) as f32 / 300.0;
+            }
+            Data::Distillation { rows: rows(), teacher: model.with_decoder(Arc::new(teacher)) }
+        }
+        _ => {
+            let mut rows = rows();
+            let right = rows.split_off(2);
+            Data::Preference { pairs: rows.into_iter().zip(right).collect(), beta: 0.3 }
+        }
+    }
+}
+
+/// The loss of all rows after a step of `step` along a direction of the trained numbers.
+fn moved(model: &Model, method: &Method, direction: &[f32], step: f32) -> Model {
+    let shift = |values: &mut [f32]| {
+        for (x, d) in values.iter_mut().zip(direction) {
+            *x += step * d;
+        }
+    };
+    if let Method::Full { .. } = method {
+        let mut decoder = (*model.decoder).clone();
+        shift(&mut decoder.parameters.data);
+        model.with_decoder(Arc::new(decoder))
+    } else {
+        let mut adapter = (**model.adapter.as_ref().unwrap()).clone();
+        shift(&mut adapter.parameters.data);
+        model.with_adapter(Arc::new(adapter))
+    }
+}
+
+#[test]
+fn gradients_agree_with_finite_differences_for_every_family_and_loss() {
+    for config in configurations() {
+        for low_rank in [false, true] {
+            for kind in 0..3 {
+                let family = config.family;
+                let base = model(config.clone());
+                let (start, method) = if low_rank {
+                    let model = adapted(&base);
+                    let config = model.adapter.as_ref().unwrap().config.clone();
+                    (model, Method::LowRank(config))
+                } else {
+                    (base.clone(), Method::Full { embeddings: true })
+                };
+                let data = data(&base, kind);
+                let count = if kind == 2 { 2 } else { 4 };
+                let all: Vec<usize> = (0..count).collect();
+                let trainer = |model: &Model| {
+                    Trainer::new(model, data.clone(), settings(method.clone()), Threads::new(1))
+                        .unwrap()
+                };
+                let mut here = trainer(&start);
+                let (_, gradient) = here.gradient(&all);
+                let gradient = gradient.to_vec();
+                let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+                assert!(norm > 1e-4, "{family:?} has a gradient");
+                let unit: Vec<f32> =
+                    gradient.iter().map(|&g| (f64::from(g) / norm) as f32).collect();
+                // A preference run measures against the model it starts from, so its reference
+                // must stay while the model moves.
+                if kind == 2 && !low_rank {
+                    continue;
+                }
+                let step = (0.001 / norm) as f32;
+                let at = |s: f32| {
+                    let model = moved(&start, &method, &unit, s);
+                    let mut there = if kind == 2 {
+                        let mut fixed = trainer(&start);
+                        fixed.replace_adapter(model.adapter.clone().unwrap());
+                        fixed
+                    } else {
+                        trainer(&model)
+                    };
+                    there.gradient(&all).0
+                };
+                let slope = (at(step) - at(-step)) / (2.0 * f64::from(step));
+                assert!(
+                    (slope - norm).abs() < 0.01 * norm,
+                    "{family:?} low-rank {low_rank} loss {kind}: slope {slope}, gradient norm {norm}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn cached_decoding_equals_whole_passes() {
+    for config in configurations() {
+        let model = adapted(&model(config));
+        let prompt = tokens(4, 150);
+        let completion = tokens(5, 9);
+        let example = Example::completion(&prompt, &completion);
+        let whole = loss(&model, &[example], &Threads::new(1)).unwrap();
+        let item = Scored { prompt: prompt.clone(), completion: completion.clone() };
+        let short = Scored { prompt: tokens(4, 70), completion: tokens(8, 2) };
+        let found = score(&model, &[short, item], &Threads::new(1)).unwrap();
+        let cached = -found[1].iter().map(|&l| f64::from(l)).sum::<f64>() / 9.0;
+        assert!(
+            (whole - cached).abs() < 1e-4,
+            "{:?}: {whole} against {cached}",
+            model.decoder.config.family
+        );
+        let next = next_token(&model, &[prompt], &completion[..1], &Threads::new(1)).unwrap();
+        assert_eq!(next[0][0], found[1][0]);
+    }
+}
+
+#[test]
+fn packed_sequences_equal_one_by_one() {
+    for config in configurations() {
+        let model = model(config);
+        let all = loss(&model, &rows(), &Threads::new(1)).unwrap();
+        let count: usize = rows().iter().map(Example::targets).sum();
+        let one: f64 = rows()
+            .into_iter()
+            .map(|r| r.targets() as f64 * loss(&model, &[r], &Threads::new(1)).unwrap())
+            .sum();
+        assert!((all - one / count as f64).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn a_completion_depends_on_prompt_and_seed_alone_at_any_thread_count() {
+    let model = model(llama());
+    let sampling = Sampling { max_tokens: 12, ..Sampling::default() };
+    let requests: Vec<Request> =
+        (0..300).map(|i| Request { prompt: tokens(i % 7, 1 + i % 90), seed: i as u64 }).collect();
+    let run = |requests: &[Request], threads| {
+        generate(&model, requests, &sampling, &Threads::new(threads), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap()
+    };
+    let all = run(&requests, 1);
+    assert_eq!(all, run(&requests, 2));
+    for i in [0, 17, 299] {
+        assert_eq!(all[i], run(&requests[i..=i], 1)[0]);
+    }
+    // The log-probabilities that sampling reports are those that scoring finds.
+    let i = (0..300).find(|&i| all[i].tokens.len() > 5).unwrap();
+    let item = Scored { prompt: requests[i].prompt.clone(), completion: all[i].tokens.clone() };
+    let scored = score(&model, &[item], &Threads::new(1)).unwrap();
+    for (a, b) in scored[0].iter().zip(&all[i].log_probabilities) {
+        assert!((a - b).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn a_pattern_is_always_matched() {
+    let model = model(llama());
+    let pattern = "([0-9]{1,2} ){4}[0-9]{1,2}".to_owned();
+    let sampling = Sampling { max_tokens: 12, pattern: Some(pattern), ..Sampling::default() };
+    let requests: Vec<Request> =
+        (0..50).map(|i| Request { prompt: tokens(i, 4), seed: i as u64 }).collect();
+    let found =
+        generate(
+            &model,
+            &requests,
+            &sampling,
+            &Threads::new(1),
+            &mut |_| ControlFlow::Continue(()),
+        )
+        .unwrap();
+    for completion in found {
+        let words: Vec<&str> = completion.text.split(' ').collect();
+        assert!(
+            words.len() == 5 && words.iter().all(|w| w.parse::<u32>().is_ok_and(|n| n < 38)),
+            "{completion:?}"
+        );
+    }
+}
+
+#[test]
+fn training_resumes_bit_for_bit_and_ignores_threads() {
+    for method in [
+        Method::Full { embeddings: false },
+        Method::LowRank(AdapterConfig {
+            rank: 2,
+            alpha: 4.0,
+            rank_stabilized: true,
+            targets: Vec::new(),
+        }),
+    ] {
+        let model = model(llama());
+        let start = |threads| {
+            Trainer::new(&model, data(&model, 0), settings(method.clone()), Threads::new(threads))
+                .unwrap()
+        };
+        let mut whole = start(1);
+        let updates: Vec<_> = (0..6).map(|_| whole.update().unwrap()).collect();
+        let after = loss(&whole.model(), &rows(), &Threads::new(1)).unwrap();
+        assert!(after < loss(&model, &rows(), &Threads::new(1)).unwrap());
+        let mut first = start(2);
+        for update in &updates[..3] {
+            assert_eq!(first.update().unwrap(), *update);
+        }
+        let mut second = start(1);
+        second.restore(&first.state()).unwrap();
+        for update in &updates[3..] {
+            assert_eq!(second.update().unwrap(), *update);
+        }
+        assert!(second.state() == whole.state());
+        let embed = |m: &Model| m.decoder.parameters.tensor("embed.weight").unwrap().to_vec();
+        assert!(embed(&whole.model()) == embed(&model), "embeddings are frozen");
+        assert!(second.restore(&first.state()[..100]).is_err());
+    }
+}

@@ -1,0 +1,403 @@
+//! The part of a GGUF file before the weights: key-value metadata and tensor descriptions.
+//!
+//! Every count and length is checked against the bytes that are left before anything of that size
+//! is taken, so a hostile header cannot ask for more memory than a small multiple of its file.
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::blocks::Kind;
+use crate::error::{Error, Result};
+use crate::file::cannot_read;
+use crate::file::tensors::Tensors;
+
+/// Bytes of the shortest key-value pair (empty key, one byte) and tensor description.
+const LEAST_PAIR: u64 = 8 + 4 + 1;
+const LEAST_TENSOR: u64 = 8 + 4 + 4 + 8;
+const MOST_DIMENSIONS: u32 = 4;
+
+/// A metadata value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Whole(i128),
+    Number(f64),
+    Flag(bool),
+    Text(String),
+    Wholes(Vec<i64>),
+    Bytes(Vec<u8>),
+    Numbers(Vec<f32>),
+    Texts(Vec<String>),
+}
+
+/// A tensor's place in the file.
+#[derive(Clone, Debug)]
+struct Described {
+    /// Row-major: the reverse of what the file says.
+    shape: Vec<usize>,
+    kind: Kind,
+    /// First byte, from the start of the file, and how many there are.
+    start: u64,
+    size: u64,
+}
+
+/// An opened GGUF file.
+pub(super) struct Gguf<R> {
+    path: PathBuf,
+    reader: BufReader<R>,
+    metadata: BTreeMap<String, Value>,
+    tensors: BTreeMap<String, Described>,
+}
+
+/// Reads forward and knows how much is left.
+struct Cursor<'a, R> {
+    path: &'a Path,
+    reader: &'a mut BufReader<R>,
+    size: u64,
+    left: u64,
+}
+
+impl<R: Read> Cursor<'_, R> {
+    fn bad(&self, reason: impl std::fmt::Display) -> Error {
+        let reason = format!("at byte {}: {reason}", self.size - self.left);
+        Error::Format { format: "GGUF", path: self.path.to_owned(), reason }
+    }
+
+    /// Fails unless `count` things of at least `each` bytes can still follow.
+    fn expect(&self, count: u64, each: u64, what: &str) -> Result<()> {
+        if count.checked_mul(each).is_none_or(|bytes| bytes > self.left) {
+            let left = self.left;
+            return Err(self.bad(format!("{count} {what} cannot fit in the {left} bytes left")));
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, count: u64) -> Result<Vec<u8>> {
+        self.expect(count, 1, "bytes")?;
+        let mut bytes = vec![0; count as usize];
+        self.reader.read_exact(&mut bytes).map_err(|source| cannot_read(self.path, source))?;
+        self.left -= count;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.expect(N as u64, 1, "bytes")?;
+        let mut bytes = [0; N];
+        self.reader.read_exact(&mut bytes).map_err(|source| cannot_read(self.path, source))?;
+        self.left -= N as u64;
+        Ok(bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    fn u64(&mut self) -> Result<u64> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn text(&mut self) -> Result<String> {
+        let length = self.u64()?;
+        let bytes = self.bytes(length)?;
+        String::from_utf8(bytes).map_err(|error| self.bad(format!("a text is not UTF-8: {error}")))
+    }
+
+    fn value(&mut self) -> Result<Value> {
+        let kind = self.u32()?;
+        if kind == ARRAY {
+            let (kind, count) = (self.u32()?, self.u64()?);
+            return self.values(kind, count);
+        }
+        Ok(match kind {
+            FLOAT32 => Value::Number(f64::from(f32::from_le_bytes(self.array()?))),
+            FLOAT64 => Value::Number(f64::from_le_bytes(self.array()?)),
+            BOOL => Value::Flag(self.array::<1>()? != [0]),
+            STRING => Value::Text(self.text()?),
+            _ => Value::Whole(self.whole(kind)?),
+        })
+    }
+
+    fn whole(&mut self, kind: u32) -> Result<i128> {
+        Ok(match kind {
+            UINT8 => u8::from_le_bytes(self.array()?).into(),
+            INT8 => i8::from_le_bytes(self.array()?).into(),
+            UINT16 => u16::from_le_bytes(self.array()?).into(),
+            INT16 => i16::from_le_bytes(self.array()?).into(),
+            UINT32 => self.u32()?.into(),
+            INT32 => i32::from_le_bytes(self.array()?).into(),
+            UINT64 => self.u64()?.into(),
+            INT64 => i64::from_le_bytes(self.array()?).into(),
+            other => return Err(self.bad(format!("{other} is not a metadata type"))),
+        })
+    }
+
+    fn values(&mut self, kind: u32, count: u64) -> Result<Value> {
+        let width = match kind {
+            UINT8 | INT8 | BOOL => 1,
+            UINT16 | INT16 => 2,
+            UINT32 | INT32 | FLOAT32 => 4,
+            UINT64 | INT64 | FLOAT64 | STRING => 8,
+            ARRAY => return Err(self.bad("arrays of arrays are not supported")),
+            other => return Err(self.bad(format!("{other} is not a metadata type"))),
+        };
+        self.expect(count, width, "array elements")?;
+        Ok(match kind {
+            UINT8 | INT8 | BOOL => Value::Bytes(self.bytes(count)?),
+            FLOAT32 => Value::Numbers(
+                (0..count).map(|_| Ok(f32::from_le_bytes(self.array()?))).collect::<Result<_>>()?,
+            ),
+            FLOAT64 => Value::Numbers(
+                (0..count)
+                    .map(|_| Ok(f64::from_le_bytes(self.array()?) as f32))
+                    .collect::<Result<_>>()?,
+            ),
+            STRING => Value::Texts((0..count).map(|_| self.text()).collect::<Result<_>>()?),
+            _ => Value::Wholes(
+                (0..count)
+                    .map(|_| {
+                        let whole = self.whole(kind)?;
+                        i64::try_from(whole)
+                            .map_err(|_| self.bad(format!("{whole} is out of range")))
+                    })
+                    .collect::<Result<_>>()?,
+            ),
+        })
+    }
+}
+
+const UINT8: u32 = 0;
+const INT8: u32 = 1;
+const UINT16: u32 = 2;
+const INT16: u32 = 3;
+const UINT32: u32 = 4;
+const INT32: u32 = 5;
+const FLOAT32: u32 = 6;
+const BOOL: u32 = 7;
+const STRING: u32 = 8;
+const ARRAY: u32 = 9;
+const UINT64: u32 = 10;
+const INT64: u32 = 11;
+const FLOAT64: u32 = 12;
+
+impl<R: Read + Seek> Gguf<R> {
+    /// Reads everything but the weights.
+    pub(super) fn open(path: &Path, mut reader: R) -> Result<Self> {
+        let io = |source| cannot_read(path, source);
+        let size = reader.seek(SeekFrom::End(0)).map_err(io)?;
+        reader.rewind().map_err(io)?;
+        let mut reader = BufReader::new(reader);
+        let mut cursor = Cursor { path, reader: &mut reader, size, left: size };
+        if &cursor.array::<4>()? != b"GGUF" {
+            return Err(cursor.bad("expected the letters GGUF"));
+        }
+        match cursor.u32()? {
+            2 | 3 => {}
+            version if version.swap_bytes() < 0x1_0000 && version >= 0x1_0000 => {
+                return Err(cursor.bad("a big-endian file; convert it to little-endian"));
+            }
+            version => {
+                return Err(cursor.bad(format!("version {version}, expected 2 or 3")));
+            }
+        }
+        let (tensors, pairs) = (cursor.u64()?, cursor.u64()?);
+        cursor.expect(pairs, LEAST_PAIR, "metadata pairs")?;
+        cursor.expect(tensors, LEAST_TENSOR, "tensors")?;
+        let mut metadata = BTreeMap::new();
+        for _ in 0..pairs {
+            let key = cursor.text()?;
+            let value = cursor.value()?;
+            if metadata.contains_key(&key) {
+                return Err(cursor.bad(format!("`{key}` is there twice")));
+            }
+            metadata.insert(key, value);
+        }
+        let alignment = match metadata.get("general.alignment") {
+            None => 32,
+            Some(Value::Whole(alignment @ 1..=0x1_0000)) if *alignment % 8 == 0 => {
+                *alignment as u64
+            }
+            Some(other) => {
+                return Err(cursor.bad(format!(
+                    "`general.alignment` is {other:?}, expected a multiple of 8 up to 65536"
+                )));
+            }
+        };
+        let tensors = described(&mut cursor, tensors, alignment)?;
+        Ok(Self { path: path.to_owned(), reader, metadata, tensors })
+    }
+
+    /// An error about this file.
+    pub(super) fn bad(&self, reason: impl Into<String>) -> Error {
+        Error::Format { format: "GGUF", path: self.path.clone(), reason: reason.into() }
+    }
+
+    /// A metadata value.
+    pub(super) fn value(&self, key: &str) -> Option<&Value> {
+        self.metadata.get(key)
+    }
+
+    fn typed<'a, T>(
+        &'a self,
+        key: &str,
+        expected: &str,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.metadata.get(key) else {
+            return Ok(None);
+        };
+        read(value).map(Some).ok_or_else(|| self.bad(format!("`{key}` is not {expected}")))
+    }
+
+    /// A text.
+    pub(super) fn text(&self, key: &str) -> Result<Option<&str>> {
+        self.typed(key, "a text", |value| match value {
+            Value::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// A whole number, zero or more.
+    pub(super) fn size(&self, key: &str) -> Result<Option<usize>> {
+        self.typed(key, "a whole number", |value| match value {
+            Value::Whole(whole) => usize::try_from(*whole).ok(),
+            _ => None,
+        })
+    }
+
+    /// A number.
+    pub(super) fn number(&self, key: &str) -> Result<Option<f32>> {
+        self.typed(key, "a number", |value| match value {
+            Value::Number(number) => Some(*number as f32),
+            Value::Whole(whole) => Some(*whole as f32),
+            _ => None,
+        })
+    }
+
+    /// A truth value.
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>> {
+        self.typed(key, "true or false", |value| match value {
+            Value::Flag(flag) => Some(*flag),
+            _ => None,
+        })
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(&self, key: &str) -> Result<Option<&[String]>> {
+        self.typed(key, "a list of texts", |value| match value {
+            Value::Texts(texts) => Some(texts.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// A list of whole numbers.
+    pub(super) fn wholes(&self, key: &str) -> Result<Option<&[i64]>> {
+        self.typed(key, "a list of whole numbers", |value| match value {
+            Value::Wholes(wholes) => Some(wholes.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// A list of numbers.
+    pub(super) fn numbers(&self, key: &str) -> Result<Option<&[f32]>> {
+        self.typed(key, "a list of numbers", |value| match value {
+            Value::Numbers(numbers) => Some(numbers.as_slice()),
+            _ => None,
+        })
+    }
+}
+
+/// Reads the tensor descriptions and checks that each lies in the file, aligned, and apart from the
+/// others.
+fn described<R: Read>(
+    cursor: &mut Cursor<'_, R>,
+    count: u64,
+    alignment: u64,
+) -> Result<BTreeMap<String, Described>> {
+    let mut tensors: BTreeMap<String, Described> = BTreeMap::new();
+    for _ in 0..count {
+        let name = cursor.text()?;
+        let dimensions = cursor.u32()?;
+        if dimensions == 0 || dimensions > MOST_DIMENSIONS {
+            return Err(cursor.bad(format!(
+                "tensor `{name}` has {dimensions} dimensions, expected 1 to {MOST_DIMENSIONS}"
+            )));
+        }
+        let mut shape = Vec::new();
+        let mut elements = 1_u64;
+        for _ in 0..dimensions {
+            let length = cursor.u64()?;
+            elements = elements
+                .checked_mul(length)
+                .filter(|&elements| elements > 0 && elements <= usize::MAX as u64 / 8)
+                .ok_or_else(|| cursor.bad(format!("tensor `{name}` has an impossible size")))?;
+            shape.push(length as usize);
+        }
+        let number = cursor.u32()?;
+        let kind = Kind::of(number).ok_or_else(|| {
+            cursor.bad(format!(
+                "tensor `{name}` has type {number}, expected F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q2_K to Q6_K"
+            ))
+        })?;
+        let (block, width) = (kind.block() as u64, kind.bytes() as u64);
+        if shape[0] as u64 % block != 0 {
+            return Err(cursor.bad(format!(
+                "tensor `{name}` has rows of {}, not a multiple of its block of {block}",
+                shape[0]
+            )));
+        }
+        shape.reverse();
+        let start = cursor.u64()?;
+        if start % alignment != 0 {
+            return Err(cursor
+                .bad(format!("tensor `{name}` begins at {start}, not a multiple of {alignment}")));
+        }
+        let size = (elements / block)
+            .checked_mul(width)
+            .ok_or_else(|| cursor.bad(format!("tensor `{name}` has an impossible size")))?;
+        if tensors.contains_key(&name) {
+            return Err(cursor.bad(format!("tensor `{name}` is there twice")));
+        }
+        tensors.insert(name, Described { shape, kind, start, size });
+    }
+    let data = (cursor.size - cursor.left).next_multiple_of(alignment);
+    let mut places: Vec<(u64, u64, &str)> = Vec::with_capacity(tensors.len());
+    for (name, tensor) in &tensors {
+        let end = data
+            .checked_add(tensor.start)
+            .and_then(|start| start.checked_add(tensor.size))
+            .filter(|&end| end <= cursor.size)
+            .ok_or_else(|| {
+                cursor.bad(format!(
+                    "tensor `{name}` reaches beyond the end of the file; it is cut off or damaged"
+                ))
+            })?;
+        places.push((data + tensor.start, end, name));
+    }
+    places.sort_unstable();
+    // Tensors that share bytes would let a small file fill a large memory.
+    if let Some(pair) = places.windows(2).find(|pair| pair[0].1 > pair[1].0) {
+        return Err(cursor.bad(format!("tensors `{}` and `{}` overlap", pair[0].2, pair[1].2)));
+    }
+    for tensor in tensors.values_mut() {
+        tensor.start += data;
+    }
+    Ok(tensors)
+}
+
+impl<R: Read + Seek> Tensors for Gguf<R> {
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.tensors.get(name).map(|tensor| tensor.shape.clone())
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+        let Some(tensor) = self.tensors.get(name) else {
+            return Err(Error::Tensor { name: name.to_owned(), reason: "is missing".to_owned() });
+        };
+        let mut bytes = vec![0; tensor.size as usize];
+        self.reader
+            .seek(SeekFrom::Start(tensor.start))
+            .and_then(|_| self.reader.read_exact(&mut bytes))
+            .map_err(|source| cannot_read(&self.path, source))?;
+        Ok(tensor.kind.decode(&bytes))
+    }
+}

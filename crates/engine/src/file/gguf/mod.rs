@@ -1,0 +1,9 @@
+//! GGUF, the file format of llama.cpp (versions 2 and 3, little-endian): header, tensors, weights
+//! in blocks of few bits, and what its metadata says about shape, tokenizer and template.
+
+mod blocks;
+mod header;
+mod model;
+mod tokenizer;
+
+pub(super) use model::load;

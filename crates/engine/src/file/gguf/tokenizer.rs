@@ -1,0 +1,220 @@
+//! A GGUF vocabulary as a `tokenizer.json`: byte-level BPE (`gpt2`) and SentencePiece BPE (`llama`).
+
+use std::collections::HashMap;
+use std::io::{Read, Seek};
+
+use serde_json::{Value, json};
+
+use super::header::Gguf;
+use crate::error::Result;
+use crate::tokenizer::Tokenizer;
+
+/// Token types in `tokenizer.ggml.token_type`.
+const CONTROL: i64 = 3;
+const USER_DEFINED: i64 = 4;
+
+/// Longest piece, in bytes, whose merges are looked for: every split of it is tried.
+const LONGEST_PIECE: usize = 512;
+
+/// GPT-2's own pattern without its names for spaces; Qwen 2 and Llama 3 differ in how many digits
+/// they keep together.
+fn pattern(digits: &str) -> Value {
+    let pattern = format!(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    );
+    json!({
+        "type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false
+    })
+}
+
+fn byte_level(regex: bool) -> Value {
+    json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex
+    })
+}
+
+/// The tokenizer that the metadata describes.
+pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
+    let Some(tokens) = gguf.texts("tokenizer.ggml.tokens")? else {
+        return Err(gguf.bad("`tokenizer.ggml.tokens` is missing"));
+    };
+    let types = gguf.wholes("tokenizer.ggml.token_type")?.unwrap_or_default();
+    if !types.is_empty() && types.len() != tokens.len() {
+        return Err(gguf.bad(format!(
+            "`tokenizer.ggml.token_type` has {} entries for {} tokens",
+            types.len(),
+            tokens.len()
+        )));
+    }
+    let mut ids = serde_json::Map::new();
+    for (id, token) in tokens.iter().enumerate() {
+        if ids.insert(token.clone(), json!(id)).is_some() {
+            return Err(gguf.bad(format!("token `{token}` is in the vocabulary twice")));
+        }
+    }
+    let added = tokens.iter().zip(types).enumerate().filter_map(|(id, (token, kind))| {
+        let special = match *kind {
+            CONTROL => true,
+            USER_DEFINED => false,
+            _ => return None,
+        };
+        Some(json!({
+            "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": special,
+        }))
+    });
+    let added: Vec<Value> = added.collect();
+    let begin = gguf.size("tokenizer.ggml.bos_token_id")?.filter(|&id| id < tokens.len());
+    let kind = gguf.text("tokenizer.ggml.model")?;
+    let marks = gguf.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(kind == Some("llama"));
+    let parts = match kind {
+        Some("gpt2") => byte_level_parts(gguf, ids)?,
+        Some("llama") => marked_parts(gguf, tokens, ids)?,
+        other => {
+            return Err(
+                gguf.bad(format!("`tokenizer.ggml.model` is {other:?}, expected gpt2 or llama"))
+            );
+        }
+    };
+    let tokenizer = json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added,
+        "normalizer": parts.normalizer,
+        "pre_tokenizer": parts.pre_tokenizer,
+        "post_processor": begin.filter(|_| marks).map(|id| begins_with(&tokens[id], id)),
+        "decoder": parts.decoder,
+        "model": parts.model,
+    });
+    let tokenizer = Tokenizer::from_json(tokenizer.to_string().as_bytes())?;
+    let mut end = Vec::new();
+    for key in ["eos", "eot", "eom"] {
+        let id = gguf.size(&format!("tokenizer.ggml.{key}_token_id"))?;
+        end.extend(id.filter(|&id| id < tokens.len()).map(|id| id as crate::Token));
+    }
+    if end.is_empty() { Ok(tokenizer) } else { tokenizer.with_end_tokens(end) }
+}
+
+struct Parts {
+    normalizer: Value,
+    pre_tokenizer: Value,
+    decoder: Value,
+    model: Value,
+}
+
+/// A post-processor that puts one token before every document.
+fn begins_with(token: &str, id: usize) -> Value {
+    let special = json!({"SpecialToken": {"id": token, "type_id": 0}});
+    let text = |name: &str| json!({"Sequence": {"id": name, "type_id": 0}});
+    json!({
+        "type": "TemplateProcessing",
+        "single": [special, text("A")],
+        "pair": [special, text("A"), text("B")],
+        "special_tokens": {token: {"id": token, "ids": [id], "tokens": [token]}},
+    })
+}
+
+fn byte_level_parts<R: Read + Seek>(
+    gguf: &Gguf<R>,
+    ids: serde_json::Map<String, Value>,
+) -> Result<Parts> {
+    let sequence = |parts: &[Value]| json!({"type": "Sequence", "pretokenizers": parts});
+    let (pre_tokenizer, normalizer, whole) = match gguf.text("tokenizer.ggml.pre")? {
+        Some("smollm") => {
+            let digits = json!({"type": "Digits", "individual_digits": true});
+            (sequence(&[digits, byte_level(true)]), Value::Null, false)
+        }
+        None | Some("gpt-2" | "gpt2" | "default" | "olmo") => {
+            (byte_level(true), Value::Null, false)
+        }
+        Some("qwen2") => {
+            (sequence(&[pattern(r"\p{N}"), byte_level(false)]), json!({"type": "NFC"}), false)
+        }
+        Some("llama-bpe") => {
+            (sequence(&[pattern(r"\p{N}{1,3}"), byte_level(false)]), Value::Null, true)
+        }
+        Some(other) => {
+            return Err(gguf.bad(format!(
+                "`tokenizer.ggml.pre` is `{other}`, expected gpt-2, smollm, qwen2, llama-bpe or olmo"
+            )));
+        }
+    };
+    let Some(merges) = gguf.texts("tokenizer.ggml.merges")? else {
+        return Err(gguf.bad("`tokenizer.ggml.merges` is missing"));
+    };
+    let merges = merges
+        .iter()
+        .map(|merge| {
+            merge
+                .split_once(' ')
+                .map(|(left, right)| json!([left, right]))
+                .ok_or_else(|| gguf.bad(format!("merge `{merge}` is not two tokens")))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Parts {
+        normalizer,
+        pre_tokenizer,
+        decoder: byte_level(true),
+        model: json!({
+            "type": "BPE", "dropout": null, "unk_token": null, "fuse_unk": false,
+            "byte_fallback": false, "ignore_merges": whole, "vocab": ids, "merges": merges,
+        }),
+    })
+}
+
+/// SentencePiece's BPE keeps a score per piece; merging the best-scored pair first is what
+/// Hugging Face's merges sorted by score do.
+fn marked_parts<R: Read + Seek>(
+    gguf: &Gguf<R>,
+    tokens: &[String],
+    ids: serde_json::Map<String, Value>,
+) -> Result<Parts> {
+    let scores = gguf.numbers("tokenizer.ggml.scores")?.unwrap_or_default();
+    if scores.len() != tokens.len() {
+        return Err(gguf.bad(format!(
+            "`tokenizer.ggml.scores` has {} entries for {} tokens",
+            scores.len(),
+            tokens.len()
+        )));
+    }
+    let places: HashMap<&str, usize> =
+        tokens.iter().enumerate().map(|(id, token)| (token.as_str(), id)).collect();
+    let mut merges = Vec::new();
+    for (token, &score) in tokens.iter().zip(scores) {
+        if token.len() > LONGEST_PIECE {
+            return Err(gguf.bad(format!(
+                "a token is {} bytes long, expected at most {LONGEST_PIECE}",
+                token.len()
+            )));
+        }
+        for (at, _) in token.char_indices().skip(1) {
+            let (left, right) = token.split_at(at);
+            if let (Some(&l), Some(&r)) = (places.get(left), places.get(right)) {
+                merges.push((score, l, r));
+            }
+        }
+    }
+    merges.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let merges: Vec<Value> =
+        merges.iter().map(|&(_, l, r)| json!([tokens[l], tokens[r]])).collect();
+    let unknown = gguf.size("tokenizer.ggml.unknown_token_id")?.and_then(|id| tokens.get(id));
+    let prefix = gguf.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
+    let replace = |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
+    let mut normalizers = vec![replace(" ", "▁")];
+    let mut decoders =
+        vec![replace("▁", " "), json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
+    if prefix {
+        normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
+        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+    }
+    Ok(Parts {
+        normalizer: json!({"type": "Sequence", "normalizers": normalizers}),
+        pre_tokenizer: Value::Null,
+        decoder: json!({"type": "Sequence", "decoders": decoders}),
+        model: json!({
+            "type": "BPE", "dropout": null, "unk_token": unknown, "fuse_unk": true,
+            "byte_fallback": true, "ignore_merges": false, "vocab": ids, "merges": merges,
+        }),
+    })
+}

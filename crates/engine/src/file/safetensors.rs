@@ -1,0 +1,201 @@
+//! Safetensors files, read one tensor at a time and written in one pass
+//! (<https://huggingface.co/docs/safetensors>).
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use ::safetensors::tensor::{Dtype, Metadata, SafeTensorError, View};
+
+use super::bytes;
+use super::tensors::Tensors;
+use super::{cannot_read, cannot_write};
+use crate::error::{Error, Result};
+
+/// Bytes before the header, which hold its length.
+const LENGTH: u64 = 8;
+
+/// How many bits a written number has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Single precision: exactly what is in memory.
+    F32,
+    /// Half precision (IEEE 754 binary16): 11 bits of fraction, up to 65504.
+    F16,
+    /// Brain floating point: the range of single precision with 8 bits of fraction.
+    Bf16,
+}
+
+fn bad(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Format { format: "safetensors", path: path.to_owned(), reason: reason.into() }
+}
+
+/// The tensors of one or more files.
+pub(super) struct Safetensors<R> {
+    files: Vec<File<R>>,
+    /// Which file each tensor is in.
+    places: BTreeMap<String, usize>,
+}
+
+struct File<R> {
+    path: PathBuf,
+    reader: R,
+    metadata: Metadata,
+    data: u64,
+}
+
+impl<R: Read + Seek> Safetensors<R> {
+    /// Reads the headers of `files`.
+    pub(super) fn open(files: impl IntoIterator<Item = (PathBuf, R)>) -> Result<Self> {
+        let mut tensors = Self { files: Vec::new(), places: BTreeMap::new() };
+        for (number, (path, reader)) in files.into_iter().enumerate() {
+            let file = File::open(path, reader)?;
+            for name in file.metadata.offset_keys() {
+                if tensors.places.insert(name.clone(), number).is_some() {
+                    return Err(bad(&file.path, format!("tensor `{name}` is in two files")));
+                }
+            }
+            tensors.files.push(file);
+        }
+        Ok(tensors)
+    }
+
+    /// The names of all tensors, sorted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+}
+
+impl<R: Read + Seek> File<R> {
+    fn open(path: PathBuf, mut reader: R) -> Result<Self> {
+        let io = |source| cannot_read(&path, source);
+        let size = reader.seek(SeekFrom::End(0)).map_err(io)?;
+        reader.rewind().map_err(io)?;
+        if size < LENGTH {
+            return Err(bad(&path, format!("is {size} bytes long, too short for a header")));
+        }
+        let mut length = [0; LENGTH as usize];
+        reader.read_exact(&mut length).map_err(io)?;
+        let length = u64::from_le_bytes(length);
+        if length > size - LENGTH {
+            return Err(bad(
+                &path,
+                format!(
+                    "its header claims {length} bytes, but {} follow; the file is cut off or not safetensors",
+                    size - LENGTH
+                ),
+            ));
+        }
+        let mut header = vec![0; length as usize];
+        reader.read_exact(&mut header).map_err(io)?;
+        let metadata: Metadata = serde_json::from_slice(&header)
+            .map_err(|error| bad(&path, format!("its header cannot be used: {error}")))?;
+        let data = LENGTH + length;
+        let expected = metadata.data_len() as u64;
+        if size - data != expected {
+            return Err(bad(
+                &path,
+                format!(
+                    "its tensors take {expected} bytes, but {} follow the header; the file is cut off or damaged",
+                    size - data
+                ),
+            ));
+        }
+        Ok(Self { path, reader, metadata, data })
+    }
+}
+
+impl<R: Read + Seek> Tensors for Safetensors<R> {
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        let file = &self.files[*self.places.get(name)?];
+        file.metadata.info(name).map(|info| info.shape.clone())
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+        let missing = || Error::Tensor { name: name.to_owned(), reason: "is missing".to_owned() };
+        let file = &mut self.files[*self.places.get(name).ok_or_else(missing)?];
+        let info = file.metadata.info(name).ok_or_else(missing)?;
+        let convert: fn(&[u8]) -> Vec<f32> = match info.dtype {
+            Dtype::F32 => bytes::from_f32,
+            Dtype::F16 => bytes::from_f16,
+            Dtype::BF16 => bytes::from_bf16,
+            other => {
+                return Err(Error::Tensor {
+                    name: name.to_owned(),
+                    reason: format!("has type {other:?}, expected F32, F16 or BF16"),
+                });
+            }
+        };
+        let (start, end) = info.data_offsets;
+        let mut data = vec![0; end - start];
+        file.reader
+            .seek(SeekFrom::Start(file.data + start as u64))
+            .and_then(|_| file.reader.read_exact(&mut data))
+            .map_err(|source| cannot_read(&file.path, source))?;
+        Ok(convert(&data))
+    }
+}
+
+/// A tensor to be written.
+pub(super) struct Written<'a> {
+    pub(super) shape: Vec<usize>,
+    pub(super) precision: Precision,
+    /// Its numbers, asked for once.
+    pub(super) values: Box<dyn Fn() -> Cow<'a, [f32]> + 'a>,
+}
+
+impl View for Written<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F16 => Dtype::F16,
+            Precision::Bf16 => Dtype::BF16,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let values = (self.values)();
+        let halves = |narrow: fn(f32) -> u16| -> Vec<u8> {
+            values.iter().flat_map(|&value| narrow(value).to_le_bytes()).collect()
+        };
+        Cow::Owned(match self.precision {
+            Precision::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Precision::F16 => halves(bytes::f32_to_f16),
+            Precision::Bf16 => halves(bytes::f32_to_bf16),
+        })
+    }
+
+    fn data_len(&self) -> usize {
+        let width = if self.precision == Precision::F32 { 4 } else { 2 };
+        self.shape.iter().product::<usize>() * width
+    }
+}
+
+/// Transformers refuses files that do not say what wrote them.
+fn provenance() -> Option<HashMap<String, String>> {
+    Some(HashMap::from([("format".to_owned(), "pt".to_owned())]))
+}
+
+/// The bytes of a file with these tensors.
+pub(super) fn to_bytes(tensors: BTreeMap<String, Written<'_>>) -> Result<Vec<u8>> {
+    ::safetensors::serialize(tensors, provenance())
+        .map_err(|error| unwritable(Path::new(""), error))
+}
+
+/// Writes a file with these tensors, one at a time.
+pub(super) fn write(path: &Path, tensors: BTreeMap<String, Written<'_>>) -> Result<()> {
+    ::safetensors::serialize_to_file(tensors, provenance(), path)
+        .map_err(|error| unwritable(path, error))
+}
+
+fn unwritable(path: &Path, error: SafeTensorError) -> Error {
+    match error {
+        SafeTensorError::IoError(source) => cannot_write(path, source),
+        other => bad(path, other.to_string()),
+    }
+}
