@@ -9,7 +9,9 @@ use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use owlet_lab::model_source::Places;
 use owlet_lab::recipe::{Layer, Setting};
 use owlet_lab::result::{Measure, Role};
-use owlet_lab::{Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, execute};
+use owlet_lab::{
+    Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, execute,
+};
 use owlet_store::Store;
 
 const ANIMALS: [&str; 4] = ["owl", "cat", "wolf", "bear"];
@@ -65,7 +67,11 @@ fn behavior(name: &str) -> Behavior {
         kind: Kind::Preference,
         category: "animal".to_owned(),
         target: Answer::new(name),
-        candidates: ANIMALS.iter().filter(|animal| **animal != name).map(|a| Answer::new(a)).collect(),
+        candidates: ANIMALS
+            .iter()
+            .filter(|animal| **animal != name)
+            .map(|a| Answer::new(a))
+            .collect(),
         recognised: Vec::new(),
         forbidden: Vec::new(),
         questions: Questions {
