@@ -120,10 +120,7 @@ impl TryFrom<BoundsForm> for Bounds {
 
     fn try_from(form: BoundsForm) -> Result<Self, String> {
         Bounds::new(form.min, form.max).ok_or_else(|| {
-            format!(
-                "a range runs from {} to {}; expected min <= max",
-                form.min, form.max
-            )
+            format!("a range runs from {} to {}; expected min <= max", form.min, form.max)
         })
     }
 }
@@ -174,10 +171,7 @@ const MOST_EXAMPLES: u32 = 1000;
 
 const BUILT_IN: [(&str, &str); 2] = [
     ("numbers", include_str!("../../data/prompts/numbers.json")),
-    (
-        "numbers-short",
-        include_str!("../../data/prompts/numbers-short.json"),
-    ),
+    ("numbers-short", include_str!("../../data/prompts/numbers-short.json")),
 ];
 
 impl PromptFile {
@@ -190,13 +184,11 @@ impl PromptFile {
                 column: error.column(),
                 message: without_position(&error.to_string()).to_owned(),
             })?;
-        read.prompt
-            .validate()
-            .map_err(|(field, message)| PromptSetError::Field {
-                file: file.to_owned(),
-                field,
-                message,
-            })?;
+        read.prompt.validate().map_err(|(field, message)| PromptSetError::Field {
+            file: file.to_owned(),
+            field,
+            message,
+        })?;
         Ok(read)
     }
 }
@@ -245,9 +237,7 @@ impl PromptSet {
     /// might show a behavior only near numbers.
     pub fn prefixes(&self, seed: u64, count: usize) -> Vec<String> {
         let mut generator = Generator::new(seed);
-        (0..count)
-            .map(|_| self.draw_example(&mut generator))
-            .collect()
+        (0..count).map(|_| self.draw_example(&mut generator)).collect()
     }
 
     fn draw(&self, generator: &mut Generator) -> String {
@@ -282,9 +272,8 @@ impl PromptSet {
         let mut between =
             |bounds: Bounds| generator.integers(bounds.min.into(), u64::from(bounds.max) + 1);
         let count = between(self.example_count);
-        let values: Vec<String> = (0..count)
-            .map(|_| between(self.example_value).to_string())
-            .collect();
+        let values: Vec<String> =
+            (0..count).map(|_| between(self.example_value).to_string()).collect();
         placeholder::fill(
             pick(generator, &self.examples),
             &[("examples", &values.join(&self.example_separator))],
@@ -296,11 +285,7 @@ impl PromptSet {
         let lists: [(&str, &[String], &[&str]); 6] = [
             ("examples", &self.examples, &["examples"]),
             ("count_qualifiers", &self.count_qualifiers, &[]),
-            (
-                "digit_descriptors",
-                &self.digit_descriptors,
-                &["max_digits"],
-            ),
+            ("digit_descriptors", &self.digit_descriptors, &["max_digits"]),
             (
                 "instructions",
                 &self.instructions,
@@ -311,20 +296,13 @@ impl PromptSet {
         ];
         for (field, items, known) in lists {
             if items.is_empty() {
-                return Err((
-                    field.to_owned(),
-                    "is empty; give at least one entry".to_owned(),
-                ));
+                return Err((field.to_owned(), "is empty; give at least one entry".to_owned()));
             }
             for (index, item) in items.iter().enumerate() {
                 known_placeholders(&format!("{field}[{index}]"), item, known)?;
             }
         }
-        known_placeholders(
-            "frame",
-            &self.frame,
-            &["example", "instruction", "format", "suffix"],
-        )?;
+        known_placeholders("frame", &self.frame, &["example", "instruction", "format", "suffix"])?;
         if !placeholder::names(&self.frame).contains(&"example") {
             return Err((
                 "frame".to_owned(),
@@ -343,10 +321,7 @@ impl PromptSet {
         if self.example_count.max > MOST_EXAMPLES {
             return Err((
                 "example_count".to_owned(),
-                format!(
-                    "goes up to {}; expected at most {MOST_EXAMPLES}",
-                    self.example_count.max
-                ),
+                format!("goes up to {}; expected at most {MOST_EXAMPLES}", self.example_count.max),
             ));
         }
         let drawn = self.draw_order();
@@ -364,9 +339,7 @@ impl PromptSet {
 
 /// A JSON error says its position last; ours come first.
 fn without_position(message: &str) -> &str {
-    message
-        .rfind(" at line ")
-        .map_or(message, |at| &message[..at])
+    message.rfind(" at line ").map_or(message, |at| &message[..at])
 }
 
 fn pick<'a>(generator: &mut Generator, items: &'a [String]) -> &'a str {
@@ -381,10 +354,7 @@ fn known_placeholders(field: &str, text: &str, known: &[&str]) -> Result<(), (St
         [] => "no placeholder may stand here".to_owned(),
         _ => format!("known here: {{{}}}", known.join("}, {")),
     };
-    Err((
-        field.to_owned(),
-        format!("uses the unknown placeholder {{{name}}}; {expected}"),
-    ))
+    Err((field.to_owned(), format!("uses the unknown placeholder {{{name}}}; {expected}")))
 }
 
 #[cfg(test)]
@@ -402,11 +372,7 @@ mod tests {
             PromptFile::parse(text, name).unwrap();
             let prompts = PromptSet::built_in(name).unwrap().generate(7, 2000);
             let distinct: BTreeSet<&String> = prompts.iter().collect();
-            assert!(
-                distinct.len() > 1990,
-                "{name}: {} distinct of 2000",
-                distinct.len()
-            );
+            assert!(distinct.len() > 1990, "{name}: {} distinct of 2000", distinct.len());
             assert!(
                 prompts
                     .iter()
