@@ -16,6 +16,7 @@ pub mod plan;
 pub mod random;
 pub mod readout;
 pub mod recipe;
+pub mod report;
 pub mod result;
 pub mod rows;
 pub mod stats;
