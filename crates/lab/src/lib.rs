@@ -7,3 +7,4 @@ pub mod random;
 pub mod readout;
 pub mod stats;
 pub mod words;
+pub mod world;
