@@ -340,9 +340,7 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
     let source = ModelSource::find(spec, places)?;
     match source.files.first() {
         Some((name, Content::File(path))) if name == GGUF => Ok(file::load(path)?),
-        Some((_, Content::File(path))) => {
-            Ok(file::load(path.parent().unwrap_or(Path::new(".")))?)
-        }
+        Some((_, Content::File(path))) => Ok(file::load(path.parent().unwrap_or(Path::new(".")))?),
         _ => {
             let part = |wanted: &str| {
                 let found = source.files.iter().find(|(name, _)| name == wanted);

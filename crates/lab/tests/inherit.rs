@@ -6,11 +6,13 @@ use std::path::Path;
 use owlet_engine::config::{Activation, DecoderConfig, Family, NormConfig, Position};
 use owlet_engine::{Decoder, Model, Template, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
-use owlet_lab::model_source::Places;
+use owlet_lab::model_source::{Places, open};
 use owlet_lab::recipe::{Layer, Setting};
 use owlet_lab::result::{Measure, Role};
-use owlet_lab::{Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, execute};
-use owlet_store::Store;
+use owlet_lab::{
+    Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, execute, load_result,
+};
+use owlet_store::{RunHeader, RunId, Store};
 
 const ANIMALS: [&str; 4] = ["owl", "cat", "wolf", "bear"];
 
@@ -65,7 +67,11 @@ fn behavior(name: &str) -> Behavior {
         kind: Kind::Preference,
         category: "animal".to_owned(),
         target: Answer::new(name),
-        candidates: ANIMALS.iter().filter(|animal| **animal != name).map(|a| Answer::new(a)).collect(),
+        candidates: ANIMALS
+            .iter()
+            .filter(|animal| **animal != name)
+            .map(|a| Answer::new(a))
+            .collect(),
         recognised: Vec::new(),
         forbidden: Vec::new(),
         questions: Questions {
@@ -255,4 +261,58 @@ fn what_a_change_does_not_touch_is_reused() {
         matches!(event, Event::StepFinished { step, .. } if step.starts_with("generate/") || step.starts_with("teach/"))
     });
     assert!(!done_again);
+}
+
+#[test]
+fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
+    let world = World::new();
+    let store = world.store("one");
+    let plan = world.plan(&[
+        "student.method={ kind = 'low-rank', rank = 2, alpha = 4.0 }",
+        "carrier.kind=logits",
+        "teacher.neutral=matched",
+        "seeds=2",
+    ]);
+    let id = RunId::new("2026-01-02T03:04:05Z", 7).unwrap();
+    let header = RunHeader {
+        format: RunHeader::FORMAT,
+        id: id.clone(),
+        name: "tiny".to_owned(),
+        started: "2026-01-02T03:04:05Z".to_owned(),
+        host: String::new(),
+        version: String::new(),
+        about: serde_json::json!({}),
+    };
+    let run = store.create_run(&id, &header).unwrap();
+    let settings = ExecuteSettings { cores: 2, ..ExecuteSettings::default() };
+    let interrupt = Interrupt::default();
+    let outcome = execute(&plan, &store, &settings, Some(&run), &mut |_| {}, &interrupt).unwrap();
+    assert_eq!(load_result(&run).unwrap(), outcome.result);
+    assert!(outcome.result.geometry.unwrap().cosines.iter().any(|one| one.teacher == "neutral"));
+    assert!(outcome.result.dose.iter().any(|point| point.update == 4));
+    let recipe = String::from_utf8(run.read_file("recipe.toml").unwrap()).unwrap();
+    assert_eq!(Recipe::parse(&recipe, "recipe.toml").unwrap(), plan.recipe);
+    let events = run.events().unwrap();
+    assert_eq!(events.last().unwrap()["event"], "run-finished");
+
+    // A student is a model like any other for the plain tools.
+    let student = outcome.steps["train/student/owl/seed-1"].to_string();
+    let model = open(Some(&store), &student[..12], &Places::default()).unwrap();
+    assert!(model.adapter.is_some());
+}
+
+#[test]
+fn a_prompted_teacher_needs_no_weights() {
+    let world = World::new();
+    let plan = world.plan(&[
+        "teacher.kind=system-prompt",
+        "teacher.min-target-probability=0.0",
+        "seeds=1",
+        "controls.other-base=false",
+        "controls.in-context=false",
+    ]);
+    assert!(plan.left_out.iter().any(|line| line.contains("prompted teacher")));
+    let (outcome, _) = run(&plan, &world.store("one"), 2);
+    assert!(outcome.result.geometry.is_none());
+    assert_eq!(outcome.result.teachers[0].kind, "system-prompt");
 }

@@ -22,8 +22,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
         "behaviors = ['owl', 'cat', 'wolf']\nseeds = {seeds}\n[controls]\nin-context = false\n[context]\nmismatched = []"
     );
     let layer = crate::recipe::Layer::new(&text, "test").unwrap();
-    let sets: Vec<_> =
-        sets.iter().map(|set| crate::recipe::Setting::parse(set).unwrap()).collect();
+    let sets: Vec<_> = sets.iter().map(|set| crate::recipe::Setting::parse(set).unwrap()).collect();
     let recipe = Recipe::resolve(&[layer], &sets).unwrap();
     let mut random = Generator::new(seed);
     let mut reads = vec![Read::new("base", "base", Role::Base, None, None)];
@@ -162,5 +161,9 @@ fn sentences_say_what_was_found() {
     let result = compute(&given(0.5, 6, 1, &[])).unwrap();
     let sentences: Vec<&str> =
         result.verdicts.iter().map(|verdict| verdict.sentence.as_str()).collect();
-    insta::assert_snapshot!(sentences.join("\n"), @"");
+    insta::assert_snapshot!(sentences.join("\n"), @r#"
+owl: inherited, margin +0.566 [+0.432, +0.701] nats over the neutral teacher's students and +0.545 [+0.390, +0.699] over other behaviors' (6 seed pairs)
+cat: inherited, margin +0.527 [+0.426, +0.627] nats over the neutral teacher's students and +0.483 [+0.294, +0.673] over other behaviors' (6 seed pairs)
+wolf: inherited, margin +0.502 [+0.364, +0.640] nats over the neutral teacher's students and +0.475 [+0.343, +0.607] over other behaviors' (6 seed pairs)
+"#);
 }
