@@ -83,7 +83,7 @@ pub enum Error {
 
 impl Error {
     /// A broken record.
-    pub(crate) fn record(path: impl Into<PathBuf>, reason: impl ToString) -> Self {
+    pub(crate) fn record(path: impl Into<PathBuf>, reason: impl std::fmt::Display) -> Self {
         Self::Record { path: path.into(), reason: reason.to_string() }
     }
 

@@ -314,7 +314,7 @@ fn model_path(artifact: &Artifact) -> PathBuf {
 }
 
 /// Loads a model for a plain tool: any way to name one, and ids (or their beginnings) of model,
-/// teacher and student artifacts in `store`. Built-in models are put into the store.
+/// teacher and student artifacts in `store`.
 pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model> {
     if let Some(store) = store {
         let looks_like_id = spec.len() >= 4 && spec.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -338,13 +338,26 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
         }
     }
     let source = ModelSource::find(spec, places)?;
-    match (&source.files[0].1, store) {
-        (Content::File(path), _) if source.files[0].0 == GGUF => Ok(file::load(path)?),
-        (Content::File(path), _) => Ok(file::load(path.parent().unwrap_or(Path::new(".")))?),
-        (Content::Bytes(_), Some(store)) => Ok(file::load(&model_path(&source.import(store)?))?),
-        (Content::Bytes(_), None) => Err(Error::Model {
-            spec: spec.to_owned(),
-            reason: "a built-in model is unpacked into a workspace; give one".to_owned(),
-        }),
+    match source.files.first() {
+        Some((name, Content::File(path))) if name == GGUF => Ok(file::load(path)?),
+        Some((_, Content::File(path))) => Ok(file::load(path.parent().unwrap_or(Path::new(".")))?),
+        _ => {
+            let part = |wanted: &str| {
+                let found = source.files.iter().find(|(name, _)| name == wanted);
+                match found {
+                    Some((_, Content::Bytes(bytes))) => Ok(*bytes),
+                    _ => Err(Error::Model {
+                        spec: spec.to_owned(),
+                        reason: format!("lacks `{wanted}`"),
+                    }),
+                }
+            };
+            Ok(file::from_parts(
+                part("config.json")?,
+                part("model.safetensors")?,
+                part("tokenizer.json")?,
+                part("tokenizer_config.json")?,
+            )?)
+        }
     }
 }

@@ -165,7 +165,7 @@ pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
 pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
     let configuration = &given.configuration;
     let recipe = &configuration.recipe;
-    let scores = summary::scores(given)?;
+    let scores = summary::scores(given);
     let conditions = summary::conditions(given, &scores)?;
     let (effects, comparisons) = effect::effects(given, &scores)?;
     let rows = summary::rows(given);

@@ -29,9 +29,12 @@ pub(super) struct Score {
     shares: Vec<f64>,
 }
 
+/// Condition, context and behavior.
+type Key = (String, String, String);
+
 /// Scores by condition, context and behavior: one per model (or draw), with its seed.
 pub(super) struct Scores {
-    finals: BTreeMap<(String, String, String), Vec<(Option<u64>, Score)>>,
+    finals: BTreeMap<Key, Vec<(Option<u64>, Score)>>,
 }
 
 impl Scores {
@@ -60,7 +63,7 @@ fn score(reading: &Reading) -> Score {
     }
 }
 
-pub(super) fn scores(given: &Given) -> Result<Scores> {
+pub(super) fn scores(given: &Given) -> Scores {
     let mut scores = Scores { finals: BTreeMap::new() };
     for entry in &given.configuration.reads {
         let Some(readout) = given.readouts.get(&entry.input) else {
@@ -84,7 +87,7 @@ pub(super) fn scores(given: &Given) -> Result<Scores> {
             }
         }
     }
-    Ok(scores)
+    scores
 }
 
 /// Question → student: the mean over questions of each question's rate.

@@ -156,7 +156,7 @@ pub(super) fn warnings(
         warn(
             format!(
                 "{seeds} seeds: the permutation p cannot be below {:.3}",
-                0.5_f64.powi(seeds as i32)
+                0.5_f64.powf(seeds as f64)
             ),
             "set seeds = 6 or more",
         );

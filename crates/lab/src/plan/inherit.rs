@@ -120,7 +120,7 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
         });
     }
     let prompts = build.node("prompts", StepKind::Prompts, &set, &[], 0.0)?;
-    let mut arms: Vec<String> = recipe.behaviors_by_name(&taught);
+    let mut arms: Vec<String> = taught.iter().map(|behavior| behavior.name.clone()).collect();
     if recipe.controls.neutral {
         arms.push(NEUTRAL.to_owned());
     } else {
@@ -494,13 +494,6 @@ fn add_teacher(
     build.node(name, StepKind::Teach, &configuration, &[("base", base)], 6.0 * parameters * tokens)
 }
 
-impl Recipe {
-    /// The names of the taught behaviors, which paths do not give.
-    fn behaviors_by_name(&self, taught: &[Behavior]) -> Vec<String> {
-        taught.iter().map(|behavior| behavior.name.clone()).collect()
-    }
-}
-
 /// Finds behaviors by name (the context's, then built in) or path.
 fn behaviors(names: &[String], context: &PlanContext) -> Result<Vec<Behavior>> {
     let mut found: Vec<Behavior> = Vec::new();
@@ -508,7 +501,7 @@ fn behaviors(names: &[String], context: &PlanContext) -> Result<Vec<Behavior>> {
         let given = context.behaviors.iter().find(|behavior| behavior.name == *name);
         let behavior = match given.cloned().or_else(|| Behavior::built_in(name)) {
             Some(behavior) => behavior,
-            None if name.ends_with(".toml") || name.contains('/') => {
+            None if context.folder.join(name).is_file() || name.contains('/') => {
                 let path = context.folder.join(name);
                 let text = fs::read_to_string(&path)?;
                 Behavior::parse(&text, &path.display().to_string())?

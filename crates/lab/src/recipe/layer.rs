@@ -153,7 +153,10 @@ impl<'a> Stack<'a> {
         serde_path_to_error::deserialize(Value::Table(self.merged.clone())).map_err(|error| {
             let path = error.path().to_string();
             let reason = error.into_inner().to_string();
-            let reason = reason.trim().replace('\n', ", ");
+            let reason = reason.trim();
+            // The path is named once, by `error` below.
+            let reason = reason.split_once("\nin `").map_or(reason, |(reason, _)| reason);
+            let reason = reason.replace('\n', ", ");
             self.error(&path, with_near_match(reason))
         })
     }

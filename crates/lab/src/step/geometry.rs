@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use owlet_engine::Model;
+use owlet_engine::adapter::Projection;
+use owlet_store::Artifact;
 
 use super::StepContext;
 use crate::error::{Error, Result};
@@ -103,63 +105,62 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
     let base = context.model("base")?;
     let student = context.model("student")?;
-    let teachers: Vec<(&str, Model)> = context
+    // One teacher at a time: whole models are large.
+    let teachers: Vec<(&str, &Artifact)> = context
         .inputs
         .iter()
         .filter_map(|(role, artifact)| Some((role.strip_prefix(TEACHER)?, artifact)))
-        .map(|(name, artifact)| Ok((name, context.models.load(artifact)?)))
-        .collect::<Result<_>>()?;
-    let layers = base.decoder.config.layers;
-    let mut sums: BTreeMap<&str, (Vec<Products>, Products)> = teachers
-        .iter()
-        .map(|(name, _)| (*name, (vec![Products::default(); layers], Products::default())))
         .collect();
-    for layer in 0..layers {
-        context.report(layer, layers, "layers", None);
+    let mut cosines: BTreeMap<&str, Cosines> = BTreeMap::new();
+    for (done, (name, artifact)) in teachers.iter().enumerate() {
+        context.report(done, teachers.len(), "teachers", None);
+        let teacher = context.models.load(artifact)?;
+        cosines.insert(name, compare(context, &base, &student, &teacher, configuration.seed)?);
+    }
+    context.write_json(FILE, &cosines)?;
+    Ok(json!({ "teachers": cosines.len() }))
+}
+
+fn compare(
+    context: &StepContext<'_>,
+    base: &Model,
+    student: &Model,
+    teacher: &Model,
+    seed: u64,
+) -> Result<Cosines> {
+    let config = &base.decoder.config;
+    let mut per_layer = vec![Products::default(); config.layers];
+    let (mut total, mut permuted) = (Products::default(), Products::default());
+    for (layer, sums) in per_layer.iter_mut().enumerate() {
         context.interrupt.check()?;
-        for projection in owlet_engine::adapter::Projection::ALL {
-            let Some((outputs, inputs)) = projection.shape(&base.decoder.config) else {
+        for projection in Projection::ALL {
+            let Some((outputs, inputs)) = projection.shape(config) else {
                 continue;
             };
             let name = format!("layers.{layer}.{}", projection.name());
-            let Some(moved) = change(&student, &base, &name) else {
+            let changes = (change(student, base, &name), change(teacher, base, &name));
+            let (Some(moved), Some(taught)) = changes else {
                 continue;
             };
-            let seed = derive_seed(configuration.seed, &["permute".into(), name.as_str().into()]);
-            let mut random = Random::new(seed);
+            if taught.len() != outputs * inputs || moved.len() != taught.len() {
+                return Err(Error::record(&name, "has another shape in the teacher"));
+            }
+            let mut random = Random::new(derive_seed(seed, &[name.as_str().into()]));
             let mut rows: Vec<usize> = (0..outputs).collect();
             let mut columns: Vec<usize> = (0..inputs).collect();
             random.shuffle(&mut rows);
             random.shuffle(&mut columns);
-            for (teacher, model) in &teachers {
-                let Some(taught) = change(model, &base, &name) else {
-                    continue;
-                };
-                if taught.len() != outputs * inputs || moved.len() != taught.len() {
-                    return Err(Error::record(&name, "has another shape in the teacher"));
-                }
-                if let Some((per_layer, permuted)) = sums.get_mut(teacher) {
-                    per_layer[layer].add(products(&moved, |at| taught[at]));
-                    permuted.add(products(&moved, |at| {
-                        taught[rows[at / inputs] * inputs + columns[at % inputs]]
-                    }));
-                }
-            }
+            let products_here = products(&moved, |at| taught[at]);
+            sums.add(products_here);
+            total.add(products_here);
+            permuted.add(products(&moved, |at| {
+                taught[rows[at / inputs] * inputs + columns[at % inputs]]
+            }));
         }
     }
-    let cosines: BTreeMap<&str, Cosines> = sums
-        .into_iter()
-        .map(|(name, (per_layer, permuted))| {
-            let mut total = Products::default();
-            per_layer.iter().for_each(|&products| total.add(products));
-            let cosines = Cosines {
-                total: total.cosine(),
-                per_layer: per_layer.into_iter().map(Products::cosine).collect(),
-                permuted: permuted.cosine(),
-            };
-            (name, cosines)
-        })
-        .collect();
-    context.write_json(FILE, &cosines)?;
-    Ok(json!({ "teachers": cosines.len() }))
+    Ok(Cosines {
+        total: total.cosine(),
+        per_layer: per_layer.into_iter().map(Products::cosine).collect(),
+        permuted: permuted.cosine(),
+    })
 }

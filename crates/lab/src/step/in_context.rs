@@ -67,8 +67,18 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
             .flat_map(turn)
             .collect();
         let fits = |count: usize| fits(&base, &configuration.context, &turns[..2 * count], &asked);
-        while shown > 0 && !fits(shown)? {
-            shown -= 1;
+        if !fits(shown)? {
+            // The most that fits lies in `low..high`.
+            let (mut low, mut high) = (0, shown);
+            while high - low > 1 {
+                let middle = usize::midpoint(low, high);
+                if fits(middle)? {
+                    low = middle;
+                } else {
+                    high = middle;
+                }
+            }
+            shown = low;
         }
         let turns = &turns[..2 * shown];
         let prompt = |question: &str| {
