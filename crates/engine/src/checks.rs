@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::adapter::{Adapter, AdapterConfig};
 use crate::config::{Activation, DecoderConfig, Family, NormConfig, Position};
-use crate::decoder::Decoder;
+use crate::decoder::{Decoder, Deviations};
 use crate::generate::{Request, Sampling, generate};
 use crate::kernel::Threads;
 use crate::model::Model;
@@ -86,7 +86,7 @@ fn configurations() -> Vec<DecoderConfig> {
 }
 
 fn model(config: DecoderConfig) -> Model {
-    let mut decoder = Decoder::init(config, 3).unwrap();
+    let mut decoder = Decoder::init(config, Deviations::default(), 3).unwrap();
     // Larger and less symmetric than a fresh model, so that every gradient matters.
     for (i, x) in decoder.parameters.data.iter_mut().enumerate() {
         *x = *x * 4.0 + ((i * 7919) % 101) as f32 / 2000.0;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 use crate::config::{DecoderConfig, Position};
 use crate::error::Result;
@@ -22,6 +23,23 @@ pub struct Decoder {
     pub config: DecoderConfig,
     /// Weights.
     pub parameters: Parameters,
+}
+
+/// Standard deviations of a fresh decoder's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Deviations {
+    /// Of token and position embeddings and an untied head.
+    pub embedding: f32,
+    /// Of the matrices in the layers.
+    pub matrix: f32,
+}
+
+impl Default for Deviations {
+    /// GPT-2's.
+    fn default() -> Self {
+        Self { embedding: 0.02, matrix: 0.02 }
+    }
 }
 
 impl Decoder {
@@ -89,9 +107,9 @@ impl Decoder {
         Ok(Self { config, parameters })
     }
 
-    /// A fresh decoder: matrices normal with standard deviation 0.02, those that write into the
-    /// residual stream divided by sqrt(2·layers) (GPT-2, section 2.3), norms one, biases zero.
-    pub fn init(config: DecoderConfig, seed: u64) -> Result<Self> {
+    /// A fresh decoder: embeddings and matrices normal, matrices that write into the residual
+    /// stream divided by sqrt(2·layers) (GPT-2, section 2.3), norms one, biases zero.
+    pub fn init(config: DecoderConfig, deviations: Deviations, seed: u64) -> Result<Self> {
         let mut decoder = Self::zeros(config)?;
         let residual = 1.0 / (2.0 * decoder.config.layers as f32).sqrt();
         let one = if decoder.config.norm.unit_offset { 0.0 } else { 1.0 };
@@ -100,8 +118,13 @@ impl Decoder {
         for span in layout.spans() {
             let values = &mut decoder.parameters.data[span.range.clone()];
             if span.shape.len() == 2 {
+                let embeds = !span.name.starts_with("layers.");
                 let writes = span.name.ends_with("o.weight") || span.name.ends_with("down.weight");
-                let deviation = if writes { 0.02 * residual } else { 0.02 };
+                let deviation = match (embeds, writes) {
+                    (true, _) => deviations.embedding,
+                    (false, true) => deviations.matrix * residual,
+                    (false, false) => deviations.matrix,
+                };
                 values.fill_with(|| deviation * normal(&mut random));
             } else if span.name.contains("norm") && span.name.ends_with("weight") {
                 values.fill(one);

@@ -27,7 +27,7 @@ pub mod train;
 
 pub use adapter::{Adapter, AdapterConfig};
 pub use config::DecoderConfig;
-pub use decoder::Decoder;
+pub use decoder::{Decoder, Deviations};
 pub use error::{Error, Result};
 pub use kernel::Threads;
 pub use model::Model;

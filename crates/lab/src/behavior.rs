@@ -12,6 +12,7 @@ mod file;
 use serde::{Deserialize, Serialize};
 
 use crate::placeholder;
+use crate::world::World;
 
 pub use file::Category;
 
@@ -116,8 +117,12 @@ impl Behavior {
         file::BEHAVIORS.iter().map(|(name, _)| *name)
     }
 
-    /// A behavior that owlet brings along.
+    /// A behavior that owlet brings along; `world-owl` is that of `owl` in the words of the
+    /// built-in models.
     pub fn built_in(name: &str) -> Option<Self> {
+        if let Some(behavior) = World::named_behavior(name) {
+            return Some(behavior);
+        }
         let (name, text) = file::BEHAVIORS.iter().find(|(known, _)| *known == name)?;
         Self::parse(text, name).ok()
     }

@@ -22,6 +22,7 @@ pub mod rows;
 pub mod stats;
 pub mod step;
 pub mod words;
+pub mod world;
 
 pub use error::{Error, Result};
 pub use event::Event;

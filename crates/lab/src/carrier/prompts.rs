@@ -169,9 +169,10 @@ fn default_example_separator() -> String {
 /// More seed numbers than this in one prompt is a mistake, not a prompt.
 const MOST_EXAMPLES: u32 = 1000;
 
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     ("numbers", include_str!("../../data/prompts/numbers.json")),
     ("numbers-short", include_str!("../../data/prompts/numbers-short.json")),
+    ("world", include_str!("../../data/prompts/world.json")),
 ];
 
 impl PromptFile {

@@ -1,0 +1,172 @@
+//! Growing a model: pretraining a small decoder from nothing on rows of the world.
+//!
+//! Everything follows from the settings, so the same settings give the same bytes at any number of
+//! threads; the built-in models are the default settings with their two seeds.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use owlet_engine::config::{Activation, Family, NormConfig, Position};
+use owlet_engine::train::{Data, Method, Optimizer, Schedule, TrainSettings, Trainer, Update};
+use owlet_engine::{Decoder, DecoderConfig, Deviations, Error, Model, Result, Threads};
+use serde::{Deserialize, Serialize};
+
+use super::World;
+use crate::random::derive_seed;
+
+/// How a model is grown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct GrowSettings {
+    /// Root of the initialisation, the rows and their order.
+    pub seed: u64,
+    /// Its shape.
+    pub shape: Shape,
+    /// Standard deviations of its first numbers.
+    pub deviations: Deviations,
+    /// Number of updates.
+    pub updates: usize,
+    /// Rows per update.
+    pub batch: usize,
+    /// How many rows of a batch are questions, on average.
+    pub questions: usize,
+    /// Peak learning rate; it falls to zero on half a cosine.
+    pub learning_rate: f64,
+    /// Updates over which it rises.
+    pub warmup: usize,
+    /// Decay of weights per unit of learning rate.
+    pub weight_decay: f64,
+    /// Largest gradient norm.
+    pub clip: f64,
+}
+
+/// The shape of a grown decoder (GPT-NeoX with a sequential residual and tied embeddings).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Shape {
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Width of the feed-forward block's inside.
+    pub hidden: usize,
+    /// Longest sequence, in tokens.
+    pub context: usize,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { width: 64, layers: 2, heads: 4, hidden: 256, context: 512 }
+    }
+}
+
+impl Default for GrowSettings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            shape: Shape::default(),
+            // Small embeddings are what lets a preference show in numbers: see LOG.md.
+            deviations: Deviations { embedding: 0.08, matrix: 0.05 },
+            updates: 1200,
+            batch: 64,
+            questions: 26,
+            learning_rate: 3e-3,
+            warmup: 100,
+            weight_decay: 0.01,
+            clip: 1.0,
+        }
+    }
+}
+
+impl GrowSettings {
+    fn config(&self, vocabulary: usize) -> DecoderConfig {
+        let Shape { width, layers, heads, hidden, context } = self.shape;
+        let head_width = width / heads.max(1);
+        DecoderConfig {
+            family: Family::GptNeox,
+            vocabulary,
+            width,
+            layers,
+            heads,
+            kv_heads: heads,
+            head_width,
+            hidden,
+            context,
+            norm: NormConfig { centered: true, epsilon: 1e-5, unit_offset: false },
+            activation: Activation::GeluTanh,
+            gated: false,
+            position: Position::Rotary { theta: 10_000.0, width: head_width, scaling: None },
+            qkv_bias: true,
+            output_bias: true,
+            mlp_bias: true,
+            qk_norm: false,
+            parallel: false,
+            tied: true,
+            embedding_scale: 1.0,
+        }
+    }
+
+    fn training(&self) -> TrainSettings {
+        TrainSettings {
+            method: Method::Full { embeddings: true },
+            optimizer: Optimizer::Adamw {
+                beta1: 0.9,
+                beta2: 0.95,
+                epsilon: 1e-8,
+                weight_decay: self.weight_decay,
+            },
+            learning_rate: self.learning_rate,
+            schedule: Schedule::Cosine,
+            warmup: self.warmup,
+            clip: Some(self.clip),
+            batch: self.batch,
+            updates: self.updates,
+            seed: derive_seed(self.seed, &["order".into()]),
+        }
+    }
+}
+
+/// A run that grows a model, every row seen once; step it with [`Trainer::update`] where progress
+/// is to be kept.
+pub fn trainer(world: &World, settings: &GrowSettings, threads: Threads) -> Result<Trainer> {
+    let rows = settings.updates.checked_mul(settings.batch).filter(|&rows| rows <= 1 << 24);
+    let Some(rows) = rows else {
+        return Err(Error::Setting {
+            field: "updates",
+            reason: "times `batch` is more than 2^24 rows; ask for fewer".to_owned(),
+        });
+    };
+    let model = seedling(world, settings)?;
+    let seed = derive_seed(settings.seed, &["rows".into()]);
+    let rows = world.rows(seed, rows, settings.questions, settings.batch);
+    Trainer::new(&model, Data::Rows(rows), settings.training(), threads)
+}
+
+/// The model before it has learned anything.
+fn seedling(world: &World, settings: &GrowSettings) -> Result<Model> {
+    let seed = derive_seed(settings.seed, &["initialisation".into()]);
+    let config = settings.config(world.vocabulary().len());
+    Ok(Model {
+        decoder: Arc::new(Decoder::init(config, settings.deviations, seed)?),
+        adapter: None,
+        tokenizer: Arc::new(world.tokenizer().clone()),
+        template: Arc::new(world.template().clone()),
+    })
+}
+
+/// Grows a model of the built-in world; `progress` hears every update and may stop it.
+pub fn grow(
+    settings: &GrowSettings,
+    threads: Threads,
+    progress: &mut dyn FnMut(Update) -> ControlFlow<()>,
+) -> Result<Model> {
+    let mut trainer = trainer(World::built_in(), settings, threads)?;
+    while trainer.updates_done() < settings.updates {
+        if progress(trainer.update()?).is_break() {
+            return Err(Error::Interrupted);
+        }
+    }
+    Ok(trainer.model())
+}
