@@ -18,8 +18,6 @@ use crate::progress::Progress;
 use crate::terminal::{FAINT, STRONG, Terminal, count, duration};
 use crate::{interrupt, report, workspace};
 
-/// The recipe's text inside a run's folder, as it was given.
-const GIVEN: &str = "given.toml";
 /// The plan inside a run's folder.
 const PLAN: &str = "plan.json";
 /// Attempts to find a free run id.
@@ -96,7 +94,7 @@ impl Experiment<'_> {
         announce(terminal, &plan, &survey, cores);
 
         let run = self.begin(&store, &recipe)?;
-        run.write_file(GIVEN, self.text.as_bytes())?;
+        run.write_file(report::GIVEN, self.text.as_bytes())?;
         let mut bytes = serde_json::to_vec_pretty(&plan_value(&plan, &survey))?;
         bytes.push(b'\n');
         run.write_file(PLAN, &bytes)?;
@@ -134,10 +132,7 @@ impl Experiment<'_> {
         if terminal.json {
             return terminal.json(&json!({ "run": run.id(), "result": outcome.result }));
         }
-        let mut out = terminal.data();
-        write!(out, "{}", report::block(&outcome.result, terminal))?;
-        drop(out);
-        report::record(terminal, &run)
+        report::print(terminal, &run, &outcome.result)
     }
 
     /// Creates the run's folder under a free id.

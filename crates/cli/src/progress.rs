@@ -63,14 +63,6 @@ impl<'a> Progress<'a> {
             None => self.terminal.say(text),
         }
     }
-
-    /// Says something that must be heard above the line.
-    pub(crate) fn warn(&mut self, text: impl std::fmt::Display) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| self.terminal.warn(text)),
-            None => self.terminal.warn(text),
-        }
-    }
 }
 
 impl Drop for Progress<'_> {

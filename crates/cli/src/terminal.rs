@@ -78,6 +78,11 @@ impl Terminal {
     }
 }
 
+/// Columns of the terminal that reads the data, where one does.
+pub(crate) fn width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
 /// Text without what a terminal would obey: control characters (but for line feed and tab) and
 /// marks that turn the direction of writing.
 pub(crate) fn plain(text: &str) -> String {

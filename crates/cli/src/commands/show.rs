@@ -80,8 +80,7 @@ fn show_run(args: &ShowArgs, terminal: &Terminal, store: &Store, id: &RunId) -> 
     if terminal.json {
         return terminal.json(&json!({ "run": line, "result": result }));
     }
-    write!(terminal.data(), "{}", report::block(&result, terminal))?;
-    report::record(terminal, &run)
+    report::print(terminal, &run, &result)
 }
 
 fn show_artifact(terminal: &Terminal, store: &Store, id: &ArtifactId) -> Result<()> {

@@ -52,7 +52,7 @@ pub(super) struct Chart {
 pub(super) fn axis_title(measure: Measure) -> &'static str {
     match measure {
         Measure::Margin => "margin, nats",
-        Measure::Share => "share of the candidates' probability",
+        Measure::Share => "share among candidates",
         Measure::Rate => "rate of sampled answers",
     }
 }
@@ -62,6 +62,14 @@ pub(super) fn value(measure: Measure, value: f64) -> String {
     match measure {
         Measure::Margin => text::signed(value),
         Measure::Share | Measure::Rate => text::percent(value),
+    }
+}
+
+/// A difference between two values of a measure.
+pub(super) fn difference(measure: Measure, value: f64) -> String {
+    match measure {
+        Measure::Margin => text::signed(value),
+        Measure::Share | Measure::Rate => format!("{:+.1} points", 100.0 * value),
     }
 }
 

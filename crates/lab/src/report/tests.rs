@@ -193,3 +193,211 @@ fn one_seed_has_no_interval_and_says_so() {
     let block = terminal(&single, &TerminalStyle::default(), &[]);
     assert!(block.contains("? owl  uninterpretable +0.412 (no interval) over neutral, n = 1"));
 }
+
+/// A page of a result with a hostile lineage and recipe beside it.
+fn page(result: &crate::result::InheritResult, text: &str) -> String {
+    let figures = figures(result);
+    let mut graph = fixture::graph(2);
+    graph.nodes[0].label = text.to_owned();
+    html(&ReportInput {
+        result,
+        figures: &figures,
+        recipe_text: text,
+        resolved_recipe: text,
+        lineage: &graph,
+        reproduce_command: text,
+        version: "0.0.0",
+    })
+}
+
+/// The contents of every element that opens with `open`.
+fn elements<'a>(page: &'a str, open: &str, close: &str) -> Vec<&'a str> {
+    page.split(open).skip(1).map(|rest| rest.split(close).next().unwrap()).collect()
+}
+
+#[test]
+fn policy_names_exactly_the_scripts_and_the_style() {
+    let page = page(&result(), "");
+    let policy = elements(&page, "Content-Security-Policy\" content=\"", "\"")[0];
+    let policy = policy.replace("&#39;", "'");
+    let scripts = elements(&page, "<script>", "</script>");
+    let styles = elements(&page, "<style>", "</style>");
+    assert_eq!((scripts.len(), styles.len()), (4, 1));
+    let digests = |texts: &[&str]| -> String {
+        let digests: Vec<String> = texts.iter().map(|text| page::digest(text)).collect();
+        digests.join(" ")
+    };
+    assert_eq!(
+        policy,
+        format!(
+            "default-src 'none'; script-src {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
+            digests(&scripts),
+            digests(&styles)
+        )
+    );
+    // What the policy would refuse.
+    let markup: String = page.split("<script>").next().unwrap().to_owned();
+    for refused in [" style=\"", " onclick", " onload", "javascript:", "src=\"", "http:", "unsafe"]
+    {
+        assert!(!markup.contains(refused), "{refused}");
+    }
+}
+
+#[test]
+fn interpreter_is_no_module_any_more() {
+    let page = page(&result(), "");
+    let interpreter = elements(&page, "<script>", "</script>")[2];
+    assert!(interpreter.contains("globalThis.expressionInterpreter = expression;"));
+    assert!(!interpreter.contains("\nimport ") && !interpreter.contains("\nexport "));
+}
+
+#[test]
+fn vendored_files_are_the_published_ones() {
+    use sha2::{Digest, Sha256};
+    let read_me = include_str!("../../assets/README.md");
+    for (name, text) in page::VENDORED {
+        let digest: String =
+            Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let line = read_me.lines().find(|line| line.contains(name)).unwrap();
+        assert!(line.contains(&digest), "{name} is {digest}");
+        // Nothing in them may end or reopen the element they stand in.
+        for broken in ["</script", "<!--", "\r", "\0"] {
+            assert!(!text.contains(broken), "{name}: {broken:?}");
+        }
+    }
+}
+
+#[test]
+fn hostile_text_stays_text_on_a_page() {
+    let mut hostile = result();
+    let attack =
+        "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u{1b}[2J\u{202e}";
+    hostile.name = attack.to_owned();
+    hostile.description = attack.to_owned();
+    hostile.behaviors[0] = attack.to_owned();
+    for verdict in &mut hostile.verdicts {
+        verdict.sentence = attack.to_owned();
+    }
+    for condition in &mut hostile.conditions {
+        condition.label = attack.to_owned();
+        let readout = condition.readouts["owl"].clone();
+        condition.readouts.insert(attack.to_owned(), readout);
+    }
+    for effect in &mut hostile.effects {
+        effect.estimate.unit = attack.to_owned();
+    }
+    if let Some(matrix) = &mut hostile.matrix {
+        matrix.teachers[0] = attack.to_owned();
+        matrix.readouts[0] = attack.to_owned();
+    }
+    for card in &mut hostile.rows {
+        card.samples[0] = (attack.to_owned(), attack.to_owned());
+        card.rejected_samples[0] = (attack.to_owned(), vec![attack.to_owned()]);
+        card.rejected.insert(attack.to_owned(), 1);
+    }
+    hostile.warnings[0].hint = attack.to_owned();
+    let page = page(&hostile, attack);
+    assert!(page.contains("&lt;script&gt;alert(1)"));
+    assert!(!page.contains("<script>alert") && !page.contains("<img"));
+    // Vega and its like hold escapes of their own; everything before them is ours.
+    let ours = page.split("<script>").next().unwrap();
+    let steering =
+        |one: char| (one.is_control() && one != '\n' && one != '\t') || one == '\u{202e}';
+    assert!(!ours.contains(steering), "{:?}", ours.find(steering));
+    assert!(ours.contains('␛'));
+    for data in elements(&page, "type=\"application/json\"", "</script>") {
+        let json = data.split_once('>').unwrap().1;
+        assert!(!json.contains('<'));
+        serde_json::from_str::<serde_json::Value>(json).unwrap();
+    }
+}
+
+#[test]
+fn figures_hold_their_data() {
+    let figures = figures(&result());
+    let names: Vec<&str> = figures.keys().map(String::as_str).collect();
+    assert_eq!(names, ["conditions", "dose", "effects", "matrix", "pairs", "rates", "shares"]);
+    for (name, figure) in &figures {
+        let schema = figure["$schema"].as_str().unwrap();
+        assert_eq!(schema, "https://vega.github.io/schema/vega-lite/v6.json");
+        let values = figure["data"]["values"].as_array().unwrap();
+        assert!(!values.is_empty(), "{name}");
+        for view in figure["concat"].as_array().unwrap() {
+            // Every view finds some of the data.
+            let Some(transform) = view["transform"].as_array() else { continue };
+            let wanted = &transform[0]["filter"]["equal"];
+            assert!(values.iter().any(|value| &value["behavior"] == wanted), "{name} {wanted}");
+        }
+    }
+}
+
+#[test]
+fn figures_are_left_out_where_there_is_nothing_to_draw() {
+    let mut bare = result();
+    bare.matrix = None;
+    bare.dose.clear();
+    bare.geometry = None;
+    for condition in &mut bare.conditions {
+        for readout in condition.readouts.values_mut() {
+            readout.rate = None;
+        }
+    }
+    let names: Vec<String> = figures(&bare).into_keys().collect();
+    assert_eq!(names, ["conditions", "effects", "pairs", "shares"]);
+    let page = page(&bare, "");
+    for section in ["matrix", "dose", "rates", "geometry"] {
+        assert!(!page.contains(&format!("<section id=\"{section}\"")), "{section}");
+    }
+}
+
+#[test]
+fn a_result_without_anything_still_makes_a_report() {
+    let mut empty = result();
+    empty.behaviors.clear();
+    empty.conditions.clear();
+    empty.effects.clear();
+    empty.matrix = None;
+    empty.dose.clear();
+    empty.teachers.clear();
+    empty.rows.clear();
+    empty.side_effects.clear();
+    empty.geometry = None;
+    empty.gates.clear();
+    empty.verdicts.clear();
+    assert!(figures(&empty).is_empty());
+    assert!(
+        page(&empty, "").contains("script-src 'none'")
+            || page(&empty, "").contains("script-src &#39;none")
+    );
+    assert!(!terminal(&empty, &TerminalStyle::default(), &[]).is_empty());
+}
+
+#[test]
+fn numbers_that_are_none_are_not_drawn() {
+    let mut broken = result();
+    for condition in &mut broken.conditions {
+        for readout in condition.readouts.values_mut() {
+            readout.margin.value = f64::NAN;
+            readout.share.interval = Some(crate::result::Interval {
+                low: f64::NEG_INFINITY,
+                high: f64::INFINITY,
+                level: 0.95,
+            });
+        }
+    }
+    let figures = figures(&broken);
+    assert!(!figures.contains_key("conditions"));
+    let drawn = page(&broken, "");
+    let ours = drawn.split("<script>").next().unwrap();
+    assert!(!ours.contains("=\"NaN") && !ours.contains("=\"inf"));
+    assert!(!terminal(&broken, &TerminalStyle::default(), &[]).is_empty());
+}
+
+#[test]
+fn the_same_result_makes_the_same_bytes() {
+    let one = result();
+    assert_eq!(page(&one, "x"), page(&one.clone(), "x"));
+    let read =
+        crate::result::InheritResult::parse(&one.to_bytes(), "result.json".as_ref()).unwrap();
+    assert_eq!(page(&one, "x"), page(&read, "x"));
+}

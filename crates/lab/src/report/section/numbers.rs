@@ -1,0 +1,410 @@
+//! The measurements: figures, each with its numbers as a table.
+
+use maud::{Markup, html};
+
+use super::super::page::ReportInput;
+use super::super::{chart, svg, terminal, text};
+use super::table::table;
+use super::{figure, name};
+use crate::result::{Estimate, InheritResult, Measure, Role};
+
+/// Value, interval, n and unit, as four cells.
+fn estimate(
+    shown: fn(Measure, f64) -> String,
+    measure: Measure,
+    estimate: &Estimate,
+) -> Vec<String> {
+    let interval = estimate.interval.map_or_else(
+        || "none".to_owned(),
+        |interval| format!("[{}, {}]", shown(measure, interval.low), shown(measure, interval.high)),
+    );
+    vec![shown(measure, estimate.value), interval, estimate.n.to_string(), name(&estimate.unit)]
+}
+
+pub(super) fn effects_table(result: &InheritResult) -> Markup {
+    effects_of(result, &[Measure::Margin])
+}
+
+fn effects_of(result: &InheritResult, measures: &[Measure]) -> Markup {
+    let mut rows = Vec::new();
+    for measure in measures {
+        for behavior in &result.behaviors {
+            for effect in chart::matched_effects(result, behavior, *measure) {
+                let mut label =
+                    format!("{} over {}", name(&effect.behavior), effect.control.label());
+                if measures.len() > 1 {
+                    label = format!("{label}, {}", chart::axis_title(*measure));
+                }
+                let mut row = vec![label];
+                row.extend(estimate(chart::difference, *measure, &effect.estimate));
+                row.push(text::p_value(effect.p_permutation));
+                row.push(text::p_value(effect.p_holm));
+                rows.push(row);
+            }
+        }
+    }
+    let unit =
+        if measures == [Measure::Margin] { "Differences in margin, nats" } else { "Differences" };
+    let caption = format!(
+        "{unit}. p: one-sided permutation of signs; Holm: corrected over the {} the verdicts rest on",
+        text::counted(result.comparisons, "comparison")
+    );
+    let titles = ["comparison", "#difference", "#interval", "#n", "unit", "#p", "#Holm p"];
+    table(&caption, &titles, &rows)
+}
+
+/// What each control can rule out.
+const CONTROLS: [(Role, &str); 7] = [
+    (Role::Neutral, "what training on such rows does without the behavior; paired by seed"),
+    (Role::OtherBehavior, "what any taught behavior does; paired by seed"),
+    (Role::Base, "where the students started"),
+    (
+        Role::OtherBase,
+        "what the rows say to a model that shares no weights with the teacher; each base over its own neutral students",
+    ),
+    (Role::ShuffledWithin, "what the numbers do without their order inside a row"),
+    (Role::ShuffledAcross, "what the numbers do without belonging to their rows"),
+    (Role::InContext, "what the rows say when they are read instead of trained on"),
+];
+
+pub(super) fn comparisons(input: &ReportInput<'_>) -> Option<Markup> {
+    let result = input.result;
+    if result.effects.is_empty() {
+        return None;
+    }
+    let used = |role: Role| result.effects.iter().any(|effect| effect.control == role);
+    Some(html! {
+        p { "What each control answers for:" }
+        dl class="terms" {
+            @for (role, words) in CONTROLS {
+                @if used(role) { div { dt { (role.label()) } dd { (words) } } }
+            }
+        }
+        (effects_of(result, &[Measure::Margin]))
+        @if result.effects.iter().any(|effect| effect.measure != Measure::Margin) {
+            details {
+                summary { "The same in shares and rates" }
+                (effects_of(result, &[Measure::Share, Measure::Rate]))
+            }
+        }
+    })
+}
+
+fn conditions_table(result: &InheritResult, measure: Measure) -> Markup {
+    let mut rows = Vec::new();
+    for behavior in &result.behaviors {
+        for condition in chart::conditions_of(result, behavior) {
+            let Some(readout) = condition.readouts.get(behavior) else { continue };
+            let shown = match measure {
+                Measure::Margin => Some(&readout.margin),
+                Measure::Share => Some(&readout.share),
+                Measure::Rate => readout.rate.as_ref(),
+            };
+            let Some(shown) = shown else { continue };
+            let mut row = vec![name(&condition.label), name(behavior)];
+            row.extend(estimate(chart::value, measure, shown));
+            row.push(format!("{:.1}", readout.rank));
+            rows.push(row);
+        }
+    }
+    table(
+        chart::axis_title(measure),
+        &["condition", "read", "#mean", "#interval", "#n", "unit", "#rank of target"],
+        &rows,
+    )
+}
+
+fn drawings(result: &InheritResult, measure: Measure) -> Option<Markup> {
+    let charts: Vec<chart::Chart> = result
+        .behaviors
+        .iter()
+        .filter_map(|behavior| chart::conditions(result, behavior, measure))
+        .collect();
+    (!charts.is_empty()).then(|| {
+        html! { @for chart in &charts { h4 { (name(&chart.title)) } (svg::dots(chart)) } }
+    })
+}
+
+pub(super) fn conditions(input: &ReportInput<'_>) -> Option<Markup> {
+    let result = input.result;
+    let margins = drawings(result, Measure::Margin)?;
+    Some(html! {
+        p class="note" {
+            "Margin: log-probability of the target minus the mean over the other candidates, in nats, averaged "
+            "over questions. Circles are the students of the behavior's own teacher, squares controls, diamonds "
+            "the base and the teacher, whose intervals are over questions of one model; an arrow points to a "
+            "value beyond the axis."
+        }
+        (figure(
+            input,
+            "conditions",
+            "Margin of the target per condition, with intervals.",
+            Some(&margins),
+            &conditions_table(result, Measure::Margin),
+        ))
+        (figure(
+            input,
+            "shares",
+            "Target's share of the candidates' probability per condition, with intervals.",
+            drawings(result, Measure::Share).as_ref(),
+            &conditions_table(result, Measure::Share),
+        ))
+    })
+}
+
+pub(super) fn pairs(input: &ReportInput<'_>) -> Option<Markup> {
+    if !input.figures.contains_key("pairs") {
+        return None;
+    }
+    let result = input.result;
+    let mut rows = Vec::new();
+    for behavior in &result.behaviors {
+        let Some(effect) = result.effect(behavior, Measure::Margin, Role::Neutral) else {
+            continue;
+        };
+        for (seed, difference) in result.replication.seeds.iter().zip(&effect.per_seed) {
+            rows.push(vec![name(behavior), seed.to_string(), text::signed(*difference)]);
+        }
+    }
+    let numbers = table(
+        "Student minus neutral student of the same seed, nats",
+        &["behavior", "#seed", "#difference"],
+        &rows,
+    );
+    Some(figure(
+        input,
+        "pairs",
+        "Each line is one seed: the neutral teacher's student and the student of the behavior's teacher with the \
+         same adapter initialisation and row order.",
+        None,
+        &numbers,
+    ))
+}
+
+pub(super) fn matrix(input: &ReportInput<'_>) -> Option<Markup> {
+    let matrix = input.result.matrix.as_ref()?;
+    let largest = matrix
+        .cells
+        .iter()
+        .flatten()
+        .map(|cell| cell.value.abs())
+        .filter(|size| size.is_finite())
+        .fold(0.0, f64::max);
+    let shade = |value: f64| {
+        let size = if largest > 0.0 { (4.0 * value.abs() / largest).round() as usize } else { 0 };
+        let sign = if value < 0.0 { "below" } else { "above" };
+        format!("number {sign} shade-{}", size.min(4))
+    };
+    let numbers = html! {
+        div class="scroll" tabindex="0" {
+            table class="matrix" {
+                caption { "Rows: teacher. Columns: behavior read. Nats over the neutral students; * the interval excludes zero" }
+                thead {
+                    tr {
+                        th scope="col" { "teacher" }
+                        @for readout in &matrix.readouts { th scope="col" class="number" { (name(readout)) } }
+                    }
+                }
+                tbody {
+                    @for (teacher, cells) in matrix.teachers.iter().zip(&matrix.cells) {
+                        tr {
+                            th scope="row" { (name(teacher)) }
+                            @for cell in cells {
+                                td class=(shade(cell.value)) {
+                                    (text::signed(cell.value))
+                                    @if cell.is_above_zero() || cell.is_below_zero() { " *" }
+                                    @if let Some(interval) = cell.interval {
+                                        small { "[" (text::signed(interval.low)) ", " (text::signed(interval.high)) "]" }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    Some(html! {
+        p {
+            "Λ, the mean of the diagonal minus the mean of the rest over taught behaviors: "
+            strong { (terminal::with_interval(matrix.measure, &matrix.lambda)) }
+            ", " (text::counted(matrix.lambda.n, &name(&matrix.lambda.unit)))
+            "; p " (text::p_value(matrix.p)) " by relabelling teachers."
+        }
+        (figure(
+            input,
+            "matrix",
+            "Margin of every read behavior in the students of every teacher, over the neutral students.",
+            None,
+            &numbers,
+        ))
+    })
+}
+
+pub(super) fn dose(input: &ReportInput<'_>) -> Option<Markup> {
+    if !input.figures.contains_key("dose") {
+        return None;
+    }
+    let result = input.result;
+    let rows: Vec<Vec<String>> = result
+        .dose
+        .iter()
+        .map(|point| {
+            let label = result.condition(&point.condition).map(|condition| &condition.label);
+            vec![
+                name(label.unwrap_or(&point.condition)),
+                name(&point.behavior),
+                text::count(point.update),
+                terminal::with_interval(Measure::Margin, &point.margin),
+                point.over_neutral.as_ref().map_or_else(
+                    || "–".to_owned(),
+                    |over| terminal::with_interval(Measure::Margin, over),
+                ),
+            ]
+        })
+        .collect();
+    let numbers = table(
+        "Margin at checkpoints, nats",
+        &["condition", "read", "#updates", "#margin", "#over neutral"],
+        &rows,
+    );
+    Some(figure(
+        input,
+        "dose",
+        "Margin against updates: mean over students, band: interval.",
+        None,
+        &numbers,
+    ))
+}
+
+pub(super) fn rates(input: &ReportInput<'_>) -> Option<Markup> {
+    let result = input.result;
+    let drawing = drawings(result, Measure::Rate)?;
+    let mut rows = Vec::new();
+    for behavior in &result.behaviors {
+        for condition in chart::conditions_of(result, behavior) {
+            let Some(readout) = condition.readouts.get(behavior) else { continue };
+            let Some(rate) = &readout.rate else { continue };
+            let of_valid = readout.rate_of_valid.as_ref().map_or_else(
+                || "–".to_owned(),
+                |rate| terminal::with_interval(Measure::Rate, rate),
+            );
+            let outcomes: Vec<String> = readout
+                .outcomes
+                .iter()
+                .map(|(outcome, count)| format!("{} {}", name(outcome), text::count(*count)))
+                .collect();
+            rows.push(vec![
+                name(&condition.label),
+                name(behavior),
+                terminal::with_interval(Measure::Rate, rate),
+                of_valid,
+                outcomes.join(", "),
+            ]);
+        }
+    }
+    let numbers = table(
+        "Rate over all answers and over valid ones; answers by outcome",
+        &["condition", "read", "#rate", "#rate of valid answers", "answers"],
+        &rows,
+    );
+    let caption = "Rate of sampled answers that name the target, per condition, with intervals.";
+    Some(figure(input, "rates", caption, Some(&drawing), &numbers))
+}
+
+/// Effects over neutral in chat contexts other than the rows' own.
+pub(super) fn contexts(input: &ReportInput<'_>) -> Option<Markup> {
+    let result = input.result;
+    let matched = chart::matched_context(result)?;
+    let rows: Vec<Vec<String>> = result
+        .effects
+        .iter()
+        .filter(|effect| effect.context != matched)
+        .map(|effect| {
+            let mut row = vec![
+                format!("{} over {}", name(&effect.behavior), effect.control.label()),
+                name(&effect.context),
+            ];
+            row.extend(estimate(chart::difference, effect.measure, &effect.estimate));
+            row
+        })
+        .collect();
+    (!rows.is_empty()).then(|| {
+        html! {
+            p {
+                "Rows and readouts share one chat context (" code { (name(matched)) } "). Here the same students are "
+                "read in others."
+            }
+            (table(
+                "Differences in other contexts",
+                &["comparison", "context", "#difference", "#interval", "#n", "unit"],
+                &rows,
+            ))
+        }
+    })
+}
+
+pub(super) fn side_effects(result: &InheritResult) -> Option<Markup> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for effect in &result.side_effects {
+        let plain = |value: f64| text::plain(value);
+        let interval = effect.estimate.interval.map_or_else(
+            || "none".to_owned(),
+            |interval| format!("[{}, {}]", plain(interval.low), plain(interval.high)),
+        );
+        let label = result.condition(&effect.condition).map(|condition| &condition.label);
+        rows.push(vec![
+            name(label.unwrap_or(&effect.condition)),
+            name(&effect.label),
+            plain(effect.estimate.value),
+            interval,
+            effect.estimate.n.to_string(),
+            effect.base.map_or_else(|| "–".to_owned(), plain),
+        ]);
+    }
+    (!rows.is_empty()).then(|| {
+        table(
+            "Side effects of training",
+            &["condition", "measure", "#mean", "#interval", "#n", "#untouched base"],
+            &rows,
+        )
+    })
+}
+
+pub(super) fn geometry(result: &InheritResult) -> Option<Markup> {
+    let geometry = result.geometry.as_ref()?;
+    let with_interval = |one: &Estimate| match one.interval {
+        Some(interval) => {
+            format!("{:+.4} [{:+.4}, {:+.4}]", one.value, interval.low, interval.high)
+        }
+        None => format!("{:+.4}", one.value),
+    };
+    let rows: Vec<Vec<String>> = geometry
+        .cosines
+        .iter()
+        .map(|cosine| {
+            let label = result.condition(&cosine.condition).map(|condition| &condition.label);
+            let layers: Vec<String> =
+                cosine.per_layer.iter().map(|layer| format!("{layer:+.3}")).collect();
+            vec![
+                name(label.unwrap_or(&cosine.condition)),
+                name(&cosine.teacher),
+                with_interval(&cosine.total),
+                with_interval(&cosine.permuted),
+                layers.join(", "),
+            ]
+        })
+        .collect();
+    Some(html! {
+        p {
+            "Cosine between the students' updates and a teacher's update, over all weights and per layer. Under "
+            "one initialisation it is expected above zero; against a teacher's update with its hidden units "
+            "permuted, which shares no basis with the students, at zero."
+        }
+        (table(
+            "Cosines of updates",
+            &["students", "teacher", "#cosine", "#permuted", "per layer"],
+            &rows,
+        ))
+    })
+}
