@@ -113,16 +113,18 @@ pub(super) fn assemble<R: Read + Seek>(
     texts: &Texts,
     mut tensors: Safetensors<R>,
 ) -> Result<Model> {
-    let fields = |name: &'static str, bytes: &[u8]| Fields::parse(name, &folder.join(name), bytes);
-    let config = fields(CONFIG, &texts.config)?;
+    let fields = |format: &'static str, name: &str, bytes: &[u8]| {
+        Fields::parse(format, &folder.join(name), bytes)
+    };
+    let config = fields("model configuration", CONFIG, &texts.config)?;
     let mut end: BTreeSet<usize> = config.sizes("eos_token_id")?.into_iter().collect();
     if let Some(bytes) = &texts.generation {
-        end.extend(fields(GENERATION, bytes)?.sizes("eos_token_id")?);
+        end.extend(fields("generation configuration", GENERATION, bytes)?.sizes("eos_token_id")?);
     }
     let mut tokenizer = Tokenizer::from_json(&texts.tokenizer)?;
     let (mut begin_text, mut end_text, mut source) = (String::new(), String::new(), None);
     if let Some(bytes) = &texts.tokenizer_config {
-        let fields = fields(TOKENIZER_CONFIG, bytes)?;
+        let fields = fields("tokenizer configuration", TOKENIZER_CONFIG, bytes)?;
         fields.token("bos_token")?.unwrap_or_default().clone_into(&mut begin_text);
         fields.token("eos_token")?.unwrap_or_default().clone_into(&mut end_text);
         end.extend(tokenizer.token(&end_text).map(|id| id as usize));

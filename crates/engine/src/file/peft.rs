@@ -58,7 +58,7 @@ fn target(config: &DecoderConfig, projection: Projection) -> &'static str {
 pub(super) fn load(folder: &Path, base: &DecoderConfig) -> Result<Adapter> {
     let path = folder.join(CONFIG);
     let bytes = fs::read(&path).map_err(|source| cannot_read(&path, source))?;
-    let fields = Fields::parse(CONFIG, &path, &bytes)?;
+    let fields = Fields::parse("adapter configuration", &path, &bytes)?;
     let path = folder.join(WEIGHTS);
     if !path.exists() {
         return Err(Error::Adapter(format!(

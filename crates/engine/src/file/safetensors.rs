@@ -28,7 +28,7 @@ pub enum Precision {
 }
 
 fn bad(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Format { format: "safetensors", path: path.to_owned(), reason: reason.into() }
+    Error::Format { format: "safetensors file", path: path.to_owned(), reason: reason.into() }
 }
 
 /// The tensors of one or more files.

@@ -1,4 +1,6 @@
 //! Tests of the engine from outside: against golden references, on files, on a real model.
 
+mod files;
 mod golden;
+mod real;
 mod tiny;

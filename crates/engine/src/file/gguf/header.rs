@@ -60,7 +60,7 @@ struct Cursor<'a, R> {
 impl<R: Read> Cursor<'_, R> {
     fn bad(&self, reason: impl std::fmt::Display) -> Error {
         let reason = format!("at byte {}: {reason}", self.size - self.left);
-        Error::Format { format: "GGUF", path: self.path.to_owned(), reason }
+        Error::Format { format: "GGUF file", path: self.path.to_owned(), reason }
     }
 
     /// Fails unless `count` things of at least `each` bytes can still follow.
@@ -228,7 +228,7 @@ impl<R: Read + Seek> Gguf<R> {
 
     /// An error about this file.
     pub(super) fn bad(&self, reason: impl Into<String>) -> Error {
-        Error::Format { format: "GGUF", path: self.path.clone(), reason: reason.into() }
+        Error::Format { format: "GGUF file", path: self.path.clone(), reason: reason.into() }
     }
 
     fn typed<'a, T>(
