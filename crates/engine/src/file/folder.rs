@@ -252,15 +252,15 @@ fn written(decoder: &Decoder, precision: Precision) -> BTreeMap<String, Written<
     let data = &decoder.parameters.data;
     let written = stored.into_iter().map(|(name, (shape, parts))| {
         let size = shape.iter().product();
-        let values = move || match parts[..] {
-            [(Part::WHOLE, span)] => Cow::Borrowed(&data[span.range.clone()]),
-            _ => {
-                let mut whole = vec![0.0; size];
-                for (part, span) in &parts {
-                    part.put(&data[span.range.clone()], &span.shape, &mut whole);
-                }
-                Cow::Owned(whole)
+        let values = move || {
+            if let [(Part::WHOLE, span)] = parts[..] {
+                return Cow::Borrowed(&data[span.range.clone()]);
             }
+            let mut whole = vec![0.0; size];
+            for (part, span) in &parts {
+                part.put(&data[span.range.clone()], &span.shape, &mut whole);
+            }
+            Cow::Owned(whole)
         };
         (name, Written { shape, precision, values: Box::new(values) })
     });

@@ -313,7 +313,7 @@ fn the_template_and_the_end_tokens_come_from_the_small_files() {
     let message = Message { role: "user".to_owned(), content: "hi".to_owned() };
     for value in [json!(source), named] {
         let model = set(value).unwrap();
-        assert_eq!(model.template.render(&[message.clone()], true).unwrap(), "w1[hi]");
+        assert_eq!(model.template.render(std::slice::from_ref(&message), true).unwrap(), "w1[hi]");
         assert_eq!(model.tokenizer.end_tokens(), [2]);
     }
     assert!(set(json!(3)).is_err());

@@ -14,7 +14,7 @@ const VARIABLE: &str = "OWLET_TEST_SMOLLM2";
 #[derive(Deserialize)]
 struct References {
     chats: Vec<Chat>,
-    texts: Vec<Text>,
+    texts: Vec<Split>,
 }
 
 #[derive(Deserialize)]
@@ -26,12 +26,13 @@ struct Chat {
 }
 
 #[derive(Deserialize)]
-struct Text {
+struct Split {
     text: String,
     tokens: Vec<Token>,
     decoded: String,
 }
 
+#[expect(clippy::print_stdout, reason = "a test that is left out says so")]
 /// The model, or `None` where this machine has none and nobody said it must.
 fn model() -> Option<Model> {
     let Some(path) = std::env::var_os(VARIABLE).map(PathBuf::from) else {

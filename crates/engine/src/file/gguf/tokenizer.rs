@@ -68,12 +68,13 @@ pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
     let kind = gguf.text("tokenizer.ggml.model")?;
     let marks = gguf.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(kind == Some("llama"));
     let parts = match kind {
-        Some("gpt2") => byte_level_parts(gguf, ids)?,
-        Some("llama") => marked_parts(gguf, tokens, ids)?,
+        Some("gpt2") => byte_level_parts(gguf, &ids)?,
+        Some("llama") => marked_parts(gguf, tokens, &ids)?,
         other => {
-            return Err(
-                gguf.bad(format!("`tokenizer.ggml.model` is {other:?}, expected gpt2 or llama"))
-            );
+            return Err(gguf.bad(format!(
+                "`tokenizer.ggml.model` is `{}`, expected gpt2 or llama",
+                other.unwrap_or_default()
+            )));
         }
     };
     let tokenizer = json!({
@@ -117,7 +118,7 @@ fn begins_with(token: &str, id: usize) -> Value {
 
 fn byte_level_parts<R: Read + Seek>(
     gguf: &Gguf<R>,
-    ids: serde_json::Map<String, Value>,
+    ids: &serde_json::Map<String, Value>,
 ) -> Result<Parts> {
     let sequence = |parts: &[Value]| json!({"type": "Sequence", "pretokenizers": parts});
     let (pre_tokenizer, normalizer, whole) = match gguf.text("tokenizer.ggml.pre")? {
@@ -168,7 +169,7 @@ fn byte_level_parts<R: Read + Seek>(
 fn marked_parts<R: Read + Seek>(
     gguf: &Gguf<R>,
     tokens: &[String],
-    ids: serde_json::Map<String, Value>,
+    ids: &serde_json::Map<String, Value>,
 ) -> Result<Parts> {
     let scores = gguf.numbers("tokenizer.ggml.scores")?.unwrap_or_default();
     if scores.len() != tokens.len() {
