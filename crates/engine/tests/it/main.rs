@@ -7,4 +7,5 @@ mod gguf;
 mod golden;
 mod hostile;
 mod real;
+mod templates;
 mod tiny;
