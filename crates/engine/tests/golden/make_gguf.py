@@ -22,7 +22,7 @@ CORPUS = ["the owl sees the mouse; the mouse doesn't see the owl at night.",
           "numbers 12, 345 and 6789 follow 2024-07-26", "the the the  owl owl night night",
           "über die Eule", "ALL THE OWLS", "it's the owl's mouse", "naïve café"] * 4
 TEXTS = ["the owl", " the owl", "The mouse doesn't see 12345 owls!", "it's\n\n  the   NIGHT\t7",
-         "über naïve café 🦉", "e\u0301", "", " ", "x<|turn|>the<|turn|> owl", "\r\nnight\r\n"]
+         "über naïve café 🦉", "e\u0301", "", " ", "<unk>x<|turn|>the<|turn|> owl", "\r\nnight\r\n"]
 KEPT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 HEADS = {"llama": (4, 2), "gemma": (2, 1), "qwen2": (4, 2), "qwen3": (4, 2), "gpt_neox": (2, 2), "gpt2": (4, 4)}
 WIDTHS = {"llama": 8, "gemma": 16, "qwen2": 8, "qwen3": 16, "gpt_neox": 16, "gpt2": 8}
@@ -180,7 +180,8 @@ def make(name):
     words = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
     writer.add_token_list(words)
     writer.add_token_types([
-        3 if word in ("<|end|>", "<|turn|>") else 6 if word.startswith("<0x") else 1 for word in words
+        {"<unk>": 2, "<|end|>": 3, "<|turn|>": 3}.get(word, 6 if word.startswith("<0x") else 1)
+        for word in words
     ])
     writer.add_eos_token_id(words.index("<|end|>"))
     writer.add_eot_token_id(words.index("<|turn|>"))

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::tokenizer::Tokenizer;
 
 /// Token types in `tokenizer.ggml.token_type`.
+const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
@@ -54,7 +55,7 @@ pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
     }
     let added = tokens.iter().zip(types).enumerate().filter_map(|(id, (token, kind))| {
         let special = match *kind {
-            CONTROL => true,
+            UNKNOWN | CONTROL => true,
             USER_DEFINED => false,
             _ => return None,
         };
