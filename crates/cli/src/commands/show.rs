@@ -73,7 +73,7 @@ fn show_run(args: &ShowArgs, terminal: &Terminal, store: &Store, id: &RunId) -> 
     }
     let result = execute::load_result(&run)?;
     if args.report {
-        let path = report::ensure(store, &run, &result)?;
+        let path = report::ensure(&run, &result)?;
         writeln!(terminal.data(), "{}", path.display())?;
         return Ok(());
     }
