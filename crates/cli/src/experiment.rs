@@ -230,18 +230,18 @@ fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Resu
     for line in by_kind(plan, survey) {
         writeln!(
             out,
-            "{:<13} {:>4} steps  {:>4} reused  about {}",
+            "{:<13} {:>9}  {:>4} reused  about {}",
             line.kind.name(),
-            line.steps,
+            count(line.steps, "step"),
             line.reused,
             duration(line.seconds / cores as f64)
         )?;
     }
     writeln!(
         out,
-        "{STRONG}{:<13}{STRONG:#} {:>4} steps  {:>4} reused  about {} on {}",
+        "{STRONG}{:<13}{STRONG:#} {:>9}  {:>4} reused  about {} on {}",
         "all",
-        plan.nodes.len(),
+        count(plan.nodes.len(), "step"),
         survey.reused(),
         duration(survey.total_seconds(cores)),
         count(cores, "core")

@@ -36,7 +36,8 @@ impl Models {
         let unreachable = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&unreachable);
         let fetch = move |id: &str| {
-            hub::fetch(id).inspect_err(|_| flag.store(true, Ordering::Relaxed))
+            let is_name = hub::is_name(id);
+            hub::fetch(id).inspect_err(|_| flag.store(is_name, Ordering::Relaxed))
         };
         let builtin = world::BUILT_IN_NAMES
             .iter()

@@ -79,11 +79,7 @@ fn lineage(run: &RunDirectory) -> Result<Graph> {
                 role: Some(role.clone()),
             });
         }
-        graph.nodes.push(GraphNode {
-            id: name.clone(),
-            kind: text(&step["kind"]),
-            label: name,
-        });
+        graph.nodes.push(GraphNode { id: name.clone(), kind: text(&step["kind"]), label: name });
     }
     Ok(graph)
 }

@@ -41,10 +41,20 @@ fn a_row_may_bring_its_seed() {
 fn wrong_settings_and_rows_are_usage_errors() {
     let folder = Folder::new();
     folder.write("prompts.jsonl", "{\"prompt\": \"one\"}\n{\"text\": \"two\"}\n");
-    assert_snapshot!(folder.run(&sample(&[])).all(), @"");
+    assert_snapshot!(folder.run(&sample(&[])).all(), @r#"
+    exit 2
+    -- talk
+    error: `prompts.jsonl`, line 2: has neither `prompt` nor `messages`
+    hint: a row is {"prompt": "..."} or {"messages": [...]}
+    "#);
+    folder.write("prompts.jsonl", PROMPTS);
     assert_snapshot!(folder.run(&sample(&["--temperature", "-1"])).all(), @"");
     folder.write("prompts.jsonl", "\n");
-    assert_snapshot!(folder.run(&sample(&[])).all(), @"");
+    assert_snapshot!(folder.run(&sample(&[])).all(), @r"
+    exit 2
+    -- talk
+    error: `prompts.jsonl` has no rows
+    ");
 }
 
 #[test]
@@ -55,7 +65,8 @@ fn a_score_is_the_log_probability_that_sampling_reports() {
     let rows: Vec<String> = answers
         .iter()
         .map(|answer| {
-            serde_json::json!({ "prompt": answer["prompt"], "completion": answer["text"] }).to_string()
+            serde_json::json!({ "prompt": answer["prompt"], "completion": answer["text"] })
+                .to_string()
         })
         .collect();
     folder.write("rows.jsonl", &rows.join("\n"));
@@ -66,7 +77,10 @@ fn a_score_is_the_log_probability_that_sampling_reports() {
         assert!((sum - score["sum"].as_f64().unwrap()).abs() < 1e-6);
         // Cut at the token limit, an answer has no end whose probability would count.
         assert_eq!(answer["stop"], "length");
-        assert!((sum - answer["log-probability"].as_f64().unwrap()).abs() < 1e-3, "{score} {answer}");
+        assert!(
+            (sum - answer["log-probability"].as_f64().unwrap()).abs() < 1e-3,
+            "{score} {answer}"
+        );
     }
 }
 
@@ -94,17 +108,32 @@ fn training_writes_a_model_that_other_commands_take() {
     };
     let train = |out: &str| {
         let full = "method={ kind = \"full\" }";
-        let sets = ["--set", "updates=4", "--set", "batch=4", "--set", "learning-rate=1e-2", "--set", full];
+        let sets = [
+            "--set",
+            "updates=4",
+            "--set",
+            "batch=4",
+            "--set",
+            "learning-rate=1e-2",
+            "--set",
+            full,
+        ];
         let command = ["train", "builtin:a", "rows.jsonl", "--out", out];
         folder.run(&[&command[..], &sets[..]].concat())
     };
     assert_eq!(train("one").code, 0);
     assert!(score("one") > score("builtin:a") + 0.1);
     train("two").good();
-    let bytes = |out: &str| std::fs::read(folder.path().join(out).join("model.safetensors")).unwrap();
+    let bytes =
+        |out: &str| std::fs::read(folder.path().join(out).join("model.safetensors")).unwrap();
     assert!(bytes("one") == bytes("two"), "the same command gives the same bytes");
     assert!(!folder.path().join("one.part").exists());
-    assert_snapshot!(train("one").all(), @"");
+    assert_snapshot!(train("one").all(), @r"
+    exit 2
+    -- talk
+    error: `one` exists already
+    hint: name a new folder; nothing is ever written over
+    ");
 }
 
 #[test]
@@ -114,6 +143,16 @@ fn an_unknown_training_setting_is_told_as_it_was_typed() {
     let set = |set: &str| {
         folder.run(&["train", "builtin:a", "rows.jsonl", "--out", "x", "--set", set]).all()
     };
-    assert_snapshot!(set("lerning-rate=1"), @"");
-    assert_snapshot!(set("batch=0"), @"");
+    assert_snapshot!(set("lerning-rate=1"), @r"
+    exit 2
+    -- talk
+    error: --set lerning-rate=1: `lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`; did you mean `learning-rate`?
+    hint: `owlet config show` lists all settings under [student]
+    ");
+    assert_snapshot!(set("batch=0"), @r"
+    exit 2
+    -- talk
+    error: --set batch=0: `batch`: is 0, expected 1 to 100000000
+    hint: `owlet config show` lists all settings under [student]
+    ");
 }
