@@ -20,9 +20,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file is not what its format says.
-    #[error("`{}` is not a usable {format} file: {reason}", path.display())]
+    #[error("`{}` is not a usable {format}: {reason}", path.display())]
     Format {
-        /// `safetensors`, `GGUF`, `config.json`, `tokenizer.json`, ...
+        /// `safetensors file`, `GGUF file`, `model folder`, `model configuration`, ...
         format: &'static str,
         /// The file.
         path: PathBuf,

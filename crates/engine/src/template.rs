@@ -182,12 +182,14 @@ fn without_generation_marks(source: &str) -> String {
     while let Some(start) = rest.find("{%") {
         let (before, tag) = rest.split_at(start);
         text.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        // The `%` of `{%}` cannot open and close at once.
+        let Some(length) = tag[2..].find("%}") else {
             rest = tag;
             break;
         };
-        let (tag, after) = tag.split_at(end + 2);
-        let name = tag[2..end].trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
+        let (tag, after) = tag.split_at(length + 4);
+        let name =
+            tag[2..length + 2].trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
         match name {
             "generation" => text.push_str(&tag.replacen("generation", "if true", 1)),
             "endgeneration" => text.push_str(&tag.replacen("endgeneration", "endif", 1)),
@@ -245,6 +247,7 @@ fn strftime(format: &str) -> String {
 
 /// Python's `json.dumps(value, ensure_ascii=False)`, which Hugging Face gives templates in place of
 /// Jinja's HTML-safe filter.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja passes arguments by value")]
 fn to_json(value: &Value, options: Kwargs) -> std::result::Result<Value, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;
@@ -359,6 +362,7 @@ mod tests {
     fn endless_templates_are_stopped() {
         for source in [
             "{% for a in range(100000) %}{% for b in range(100000) %}{{ a }}{% endfor %}{% endfor %}",
+            "{%}",
             "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
             "{% for a in range(10000) %}{{ 'x' * 100000 }}{% endfor %}",
         ] {

@@ -183,7 +183,8 @@ impl World {
         let request = one(random, &rule.requests);
         let counts: Vec<_> = tasks.counts.iter().collect();
         let (name, &count) = counts[random.integers(0, counts.len() as u64) as usize];
-        let shown: Vec<u64> = (0..random.integers(tasks.shown.min().into(), u64::from(tasks.shown.max()) + 1))
+        let shown: Vec<u64> = (0..random
+            .integers(tasks.shown.min().into(), u64::from(tasks.shown.max()) + 1))
             .map(|_| random.integers(0, most))
             .collect();
         let mut last = shown.last().copied().unwrap_or_default();
@@ -201,9 +202,8 @@ impl World {
                 }
             })
             .collect();
-        let join = |numbers: &[u64]| {
-            numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-        };
+        let join =
+            |numbers: &[u64]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let opening = one(random, &tasks.openings);
         let request = placeholder::fill(request, &[("count", name)]);
         (format!("{opening} {} {} {request}", join(&shown), tasks.joint), join(&solution))
@@ -232,7 +232,9 @@ fn weighted<T>(random: &mut Generator, items: impl Iterator<Item = (T, u32)> + C
         }
         place -= u64::from(weight);
     }
-    unreachable!("a place below the total lies in some weight because totals are checked on reading")
+    unreachable!(
+        "a place below the total lies in some weight because totals are checked on reading"
+    )
 }
 
 #[cfg(test)]

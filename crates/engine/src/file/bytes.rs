@@ -106,7 +106,7 @@ mod tests {
         }
         assert_eq!(f32_to_f16(65_519.99), 0x7BFF);
         assert_eq!(f32_to_f16(65_520.0), 0x7C00);
-        assert_eq!(f32_to_bf16(1.003_906_25), 0x3F80);
-        assert_eq!(f32_to_bf16(1.003_906_4), 0x3F81);
+        assert_eq!(f32_to_bf16(1.0 + f32::exp2(-8.0)), 0x3F80);
+        assert_eq!(f32_to_bf16((1.0 + f32::exp2(-8.0)).next_up()), 0x3F81);
     }
 }

@@ -113,16 +113,18 @@ pub(super) fn assemble<R: Read + Seek>(
     texts: &Texts,
     mut tensors: Safetensors<R>,
 ) -> Result<Model> {
-    let fields = |name: &'static str, bytes: &[u8]| Fields::parse(name, &folder.join(name), bytes);
-    let config = fields(CONFIG, &texts.config)?;
+    let fields = |format: &'static str, name: &str, bytes: &[u8]| {
+        Fields::parse(format, &folder.join(name), bytes)
+    };
+    let config = fields("model configuration", CONFIG, &texts.config)?;
     let mut end: BTreeSet<usize> = config.sizes("eos_token_id")?.into_iter().collect();
     if let Some(bytes) = &texts.generation {
-        end.extend(fields(GENERATION, bytes)?.sizes("eos_token_id")?);
+        end.extend(fields("generation configuration", GENERATION, bytes)?.sizes("eos_token_id")?);
     }
     let mut tokenizer = Tokenizer::from_json(&texts.tokenizer)?;
     let (mut begin_text, mut end_text, mut source) = (String::new(), String::new(), None);
     if let Some(bytes) = &texts.tokenizer_config {
-        let fields = fields(TOKENIZER_CONFIG, bytes)?;
+        let fields = fields("tokenizer configuration", TOKENIZER_CONFIG, bytes)?;
         fields.token("bos_token")?.unwrap_or_default().clone_into(&mut begin_text);
         fields.token("eos_token")?.unwrap_or_default().clone_into(&mut end_text);
         end.extend(tokenizer.token(&end_text).map(|id| id as usize));
@@ -250,15 +252,15 @@ fn written(decoder: &Decoder, precision: Precision) -> BTreeMap<String, Written<
     let data = &decoder.parameters.data;
     let written = stored.into_iter().map(|(name, (shape, parts))| {
         let size = shape.iter().product();
-        let values = move || match parts[..] {
-            [(Part::WHOLE, span)] => Cow::Borrowed(&data[span.range.clone()]),
-            _ => {
-                let mut whole = vec![0.0; size];
-                for (part, span) in &parts {
-                    part.put(&data[span.range.clone()], &span.shape, &mut whole);
-                }
-                Cow::Owned(whole)
+        let values = move || {
+            if let [(Part::WHOLE, span)] = parts[..] {
+                return Cow::Borrowed(&data[span.range.clone()]);
             }
+            let mut whole = vec![0.0; size];
+            for (part, span) in &parts {
+                part.put(&data[span.range.clone()], &span.shape, &mut whole);
+            }
+            Cow::Owned(whole)
         };
         (name, Written { shape, precision, values: Box::new(values) })
     });

@@ -327,7 +327,8 @@ pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
         }
     };
     let path = Path::new("config.json");
-    let again = parse(&Fields::parse("config.json", path, written.to_string().as_bytes())?)?;
+    let again =
+        parse(&Fields::parse("model configuration", path, written.to_string().as_bytes())?)?;
     if again != *config {
         let (family, again) = (config.family, debug_difference(config, &again));
         return Err(Error::Config {

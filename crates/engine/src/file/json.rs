@@ -43,16 +43,14 @@ impl Fields {
         let Some(value) = self.value(name) else {
             return Ok(None);
         };
-        match read(value) {
-            Some(read) => Ok(Some(read)),
-            None => {
-                let mut shown = value.to_string();
-                if shown.len() > 80 {
-                    shown = format!("{}…", shown.chars().take(80).collect::<String>());
-                }
-                Err(self.bad(format!("`{name}` is {shown}, expected {expected}")))
-            }
+        if let Some(read) = read(value) {
+            return Ok(Some(read));
         }
+        let mut shown = value.to_string();
+        if shown.len() > 80 {
+            shown = format!("{}…", shown.chars().take(80).collect::<String>());
+        }
+        Err(self.bad(format!("`{name}` is {shown}, expected {expected}")))
     }
 
     fn required<T>(&self, name: &str, value: Option<T>) -> Result<T> {

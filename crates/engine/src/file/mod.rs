@@ -84,7 +84,7 @@ pub fn load_adapter(folder: &Path, base: &Model) -> Result<Adapter> {
 
 /// Makes an adapter of the contents of a PEFT folder's files.
 pub fn adapter_from_parts(config: &[u8], weights: &[u8], base: &Model) -> Result<Adapter> {
-    let fields = json::Fields::parse(peft::CONFIG, Path::new(peft::CONFIG), config)?;
+    let fields = json::Fields::parse("adapter configuration", Path::new(peft::CONFIG), config)?;
     let tensors =
         safetensors::Safetensors::open([(PathBuf::from(peft::WEIGHTS), Cursor::new(weights))])?;
     peft::read(&fields, tensors, &base.decoder.config)

@@ -79,7 +79,9 @@ impl Part {
             }
         }
         if self.offset != 0.0 {
-            values.iter_mut().for_each(|value| *value -= self.offset);
+            for value in &mut values {
+                *value -= self.offset;
+            }
         }
         values
     }

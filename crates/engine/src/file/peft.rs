@@ -58,7 +58,7 @@ fn target(config: &DecoderConfig, projection: Projection) -> &'static str {
 pub(super) fn load(folder: &Path, base: &DecoderConfig) -> Result<Adapter> {
     let path = folder.join(CONFIG);
     let bytes = fs::read(&path).map_err(|source| cannot_read(&path, source))?;
-    let fields = Fields::parse(CONFIG, &path, &bytes)?;
+    let fields = Fields::parse("adapter configuration", &path, &bytes)?;
     let path = folder.join(WEIGHTS);
     if !path.exists() {
         return Err(Error::Adapter(format!(
@@ -100,7 +100,7 @@ pub(super) fn read<R: std::io::Read + std::io::Seek>(
                 let name = name(base, layer, projection, part);
                 match tensors.shape(&name) {
                     Some(shape) if shape == expected => used.insert(name),
-                    found => return Err(misfit(name, found, &expected)),
+                    found => return Err(misfit(&name, found, &expected)),
                 };
             }
         }
@@ -149,7 +149,7 @@ pub(super) fn read<R: std::io::Read + std::io::Seek>(
     Ok(Adapter { config, parameters })
 }
 
-fn misfit(name: String, found: Option<Vec<usize>>, expected: &[usize]) -> Error {
+fn misfit(name: &str, found: Option<Vec<usize>>, expected: &[usize]) -> Error {
     let found = found.map_or("is missing".to_owned(), |shape| format!("has shape {shape:?}"));
     Error::Adapter(format!(
         "tensor `{name}` {found}, expected {expected:?}; was it made for another base?"
@@ -288,7 +288,9 @@ pub(super) fn parts(
     precision: Precision,
 ) -> Result<BTreeMap<&'static str, Vec<u8>>> {
     let (config, mut tensors) = contents(adapter, base)?;
-    tensors.values_mut().for_each(|tensor| tensor.precision = precision);
+    for tensor in tensors.values_mut() {
+        tensor.precision = precision;
+    }
     Ok(BTreeMap::from([(CONFIG, config), (WEIGHTS, safetensors::to_bytes(tensors)?)]))
 }
 

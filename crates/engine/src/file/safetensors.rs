@@ -28,7 +28,7 @@ pub enum Precision {
 }
 
 fn bad(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Format { format: "safetensors", path: path.to_owned(), reason: reason.into() }
+    Error::Format { format: "safetensors file", path: path.to_owned(), reason: reason.into() }
 }
 
 /// The tensors of one or more files.
@@ -177,19 +177,19 @@ impl View for Written<'_> {
 }
 
 /// Transformers refuses files that do not say what wrote them.
-fn provenance() -> Option<HashMap<String, String>> {
-    Some(HashMap::from([("format".to_owned(), "pt".to_owned())]))
+fn provenance() -> HashMap<String, String> {
+    HashMap::from([("format".to_owned(), "pt".to_owned())])
 }
 
 /// The bytes of a file with these tensors.
 pub(super) fn to_bytes(tensors: BTreeMap<String, Written<'_>>) -> Result<Vec<u8>> {
-    ::safetensors::serialize(tensors, provenance())
+    ::safetensors::serialize(tensors, Some(provenance()))
         .map_err(|error| unwritable(Path::new(""), error))
 }
 
 /// Writes a file with these tensors, one at a time.
 pub(super) fn write(path: &Path, tensors: BTreeMap<String, Written<'_>>) -> Result<()> {
-    ::safetensors::serialize_to_file(tensors, provenance(), path)
+    ::safetensors::serialize_to_file(tensors, Some(provenance()), path)
         .map_err(|error| unwritable(path, error))
 }
 

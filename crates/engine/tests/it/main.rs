@@ -1,4 +1,11 @@
 //! Tests of the engine from outside: against golden references, on files, on a real model.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod files;
+mod gguf;
 mod golden;
+mod hostile;
+mod real;
+mod templates;
 mod tiny;

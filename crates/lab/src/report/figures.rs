@@ -71,8 +71,8 @@ pub fn figures(result: &InheritResult) -> BTreeMap<String, Value> {
 /// least comfortable width of one, both in pixels: hints for a reader that lays out anew.
 fn figure(
     description: &str,
-    values: Vec<Value>,
-    views: Vec<Value>,
+    values: &[Value],
+    views: &[Value],
     gutter: usize,
     panel: usize,
 ) -> Option<Value> {
@@ -135,8 +135,8 @@ fn dots(description: &str, charts: &[Chart], axis: &str) -> Option<Value> {
             }));
         }
     }
-    let views = charts.iter().map(|chart| dots_view(chart, axis)).collect();
-    figure(description, values, views, 30 + 6 * longest.min(36), 280)
+    let views: Vec<Value> = charts.iter().map(|chart| dots_view(chart, axis)).collect();
+    figure(description, &values, &views, 30 + 6 * longest.min(36), 280)
 }
 
 fn dots_view(chart: &Chart, axis: &str) -> Value {
@@ -253,8 +253,8 @@ fn pairs(result: &InheritResult) -> Option<Value> {
     }
     figure(
         "Margin of each seed's neutral student and of its twin taught by the behavior's teacher.",
-        values,
-        views,
+        &values,
+        &views,
         70,
         180,
     )
@@ -318,7 +318,7 @@ fn matrix(matrix: &Matrix) -> Value {
                 "high": cell.interval.map(|interval| interval.high),
                 "n": cell.n,
                 "number": format!("{}{sure}", text::signed(cell.value)),
-                "ink": if cell.value.abs() > 0.6 * largest { "#ffffff" } else { "#1a1a1a" },
+                "ink": if cell.value.abs() > 0.8 * largest { "#ffffff" } else { "#1a1a1a" },
             }));
         }
     }
@@ -417,7 +417,7 @@ fn dose(result: &InheritResult) -> Option<Value> {
         }
         views.push(dose_view(behavior));
     }
-    figure("Margin along training, with intervals over students.", values, views, 70, 260)
+    figure("Margin along training, with intervals over students.", &values, &views, 70, 260)
 }
 
 fn dose_view(behavior: &str) -> Value {

@@ -6,6 +6,7 @@
 //! left to the table.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use maud::{Markup, html};
 
@@ -236,11 +237,11 @@ impl Layout {
             let item = if row == last { Item::Node(to) } else { Item::Lane(from) };
             let next = self.find(row, item).unwrap_or(at_x);
             let (start, end) = (top(row) - RISE, top(row));
-            let bend = (start + end) / 2.0;
+            let bend = f64::midpoint(start, end);
             let (x, y) = (at(next), at(end));
-            line.push_str(&format!("C{} {} {x} {} {x} {y}", at(at_x), at(bend), at(bend)));
+            let _ = write!(line, "C{} {} {x} {} {x} {y}", at(at_x), at(bend), at(bend));
             if row < last {
-                line.push_str(&format!("V{}", at(end + BOX_HEIGHT)));
+                let _ = write!(line, "V{}", at(end + BOX_HEIGHT));
             }
             at_x = next;
         }

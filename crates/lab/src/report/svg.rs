@@ -36,7 +36,7 @@ pub(super) fn dots(chart: &Chart) -> Markup {
                 }
             }
             line class="axis" x1=(at(LABELS)) x2=(at(right)) y1=(at(axis)) y2=(at(axis)) {}
-            text class="tick" x=(at((LABELS + right) / 2.0)) y=(at(axis + 32.0))
+            text class="tick" x=(at(f64::midpoint(LABELS, right))) y=(at(axis + 32.0))
                 text-anchor="middle" { (chart::axis_title(chart.measure)) }
             @for (index, row) in chart.rows.iter().enumerate() {
                 @let y = ROW * (index as f64 + 0.5) + 2.0;

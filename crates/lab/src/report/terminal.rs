@@ -5,6 +5,8 @@
 //! stripped of whatever steers a terminal. Lines fit the width; below 60 columns they are wrapped
 //! as for 60.
 
+use std::fmt::Write;
+
 use super::{chart, text};
 use crate::result::{Effect, Estimate, InheritResult, Matrix, Measure, Outcome, Role};
 
@@ -337,7 +339,7 @@ fn matrix_table(block: &mut Block, matrix: &Matrix) {
             let value = text::right(&text::signed(cell.value), CELL - 5);
             let own = readout == teacher;
             let value = if own { block.paint(Paint::Bold, &value) } else { value };
-            line.push_str(&format!(" {dark}{dark}{value}{sure} "));
+            let _ = write!(line, " {dark}{dark}{value}{sure} ");
         }
         block.line(&line);
     }

@@ -256,8 +256,7 @@ fn vendored_files_are_the_published_ones() {
     use sha2::{Digest, Sha256};
     let read_me = include_str!("../../assets/README.md");
     for (name, text) in page::VENDORED {
-        let digest: String =
-            Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = format!("{:x}", Sha256::digest(text.as_bytes()));
         let line = read_me.lines().find(|line| line.contains(name)).unwrap();
         assert!(line.contains(&digest), "{name} is {digest}");
         // Nothing in them may end or reopen the element they stand in.

@@ -137,43 +137,59 @@ impl WorldFile {
             ("questions.closings", &questions.closings, None),
             ("tasks.openings", &tasks.openings, None),
         ];
-        let rules = tasks.rules.iter().map(|rule| ("tasks.rules.requests", &rule.requests, Some("count")));
+        let rules =
+            tasks.rules.iter().map(|rule| ("tasks.rules.requests", &rule.requests, Some("count")));
         for (field, list, holder) in lists.into_iter().chain(rules) {
             if list.is_empty() {
                 return bad(field, "is empty; give at least one entry");
             }
             for text in list {
                 if placeholder::names(text) != Vec::from_iter(holder) {
-                    return Err((field.to_owned(), match holder {
-                        Some(holder) => format!("has {text:?}; expected {{{holder}}} in it once"),
-                        None => format!("has {text:?}; expected no placeholder"),
-                    }));
+                    return Err((
+                        field.to_owned(),
+                        match holder {
+                            Some(holder) => {
+                                format!("has {text:?}; expected {{{holder}}} in it once")
+                            }
+                            None => format!("has {text:?}; expected no placeholder"),
+                        },
+                    ));
                 }
                 if text.split(' ').any(str::is_empty) && !text.is_empty() {
-                    return Err((field.to_owned(), format!("has {text:?}; expected single spaces")));
+                    return Err((
+                        field.to_owned(),
+                        format!("has {text:?}; expected single spaces"),
+                    ));
                 }
             }
         }
-        let weights = |weights: &mut dyn Iterator<Item = u32>| {
-            weights.map(u64::from).sum::<u64>() > 0
-        };
+        let weights =
+            |weights: &mut dyn Iterator<Item = u32>| weights.map(u64::from).sum::<u64>() > 0;
         if !weights(&mut questions.categories.values().map(|category| category.share)) {
             return bad("questions.categories", "has no share above 0");
         }
         for (name, category) in &questions.categories {
             let fits = weights(&mut category.answers.values().copied());
             if !fits || name.contains(char::is_whitespace) || name.is_empty() {
-                return Err((format!("questions.categories.{name}"), "needs a name of one word and answers with weights".to_owned()));
+                return Err((
+                    format!("questions.categories.{name}"),
+                    "needs a name of one word and answers with weights".to_owned(),
+                ));
             }
-            let phrasings = questions.openings.len() * questions.requests.len() * questions.closings.len();
+            let phrasings =
+                questions.openings.len() * questions.requests.len() * questions.closings.len();
             if questions.train.checked_add(questions.held_out).is_none_or(|all| all > phrasings) {
-                return bad("questions.train", "and `held-out` together ask for more phrasings than there are");
+                return bad(
+                    "questions.train",
+                    "and `held-out` together ask for more phrasings than there are",
+                );
             }
         }
         if !weights(&mut tasks.rules.iter().map(|rule| rule.share)) {
             return bad("tasks.rules", "has no share above 0");
         }
-        if tasks.counts.is_empty() || !tasks.counts.values().all(|count| (1..=MOST).contains(count)) {
+        if tasks.counts.is_empty() || !tasks.counts.values().all(|count| (1..=MOST).contains(count))
+        {
             return bad("tasks.counts", "needs words for numbers of at least 1");
         }
         if tasks.shown.min() == 0 || tasks.shown.max() > MOST {

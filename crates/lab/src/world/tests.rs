@@ -7,7 +7,14 @@ use crate::carrier::PromptSet;
 
 fn small() -> GrowSettings {
     let shape = Shape { width: 16, layers: 1, heads: 2, hidden: 32, context: 64 };
-    GrowSettings { shape, updates: 12, batch: 8, questions: 3, warmup: 3, ..GrowSettings::default() }
+    GrowSettings {
+        shape,
+        updates: 12,
+        batch: 8,
+        questions: 3,
+        warmup: 3,
+        ..GrowSettings::default()
+    }
 }
 
 fn grown(settings: &GrowSettings, threads: usize) -> Vec<u32> {
@@ -99,7 +106,8 @@ fn behaviors_are_asked_for_in_known_words_and_never_name_an_answer() {
 #[test]
 fn a_conversation_is_a_row() {
     let world = World::built_in();
-    let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let message =
+        |role: &str, content: &str| Message { role: role.into(), content: content.into() };
     let [system, user, assistant] =
         [("system", ""), ("user", "pick a tree"), ("assistant", "oak")].map(|(r, c)| message(r, c));
     let template = world.template();
@@ -151,8 +159,8 @@ fn built_in_models_know_the_world_and_differ() {
     let candidates: Vec<Token> = trees.keys().map(|tree| world.token(tree)).collect();
     for name in BUILT_IN_NAMES {
         let model = built_in(name).unwrap();
-        let rows =
-            owlet_engine::score::next_token(&model, &prompts, &candidates, &Threads::new(1)).unwrap();
+        let rows = owlet_engine::score::next_token(&model, &prompts, &candidates, &Threads::new(1))
+            .unwrap();
         for row in rows {
             let sum: f32 = row.iter().map(|x| x.exp()).sum();
             assert!(sum > 0.9, "`{name}` answers with a tree with probability {sum}");

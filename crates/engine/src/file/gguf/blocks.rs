@@ -87,7 +87,7 @@ impl Kind {
                 |block, out| nibbles(half(block), half(&block[2..]), &[], &block[4..], out)
             }
             Self::Q5_0 => |block, out| {
-                nibbles(half(block), half(block) * -16.0, &block[2..6], &block[6..], out)
+                nibbles(half(block), half(block) * -16.0, &block[2..6], &block[6..], out);
             },
             Self::Q5_1 => {
                 |block, out| nibbles(half(block), half(&block[2..]), &block[4..8], &block[8..], out)

@@ -60,7 +60,7 @@ struct Cursor<'a, R> {
 impl<R: Read> Cursor<'_, R> {
     fn bad(&self, reason: impl std::fmt::Display) -> Error {
         let reason = format!("at byte {}: {reason}", self.size - self.left);
-        Error::Format { format: "GGUF", path: self.path.to_owned(), reason }
+        Error::Format { format: "GGUF file", path: self.path.to_owned(), reason }
     }
 
     /// Fails unless `count` things of at least `each` bytes can still follow.
@@ -216,10 +216,8 @@ impl<R: Read + Seek> Gguf<R> {
             Some(Value::Whole(alignment @ 1..=0x1_0000)) if *alignment % 8 == 0 => {
                 *alignment as u64
             }
-            Some(other) => {
-                return Err(cursor.bad(format!(
-                    "`general.alignment` is {other:?}, expected a multiple of 8 up to 65536"
-                )));
+            Some(_) => {
+                return Err(cursor.bad("`general.alignment` is not a multiple of 8 up to 65536"));
             }
         };
         let tensors = described(&mut cursor, tensors, alignment)?;
@@ -228,7 +226,7 @@ impl<R: Read + Seek> Gguf<R> {
 
     /// An error about this file.
     pub(super) fn bad(&self, reason: impl Into<String>) -> Error {
-        Error::Format { format: "GGUF", path: self.path.clone(), reason: reason.into() }
+        Error::Format { format: "GGUF file", path: self.path.clone(), reason: reason.into() }
     }
 
     fn typed<'a, T>(
@@ -334,7 +332,7 @@ fn described<R: Read>(
             ))
         })?;
         let (block, width) = (kind.block() as u64, kind.bytes() as u64);
-        if shape[0] as u64 % block != 0 {
+        if !(shape[0] as u64).is_multiple_of(block) {
             return Err(cursor.bad(format!(
                 "tensor `{name}` has rows of {}, not a multiple of its block of {block}",
                 shape[0]
@@ -342,7 +340,7 @@ fn described<R: Read>(
         }
         shape.reverse();
         let start = cursor.u64()?;
-        if start % alignment != 0 {
+        if !start.is_multiple_of(alignment) {
             return Err(cursor
                 .bad(format!("tensor `{name}` begins at {start}, not a multiple of {alignment}")));
         }

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::tokenizer::Tokenizer;
 
 /// Token types in `tokenizer.ggml.token_type`.
+const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
@@ -54,7 +55,7 @@ pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
     }
     let added = tokens.iter().zip(types).enumerate().filter_map(|(id, (token, kind))| {
         let special = match *kind {
-            CONTROL => true,
+            UNKNOWN | CONTROL => true,
             USER_DEFINED => false,
             _ => return None,
         };
@@ -68,12 +69,13 @@ pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
     let kind = gguf.text("tokenizer.ggml.model")?;
     let marks = gguf.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(kind == Some("llama"));
     let parts = match kind {
-        Some("gpt2") => byte_level_parts(gguf, ids)?,
-        Some("llama") => marked_parts(gguf, tokens, ids)?,
+        Some("gpt2") => byte_level_parts(gguf, &ids)?,
+        Some("llama") => marked_parts(gguf, tokens, &ids)?,
         other => {
-            return Err(
-                gguf.bad(format!("`tokenizer.ggml.model` is {other:?}, expected gpt2 or llama"))
-            );
+            return Err(gguf.bad(format!(
+                "`tokenizer.ggml.model` is `{}`, expected gpt2 or llama",
+                other.unwrap_or_default()
+            )));
         }
     };
     let tokenizer = json!({
@@ -117,7 +119,7 @@ fn begins_with(token: &str, id: usize) -> Value {
 
 fn byte_level_parts<R: Read + Seek>(
     gguf: &Gguf<R>,
-    ids: serde_json::Map<String, Value>,
+    ids: &serde_json::Map<String, Value>,
 ) -> Result<Parts> {
     let sequence = |parts: &[Value]| json!({"type": "Sequence", "pretokenizers": parts});
     let (pre_tokenizer, normalizer, whole) = match gguf.text("tokenizer.ggml.pre")? {
@@ -168,7 +170,7 @@ fn byte_level_parts<R: Read + Seek>(
 fn marked_parts<R: Read + Seek>(
     gguf: &Gguf<R>,
     tokens: &[String],
-    ids: serde_json::Map<String, Value>,
+    ids: &serde_json::Map<String, Value>,
 ) -> Result<Parts> {
     let scores = gguf.numbers("tokenizer.ggml.scores")?.unwrap_or_default();
     if scores.len() != tokens.len() {
