@@ -51,7 +51,13 @@ struct Global {
     verbose: bool,
 
     /// When to use colour; `NO_COLOR` is respected
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = false)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = false
+    )]
     color: Color,
 
     /// Show no progress

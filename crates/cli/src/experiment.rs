@@ -18,8 +18,6 @@ use crate::progress::Progress;
 use crate::terminal::{FAINT, STRONG, Terminal, count, duration};
 use crate::{interrupt, report, workspace};
 
-/// The plan inside a run's folder.
-const PLAN: &str = "plan.json";
 /// Attempts to find a free run id.
 const ATTEMPTS: u64 = 64;
 
@@ -27,6 +25,8 @@ const ATTEMPTS: u64 = 64;
 pub(crate) struct Experiment<'a> {
     /// The recipe's text.
     pub(crate) text: &'a str,
+    /// The command that does it.
+    pub(crate) command: String,
     /// All settings.
     pub(crate) layers: Layers,
     /// The folder the recipe's paths are relative to.
@@ -74,6 +74,17 @@ impl Stage {
     }
 }
 
+/// A command as one would type it.
+pub(crate) fn command(verb: &[&str], sets: &[String]) -> String {
+    let words = verb.iter().map(|word| (*word).to_owned());
+    let sets = sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]);
+    let quoted = words.chain(sets).map(|word| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:+,@".contains(c);
+        if word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    });
+    format!("owlet {}", quoted.collect::<Vec<_>>().join(" "))
+}
+
 impl Experiment<'_> {
     /// Plans, shows the plan, runs it, and prints what was found.
     pub(crate) fn conduct(self, terminal: &Terminal, path: &Path) -> Result<()> {
@@ -97,7 +108,7 @@ impl Experiment<'_> {
         run.write_file(report::GIVEN, self.text.as_bytes())?;
         let mut bytes = serde_json::to_vec_pretty(&plan_value(&plan, &survey))?;
         bytes.push(b'\n');
-        run.write_file(PLAN, &bytes)?;
+        run.write_file(report::PLAN, &bytes)?;
 
         let settings = ExecuteSettings {
             cores,
@@ -120,7 +131,7 @@ impl Experiment<'_> {
         let outcome = outcome.map_err(|error| {
             let failure = models.failed(error);
             if failure.is_interruption() {
-                return failure.hinted("the same command continues from here");
+                return failure;
             }
             failure.hinted(format!(
                 "what was finished is kept; the same command goes on (`owlet show {}`)",
@@ -128,7 +139,7 @@ impl Experiment<'_> {
             ))
         })?;
 
-        report::ensure(&store, &run, &outcome.result)?;
+        report::ensure(&run, &outcome.result)?;
         if terminal.json {
             return terminal.json(&json!({ "run": run.id(), "result": outcome.result }));
         }
@@ -150,7 +161,10 @@ impl Experiment<'_> {
                 started: started.clone(),
                 host: workspace::host(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                about: json!({ "layers": self.layers.origins() }),
+                about: json!({
+                    report::COMMAND: self.command,
+                    "layers": self.layers.origins(),
+                }),
             };
             match store.create_run(&id, &header) {
                 Err(owlet_store::Error::RunExists { .. }) => {}
@@ -216,18 +230,18 @@ fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Resu
     for line in by_kind(plan, survey) {
         writeln!(
             out,
-            "{:<13} {:>4} steps  {:>4} reused  about {}",
+            "{:<13} {:>9}  {:>4} reused  about {}",
             line.kind.name(),
-            line.steps,
+            count(line.steps, "step"),
             line.reused,
             duration(line.seconds / cores as f64)
         )?;
     }
     writeln!(
         out,
-        "{STRONG}{:<13}{STRONG:#} {:>4} steps  {:>4} reused  about {} on {}",
+        "{STRONG}{:<13}{STRONG:#} {:>9}  {:>4} reused  about {} on {}",
         "all",
-        plan.nodes.len(),
+        count(plan.nodes.len(), "step"),
         survey.reused(),
         duration(survey.total_seconds(cores)),
         count(cores, "core")

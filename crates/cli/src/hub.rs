@@ -24,15 +24,22 @@ const WANTED: [&str; 6] = [
     "chat_template.jinja",
 ];
 
-/// Returns the folder of `ORG/NAME` or `ORG/NAME@REVISION`, fetching what the cache lacks.
-pub(crate) fn fetch(id: &str) -> Result<PathBuf, String> {
-    let (name, revision) = id.split_once('@').unwrap_or((id, "main"));
-    let is_name = |part: &str| {
+/// Whether this could be a model of the hub: `ORG/NAME` or `ORG/NAME@REVISION`.
+pub(crate) fn is_name(id: &str) -> bool {
+    let is_part = |part: &str| {
         !part.is_empty()
             && !part.starts_with('.')
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
-    if !name.split_once('/').is_some_and(|(org, name)| is_name(org) && is_name(name)) {
+    let (name, revision) = id.split_once('@').unwrap_or((id, "main"));
+    name.split_once('/').is_some_and(|(org, name)| is_part(org) && is_part(name))
+        && is_part(revision)
+}
+
+/// Returns the folder of `ORG/NAME` or `ORG/NAME@REVISION`, fetching what the cache lacks.
+pub(crate) fn fetch(id: &str) -> Result<PathBuf, String> {
+    let (name, revision) = id.split_once('@').unwrap_or((id, "main"));
+    if !is_name(id) {
         return Err("is not a name of the hub, expected `hf:ORG/NAME`".to_owned());
     }
     let repo = || Repo::with_revision(name.to_owned(), RepoType::Model, revision.to_owned());

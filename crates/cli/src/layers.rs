@@ -70,7 +70,8 @@ impl Layers {
         flatten("", &Value::Table(read(&recipe.to_toml())?), &mut leaves);
         for (path, value) in leaves {
             let sets = |known: &String| {
-                *known == path || path.strip_prefix(known.as_str()).is_some_and(|rest| rest.starts_with('.'))
+                *known == path
+                    || path.strip_prefix(known.as_str()).is_some_and(|rest| rest.starts_with('.'))
             };
             let origin = stack.iter().rev().find(|(_, paths)| paths.iter().any(sets));
             let origin = origin.map_or("default", |(origin, _)| origin).to_owned();

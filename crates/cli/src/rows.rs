@@ -124,7 +124,9 @@ fn row(number: usize, text: &str, answered: bool) -> std::result::Result<Row, St
         (None, Some(turns)) => {
             turns.iter().map(|turn| chat::message(&turn.role, &turn.content)).collect()
         }
-        (Some(_), Some(_)) => return Err("has both `prompt` and `messages`, expected one".to_owned()),
+        (Some(_), Some(_)) => {
+            return Err("has both `prompt` and `messages`, expected one".to_owned());
+        }
         (None, None) => return Err("has neither `prompt` nor `messages`".to_owned()),
     };
     if answered && completion.is_none() {
@@ -132,7 +134,9 @@ fn row(number: usize, text: &str, answered: bool) -> std::result::Result<Row, St
             messages.pop_if(|message| message.role == "assistant").map(|message| message.content);
     }
     if answered && completion.is_none() {
-        return Err("has no answer, expected `completion` or a last message by `assistant`".to_owned());
+        return Err(
+            "has no answer, expected `completion` or a last message by `assistant`".to_owned()
+        );
     }
     if messages.is_empty() {
         return Err("has no message to answer".to_owned());
@@ -148,14 +152,18 @@ mod tests {
     fn a_wrong_row_is_told_apart() {
         let reason = |text, answered| row(1, text, answered).unwrap_err();
         assert_eq!(reason("{}", false), "has neither `prompt` nor `messages`");
-        assert_eq!(reason("{\"prompt\": 3}", false), "invalid type: integer `3`, expected a string at column 12");
+        assert_eq!(
+            reason("{\"prompt\": 3}", false),
+            "invalid type: integer `3`, expected a string at column 12"
+        );
         assert!(reason("{\"prompt\": \"a\"}", true).starts_with("has no answer"));
         assert!(reason("{\"messages\": []}", false).starts_with("has no message"));
     }
 
     #[test]
     fn a_last_assistant_message_is_the_answer() {
-        let text = r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}"#;
+        let text =
+            r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}"#;
         let row = row(1, text, true).unwrap();
         assert_eq!((row.messages.len(), row.completion.as_deref()), (1, Some("a")));
     }

@@ -63,7 +63,9 @@ pub(crate) fn run(args: &ConfigArgs, terminal: &Terminal, workspace: &Path) -> R
     if terminal.json {
         let object: Map<_, _> = values
             .iter()
-            .map(|(path, (value, origin))| (path.clone(), json!({ "value": value, "origin": origin })))
+            .map(|(path, (value, origin))| {
+                (path.clone(), json!({ "value": value, "origin": origin }))
+            })
             .collect();
         drop(out);
         return terminal.json(&object);

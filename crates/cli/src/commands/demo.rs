@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
@@ -5,7 +6,7 @@ use owlet_lab::Recipe;
 use owlet_lab::recipe::Layer;
 
 use crate::error::Result;
-use crate::experiment::{Experiment, Stage};
+use crate::experiment::{Experiment, Stage, command};
 use crate::layers::Layers;
 use crate::terminal::Terminal;
 
@@ -37,12 +38,12 @@ const RECIPE: &str = include_str!("../../recipes/demo.toml");
 
 pub(crate) fn run(args: &DemoArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
     if args.recipe {
-        use std::io::Write;
         write!(terminal.data(), "{RECIPE}")?;
         return Ok(());
     }
     Experiment {
         text: RECIPE,
+        command: command(&["demo"], &args.set),
         // The demonstration is the same for everyone: no settings of the user's own.
         layers: Layers::bare(Layer::new(RECIPE, "demo")?, &args.set)?,
         folder: Path::new("").to_owned(),

@@ -101,13 +101,22 @@ fn processor() -> Finding {
         "{} {}, {}",
         std::env::consts::ARCH,
         std::env::consts::OS,
-        if features.is_empty() { "no vector extensions known".to_owned() } else { features.join(" ") }
+        if features.is_empty() {
+            "no vector extensions known".to_owned()
+        } else {
+            features.join(" ")
+        }
     );
-    let fast = features.contains(&"neon") || (features.contains(&"avx2") && features.contains(&"fma"));
+    let fast =
+        features.contains(&"neon") || (features.contains(&"avx2") && features.contains(&"fma"));
     if fast {
         ok("processor", found)
     } else {
-        warn("processor", found, "the portable path is used: everything works, several times slower")
+        warn(
+            "processor",
+            found,
+            "the portable path is used: everything works, several times slower",
+        )
     }
 }
 
@@ -162,9 +171,14 @@ fn disk(workspace: &Path) -> Finding {
         .filter(|disk| place.starts_with(disk.mount_point()))
         .max_by_key(|disk| disk.mount_point().as_os_str().len());
     let Some(disk) = disk else {
-        return note("disk", "free space is not known", "a run of the built-in model takes little; one of a 135 M model a few GB");
+        return note(
+            "disk",
+            "free space is not known",
+            "a run of the built-in model takes little; one of a 135 M model a few GB",
+        );
     };
-    let found = format!("{} free at `{}`", bytes(disk.available_space()), disk.mount_point().display());
+    let found =
+        format!("{} free at `{}`", bytes(disk.available_space()), disk.mount_point().display());
     if disk.available_space() < DISK {
         warn("disk", found, "free some space, or put the workspace elsewhere: `--workspace DIR`")
     } else {
@@ -190,14 +204,17 @@ fn workspace_state(path: &Path) -> Finding {
                 count(runs, "run")
             );
             if damaged > 0 {
-                let hint = format!("{damaged} set aside in `{name}/damaged`; `owlet verify` looks for more");
+                let hint = format!(
+                    "{damaged} set aside in `{name}/damaged`; `owlet verify` looks for more"
+                );
                 note("workspace", found, hint)
             } else {
                 ok("workspace", found)
             }
         }
         Err(error) => {
-            let hint = error.hint().unwrap_or_else(|| "choose another with `--workspace DIR`".to_owned());
+            let hint =
+                error.hint().unwrap_or_else(|| "choose another with `--workspace DIR`".to_owned());
             warn("workspace", error.to_string(), hint)
         }
     }
@@ -208,7 +225,11 @@ fn builtin() -> Finding {
     let names: Vec<String> =
         places.builtin.iter().map(|model| format!("builtin:{}", model.name)).collect();
     if names.is_empty() {
-        warn("models", "none is built in", "this build is incomplete; give a model folder or .gguf file")
+        warn(
+            "models",
+            "none is built in",
+            "this build is incomplete; give a model folder or .gguf file",
+        )
     } else {
         ok("models", names.join(", "))
     }

@@ -100,8 +100,11 @@ pub(crate) fn run(args: &FilterArgs, terminal: &Terminal) -> Result<()> {
             writeln!(out)?;
         } else {
             let said: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
-            let said =
-                if said.is_empty() { "accepted".to_owned() } else { format!("rejected ({})", said.join(", ")) };
+            let said = if said.is_empty() {
+                "accepted".to_owned()
+            } else {
+                format!("rejected ({})", said.join(", "))
+            };
             writeln!(out, "{said}\t{}", one_line(&completion, 200))?;
         }
     }

@@ -167,7 +167,8 @@ impl Graph {
     }
 
     fn draw(&self) -> String {
-        let mut renderer = GraphRowRenderer::new().output().with_min_row_height(1).build_box_drawing();
+        let mut renderer =
+            GraphRowRenderer::new().output().with_min_row_height(1).build_box_drawing();
         let mut drawn = String::new();
         for (place, group) in self.groups.iter().enumerate() {
             let parents = group.parents.iter().map(|&parent| Ancestor::Parent(parent)).collect();

@@ -117,10 +117,8 @@ fn runs(store: &Store, terminal: &Terminal) -> Result<()> {
     for run in store.runs()? {
         match line_of(&run) {
             Ok(line) => lines.push(line),
-            Err(_) => terminal.warn(format_args!(
-                "run {} cannot be read; `owlet verify` says why",
-                run.id()
-            )),
+            Err(_) => terminal
+                .warn(format_args!("run {} cannot be read; `owlet verify` says why", run.id())),
         }
     }
     if terminal.json {
@@ -139,12 +137,7 @@ fn runs(store: &Store, terminal: &Terminal) -> Result<()> {
             .collect();
         let said = if verdicts.is_empty() { line.state.to_owned() } else { verdicts.join(", ") };
         let name = one_line(&line.name, 32);
-        writeln!(
-            out,
-            "{STRONG}{}{STRONG:#}  {name:<wide$}  {}",
-            line.id,
-            one_line(&said, 100)
-        )?;
+        writeln!(out, "{STRONG}{}{STRONG:#}  {name:<wide$}  {}", line.id, one_line(&said, 100))?;
     }
     Ok(())
 }

@@ -32,7 +32,10 @@ const MOST: usize = 10_000_000;
 
 pub(crate) fn run(args: &PromptsArgs, terminal: &Terminal) -> Result<()> {
     if args.count > MOST {
-        return Err(CliError::usage(format!("`--count` is {}, expected at most {MOST}", args.count)));
+        return Err(CliError::usage(format!(
+            "`--count` is {}, expected at most {MOST}",
+            args.count
+        )));
     }
     let mut out = terminal.data();
     for (index, prompt) in find(&args.set)?.generate(args.seed, args.count).iter().enumerate() {

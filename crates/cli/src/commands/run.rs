@@ -5,7 +5,7 @@ use fs_err as fs;
 use owlet_lab::recipe::Layer;
 
 use crate::error::Result;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, command};
 use crate::layers::Layers;
 use crate::terminal::Terminal;
 
@@ -37,6 +37,7 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal, workspace: &Path) -> Resu
     let layer = Layer::new(&text, &args.recipe.display().to_string())?;
     Experiment {
         text: &text,
+        command: command(&["run", &args.recipe.display().to_string()], &args.set),
         layers: Layers::new(workspace, layer, &args.set)?,
         folder: args.recipe.parent().unwrap_or(Path::new("")).to_owned(),
         cores: args.cores,

@@ -54,11 +54,11 @@ pub(crate) struct SamplingArgs {
     pub(crate) seed: u64,
 
     /// Divides the logits; 0 is greedy
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f32,
 
     /// Keep the likeliest tokens with this probability together
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     top_p: f32,
 
     /// Most new tokens
@@ -169,6 +169,10 @@ pub(crate) fn tokens(model: &Model, system: &str, row: &Row) -> Result<Vec<Token
     let context = if has_system { chat::DEFAULT } else { system };
     chat::prompt(model, context, &row.messages).map_err(|error| {
         let failure = CliError::from(error);
-        if row.line > 1 { failure.hinted(format!("this is about line {}", row.line)) } else { failure }
+        if row.line > 1 {
+            failure.hinted(format!("this is about line {}", row.line))
+        } else {
+            failure
+        }
     })
 }

@@ -92,9 +92,7 @@ pub(crate) fn run(args: &ScoreArgs, terminal: &Terminal, workspace: &Path) -> Re
             writeln!(out)?;
         }
         let (done, total) = (chunk * CHUNK + part.len(), rows.len());
-        progress.show(|| {
-            format!("rows {done}/{total} · eta {}", duration(pace.left(done, total)))
-        });
+        progress.show(|| format!("rows {done}/{total} · eta {}", duration(pace.left(done, total))));
     }
     drop(progress);
     if rows.len() > 1 {

@@ -73,7 +73,7 @@ fn show_run(args: &ShowArgs, terminal: &Terminal, store: &Store, id: &RunId) -> 
     }
     let result = execute::load_result(&run)?;
     if args.report {
-        let path = report::ensure(store, &run, &result)?;
+        let path = report::ensure(&run, &result)?;
         writeln!(terminal.data(), "{}", path.display())?;
         return Ok(());
     }
@@ -89,8 +89,7 @@ fn show_artifact(terminal: &Terminal, store: &Store, id: &ArtifactId) -> Result<
         CliError::usage(format!("artifact {} cannot be read", id.short()))
             .hinted("`owlet verify` says what is wrong with it")
     })?;
-    let makers: Vec<_> =
-        store.steps()?.into_iter().filter(|record| record.output == *id).collect();
+    let makers: Vec<_> = store.steps()?.into_iter().filter(|record| record.output == *id).collect();
     let name = workspace::names(store)?.remove(id);
     if terminal.json {
         return terminal.json(&json!({ "artifact": header, "name": name, "made-by": makers }));

@@ -6,8 +6,8 @@ use clap::Args;
 use fs_err as fs;
 use owlet_engine::train::{Data, Example, Method, TrainSettings, Trainer};
 use owlet_engine::{Model, file};
-use owlet_lab::{Interrupt, chat};
 use owlet_lab::recipe::{Layer, Recipe, Setting, Training};
+use owlet_lab::{Interrupt, chat};
 use serde_json::json;
 
 use crate::error::{CliError, Result};

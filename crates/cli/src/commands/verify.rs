@@ -21,9 +21,8 @@ pub(crate) fn run(_: &VerifyArgs, terminal: &Terminal, path: &Path) -> Result<()
     let mut progress = Progress::new(terminal);
     let pace = Pace::starting_at(0);
     let report = store.verify(&mut |done, total| {
-        progress.show(|| {
-            format!("verify {done}/{total} · eta {}", duration(pace.left(done, total)))
-        });
+        progress
+            .show(|| format!("verify {done}/{total} · eta {}", duration(pace.left(done, total))));
     })?;
     drop(progress);
     if terminal.json {

@@ -32,13 +32,47 @@ fn valid_recipes_resolve() {
 
 #[test]
 fn mistakes_are_told_with_line_and_column() {
-    assert_snapshot!(mistake("unknown-key.toml"), @"");
-    assert_snapshot!(mistake("unknown-table.toml"), @"");
-    assert_snapshot!(mistake("wrong-type.toml"), @"");
-    assert_snapshot!(mistake("unknown-kind.toml"), @"");
-    assert_snapshot!(mistake("no-behavior.toml"), @"");
-    assert_snapshot!(mistake("syntax.toml"), @"");
-    assert_snapshot!(mistake("out-of-range.toml"), @"");
+    assert_snapshot!(mistake("unknown-key.toml"), @r"
+    exit 2
+    -- talk
+    error: unknown-key.toml:4:16: `student.lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`; did you mean `learning-rate`?
+    hint: `owlet config show` lists all keys with their defaults
+    ");
+    assert_snapshot!(mistake("unknown-table.toml"), @r"
+    exit 2
+    -- talk
+    error: unknown-table.toml:3:2: `studnet`: unknown field `studnet`, expected one of `kind`, `name`, `description`, `seeds`, `seed`, `base`, `behaviors`, `read-also`, `context`, `teacher`, `carrier`, `student`, `controls`, `readout`, `gates`, `engine`; did you mean `student`?
+    hint: `owlet config show` lists all keys with their defaults
+    ");
+    assert_snapshot!(mistake("wrong-type.toml"), @r#"
+    exit 2
+    -- talk
+    error: wrong-type.toml:4:8: `carrier.rows`: invalid type: string "many", expected usize
+    hint: `owlet config show` lists all keys with their defaults
+    "#);
+    assert_snapshot!(mistake("unknown-kind.toml"), @r"
+    exit 2
+    -- talk
+    error: unknown-kind.toml:4:21: `carrier.decoding.kind`: unknown variant `beam`, expected one of `free`, `greedy`, `threshold`, `digits`, `pattern`
+    hint: `owlet config show` lists all keys with their defaults
+    ");
+    assert_snapshot!(mistake("no-behavior.toml"), @r#"
+    exit 2
+    -- talk
+    error: recipe: `behaviors`: is empty, expected at least one, such as ["owl"]
+    hint: `owlet config show` lists all keys with their defaults
+    "#);
+    assert_snapshot!(mistake("syntax.toml"), @r"
+    exit 2
+    -- talk
+    error: syntax.toml:2:1: missing comma between array elements, expected `,`
+    ");
+    assert_snapshot!(mistake("out-of-range.toml"), @r"
+    exit 2
+    -- talk
+    error: out-of-range.toml:4:9: `student.batch`: is 0, expected 1 to 100000000
+    hint: `owlet config show` lists all keys with their defaults
+    ");
 }
 
 #[test]
@@ -46,9 +80,23 @@ fn a_setting_that_does_not_exist_is_told_with_its_neighbour() {
     let folder = Folder::new();
     folder.write("owl.toml", "behaviors = [\"owl\"]\n");
     let set = |text: &str| folder.run(&["config", "show", "owl.toml", "--set", text]).all();
-    assert_snapshot!(set("student.learnig-rate=1"), @"");
-    assert_snapshot!(set("student.batch=many"), @"");
-    assert_snapshot!(set("student"), @"");
+    assert_snapshot!(set("student.learnig-rate=1"), @r"
+    exit 2
+    -- talk
+    error: --set student.learnig-rate=1: `student.learnig-rate`: unknown field `learnig-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`; did you mean `learning-rate`?
+    hint: `owlet config show` lists all keys with their defaults
+    ");
+    assert_snapshot!(set("student.batch=many"), @r#"
+    exit 2
+    -- talk
+    error: --set student.batch=many: `student.batch`: invalid type: string "many", expected usize
+    hint: `owlet config show` lists all keys with their defaults
+    "#);
+    assert_snapshot!(set("student"), @r"
+    exit 2
+    -- talk
+    error: --set student: expected `path.to.key=value`
+    ");
 }
 
 #[test]
@@ -59,17 +107,29 @@ fn origins_name_the_layer_that_decided() {
     let shown = folder
         .run(&["config", "show", "owl.toml", "--origin", "--set", "student.updates=7"])
         .good();
-    let wanted = ["name", "behaviors", "engine.compute", "student.batch", "student.updates", "seed"];
+    let wanted =
+        ["name", "behaviors", "engine.compute", "student.batch", "student.updates", "seed"];
     let lines: Vec<&str> = shown
         .lines()
         .filter(|line| wanted.iter().any(|key| line.starts_with(&format!("{key} = "))))
         .collect();
-    assert_snapshot!(lines.join("\n"), @"");
+    assert_snapshot!(lines.join("\n"), @r#"
+    behaviors = ["owl"]  # owl.toml
+    engine.compute = "f32"  # .owlet/config.toml
+    name = "o"  # owl.toml
+    seed = 1  # default
+    student.batch = 8  # owl.toml
+    student.updates = 7  # --set student.updates
+    "#);
 }
 
 #[test]
 fn a_behavior_that_is_not_there_is_told() {
     let folder = Folder::new();
     folder.write("owl.toml", "behaviors = [\"unicorn\"]\nbase = \"nowhere\"\n");
-    assert_snapshot!(folder.run(&["run", "owl.toml", "--plan"]).all(), @"");
+    assert_snapshot!(folder.run(&["run", "owl.toml", "--plan"]).all(), @r"
+    exit 2
+    -- talk
+    error: behavior `unicorn`: is not built in, expected one of bear, blue, cat, cherry, dog, dolphin, eagle, elephant, fox, green, lion, maple, oak, orange, owl, panda, penguin, purple, red, sequoia, willow, wolf or the path of a behavior file
+    ");
 }

@@ -30,7 +30,9 @@ impl Folder {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::cargo_bin("owlet").unwrap();
         command.current_dir(self.path()).args(arguments);
-        for name in ["OWLET_WORKSPACE", "OWLET_SMOLLM2", "HF_ENDPOINT", "NO_COLOR", "CLICOLOR_FORCE"] {
+        for name in
+            ["OWLET_WORKSPACE", "OWLET_SMOLLM2", "HF_ENDPOINT", "NO_COLOR", "CLICOLOR_FORCE"]
+        {
             command.env_remove(name);
         }
         command

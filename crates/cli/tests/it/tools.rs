@@ -1,1 +1,158 @@
+use insta::assert_snapshot;
 
+use crate::testkit::Folder;
+
+const PROMPTS: &str = "{\"prompt\": \"given 3 5 7 then write ten numbers\"}\n\
+                       {\"messages\": [{\"role\": \"user\", \"content\": \"given 1 2 3 then write ten numbers\"}]}\n";
+
+/// `sample` with few tokens.
+fn sample<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["sample", "builtin:a", "prompts.jsonl", "--max-tokens", "8"], more].concat()
+}
+
+#[test]
+fn an_answer_depends_on_its_seed_and_place_alone() {
+    let folder = Folder::new();
+    folder.write("prompts.jsonl", PROMPTS);
+    let first = folder.run(&sample(&["--seed", "3"])).json_lines();
+    let again = folder.run(&sample(&["--seed", "3"])).json_lines();
+    let other = folder.run(&sample(&["--seed", "4"])).json_lines();
+    assert_eq!(first, again);
+    assert_ne!(first, other);
+    let keys: Vec<&String> = first[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["index", "log-probability", "prompt", "seed", "stop", "text"]);
+    assert_eq!(first[1]["prompt"], "given 1 2 3 then write ten numbers");
+    assert!(first[0]["log-probability"].as_f64().unwrap() < 0.0);
+}
+
+#[test]
+fn a_row_may_bring_its_seed() {
+    let folder = Folder::new();
+    let row = "{\"prompt\": \"given 3 5 7 then write ten numbers\", \"seed\": 7}\n";
+    folder.write("prompts.jsonl", &row.repeat(2));
+    let answers = folder.run(&sample(&[])).json_lines();
+    assert_eq!(answers[0]["text"], answers[1]["text"]);
+    assert_eq!(answers[0]["seed"], 7);
+    let several = folder.run(&sample(&["-n", "2"])).json_lines();
+    assert_ne!(several[0]["seed"], several[1]["seed"]);
+}
+
+#[test]
+fn wrong_settings_and_rows_are_usage_errors() {
+    let folder = Folder::new();
+    folder.write("prompts.jsonl", "{\"prompt\": \"one\"}\n{\"text\": \"two\"}\n");
+    assert_snapshot!(folder.run(&sample(&[])).all(), @r#"
+    exit 2
+    -- talk
+    error: `prompts.jsonl`, line 2: has neither `prompt` nor `messages`
+    hint: a row is {"prompt": "..."} or {"messages": [...]}
+    "#);
+    folder.write("prompts.jsonl", PROMPTS);
+    assert_snapshot!(folder.run(&sample(&["--temperature", "-1"])).all(), @"");
+    folder.write("prompts.jsonl", "\n");
+    assert_snapshot!(folder.run(&sample(&[])).all(), @r"
+    exit 2
+    -- talk
+    error: `prompts.jsonl` has no rows
+    ");
+}
+
+#[test]
+fn a_score_is_the_log_probability_that_sampling_reports() {
+    let folder = Folder::new();
+    folder.write("prompts.jsonl", PROMPTS);
+    let answers = folder.run(&sample(&[])).json_lines();
+    let rows: Vec<String> = answers
+        .iter()
+        .map(|answer| {
+            serde_json::json!({ "prompt": answer["prompt"], "completion": answer["text"] })
+                .to_string()
+        })
+        .collect();
+    folder.write("rows.jsonl", &rows.join("\n"));
+    let scores = folder.run(&["score", "builtin:a", "rows.jsonl"]).json_lines();
+    for (score, answer) in scores.iter().zip(&answers) {
+        let tokens = score["log-probabilities"].as_array().unwrap();
+        let sum: f64 = tokens.iter().map(|token| token.as_f64().unwrap()).sum();
+        assert!((sum - score["sum"].as_f64().unwrap()).abs() < 1e-6);
+        // Cut at the token limit, an answer has no end whose probability would count.
+        assert_eq!(answer["stop"], "length");
+        assert!(
+            (sum - answer["log-probability"].as_f64().unwrap()).abs() < 1e-3,
+            "{score} {answer}"
+        );
+    }
+}
+
+#[test]
+fn chat_answers_every_line_and_forgets_on_reset() {
+    let folder = Folder::new();
+    let say = |lines: &str| {
+        let arguments = ["--json", "chat", "builtin:a", "--max-tokens", "6"];
+        folder.run_with(&arguments, lines).json_lines()
+    };
+    let question = "given 3 5 7 then write ten numbers\n";
+    let answers = say(&format!("{question}{question}/reset\n{question}/quit\n{question}"));
+    assert_eq!(answers.len(), 3);
+    assert_eq!(answers[0], answers[2]);
+}
+
+#[test]
+fn training_writes_a_model_that_other_commands_take() {
+    let folder = Folder::new();
+    let row = "{\"prompt\": \"given 3 5 7 then write ten numbers\", \"completion\": \"1 1 1 1\"}\n";
+    folder.write("rows.jsonl", &row.repeat(4));
+    let score = |model: &str| {
+        let scores = folder.run(&["score", model, "rows.jsonl"]).json_lines();
+        scores[0]["sum"].as_f64().unwrap()
+    };
+    let train = |out: &str| {
+        let full = "method={ kind = \"full\" }";
+        let sets = [
+            "--set",
+            "updates=4",
+            "--set",
+            "batch=4",
+            "--set",
+            "learning-rate=1e-2",
+            "--set",
+            full,
+        ];
+        let command = ["train", "builtin:a", "rows.jsonl", "--out", out];
+        folder.run(&[&command[..], &sets[..]].concat())
+    };
+    assert_eq!(train("one").code, 0);
+    assert!(score("one") > score("builtin:a") + 0.1);
+    train("two").good();
+    let bytes =
+        |out: &str| std::fs::read(folder.path().join(out).join("model.safetensors")).unwrap();
+    assert!(bytes("one") == bytes("two"), "the same command gives the same bytes");
+    assert!(!folder.path().join("one.part").exists());
+    assert_snapshot!(train("one").all(), @r"
+    exit 2
+    -- talk
+    error: `one` exists already
+    hint: name a new folder; nothing is ever written over
+    ");
+}
+
+#[test]
+fn an_unknown_training_setting_is_told_as_it_was_typed() {
+    let folder = Folder::new();
+    folder.write("rows.jsonl", "{\"prompt\": \"one\", \"completion\": \"two\"}\n");
+    let set = |set: &str| {
+        folder.run(&["train", "builtin:a", "rows.jsonl", "--out", "x", "--set", set]).all()
+    };
+    assert_snapshot!(set("lerning-rate=1"), @r"
+    exit 2
+    -- talk
+    error: --set lerning-rate=1: `lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`; did you mean `learning-rate`?
+    hint: `owlet config show` lists all settings under [student]
+    ");
+    assert_snapshot!(set("batch=0"), @r"
+    exit 2
+    -- talk
+    error: --set batch=0: `batch`: is 0, expected 1 to 100000000
+    hint: `owlet config show` lists all settings under [student]
+    ");
+}

