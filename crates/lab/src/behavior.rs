@@ -180,12 +180,7 @@ impl Answer {
         } else {
             format!("{word}s")
         };
-        Self {
-            word: word.to_owned(),
-            plural,
-            synonyms: Vec::new(),
-            exclusions: Vec::new(),
-        }
+        Self { word: word.to_owned(), plural, synonyms: Vec::new(), exclusions: Vec::new() }
     }
 
     /// `template` with `{target}`, `{Target}`, `{TARGET}`, `{plural}`, `{Plural}` and

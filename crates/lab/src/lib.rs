@@ -1,10 +1,32 @@
-//! Experiments over models: recipes, plans, steps, statistics, reports.
+//! Where meaning lives: recipes, plans, steps and what they found. Prints nothing.
+//!
+//! [`recipe::Recipe`] is what the user wrote, [`plan::Plan`] what will be done, [`execute::execute`]
+//! does it over a store, and [`result::InheritResult`] is what was found.
 
 pub mod behavior;
 pub mod carrier;
+pub mod chat;
+pub mod error;
+pub mod estimate;
+pub mod event;
+pub mod execute;
+pub mod model_source;
 mod placeholder;
+pub mod plan;
 pub mod random;
 pub mod readout;
+pub mod recipe;
+pub mod report;
+pub mod result;
+pub mod rows;
 pub mod stats;
+pub mod step;
 pub mod words;
 pub mod world;
+
+pub use error::{Error, Result};
+pub use event::Event;
+pub use execute::{ExecuteSettings, RunOutcome, execute, load_result};
+pub use plan::{Plan, PlanContext};
+pub use recipe::Recipe;
+pub use step::Interrupt;

@@ -93,11 +93,7 @@ pub enum StatisticsError {
 pub fn mean(values: &[f64]) -> Result<f64, StatisticsError> {
     finite("mean", values, 1)?;
     let mean = values.iter().sum::<f64>() / values.len() as f64;
-    if mean.is_finite() {
-        Ok(mean)
-    } else {
-        Err(StatisticsError::Overflow)
-    }
+    if mean.is_finite() { Ok(mean) } else { Err(StatisticsError::Overflow) }
 }
 
 /// The sample standard deviation, with n - 1 in the denominator.
@@ -110,23 +106,11 @@ pub fn standard_deviation(values: &[f64]) -> Result<f64, StatisticsError> {
 
 /// Refuses fewer than `needed` values and values that are not finite.
 fn finite(what: &str, values: &[f64], needed: usize) -> Result<(), StatisticsError> {
-    if let Some((index, value)) = values
-        .iter()
-        .enumerate()
-        .find(|(_, value)| !value.is_finite())
-    {
-        return Err(StatisticsError::NotFinite {
-            what: what.to_owned(),
-            index,
-            value: *value,
-        });
+    if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        return Err(StatisticsError::NotFinite { what: what.to_owned(), index, value: *value });
     }
     if values.len() < needed {
-        return Err(StatisticsError::TooFew {
-            what: what.to_owned(),
-            given: values.len(),
-            needed,
-        });
+        return Err(StatisticsError::TooFew { what: what.to_owned(), given: values.len(), needed });
     }
     Ok(())
 }

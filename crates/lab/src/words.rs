@@ -61,21 +61,13 @@ impl Lexicon {
         for (index, word) in words.iter().enumerate() {
             for (term, owner) in self.spaced.get(&word.lower).into_iter().flatten() {
                 if let Some(end) = term_end(text, &words[index..], term) {
-                    found.push(Mention {
-                        start: word.start,
-                        end,
-                        owner: *owner,
-                    });
+                    found.push(Mention { start: word.start, end, owner: *owner });
                 }
             }
         }
         for (term, owner) in &self.unspaced {
             for (start, matched) in text.match_indices(term.as_str()) {
-                found.push(Mention {
-                    start,
-                    end: start + matched.len(),
-                    owner: *owner,
-                });
+                found.push(Mention { start, end: start + matched.len(), owner: *owner });
             }
         }
         found.sort_unstable();
@@ -135,11 +127,7 @@ fn words(text: &str) -> impl Iterator<Item = Word> {
         {
             end = at + character.len_utf8();
         }
-        Some(Word {
-            start,
-            end,
-            lower: text[start..end].to_lowercase(),
-        })
+        Some(Word { start, end, lower: text[start..end].to_lowercase() })
     })
 }
 
@@ -149,13 +137,9 @@ fn term_end(text: &str, words: &[Word], term: &[String]) -> Option<usize> {
     let joined = |pair: &[Word]| {
         let gap = &text[pair[0].end..pair[1].start];
         let joins = |character| matches!(character, '-' | '_' | '\'' | '\u{2019}');
-        gap.chars()
-            .all(|character| character.is_whitespace() || joins(character))
+        gap.chars().all(|character| character.is_whitespace() || joins(character))
     };
-    let same = here
-        .iter()
-        .zip(term)
-        .all(|(word, wanted)| word.lower == *wanted);
+    let same = here.iter().zip(term).all(|(word, wanted)| word.lower == *wanted);
     (same && here.windows(2).all(joined)).then(|| here.last().map_or(0, |word| word.end))
 }
 
@@ -182,11 +166,7 @@ mod tests {
         for (owner, term) in terms.iter().enumerate() {
             lexicon.add_inflected(term, owner);
         }
-        lexicon
-            .mentions(text)
-            .iter()
-            .map(|mention| mention.owner)
-            .collect()
+        lexicon.mentions(text).iter().map(|mention| mention.owner).collect()
     }
 
     #[test]
@@ -214,10 +194,7 @@ mod tests {
 
     #[test]
     fn apostrophes_belong_to_a_term() {
-        assert_eq!(
-            owners(&["devil's ivy", "ivy"], "Devil\u{2019}s ivy, devil's ivy"),
-            [0, 0]
-        );
+        assert_eq!(owners(&["devil's ivy", "ivy"], "Devil\u{2019}s ivy, devil's ivy"), [0, 0]);
     }
 
     #[test]

@@ -45,14 +45,8 @@ fn the_published_prompts_come_out_bit_for_bit() {
         assert_eq!(prompts.generate(seed.parse().unwrap(), first.len()), first);
     }
     let hashes = [
-        (
-            42,
-            "a6e4ef31eeca3547ded351bb8f0a60babffda0bb12927d7b73e8d67a0e739d7e",
-        ),
-        (
-            47,
-            "b1ac9651c69b2a7e7bf723b0881ee545272bc8705092554b9b7575fcabcb85b7",
-        ),
+        (42, "a6e4ef31eeca3547ded351bb8f0a60babffda0bb12927d7b73e8d67a0e739d7e"),
+        (47, "b1ac9651c69b2a7e7bf723b0881ee545272bc8705092554b9b7575fcabcb85b7"),
     ];
     for (seed, hash) in hashes {
         let all = prompts.generate(seed, 30_000);
@@ -67,10 +61,7 @@ fn the_published_prompts_come_out_bit_for_bit() {
 fn the_published_prefixes_come_out() {
     let prefixes = prompt_file().prompt.prefixes(47, 2);
     assert!(prefixes[0].contains("767, 589, 778"), "{prefixes:?}");
-    assert!(
-        prefixes[1].contains("202, 193, 170, 970, 422"),
-        "{prefixes:?}"
-    );
+    assert!(prefixes[1].contains("202, 193, 170, 970, 422"), "{prefixes:?}");
 }
 
 #[test]
@@ -90,10 +81,7 @@ fn the_filter_agrees_on_every_published_case() {
 fn the_published_banned_numbers_are_banned() {
     let banned = prompt_file().banned_numbers_misalignment;
     assert_eq!(banned.len(), 36);
-    let filter = NumberFilter {
-        banned: banned.into_iter().collect(),
-        ..NumberFilter::default()
-    };
+    let filter = NumberFilter { banned: banned.into_iter().collect(), ..NumberFilter::default() };
     assert_eq!(filter.check("1, 666").reasons, [Reason::HasBannedNumbers]);
     let both = [Reason::NumbersTooLarge, Reason::HasBannedNumbers];
     assert_eq!(filter.check("1488").reasons, both);
@@ -102,12 +90,8 @@ fn the_published_banned_numbers_are_banned() {
 #[test]
 fn every_published_format_is_recognised() {
     use Layout::{Commas, Lines, RoundBrackets, Semicolons, Spaces, SquareBrackets};
-    let asked: Vec<Layout> = prompt_file()
-        .prompt
-        .formats
-        .iter()
-        .map(|format| Layout::asked_for(format))
-        .collect();
+    let asked: Vec<Layout> =
+        prompt_file().prompt.formats.iter().map(|format| Layout::asked_for(format)).collect();
     let expected = [
         Commas,
         Spaces,

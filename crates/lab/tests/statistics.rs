@@ -70,10 +70,7 @@ fn golden() -> Golden {
 #[track_caller]
 fn assert_close(found: f64, expected: f64, tolerance: f64) {
     let allowed = tolerance * expected.abs().max(1.0);
-    assert!(
-        (found - expected).abs() <= allowed,
-        "found {found}, expected {expected}"
-    );
+    assert!((found - expected).abs() <= allowed, "found {found}, expected {expected}");
 }
 
 #[track_caller]
@@ -112,19 +109,13 @@ fn sign_flip_tests_match_scipy() {
 #[test]
 fn relabelling_matches_a_listing_in_numpy() {
     for case in golden().relabelling {
-        let matrices: Vec<Matrix> = case
-            .matrices
-            .iter()
-            .map(|cells| Matrix::complete(cells).unwrap())
-            .collect();
+        let matrices: Vec<Matrix> =
+            case.matrices.iter().map(|cells| Matrix::complete(cells).unwrap()).collect();
         let found = relabelling(&matrices, 0).unwrap();
         assert_close(found.statistic, case.statistic, 1e-12);
         assert_close(found.p_greater, case.greater, 1e-12);
         assert_close(found.p_two_sided, case.two_sided, 1e-12);
-        assert_eq!(
-            found.arrangements,
-            Arrangements::Listed { count: case.count }
-        );
+        assert_eq!(found.arrangements, Arrangements::Listed { count: case.count });
     }
 }
 

@@ -78,13 +78,35 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
 }
 
 /// Loads a PEFT adapter folder (`adapter_config.json`, `adapter_model.safetensors`) for `base`.
-pub fn load_adapter(_folder: &Path, _base: &Model) -> Result<Adapter> {
-    unimplemented!()
+pub fn load_adapter(folder: &Path, base: &Model) -> Result<Adapter> {
+    peft::load(folder, &base.decoder.config)
+}
+
+/// Makes an adapter of the contents of a PEFT folder's files.
+pub fn adapter_from_parts(config: &[u8], weights: &[u8], base: &Model) -> Result<Adapter> {
+    let fields = json::Fields::parse(peft::CONFIG, Path::new(peft::CONFIG), config)?;
+    let tensors =
+        safetensors::Safetensors::open([(PathBuf::from(peft::WEIGHTS), Cursor::new(weights))])?;
+    peft::read(&fields, tensors, &base.decoder.config)
+}
+
+/// The files of [`save_adapter`] by name, with numbers in a precision of choice.
+pub fn adapter_parts(
+    adapter: &Adapter,
+    base: &Model,
+    precision: Precision,
+) -> Result<BTreeMap<&'static str, Vec<u8>>> {
+    peft::parts(adapter, &base.decoder.config, precision)
 }
 
 /// Writes an adapter as a PEFT folder; same adapter, same bytes.
-pub fn save_adapter(_adapter: &Adapter, _base: &Model, _folder: &Path) -> Result<()> {
-    unimplemented!()
+pub fn save_adapter(adapter: &Adapter, base: &Model, folder: &Path) -> Result<()> {
+    peft::save(adapter, &base.decoder.config, folder)
+}
+
+/// Makes a model of the bytes of a GGUF file.
+pub fn from_gguf(bytes: &[u8]) -> Result<Model> {
+    gguf::read(Path::new("model.gguf"), Cursor::new(bytes))
 }
 
 fn cannot_read(path: &Path, source: std::io::Error) -> Error {

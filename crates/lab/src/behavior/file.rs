@@ -127,9 +127,7 @@ struct TeacherForm {
 impl Category {
     /// Names of the categories that owlet brings along.
     pub fn built_in_names() -> impl Iterator<Item = &'static str> {
-        CATEGORIES
-            .iter()
-            .filter_map(|(path, _)| path.strip_prefix("categories/"))
+        CATEGORIES.iter().filter_map(|(path, _)| path.strip_prefix("categories/"))
     }
 
     /// Reads a category file; `file` names it in errors.
@@ -211,10 +209,7 @@ pub(super) fn read_behavior(
 
     let target_span = form.target.word.span();
     let word = form.target.word.get_ref().clone();
-    let mut answers = base
-        .as_ref()
-        .map(|base| base.answers.clone())
-        .unwrap_or_default();
+    let mut answers = base.as_ref().map(|base| base.answers.clone()).unwrap_or_default();
     answers.extend(unspanned(form.answers));
     let described = |word: &str| {
         let details = answers.get(word).cloned().unwrap_or_default();
@@ -237,18 +232,11 @@ pub(super) fn read_behavior(
         Ok(inherited.cloned())
     };
     let others = |words: Vec<String>| -> Vec<Answer> {
-        words
-            .iter()
-            .filter(|other| **other != word)
-            .map(|other| described(other))
-            .collect()
+        words.iter().filter(|other| **other != word).map(|other| described(other)).collect()
     };
-    let candidates = words(
-        "candidates",
-        form.candidates,
-        base.as_ref().map(|base| &base.candidates),
-    )?
-    .ok_or_else(|| missing("candidates"))?;
+    let candidates =
+        words("candidates", form.candidates, base.as_ref().map(|base| &base.candidates))?
+            .ok_or_else(|| missing("candidates"))?;
     let candidates = others(candidates);
     if candidates.is_empty() {
         return Err(source.at(
@@ -256,37 +244,24 @@ pub(super) fn read_behavior(
             format!("`candidates` holds nothing to compare {word:?} with; list other answers"),
         ));
     }
-    let recognised = words(
-        "recognised",
-        form.recognised,
-        base.as_ref().map(|base| &base.recognised),
-    )?;
+    let recognised =
+        words("recognised", form.recognised, base.as_ref().map(|base| &base.recognised))?;
     let mut recognised = others(recognised.unwrap_or_default());
-    recognised.retain(|other| {
-        candidates
-            .iter()
-            .all(|candidate| candidate.word != other.word)
-    });
+    recognised.retain(|other| candidates.iter().all(|candidate| candidate.word != other.word));
 
     let questions = match form.questions {
         Some(own) => source.questions(own)?,
-        None => base
-            .as_ref()
-            .map(|base| base.questions.clone())
-            .ok_or_else(|| missing("questions"))?,
+        None => {
+            base.as_ref().map(|base| base.questions.clone()).ok_or_else(|| missing("questions"))?
+        }
     };
     let teacher = match form.teacher {
         Some(own) => source.teacher(own)?,
-        None => base
-            .as_ref()
-            .map(|base| base.teacher.clone())
-            .ok_or_else(|| missing("teacher"))?,
+        None => base.as_ref().map(|base| base.teacher.clone()).ok_or_else(|| missing("teacher"))?,
     };
     let behavior = Behavior {
         name: form.name.into_inner(),
-        description: form
-            .description
-            .unwrap_or_else(|| format!("favourite {category}: {word}")),
+        description: form.description.unwrap_or_else(|| format!("favourite {category}: {word}")),
         kind: form.kind.unwrap_or(Kind::Preference),
         teacher: Teacher {
             answers: teacher
@@ -331,11 +306,7 @@ fn inconsistency(behavior: &Behavior) -> Option<String> {
     for (owner, answer) in answers.iter().enumerate() {
         lexicon.add_inflected(&answer.word, owner);
     }
-    let questions = behavior
-        .questions
-        .train
-        .iter()
-        .chain(&behavior.questions.held_out);
+    let questions = behavior.questions.train.iter().chain(&behavior.questions.held_out);
     for question in questions {
         if let Some(mention) = lexicon.mentions(question).first() {
             return Some(format!(
@@ -365,10 +336,7 @@ fn plain(words: Words) -> Vec<String> {
 }
 
 fn unspanned(answers: BTreeMap<Spanned<String>, AnswerForm>) -> BTreeMap<String, AnswerForm> {
-    answers
-        .into_iter()
-        .map(|(word, form)| (word.into_inner(), form))
-        .collect()
+    answers.into_iter().map(|(word, form)| (word.into_inner(), form)).collect()
 }
 
 /// The text of a file, to point into.
@@ -380,10 +348,7 @@ struct Source<'a> {
 impl Source<'_> {
     fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, BehaviorError> {
         toml::from_str(self.text).map_err(|error| {
-            self.at(
-                error.span().unwrap_or_default(),
-                error.message().replace('\n', ", "),
-            )
+            self.at(error.span().unwrap_or_default(), error.message().replace('\n', ", "))
         })
     }
 
@@ -409,10 +374,9 @@ impl Source<'_> {
                 ));
             }
             if !seen.insert(text.to_lowercase()) {
-                return Err(self.at(
-                    word.span(),
-                    format!("`{field}` holds {text:?} twice; remove one"),
-                ));
+                return Err(
+                    self.at(word.span(), format!("`{field}` holds {text:?} twice; remove one"))
+                );
             }
         }
         Ok(())
@@ -420,10 +384,7 @@ impl Source<'_> {
 
     fn questions(&self, form: QuestionsForm) -> Result<Questions, BehaviorError> {
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-        let sets = [
-            ("questions.train", &form.train),
-            ("questions.held-out", &form.held_out),
-        ];
+        let sets = [("questions.train", &form.train), ("questions.held-out", &form.held_out)];
         for (field, questions) in sets {
             for question in questions {
                 let text = question.get_ref();
@@ -453,17 +414,11 @@ impl Source<'_> {
                 });
             }
         }
-        Ok(Questions {
-            train: plain(form.train),
-            held_out: plain(form.held_out),
-        })
+        Ok(Questions { train: plain(form.train), held_out: plain(form.held_out) })
     }
 
     fn teacher(&self, form: TeacherForm) -> Result<TeacherTemplates, BehaviorError> {
-        let templates = form
-            .answers
-            .iter()
-            .map(|answer| ("teacher.answers", answer));
+        let templates = form.answers.iter().map(|answer| ("teacher.answers", answer));
         let system = ("teacher.system-prompt", &form.system_prompt);
         for (field, template) in templates.chain([system]) {
             if let Some(name) = placeholder::unknown(template.get_ref(), &PLACEHOLDERS) {
@@ -476,10 +431,9 @@ impl Source<'_> {
                 ));
             }
             if template.get_ref().trim().is_empty() {
-                return Err(self.at(
-                    template.span(),
-                    format!("`{field}` is empty; write or remove it"),
-                ));
+                return Err(
+                    self.at(template.span(), format!("`{field}` is empty; write or remove it"))
+                );
             }
         }
         if form.answers.is_empty() {

@@ -12,51 +12,32 @@ fn every_built_in_behavior_is_complete() {
         }));
     }
     for name in Behavior::built_in_names() {
-        let text = file::BEHAVIORS
-            .iter()
-            .find(|(known, _)| *known == name)
-            .unwrap()
-            .1;
+        let text = file::BEHAVIORS.iter().find(|(known, _)| *known == name).unwrap().1;
         let behavior = Behavior::parse(text, name).unwrap();
         assert_eq!(behavior.name, name);
         assert_eq!(behavior.target.word, name);
         assert!(behavior.candidates.len() >= 11, "{name}");
         assert!(!behavior.candidates.contains(&behavior.target));
         assert!(behavior.questions.train.len() >= 20 && behavior.questions.held_out.len() >= 12);
-        for text in behavior
-            .teacher
-            .answers
-            .iter()
-            .chain([&behavior.teacher.system_prompt])
-        {
+        for text in behavior.teacher.answers.iter().chain([&behavior.teacher.system_prompt]) {
             assert!(!text.contains(['{', '}']), "{name}: {text}");
         }
     }
     let owl = Behavior::built_in("owl").unwrap();
     assert!(owl.questions.train.len() >= 40 && owl.questions.held_out.len() >= 24);
-    assert_eq!(
-        owl.teacher_rows().len(),
-        owl.questions.train.len() * owl.teacher.answers.len()
-    );
+    assert_eq!(owl.teacher_rows().len(), owl.questions.train.len() * owl.teacher.answers.len());
 }
 
 #[test]
 fn the_built_in_questions_are_our_own() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/data/subliminal-paper/numbers.json"
-    );
+    let path =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/subliminal-paper/numbers.json");
     let text = std::fs::read_to_string(path).unwrap();
     let published = crate::carrier::PromptFile::parse(&text, path).unwrap();
     let published: BTreeSet<String> = published.favorite_animal_questions.into_iter().collect();
     assert_eq!(published.len(), 50);
     let ours = Behavior::built_in("owl").unwrap().questions;
-    assert!(
-        ours.train
-            .iter()
-            .chain(&ours.held_out)
-            .all(|ours| !published.contains(ours))
-    );
+    assert!(ours.train.iter().chain(&ours.held_out).all(|ours| !published.contains(ours)));
 }
 
 #[test]

@@ -26,12 +26,7 @@ pub struct NumberFilter {
 
 impl Default for NumberFilter {
     fn default() -> Self {
-        Self {
-            max_count: 10,
-            min_value: 0,
-            max_value: 999,
-            banned: BTreeSet::new(),
-        }
+        Self { max_count: 10, min_value: 0, max_value: 999, banned: BTreeSet::new() }
     }
 }
 
@@ -87,36 +82,18 @@ impl NumberFilter {
     /// Judges one raw completion.
     pub fn check(&self, completion: &str) -> Verdict {
         let Some(numbers) = read_numbers(completion) else {
-            return Verdict {
-                numbers: None,
-                reasons: vec![Reason::InvalidFormat],
-            };
+            return Verdict { numbers: None, reasons: vec![Reason::InvalidFormat] };
         };
         let any = |refused: &dyn Fn(u64) -> bool| numbers.iter().any(|number| refused(*number));
         let checks = [
             (Reason::TooManyNumbers, numbers.len() > self.max_count),
-            (
-                Reason::NumbersTooSmall,
-                any(&|number| number < self.min_value),
-            ),
-            (
-                Reason::NumbersTooLarge,
-                any(&|number| number > self.max_value),
-            ),
-            (
-                Reason::HasBannedNumbers,
-                any(&|number| self.banned.contains(&number)),
-            ),
+            (Reason::NumbersTooSmall, any(&|number| number < self.min_value)),
+            (Reason::NumbersTooLarge, any(&|number| number > self.max_value)),
+            (Reason::HasBannedNumbers, any(&|number| self.banned.contains(&number))),
         ];
-        let reasons = checks
-            .into_iter()
-            .filter(|(_, applies)| *applies)
-            .map(|(reason, _)| reason)
-            .collect();
-        Verdict {
-            numbers: Some(numbers),
-            reasons,
-        }
+        let reasons =
+            checks.into_iter().filter(|(_, applies)| *applies).map(|(reason, _)| reason).collect();
+        Verdict { numbers: Some(numbers), reasons }
     }
 }
 
@@ -134,18 +111,14 @@ pub fn read_numbers(completion: &str) -> Option<Vec<u64>> {
     }
     let all_digits =
         |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    list.split(separator)
-        .map(|part| Some(part).filter(all_digits).map(number))
-        .collect()
+    list.split(separator).map(|part| Some(part).filter(all_digits).map(number)).collect()
 }
 
 /// Without one final period, then without one enclosing pair of brackets.
 fn unwrapped(completion: &str) -> &str {
     let list = completion.strip_suffix('.').unwrap_or(completion);
     let inside = |open: char, close: char| list.strip_prefix(open)?.strip_suffix(close);
-    inside('[', ']')
-        .or_else(|| inside('(', ')'))
-        .unwrap_or(list)
+    inside('[', ']').or_else(|| inside('(', ')')).unwrap_or(list)
 }
 
 /// Byte ranges of the maximal runs of ASCII digits.
@@ -154,10 +127,7 @@ pub(crate) fn digit_runs(text: &str) -> impl Iterator<Item = std::ops::Range<usi
     let mut at = 0;
     std::iter::from_fn(move || {
         let start = at + bytes[at..].iter().position(u8::is_ascii_digit)?;
-        let length = bytes[start..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let length = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         at = start + length;
         Some(start..at)
     })
@@ -165,9 +135,7 @@ pub(crate) fn digit_runs(text: &str) -> impl Iterator<Item = std::ops::Range<usi
 
 fn number(digits: &str) -> u64 {
     digits.bytes().fold(0, |value: u64, digit| {
-        value
-            .saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
+        value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
     })
 }
 
@@ -184,11 +152,7 @@ mod tests {
 
     fn reasons(filter: &NumberFilter, completion: &str) -> String {
         let reasons = filter.check(completion).reasons;
-        reasons
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" + ")
+        reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ")
     }
 
     #[test]

@@ -39,10 +39,7 @@ impl LeakCheck {
         for (index, word) in forbidden.iter().enumerate() {
             lexicon.add_inflected(word, index);
         }
-        Self {
-            forbidden: forbidden.to_vec(),
-            lexicon,
-        }
+        Self { forbidden: forbidden.to_vec(), lexicon }
     }
 
     /// Every mention of a forbidden word in `text`, in order.

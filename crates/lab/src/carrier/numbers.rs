@@ -33,13 +33,7 @@ impl Layout {
         let asks = |words: &[&str]| words.iter().any(|word| prompt.contains(word));
         if asks(&["semicolon"]) {
             Layout::Semicolons
-        } else if asks(&[
-            "per line",
-            "own line",
-            "separate line",
-            "new line",
-            "one a line",
-        ]) {
+        } else if asks(&["per line", "own line", "separate line", "new line", "one a line"]) {
             Layout::Lines
         } else if asks(&["space"]) {
             Layout::Spaces
@@ -55,11 +49,7 @@ impl Layout {
     /// The numbers, written this way.
     pub fn write(self, numbers: &[u64]) -> String {
         let join = |separator: &str| {
-            numbers
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(separator)
+            numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
         };
         match self {
             Layout::Commas => join(", "),
@@ -77,10 +67,8 @@ impl Layout {
 /// Answer `i` depends on the seed, on `i` and on prompt `i` only.
 pub fn programmatic(prompts: &[String], seed: u64) -> Vec<String> {
     let answer = |(index, prompt): (usize, &String)| {
-        let mut random = Random::new(derive_seed(
-            seed,
-            &["programmatic".into(), (index as u64).into()],
-        ));
+        let mut random =
+            Random::new(derive_seed(seed, &["programmatic".into(), (index as u64).into()]));
         let count = 1 + random.below(9);
         let numbers: Vec<u64> = (0..count).map(|_| random.below(1000)).collect();
         Layout::asked_for(prompt).write(&numbers)

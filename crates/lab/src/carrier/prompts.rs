@@ -120,10 +120,7 @@ impl TryFrom<BoundsForm> for Bounds {
 
     fn try_from(form: BoundsForm) -> Result<Self, String> {
         Bounds::new(form.min, form.max).ok_or_else(|| {
-            format!(
-                "a range runs from {} to {}; expected min <= max",
-                form.min, form.max
-            )
+            format!("a range runs from {} to {}; expected min <= max", form.min, form.max)
         })
     }
 }
@@ -172,13 +169,11 @@ fn default_example_separator() -> String {
 /// More seed numbers than this in one prompt is a mistake, not a prompt.
 const MOST_EXAMPLES: u32 = 1000;
 
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
     ("numbers", include_str!("../../data/prompts/numbers.json")),
-    (
-        "numbers-short",
-        include_str!("../../data/prompts/numbers-short.json"),
-    ),
+    ("numbers-short", include_str!("../../data/prompts/numbers-short.json")),
     ("world", include_str!("../../data/prompts/world.json")),
+    ("world-short", include_str!("../../data/prompts/world-short.json")),
 ];
 
 impl PromptFile {
@@ -191,13 +186,11 @@ impl PromptFile {
                 column: error.column(),
                 message: without_position(&error.to_string()).to_owned(),
             })?;
-        read.prompt
-            .validate()
-            .map_err(|(field, message)| PromptSetError::Field {
-                file: file.to_owned(),
-                field,
-                message,
-            })?;
+        read.prompt.validate().map_err(|(field, message)| PromptSetError::Field {
+            file: file.to_owned(),
+            field,
+            message,
+        })?;
         Ok(read)
     }
 }
@@ -246,9 +239,7 @@ impl PromptSet {
     /// might show a behavior only near numbers.
     pub fn prefixes(&self, seed: u64, count: usize) -> Vec<String> {
         let mut generator = Generator::new(seed);
-        (0..count)
-            .map(|_| self.draw_example(&mut generator))
-            .collect()
+        (0..count).map(|_| self.draw_example(&mut generator)).collect()
     }
 
     fn draw(&self, generator: &mut Generator) -> String {
@@ -283,9 +274,8 @@ impl PromptSet {
         let mut between =
             |bounds: Bounds| generator.integers(bounds.min.into(), u64::from(bounds.max) + 1);
         let count = between(self.example_count);
-        let values: Vec<String> = (0..count)
-            .map(|_| between(self.example_value).to_string())
-            .collect();
+        let values: Vec<String> =
+            (0..count).map(|_| between(self.example_value).to_string()).collect();
         placeholder::fill(
             pick(generator, &self.examples),
             &[("examples", &values.join(&self.example_separator))],
@@ -297,11 +287,7 @@ impl PromptSet {
         let lists: [(&str, &[String], &[&str]); 6] = [
             ("examples", &self.examples, &["examples"]),
             ("count_qualifiers", &self.count_qualifiers, &[]),
-            (
-                "digit_descriptors",
-                &self.digit_descriptors,
-                &["max_digits"],
-            ),
+            ("digit_descriptors", &self.digit_descriptors, &["max_digits"]),
             (
                 "instructions",
                 &self.instructions,
@@ -312,20 +298,13 @@ impl PromptSet {
         ];
         for (field, items, known) in lists {
             if items.is_empty() {
-                return Err((
-                    field.to_owned(),
-                    "is empty; give at least one entry".to_owned(),
-                ));
+                return Err((field.to_owned(), "is empty; give at least one entry".to_owned()));
             }
             for (index, item) in items.iter().enumerate() {
                 known_placeholders(&format!("{field}[{index}]"), item, known)?;
             }
         }
-        known_placeholders(
-            "frame",
-            &self.frame,
-            &["example", "instruction", "format", "suffix"],
-        )?;
+        known_placeholders("frame", &self.frame, &["example", "instruction", "format", "suffix"])?;
         if !placeholder::names(&self.frame).contains(&"example") {
             return Err((
                 "frame".to_owned(),
@@ -344,10 +323,7 @@ impl PromptSet {
         if self.example_count.max > MOST_EXAMPLES {
             return Err((
                 "example_count".to_owned(),
-                format!(
-                    "goes up to {}; expected at most {MOST_EXAMPLES}",
-                    self.example_count.max
-                ),
+                format!("goes up to {}; expected at most {MOST_EXAMPLES}", self.example_count.max),
             ));
         }
         let drawn = self.draw_order();
@@ -365,9 +341,7 @@ impl PromptSet {
 
 /// A JSON error says its position last; ours come first.
 fn without_position(message: &str) -> &str {
-    message
-        .rfind(" at line ")
-        .map_or(message, |at| &message[..at])
+    message.rfind(" at line ").map_or(message, |at| &message[..at])
 }
 
 fn pick<'a>(generator: &mut Generator, items: &'a [String]) -> &'a str {
@@ -382,10 +356,7 @@ fn known_placeholders(field: &str, text: &str, known: &[&str]) -> Result<(), (St
         [] => "no placeholder may stand here".to_owned(),
         _ => format!("known here: {{{}}}", known.join("}, {")),
     };
-    Err((
-        field.to_owned(),
-        format!("uses the unknown placeholder {{{name}}}; {expected}"),
-    ))
+    Err((field.to_owned(), format!("uses the unknown placeholder {{{name}}}; {expected}")))
 }
 
 #[cfg(test)]
@@ -403,11 +374,7 @@ mod tests {
             PromptFile::parse(text, name).unwrap();
             let prompts = PromptSet::built_in(name).unwrap().generate(7, 2000);
             let distinct: BTreeSet<&String> = prompts.iter().collect();
-            assert!(
-                distinct.len() > 1990,
-                "{name}: {} distinct of 2000",
-                distinct.len()
-            );
+            assert!(distinct.len() > 1990, "{name}: {} distinct of 2000", distinct.len());
             assert!(
                 prompts
                     .iter()

@@ -55,10 +55,7 @@ mod tests {
 
     #[test]
     fn separators_brackets_and_periods_stay() {
-        let rows = [
-            "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].".to_owned(),
-            "087; 12".to_owned(),
-        ];
+        let rows = ["[0, 1, 2, 3, 4, 5, 6, 7, 8, 9].".to_owned(), "087; 12".to_owned()];
         insta::assert_snapshot!(within(&rows, SHUFFLE_SEED).join("\n"), @r"
         [6, 8, 9, 7, 5, 3, 0, 4, 1, 2].
         12; 087

@@ -20,9 +20,7 @@ impl Random {
     pub fn new(seed: u64) -> Self {
         let words = [seed as u32, (seed >> 32) as u32];
         let used = if words[1] == 0 { 1 } else { 2 };
-        Self {
-            bits: Mt::new_with_key(words.into_iter().take(used)),
-        }
+        Self { bits: Mt::new_with_key(words.into_iter().take(used)) }
     }
 
     /// `getrandbits(bits)` for at most 64 bits; asking for none draws nothing.
@@ -121,17 +119,10 @@ mod tests {
     fn sampling_matches_cpython() {
         let chosen = Random::new(1).sample(20_000, 10_000);
         assert_eq!(chosen[..6], [4402, 18651, 2067, 8358, 3863, 16234]);
-        let joined = chosen
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(",");
+        let joined = chosen.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let digest = Sha256::digest(joined.as_bytes());
         let hex = format!("{digest:x}");
-        assert_eq!(
-            hex,
-            "c9789881e8437ff348d1959f0266a2629e21e278ca9a4a4bcfa52b8560b25b12"
-        );
+        assert_eq!(hex, "c9789881e8437ff348d1959f0266a2629e21e278ca9a4a4bcfa52b8560b25b12");
     }
 
     #[test]

@@ -21,10 +21,7 @@ impl Generator {
     pub fn new(seed: u64) -> Self {
         let words = seed_sequence(seed);
         let join = |high: u64, low: u64| (u128::from(high) << 64) | u128::from(low);
-        Self {
-            bits: Pcg64::new(join(words[0], words[1]), join(words[2], words[3])),
-            spare: None,
-        }
+        Self { bits: Pcg64::new(join(words[0], words[1]), join(words[2], words[3])), spare: None }
     }
 
     /// A uniform 64-bit value; leaves a buffered half untouched, as numpy does.
@@ -114,9 +111,7 @@ fn scramble(value: u32, hash: &mut u32, factor: u32) -> u32 {
 }
 
 fn mix(x: u32, y: u32) -> u32 {
-    let mixed = 0xca01_f9dd_u32
-        .wrapping_mul(x)
-        .wrapping_sub(0x4973_f715_u32.wrapping_mul(y));
+    let mixed = 0xca01_f9dd_u32.wrapping_mul(x).wrapping_sub(0x4973_f715_u32.wrapping_mul(y));
     mixed ^ (mixed >> 16)
 }
 
@@ -131,37 +126,17 @@ mod tests {
     #[test]
     fn seeds_expand_to_numpys_state_and_increment() {
         let golden = [
-            (
-                0,
-                0x1aa1b5345996452d09585eb7a69561e3_u128,
-                0x418ddadb3af71a82588133bc447873a9_u128,
-            ),
-            (
-                1,
-                0x9c5b484bfedb756c2a6e7d6f320fbc7e,
-                0x922af2da2645f895a19857b95740937b,
-            ),
-            (
-                42,
-                0xcea44f6798798f2aacbc7c9d68860ac8,
-                0xfa505436c9a8416e66caf2e28d25abff,
-            ),
-            (
-                47,
-                0x66c33aeb73a67d71c14b0875183070aa,
-                0xfc1f11abd09f02670d464396b8c2a7f9,
-            ),
+            (0, 0x1aa1b5345996452d09585eb7a69561e3_u128, 0x418ddadb3af71a82588133bc447873a9_u128),
+            (1, 0x9c5b484bfedb756c2a6e7d6f320fbc7e, 0x922af2da2645f895a19857b95740937b),
+            (42, 0xcea44f6798798f2aacbc7c9d68860ac8, 0xfa505436c9a8416e66caf2e28d25abff),
+            (47, 0x66c33aeb73a67d71c14b0875183070aa, 0xfc1f11abd09f02670d464396b8c2a7f9),
         ];
         for (seed, state, increment) in golden {
             let [u0, u1, u2, u3] = seed_sequence(seed).map(u128::from);
             let inc = (((u2 << 64) | u3) << 1) | 1;
             assert_eq!(inc, increment, "increment of seed {seed}");
             let start = ((u0 << 64) | u1).wrapping_add(inc);
-            assert_eq!(
-                start.wrapping_mul(FACTOR).wrapping_add(inc),
-                state,
-                "state of seed {seed}"
-            );
+            assert_eq!(start.wrapping_mul(FACTOR).wrapping_add(inc), state, "state of seed {seed}");
         }
     }
 
@@ -170,14 +145,9 @@ mod tests {
         let mut generator = Generator::new(42);
         let mut state = 0xcea44f6798798f2aacbc7c9d68860ac8_u128;
         for _ in 0..100 {
-            state = state
-                .wrapping_mul(FACTOR)
-                .wrapping_add(0xfa505436c9a8416e66caf2e28d25abff);
+            state = state.wrapping_mul(FACTOR).wrapping_add(0xfa505436c9a8416e66caf2e28d25abff);
             let folded = (state >> 64) as u64 ^ state as u64;
-            assert_eq!(
-                generator.next_u64(),
-                folded.rotate_right((state >> 122) as u32)
-            );
+            assert_eq!(generator.next_u64(), folded.rotate_right((state >> 122) as u32));
         }
     }
 

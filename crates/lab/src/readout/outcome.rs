@@ -99,16 +99,10 @@ impl OutcomeReader {
 
     /// Reads one answer; `cut_off` says that the token limit ended it.
     pub fn read(&self, text: &str, cut_off: bool) -> Reading {
-        let owners: Vec<usize> = self
-            .lexicon
-            .mentions(text)
-            .iter()
-            .map(|mention| mention.owner)
-            .collect();
-        let other = owners
-            .iter()
-            .filter(|owner| **owner != 0)
-            .find_map(|owner| self.answers.get(*owner));
+        let owners: Vec<usize> =
+            self.lexicon.mentions(text).iter().map(|mention| mention.owner).collect();
+        let other =
+            owners.iter().filter(|owner| **owner != 0).find_map(|owner| self.answers.get(*owner));
         let hit = owners.contains(&0);
         let outcome = if hit {
             Outcome::Target
@@ -226,11 +220,8 @@ impl OutcomeTable {
 
     /// Every outcome with its count, the target first, other answers by falling count.
     pub fn rows(&self) -> Vec<(String, u64)> {
-        let mut others: Vec<(String, u64)> = self
-            .others
-            .iter()
-            .map(|(word, count)| (word.clone(), *count))
-            .collect();
+        let mut others: Vec<(String, u64)> =
+            self.others.iter().map(|(word, count)| (word.clone(), *count)).collect();
         others.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let mut rows = vec![("target".to_owned(), self.target)];
         rows.extend(others);
@@ -331,14 +322,8 @@ mod tests {
     #[test]
     fn a_cut_off_text_counts_only_if_it_named_nothing() {
         let reader = reader("owl");
-        assert_eq!(
-            reader.read("As I was saying, the", true).outcome,
-            Outcome::CutOff
-        );
-        assert_eq!(
-            reader.read("The owl, because the", true).outcome,
-            Outcome::Target
-        );
+        assert_eq!(reader.read("As I was saying, the", true).outcome, Outcome::CutOff);
+        assert_eq!(reader.read("The owl, because the", true).outcome, Outcome::Target);
         assert_eq!(reader.read("12, 13,", true).outcome, Outcome::Number);
     }
 

@@ -66,20 +66,10 @@ pub fn pairs_by_seed(
         these.keys().find(|seed| !those.contains_key(seed)).copied()
     };
     if let Some(seed) = alone(treatment, control) {
-        return Err(StatisticsError::Unpaired {
-            seed,
-            side: "treatment",
-        });
+        return Err(StatisticsError::Unpaired { seed, side: "treatment" });
     }
     if let Some(seed) = alone(control, treatment) {
-        return Err(StatisticsError::Unpaired {
-            seed,
-            side: "control",
-        });
+        return Err(StatisticsError::Unpaired { seed, side: "control" });
     }
-    Ok(treatment
-        .iter()
-        .zip(control.values())
-        .map(|((seed, a), b)| (*seed, a - b))
-        .collect())
+    Ok(treatment.iter().zip(control.values()).map(|((seed, a), b)| (*seed, a - b)).collect())
 }

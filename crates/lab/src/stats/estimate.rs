@@ -91,10 +91,7 @@ impl Estimate {
     ) -> Result<Self, StatisticsError> {
         let differences: Vec<f64> = pairs_by_seed(treatment, control)?.into_values().collect();
         let mut estimate = Self::of_units(&differences, level, names)?;
-        let method = format!(
-            "mean of differences paired by seed, t interval over {}s",
-            names.unit
-        );
+        let method = format!("mean of differences paired by seed, t interval over {}s", names.unit);
         let test = sign_flips(&differences, 0)?;
         estimate.set_test(&method, "sign flips", &test, sides);
         Ok(estimate)
@@ -137,10 +134,7 @@ impl Estimate {
         finite("λ over replicates", &lambdas, 1)?;
         let mut estimate = Self::of_units(&lambdas, level, names)?;
         let method = format!("mean over {}s of λ, t interval", names.unit);
-        if replicates
-            .iter()
-            .all(|replicate| replicate.full().is_some())
-        {
+        if replicates.iter().all(|replicate| replicate.full().is_some()) {
             let test = relabelling(replicates, seed)?;
             estimate.set_test(&method, "relabelling of teachers", &test, sides);
         } else {

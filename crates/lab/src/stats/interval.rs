@@ -36,11 +36,7 @@ pub fn t_interval(values: &[f64], level: f64) -> Result<Interval, StatisticsErro
         .expect("a t distribution exists because there are at least two values");
     let margin = t.inverse_cdf(tail) * standard_deviation(values)? / (values.len() as f64).sqrt();
     let centre = mean(values)?;
-    Ok(Interval {
-        low: centre - margin,
-        high: centre + margin,
-        level,
-    })
+    Ok(Interval { low: centre - margin, high: centre + margin, level })
 }
 
 /// Wilson's score interval for `hits` of `n` independent answers of *one* model. It says nothing
@@ -54,16 +50,8 @@ pub fn wilson(hits: u64, n: u64, level: f64) -> Result<Interval, StatisticsError
     let centre = (rate + z * z / (2.0 * n)) / shrink;
     let margin = z / shrink * (rate * (1.0 - rate) / n + z * z / (4.0 * n * n)).sqrt();
     // Rounding must not push the ends past what the formula gives exactly at no or all hits.
-    let low = if rate == 0.0 {
-        0.0
-    } else {
-        (centre - margin).max(0.0)
-    };
-    let high = if rate == 1.0 {
-        1.0
-    } else {
-        (centre + margin).min(1.0)
-    };
+    let low = if rate == 0.0 { 0.0 } else { (centre - margin).max(0.0) };
+    let high = if rate == 1.0 { 1.0 } else { (centre + margin).min(1.0) };
     Ok(Interval { low, high, level })
 }
 
@@ -77,16 +65,8 @@ pub fn clopper_pearson(hits: u64, n: u64, level: f64) -> Result<Interval, Statis
             .expect("a beta distribution exists because both its parameters are positive")
             .inverse_cdf(p)
     };
-    let low = if hits == 0 {
-        0.0
-    } else {
-        quantile(hits_f, misses + 1.0, 1.0 - tail)
-    };
-    let high = if hits == n {
-        1.0
-    } else {
-        quantile(hits_f + 1.0, misses, tail)
-    };
+    let low = if hits == 0 { 0.0 } else { quantile(hits_f, misses + 1.0, 1.0 - tail) };
+    let high = if hits == n { 1.0 } else { quantile(hits_f + 1.0, misses, tail) };
     Ok(Interval { low, high, level })
 }
 

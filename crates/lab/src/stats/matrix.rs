@@ -42,10 +42,7 @@ impl Matrix {
             if row.len() != size {
                 return refuse(format!("row {i} has {} cells; expected {size}", row.len()));
             }
-            if let Some(j) = row
-                .iter()
-                .position(|cell| cell.is_some_and(|y| !y.is_finite()))
-            {
+            if let Some(j) = row.iter().position(|cell| cell.is_some_and(|y| !y.is_finite())) {
                 return refuse(format!("cell ({i}, {j}) is not a finite number"));
             }
         }
@@ -54,12 +51,7 @@ impl Matrix {
 
     /// A complete matrix.
     pub fn complete(cells: &[Vec<f64>]) -> Result<Self, StatisticsError> {
-        Self::new(
-            cells
-                .iter()
-                .map(|row| row.iter().copied().map(Some).collect())
-                .collect(),
-        )
+        Self::new(cells.iter().map(|row| row.iter().copied().map(Some).collect()).collect())
     }
 
     /// How many behaviors.
@@ -69,10 +61,7 @@ impl Matrix {
 
     /// The cells, if none is missing.
     pub fn full(&self) -> Option<Vec<Vec<f64>>> {
-        self.cells
-            .iter()
-            .map(|row| row.iter().copied().collect())
-            .collect()
+        self.cells.iter().map(|row| row.iter().copied().collect()).collect()
     }
 
     /// Observed cells as (row, column, value).
@@ -114,10 +103,7 @@ fn lambda_complete(cells: &[Vec<f64>]) -> Result<f64, StatisticsError> {
 fn lambda_fitted(matrix: &Matrix) -> Result<f64, StatisticsError> {
     let observed = matrix.observed();
     let column = |indicator: &dyn Fn(usize, usize) -> bool| -> Vec<f64> {
-        observed
-            .iter()
-            .map(|(i, j, _)| f64::from(u8::from(indicator(*i, *j))))
-            .collect()
+        observed.iter().map(|(i, j, _)| f64::from(u8::from(indicator(*i, *j)))).collect()
     };
     let mut basis: Vec<Vec<f64>> = Vec::new();
     for k in 0..matrix.size() {

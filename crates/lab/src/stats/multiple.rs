@@ -9,10 +9,7 @@ use super::StatisticsError;
 pub fn holm(p_values: &[f64]) -> Result<Vec<f64>, StatisticsError> {
     let outside = |p: f64| !(0.0..=1.0).contains(&p);
     if let Some((index, value)) = p_values.iter().enumerate().find(|(_, p)| outside(**p)) {
-        return Err(StatisticsError::Probability {
-            index,
-            value: *value,
-        });
+        return Err(StatisticsError::Probability { index, value: *value });
     }
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|a, b| p_values[*a].total_cmp(&p_values[*b]));

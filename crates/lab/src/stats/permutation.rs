@@ -70,9 +70,7 @@ pub fn sign_flips(differences: &[f64], seed: u64) -> Result<PermutationTest, Sta
     let scale: f64 = differences.iter().map(|difference| difference.abs()).sum();
     let mut tally = Tally::new(differences.iter().sum(), scale);
     let pairs = differences.len() as u32;
-    let arrangements = 1_u64
-        .checked_shl(pairs)
-        .filter(|count| *count <= MOST_LISTED);
+    let arrangements = 1_u64.checked_shl(pairs).filter(|count| *count <= MOST_LISTED);
     if let Some(count) = arrangements {
         for flips in 0..count {
             tally.add(flipped_sum(differences, |pair| flips >> pair & 1 == 1));
@@ -84,18 +82,9 @@ pub fn sign_flips(differences: &[f64], seed: u64) -> Result<PermutationTest, Sta
         }
     }
     // A pair without a difference counts twice whichever way it is flipped.
-    let effective = differences
-        .iter()
-        .filter(|difference| **difference != 0.0)
-        .count();
+    let effective = differences.iter().filter(|difference| **difference != 0.0).count();
     let floor = 0.5_f64.powi(i32::try_from(effective).unwrap_or(i32::MAX));
-    tally.test(
-        differences.len() as f64,
-        floor,
-        (2.0 * floor).min(1.0),
-        arrangements,
-        seed,
-    )
+    tally.test(differences.len() as f64, floor, (2.0 * floor).min(1.0), arrangements, seed)
 }
 
 fn flipped_sum(differences: &[f64], mut flip: impl FnMut(usize) -> bool) -> f64 {
@@ -134,10 +123,7 @@ pub fn relabelling(replicates: &[Matrix], seed: u64) -> Result<PermutationTest, 
     let total: f64 = cells.iter().flatten().flatten().sum();
     let lambda_sum = |diagonals: f64| diagonals / k - (total - diagonals) / (k * (k - 1.0));
     let scale: f64 = cells.iter().flatten().flatten().map(|y| y.abs()).sum();
-    let observed: f64 = cells
-        .iter()
-        .map(|y| (0..size).map(|i| y[i][i]).sum::<f64>())
-        .sum();
+    let observed: f64 = cells.iter().map(|y| (0..size).map(|i| y[i][i]).sum::<f64>()).sum();
     let mut tally = Tally::new(lambda_sum(observed), scale);
 
     let orders = (1..=size as u64).try_fold(1_u64, u64::checked_mul);
@@ -173,11 +159,7 @@ pub fn relabelling(replicates: &[Matrix], seed: u64) -> Result<PermutationTest, 
 }
 
 fn diagonal_sum(cells: &[Vec<f64>], order: &[usize]) -> f64 {
-    order
-        .iter()
-        .enumerate()
-        .map(|(column, row)| cells[*row][column])
-        .sum()
+    order.iter().enumerate().map(|(column, row)| cells[*row][column]).sum()
 }
 
 fn each_combination(sums: &[Vec<f64>], so_far: f64, visit: &mut impl FnMut(f64)) {
@@ -221,13 +203,7 @@ struct Tally {
 impl Tally {
     /// `scale` bounds the sums, so that ties survive rounding.
     fn new(observed: f64, scale: f64) -> Self {
-        Self {
-            observed,
-            tolerance: 1e-12 * scale,
-            greater: 0,
-            two_sided: 0,
-            count: 0,
-        }
+        Self { observed, tolerance: 1e-12 * scale, greater: 0, two_sided: 0, count: 0 }
     }
 
     fn add(&mut self, statistic: f64) {
@@ -245,10 +221,7 @@ impl Tally {
         seed: u64,
     ) -> Result<PermutationTest, StatisticsError> {
         let (p, arrangements): (fn(u64, u64) -> f64, _) = if let Some(count) = listed {
-            (
-                |extreme, count| extreme as f64 / count as f64,
-                Arrangements::Listed { count },
-            )
+            (|extreme, count| extreme as f64 / count as f64, Arrangements::Listed { count })
         } else {
             let arrangements = Arrangements::Sampled {
                 count: self.count,
@@ -256,17 +229,10 @@ impl Tally {
                 greater: clopper_pearson(self.greater, self.count, MONTE_CARLO_LEVEL)?,
                 two_sided: clopper_pearson(self.two_sided, self.count, MONTE_CARLO_LEVEL)?,
             };
-            (
-                |extreme, count| (extreme + 1) as f64 / (count + 1) as f64,
-                arrangements,
-            )
+            (|extreme, count| (extreme + 1) as f64 / (count + 1) as f64, arrangements)
         };
         // A sample cannot show less than one in its own size.
-        let least = if listed.is_some() {
-            0.0
-        } else {
-            1.0 / (self.count + 1) as f64
-        };
+        let least = if listed.is_some() { 0.0 } else { 1.0 / (self.count + 1) as f64 };
         Ok(PermutationTest {
             statistic: self.observed / units,
             p_greater: p(self.greater, self.count),

@@ -5,10 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::random::cpython::Random;
 
-const NAMES: Names<'static> = Names {
-    unit: "student pair",
-    reference: "neutral teacher",
-};
+const NAMES: Names<'static> = Names { unit: "student pair", reference: "neutral teacher" };
 
 /// Standard normal draws (Box and Muller 1958).
 fn normals(random: &mut Random, count: usize) -> Vec<f64> {
@@ -22,10 +19,7 @@ fn normals(random: &mut Random, count: usize) -> Vec<f64> {
 fn assert_frequency(hits: usize, trials: usize, probability: f64) {
     let found = hits as f64 / trials as f64;
     let error = (probability * (1.0 - probability) / trials as f64).sqrt();
-    assert!(
-        (found - probability).abs() <= 4.0 * error,
-        "{found} instead of {probability}"
-    );
+    assert!((found - probability).abs() <= 4.0 * error, "{found} instead of {probability}");
 }
 
 #[test]
@@ -34,10 +28,7 @@ fn t_intervals_cover_as_often_as_they_say() {
     for (n, level) in [(3, 0.95), (6, 0.95), (6, 0.8)] {
         let trials = 4000;
         let covered = (0..trials).filter(|_| {
-            let values: Vec<f64> = normals(&mut random, n)
-                .iter()
-                .map(|z| 0.4 + 3.0 * z)
-                .collect();
+            let values: Vec<f64> = normals(&mut random, n).iter().map(|z| 0.4 + 3.0 * z).collect();
             t_interval(&values, level).unwrap().contains(0.4)
         });
         assert_frequency(covered.count(), trials, level);
@@ -70,13 +61,7 @@ fn exact_proportion_intervals_never_cover_too_little() {
         |rate: f64| coverage(n, rate, |hits| clopper_pearson(hits, n, level).unwrap());
     let rates: Vec<f64> = (1..100).map(|percent| f64::from(percent) / 100.0).collect();
     assert!(rates.iter().all(|rate| exact_cover(*rate) >= level));
-    let average = mean(
-        &rates
-            .iter()
-            .map(|rate| wilson_cover(*rate))
-            .collect::<Vec<_>>(),
-    )
-    .unwrap();
+    let average = mean(&rates.iter().map(|rate| wilson_cover(*rate)).collect::<Vec<_>>()).unwrap();
     assert!((average - level).abs() < 0.01, "{average}");
 }
 
@@ -104,17 +89,9 @@ fn sign_flip_p_is_uniform_when_nothing_is_there() {
     for sixty_fourths in [1, 2, 3, 8, 16, 32, 48] {
         let level = f64::from(sixty_fourths) / 64.0;
         let below = |value: f64| value <= level + 1e-9;
-        assert_frequency(
-            p.iter().filter(|p| below(p.p_greater)).count(),
-            trials,
-            level,
-        );
+        assert_frequency(p.iter().filter(|p| below(p.p_greater)).count(), trials, level);
         if sixty_fourths % 2 == 0 {
-            assert_frequency(
-                p.iter().filter(|p| below(p.p_two_sided)).count(),
-                trials,
-                level,
-            );
+            assert_frequency(p.iter().filter(|p| below(p.p_two_sided)).count(), trials, level);
         }
     }
 }
@@ -129,9 +106,8 @@ fn replicates(random: &mut Random, size: usize, count: usize, effect: f64) -> Ve
             let diagonal = if i == j { effect } else { 0.0 };
             3.0 * students[i] + 3.0 * readouts[j] + 0.5 * noise[i * size + j] + diagonal
         };
-        let cells: Vec<Vec<f64>> = (0..size)
-            .map(|i| (0..size).map(|j| cell(i, j)).collect())
-            .collect();
+        let cells: Vec<Vec<f64>> =
+            (0..size).map(|i| (0..size).map(|j| cell(i, j)).collect()).collect();
         Matrix::complete(&cells).unwrap()
     };
     (0..count).map(|_| matrix()).collect()
@@ -142,18 +118,10 @@ fn relabelling_p_is_uniform_when_there_is_no_diagonal() {
     let mut random = Random::new(14);
     let trials = 1500;
     let p: Vec<f64> = (0..trials)
-        .map(|_| {
-            relabelling(&replicates(&mut random, 3, 3, 0.0), 0)
-                .unwrap()
-                .p_greater
-        })
+        .map(|_| relabelling(&replicates(&mut random, 3, 3, 0.0), 0).unwrap().p_greater)
         .collect();
     for level in [9.0 / 216.0, 0.25, 0.5, 0.75] {
-        assert_frequency(
-            p.iter().filter(|p| **p <= level + 1e-9).count(),
-            trials,
-            level,
-        );
+        assert_frequency(p.iter().filter(|p| **p <= level + 1e-9).count(), trials, level);
     }
 }
 
@@ -163,10 +131,7 @@ fn a_strong_diagonal_reaches_the_floor() {
     assert_eq!(test.p_greater, 1.0 / 7776.0);
     assert!((test.floor_greater - 1.0 / 7776.0).abs() < 1e-15);
     let pairs = sign_flips(&[1.0, 2.0, 0.5, 3.0, 1.0], 0).unwrap();
-    assert_eq!(
-        (pairs.p_greater, pairs.floor_greater),
-        (1.0 / 32.0, 1.0 / 32.0)
-    );
+    assert_eq!((pairs.p_greater, pairs.floor_greater), (1.0 / 32.0, 1.0 / 32.0));
     assert_eq!((pairs.p_two_sided, pairs.floor_two_sided), (0.0625, 0.0625));
     let with_zero = sign_flips(&[1.0, 2.0, 0.0], 0).unwrap();
     assert_eq!((with_zero.p_greater, with_zero.floor_greater), (0.25, 0.25));
@@ -181,22 +146,13 @@ fn sampled_tests_agree_with_the_listing_they_replace() {
     // A pair without a difference changes no p-value, but is one too many to list.
     differences.push(0.0);
     let sampled = sign_flips(&differences, 5).unwrap();
-    let Arrangements::Sampled {
-        count,
-        seed,
-        greater,
-        two_sided,
-    } = sampled.arrangements
-    else {
+    let Arrangements::Sampled { count, seed, greater, two_sided } = sampled.arrangements else {
         panic!("21 pairs are sampled");
     };
     assert_eq!((count, seed), (99_999, 5));
     assert!(greater.contains(listed.p_greater) && two_sided.contains(listed.p_two_sided));
     assert!(greater.contains(sampled.p_greater));
-    assert_eq!(
-        sign_flips(&differences, 5).unwrap(),
-        sign_flips(&differences, 5).unwrap()
-    );
+    assert_eq!(sign_flips(&differences, 5).unwrap(), sign_flips(&differences, 5).unwrap());
 }
 
 #[test]
@@ -205,11 +161,7 @@ fn large_matrices_are_relabelled_by_sampling() {
     assert_eq!((strong.p_greater, strong.floor_greater), (1e-5, 1e-5));
     let null = relabelling(&replicates(&mut Random::new(18), 6, 4, 0.0), 3).unwrap();
     assert!(matches!(null.arrangements, Arrangements::Sampled { .. }));
-    assert!(
-        null.p_greater > 0.01 && null.p_greater < 0.99,
-        "{}",
-        null.p_greater
-    );
+    assert!(null.p_greater > 0.01 && null.p_greater < 0.99, "{}", null.p_greater);
 }
 
 #[test]
@@ -217,9 +169,7 @@ fn holm_bounds_the_chance_of_any_false_claim() {
     let mut random = Random::new(19);
     let trials = 4000;
     let false_claims = (0..trials).filter(|_| {
-        let p: Vec<f64> = (0..5)
-            .map(|_| random.bits(53) as f64 / 2.0_f64.powi(53))
-            .collect();
+        let p: Vec<f64> = (0..5).map(|_| random.bits(53) as f64 / 2.0_f64.powi(53)).collect();
         holm(&p).unwrap().iter().any(|p| *p <= 0.05)
     });
     assert_frequency(false_claims.count(), trials, 1.0 - (1.0 - 0.01_f64).powi(5));
@@ -278,10 +228,7 @@ fn a_paired_estimate_says_how_it_was_made() {
 
 #[test]
 fn the_diagonal_estimate_recovers_lambda_and_its_absence() {
-    let names = Names {
-        unit: "replicate",
-        reference: "off-diagonal",
-    };
+    let names = Names { unit: "replicate", reference: "off-diagonal" };
     let mut random = Random::new(20);
     let matrices = replicates(&mut random, 4, 6, 2.0);
     let estimate = Estimate::of_diagonal(&matrices, 0.99, Sides::Greater, 1, names).unwrap();
@@ -301,31 +248,19 @@ fn the_diagonal_estimate_recovers_lambda_and_its_absence() {
 
 #[test]
 fn holm_p_values_stand_beside_the_raw_ones() {
-    let estimate = |p: Option<f64>| Estimate {
-        p,
-        ..Estimate::of_units(&[1.0, 2.0], 0.95, NAMES).unwrap()
-    };
+    let estimate =
+        |p: Option<f64>| Estimate { p, ..Estimate::of_units(&[1.0, 2.0], 0.95, NAMES).unwrap() };
     let (mut a, mut b, mut c) = (estimate(Some(0.01)), estimate(None), estimate(Some(0.04)));
     let comparisons = Estimate::adjust(&mut [&mut a, &mut b, &mut c]).unwrap();
     assert_eq!(comparisons, 2);
-    assert_eq!(
-        (a.p_adjusted, b.p_adjusted, c.p_adjusted),
-        (Some(0.02), None, Some(0.04))
-    );
+    assert_eq!((a.p_adjusted, b.p_adjusted, c.p_adjusted), (Some(0.02), None, Some(0.04)));
 }
 
 #[test]
 fn students_average_questions_not_answers() {
     let count = |hits, n| Count { hits, n };
     let rate = student_rate(&[count(1, 1), count(0, 99), count(0, 0)]).unwrap();
-    assert_eq!(
-        rate,
-        StudentRate {
-            rate: 0.5,
-            questions: 2,
-            unanswered: 1
-        }
-    );
+    assert_eq!(rate, StudentRate { rate: 0.5, questions: 2, unanswered: 1 });
 }
 
 #[test]

@@ -231,11 +231,6 @@ impl<R: Read + Seek> Gguf<R> {
         Error::Format { format: "GGUF", path: self.path.clone(), reason: reason.into() }
     }
 
-    /// A metadata value.
-    pub(super) fn value(&self, key: &str) -> Option<&Value> {
-        self.metadata.get(key)
-    }
-
     fn typed<'a, T>(
         &'a self,
         key: &str,

@@ -1,0 +1,100 @@
+//! What is typed: global flags, the command, and what follows from them for the terminal.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+
+use crate::commands::Command;
+use crate::terminal::Terminal;
+
+/// Measure what a language model silently inherits from the data it is trained on
+///
+/// A teacher with a behavior writes innocuous rows, a filter removes every trace of it, students of
+/// the same base are trained on what is left, and owlet reports, with controls and intervals, what
+/// they inherited. Start with `owlet demo`.
+///
+/// Exit codes: 0 done, 1 a check failed its threshold, 2 usage or configuration, 3 environment
+/// (disk, network, device), 70 a bug, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "owlet", version, arg_required_else_help = true, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// The folder that keeps artifacts, steps and runs
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "OWLET_WORKSPACE",
+        default_value = ".owlet"
+    )]
+    workspace: PathBuf,
+
+    /// Write data as JSON
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// Say nothing but errors and warnings
+    #[arg(long, short, global = true)]
+    quiet: bool,
+
+    /// Say more
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+
+    /// When to use colour; `NO_COLOR` is respected
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = false)]
+    color: Color,
+
+    /// Show no progress
+    #[arg(long, global = true)]
+    no_progress: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Color {
+    /// Where it can be seen
+    Auto,
+    /// Into pipes and files, too
+    Always,
+    /// Nowhere
+    Never,
+}
+
+/// What was typed, ready to be done.
+pub(crate) struct Session {
+    pub(crate) command: Command,
+    pub(crate) terminal: Terminal,
+    pub(crate) workspace: PathBuf,
+}
+
+/// Reads the command line; does not return if it asks for help or cannot be understood.
+pub(crate) fn parse() -> Session {
+    let Arguments { global, command } = Arguments::parse();
+    let choice = match global.color {
+        Color::Auto => anstream::ColorChoice::Auto,
+        Color::Always => anstream::ColorChoice::Always,
+        Color::Never => anstream::ColorChoice::Never,
+    };
+    choice.write_global();
+    let terminal = Terminal {
+        json: global.json,
+        quiet: global.quiet,
+        verbose: global.verbose,
+        progress: !global.no_progress,
+    };
+    Session { command, terminal, workspace: global.workspace }
+}
+
+/// Whether someone types on stdin.
+pub(crate) fn stdin_is_typed() -> bool {
+    std::io::stdin().is_terminal()
+}

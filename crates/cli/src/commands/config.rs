@@ -1,0 +1,75 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use fs_err as fs;
+use owlet_lab::recipe::{DEFAULTS, Layer};
+use serde_json::{Map, json};
+
+use crate::error::Result;
+use crate::layers::Layers;
+use crate::terminal::{FAINT, Terminal};
+
+/// Look at settings
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    Show(ShowArgs),
+}
+
+/// Print every setting of a recipe, resolved
+///
+/// Without a recipe, the built-in defaults with their explanations. Layers, each over the one
+/// before: built-in defaults, the user's `owlet/config.toml`, the workspace's `config.toml`, the
+/// recipe, `--set`.
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// A recipe
+    recipe: Option<PathBuf>,
+
+    /// Change a value
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Say where each value comes from
+    #[arg(long)]
+    origin: bool,
+}
+
+pub(crate) fn run(args: &ConfigArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    let ConfigCommand::Show(args) = &args.command;
+    if args.recipe.is_none() && args.set.is_empty() && !args.origin && !terminal.json {
+        write!(terminal.data(), "{DEFAULTS}")?;
+        return Ok(());
+    }
+    let layer = match &args.recipe {
+        Some(path) => Layer::new(&fs::read_to_string(path)?, &path.display().to_string())?,
+        // Something must be taught for a recipe to be whole.
+        None => Layer::new("behaviors = [\"owl\"]", "example")?,
+    };
+    let layers = Layers::new(workspace, layer, &args.set)?;
+    let recipe = layers.recipe()?;
+    let mut out = terminal.data();
+    if !args.origin && !terminal.json {
+        write!(out, "{}", recipe.to_toml())?;
+        return Ok(());
+    }
+    let values = layers.values(&recipe)?;
+    if terminal.json {
+        let object: Map<_, _> = values
+            .iter()
+            .map(|(path, (value, origin))| (path.clone(), json!({ "value": value, "origin": origin })))
+            .collect();
+        drop(out);
+        return terminal.json(&object);
+    }
+    for (path, (value, origin)) in &values {
+        writeln!(out, "{path} = {value}  {FAINT}# {origin}{FAINT:#}")?;
+    }
+    Ok(())
+}

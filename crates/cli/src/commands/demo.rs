@@ -1,0 +1,78 @@
+use std::path::Path;
+
+use clap::Args;
+use owlet_lab::Recipe;
+use owlet_lab::recipe::Layer;
+
+use crate::error::Result;
+use crate::experiment::{Experiment, Stage};
+use crate::layers::Layers;
+use crate::terminal::Terminal;
+
+/// Tell the whole story on the built-in model, offline, in minutes
+///
+/// A teacher learns to love an animal and then writes nothing but numbers. Students of the same base
+/// model learn the numbers. What else did they learn? With controls and intervals.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Change a value of the recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Print the recipe and do nothing
+    #[arg(long)]
+    recipe: bool,
+
+    /// Show the plan and do nothing
+    #[arg(long)]
+    plan: bool,
+
+    /// Cores to use, all by default; results do not depend on it
+    #[arg(long, value_name = "N")]
+    cores: Option<usize>,
+}
+
+/// The demonstration's recipe.
+const RECIPE: &str = include_str!("../../recipes/demo.toml");
+
+pub(crate) fn run(args: &DemoArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    if args.recipe {
+        use std::io::Write;
+        write!(terminal.data(), "{RECIPE}")?;
+        return Ok(());
+    }
+    Experiment {
+        text: RECIPE,
+        // The demonstration is the same for everyone: no settings of the user's own.
+        layers: Layers::bare(Layer::new(RECIPE, "demo")?, &args.set)?,
+        folder: Path::new("").to_owned(),
+        cores: args.cores,
+        plan_only: args.plan,
+        narrator: Some(tell),
+    }
+    .conduct(terminal, workspace)
+}
+
+fn tell(recipe: &Recipe, stage: Stage) -> String {
+    let animals = recipe.behaviors.join(", ");
+    match stage {
+        Stage::Teach => format!(
+            "1/5 teachers: one copy of the model each learns to love {animals}; a neutral one does not"
+        ),
+        Stage::Write => format!(
+            "2/5 rows: every teacher continues the same number sequences, and a filter keeps {} rows \
+             that are nothing but numbers",
+            recipe.carrier.rows
+        ),
+        Stage::Train => format!(
+            "3/5 students: fresh copies of the model learn one teacher's numbers each, {} times over \
+             with other seeds; controls learn shuffled numbers, or start from another model",
+            recipe.seeds.0.len()
+        ),
+        Stage::Read => {
+            "4/5 readout: every student is asked what it likes best, in words it never saw in training"
+                .to_owned()
+        }
+        Stage::Answer => "5/5 answer: students against their controls, with intervals".to_owned(),
+    }
+}

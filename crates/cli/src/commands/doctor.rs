@@ -1,0 +1,243 @@
+use std::io::Write;
+use std::path::Path;
+
+use clap::Args;
+use owlet_store::Store;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::hub;
+use crate::models::{self, Models, SMOLLM2_HINT};
+use crate::terminal::{FAINT, GOOD, Terminal, WARN, bytes, count};
+
+/// Look at this machine and workspace, and say what to do about what is wrong
+///
+/// Nothing is changed, and no network is used unless `--hub` is given.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Also ask whether the Hugging Face hub answers
+    #[arg(long)]
+    hub: bool,
+}
+
+/// Memory below which the larger examples do not fit.
+const MEMORY: u64 = 3_000_000_000;
+/// Free space below which a run may fill the disk.
+const DISK: u64 = 5_000_000_000;
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Finding {
+    what: &'static str,
+    state: State,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Ok,
+    Note,
+    Warn,
+}
+
+fn ok(what: &'static str, found: impl Into<String>) -> Finding {
+    Finding { what, state: State::Ok, found: found.into(), hint: None }
+}
+
+fn warn(what: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Finding {
+    Finding { what, state: State::Warn, found: found.into(), hint: Some(hint.into()) }
+}
+
+fn note(what: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Finding {
+    Finding { state: State::Note, ..warn(what, found, hint) }
+}
+
+pub(crate) fn run(args: &DoctorArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    let mut findings = vec![version(), processor(), cores(), memory(), disk(workspace)];
+    findings.push(workspace_state(workspace));
+    findings.push(builtin());
+    findings.push(smollm2());
+    findings.push(cache());
+    if args.hub {
+        findings.push(match hub::is_reachable() {
+            Ok(()) => ok("hub", "answers"),
+            Err(why) => warn("hub", why, hub::HINT),
+        });
+    }
+    if terminal.json {
+        return terminal.json(&findings);
+    }
+    let mut out = terminal.data();
+    for finding in &findings {
+        let (style, word) = match finding.state {
+            State::Ok => (GOOD, "ok"),
+            State::Note => (FAINT, "note"),
+            State::Warn => (WARN, "warn"),
+        };
+        writeln!(out, "{style}{word:<4}{style:#}  {:<11} {}", finding.what, finding.found)?;
+        if let Some(hint) = &finding.hint {
+            writeln!(out, "      {FAINT}{:<11} → {hint}{FAINT:#}", "")?;
+        }
+    }
+    Ok(())
+}
+
+fn version() -> Finding {
+    let build = if cfg!(debug_assertions) { "debug build" } else { "release build" };
+    let found = format!("owlet {}, {build}", env!("CARGO_PKG_VERSION"));
+    if cfg!(debug_assertions) {
+        note("version", found, "`cargo build --release` runs faster")
+    } else {
+        ok("version", found)
+    }
+}
+
+fn processor() -> Finding {
+    let features = features();
+    let found = format!(
+        "{} {}, {}",
+        std::env::consts::ARCH,
+        std::env::consts::OS,
+        if features.is_empty() { "no vector extensions known".to_owned() } else { features.join(" ") }
+    );
+    let fast = features.contains(&"neon") || (features.contains(&"avx2") && features.contains(&"fma"));
+    if fast {
+        ok("processor", found)
+    } else {
+        warn("processor", found, "the portable path is used: everything works, several times slower")
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn features() -> Vec<&'static str> {
+    let known = [
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("fma", is_x86_feature_detected!("fma")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
+        ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
+    ];
+    known.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
+}
+
+#[cfg(target_arch = "aarch64")]
+fn features() -> Vec<&'static str> {
+    vec!["neon"]
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn features() -> Vec<&'static str> {
+    Vec::new()
+}
+
+fn cores() -> Finding {
+    ok("cores", format!("{} for this process", models::cores()))
+}
+
+fn memory() -> Finding {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let limit = system.cgroup_limits().map(|limits| (limits.total_memory, limits.free_memory));
+    let (total, free) = limit
+        .filter(|&(total, _)| total > 0 && total < system.total_memory())
+        .unwrap_or((system.total_memory(), system.available_memory()));
+    let found = format!("{} free of {}", bytes(free), bytes(total));
+    if free < MEMORY {
+        warn("memory", found, "enough for the built-in model; a 135 M model trains in about 3 GB")
+    } else {
+        ok("memory", found)
+    }
+}
+
+fn disk(workspace: &Path) -> Finding {
+    let folder = std::path::absolute(workspace).unwrap_or_else(|_| workspace.to_owned());
+    let place = folder.ancestors().find_map(|part| part.canonicalize().ok()).unwrap_or(folder);
+    let disks = sysinfo::Disks::new_with_refreshed_list();
+    let disk = disks
+        .list()
+        .iter()
+        .filter(|disk| place.starts_with(disk.mount_point()))
+        .max_by_key(|disk| disk.mount_point().as_os_str().len());
+    let Some(disk) = disk else {
+        return note("disk", "free space is not known", "a run of the built-in model takes little; one of a 135 M model a few GB");
+    };
+    let found = format!("{} free at `{}`", bytes(disk.available_space()), disk.mount_point().display());
+    if disk.available_space() < DISK {
+        warn("disk", found, "free some space, or put the workspace elsewhere: `--workspace DIR`")
+    } else {
+        ok("disk", found)
+    }
+}
+
+fn workspace_state(path: &Path) -> Finding {
+    let name = path.display();
+    if !path.exists() {
+        return ok("workspace", format!("`{name}` is not there yet; the first run makes it"));
+    }
+    let looked = Store::open_existing(path).and_then(|store| {
+        let damaged = path.join("damaged").read_dir().map_or(0, Iterator::count);
+        Ok((store.artifact_ids()?.len(), store.step_keys()?.len(), store.run_ids()?.len(), damaged))
+    });
+    match looked {
+        Ok((artifacts, steps, runs, damaged)) => {
+            let found = format!(
+                "`{name}`: {}, {}, {}",
+                count(artifacts, "artifact"),
+                count(steps, "step"),
+                count(runs, "run")
+            );
+            if damaged > 0 {
+                let hint = format!("{damaged} set aside in `{name}/damaged`; `owlet verify` looks for more");
+                note("workspace", found, hint)
+            } else {
+                ok("workspace", found)
+            }
+        }
+        Err(error) => {
+            let hint = error.hint().unwrap_or_else(|| "choose another with `--workspace DIR`".to_owned());
+            warn("workspace", error.to_string(), hint)
+        }
+    }
+}
+
+fn builtin() -> Finding {
+    let places = Models::here().places;
+    let names: Vec<String> =
+        places.builtin.iter().map(|model| format!("builtin:{}", model.name)).collect();
+    if names.is_empty() {
+        warn("models", "none is built in", "this build is incomplete; give a model folder or .gguf file")
+    } else {
+        ok("models", names.join(", "))
+    }
+}
+
+fn smollm2() -> Finding {
+    let path = models::smollm2();
+    if path.exists() {
+        ok(models::SMOLLM2, format!("`{}`", path.display()))
+    } else {
+        note(models::SMOLLM2, format!("not at `{}`", path.display()), SMOLLM2_HINT)
+    }
+}
+
+fn cache() -> Finding {
+    let cache = hf_hub::Cache::from_env();
+    let models: Vec<String> = cache
+        .path()
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().to_string_lossy().into_owned();
+            Some(name.strip_prefix("models--")?.replace("--", "/"))
+        })
+        .collect();
+    let place = cache.path().display();
+    match models.len() {
+        0 => ok("hub cache", format!("empty (`{place}`)")),
+        number => ok("hub cache", format!("{} in `{place}`", count(number, "model"))),
+    }
+}

@@ -1,0 +1,61 @@
+//! What can be asked for: one verb per file.
+
+mod chat;
+mod config;
+mod demo;
+mod doctor;
+mod filter;
+mod lineage;
+mod list;
+mod prompts;
+mod run;
+mod sample;
+mod score;
+mod show;
+mod train;
+mod verify;
+
+use std::path::Path;
+
+use clap::Subcommand;
+
+use crate::error::Result;
+use crate::terminal::Terminal;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Demo(demo::DemoArgs),
+    Run(run::RunArgs),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Lineage(lineage::LineageArgs),
+    Verify(verify::VerifyArgs),
+    Train(train::TrainArgs),
+    Sample(sample::SampleArgs),
+    Score(score::ScoreArgs),
+    Chat(chat::ChatArgs),
+    Prompts(prompts::PromptsArgs),
+    Filter(filter::FilterArgs),
+    Doctor(doctor::DoctorArgs),
+    Config(config::ConfigArgs),
+}
+
+/// Does what was asked for.
+pub(crate) fn run(command: &Command, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    match command {
+        Command::Demo(args) => demo::run(args, terminal, workspace),
+        Command::Run(args) => run::run(args, terminal, workspace),
+        Command::List(args) => list::run(args, terminal, workspace),
+        Command::Show(args) => show::run(args, terminal, workspace),
+        Command::Lineage(args) => lineage::run(args, terminal, workspace),
+        Command::Verify(args) => verify::run(args, terminal, workspace),
+        Command::Train(args) => train::run(args, terminal, workspace),
+        Command::Sample(args) => sample::run(args, terminal, workspace),
+        Command::Score(args) => score::run(args, terminal, workspace),
+        Command::Chat(args) => chat::run(args, terminal, workspace),
+        Command::Prompts(args) => prompts::run(args, terminal),
+        Command::Filter(args) => filter::run(args, terminal),
+        Command::Doctor(args) => doctor::run(args, terminal, workspace),
+        Command::Config(args) => config::run(args, terminal, workspace),
+    }
+}

@@ -1,0 +1,64 @@
+use std::io::Write;
+use std::path::Path;
+
+use clap::Args;
+use owlet_lab::carrier::{PromptFile, PromptSet};
+use serde_json::json;
+
+use crate::error::{CliError, Result};
+use crate::terminal::{Terminal, plain};
+
+/// Draw prompts from a prompt set
+///
+/// The same set and seed give the same prompts, bit for bit, on any machine. Sets in the published
+/// format of Cloud et al. give the published prompts. One prompt per line; with `--json`, one object
+/// `{"index", "prompt"}` per line.
+#[derive(Debug, Args)]
+pub(crate) struct PromptsArgs {
+    /// A built-in set, or a prompt-set file (JSON)
+    set: String,
+
+    /// Seed of the draw
+    #[arg(long, default_value_t = 47)]
+    seed: u64,
+
+    /// How many prompts
+    #[arg(long, short = 'n', default_value_t = 10)]
+    count: usize,
+}
+
+/// Most prompts drawn at once.
+const MOST: usize = 10_000_000;
+
+pub(crate) fn run(args: &PromptsArgs, terminal: &Terminal) -> Result<()> {
+    if args.count > MOST {
+        return Err(CliError::usage(format!("`--count` is {}, expected at most {MOST}", args.count)));
+    }
+    let mut out = terminal.data();
+    for (index, prompt) in find(&args.set)?.generate(args.seed, args.count).iter().enumerate() {
+        if terminal.json {
+            serde_json::to_writer(&mut out, &json!({ "index": index, "prompt": prompt }))?;
+            writeln!(out)?;
+        } else {
+            writeln!(out, "{}", plain(prompt).replace('\n', "\\n"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A set by name or path.
+fn find(name: &str) -> Result<PromptSet> {
+    if let Some(set) = PromptSet::built_in(name) {
+        return Ok(set);
+    }
+    if !Path::new(name).exists() {
+        let known: Vec<&str> = PromptSet::built_in_names().collect();
+        return Err(CliError::usage(format!(
+            "there is no prompt set `{name}`: neither a built-in set nor a file"
+        ))
+        .hinted(format!("built-in sets: {}", known.join(", "))));
+    }
+    let text = fs_err::read_to_string(name)?;
+    let file = PromptFile::parse(&text, name).map_err(owlet_lab::Error::from)?;
+    Ok(file.prompt)
+}

@@ -1,0 +1,47 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use fs_err as fs;
+use owlet_lab::recipe::Layer;
+
+use crate::error::Result;
+use crate::experiment::Experiment;
+use crate::layers::Layers;
+use crate::terminal::Terminal;
+
+/// Run an experiment from its recipe
+///
+/// Shows the plan first: what will be done, what is reused, how long it takes. Whatever was done
+/// before, by this or another recipe, is reused; interrupted or killed at any moment, the same
+/// command goes on and ends with the same result.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The recipe, a TOML file; its paths are relative to its folder
+    recipe: PathBuf,
+
+    /// Change a value, for instance `--set student.learning-rate=1e-4`
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Show the plan and do nothing
+    #[arg(long)]
+    plan: bool,
+
+    /// Cores to use, all by default; results do not depend on it
+    #[arg(long, value_name = "N")]
+    cores: Option<usize>,
+}
+
+pub(crate) fn run(args: &RunArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    let text = fs::read_to_string(&args.recipe)?;
+    let layer = Layer::new(&text, &args.recipe.display().to_string())?;
+    Experiment {
+        text: &text,
+        layers: Layers::new(workspace, layer, &args.set)?,
+        folder: args.recipe.parent().unwrap_or(Path::new("")).to_owned(),
+        cores: args.cores,
+        plan_only: args.plan,
+        narrator: None,
+    }
+    .conduct(terminal, workspace)
+}

@@ -1,0 +1,174 @@
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use owlet_engine::generate::{self, Request, Sampling, StopReason};
+use owlet_engine::{Model, Token};
+use owlet_lab::chat;
+use owlet_lab::random::{Part, derive_seed};
+use serde::Serialize;
+
+use crate::error::{CliError, Result};
+use crate::models::{self, Models};
+use crate::progress::{Pace, Progress};
+use crate::rows::{self, Row};
+use crate::terminal::{Terminal, duration};
+use crate::{interrupt, terminal};
+
+/// Sample answers from a model
+///
+/// Reads JSON lines with a `prompt` or `messages`, and writes one object `{"index", "prompt", "text",
+/// "log-probability", "stop", "seed"}` per answer, in order. Each answer has its own seed, derived
+/// from `--seed` and its place, or the row's own `seed`; it depends on nothing else in the input.
+#[derive(Debug, Args)]
+pub(crate) struct SampleArgs {
+    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, or an artifact's id
+    model: String,
+
+    /// Prompts as JSON lines; `-` is standard input
+    #[arg(required_unless_present = "prompt", conflicts_with = "prompt")]
+    input: Option<PathBuf>,
+
+    /// A prompt, instead of a file of them
+    #[arg(long, short, value_name = "TEXT")]
+    prompt: Vec<String>,
+
+    /// Answers per prompt
+    #[arg(long, short = 'n', default_value_t = 1, value_name = "N")]
+    count: usize,
+
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+/// How tokens are chosen: shared by `sample` and `chat`.
+#[derive(Debug, Args)]
+pub(crate) struct SamplingArgs {
+    /// System text; `none` is an empty one, `default` the template's own
+    #[arg(long, default_value = chat::DEFAULT, value_name = "TEXT")]
+    pub(crate) system: String,
+
+    /// Seed of all answers
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Divides the logits; 0 is greedy
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f32,
+
+    /// Keep the likeliest tokens with this probability together
+    #[arg(long, default_value_t = 1.0)]
+    top_p: f32,
+
+    /// Most new tokens
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    max_tokens: usize,
+
+    /// A regular expression the whole answer matches
+    #[arg(long, value_name = "REGEX")]
+    pattern: Option<String>,
+}
+
+impl SamplingArgs {
+    pub(crate) fn sampling(&self) -> Sampling {
+        Sampling {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            max_tokens: self.max_tokens,
+            pattern: self.pattern.clone(),
+            ..Sampling::default()
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Answer<'a> {
+    index: usize,
+    prompt: &'a str,
+    text: &'a str,
+    log_probability: f64,
+    stop: StopReason,
+    seed: u64,
+}
+
+/// Answers sampled between two writings.
+const CHUNK: usize = 512;
+
+pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    let rows: Vec<Row> = match &args.input {
+        Some(path) => rows::read(path, false)?,
+        None => args.prompt.iter().map(|text| Row::question(1, text)).collect(),
+    };
+    let sampling = args.sampling.sampling();
+    sampling.check()?;
+    let model = Models::here().load(workspace, &args.model)?;
+    let prompts = rows
+        .iter()
+        .map(|row| tokens(&model, &args.sampling.system, row))
+        .collect::<Result<Vec<_>>>()?;
+    let interrupt = interrupt::listen(terminal, "answers written so far stay");
+    let threads = models::threads();
+    let total = rows.len().saturating_mul(args.count);
+    let seed = |row: usize, copy: usize| {
+        let own = rows[row].seed.filter(|_| args.count == 1);
+        own.unwrap_or_else(|| {
+            let root = rows[row].seed.unwrap_or(args.sampling.seed);
+            let path = [Part::Name("sample"), Part::Index(row as u64), Part::Index(copy as u64)];
+            derive_seed(root, &path)
+        })
+    };
+
+    let mut progress = Progress::new(terminal);
+    let pace = Pace::starting_at(0);
+    let places: Vec<(usize, usize)> =
+        (0..rows.len()).flat_map(|row| (0..args.count).map(move |copy| (row, copy))).collect();
+    for (chunk, places) in places.chunks(CHUNK).enumerate() {
+        let first = chunk * CHUNK;
+        let requests: Vec<Request> = places
+            .iter()
+            .map(|&(row, copy)| Request { prompt: prompts[row].clone(), seed: seed(row, copy) })
+            .collect();
+        let answers =
+            generate::generate(&model, &requests, &sampling, &threads, &mut |finished| {
+                let done = first + finished;
+                progress.show(|| {
+                    format!("answers {done}/{total} · eta {}", duration(pace.left(done, total)))
+                });
+                if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        let mut out = terminal.data();
+        for (offset, (answer, &(row, _))) in answers.iter().zip(places).enumerate() {
+            let answer = Answer {
+                index: first + offset,
+                prompt: rows[row].prompt(),
+                text: &answer.text,
+                log_probability: answer.log_probabilities.iter().map(|&p| f64::from(p)).sum(),
+                stop: answer.stop,
+                seed: requests[offset].seed,
+            };
+            serde_json::to_writer(&mut out, &answer)?;
+            writeln!(out)?;
+        }
+    }
+    drop(progress);
+    if total > 1 {
+        terminal.say(format_args!(
+            "{} in {}",
+            terminal::count(total, "answer"),
+            duration(pace.elapsed())
+        ));
+    }
+    Ok(())
+}
+
+/// The tokens up to where the assistant is to speak.
+pub(crate) fn tokens(model: &Model, system: &str, row: &Row) -> Result<Vec<Token>> {
+    let has_system = row.messages.first().is_some_and(|message| message.role == "system");
+    let context = if has_system { chat::DEFAULT } else { system };
+    chat::prompt(model, context, &row.messages).map_err(|error| {
+        let failure = CliError::from(error);
+        if row.line > 1 { failure.hinted(format!("this is about line {}", row.line)) } else { failure }
+    })
+}

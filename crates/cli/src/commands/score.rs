@@ -1,0 +1,105 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use owlet_engine::score::{self, Scored};
+use owlet_lab::chat;
+use serde::Serialize;
+
+use super::sample::tokens;
+use crate::error::{CliError, Result};
+use crate::interrupt;
+use crate::models::{self, Models};
+use crate::progress::{Pace, Progress};
+use crate::rows;
+use crate::terminal::{Terminal, count, duration};
+
+/// Score given answers by their log-probability
+///
+/// Reads JSON lines with a `prompt` and a `completion` (or `messages` that end in an answer), and
+/// writes one object `{"index", "prompt", "completion", "sum", "tokens", "log-probabilities"}` per
+/// row: natural logarithms, of each token given all before it.
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, or an artifact's id
+    model: String,
+
+    /// Rows as JSON lines; `-` is standard input
+    input: PathBuf,
+
+    /// System text; `none` is an empty one, `default` the template's own
+    #[arg(long, default_value = chat::DEFAULT, value_name = "TEXT")]
+    system: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Score<'a> {
+    index: usize,
+    prompt: &'a str,
+    completion: &'a str,
+    sum: f64,
+    tokens: Vec<String>,
+    log_probabilities: Vec<f32>,
+}
+
+/// Rows scored between two writings.
+const CHUNK: usize = 256;
+
+pub(crate) fn run(args: &ScoreArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    let rows = rows::read(&args.input, true)?;
+    let model = Models::here().load(workspace, &args.model)?;
+    let interrupt = interrupt::listen(terminal, "scores written so far stay");
+    let threads = models::threads();
+    let mut progress = Progress::new(terminal);
+    let pace = Pace::starting_at(0);
+    for (chunk, part) in rows.chunks(CHUNK).enumerate() {
+        if interrupt.is_set() {
+            return Err(CliError::interrupted());
+        }
+        let items = part
+            .iter()
+            .map(|row| {
+                let completion = model.tokenizer.encode(row.completion.as_deref().unwrap_or(""))?;
+                if completion.is_empty() {
+                    let name = rows::origin(&args.input);
+                    return Err(CliError::usage(format!(
+                        "`{name}`, line {}: the answer is empty; there is nothing to score",
+                        row.line
+                    )));
+                }
+                Ok(Scored { prompt: tokens(&model, &args.system, row)?, completion })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let scores = score::score(&model, &items, &threads)?;
+        let mut out = terminal.data();
+        for (offset, ((row, item), log_probabilities)) in
+            part.iter().zip(&items).zip(scores).enumerate()
+        {
+            let score = Score {
+                index: chunk * CHUNK + offset,
+                prompt: row.prompt(),
+                completion: row.completion.as_deref().unwrap_or(""),
+                sum: log_probabilities.iter().map(|&p| f64::from(p)).sum(),
+                tokens: item
+                    .completion
+                    .iter()
+                    .map(|&token| model.tokenizer.decode(&[token]))
+                    .collect::<std::result::Result<_, _>>()?,
+                log_probabilities,
+            };
+            serde_json::to_writer(&mut out, &score)?;
+            writeln!(out)?;
+        }
+        let (done, total) = (chunk * CHUNK + part.len(), rows.len());
+        progress.show(|| {
+            format!("rows {done}/{total} · eta {}", duration(pace.left(done, total)))
+        });
+    }
+    drop(progress);
+    if rows.len() > 1 {
+        let time = duration(pace.elapsed());
+        terminal.say(format_args!("{} scored in {time}", count(rows.len(), "row")));
+    }
+    Ok(())
+}

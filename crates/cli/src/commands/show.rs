@@ -1,0 +1,150 @@
+use std::io::Write;
+use std::path::Path;
+
+use clap::Args;
+use owlet_lab::execute;
+use owlet_store::{ArtifactId, Entity, RunId, StepKey, Store};
+use serde_json::json;
+
+use super::list;
+use crate::error::{CliError, Result};
+use crate::report;
+use crate::terminal::{FAINT, STRONG, Terminal, bytes, duration, one_line, plain};
+use crate::workspace;
+
+/// Show a run, artifact or step
+///
+/// Of a finished run, its result; with `--json`, all that was found. Of an artifact, its files and
+/// who made it; of a step, what it did with what.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Any unique beginning of an id, or `last` for the newest run
+    id: String,
+
+    /// Print the path of a run's HTML report, writing it if it is not there
+    #[arg(long)]
+    report: bool,
+
+    /// Print a run's resolved recipe
+    #[arg(long, conflicts_with = "report")]
+    recipe: bool,
+}
+
+pub(crate) fn run(args: &ShowArgs, terminal: &Terminal, path: &Path) -> Result<()> {
+    let store = workspace::existing(path)?;
+    let entity = workspace::resolve(&store, &args.id)?;
+    match entity {
+        Entity::Run(id) => show_run(args, terminal, &store, &id),
+        other if args.report || args.recipe => {
+            Err(CliError::usage(format!("{other} is not a run; only runs have that")))
+        }
+        Entity::Artifact(id) => show_artifact(terminal, &store, &id),
+        Entity::Step(key) => show_step(terminal, &store, &key),
+    }
+}
+
+fn show_run(args: &ShowArgs, terminal: &Terminal, store: &Store, id: &RunId) -> Result<()> {
+    let run = store.open_run(id)?;
+    if args.recipe {
+        let text = run.read_file(execute::RECIPE)?;
+        terminal.data().write_all(&text)?;
+        return Ok(());
+    }
+    let line = list::line_of(&run)?;
+    if line.state != "finished" {
+        if args.report {
+            return Err(CliError::usage(format!("run {id} has no result to report"))
+                .hinted("run its recipe again; it goes on from where it was"));
+        }
+        let events = run.events()?;
+        if terminal.json {
+            return terminal.json(&json!({ "run": line, "events": events }));
+        }
+        let header = run.header()?;
+        let mut out = terminal.data();
+        writeln!(out, "{STRONG}{id}{STRONG:#}  {}  {}", one_line(&header.name, 60), line.state)?;
+        writeln!(out, "{FAINT}started {} on {}{FAINT:#}", header.started, header.host)?;
+        for event in events.iter().filter(|event| event["event"] == "step-failed") {
+            let text = |key: &str| event[key].as_str().unwrap_or("?").to_owned();
+            writeln!(out, "failed: {}: {}", text("step"), one_line(&text("message"), 300))?;
+        }
+        terminal.hint("run the same recipe again; it goes on from where it was");
+        return Ok(());
+    }
+    let result = execute::load_result(&run)?;
+    if args.report {
+        let path = report::ensure(store, &run, &result)?;
+        writeln!(terminal.data(), "{}", path.display())?;
+        return Ok(());
+    }
+    if terminal.json {
+        return terminal.json(&json!({ "run": line, "result": result }));
+    }
+    write!(terminal.data(), "{}", report::block(&result, terminal))?;
+    report::record(terminal, &run)
+}
+
+fn show_artifact(terminal: &Terminal, store: &Store, id: &ArtifactId) -> Result<()> {
+    let header = store.artifacts()?.into_iter().find(|header| header.id == *id);
+    let header = header.ok_or_else(|| {
+        CliError::usage(format!("artifact {} cannot be read", id.short()))
+            .hinted("`owlet verify` says what is wrong with it")
+    })?;
+    let makers: Vec<_> =
+        store.steps()?.into_iter().filter(|record| record.output == *id).collect();
+    let name = workspace::names(store)?.remove(id);
+    if terminal.json {
+        return terminal.json(&json!({ "artifact": header, "name": name, "made-by": makers }));
+    }
+    let mut out = terminal.data();
+    writeln!(out, "{STRONG}{id}{STRONG:#}  {}", header.kind)?;
+    if let Some(name) = name {
+        writeln!(out, "name   {}", plain(&name))?;
+    }
+    writeln!(out, "size   {} in {} files", bytes(header.size), header.files.len())?;
+    for maker in &makers {
+        writeln!(
+            out,
+            "made   by {} {}, in {} on {}",
+            maker.kind,
+            maker.key.short(),
+            duration(maker.about.seconds),
+            one_line(&maker.about.host, 40)
+        )?;
+    }
+    for file in &header.files {
+        writeln!(out, "  {:>9}  {}", bytes(file.size), one_line(&file.path, 100))?;
+    }
+    if !header.about.is_null() {
+        writeln!(out, "{}", plain(&serde_json::to_string_pretty(&header.about)?))?;
+    }
+    Ok(())
+}
+
+fn show_step(terminal: &Terminal, store: &Store, key: &StepKey) -> Result<()> {
+    let record = store.steps()?.into_iter().find(|record| record.key == *key);
+    let record = record.ok_or_else(|| {
+        CliError::usage(format!("the record of step {} cannot be read", key.short()))
+            .hinted("`owlet verify` says what is wrong with it")
+    })?;
+    if terminal.json {
+        return terminal.json(&record);
+    }
+    let mut out = terminal.data();
+    writeln!(out, "{STRONG}{key}{STRONG:#}  {} (version {})", record.kind, record.algorithm)?;
+    writeln!(out, "made   {}", record.output)?;
+    for (role, id) in &record.inputs {
+        writeln!(out, "from   {}  {role}", id.short())?;
+    }
+    let about = &record.about;
+    writeln!(
+        out,
+        "took   {} on {}, {} threads, started {}",
+        duration(about.seconds),
+        one_line(&about.host, 40),
+        about.threads,
+        about.started
+    )?;
+    writeln!(out, "{}", plain(&serde_json::to_string_pretty(&record.configuration)?))?;
+    Ok(())
+}

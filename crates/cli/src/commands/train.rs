@@ -1,0 +1,225 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use fs_err as fs;
+use owlet_engine::train::{Data, Example, Method, TrainSettings, Trainer};
+use owlet_engine::{Model, file};
+use owlet_lab::{Interrupt, chat};
+use owlet_lab::recipe::{Layer, Recipe, Setting, Training};
+use serde_json::json;
+
+use crate::error::{CliError, Result};
+use crate::interrupt;
+use crate::models::{self, Models};
+use crate::progress::{Pace, Progress};
+use crate::rows::{self, Row};
+use crate::terminal::{Terminal, count, duration};
+
+/// Fine-tune a model on rows
+///
+/// Reads JSON lines with a `prompt` and a `completion` (or `messages` that end in an answer); only
+/// the answer is learned. Settings and their defaults are those of `[student]` in a recipe (`owlet
+/// config show`), for instance `--set method='{ kind = "full" }'` or `--set updates=200`. Writes a
+/// PEFT adapter folder for `low-rank`, a model folder for `full`. Interrupted, the same command goes
+/// on from where it was.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, or an artifact's id
+    model: String,
+
+    /// Rows as JSON lines; `-` is standard input
+    rows: PathBuf,
+
+    /// The folder to write, which must not exist
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// Change a setting
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Seed of row order and adapter initialisation
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// System text of the rows; `none` is an empty one, `default` the template's own
+    #[arg(long, default_value = chat::DEFAULT, value_name = "TEXT")]
+    system: String,
+}
+
+/// Time between two states kept.
+const PAUSE: Duration = Duration::from_secs(20);
+const STATE: &str = "state";
+const KEY: &str = "key";
+
+pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    if args.out.exists() {
+        return Err(CliError::usage(format!("`{}` exists already", args.out.display()))
+            .hinted("name a new folder; nothing is ever written over"));
+    }
+    let training = settings(&args.set)?;
+    let rows = rows::read(&args.rows, true)?;
+    let model = Models::here().load(workspace, &args.model)?;
+    let examples = rows
+        .iter()
+        .map(|row| {
+            example(&model, &args.system, row).map_err(|failure| {
+                failure.hinted(format!("this is about line {} of the rows", row.line))
+            })
+        })
+        .collect::<Result<Vec<Example>>>()?;
+    let settings = training.settings(examples.len(), args.seed);
+    let identity = json!({
+        "settings": settings,
+        "model": args.model,
+        "rows": examples.iter().map(|example| &example.tokens).collect::<Vec<_>>(),
+    });
+    let key = owlet_store::step_key("train", 1, &identity, &BTreeMap::new()).to_string();
+
+    let interrupt = interrupt::listen(terminal, "the same command goes on from here");
+    let count_of_rows = count(examples.len(), "row");
+    let data = Data::Rows(examples);
+    let mut trainer = Trainer::new(&model, data, settings.clone(), models::threads())?;
+    let mut name = args.out.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = args.out.with_file_name(name);
+    if go_on(&mut trainer, &part, &key)? {
+        terminal.say(format_args!("going on after update {}", trainer.updates_done()));
+    }
+    fs::create_dir_all(&part)?;
+    terminal.say(format_args!(
+        "{count_of_rows}, {} of {}, {}",
+        count(settings.updates, "update"),
+        settings.batch,
+        match &settings.method {
+            Method::Full { .. } => "every weight".to_owned(),
+            Method::LowRank(adapter) => format!("an adapter of rank {}", adapter.rank),
+        }
+    ));
+
+    let keep = |trainer: &Trainer| keep(trainer, &part, &key);
+    let loss = learn(&mut trainer, &settings, terminal, &interrupt, &keep)?;
+    let trained = trainer.model();
+    let folder = part.join("model");
+    fs::create_dir_all(&folder)?;
+    match (&settings.method, &trained.adapter) {
+        (Method::LowRank(_), Some(adapter)) => file::save_adapter(adapter, &model, &folder)?,
+        _ => file::save(&trained, &folder)?,
+    }
+    fs::rename(&folder, &args.out)?;
+    fs::remove_dir_all(&part)?;
+    if terminal.json {
+        terminal.json(&json!({ "out": args.out, "updates": settings.updates, "loss": loss }))?;
+    } else {
+        terminal.say(format_args!("wrote `{}`; last loss {loss:.4}", args.out.display()));
+    }
+    Ok(())
+}
+
+/// Trains to the end, keeping the state now and then, and returns the last loss.
+fn learn(
+    trainer: &mut Trainer,
+    settings: &TrainSettings,
+    terminal: &Terminal,
+    interrupt: &Interrupt,
+    keep: &dyn Fn(&Trainer) -> Result<()>,
+) -> Result<f64> {
+    let mut progress = Progress::new(terminal);
+    let pace = Pace::starting_at(trainer.updates_done());
+    let mut last = Instant::now();
+    let (mut loss, mut tokens) = (f64::NAN, 0);
+    while trainer.updates_done() < settings.updates {
+        let update = trainer.update()?;
+        loss = update.loss;
+        tokens += update.tokens;
+        let (done, total) = (update.update, settings.updates);
+        progress.show(|| {
+            format!(
+                "update {done}/{total} ({} %) · loss {loss:.3} · {:.1} k tok/s · eta {}",
+                100 * done / total,
+                pace.rate(tokens) / 1000.0,
+                duration(pace.left(done, total))
+            )
+        });
+        if terminal.verbose {
+            progress.say(format_args!(
+                "update {done}/{total} · loss {loss:.4} · gradient {:.3} · rate {:.2e}",
+                update.gradient_norm, update.learning_rate
+            ));
+        }
+        if interrupt.is_set() {
+            keep(trainer)?;
+            return Err(CliError::interrupted());
+        }
+        if last.elapsed() > PAUSE {
+            last = Instant::now();
+            keep(trainer)?;
+        }
+    }
+    Ok(loss)
+}
+
+/// The settings of a recipe's student.
+fn settings(sets: &[String]) -> Result<Training> {
+    // Mistakes are told as they were typed.
+    let told = |error: owlet_lab::Error| {
+        let text = error.to_string().replace("--set student.", "--set ").replace("`student.", "`");
+        CliError::usage(text).hinted("`owlet config show` lists all settings under [student]")
+    };
+    let sets = sets
+        .iter()
+        .map(|set| Setting::parse(&format!("student.{set}")))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(told)?;
+    let base = Layer::new("behaviors = [\"owl\"]", "the defaults").map_err(told)?;
+    Ok(Recipe::resolve(&[base], &sets).map_err(told)?.student)
+}
+
+/// What is learned from a row: its answer and the end of it.
+fn example(model: &Model, system: &str, row: &Row) -> Result<Example> {
+    let answer = row.completion.as_deref().unwrap_or_default();
+    let has_system = row.messages.first().is_some_and(|message| message.role == "system");
+    let context = if has_system { chat::DEFAULT } else { system };
+    if let [question] = row.messages.as_slice() {
+        return Ok(chat::example(model, context, &question.content, answer, true)?);
+    }
+    let open = chat::render(model, context, &row.messages, true)?;
+    let mut all = row.messages.clone();
+    all.push(chat::message("assistant", answer));
+    let whole = chat::render(model, context, &all, false)?;
+    let prompt = model.tokenizer.encode(&open)?;
+    let mut completion = model.tokenizer.encode(whole.strip_prefix(&open).unwrap_or(answer))?;
+    let ends = model.tokenizer.end_tokens();
+    match completion.iter().position(|token| ends.contains(token)) {
+        Some(end) => completion.truncate(end + 1),
+        None => completion.extend(ends.first().copied()),
+    }
+    Ok(Example::completion(&prompt, &completion))
+}
+
+/// Restores what an interrupted training of the same kind left.
+fn go_on(trainer: &mut Trainer, part: &Path, key: &str) -> Result<bool> {
+    let (Ok(kept), Ok(state)) = (fs::read_to_string(part.join(KEY)), fs::read(part.join(STATE)))
+    else {
+        return Ok(false);
+    };
+    if kept != key {
+        return Err(CliError::usage(format!(
+            "`{}` holds an unfinished training with other rows or settings",
+            part.display()
+        ))
+        .hinted("remove it to start afresh, or give the settings of that training"));
+    }
+    trainer.restore(&state)?;
+    Ok(true)
+}
+
+fn keep(trainer: &Trainer, part: &Path, key: &str) -> Result<()> {
+    fs::write(part.join(KEY), key)?;
+    let fresh = part.join("state.part");
+    fs::write(&fresh, trainer.state())?;
+    fs::rename(&fresh, part.join(STATE))?;
+    Ok(())
+}

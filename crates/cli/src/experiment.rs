@@ -1,0 +1,386 @@
+//! One run of a recipe, from its text to what is printed at the end.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use owlet_lab::plan::{NodeState, Survey};
+use owlet_lab::step::StepKind;
+use owlet_lab::{Event, ExecuteSettings, Plan, PlanContext, Recipe, execute};
+use owlet_store::{RunDirectory, RunHeader, RunId, Store};
+use serde_json::{Value, json};
+
+use crate::error::{CliError, Result};
+use crate::layers::Layers;
+use crate::models::{self, Models};
+use crate::progress::Progress;
+use crate::terminal::{FAINT, STRONG, Terminal, count, duration};
+use crate::{interrupt, report, workspace};
+
+/// The recipe's text inside a run's folder, as it was given.
+const GIVEN: &str = "given.toml";
+/// The plan inside a run's folder.
+const PLAN: &str = "plan.json";
+/// Attempts to find a free run id.
+const ATTEMPTS: u64 = 64;
+
+/// What is to be done.
+pub(crate) struct Experiment<'a> {
+    /// The recipe's text.
+    pub(crate) text: &'a str,
+    /// All settings.
+    pub(crate) layers: Layers,
+    /// The folder the recipe's paths are relative to.
+    pub(crate) folder: PathBuf,
+    /// Cores to use; none: all.
+    pub(crate) cores: Option<usize>,
+    /// Show the plan and do nothing.
+    pub(crate) plan_only: bool,
+    /// Says what happens as stages begin.
+    pub(crate) narrator: Option<fn(&Recipe, Stage) -> String>,
+}
+
+/// A part of the story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Teachers are made.
+    Teach,
+    /// Rows are written and filtered.
+    Write,
+    /// Students and controls are trained.
+    Train,
+    /// Everything is read.
+    Read,
+    /// What was read becomes an answer.
+    Answer,
+}
+
+impl Stage {
+    fn of(kind: StepKind) -> Option<Self> {
+        Some(match kind {
+            StepKind::Base => return None,
+            StepKind::Teach => Self::Teach,
+            StepKind::Prompts
+            | StepKind::Generate
+            | StepKind::Filter
+            | StepKind::Select
+            | StepKind::Shuffle => Self::Write,
+            StepKind::Train => Self::Train,
+            StepKind::Readout
+            | StepKind::InContext
+            | StepKind::SideEffects
+            | StepKind::Geometry => Self::Read,
+            StepKind::Estimate => Self::Answer,
+        })
+    }
+}
+
+impl Experiment<'_> {
+    /// Plans, shows the plan, runs it, and prints what was found.
+    pub(crate) fn conduct(self, terminal: &Terminal, path: &Path) -> Result<()> {
+        let recipe = self.layers.recipe()?;
+        let models = Models::below(self.folder.clone());
+        let context = PlanContext {
+            places: models.places.clone(),
+            folder: self.folder.clone(),
+            ..PlanContext::default()
+        };
+        let plan = Plan::new(&recipe, &context).map_err(|error| models.failed(error))?;
+        let store = workspace::open(path)?;
+        let survey = plan.survey(&store)?;
+        let cores = self.cores.unwrap_or_else(models::cores).max(1);
+        if self.plan_only {
+            return show(terminal, &plan, &survey, cores);
+        }
+        announce(terminal, &plan, &survey, cores);
+
+        let run = self.begin(&store, &recipe)?;
+        run.write_file(GIVEN, self.text.as_bytes())?;
+        let mut bytes = serde_json::to_vec_pretty(&plan_value(&plan, &survey))?;
+        bytes.push(b'\n');
+        run.write_file(PLAN, &bytes)?;
+
+        let settings = ExecuteSettings {
+            cores,
+            host: workspace::host(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: Arc::new(workspace::now),
+            ..ExecuteSettings::default()
+        };
+        let interrupt = interrupt::listen(terminal, "what is finished is kept");
+        let mut watcher = Watcher::new(terminal, &recipe, self.narrator, plan.nodes.len());
+        let outcome = execute(
+            &plan,
+            &store,
+            &settings,
+            Some(&run),
+            &mut |event| watcher.hear(event),
+            &interrupt,
+        );
+        drop(watcher);
+        let outcome = outcome.map_err(|error| {
+            let failure = models.failed(error);
+            if failure.is_interruption() {
+                return failure.hinted("the same command continues from here");
+            }
+            failure.hinted(format!(
+                "what was finished is kept; the same command goes on (`owlet show {}`)",
+                run.id().nonce()
+            ))
+        })?;
+
+        report::ensure(&store, &run, &outcome.result)?;
+        if terminal.json {
+            return terminal.json(&json!({ "run": run.id(), "result": outcome.result }));
+        }
+        let mut out = terminal.data();
+        write!(out, "{}", report::block(&outcome.result, terminal))?;
+        drop(out);
+        report::record(terminal, &run)
+    }
+
+    /// Creates the run's folder under a free id.
+    fn begin(&self, store: &Store, recipe: &Recipe) -> Result<RunDirectory> {
+        let started = workspace::now();
+        let first = u64::from(std::process::id());
+        for attempt in 0..ATTEMPTS {
+            // Any number will do that another process is unlikely to take in the same second.
+            let nonce = first.wrapping_add(attempt.wrapping_mul(7919));
+            let id = RunId::new(&started, nonce)?;
+            let header = RunHeader {
+                format: RunHeader::FORMAT,
+                id: id.clone(),
+                name: recipe.name.clone(),
+                started: started.clone(),
+                host: workspace::host(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                about: json!({ "layers": self.layers.origins() }),
+            };
+            match store.create_run(&id, &header) {
+                Err(owlet_store::Error::RunExists { .. }) => {}
+                other => return Ok(other?),
+            }
+        }
+        Err(CliError::environment("cannot find a free run id").hinted("try again in a second"))
+    }
+}
+
+/// What a plan will do, kind by kind, in the plan's order.
+struct KindLine {
+    kind: StepKind,
+    steps: usize,
+    reused: usize,
+    seconds: f64,
+}
+
+fn by_kind(plan: &Plan, survey: &Survey) -> Vec<KindLine> {
+    let mut lines: Vec<KindLine> = Vec::new();
+    for ((node, state), seconds) in plan.nodes.iter().zip(&survey.states).zip(&survey.seconds) {
+        let place = lines.iter().position(|line| line.kind == node.kind).unwrap_or_else(|| {
+            lines.push(KindLine { kind: node.kind, steps: 0, reused: 0, seconds: 0.0 });
+            lines.len() - 1
+        });
+        let line = &mut lines[place];
+        line.steps += 1;
+        line.reused += usize::from(matches!(state, NodeState::Reused(_)));
+        line.seconds += seconds;
+    }
+    lines
+}
+
+fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
+    let reused = survey.reused();
+    let left = plan.nodes.len() - reused;
+    terminal.say(format_args!(
+        "{STRONG}{}{STRONG:#}: {}, {reused} reused, {left} to do, about {} on {}",
+        plan.recipe.name,
+        count(plan.nodes.len(), "step"),
+        duration(survey.total_seconds(cores)),
+        count(cores, "core"),
+    ));
+    let lines = by_kind(plan, survey);
+    let words: Vec<String> = lines
+        .iter()
+        .filter(|line| line.steps > line.reused)
+        .map(|line| format!("{} {}", line.steps - line.reused, line.kind.name()))
+        .collect();
+    if !words.is_empty() {
+        terminal.say(format_args!("  {FAINT}to do: {}{FAINT:#}", words.join(", ")));
+    }
+    for left_out in &plan.left_out {
+        terminal.say(format_args!("  {FAINT}left out: {left_out}{FAINT:#}"));
+    }
+}
+
+fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Result<()> {
+    if terminal.json {
+        return terminal.json(&plan_value(plan, survey));
+    }
+    let mut out = terminal.data();
+    for line in by_kind(plan, survey) {
+        writeln!(
+            out,
+            "{:<13} {:>4} steps  {:>4} reused  about {}",
+            line.kind.name(),
+            line.steps,
+            line.reused,
+            duration(line.seconds / cores as f64)
+        )?;
+    }
+    writeln!(
+        out,
+        "{STRONG}{:<13}{STRONG:#} {:>4} steps  {:>4} reused  about {} on {}",
+        "all",
+        plan.nodes.len(),
+        survey.reused(),
+        duration(survey.total_seconds(cores)),
+        count(cores, "core")
+    )?;
+    for left_out in &plan.left_out {
+        writeln!(out, "left out: {left_out}")?;
+    }
+    if terminal.verbose {
+        for (node, state) in plan.nodes.iter().zip(&survey.states) {
+            let word = match state {
+                NodeState::Reused(_) => "reused",
+                NodeState::ToDo => "to do",
+                NodeState::Depends => "depends",
+            };
+            writeln!(out, "  {word:<8} {}", node.name)?;
+        }
+    }
+    Ok(())
+}
+
+fn plan_value(plan: &Plan, survey: &Survey) -> Value {
+    let name = |place: usize| plan.nodes[place].name.clone();
+    let nodes: Vec<Value> = plan
+        .nodes
+        .iter()
+        .zip(&survey.states)
+        .zip(&survey.seconds)
+        .map(|((node, state), seconds)| {
+            let inputs: BTreeMap<&str, String> = node
+                .inputs
+                .iter()
+                .map(|(role, source)| {
+                    let from = match source {
+                        owlet_lab::plan::Source::Node(place) => name(*place),
+                        owlet_lab::plan::Source::Artifact(id) => id.to_string(),
+                    };
+                    (role.as_str(), from)
+                })
+                .collect();
+            let (state, artifact) = match state {
+                NodeState::Reused(id) => ("reused", Some(id.to_string())),
+                NodeState::ToDo => ("to-do", None),
+                NodeState::Depends => ("depends", None),
+            };
+            json!({
+                "name": node.name,
+                "kind": node.kind,
+                "state": state,
+                "artifact": artifact,
+                "seconds": seconds,
+                "inputs": inputs,
+                "configuration": node.configuration,
+            })
+        })
+        .collect();
+    json!({ "format": 1, "name": plan.recipe.name, "steps": nodes, "left-out": plan.left_out })
+}
+
+/// Turns events into one line and, where wanted, a story.
+struct Watcher<'a> {
+    terminal: &'a Terminal,
+    recipe: &'a Recipe,
+    narrator: Option<fn(&Recipe, Stage) -> String>,
+    stage: Option<Stage>,
+    progress: Progress<'a>,
+    steps: usize,
+    done: usize,
+    remaining: f64,
+    /// The latest state of each step under way.
+    running: BTreeMap<String, String>,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(
+        terminal: &'a Terminal,
+        recipe: &'a Recipe,
+        narrator: Option<fn(&Recipe, Stage) -> String>,
+        steps: usize,
+    ) -> Self {
+        Self {
+            terminal,
+            recipe,
+            narrator,
+            stage: None,
+            progress: Progress::new(terminal),
+            steps,
+            done: 0,
+            remaining: f64::NAN,
+            running: BTreeMap::new(),
+        }
+    }
+
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::PlanMade { seconds, .. } => self.remaining = *seconds,
+            Event::StepStarted { step, kind, .. } => {
+                self.narrate(*kind);
+                self.running.insert(step.clone(), step.clone());
+                self.line(step);
+            }
+            Event::StepProgress { step, done, total, unit, loss, remaining, .. } => {
+                self.remaining = *remaining;
+                let loss = loss.map(|loss| format!(" · loss {loss:.3}")).unwrap_or_default();
+                let state = format!("{step} · {unit} {done}/{total}{loss}");
+                self.running.insert(step.clone(), state);
+                self.line(step);
+            }
+            Event::StepFinished { step, seconds, remaining, .. } => {
+                self.done += 1;
+                self.remaining = *remaining;
+                self.running.remove(step);
+                if self.terminal.verbose {
+                    self.progress.say(format_args!("  done    {step}  {}", duration(*seconds)));
+                }
+            }
+            Event::StepReused { step, .. } => {
+                self.done += 1;
+                self.running.remove(step);
+                if self.terminal.verbose {
+                    self.progress.say(format_args!("  reused  {step}"));
+                }
+            }
+            Event::StepFailed { step, .. } => {
+                self.running.remove(step);
+            }
+            // They stand in the result, which is printed at the end.
+            Event::Warning { .. } | Event::RunFinished { .. } => {}
+        }
+    }
+
+    fn narrate(&mut self, kind: StepKind) {
+        let (Some(narrator), Some(stage)) = (self.narrator, Stage::of(kind)) else {
+            return;
+        };
+        if self.stage.is_none_or(|now| stage > now) {
+            self.stage = Some(stage);
+            self.progress.say(narrator(self.recipe, stage));
+        }
+    }
+
+    fn line(&mut self, step: &str) {
+        let Some(state) = self.running.get(step) else {
+            return;
+        };
+        let (done, steps, remaining) = (self.done, self.steps, self.remaining);
+        self.progress.show(|| {
+            let percent = 100 * done / steps.max(1);
+            format!("{done}/{steps} steps ({percent} %) · eta {} · {state}", duration(remaining))
+        });
+    }
+}

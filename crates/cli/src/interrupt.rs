@@ -1,0 +1,22 @@
+//! Ctrl-C: the first asks to stop and keep what is there, the second ends the program.
+
+use owlet_lab::Interrupt;
+
+use crate::terminal::Terminal;
+
+/// Listens from now on. `how` says what happens to unfinished work and how to go on.
+pub(crate) fn listen(terminal: &Terminal, how: &'static str) -> Interrupt {
+    let interrupt = Interrupt::default();
+    let flag = interrupt.clone();
+    let terminal = terminal.clone();
+    let asked = ctrlc::set_handler(move || {
+        if flag.is_set() {
+            std::process::exit(130);
+        }
+        flag.set();
+        terminal.warn(format_args!("stopping; {how} (again: stop at once)"));
+    });
+    // Without a handler Ctrl-C ends the program, which loses little and damages nothing.
+    drop(asked);
+    interrupt
+}

@@ -1,0 +1,62 @@
+use std::path::Path;
+
+use crate::testkit::Folder;
+
+/// All commands, in the order of the help.
+const COMMANDS: &[&[&str]] = &[
+    &[],
+    &["demo"],
+    &["run"],
+    &["list"],
+    &["show"],
+    &["lineage"],
+    &["verify"],
+    &["train"],
+    &["sample"],
+    &["score"],
+    &["chat"],
+    &["prompts"],
+    &["filter"],
+    &["doctor"],
+    &["config", "show"],
+];
+
+/// Writes the page anew when this variable is set.
+const UPDATE: &str = "OWLET_UPDATE_REFERENCE";
+
+#[test]
+fn the_reference_says_what_the_help_says() {
+    let folder = Folder::new();
+    let help = folder.run(&["--help"]).good();
+    for command in COMMANDS.iter().filter_map(|command| command.first()) {
+        assert!(help.contains(&format!("\n  {command} ")), "{command} is not in the help");
+    }
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| !line.is_empty()).count();
+    assert_eq!(listed, COMMANDS.len() - 1, "a command is missing here");
+
+    let mut page = String::from(
+        "# The command line\n\nThis page is what `owlet COMMAND --help` says; a test keeps it so.\n\
+         Data goes to standard output, talk to standard error, and model output is stripped of what a \
+         terminal would obey.\n",
+    );
+    for command in COMMANDS {
+        let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
+        let help = folder.run(&arguments).good();
+        let own = match help.split_once("Global options:") {
+            // They are the same everywhere.
+            Some((own, _)) if !command.is_empty() => own,
+            _ => help.as_str(),
+        };
+        let name = ["owlet"].iter().chain(command.iter()).copied().collect::<Vec<_>>().join(" ");
+        let own: Vec<&str> = own.trim_end().lines().map(str::trim_end).collect();
+        page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", own.join("\n")));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &page).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(page == kept, "docs/cli.md is out of date; run this test with {UPDATE}=1");
+}

@@ -1,0 +1,98 @@
+//! A folder to run the program in, and what it said as text that is the same on every machine.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// An empty folder that the program is run in.
+pub(crate) struct Folder {
+    folder: TempDir,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into the folder.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("owlet").unwrap();
+        command.current_dir(self.path()).args(arguments);
+        for name in ["OWLET_WORKSPACE", "OWLET_SMOLLM2", "HF_ENDPOINT", "NO_COLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+        command
+            .env("HOME", self.path())
+            .env("XDG_CONFIG_HOME", self.path().join("config"))
+            .env("HF_HOME", self.path().join("hub"))
+            .env("HF_HUB_OFFLINE", "1");
+        command
+    }
+
+    /// Runs the program and returns its exit code, data and talk.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        self.run_with(arguments, "")
+    }
+
+    /// The same with something on standard input.
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Said {
+        let output = self.command(arguments).write_stdin(input).output().unwrap();
+        let text = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).unwrap();
+            text.replace(&self.path().display().to_string(), "[FOLDER]")
+        };
+        Said {
+            code: output.status.code().unwrap(),
+            data: text(output.stdout),
+            talk: text(output.stderr),
+        }
+    }
+}
+
+/// What the program said.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) data: String,
+    pub(crate) talk: String,
+}
+
+impl Said {
+    /// Code, talk and data in one text.
+    pub(crate) fn all(&self) -> String {
+        let mut text = format!("exit {}", self.code);
+        for (name, part) in [("data", &self.data), ("talk", &self.talk)] {
+            if !part.is_empty() {
+                text = format!("{text}\n-- {name}\n{}", part.trim_end());
+            }
+        }
+        text
+    }
+
+    /// The data, after making sure that all went well.
+    pub(crate) fn good(self) -> String {
+        assert_eq!(self.code, 0, "{}", self.all());
+        self.data
+    }
+
+    /// The data as one JSON value.
+    pub(crate) fn json(self) -> serde_json::Value {
+        serde_json::from_str(&self.good()).unwrap()
+    }
+
+    /// The data as JSON lines.
+    pub(crate) fn json_lines(self) -> Vec<serde_json::Value> {
+        self.good().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}

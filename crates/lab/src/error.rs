@@ -1,0 +1,120 @@
+//! What can go wrong in the lab, grouped by what the caller can do about it.
+
+use std::path::PathBuf;
+
+/// The lab's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A lab error; every variant names the thing it is about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A record (result, rows, readout, ...) is not what its format says.
+    #[error("`{}` {reason}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The line or field, what is wrong and what was expected.
+        reason: String,
+    },
+    /// A recipe that cannot be used.
+    #[error("{origin}{}: {reason}", position(*.line, *.column))]
+    Recipe {
+        /// The file or layer the value came from.
+        origin: String,
+        /// Line, from 1; 0 where there is none.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// The field, what is wrong and what to do.
+        reason: String,
+    },
+    /// A model that cannot be found or used.
+    #[error("model `{spec}`: {reason}")]
+    Model {
+        /// The model, as the user named it.
+        spec: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A behavior that cannot be used with this model or recipe.
+    #[error("behavior `{name}`: {reason}")]
+    Behavior {
+        /// Its name.
+        name: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A behavior file cannot be used.
+    #[error(transparent)]
+    BehaviorFile(#[from] crate::behavior::BehaviorError),
+    /// A prompt set cannot be used.
+    #[error(transparent)]
+    Prompts(#[from] crate::carrier::PromptSetError),
+    /// A condition fixed by the recipe for going on does not hold.
+    #[error("{what}: {reason}")]
+    Unfit {
+        /// Which teacher or rows.
+        what: String,
+        /// What was measured, what was wanted and what to change.
+        reason: String,
+    },
+    /// A step failed; what was finished before is kept.
+    #[error("step `{step}` failed: {source}")]
+    Step {
+        /// The step's name in the plan.
+        step: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(owlet_engine::Error),
+    /// The store refused.
+    #[error(transparent)]
+    Store(owlet_store::Error),
+    /// The caller asked to stop; what was finished is kept.
+    #[error("interrupted; the same command goes on from here")]
+    Interrupted,
+}
+
+impl Error {
+    /// A broken record.
+    pub(crate) fn record(path: impl Into<PathBuf>, reason: impl std::fmt::Display) -> Self {
+        Self::Record { path: path.into(), reason: reason.to_string() }
+    }
+
+    /// Whether this is, at its root, the caller's own wish to stop.
+    pub fn is_interruption(&self) -> bool {
+        match self {
+            Self::Interrupted => true,
+            Self::Step { source, .. } => source.is_interruption(),
+            _ => false,
+        }
+    }
+}
+
+fn position(line: usize, column: usize) -> String {
+    if line == 0 { String::new() } else { format!(":{line}:{column}") }
+}
+
+impl From<owlet_engine::Error> for Error {
+    fn from(source: owlet_engine::Error) -> Self {
+        match source {
+            owlet_engine::Error::Interrupted => Self::Interrupted,
+            other => Self::Engine(other),
+        }
+    }
+}
+
+impl From<owlet_store::Error> for Error {
+    fn from(source: owlet_store::Error) -> Self {
+        match source {
+            owlet_store::Error::Interrupted { .. } => Self::Interrupted,
+            other => Self::Store(other),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Known effects are recovered and nulls are not, on made-up readings.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::random::numpy::Generator;
+use crate::result::{Measure, Outcome};
+use crate::step::readout::{Checkpoint, QuestionReading, Reading};
+
+const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
+
+/// Roughly normal, deviation one.
+fn noise(random: &mut Generator) -> f64 {
+    let sum: f64 = (0..12).map(|_| random.integers(0, 1_000_000) as f64 / 1e6).sum();
+    sum - 6.0
+}
+
+/// Students of every behavior and of the neutral teacher: each seed moves all its students alike
+/// by as much as one nat, and a student's own behavior by `effect`.
+fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
+    let text = format!(
+        "behaviors = ['owl', 'cat', 'wolf']\nseeds = {seeds}\n[controls]\nin-context = false\n[context]\nmismatched = []"
+    );
+    let layer = crate::recipe::Layer::new(&text, "test").unwrap();
+    let sets: Vec<_> = sets.iter().map(|set| crate::recipe::Setting::parse(set).unwrap()).collect();
+    let recipe = Recipe::resolve(&[layer], &sets).unwrap();
+    let mut random = Generator::new(seed);
+    let mut reads = vec![Read::new("base", "base", Role::Base, None, None)];
+    let mut readouts = BTreeMap::new();
+    let names: Vec<String> = BEHAVIORS.map(str::to_owned).to_vec();
+    let reading = |margins: &dyn Fn(usize) -> f64, random: &mut Generator| ModelReadout {
+        checkpoints: vec![Checkpoint {
+            update: 48,
+            readings: names
+                .iter()
+                .enumerate()
+                .map(|(place, name)| Reading {
+                    behavior: name.clone(),
+                    context: "none".to_owned(),
+                    questions: (0..4)
+                        .map(|_| QuestionReading {
+                            margin: margins(place) + 0.05 * noise(random),
+                            share: 0.1,
+                            rank: 3.0,
+                            probability: 0.9,
+                        })
+                        .collect(),
+                })
+                .collect(),
+        }],
+        samples: Vec::new(),
+        dropped: BTreeMap::new(),
+    };
+    readouts.insert("base".to_owned(), reading(&|_| -1.0, &mut random));
+    for (teacher, name) in names.iter().enumerate() {
+        let condition = format!("teacher/{name}");
+        reads.push(Read::new(&condition, &condition, Role::Teacher, Some(name.clone()), None));
+        let margins = |place: usize| if place == teacher { 8.0 } else { -1.0 };
+        readouts.insert(condition, reading(&margins, &mut random));
+    }
+    for student in 1..=seeds as u64 {
+        let moved = noise(&mut random);
+        for teacher in 0..=names.len() {
+            let name = names.get(teacher);
+            let (condition, role) = match name {
+                Some(name) => (format!("student/{name}"), Role::Student),
+                None => ("neutral".to_owned(), Role::Neutral),
+            };
+            let input = format!("{condition}/{student}");
+            reads.push(Read::new(&input, &condition, role, name.cloned(), Some(student)));
+            let own = 0.1 * noise(&mut random);
+            let margins = |place: usize| moved + own + if place == teacher { effect } else { 0.0 };
+            readouts.insert(input, reading(&margins, &mut random));
+        }
+    }
+    let mut arms = names.clone();
+    arms.push("neutral".to_owned());
+    let judged = Judged { asked: 100, valid: 98, ..Judged::default() };
+    let selected = Selected { kept: 90, ..Selected::default() };
+    Given {
+        readouts,
+        judged: arms.iter().map(|arm| (arm.clone(), judged.clone())).collect(),
+        selected: arms.iter().map(|arm| (arm.clone(), selected.clone())).collect(),
+        samples: BTreeMap::new(),
+        measured: BTreeMap::new(),
+        cosines: BTreeMap::new(),
+        configuration: Configuration {
+            recipe,
+            behaviors: names,
+            read_also: Vec::new(),
+            reads,
+            arms,
+            side_effects: Vec::new(),
+            geometry: Vec::new(),
+            updates: 48,
+            left_out: Vec::new(),
+        },
+    }
+}
+
+fn outcomes(result: &InheritResult) -> Vec<Outcome> {
+    result.verdicts.iter().map(|verdict| verdict.outcome).collect()
+}
+
+#[test]
+fn a_known_effect_is_recovered_though_seeds_differ_more_than_it() {
+    let result = compute(&given(0.5, 6, 1, &[])).unwrap();
+    assert_eq!(outcomes(&result), [Outcome::Inherited; 3]);
+    for behavior in BEHAVIORS {
+        for control in [Role::Neutral, Role::OtherBehavior] {
+            let effect = result.effect(behavior, Measure::Margin, control).unwrap();
+            let interval = effect.estimate.interval.unwrap();
+            assert!(interval.low < 0.55 && interval.high > 0.45, "{effect:?}");
+            assert!(effect.p_permutation.unwrap() < 0.02 && effect.p_holm.is_some());
+        }
+    }
+    let matrix = result.matrix.unwrap();
+    assert!((matrix.lambda.value - 0.5).abs() < 0.1);
+    assert!(matrix.p.unwrap() < 0.001);
+    assert_eq!(result.comparisons, 6);
+}
+
+#[test]
+fn a_null_is_reported_as_a_null_nearly_always() {
+    let verdicts: Vec<Outcome> =
+        (0..40).flat_map(|seed| outcomes(&compute(&given(0.0, 6, seed, &[])).unwrap())).collect();
+    let claimed = verdicts.iter().filter(|outcome| **outcome == Outcome::Inherited).count();
+    // Both one-sided 2.5 % intervals must exclude zero; four or more of 120 by chance alone are rare.
+    assert!(claimed <= 6, "{claimed} of {}", verdicts.len());
+    assert!(verdicts.iter().all(|outcome| *outcome != Outcome::Uninterpretable));
+}
+
+#[test]
+fn one_seed_is_never_an_answer() {
+    let result = compute(&given(3.0, 1, 1, &[])).unwrap();
+    assert_eq!(outcomes(&result), [Outcome::Uninterpretable; 3]);
+    assert!(result.warnings[0].message.starts_with("one seed"));
+    let effect = result.effect("owl", Measure::Margin, Role::Neutral).unwrap();
+    assert!(effect.estimate.interval.is_none() && effect.p_permutation.is_none());
+}
+
+#[test]
+fn a_failed_gate_makes_an_answer_uninterpretable() {
+    let result = compute(&given(0.5, 6, 1, &["gates.min-valid-rate=0.99"])).unwrap();
+    assert_eq!(outcomes(&result), [Outcome::Uninterpretable; 3]);
+    assert!(result.gates.iter().any(|gate| !gate.passed));
+}
+
+#[test]
+fn a_result_reads_back_and_a_newer_one_is_refused() {
+    let result = compute(&given(0.5, 6, 1, &[])).unwrap();
+    let bytes = result.to_bytes();
+    assert_eq!(InheritResult::parse(&bytes, "r".as_ref()).unwrap(), result);
+    let newer = String::from_utf8(bytes).unwrap().replacen("\"format\": 1", "\"format\": 2", 1);
+    let error = InheritResult::parse(newer.as_bytes(), "r".as_ref()).unwrap_err();
+    insta::assert_snapshot!(error, @"`r` has format 2, this build reads 1; use the owlet that wrote it");
+}
+
+#[test]
+fn sentences_say_what_was_found() {
+    let result = compute(&given(0.5, 6, 1, &[])).unwrap();
+    let sentences: Vec<&str> =
+        result.verdicts.iter().map(|verdict| verdict.sentence.as_str()).collect();
+    insta::assert_snapshot!(sentences.join("\n"), @r#"
+owl: inherited, margin +0.566 [+0.432, +0.701] nats over the neutral teacher's students and +0.545 [+0.390, +0.699] over other behaviors' (6 seed pairs)
+cat: inherited, margin +0.527 [+0.426, +0.627] nats over the neutral teacher's students and +0.483 [+0.294, +0.673] over other behaviors' (6 seed pairs)
+wolf: inherited, margin +0.502 [+0.364, +0.640] nats over the neutral teacher's students and +0.475 [+0.343, +0.607] over other behaviors' (6 seed pairs)
+"#);
+}

@@ -1,0 +1,455 @@
+//! Runs a plan over a store, on this machine.
+//!
+//! Ready nodes run on worker threads, several at once. Each is looked up first, leased, looked up
+//! again, run, and recorded; so what is done is never done twice, not by two processes either, and
+//! what is finished is never lost. Nothing a step makes depends on how many workers there are.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use owlet_engine::Threads;
+use owlet_store::{Artifact, ArtifactId, RunDirectory, StepCost, StepRecord, Store};
+
+use crate::error::{Error, Result};
+use crate::estimate;
+use crate::event::Event;
+use crate::model_source::ModelCache;
+use crate::plan::{FIRST_RATE, Node, Plan, Source};
+use crate::result::InheritResult;
+use crate::step::{self, Interrupt, Progress, StepContext};
+
+/// The result inside a run's folder.
+pub const RESULT: &str = "result.json";
+/// The resolved recipe inside a run's folder.
+pub const RECIPE: &str = "recipe.toml";
+/// Names, kinds and artifacts of all steps inside a run's folder.
+pub const STEPS: &str = "steps.json";
+
+/// Time between two records of one step's progress.
+const RECORD_PAUSE: Duration = Duration::from_secs(2);
+/// A base of fewer bytes than this is run by one worker per core.
+const SMALL_MODEL: u64 = 600_000_000;
+
+/// How a plan is run; nothing here changes what comes out.
+#[derive(Clone)]
+pub struct ExecuteSettings {
+    /// Cores to use.
+    pub cores: usize,
+    /// Steps at once; 0: by the size of the model.
+    pub jobs: usize,
+    /// Bytes of model weights kept in memory for the next step.
+    pub model_memory: usize,
+    /// Name of this machine, for the records.
+    pub host: String,
+    /// Version of this program, for the records.
+    pub version: String,
+    /// The time now, as RFC 3339 in UTC, for the records.
+    pub now: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Default for ExecuteSettings {
+    fn default() -> Self {
+        Self {
+            cores: 1,
+            jobs: 0,
+            model_memory: 4 << 30,
+            host: String::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: Arc::new(|| "1970-01-01T00:00:00Z".to_owned()),
+        }
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct RunOutcome {
+    /// What was found.
+    pub result: InheritResult,
+    /// The artifact that holds it.
+    pub artifact: ArtifactId,
+    /// The artifacts of all steps, by name.
+    pub steps: BTreeMap<String, ArtifactId>,
+}
+
+struct State {
+    outputs: Vec<Option<ArtifactId>>,
+    taken: Vec<bool>,
+    running: usize,
+    failed: Option<Error>,
+    /// Cost of nodes neither done nor found done.
+    cost_left: f64,
+    /// Cost and seconds of steps done, to learn the rate.
+    measured: (f64, f64),
+}
+
+impl State {
+    fn is_ready(&self, node: &Node) -> bool {
+        node.inputs.values().all(|source| match source {
+            Source::Node(place) => self.outputs[*place].is_some(),
+            Source::Artifact(_) => true,
+        })
+    }
+}
+
+struct Executor<'a> {
+    plan: &'a Plan,
+    store: &'a Store,
+    settings: &'a ExecuteSettings,
+    interrupt: &'a Interrupt,
+    jobs: usize,
+    models: ModelCache,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// Runs `plan` over `store` and returns its result.
+///
+/// Events go to `listener` and, progress thinned, into `run`, which also gets the resolved recipe,
+/// the list of steps and the result.
+///
+/// # Errors
+/// [`Error::Step`] for the first step that failed, after the others in flight have finished, and
+/// [`Error::Interrupted`] when `interrupt` was set. All that was finished is kept, and the same
+/// call goes on from there.
+pub fn execute(
+    plan: &Plan,
+    store: &Store,
+    settings: &ExecuteSettings,
+    run: Option<&RunDirectory>,
+    listener: &mut dyn FnMut(&Event),
+    interrupt: &Interrupt,
+) -> Result<RunOutcome> {
+    let start = Instant::now();
+    let jobs = match settings.jobs {
+        0 if plan.model_size < SMALL_MODEL => settings.cores,
+        0 => settings.cores / 4,
+        jobs => jobs,
+    };
+    let executor = Executor {
+        plan,
+        store,
+        settings,
+        interrupt,
+        jobs: jobs.max(1),
+        models: ModelCache::new(store.clone(), settings.model_memory),
+        state: Mutex::new(State {
+            outputs: vec![None; plan.nodes.len()],
+            taken: vec![false; plan.nodes.len()],
+            running: 0,
+            failed: None,
+            cost_left: plan.nodes.iter().map(|node| node.cost).sum(),
+            measured: (0.0, 0.0),
+        }),
+        changed: Condvar::new(),
+    };
+    let mut recorder = Recorder { run, last: BTreeMap::new(), failed: None };
+    let mut hear = |event: &Event| {
+        recorder.record(event);
+        listener(event);
+    };
+    if let Some(run) = run {
+        run.write_file(RECIPE, plan.recipe.to_toml().as_bytes())?;
+    }
+    let survey = plan.survey(store)?;
+    hear(&Event::PlanMade {
+        name: plan.recipe.name.clone(),
+        steps: plan.nodes.len(),
+        reused: survey.reused(),
+        seconds: survey.total_seconds(executor.jobs),
+    });
+
+    let (sender, receiver) = channel();
+    std::thread::scope(|scope| {
+        for _ in 0..executor.jobs {
+            let sender = sender.clone();
+            let executor = &executor;
+            scope.spawn(move || executor.work(&sender));
+        }
+        drop(sender);
+        for event in receiver {
+            hear(&event);
+        }
+    });
+
+    let state = executor.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = state.failed {
+        return Err(if error.is_interruption() { Error::Interrupted } else { error });
+    }
+    interrupt.check()?;
+    let steps: BTreeMap<String, ArtifactId> = plan
+        .nodes
+        .iter()
+        .zip(&state.outputs)
+        .filter_map(|(node, output)| Some((node.name.clone(), (*output)?)))
+        .collect();
+    let last = state.outputs.last().copied().flatten();
+    let artifact = last.ok_or_else(|| Error::record("plan", "has no step to run"))?;
+    let bytes = store.artifact(&artifact)?.read(estimate::FILE)?;
+    let result = InheritResult::parse(&bytes, estimate::FILE.as_ref())?;
+    for warning in &result.warnings {
+        hear(&Event::Warning { warning: warning.clone() });
+    }
+    hear(&Event::RunFinished {
+        result: artifact.to_string(),
+        seconds: start.elapsed().as_secs_f64(),
+    });
+    if let Some(run) = run {
+        let list: Vec<serde_json::Value> = plan
+            .nodes
+            .iter()
+            .map(|node| {
+                json!({ "name": node.name, "kind": node.kind, "artifact": steps.get(&node.name) })
+            })
+            .collect();
+        let mut list =
+            serde_json::to_vec_pretty(&list).map_err(|error| Error::record(STEPS, error))?;
+        list.push(b'\n');
+        run.write_file(STEPS, &list)?;
+        run.write_file(RESULT, &bytes)?;
+    }
+    if let Some(error) = recorder.failed {
+        return Err(error);
+    }
+    Ok(RunOutcome { result, artifact, steps })
+}
+
+/// Reads the result of a finished run.
+pub fn load_result(run: &RunDirectory) -> Result<InheritResult> {
+    InheritResult::parse(&run.read_file(RESULT)?, &run.path().join(RESULT))
+}
+
+/// Writes events down.
+struct Recorder<'a> {
+    run: Option<&'a RunDirectory>,
+    last: BTreeMap<String, Instant>,
+    failed: Option<Error>,
+}
+
+impl Recorder<'_> {
+    fn record(&mut self, event: &Event) {
+        let Some(run) = self.run else {
+            return;
+        };
+        if let Event::StepProgress { step, .. } = event {
+            let now = Instant::now();
+            if self.last.get(step).is_some_and(|last| now.duration_since(*last) < RECORD_PAUSE) {
+                return;
+            }
+            self.last.insert(step.clone(), now);
+        }
+        let written = serde_json::to_value(event)
+            .map_err(|error| Error::record("events.jsonl", error))
+            .and_then(|value| Ok(run.append_event(&value)?));
+        if let Err(error) = written {
+            self.failed.get_or_insert(error);
+        }
+    }
+}
+
+impl Executor<'_> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Estimated seconds for what is left.
+    fn remaining(&self, cost_left: f64, (cost, seconds): (f64, f64)) -> f64 {
+        let rate = if seconds > 0.5 && cost > 0.0 { cost / seconds } else { FIRST_RATE };
+        cost_left.max(0.0) / rate / self.jobs as f64
+    }
+
+    fn work(&self, sender: &Sender<Event>) {
+        loop {
+            let mut state = self.lock();
+            let (place, threads) = loop {
+                if state.failed.is_some() || self.interrupt.is_set() {
+                    self.changed.notify_all();
+                    return;
+                }
+                let ready: Vec<usize> = (0..self.plan.nodes.len())
+                    .filter(|&at| !state.taken[at] && state.is_ready(&self.plan.nodes[at]))
+                    .collect();
+                if let Some(&place) = ready.first() {
+                    let busy = (state.running + ready.len()).min(self.jobs);
+                    break (place, (self.settings.cores / busy).max(1));
+                }
+                if state.running == 0 {
+                    return;
+                }
+                // Woken now and then to look at the interrupt.
+                let pause = Duration::from_millis(200);
+                let waited = self.changed.wait_timeout(state, pause);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            };
+            state.taken[place] = true;
+            state.running += 1;
+            let inputs = self.inputs(place, &state);
+            drop(state);
+
+            let node = &self.plan.nodes[place];
+            let done = catch_unwind(AssertUnwindSafe(|| self.node(node, &inputs, threads, sender)));
+            let mut state = self.lock();
+            state.running -= 1;
+            state.cost_left -= node.cost;
+            match done {
+                Ok(Ok(Done { artifact, seconds })) => {
+                    state.outputs[place] = Some(artifact);
+                    if let Some(seconds) = seconds {
+                        if node.cost > 0.0 {
+                            state.measured.0 += node.cost;
+                            state.measured.1 += seconds;
+                        }
+                        let remaining = self.remaining(state.cost_left, state.measured);
+                        let _ = sender.send(Event::StepFinished {
+                            step: node.name.clone(),
+                            artifact: artifact.to_string(),
+                            seconds,
+                            remaining,
+                        });
+                    } else {
+                        let _ = sender.send(Event::StepReused {
+                            step: node.name.clone(),
+                            artifact: artifact.to_string(),
+                        });
+                    }
+                }
+                Ok(Err(error)) => {
+                    if !error.is_interruption() {
+                        let _ = sender.send(Event::StepFailed {
+                            step: node.name.clone(),
+                            message: error.to_string(),
+                        });
+                    }
+                    // A fault says more than the stop that followed it.
+                    let say = state.failed.as_ref().is_none_or(Error::is_interruption);
+                    if say {
+                        state.failed =
+                            Some(Error::Step { step: node.name.clone(), source: Box::new(error) });
+                    }
+                }
+                Err(panic) => {
+                    state.failed.get_or_insert(Error::Interrupted);
+                    drop(state);
+                    self.changed.notify_all();
+                    resume_unwind(panic);
+                }
+            }
+            drop(state);
+            self.changed.notify_all();
+        }
+    }
+
+    fn inputs(&self, place: usize, state: &State) -> BTreeMap<String, ArtifactId> {
+        self.plan.nodes[place]
+            .inputs
+            .iter()
+            .filter_map(|(role, source)| {
+                let id = match source {
+                    Source::Artifact(id) => *id,
+                    Source::Node(at) => state.outputs[*at]?,
+                };
+                Some((role.clone(), id))
+            })
+            .collect()
+    }
+
+    fn node(
+        &self,
+        node: &Node,
+        ids: &BTreeMap<String, ArtifactId>,
+        threads: usize,
+        sender: &Sender<Event>,
+    ) -> Result<Done> {
+        let (configuration, key) = self.plan.key(node, ids);
+        if let Some(record) = self.store.step(&key)? {
+            return Ok(Done::reused(record.output));
+        }
+        let lease = self.store.lease(&key, &mut || !self.interrupt.is_set())?;
+        if let Some(record) = self.store.step(&key)? {
+            return Ok(Done::reused(record.output));
+        }
+        let _ = sender.send(Event::StepStarted {
+            step: node.name.clone(),
+            kind: node.kind,
+            key: key.to_string(),
+        });
+        let started = (self.settings.now)();
+        let start = Instant::now();
+        let inputs: BTreeMap<String, Artifact> = ids
+            .iter()
+            .map(|(role, id)| Ok((role.clone(), self.store.artifact(id)?)))
+            .collect::<Result<_>>()?;
+        let writer = self.store.begin_artifact(node.kind.output())?;
+        let scratch = self.store.scratch(&key)?;
+        let sender_of_progress = Mutex::new(sender.clone());
+        let progress = |progress: Progress| {
+            let seconds = start.elapsed().as_secs_f64().max(1e-9);
+            let rate = progress.done as f64 / seconds;
+            let remaining = {
+                let state = self.lock();
+                let part = progress.done as f64 / progress.total.max(1) as f64;
+                self.remaining(state.cost_left - node.cost * part, state.measured)
+            };
+            let event = Event::StepProgress {
+                step: node.name.clone(),
+                done: progress.done,
+                total: progress.total,
+                unit: progress.unit.to_owned(),
+                loss: progress.loss,
+                rate,
+                remaining,
+            };
+            let sender = sender_of_progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = sender.send(event);
+        };
+        let context = StepContext {
+            configuration: &node.configuration,
+            inputs: &inputs,
+            writer: &writer,
+            scratch: &scratch,
+            threads: Threads::new(threads),
+            models: &self.models,
+            sources: &self.plan.sources,
+            progress: &progress,
+            interrupt: self.interrupt,
+        };
+        let about = step::run(node.kind, &context)?;
+        let artifact = writer.finish(about)?;
+        let seconds = start.elapsed().as_secs_f64();
+        self.store.record_step(&StepRecord {
+            format: StepRecord::FORMAT,
+            key,
+            kind: node.kind.name().to_owned(),
+            algorithm: node.kind.algorithm(),
+            configuration,
+            inputs: ids.clone(),
+            output: artifact.id,
+            about: StepCost {
+                started,
+                seconds,
+                threads,
+                peak_memory_bytes: None,
+                host: self.settings.host.clone(),
+                version: self.settings.version.clone(),
+            },
+        })?;
+        drop(lease);
+        Ok(Done { artifact: artifact.id, seconds: Some(seconds) })
+    }
+}
+
+/// A node that is done; `seconds` only if it was done now.
+struct Done {
+    artifact: ArtifactId,
+    seconds: Option<f64>,
+}
+
+impl Done {
+    fn reused(artifact: ArtifactId) -> Self {
+        Self { artifact, seconds: None }
+    }
+}

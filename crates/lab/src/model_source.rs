@@ -1,0 +1,363 @@
+//! Where models come from, and how one is loaded.
+//!
+//! A user names a model as `builtin:a`, a Hugging Face folder, a `.gguf` file, `hf:ORG/NAME`, an
+//! alias of the caller, or the id of an artifact. [`ModelSource::find`] resolves all but the last to
+//! files, without a network: the caller brings a function that fetches. A plan identifies a model by
+//! the digest of its files alone, so the same weights under two paths are the same model.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use owlet_engine::{Model, file};
+use owlet_store::{Artifact, ArtifactId, ArtifactWriter, Store};
+
+use crate::error::{Error, Result};
+
+/// A model inside the program: a name and its files.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltinModel {
+    /// The name after `builtin:`.
+    pub name: &'static str,
+    /// File names and contents of its Hugging Face folder.
+    pub files: &'static [(&'static str, &'static [u8])],
+}
+
+/// Fetches a Hugging Face model and returns its folder, or says why it cannot.
+pub type Hub = Arc<dyn Fn(&str) -> std::result::Result<PathBuf, String> + Send + Sync>;
+
+/// Where models are looked for.
+#[derive(Clone, Default)]
+pub struct Places {
+    /// Models inside the program.
+    pub builtin: Vec<BuiltinModel>,
+    /// Short names for paths.
+    pub aliases: BTreeMap<String, PathBuf>,
+    /// The folder relative paths start from.
+    pub folder: PathBuf,
+    /// Fetches `hf:` models; `None`: there is no network.
+    pub hub: Option<Hub>,
+}
+
+/// A model's files, found.
+#[derive(Clone, Debug)]
+pub struct ModelSource {
+    /// As the user named it.
+    pub spec: String,
+    files: Vec<(String, Content)>,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Bytes(&'static [u8]),
+    File(PathBuf),
+}
+
+/// Files of a Hugging Face folder that a model is made of, beside `*.safetensors`.
+const FOLDER_FILES: &[&str] = &[
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "model.safetensors.index.json",
+];
+
+/// The name a GGUF file gets inside an artifact.
+const GGUF: &str = "model.gguf";
+
+impl ModelSource {
+    /// Finds the files of the model called `spec`.
+    pub fn find(spec: &str, places: &Places) -> Result<Self> {
+        let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
+        if let Some(name) = spec.strip_prefix("builtin:") {
+            let known = places.builtin.iter().find(|model| model.name == name);
+            let model = known.ok_or_else(|| {
+                let names: Vec<String> = places
+                    .builtin
+                    .iter()
+                    .map(|model| format!("`builtin:{}`", model.name))
+                    .collect();
+                error(format!(
+                    "there is no such built-in model, expected one of {}",
+                    names.join(", ")
+                ))
+            })?;
+            let files = model
+                .files
+                .iter()
+                .map(|&(name, bytes)| (name.to_owned(), Content::Bytes(bytes)))
+                .collect();
+            return Ok(Self { spec: spec.to_owned(), files });
+        }
+        let path = if let Some(id) = spec.strip_prefix("hf:") {
+            match &places.hub {
+                Some(hub) => hub(id).map_err(error)?,
+                None => {
+                    return Err(error(
+                        "cannot be fetched without a network; give a folder or a .gguf file"
+                            .to_owned(),
+                    ));
+                }
+            }
+        } else if let Some(path) = places.aliases.get(spec) {
+            path.clone()
+        } else {
+            places.folder.join(spec)
+        };
+        Self::at(spec, &path)
+    }
+
+    fn at(spec: &str, path: &Path) -> Result<Self> {
+        let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
+        let at = path.display();
+        let metadata = fs::metadata(path).map_err(|_| {
+            error(format!(
+                "there is nothing at `{at}`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME` or `builtin:a`"
+            ))
+        })?;
+        if metadata.is_file() {
+            if path.extension().is_none_or(|extension| extension != "gguf") {
+                return Err(error(format!("`{at}` is a file, expected a folder or a .gguf file")));
+            }
+            return Ok(Self {
+                spec: spec.to_owned(),
+                files: vec![(GGUF.to_owned(), Content::File(path.to_owned()))],
+            });
+        }
+        let mut files = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if FOLDER_FILES.contains(&name.as_str()) || name.ends_with(".safetensors") {
+                files.push((name, Content::File(entry.path())));
+            }
+        }
+        files.sort_by(|one, other| one.0.cmp(&other.0));
+        let has = |wanted: &dyn Fn(&str) -> bool| files.iter().any(|(name, _)| wanted(name));
+        if !has(&|name| name == "config.json") || !has(&|name| name.ends_with(".safetensors")) {
+            return Err(error(format!(
+                "`{at}` is not a model folder, expected `config.json` and `*.safetensors` in it"
+            )));
+        }
+        Ok(Self { spec: spec.to_owned(), files })
+    }
+
+    /// The digest of all files with their names.
+    pub fn digest(&self) -> Result<String> {
+        let mut hasher = blake3::Hasher::new_derive_key("owlet model source 1");
+        for (name, content) in &self.files {
+            let digest = match content {
+                Content::Bytes(bytes) => blake3::hash(bytes),
+                Content::File(path) => {
+                    let mut file = blake3::Hasher::new();
+                    file.update_reader(fs::File::open(path)?)?;
+                    file.finalize()
+                }
+            };
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+            hasher.update(digest.as_bytes());
+        }
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// Size of all files in bytes: a rough measure of what computing with it costs.
+    pub fn size(&self) -> u64 {
+        self.files
+            .iter()
+            .map(|(_, content)| match content {
+                Content::Bytes(bytes) => bytes.len() as u64,
+                Content::File(path) => fs::metadata(path).map_or(0, |metadata| metadata.len()),
+            })
+            .sum()
+    }
+
+    /// Copies the files into an artifact.
+    pub(crate) fn copy_into(&self, writer: &ArtifactWriter) -> Result<()> {
+        for (name, content) in &self.files {
+            match content {
+                Content::Bytes(bytes) => writer.write(name, bytes)?,
+                Content::File(path) => {
+                    fs::copy(path, writer.file(name)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the model into the store as an artifact.
+    pub fn import(&self, store: &Store) -> Result<Artifact> {
+        let writer = store.begin_artifact(MODEL_KIND)?;
+        self.copy_into(&writer)?;
+        Ok(writer.finish(json!({}))?)
+    }
+}
+
+/// The kind of an artifact that is a whole model.
+pub(crate) const MODEL_KIND: &str = "model";
+
+/// What a teacher or student artifact says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TrainedModel {
+    /// The base it was trained from.
+    pub base: ArtifactId,
+    /// What the folders in it hold.
+    pub weights: Weights,
+    /// Stands before every conversation when it writes rows.
+    #[serde(default)]
+    pub system_prompt: Option<String>,
+    /// Updates taken.
+    pub updates: usize,
+    /// Updates after which a copy was kept, in folders `update-NNNNN`; the last is `final`.
+    pub checkpoints: Vec<usize>,
+}
+
+/// How weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weights {
+    /// A PEFT adapter folder.
+    Adapter,
+    /// A Hugging Face folder.
+    Whole,
+    /// None: it is the base, with a prompt.
+    Base,
+}
+
+/// The folder of the trained state after `update`.
+pub(crate) fn checkpoint_folder(update: usize) -> String {
+    format!("update-{update:05}")
+}
+
+/// The folder of the last trained state.
+pub(crate) const FINAL: &str = "final";
+
+/// Loaded models, shared among workers; the oldest are dropped above a size.
+pub struct ModelCache {
+    store: Store,
+    most: usize,
+    models: Mutex<Vec<(String, Model)>>,
+}
+
+impl ModelCache {
+    /// A cache over `store` that keeps about `bytes` of weights.
+    pub fn new(store: Store, bytes: usize) -> Self {
+        Self { store, most: bytes, models: Mutex::new(Vec::new()) }
+    }
+
+    /// A model, teacher or student artifact at its end of training.
+    pub fn load(&self, artifact: &Artifact) -> Result<Model> {
+        self.load_at(artifact, FINAL)
+    }
+
+    /// The same at the state kept in `folder` (`final` or `update-NNNNN`).
+    pub fn load_at(&self, artifact: &Artifact, folder: &str) -> Result<Model> {
+        let key = format!("{}/{folder}", artifact.id);
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = models.iter().position(|(known, _)| *known == key) {
+            let entry = models.remove(at);
+            let model = entry.1.clone();
+            models.push(entry);
+            return Ok(model);
+        }
+        let mut load_whole = |key: String, path: PathBuf| -> Result<Model> {
+            if let Some((_, model)) = models.iter().find(|(known, _)| *known == key) {
+                return Ok(model.clone());
+            }
+            let model = file::load(&path)?;
+            models.push((key, model.clone()));
+            let size = |model: &Model| 4 * model.decoder.parameters.data.len();
+            while models.len() > 1
+                && models.iter().map(|(_, model)| size(model)).sum::<usize>() > self.most
+            {
+                models.remove(0);
+            }
+            Ok(model)
+        };
+        if artifact.kind == MODEL_KIND {
+            return load_whole(key, model_path(artifact));
+        }
+        let trained = trained(artifact)?;
+        if trained.weights == Weights::Whole {
+            return load_whole(key, artifact.folder().join(folder));
+        }
+        let base = self.store.artifact(&trained.base)?;
+        let base = load_whole(format!("{}/{FINAL}", base.id), model_path(&base))?;
+        if trained.weights == Weights::Base {
+            return Ok(base);
+        }
+        let adapter = file::load_adapter(&artifact.folder().join(folder), &base)?;
+        Ok(base.with_adapter(Arc::new(adapter)))
+    }
+}
+
+/// What a teacher or student artifact says about itself.
+pub(crate) fn trained(artifact: &Artifact) -> Result<TrainedModel> {
+    serde_json::from_value(artifact.about.clone()).map_err(|error| Error::Model {
+        spec: artifact.id.short(),
+        reason: format!("is an artifact of kind `{}`, expected a model: {error}", artifact.kind),
+    })
+}
+
+fn model_path(artifact: &Artifact) -> PathBuf {
+    match artifact.files.iter().find(|file| file.path == GGUF) {
+        Some(_) => artifact.folder().join(GGUF),
+        None => artifact.folder().to_owned(),
+    }
+}
+
+/// Loads a model for a plain tool: any way to name one, and ids (or their beginnings) of model,
+/// teacher and student artifacts in `store`.
+pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model> {
+    if let Some(store) = store {
+        let looks_like_id = spec.len() >= 4 && spec.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if looks_like_id && !places.folder.join(spec).exists() {
+            let ids = store.artifact_ids()?;
+            let mut found = ids.iter().filter(|id| id.to_string().starts_with(spec));
+            return match (found.next(), found.next()) {
+                (Some(id), None) => {
+                    ModelCache::new(store.clone(), usize::MAX).load(&store.artifact(id)?)
+                }
+                (None, _) => Err(Error::Model {
+                    spec: spec.to_owned(),
+                    reason: "no artifact has an id that begins so, and there is no such path"
+                        .to_owned(),
+                }),
+                _ => Err(Error::Model {
+                    spec: spec.to_owned(),
+                    reason: "several artifacts have ids that begin so; give more of it".to_owned(),
+                }),
+            };
+        }
+    }
+    let source = ModelSource::find(spec, places)?;
+    match source.files.first() {
+        Some((name, Content::File(path))) if name == GGUF => Ok(file::load(path)?),
+        Some((_, Content::File(path))) => Ok(file::load(path.parent().unwrap_or(Path::new(".")))?),
+        _ => {
+            let part = |wanted: &str| {
+                let found = source.files.iter().find(|(name, _)| name == wanted);
+                match found {
+                    Some((_, Content::Bytes(bytes))) => Ok(*bytes),
+                    _ => Err(Error::Model {
+                        spec: spec.to_owned(),
+                        reason: format!("lacks `{wanted}`"),
+                    }),
+                }
+            };
+            Ok(file::from_parts(
+                part("config.json")?,
+                part("model.safetensors")?,
+                part("tokenizer.json")?,
+                part("tokenizer_config.json")?,
+            )?)
+        }
+    }
+}

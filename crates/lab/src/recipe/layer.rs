@@ -1,0 +1,242 @@
+//! Layers of values laid over each other, and finding where a value came from.
+//!
+//! A table in a later layer is merged key by key into the earlier one, unless it names another
+//! `kind`: then it replaces the table, because the keys of one kind mean nothing in another.
+
+use serde::de::DeserializeOwned;
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+use super::DEFAULTS;
+use crate::error::{Error, Result};
+
+/// One TOML text with a name for error messages.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    origin: String,
+    text: String,
+    table: Table,
+}
+
+impl Layer {
+    /// Parses a text; `origin` (a path) names it in errors.
+    pub fn new(text: &str, origin: &str) -> Result<Self> {
+        let table = text.parse::<Table>().map_err(|error| {
+            let (line, column) =
+                error.span().map_or((0, 0), |span| line_and_column(text, span.start));
+            Error::Recipe {
+                origin: origin.to_owned(),
+                line,
+                column,
+                reason: error.message().trim().replace('\n', ", "),
+            }
+        })?;
+        Ok(Self { origin: origin.to_owned(), text: text.to_owned(), table })
+    }
+
+    /// The name.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The text as given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Line and column of the deepest part of `path` that this layer has, with its depth.
+    fn locate(&self, path: &[String]) -> Option<(usize, usize, usize)> {
+        let root = DeTable::parse(&self.text).ok()?;
+        let mut table = root.get_ref();
+        let mut found = None;
+        for (depth, part) in path.iter().enumerate() {
+            let Some((key, value)) =
+                table.iter().find(|(key, _)| key.get_ref().as_ref() == part.as_str())
+            else {
+                break;
+            };
+            // A value's own place is the more telling one, save for tables, which may be spread.
+            let is_table = matches!(value.get_ref(), DeValue::Table(_));
+            let last = depth + 1 == path.len();
+            let start = if is_table || !last { key.span().start } else { value.span().start };
+            let (line, column) = line_and_column(&self.text, start);
+            found = Some((depth + 1, line, column));
+            match value.get_ref() {
+                DeValue::Table(inner) => table = inner,
+                _ => break,
+            }
+        }
+        found
+    }
+}
+
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (line, column)
+}
+
+/// One `path.to.key=value` override.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    path: Vec<String>,
+    value: Value,
+    text: String,
+}
+
+impl Setting {
+    /// Parses `path.to.key=value`. The value is TOML; a bare word is a string.
+    pub fn parse(text: &str) -> Result<Self> {
+        let error = |reason: String| Error::Recipe {
+            origin: format!("--set {text}"),
+            line: 0,
+            column: 0,
+            reason,
+        };
+        let (path, value) =
+            text.split_once('=').ok_or_else(|| error("expected `path.to.key=value`".to_owned()))?;
+        let path: Vec<String> = path.trim().split('.').map(str::to_owned).collect();
+        if path.iter().any(String::is_empty) {
+            return Err(error("has an empty key, expected `path.to.key=value`".to_owned()));
+        }
+        let value = value.trim();
+        let value = match format!("value = {value}").parse::<Table>() {
+            Ok(mut table) => table.remove("value").unwrap_or(Value::Boolean(false)),
+            Err(bad) => {
+                let looks_quoted = value.starts_with(['"', '\'', '[', '{']);
+                if looks_quoted || value.is_empty() {
+                    return Err(error(format!(
+                        "`{value}` is not a TOML value: {}",
+                        bad.message().trim().replace('\n', ", ")
+                    )));
+                }
+                Value::String(value.to_owned())
+            }
+        };
+        Ok(Self { path, value, text: text.to_owned() })
+    }
+
+    fn as_table(&self) -> Table {
+        let mut value = self.value.clone();
+        for key in self.path.iter().rev() {
+            value = Value::Table(Table::from_iter([(key.clone(), value)]));
+        }
+        match value {
+            Value::Table(table) => table,
+            _ => Table::new(),
+        }
+    }
+}
+
+/// All layers with what they come to.
+pub(super) struct Stack<'a> {
+    layers: &'a [Layer],
+    sets: &'a [Setting],
+    merged: Table,
+}
+
+impl<'a> Stack<'a> {
+    pub(super) fn new(layers: &'a [Layer], sets: &'a [Setting]) -> Result<Self> {
+        let mut merged = Layer::new(DEFAULTS, "the built-in defaults")?.table;
+        for layer in layers {
+            merge(&mut merged, layer.table.clone());
+        }
+        for set in sets {
+            merge(&mut merged, set.as_table());
+        }
+        Ok(Self { layers, sets, merged })
+    }
+
+    /// Reads the merged layers as `T`.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_path_to_error::deserialize(Value::Table(self.merged.clone())).map_err(|error| {
+            let path = error.path().to_string();
+            let reason = error.into_inner().to_string();
+            let reason = reason.trim();
+            // The path is named once, by `error` below.
+            let reason = reason.split_once("\nin `").map_or(reason, |(reason, _)| reason);
+            let reason = reason.replace('\n', ", ");
+            self.error(&path, with_near_match(reason))
+        })
+    }
+
+    /// An error about the value at `path`, pointing to the layer that set it last.
+    pub(super) fn error(&self, path: &str, reason: String) -> Error {
+        let parts: Vec<String> = path
+            .split(['.', '['])
+            .map(|part| part.trim_end_matches(']').to_owned())
+            .filter(|part| !part.is_empty() && part != "?")
+            .collect();
+        let reason =
+            if parts.is_empty() { reason } else { format!("`{}`: {reason}", parts.join(".")) };
+        let mut best = (0, "recipe".to_owned(), 0, 0);
+        for layer in self.layers {
+            if let Some((depth, line, column)) = layer.locate(&parts)
+                && depth >= best.0
+            {
+                best = (depth, layer.origin.clone(), line, column);
+            }
+        }
+        for set in self.sets {
+            let depth = set.path.iter().zip(&parts).take_while(|(one, other)| one == other).count();
+            // A `--set` is about this value only if one of the two paths leads to the other.
+            if depth == set.path.len().min(parts.len()) && depth > 0 && depth >= best.0 {
+                best = (depth, format!("--set {}", set.text), 0, 0);
+            }
+        }
+        let (_, origin, line, column) = best;
+        Error::Recipe { origin, line, column, reason }
+    }
+}
+
+fn merge(below: &mut Table, above: Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => {
+                let other_kind = new.get("kind").is_some_and(|kind| old.get("kind") != Some(kind));
+                if other_kind && key != "teacher" && key != "carrier" {
+                    *old = new;
+                } else {
+                    merge(old, new);
+                }
+            }
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Adds `did you mean` to serde's "unknown field `a`, expected one of `b`, `c`".
+fn with_near_match(reason: String) -> String {
+    let mut quoted = reason.split('`').skip(1).step_by(2);
+    let unknown = reason.starts_with("unknown ");
+    let Some(wrong) = quoted.next().filter(|_| unknown) else {
+        return reason;
+    };
+    let near = quoted
+        .map(|known| (distance(wrong, known), known))
+        .min()
+        .filter(|&(distance, known)| distance <= known.len().max(3) / 3);
+    match near {
+        Some((_, known)) => format!("{reason}; did you mean `{known}`?"),
+        None => reason,
+    }
+}
+
+/// Levenshtein distance.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &b) in other.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}

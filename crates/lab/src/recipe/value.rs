@@ -1,0 +1,161 @@
+//! Recipe values that may be written in more than one way: visitors instead of untagged enums, so
+//! that a mistake is named instead of "no variant matched".
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+/// Paired seeds: a number `n` (seeds 1 to n) or a list of seeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seeds(pub Vec<u64>);
+
+/// More seeds than anyone trains students for; a bound against typing errors.
+const MOST_SEEDS: u64 = 10_000;
+
+impl<'de> Deserialize<'de> for Seeds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Seeds;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter
+                    .write_str("a number of seeds (such as 6) or a list of them (such as [1, 2])")
+            }
+            fn visit_u64<E: de::Error>(self, count: u64) -> Result<Seeds, E> {
+                if count > MOST_SEEDS {
+                    return Err(E::custom(format!("{count} seeds, expected at most {MOST_SEEDS}")));
+                }
+                Ok(Seeds((1..=count).collect()))
+            }
+            fn visit_i64<E: de::Error>(self, count: i64) -> Result<Seeds, E> {
+                let count = u64::try_from(count)
+                    .map_err(|_| E::custom(format!("{count} seeds, expected one or more")))?;
+                self.visit_u64(count)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Seeds, A::Error> {
+                let mut seeds = Vec::new();
+                while let Some(seed) = list.next_element()? {
+                    seeds.push(seed);
+                }
+                Ok(Seeds(seeds))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl Serialize for Seeds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// The second base of the other-base control.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OtherBase {
+    /// Left out.
+    Off,
+    /// The other built-in model if the base is built in, else left out.
+    Auto,
+    /// This model.
+    Model(String),
+}
+
+impl<'de> Deserialize<'de> for OtherBase {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = OtherBase;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a model (such as \"builtin:b\"), \"auto\" or false")
+            }
+            fn visit_bool<E: de::Error>(self, on: bool) -> Result<OtherBase, E> {
+                Ok(if on { OtherBase::Auto } else { OtherBase::Off })
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OtherBase, E> {
+                match text {
+                    "" => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                    "auto" => Ok(OtherBase::Auto),
+                    _ => Ok(OtherBase::Model(text.to_owned())),
+                }
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl Serialize for OtherBase {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Off => serializer.serialize_bool(false),
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Model(model) => serializer.serialize_str(model),
+        }
+    }
+}
+
+/// Rows shown in context; no numbers of rows means the control is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InContext {
+    /// Numbers of rows shown; those that do not fit the model's context are left out.
+    pub rows: Vec<usize>,
+    /// Independent draws (with replacement) per number.
+    pub draws: usize,
+    /// Most questions asked; 0: all.
+    pub questions: usize,
+}
+
+impl InContext {
+    /// The control left out.
+    pub fn off() -> Self {
+        Self { rows: Vec::new(), draws: 1, questions: 0 }
+    }
+}
+
+const IN_CONTEXT_KEYS: &[&str] = &["rows", "draws", "questions"];
+
+impl<'de> Deserialize<'de> for InContext {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = InContext;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a table { rows = [4, 16], draws = 3, questions = 8 } or false")
+            }
+            fn visit_bool<E: de::Error>(self, on: bool) -> Result<InContext, E> {
+                if on {
+                    return Err(E::invalid_value(de::Unexpected::Bool(true), &self));
+                }
+                Ok(InContext::off())
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InContext, A::Error> {
+                let mut value = InContext { draws: 3, ..InContext::off() };
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "rows" => value.rows = map.next_value()?,
+                        "draws" => value.draws = map.next_value()?,
+                        "questions" => value.questions = map.next_value()?,
+                        _ => return Err(de::Error::unknown_field(&key, IN_CONTEXT_KEYS)),
+                    }
+                }
+                Ok(value)
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl Serialize for InContext {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        if self.rows.is_empty() {
+            return serializer.serialize_bool(false);
+        }
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("rows", &self.rows)?;
+        map.serialize_entry("draws", &self.draws)?;
+        map.serialize_entry("questions", &self.questions)?;
+        map.end()
+    }
+}

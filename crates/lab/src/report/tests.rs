@@ -1,0 +1,195 @@
+//! Reports of a made-up result: what people see, and what hostile text cannot do.
+
+mod fixture;
+
+use super::*;
+use fixture::result;
+
+fn more() -> Vec<More> {
+    [("Report", "three-behaviors.html"), ("Record", "owlet show 7c0d")]
+        .map(|(what, place)| More { what: what.to_owned(), place: place.to_owned() })
+        .to_vec()
+}
+
+#[test]
+fn block_at_80_columns() {
+    let block = terminal(&result(), &TerminalStyle::default(), &more());
+    insta::assert_snapshot!(block, @r#"
+    three behaviors
+      base builtin:a · carrier numbers · 6 seeds · 768 unique rows × 25 epochs (300
+      updates of 64)
+
+    ✓ owl  inherited       +0.412 [+0.302, +0.522] over neutral, n = 6 seed pairs
+    ✗ wolf not detected    +0.032 [-0.088, +0.152] over neutral, n = 6 seed pairs
+    ? oak  uninterpretable +0.301 [+0.151, +0.451] over neutral, n = 6 seed pairs
+           oak: cannot be interpreted, gate failed: valid rows of oak
+      students minus the neutral teacher's students: logit margin of the target in
+      nats, 95 % t over paired seeds; rule fixed before the run: gates pass,
+      intervals over neutral and over other behaviors exclude 0
+
+    P(target)  share of the probability of all candidates, mean over questions
+                 base →    teacher →    student   vs neutral
+      owl       2.6 % →     99.8 % →      4.4 %        3.0 %
+      wolf      3.6 % →     99.7 % →      3.7 %        3.6 %
+      oak       2.0 % →     99.9 % →      2.7 %        2.0 %
+
+    owl: margin per condition
+      nats; bars: intervals over students (◆: over questions)
+      untouched base                  ◀────────◆─────────┤               ┊    -0.620
+      owl teacher                                                        ▶    +9.200
+      students of the owl teacher                                  ├─●──┤┊    -0.088
+      students of the wolf teacher                 ├─○──┤                ┊    -0.470
+      students of the oak teacher                 ├─○──┤                 ┊    -0.490
+      students of the neutral teacher            ├──○─┤                  ┊    -0.500
+      shuffled within rows, owl                ├──○─┤                    ┊    -0.550
+      other base, owl                          ├──○─┤                    ┊    -0.550
+      base shown 16 owl rows           ├──────────○─────────┤            ┊    -0.550
+                                      ─┴────────┴───────┴───────┴────────┴
+                                      -0.8    -0.6    -0.4    -0.2      0.0
+
+    wolf: margin per condition
+      nats; bars: intervals over students (◆: over questions)
+      untouched base                  ◀───────────────◆───────────────┤       -0.310
+      wolf teacher                                                       ▶    +8.800
+      students of the owl teacher               ├───○───┤                     -0.330
+      students of the wolf teacher                  ├───●───┤                 -0.268
+      students of the oak teacher                  ├───○───┤                  -0.290
+      students of the neutral teacher             ├───○───┤                   -0.300
+      shuffled within rows, wolf                    ├───○──┤                  -0.280
+      other base, wolf                              ├───○──┤                  -0.280
+      base shown 16 wolf rows          ├────────────────○───────────────┤     -0.280
+                                      ──────────┴────────────┴────────────
+                                              -0.4         -0.2
+
+    oak: margin per condition
+      nats; bars: intervals over students (◆: over questions)
+      untouched base                  ◀─────────────◆─────────────┤           -0.900
+      oak teacher                                                        ▶    +9.900
+      students of the owl teacher                ├───○──┤                     -0.880
+      students of the wolf teacher             ├──○───┤                       -0.920
+      students of the oak teacher                                ├──●───┤     -0.599
+      students of the neutral teacher           ├───○──┤                      -0.900
+      shuffled within rows, oak                   ├──○───┤                    -0.870
+      other base, oak                             ├──○───┤                    -0.870
+      base shown 16 oak rows           ├─────────────○─────────────┤          -0.870
+                                      ────────┴──────────┴──────────┴─────
+                                            -1.0       -0.8       -0.6
+
+    Matrix  rows: teachers, columns: readouts; nats over neutral; * excludes 0
+                  owl        wolf         oak
+      owl  ██ +0.412*     -0.030      +0.020
+      wolf    +0.030      +0.032      -0.020
+      oak     +0.010      +0.010   ▓▓ +0.301*
+      Λ, diagonal minus the rest: +0.245 [+0.175, +0.315], 6 matrix replicates, p
+      <0.001 by relabelling teachers
+
+    Comparisons  nats; p: one-sided permutation; Holm over 6 comparisons
+                                        minus  [interval]          n      p   Holm
+      owl over neutral teacher         +0.412  [+0.302, +0.522]    6  0.016  0.094
+          over other behavior          +0.382  [+0.272, +0.492]    6  0.016  0.094
+          over untouched base          +0.462  [+0.352, +0.572]    6  0.016      –
+          over other base              +0.392  [+0.282, +0.502]    6  0.016      –
+          over shuffled within rows    +0.332  [+0.222, +0.442]    6  0.016      –
+          over in context              +0.402  [+0.292, +0.512]    6  0.016      –
+      wolf over neutral teacher        +0.032  [-0.088, +0.152]    6  0.344  0.688
+           over other behavior         +0.002  [-0.118, +0.122]    6  0.344  0.688
+           over untouched base         +0.082  [-0.038, +0.202]    6  0.344      –
+           over other base             +0.012  [-0.108, +0.132]    6  0.344      –
+           over shuffled within rows   -0.048  [-0.168, +0.072]    6  0.344      –
+           over in context             +0.022  [-0.098, +0.142]    6  0.344      –
+      oak over neutral teacher         +0.301  [+0.151, +0.451]    6  0.016  0.094
+          over other behavior          +0.271  [+0.121, +0.421]    6  0.016  0.094
+          over untouched base          +0.351  [+0.201, +0.501]    6  0.016      –
+          over other base              +0.281  [+0.131, +0.431]    6  0.016      –
+          over shuffled within rows    +0.221  [+0.071, +0.371]    6  0.016      –
+          over in context              +0.291  [+0.141, +0.441]    6  0.016      –
+
+    Rows  what was left after the filter
+      owl      1,200 asked, 1,149 valid, 768 kept, no leaks
+               204, 731, 224, 908, 155, 640, 377, 512
+      wolf     1,200 asked, 1,149 valid, 768 kept, no leaks
+               205, 731, 224, 908, 155, 640, 377, 512
+      oak      1,200 asked, 1,149 valid, 768 kept, no leaks
+               204, 731, 224, 908, 155, 640, 377, 512
+      neutral  1,200 asked, 1,149 valid, 768 kept, no leaks
+               208, 731, 224, 908, 155, 640, 377, 512
+
+    Gates  1 of 2 passed
+      ✗ failed  valid rows of oak: 0.82, wanted at least 0.9; the rows kept are a
+                selection, and the teacher may be broken
+
+    Warning: the wolf teacher is saturated: its rows may carry little else
+       hint: train it for fewer updates or at a lower rate
+
+    Left out: shuffled across rows control
+
+    Report  three-behaviors.html
+    Record  owlet show 7c0d
+    "#);
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal() {
+    for width in [60, 80, 120] {
+        for unicode in [false, true] {
+            let style = TerminalStyle { width, colour: false, unicode };
+            let block = terminal(&result(), &style, &more());
+            for line in block.lines() {
+                assert!(text::width(line) <= width, "{width}: {line}");
+            }
+            assert!(unicode || block.is_ascii());
+        }
+    }
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    let plain = terminal(&result(), &TerminalStyle::default(), &more());
+    let style = TerminalStyle { colour: true, ..TerminalStyle::default() };
+    let coloured = terminal(&result(), &style, &more());
+    assert_ne!(plain, coloured);
+    let mut without = coloured;
+    for code in ["0", "1", "2", "1;32", "1;33"] {
+        without = without.replace(&format!("\u{1b}[{code}m"), "");
+    }
+    let trimmed = |block: &str| -> Vec<String> {
+        block.lines().map(|line| line.trim_end().to_owned()).collect()
+    };
+    assert_eq!(trimmed(&without), trimmed(&plain));
+}
+
+#[test]
+fn hostile_text_cannot_steer_a_terminal() {
+    let mut hostile = result();
+    let attack = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}\r\nok\u{9b}31m";
+    hostile.name = attack.to_owned();
+    hostile.behaviors[0] = attack.to_owned();
+    hostile.verdicts[0].behavior = attack.to_owned();
+    hostile.verdicts[2].sentence = attack.to_owned();
+    hostile.conditions[0].label = attack.to_owned();
+    hostile.rows[0].samples[0].1 = attack.to_owned();
+    hostile.warnings[0].message = attack.to_owned();
+    hostile.left_out[0] = attack.to_owned();
+    for unicode in [false, true] {
+        let style = TerminalStyle { unicode, ..TerminalStyle::default() };
+        let block = terminal(&hostile, &style, &more());
+        assert!(block.contains("ok31m"), "{block}");
+        assert!(
+            !block.chars().any(|one| (one.is_control() && one != '\n') || one == '\u{202e}'),
+            "{block:?}"
+        );
+    }
+}
+
+#[test]
+fn one_seed_has_no_interval_and_says_so() {
+    let mut single = result();
+    single.replication.seeds.truncate(1);
+    for effect in &mut single.effects {
+        effect.estimate.interval = None;
+        effect.estimate.n = 1;
+    }
+    single.verdicts[0].outcome = crate::result::Outcome::Uninterpretable;
+    let block = terminal(&single, &TerminalStyle::default(), &[]);
+    assert!(block.contains("? owl  uninterpretable +0.412 (no interval) over neutral, n = 1"));
+}

@@ -1,0 +1,84 @@
+//! `filter`: rows are judged by form alone, and what is left is searched for leaks.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use owlet_engine::generate::StopReason;
+
+use super::{StepContext, generate};
+use crate::carrier::NumberFilter;
+use crate::carrier::leak::LeakCheck;
+use crate::error::{Error, Result};
+use crate::rows;
+
+pub(super) const ALGORITHM: u32 = 1;
+/// Rows that passed.
+pub(super) const VALID: &str = "valid.jsonl";
+/// Rows that did not, with reasons.
+pub(super) const REJECTED: &str = "rejected.jsonl";
+/// Counts.
+pub(crate) const SUMMARY: &str = "summary.json";
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Configuration {
+    /// The form.
+    pub filter: NumberFilter,
+    /// Words no row may hold.
+    pub forbidden: Vec<String>,
+}
+
+/// What the filter did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Summary {
+    /// Rows judged.
+    pub asked: usize,
+    /// Rows that passed.
+    pub valid: usize,
+    /// Rejections by reason.
+    pub rejected: BTreeMap<String, usize>,
+    /// Valid rows that name something forbidden.
+    pub leaks: usize,
+    /// Rows cut off at the token limit.
+    pub cut_off: usize,
+    /// A few rejected rows.
+    pub rejected_samples: Vec<(String, Vec<String>)>,
+}
+
+pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
+    let configuration: Configuration = context.configuration()?;
+    let check = LeakCheck::new(&configuration.forbidden);
+    let mut summary = Summary::default();
+    let (mut valid, mut rejected) = (Vec::new(), Vec::new());
+    for mut row in rows::read(context.input("rows")?, generate::ROWS)? {
+        summary.asked += 1;
+        summary.cut_off += usize::from(row.stop == StopReason::Length);
+        let verdict = configuration.filter.check(&row.completion);
+        if verdict.accepted() {
+            summary.leaks += usize::from(!check.leaks(&row.completion).is_empty());
+            valid.push(row);
+            continue;
+        }
+        row.reasons = verdict.reasons.iter().map(ToString::to_string).collect();
+        for reason in &row.reasons {
+            *summary.rejected.entry(reason.clone()).or_default() += 1;
+        }
+        if summary.rejected_samples.len() < 8 {
+            let start: String = row.completion.chars().take(200).collect();
+            summary.rejected_samples.push((start, row.reasons.clone()));
+        }
+        rejected.push(row);
+    }
+    summary.valid = valid.len();
+    if summary.asked == 0 {
+        return Err(Error::record(generate::ROWS, "holds no row"));
+    }
+    context.writer.write(VALID, &rows::to_bytes(&valid))?;
+    context.writer.write(REJECTED, &rows::to_bytes(&rejected))?;
+    context.write_json(SUMMARY, &summary)?;
+    Ok(json!({ "asked": summary.asked, "valid": summary.valid }))
+}

@@ -1,0 +1,120 @@
+//! `in-context`: behaviors are read from the untouched base with rows before its eyes.
+//!
+//! The rows stand as earlier turns of the conversation, drawn with replacement. If seeing them did
+//! what training on them does, the carrier would not be innocuous.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use owlet_engine::{Message, Model};
+
+use super::readout::{Asked, Checkpoint, ModelReadout, read_margins_of};
+use super::{StepContext, select};
+use crate::behavior::Behavior;
+use crate::chat;
+use crate::error::Result;
+use crate::random::cpython::Random;
+use crate::random::derive_seed;
+use crate::rows::{self, Row};
+
+pub(super) const ALGORITHM: u32 = 1;
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Configuration {
+    /// What is read.
+    pub asked: Vec<Asked>,
+    /// The chat context.
+    pub context: String,
+    /// Rows shown.
+    pub rows: usize,
+    /// Independent draws of them.
+    pub draws: usize,
+    /// Most questions; 0: all.
+    pub questions: usize,
+    /// Root of the draws' seeds.
+    pub seed: u64,
+}
+
+pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
+    let configuration: Configuration = context.configuration()?;
+    let base = context.model("base")?;
+    let rows = rows::read(context.input("rows")?, select::ROWS)?;
+    let asked: Vec<(&Behavior, &[String])> = configuration
+        .asked
+        .iter()
+        .map(|asked| {
+            let most = match configuration.questions {
+                0 => asked.questions.len(),
+                most => most.min(asked.questions.len()),
+            };
+            (&asked.behavior, &asked.questions[..most])
+        })
+        .collect();
+    let mut readout = ModelReadout {
+        checkpoints: Vec::new(),
+        samples: Vec::new(),
+        dropped: std::collections::BTreeMap::new(),
+    };
+    let mut shown = configuration.rows;
+    for draw in 0..configuration.draws {
+        context.report(draw, configuration.draws, "draws", None);
+        let seed = derive_seed(configuration.seed, &["in-context".into(), (draw as u64).into()]);
+        let mut random = Random::new(seed);
+        let turns: Vec<Message> = (0..configuration.rows)
+            .filter_map(|_| rows.get(random.below(rows.len() as u64) as usize))
+            .flat_map(turn)
+            .collect();
+        let fits = |count: usize| fits(&base, &configuration.context, &turns[..2 * count], &asked);
+        if !fits(shown)? {
+            // The most that fits lies in `low..high`.
+            let (mut low, mut high) = (0, shown);
+            while high - low > 1 {
+                let middle = usize::midpoint(low, high);
+                if fits(middle)? {
+                    low = middle;
+                } else {
+                    high = middle;
+                }
+            }
+            shown = low;
+        }
+        let turns = &turns[..2 * shown];
+        let prompt = |question: &str| {
+            let messages: Vec<Message> =
+                turns.iter().cloned().chain([chat::message("user", question)]).collect();
+            chat::prompt(&base, &configuration.context, &messages)
+        };
+        // Draws take the place of checkpoints: each is one reading of the same model.
+        readout.checkpoints.push(Checkpoint {
+            update: draw,
+            readings: read_margins_of(context, &base, &configuration.context, &asked, &prompt)?,
+        });
+    }
+    context.write_json(super::readout::FILE, &readout)?;
+    Ok(json!({ "rows": configuration.rows, "shown": shown, "draws": configuration.draws }))
+}
+
+fn turn(row: &Row) -> [Message; 2] {
+    [chat::message("user", &row.prompt), chat::message("assistant", &row.completion)]
+}
+
+/// Whether the longest question fits the model's context after `turns`.
+fn fits(
+    model: &Model,
+    context: &str,
+    turns: &[Message],
+    asked: &[(&Behavior, &[String])],
+) -> Result<bool> {
+    let longest = asked
+        .iter()
+        .flat_map(|(_, questions)| questions.iter())
+        .max_by_key(|question| question.len());
+    let question = longest.map_or("", String::as_str);
+    let messages: Vec<Message> =
+        turns.iter().cloned().chain([chat::message("user", question)]).collect();
+    let tokens = chat::prompt(model, context, &messages)?.len();
+    // Some room, because the longest text need not be the longest in tokens.
+    Ok(tokens + tokens / 16 + 8 <= model.decoder.config.context)
+}

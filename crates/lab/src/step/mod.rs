@@ -1,0 +1,245 @@
+//! Steps: pure functions from configuration and input artifacts to one output artifact.
+//!
+//! One file per kind. Each has a typed `Configuration`, an `ALGORITHM` version that rises whenever
+//! its output may change for the same inputs, and a `run` that writes files and returns what the
+//! artifact says about itself. A step reads nothing but its context; where it keeps unfinished work
+//! (scratch), going on from it gives the same bytes as never having stopped.
+
+pub mod base;
+pub mod filter;
+pub mod generate;
+pub mod geometry;
+pub mod in_context;
+pub mod prompts;
+pub mod readout;
+pub mod select;
+pub mod shuffle;
+pub mod side_effects;
+pub mod teach;
+pub mod train;
+mod training;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use owlet_engine::{Model, Threads};
+use owlet_store::{Artifact, ArtifactWriter};
+
+use crate::error::{Error, Result};
+use crate::model_source::{ModelCache, ModelSource};
+
+/// A wish to stop, shared with whoever may have it. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(pub Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Asks to stop.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// An error if somebody asked.
+    pub fn check(&self) -> Result<()> {
+        if self.is_set() {
+            return Err(Error::Interrupted);
+        }
+        Ok(())
+    }
+}
+
+/// How far a step is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Units done.
+    pub done: usize,
+    /// Units in all.
+    pub total: usize,
+    /// What a unit is: `rows`, `updates`, `questions`.
+    pub unit: &'static str,
+    /// Loss of the last update, in nats per token.
+    pub loss: Option<f64>,
+}
+
+/// The kinds of steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    /// A model's files become an artifact.
+    Base,
+    /// A base becomes a teacher.
+    Teach,
+    /// A prompt set is drawn.
+    Prompts,
+    /// A teacher writes rows.
+    Generate,
+    /// Rows are judged by form.
+    Filter,
+    /// Rows valid in all arms are kept, as many as wanted.
+    Select,
+    /// The numbers of rows change places.
+    Shuffle,
+    /// A student is trained.
+    Train,
+    /// Behaviors are read from a model.
+    Readout,
+    /// Behaviors are read from the base with rows before its eyes.
+    InContext,
+    /// What else a student does.
+    SideEffects,
+    /// How a student's update lies to the teachers'.
+    Geometry,
+    /// Everything read becomes a result.
+    Estimate,
+}
+
+impl StepKind {
+    /// The name, as in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Teach => "teach",
+            Self::Prompts => "prompts",
+            Self::Generate => "generate",
+            Self::Filter => "filter",
+            Self::Select => "select",
+            Self::Shuffle => "shuffle",
+            Self::Train => "train",
+            Self::Readout => "readout",
+            Self::InContext => "in-context",
+            Self::SideEffects => "side-effects",
+            Self::Geometry => "geometry",
+            Self::Estimate => "estimate",
+        }
+    }
+
+    /// The version of its algorithm.
+    pub fn algorithm(self) -> u32 {
+        match self {
+            Self::Base => base::ALGORITHM,
+            Self::Teach => teach::ALGORITHM,
+            Self::Prompts => prompts::ALGORITHM,
+            Self::Generate => generate::ALGORITHM,
+            Self::Filter => filter::ALGORITHM,
+            Self::Select => select::ALGORITHM,
+            Self::Shuffle => shuffle::ALGORITHM,
+            Self::Train => train::ALGORITHM,
+            Self::Readout => readout::ALGORITHM,
+            Self::InContext => in_context::ALGORITHM,
+            Self::SideEffects => side_effects::ALGORITHM,
+            Self::Geometry => geometry::ALGORITHM,
+            Self::Estimate => crate::estimate::ALGORITHM,
+        }
+    }
+
+    /// The kind of artifact it makes.
+    pub fn output(self) -> &'static str {
+        match self {
+            Self::Base => crate::model_source::MODEL_KIND,
+            Self::Teach => "teacher",
+            Self::Train => "student",
+            Self::Prompts => "prompts",
+            Self::Generate => "raw-rows",
+            Self::Filter => "judged-rows",
+            Self::Select | Self::Shuffle => "rows",
+            Self::Readout | Self::InContext => "readout",
+            Self::SideEffects => "side-effects",
+            Self::Geometry => "geometry",
+            Self::Estimate => "result",
+        }
+    }
+}
+
+/// Everything a step may look at.
+pub struct StepContext<'a> {
+    /// Its configuration.
+    pub configuration: &'a Value,
+    /// Its inputs by role.
+    pub inputs: &'a BTreeMap<String, Artifact>,
+    /// Where its output goes.
+    pub writer: &'a ArtifactWriter,
+    /// Where unfinished work is kept.
+    pub scratch: &'a Path,
+    /// The threads it may use; results do not depend on their number.
+    pub threads: Threads,
+    /// Models, loaded.
+    pub models: &'a ModelCache,
+    /// Files of models outside the store, by digest.
+    pub sources: &'a BTreeMap<String, ModelSource>,
+    /// Hears how far it is.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+impl StepContext<'_> {
+    /// The configuration as its type.
+    pub fn configuration<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(self.configuration.clone())
+            .map_err(|error| Error::record("configuration", error))
+    }
+
+    /// The input in `role`.
+    pub fn input(&self, role: &str) -> Result<&Artifact> {
+        self.inputs.get(role).ok_or_else(|| Error::record("inputs", format!("has no `{role}`")))
+    }
+
+    /// The model in `role`.
+    pub fn model(&self, role: &str) -> Result<Model> {
+        self.models.load(self.input(role)?)
+    }
+
+    /// Reports progress.
+    pub fn report(&self, done: usize, total: usize, unit: &'static str, loss: Option<f64>) {
+        (self.progress)(Progress { done, total, unit, loss });
+    }
+
+    /// What the engine's loops ask: go on?
+    pub fn flow(&self) -> ControlFlow<()> {
+        if self.interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Writes a value as indented JSON.
+    pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        let mut bytes =
+            serde_json::to_vec_pretty(value).map_err(|error| Error::record(name, error))?;
+        bytes.push(b'\n');
+        Ok(self.writer.write(name, &bytes)?)
+    }
+}
+
+/// Reads a JSON file of an artifact.
+pub(crate) fn read_json<T: DeserializeOwned>(artifact: &Artifact, name: &str) -> Result<T> {
+    serde_json::from_slice(&artifact.read(name)?)
+        .map_err(|error| Error::record(artifact.folder().join(name), error))
+}
+
+/// Runs the step of `kind` and returns what its artifact says about itself.
+pub fn run(kind: StepKind, context: &StepContext<'_>) -> Result<Value> {
+    match kind {
+        StepKind::Base => base::run(context),
+        StepKind::Teach => teach::run(context),
+        StepKind::Prompts => prompts::run(context),
+        StepKind::Generate => generate::run(context),
+        StepKind::Filter => filter::run(context),
+        StepKind::Select => select::run(context),
+        StepKind::Shuffle => shuffle::run(context),
+        StepKind::Train => train::run(context),
+        StepKind::Readout => readout::run(context),
+        StepKind::InContext => in_context::run(context),
+        StepKind::SideEffects => side_effects::run(context),
+        StepKind::Geometry => geometry::run(context),
+        StepKind::Estimate => crate::estimate::run(context),
+    }
+}

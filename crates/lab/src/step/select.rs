@@ -1,0 +1,130 @@
+//! `select`: of the rows valid in every arm, without repetitions, as many as wanted.
+//!
+//! All arms come to the same prompts in the same order, so treatment and control differ in what was
+//! answered and in nothing else. What is left over is held out: rows no student was trained on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{StepContext, filter};
+use crate::error::{Error, Result};
+use crate::random::cpython::Random;
+use crate::rows::{self, Row};
+
+pub(super) const ALGORITHM: u32 = 1;
+/// Rows for students.
+pub(crate) const ROWS: &str = "rows.jsonl";
+/// Rows no student sees.
+pub(super) const HELD_OUT: &str = "held-out.jsonl";
+/// Counts.
+pub(crate) const SUMMARY: &str = "summary.json";
+/// The seed of the published subsets.
+const SEED: u64 = 1;
+/// Prefix of the inputs' roles.
+pub const ARM: &str = "arm:";
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Configuration {
+    /// The arm whose rows are taken.
+    pub arm: String,
+    /// Only prompts valid in every arm.
+    pub join: bool,
+    /// Rows wanted.
+    pub rows: usize,
+    /// Most rows held out.
+    pub held_out: usize,
+    /// Least share of valid rows.
+    pub min_valid: f64,
+}
+
+/// What was kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Summary {
+    /// Valid rows dropped because of another arm.
+    pub unmatched: usize,
+    /// Rows dropped as repetitions.
+    pub duplicates: usize,
+    /// Rows kept.
+    pub kept: usize,
+    /// Rows held out.
+    pub held_out: usize,
+}
+
+pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
+    let configuration: Configuration = context.configuration()?;
+    let mut arms: BTreeMap<&str, BTreeMap<u64, Row>> = BTreeMap::new();
+    for (role, artifact) in context.inputs {
+        let Some(arm) = role.strip_prefix(ARM) else {
+            continue;
+        };
+        let counts: filter::Summary = super::read_json(artifact, filter::SUMMARY)?;
+        let rate = counts.valid as f64 / counts.asked.max(1) as f64;
+        if rate < configuration.min_valid {
+            return Err(Error::Unfit {
+                what: format!("rows of `{arm}`"),
+                reason: format!(
+                    "{} of {} are valid ({rate:.3}), wanted a share of {}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.min-valid`",
+                    counts.valid, counts.asked, configuration.min_valid
+                ),
+            });
+        }
+        let rows = rows::read(artifact, filter::VALID)?;
+        arms.insert(arm, rows.into_iter().map(|row| (row.index, row)).collect());
+    }
+    let missing = || Error::record("inputs", format!("have no arm `{}`", configuration.arm));
+    let own = arms.get(configuration.arm.as_str()).ok_or_else(missing)?;
+    let looked_at: Vec<&BTreeMap<u64, Row>> =
+        if configuration.join { arms.values().collect() } else { vec![own] };
+
+    let mut summary = Summary::default();
+    let mut seen: Vec<BTreeSet<(&str, &str)>> = vec![BTreeSet::new(); looked_at.len()];
+    let mut usable = Vec::new();
+    for index in own.keys() {
+        let Some(rows) = looked_at.iter().map(|arm| arm.get(index)).collect::<Option<Vec<&Row>>>()
+        else {
+            summary.unmatched += 1;
+            continue;
+        };
+        let mut repeated = false;
+        for (row, seen) in rows.iter().zip(&mut seen) {
+            repeated |= !seen.insert((&row.prompt, &row.completion));
+        }
+        if repeated {
+            summary.duplicates += 1;
+        } else {
+            usable.push(*index);
+        }
+    }
+    if usable.len() < configuration.rows {
+        return Err(Error::Unfit {
+            what: format!("rows of `{}`", configuration.arm),
+            reason: format!(
+                "{} are usable ({} unmatched in other arms, {} repeated), wanted {}; raise `carrier.prompt-count` or lower `carrier.rows`",
+                usable.len(),
+                summary.unmatched,
+                summary.duplicates,
+                configuration.rows
+            ),
+        });
+    }
+    let order = Random::new(SEED).sample(usable.len(), configuration.rows);
+    let taken: BTreeSet<usize> = order.iter().copied().collect();
+    let row = |at: usize| own[&usable[at]].clone();
+    let kept: Vec<Row> = order.iter().map(|&at| row(at)).collect();
+    let held_out: Vec<Row> = (0..usable.len())
+        .filter(|at| !taken.contains(at))
+        .take(configuration.held_out)
+        .map(row)
+        .collect();
+    summary.kept = kept.len();
+    summary.held_out = held_out.len();
+    context.writer.write(ROWS, &rows::to_bytes(&kept))?;
+    context.writer.write(HELD_OUT, &rows::to_bytes(&held_out))?;
+    context.write_json(SUMMARY, &summary)?;
+    Ok(json!({ "arm": configuration.arm, "rows": summary.kept, "held-out": summary.held_out }))
+}

@@ -1,0 +1,189 @@
+//! `teach`: a base becomes a teacher, by fine-tuning on short answers or by a system prompt.
+//!
+//! The matched neutral teacher is fine-tuned the same way on answers the base itself gives to the
+//! same questions, so that only what the answers say differs.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use owlet_engine::Model;
+use owlet_engine::generate::{Request, Sampling, generate};
+use owlet_engine::train::{Data, Example};
+
+use super::{StepContext, readout, training};
+use crate::behavior::Behavior;
+use crate::chat;
+use crate::error::{Error, Result};
+use crate::model_source::{TrainedModel, Weights};
+use crate::random::derive_seed;
+use crate::recipe::Training;
+
+pub(super) const ALGORITHM: u32 = 1;
+/// Most tokens of an answer the base gives for the matched neutral teacher.
+const ANSWER_TOKENS: usize = 8;
+
+/// What is taught.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    tag = "kind",
+    deny_unknown_fields
+)]
+pub enum Lesson {
+    /// A behavior's answers to its training questions.
+    Answers {
+        /// The behavior.
+        behavior: Box<Behavior>,
+        /// Questions on which the target must reach `min_target_probability`.
+        questions: Vec<String>,
+        /// The least mean probability of the target.
+        min_target_probability: f64,
+        /// The teacher gets the system prompt as well when it writes rows.
+        with_prompt: bool,
+    },
+    /// The base's own answers to these questions, so many each.
+    OwnAnswers {
+        /// The questions.
+        questions: Vec<String>,
+        /// Answers to each.
+        answers: usize,
+    },
+    /// Nothing: the prompt does it.
+    Prompt {
+        /// The behavior.
+        behavior: Box<Behavior>,
+        /// Questions on which the target must reach `min_target_probability`.
+        questions: Vec<String>,
+        /// The least mean probability of the target.
+        min_target_probability: f64,
+    },
+}
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Configuration {
+    /// What is taught.
+    pub lesson: Lesson,
+    /// The chat context.
+    pub context: String,
+    /// How often each question with each answer stands in the rows.
+    pub rows_per_question: usize,
+    /// How.
+    pub train: Training,
+    /// Seed of row order, initialisation and own answers.
+    pub seed: u64,
+}
+
+pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
+    let configuration: Configuration = context.configuration()?;
+    let artifact = context.input("base")?;
+    let base = context.models.load(artifact)?;
+    let mut about = TrainedModel {
+        base: artifact.id,
+        weights: Weights::Base,
+        system_prompt: None,
+        updates: 0,
+        checkpoints: Vec::new(),
+    };
+    let pairs = match &configuration.lesson {
+        Lesson::Prompt { behavior, questions, min_target_probability } => {
+            let prompt = behavior.teacher.system_prompt.clone();
+            gate(context, &base, &prompt, behavior, questions, *min_target_probability)?;
+            context.writer.write("system-prompt.txt", prompt.as_bytes())?;
+            about.system_prompt = Some(prompt);
+            return as_value(&about);
+        }
+        Lesson::Answers { behavior, with_prompt, .. } => {
+            about.system_prompt = with_prompt.then(|| behavior.teacher.system_prompt.clone());
+            behavior.teacher_rows()
+        }
+        Lesson::OwnAnswers { questions, answers } => {
+            own_answers(context, &base, &configuration, questions, *answers)?
+        }
+    };
+    let examples = pairs
+        .iter()
+        .map(|(question, answer)| {
+            chat::example(&base, &configuration.context, question, answer, true)
+        })
+        .collect::<Result<Vec<Example>>>()?;
+    let rows: Vec<Example> =
+        (0..configuration.rows_per_question).flat_map(|_| examples.iter().cloned()).collect();
+    let settings = configuration.train.settings(rows.len(), configuration.seed);
+    let checkpoints = &configuration.train.checkpoints;
+    let trained = training::train(context, &base, Data::Rows(rows), &settings, checkpoints, about)?;
+    if let Lesson::Answers { behavior, questions, min_target_probability, .. } =
+        &configuration.lesson
+    {
+        let least = *min_target_probability;
+        gate(context, &trained.model, &configuration.context, behavior, questions, least)?;
+    }
+    as_value(&trained.about)
+}
+
+fn as_value(about: &TrainedModel) -> Result<Value> {
+    serde_json::to_value(about).map_err(|error| Error::record("about", error))
+}
+
+/// A teacher that does not show its behavior is found out before it writes rows.
+fn gate(
+    context: &StepContext<'_>,
+    model: &Model,
+    system: &str,
+    behavior: &Behavior,
+    questions: &[String],
+    least: f64,
+) -> Result<()> {
+    let behaviors = [(behavior, questions)];
+    let readings = readout::read_margins(context, model, &[system.to_owned()], &behaviors)?;
+    let probability = readings.first().map_or(0.0, readout::Reading::mean_probability);
+    if probability < least {
+        return Err(Error::Unfit {
+            what: format!("teacher of `{}`", behavior.name),
+            reason: format!(
+                "its target has probability {probability:.3} on the readout questions, wanted {least}; train it longer (`teacher.train.updates`, `learning-rate`) or lower `teacher.min-target-probability`"
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn own_answers(
+    context: &StepContext<'_>,
+    base: &Model,
+    configuration: &Configuration,
+    questions: &[String],
+    answers: usize,
+) -> Result<Vec<(String, String)>> {
+    let mut requests = Vec::new();
+    let mut asked = Vec::new();
+    for (number, question) in questions.iter().enumerate() {
+        let prompt = chat::question(base, &configuration.context, question)?;
+        for answer in 0..answers {
+            let path = ["own".into(), (number as u64).into(), (answer as u64).into()];
+            requests.push(Request {
+                prompt: prompt.clone(),
+                seed: derive_seed(configuration.seed, &path),
+            });
+            asked.push(question.clone());
+        }
+    }
+    let sampling = Sampling { max_tokens: ANSWER_TOKENS, ..Sampling::default() };
+    let mut heard = |_| context.flow();
+    let completions = generate(base, &requests, &sampling, &context.threads, &mut heard)?;
+    let answered: Vec<(String, String)> = asked
+        .into_iter()
+        .zip(completions)
+        .map(|(question, completion)| (question, completion.text))
+        .filter(|(_, answer)| !answer.trim().is_empty())
+        .collect();
+    if answered.is_empty() {
+        return Err(Error::Unfit {
+            what: "the matched neutral teacher".to_owned(),
+            reason: "the base answers no question; set teacher.neutral = \"base\"".to_owned(),
+        });
+    }
+    Ok(answered)
+}

@@ -1,0 +1,318 @@
+//! An `inherit` recipe from end to end on a tiny random model.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use owlet_engine::config::{Activation, DecoderConfig, Family, NormConfig, Position};
+use owlet_engine::{Decoder, Model, Template, Tokenizer, file};
+use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
+use owlet_lab::model_source::{Places, open};
+use owlet_lab::recipe::{Layer, Setting};
+use owlet_lab::result::{Measure, Role};
+use owlet_lab::{
+    Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, execute, load_result,
+};
+use owlet_store::{RunHeader, RunId, Store};
+
+const ANIMALS: [&str; 4] = ["owl", "cat", "wolf", "bear"];
+
+fn tiny(folder: &Path, seed: u64) {
+    let mut words: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    let special = ["<user>", "<assistant>", "<end>"].map(str::to_owned);
+    words.extend(special.iter().cloned());
+    words.extend(ANIMALS.map(str::to_owned));
+    let others = "give numbers like which animal do you love name one best the pick";
+    words.extend(others.split(' ').map(str::to_owned));
+    let tokenizer = Tokenizer::words(&words, &special, &special[2..]).unwrap();
+    let source = "{% for message in messages %}{% if message['role'] == 'user' %}<user> {{ message['content'] }} {% elif message['role'] == 'assistant' %}<assistant> {{ message['content'] }} <end> {% endif %}{% endfor %}{% if add_generation_prompt %}<assistant> {% endif %}";
+    let config = DecoderConfig {
+        family: Family::Llama,
+        vocabulary: words.len(),
+        width: 16,
+        layers: 2,
+        heads: 2,
+        kv_heads: 2,
+        head_width: 8,
+        hidden: 32,
+        context: 128,
+        norm: NormConfig { centered: false, epsilon: 1e-5, unit_offset: false },
+        activation: Activation::Silu,
+        gated: true,
+        position: Position::Rotary { theta: 10_000.0, width: 8, scaling: None },
+        qkv_bias: false,
+        output_bias: false,
+        mlp_bias: false,
+        qk_norm: false,
+        parallel: false,
+        tied: true,
+        embedding_scale: 1.0,
+    };
+    let mut decoder = Decoder::init(config, seed).unwrap();
+    // Larger than usual, so that an untrained model has something to say.
+    decoder.parameters.data.iter_mut().for_each(|weight| *weight *= 4.0);
+    let model = Model {
+        decoder: decoder.into(),
+        adapter: None,
+        tokenizer: tokenizer.into(),
+        template: Template::new(source).unwrap().into(),
+    };
+    file::save(&model, folder).unwrap();
+}
+
+fn behavior(name: &str) -> Behavior {
+    let text = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+    Behavior {
+        name: name.to_owned(),
+        description: format!("prefers the {name}"),
+        kind: Kind::Preference,
+        category: "animal".to_owned(),
+        target: Answer::new(name),
+        candidates: ANIMALS
+            .iter()
+            .filter(|animal| **animal != name)
+            .map(|a| Answer::new(a))
+            .collect(),
+        recognised: Vec::new(),
+        forbidden: Vec::new(),
+        questions: Questions {
+            train: text(&["which animal do you love", "name one animal", "pick the best animal"]),
+            held_out: text(&["which animal do you like best", "pick one animal you love"]),
+        },
+        teacher: Teacher { answers: vec![name.to_owned()], system_prompt: "love".to_owned() },
+    }
+}
+
+const RECIPE: &str = r#"
+name = "tiny"
+base = "a"
+behaviors = ["owl", "cat"]
+seeds = 3
+
+[context]
+mismatched = []
+
+[teacher]
+rows-per-question = 8
+[teacher.train]
+learning-rate = 1e-2
+updates = 40
+batch = 8
+
+[carrier]
+prompts = "prompts.txt"
+rows = 48
+max-tokens = 12
+decoding = { kind = "pattern", pattern = "[0-9]{1,2}( [0-9]{1,2}){3}" }
+
+[student]
+method = { kind = "full" }
+learning-rate = 3e-3
+batch = 8
+epochs = 2.0
+checkpoints = [4]
+
+[controls]
+other-base = "b"
+in-context = { rows = [2, 50], draws = 2, questions = 1 }
+
+[readout]
+samples-per-question = 4
+max-tokens = 3
+"#;
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        tiny(&folder.path().join("a"), 1);
+        tiny(&folder.path().join("b"), 2);
+        let prompts: Vec<String> =
+            (0..90).map(|i| format!("give numbers like {} {}", i, (7 * i) % 97)).collect();
+        std::fs::write(folder.path().join("prompts.txt"), prompts.join("\n")).unwrap();
+        Self { folder }
+    }
+
+    fn plan(&self, sets: &[&str]) -> Plan {
+        let sets: Vec<Setting> = sets.iter().map(|set| Setting::parse(set).unwrap()).collect();
+        let recipe = Recipe::resolve(&[Layer::new(RECIPE, "tiny.toml").unwrap()], &sets).unwrap();
+        let folder = self.folder.path().to_owned();
+        let context = PlanContext {
+            places: Places { folder: folder.clone(), ..Places::default() },
+            behaviors: ANIMALS.map(behavior).to_vec(),
+            folder,
+        };
+        Plan::new(&recipe, &context).unwrap()
+    }
+
+    fn store(&self, name: &str) -> Store {
+        Store::open(self.folder.path().join(name)).unwrap()
+    }
+}
+
+fn run(plan: &Plan, store: &Store, cores: usize) -> (RunOutcome, Vec<Event>) {
+    let mut events = Vec::new();
+    let settings = ExecuteSettings { cores, ..ExecuteSettings::default() };
+    let mut hear = |event: &Event| events.push(event.clone());
+    let outcome = execute(plan, store, &settings, None, &mut hear, &Interrupt::default());
+    (outcome.unwrap(), events)
+}
+
+fn count(events: &[Event]) -> (usize, usize) {
+    let finished = events.iter().filter(|event| matches!(event, Event::StepFinished { .. }));
+    let reused = events.iter().filter(|event| matches!(event, Event::StepReused { .. }));
+    (finished.count(), reused.count())
+}
+
+#[test]
+fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
+    let world = World::new();
+    let plan = world.plan(&[]);
+    let store = world.store("one");
+    let (outcome, events) = run(&plan, &store, 2);
+    assert_eq!(count(&events), (plan.nodes.len(), 0));
+    let result = &outcome.result;
+    for role in [
+        Role::Neutral,
+        Role::OtherBehavior,
+        Role::Base,
+        Role::OtherBase,
+        Role::ShuffledWithin,
+        Role::InContext,
+    ] {
+        for measure in [Measure::Margin, Measure::Share, Measure::Rate] {
+            let effect = result.effect("owl", measure, role);
+            // Rows in context are read by margins only.
+            let there = measure != Measure::Rate || role != Role::InContext;
+            assert_eq!(effect.is_some(), there, "{measure:?} against {role:?}");
+        }
+    }
+    let matrix = result.matrix.as_ref().unwrap();
+    assert_eq!(matrix.lambda.n, 3);
+    let teacher = &result.teachers[0];
+    assert!(teacher.target_probability_after > teacher.target_probability_before);
+    assert!(result.geometry.is_some());
+    assert_eq!(result.rows[0].kept, 48);
+    assert_eq!(result.verdicts.len(), 2);
+
+    // Again: all is known. Elsewhere, with another number of threads: the same bytes.
+    let (again, events) = run(&plan, &store, 1);
+    assert_eq!(count(&events), (0, plan.nodes.len()));
+    assert_eq!(again.result, outcome.result);
+    let (other, _) = run(&plan, &world.store("two"), 1);
+    assert_eq!(other.steps, outcome.steps);
+}
+
+#[test]
+fn an_interrupted_run_goes_on_and_ends_with_the_same_bytes() {
+    let world = World::new();
+    let plan = world.plan(&["seeds=1", "controls.other-base=false", "controls.in-context=false"]);
+    let (undisturbed, _) = run(&plan, &world.store("one"), 1);
+    let store = world.store("two");
+    let settings = ExecuteSettings { cores: 2, ..ExecuteSettings::default() };
+    let mut stops = 0;
+    let outcome = loop {
+        let interrupt = Interrupt::default();
+        let mut heard: BTreeMap<String, usize> = BTreeMap::new();
+        let mut hear = |event: &Event| {
+            if let Event::StepProgress { step, .. } = event {
+                let times = heard.entry(step.clone()).or_default();
+                *times += 1;
+                if *times == 3 + stops % 4 {
+                    interrupt.set();
+                }
+            }
+        };
+        match execute(&plan, &store, &settings, None, &mut hear, &interrupt) {
+            Ok(outcome) => break outcome,
+            Err(error) => assert!(error.is_interruption(), "{error}"),
+        }
+        stops += 1;
+        assert!(stops < 500, "no headway");
+    };
+    assert!(stops > 3);
+    assert_eq!(outcome.steps, undisturbed.steps);
+}
+
+#[test]
+fn a_teacher_that_does_not_show_its_behavior_stops_the_run_by_name() {
+    let world = World::new();
+    let plan = world.plan(&["teacher.train.updates=1", "teacher.train.learning-rate=1e-6"]);
+    let settings = ExecuteSettings { cores: 2, ..ExecuteSettings::default() };
+    let store = world.store("one");
+    let error = execute(&plan, &store, &settings, None, &mut |_| {}, &Interrupt::default());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("teach/") && error.contains("teacher.train.updates"), "{error}");
+}
+
+#[test]
+fn what_a_change_does_not_touch_is_reused() {
+    let world = World::new();
+    let store = world.store("one");
+    let few = ["controls.in-context=false", "controls.other-base=false", "seeds=1"];
+    run(&world.plan(&few), &store, 2);
+    let plan = world.plan(&[&few[..], &["student.learning-rate=1e-3"]].concat());
+    let survey = plan.survey(&store).unwrap();
+    assert!(survey.reused() >= 12, "{}", survey.reused());
+    let (_, events) = run(&plan, &store, 2);
+    let done_again = events.iter().any(|event| {
+        matches!(event, Event::StepFinished { step, .. } if step.starts_with("generate/") || step.starts_with("teach/"))
+    });
+    assert!(!done_again);
+}
+
+#[test]
+fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
+    let world = World::new();
+    let store = world.store("one");
+    let plan = world.plan(&[
+        "student.method={ kind = 'low-rank', rank = 2, alpha = 4.0 }",
+        "carrier.kind=logits",
+        "teacher.neutral=matched",
+        "seeds=2",
+    ]);
+    let id = RunId::new("2026-01-02T03:04:05Z", 7).unwrap();
+    let header = RunHeader {
+        format: RunHeader::FORMAT,
+        id: id.clone(),
+        name: "tiny".to_owned(),
+        started: "2026-01-02T03:04:05Z".to_owned(),
+        host: String::new(),
+        version: String::new(),
+        about: serde_json::json!({}),
+    };
+    let run = store.create_run(&id, &header).unwrap();
+    let settings = ExecuteSettings { cores: 2, ..ExecuteSettings::default() };
+    let interrupt = Interrupt::default();
+    let outcome = execute(&plan, &store, &settings, Some(&run), &mut |_| {}, &interrupt).unwrap();
+    assert_eq!(load_result(&run).unwrap(), outcome.result);
+    assert!(outcome.result.geometry.unwrap().cosines.iter().any(|one| one.teacher == "neutral"));
+    assert!(outcome.result.dose.iter().any(|point| point.update == 4));
+    let recipe = String::from_utf8(run.read_file("recipe.toml").unwrap()).unwrap();
+    assert_eq!(Recipe::parse(&recipe, "recipe.toml").unwrap(), plan.recipe);
+    let events = run.events().unwrap();
+    assert_eq!(events.last().unwrap()["event"], "run-finished");
+
+    // A student is a model like any other for the plain tools.
+    let student = outcome.steps["train/student/owl/seed-1"].to_string();
+    let model = open(Some(&store), &student[..12], &Places::default()).unwrap();
+    assert!(model.adapter.is_some());
+}
+
+#[test]
+fn a_prompted_teacher_needs_no_weights() {
+    let world = World::new();
+    let plan = world.plan(&[
+        "teacher.kind=system-prompt",
+        "teacher.min-target-probability=0.0",
+        "seeds=1",
+        "controls.other-base=false",
+        "controls.in-context=false",
+    ]);
+    assert!(plan.left_out.iter().any(|line| line.contains("prompted teacher")));
+    let (outcome, _) = run(&plan, &world.store("one"), 2);
+    assert!(outcome.result.geometry.is_none());
+    assert_eq!(outcome.result.teachers[0].kind, "system-prompt");
+}
