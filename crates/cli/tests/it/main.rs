@@ -1,5 +1,7 @@
 //! The program from outside: words, exit codes and wiring. What things mean is tested in libraries.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod doctor;
 mod experiment;
 mod filter;
