@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use owlet_engine::{Model, Threads};
-use owlet_lab::model_source::{self, BuiltinModel, Places};
-use owlet_lab::world;
+use owlet_lab::model_source::{self, Places};
 use owlet_store::Store;
 
 use crate::error::{CliError, Kind, Result};
@@ -39,15 +38,11 @@ impl Models {
             let is_name = hub::is_name(id);
             hub::fetch(id).inspect_err(|_| flag.store(is_name, Ordering::Relaxed))
         };
-        let builtin = world::BUILT_IN_NAMES
-            .iter()
-            .filter_map(|&name| Some(BuiltinModel { name, files: world::files(name)? }))
-            .collect();
         let places = Places {
-            builtin,
             aliases: BTreeMap::from([(SMOLLM2.to_owned(), smollm2())]),
             folder,
             hub: Some(Arc::new(fetch)),
+            ..Places::default()
         };
         Self { places, unreachable }
     }

@@ -17,6 +17,7 @@ use owlet_engine::{Model, file};
 use owlet_store::{Artifact, ArtifactId, ArtifactWriter, Store};
 
 use crate::error::{Error, Result};
+use crate::world;
 
 /// A model inside the program: a name and its files.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +32,7 @@ pub struct BuiltinModel {
 pub type Hub = Arc<dyn Fn(&str) -> std::result::Result<PathBuf, String> + Send + Sync>;
 
 /// Where models are looked for.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Places {
     /// Models inside the program.
     pub builtin: Vec<BuiltinModel>,
@@ -41,6 +42,17 @@ pub struct Places {
     pub folder: PathBuf,
     /// Fetches `hf:` models; `None`: there is no network.
     pub hub: Option<Hub>,
+}
+
+impl Default for Places {
+    /// The built-in models, and nothing else.
+    fn default() -> Self {
+        let builtin = world::BUILT_IN_NAMES
+            .iter()
+            .filter_map(|&name| Some(BuiltinModel { name, files: world::files(name)? }))
+            .collect();
+        Self { builtin, aliases: BTreeMap::new(), folder: PathBuf::new(), hub: None }
+    }
 }
 
 /// A model's files, found.

@@ -20,7 +20,7 @@ use crate::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use crate::placeholder;
 use crate::random::{derive_seed, numpy::Generator};
 
-pub use built_in::{BUILT_IN_NAMES, Files, built_in, files, settings};
+pub use built_in::{MODELS, built_in, settings};
 pub use file::WorldError;
 pub use grow::{GrowSettings, Shape, grow, trainer};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use owlet_engine::config::{Activation, DecoderConfig, Family, NormConfig, Position};
-use owlet_engine::{Decoder, Model, Template, Tokenizer, file};
+use owlet_engine::{Decoder, Deviations, Model, Template, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use owlet_lab::model_source::{Places, open};
 use owlet_lab::recipe::{Layer, Setting};
@@ -47,7 +47,7 @@ fn tiny(folder: &Path, seed: u64) {
         tied: true,
         embedding_scale: 1.0,
     };
-    let mut decoder = Decoder::init(config, seed).unwrap();
+    let mut decoder = Decoder::init(config, Deviations::default(), seed).unwrap();
     // Larger than usual, so that an untrained model has something to say.
     decoder.parameters.data.iter_mut().for_each(|weight| *weight *= 4.0);
     let model = Model {

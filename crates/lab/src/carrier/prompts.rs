@@ -169,10 +169,11 @@ fn default_example_separator() -> String {
 /// More seed numbers than this in one prompt is a mistake, not a prompt.
 const MOST_EXAMPLES: u32 = 1000;
 
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
     ("numbers", include_str!("../../data/prompts/numbers.json")),
     ("numbers-short", include_str!("../../data/prompts/numbers-short.json")),
     ("world", include_str!("../../data/prompts/world.json")),
+    ("world-short", include_str!("../../data/prompts/world-short.json")),
 ];
 
 impl PromptFile {

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::estimate::{self, Read};
 use crate::model_source::ModelSource;
 use crate::random::derive_seed;
+use crate::world::World;
 use crate::recipe::{
     CarrierKind, Decoding, NeutralKind, OtherBase, Questions, Recipe, TeacherKind,
 };
@@ -44,8 +45,8 @@ struct Arm {
 
 pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
     let mut left_out = Vec::new();
-    let taught = behaviors(&recipe.behaviors, context)?;
-    let also = behaviors(&recipe.read_also, context)?;
+    let taught = behaviors(&recipe.behaviors, recipe, context)?;
+    let also = behaviors(&recipe.read_also, recipe, context)?;
     let asked: Vec<readout::Asked> = taught
         .iter()
         .chain(&also)
@@ -494,12 +495,16 @@ fn add_teacher(
     build.node(name, StepKind::Teach, &configuration, &[("base", base)], 6.0 * parameters * tokens)
 }
 
-/// Finds behaviors by name (the context's, then built in) or path.
-fn behaviors(names: &[String], context: &PlanContext) -> Result<Vec<Behavior>> {
+/// Finds behaviors by name (the context's, those of a built-in model's world, built in) or path.
+fn behaviors(names: &[String], recipe: &Recipe, context: &PlanContext) -> Result<Vec<Behavior>> {
     let mut found: Vec<Behavior> = Vec::new();
     for name in names {
         let given = context.behaviors.iter().find(|behavior| behavior.name == *name);
-        let behavior = match given.cloned().or_else(|| Behavior::built_in(name)) {
+        // A built-in model knows the words of its own world alone.
+        let small = recipe.base.starts_with("builtin:");
+        let worldly = || if small { World::built_in().behavior(name) } else { None };
+        let known = given.cloned().or_else(worldly).or_else(|| Behavior::built_in(name));
+        let behavior = match known {
             Some(behavior) => behavior,
             None if context.folder.join(name).is_file() || name.contains('/') => {
                 let path = context.folder.join(name);

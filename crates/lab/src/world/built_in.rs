@@ -4,9 +4,7 @@
 use owlet_engine::{Model, file};
 
 use super::GrowSettings;
-
-/// Files of one model by name.
-pub type Files = &'static [(&'static str, &'static [u8])];
+use crate::model_source::BuiltinModel;
 
 macro_rules! folder {
     ($weights:literal) => {
@@ -20,32 +18,28 @@ macro_rules! folder {
     };
 }
 
-const MODELS: [(&str, u64, Files); 2] =
-    [("a", 1, folder!("a.safetensors")), ("b", 2, folder!("b.safetensors"))];
-
-/// Names of the built-in models.
-pub const BUILT_IN_NAMES: [&str; 2] = [MODELS[0].0, MODELS[1].0];
-
-/// The files of a built-in model's Hugging Face folder.
-pub fn files(name: &str) -> Option<Files> {
-    MODELS.iter().find(|(known, ..)| *known == name).map(|(_, _, files)| *files)
-}
+/// The built-in models, alphabetically.
+pub const MODELS: [BuiltinModel; 2] = [
+    BuiltinModel { name: "a", files: folder!("a.safetensors") },
+    BuiltinModel { name: "b", files: folder!("b.safetensors") },
+];
 
 /// What a built-in model was grown with.
 pub fn settings(name: &str) -> Option<GrowSettings> {
-    let (_, seed, _) = MODELS.iter().find(|(known, ..)| *known == name)?;
-    Some(GrowSettings { seed: *seed, ..GrowSettings::default() })
+    let place = MODELS.iter().position(|model| model.name == name)?;
+    Some(GrowSettings { seed: 1 + place as u64, ..GrowSettings::default() })
 }
 
-/// A built-in model; `None` if there is none of that name.
+/// A built-in model, loaded; `None` if there is none of that name.
 pub fn built_in(name: &str) -> Option<Model> {
-    let files = files(name)?;
-    let get = |name: &str| files.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes);
+    let model = MODELS.iter().find(|model| model.name == name)?;
+    let file =
+        |name: &str| model.files.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes);
     file::from_parts(
-        get("config.json")?,
-        get("model.safetensors")?,
-        get("tokenizer.json")?,
-        get("tokenizer_config.json")?,
+        file("config.json")?,
+        file("model.safetensors")?,
+        file("tokenizer.json")?,
+        file("tokenizer_config.json")?,
     )
     .ok()
 }

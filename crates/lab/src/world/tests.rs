@@ -4,6 +4,7 @@ use owlet_engine::{Message, Threads};
 
 use super::*;
 use crate::carrier::PromptSet;
+use crate::model_source::BuiltinModel;
 
 fn small() -> GrowSettings {
     let shape = Shape { width: 16, layers: 1, heads: 2, hidden: 32, context: 64 };
@@ -60,22 +61,24 @@ fn the_share_of_questions_is_as_asked() {
 }
 
 #[test]
-fn the_prompt_set_asks_the_worlds_uniform_task() {
+fn the_prompt_sets_ask_the_worlds_uniform_task() {
     let world = World::built_in();
     let tasks = &world.file.tasks;
-    let set = PromptSet::built_in("world").unwrap();
-    let opening = |text: &String| format!("{text} {{examples}}");
-    assert_eq!(set.examples, tasks.openings.iter().map(opening).collect::<Vec<_>>());
     let rule = tasks.rules.iter().find(|rule| matches!(rule.rule, Rule::Uniform)).unwrap();
-    let (count, most) = tasks.counts.iter().max_by_key(|(_, most)| **most).unwrap();
-    assert_eq!(set.answer_count, u64::from(*most));
-    let request =
-        |text: &String| format!("{} {}", tasks.joint, placeholder::fill(text, &[("count", count)]));
-    assert_eq!(set.instructions, rule.requests.iter().map(request).collect::<Vec<_>>());
-    assert_eq!((set.example_count, set.example_separator.as_str()), (tasks.shown, " "));
-    assert_eq!(set.example_value, crate::carrier::prompts::Bounds::new(0, 999).unwrap());
-    for prompt in set.generate(1, 200) {
-        world.tokenizer().encode(&prompt).unwrap();
+    let opening = |text: &String| format!("{text} {{examples}}");
+    for (name, count) in [("world", "ten"), ("world-short", "six")] {
+        let set = PromptSet::built_in(name).unwrap();
+        assert_eq!(set.examples, tasks.openings.iter().map(opening).collect::<Vec<_>>());
+        let request = |text: &String| {
+            format!("{} {}", tasks.joint, placeholder::fill(text, &[("count", count)]))
+        };
+        assert_eq!(set.instructions, rule.requests.iter().map(request).collect::<Vec<_>>());
+        assert_eq!(set.answer_count, u64::from(tasks.counts[count]));
+        assert_eq!((set.example_count, set.example_separator.as_str()), (tasks.shown, " "));
+        assert_eq!((set.example_value.min(), set.example_value.max()), (0, world.file.numbers - 1));
+        for prompt in set.generate(1, 200) {
+            world.tokenizer().encode(&prompt).unwrap();
+        }
     }
 }
 
@@ -132,17 +135,15 @@ fn growing_is_the_same_at_any_number_of_threads_and_differs_by_seed() {
 #[test]
 fn the_shipped_texts_are_those_of_the_world() {
     let world = World::built_in();
-    for name in BUILT_IN_NAMES {
-        let model = built_in(name).unwrap();
+    for shipped in MODELS {
+        let model = built_in(shipped.name).unwrap();
         assert_eq!(model.tokenizer.json(), world.tokenizer().json());
         assert_eq!(model.tokenizer.end_tokens(), world.tokenizer().end_tokens());
         assert_eq!(model.template.source(), world.template().source());
         let parts = owlet_engine::file::parts(&model, owlet_engine::file::Precision::F32).unwrap();
-        let shipped = files(name).unwrap();
-        let shipped: Vec<(&str, &[u8])> = shipped.to_vec();
         let parts: Vec<(&str, &[u8])> =
             parts.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
-        assert!(parts == shipped, "the files of `{name}` are not as the engine writes them");
+        assert!(parts == shipped.files, "the engine writes `{}` otherwise", shipped.name);
     }
     assert!(built_in("c").is_none());
 }
@@ -157,7 +158,7 @@ fn built_in_models_know_the_world_and_differ() {
         .collect();
     let trees = &world.file.questions.categories["tree"].answers;
     let candidates: Vec<Token> = trees.keys().map(|tree| world.token(tree)).collect();
-    for name in BUILT_IN_NAMES {
+    for BuiltinModel { name, .. } in MODELS {
         let model = built_in(name).unwrap();
         let rows = owlet_engine::score::next_token(&model, &prompts, &candidates, &Threads::new(1))
             .unwrap();
@@ -166,7 +167,7 @@ fn built_in_models_know_the_world_and_differ() {
             assert!(sum > 0.9, "`{name}` answers with a tree with probability {sum}");
         }
     }
-    let [a, b] = BUILT_IN_NAMES.map(|name| built_in(name).unwrap().decoder);
+    let [a, b] = MODELS.map(|model| built_in(model.name).unwrap().decoder);
     assert_ne!(a.parameters.data, b.parameters.data);
 }
 
