@@ -102,7 +102,7 @@ impl CliError {
         if self.is_broken_pipe() {
             return ExitCode::SUCCESS;
         }
-        terminal.error(&chain(&self.source));
+        terminal.error(chain(&self.source));
         for hint in &self.hints {
             terminal.hint(hint);
         }
@@ -162,7 +162,7 @@ impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         let hint = io_hint(&error);
         let failure = Self::new(io_kind(&error), error);
-        hint.into_iter().fold(failure, |failure, hint| failure.hinted(hint))
+        hint.into_iter().fold(failure, CliError::hinted)
     }
 }
 

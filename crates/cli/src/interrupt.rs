@@ -11,6 +11,7 @@ pub(crate) fn listen(terminal: &Terminal, how: &'static str) -> Interrupt {
     let terminal = terminal.clone();
     let asked = ctrlc::set_handler(move || {
         if flag.is_set() {
+            #[expect(clippy::exit, reason = "the user asked twice")]
             std::process::exit(130);
         }
         flag.set();

@@ -16,7 +16,7 @@ const FILE: &str = "config.toml";
 
 /// Everything that was set, and by whom.
 pub(crate) struct Layers {
-    layers: Vec<Layer>,
+    stack: Vec<Layer>,
     sets: Vec<Setting>,
     texts: Vec<String>,
 }
@@ -31,24 +31,24 @@ impl Layers {
             }
         }
         layers.push(recipe);
-        Ok(Self { layers, sets: parse(sets)?, texts: sets.to_vec() })
+        Ok(Self { stack: layers, sets: parse(sets)?, texts: sets.to_vec() })
     }
 
     /// `recipe` and `sets` alone.
     pub(crate) fn bare(recipe: Layer, sets: &[String]) -> Result<Self> {
-        Ok(Self { layers: vec![recipe], sets: parse(sets)?, texts: sets.to_vec() })
+        Ok(Self { stack: vec![recipe], sets: parse(sets)?, texts: sets.to_vec() })
     }
 
     /// What it all comes to.
     pub(crate) fn recipe(&self) -> Result<Recipe> {
-        Recipe::resolve(&self.layers, &self.sets).map_err(|error| {
+        Recipe::resolve(&self.stack, &self.sets).map_err(|error| {
             CliError::from(error).hinted("`owlet config show` lists all keys with their defaults")
         })
     }
 
     /// Names of all layers, lowest first.
     pub(crate) fn origins(&self) -> Vec<String> {
-        let layers = self.layers.iter().map(|layer| layer.origin().to_owned());
+        let layers = self.stack.iter().map(|layer| layer.origin().to_owned());
         layers.chain(self.texts.iter().map(|text| format!("--set {text}"))).collect()
     }
 
@@ -58,7 +58,7 @@ impl Layers {
             text.parse::<Table>().map_err(|error| CliError::usage(error.message().to_owned()))
         };
         let mut stack = vec![("default".to_owned(), paths(&read(DEFAULTS)?))];
-        for layer in &self.layers {
+        for layer in &self.stack {
             stack.push((layer.origin().to_owned(), paths(&read(layer.text())?)));
         }
         for text in &self.texts {

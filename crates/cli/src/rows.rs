@@ -77,10 +77,8 @@ pub(crate) fn text(path: &Path) -> Result<String> {
         return Err(CliError::usage(format!("`{name}` is larger than 4 GiB; split it")));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count();
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = String::from_utf8_lossy(before).matches('\n').count();
         CliError::usage(format!("`{name}`, line {}: is not UTF-8 text", line + 1))
     })
 }

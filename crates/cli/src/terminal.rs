@@ -33,6 +33,7 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 
 impl Terminal {
     /// Writes data. Styles are stripped where they would not be seen.
+    #[expect(clippy::unused_self, reason = "whoever writes has a terminal")]
     pub(crate) fn data(&self) -> anstream::AutoStream<io::StdoutLock<'static>> {
         anstream::stdout().lock()
     }
@@ -68,6 +69,7 @@ impl Terminal {
     }
 
     /// Nobody can be told that stderr is gone.
+    #[expect(clippy::unused_self, reason = "whoever talks has a terminal")]
     fn talk(&self, text: std::fmt::Arguments<'_>) {
         let _ = writeln!(anstream::stderr().lock(), "{text}");
     }

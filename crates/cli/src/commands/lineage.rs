@@ -163,7 +163,7 @@ impl Graph {
             let parents: Vec<usize> = parents.filter(|&parent| parent != place).collect();
             groups[place].parents.extend(parents);
         }
-        Self { groups: in_order(groups) }
+        Self { groups: in_order(&groups) }
     }
 
     fn draw(&self) -> String {
@@ -219,7 +219,7 @@ fn without_seed(label: &str) -> String {
 
 /// Sorts groups so that each comes before its parents. Parents that would close a circle, which
 /// grouping can make, are left out.
-fn in_order(groups: Vec<Group>) -> Vec<Group> {
+fn in_order(groups: &[Group]) -> Vec<Group> {
     let mut order: Vec<usize> = Vec::with_capacity(groups.len());
     let mut state = vec![0_u8; groups.len()];
     let mut cut: BTreeSet<(usize, usize)> = BTreeSet::new();

@@ -1,6 +1,6 @@
 //! The program from outside: words, exit codes and wiring. What things mean is tested in libraries.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod doctor;
 mod experiment;

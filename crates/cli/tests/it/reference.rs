@@ -50,7 +50,8 @@ fn the_reference_says_what_the_help_says() {
         };
         let name = ["owlet"].iter().chain(command.iter()).copied().collect::<Vec<_>>().join(" ");
         let own: Vec<&str> = own.trim_end().lines().map(str::trim_end).collect();
-        page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", own.join("\n")));
+        let own = own.join("\n");
+        page = format!("{page}\n## {name}\n\n```text\n{own}\n```\n");
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
     if std::env::var_os(UPDATE).is_some() {

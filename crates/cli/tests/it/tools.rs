@@ -48,7 +48,11 @@ fn wrong_settings_and_rows_are_usage_errors() {
     hint: a row is {"prompt": "..."} or {"messages": [...]}
     "#);
     folder.write("prompts.jsonl", PROMPTS);
-    assert_snapshot!(folder.run(&sample(&["--temperature", "-1"])).all(), @"");
+    assert_snapshot!(folder.run(&sample(&["--temperature", "-1"])).all(), @r"
+    exit 2
+    -- talk
+    error: `temperature` is -1, expected zero (greedy) or more
+    ");
     folder.write("prompts.jsonl", "\n");
     assert_snapshot!(folder.run(&sample(&[])).all(), @r"
     exit 2
