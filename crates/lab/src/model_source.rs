@@ -47,10 +47,7 @@ pub struct Places {
 impl Default for Places {
     /// The built-in models, and nothing else.
     fn default() -> Self {
-        let builtin = world::BUILT_IN_NAMES
-            .iter()
-            .filter_map(|&name| Some(BuiltinModel { name, files: world::files(name)? }))
-            .collect();
+        let builtin = world::MODELS.to_vec();
         Self { builtin, aliases: BTreeMap::new(), folder: PathBuf::new(), hub: None }
     }
 }
