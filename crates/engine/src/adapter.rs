@@ -151,7 +151,7 @@ impl Adapter {
         let mut parameters = Parameters::zeros(Self::layout(&config, decoder)?);
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let layout = Arc::clone(&parameters.layout);
-        for span in layout.spans().iter().filter(|span| span.name.ends_with(".a")) {
+        for span in layout.spans().iter().filter(|span| span.name.rsplit('.').next() == Some("a")) {
             let bound = 1.0 / (span.shape[1] as f32).sqrt();
             for x in &mut parameters.data[span.range.clone()] {
                 let unit = (random.next_u32() >> 8) as f32 / 16_777_216.0;

@@ -7,6 +7,7 @@
 //! (read as UTF-8, special tokens left out).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -91,14 +92,12 @@ impl Tokenizer {
         if outline.model.dropout.is_some_and(|dropout| dropout != 0.0) {
             return fail("`model.dropout` is set, which makes encoding random; set it to null");
         }
-        let mut inner = match tokenizers::Tokenizer::from_bytes(bytes) {
-            Ok(inner) => inner,
-            Err(error) => return fail(format!("`tokenizer.json` cannot be read: {error}")),
-        };
-        inner.with_padding(None);
-        if let Err(error) = inner.with_truncation(None) {
-            return fail(format!("truncation cannot be turned off: {error}"));
-        }
+        let inner = guarded("`tokenizer.json` cannot be read", || {
+            let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
+            inner.with_padding(None);
+            inner.with_truncation(None)?;
+            Ok(inner)
+        })?;
         let names: BTreeMap<Token, String> =
             inner.get_vocab(true).into_iter().map(|(name, id)| (id, name)).collect();
         let vocabulary = match names.last_key_value() {
@@ -115,17 +114,15 @@ impl Tokenizer {
             .collect();
         let spelling = Spelling::of(outline.decoder.as_ref());
         let bytes_of = byte_alphabet();
-        let pieces = names
-            .iter()
-            .map(|(&id, name)| {
-                let piece = if special.contains(&id) {
-                    Piece::Special
-                } else {
-                    spelling.piece(&inner, &bytes_of, id, name)
-                };
-                (id, piece)
-            })
-            .collect();
+        let mut pieces = BTreeMap::new();
+        for (&id, name) in &names {
+            let piece = if special.contains(&id) {
+                Piece::Special
+            } else {
+                spelling.piece(&inner, &bytes_of, id, name)?
+            };
+            pieces.insert(id, piece);
+        }
         let end =
             END_NAMES.iter().filter_map(|name| inner.token_to_id(name)).collect::<BTreeSet<_>>();
         Ok(Self { inner, json: bytes.to_vec(), pieces, vocabulary, end: end.into_iter().collect() })
@@ -193,20 +190,18 @@ impl Tokenizer {
     /// Token ids of `text`; special tokens written in the text become their ids, and none are
     /// added.
     pub fn encode(&self, text: &str) -> Result<Vec<Token>> {
-        match self.inner.encode_fast(text, false) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(error) => fail(format!("cannot encode `{}`: {error}", shortened(text))),
-        }
+        guarded(&format!("cannot encode `{}`", shortened(text)), || {
+            Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
+        })
     }
 
     /// Text of `tokens`; special tokens are left out.
     ///
     /// Bytes that are not UTF-8 (a character cut in half) become U+FFFD.
     pub fn decode(&self, tokens: &[Token]) -> Result<String> {
-        match self.inner.decode(tokens, true) {
-            Ok(text) => Ok(text),
-            Err(error) => fail(format!("cannot decode {} tokens: {error}", tokens.len())),
-        }
+        guarded(&format!("cannot decode {} tokens", tokens.len()), || {
+            self.inner.decode(tokens, true)
+        })
     }
 
     /// The bytes one token adds to a text after other tokens, for constraints; `None` for special
@@ -257,8 +252,8 @@ impl Tokenizer {
     /// The token this tokenizer puts before a document of its own accord, if any
     /// ([`Tokenizer::encode`] never does).
     pub fn begin_token(&self) -> Option<Token> {
-        let encoding = self.inner.encode_fast("", true).ok()?;
-        encoding.get_ids().first().copied()
+        let begun = guarded("cannot begin a document", || self.inner.encode_fast("", true));
+        begun.ok()?.get_ids().first().copied()
     }
 
     /// The `tokenizer.json` this tokenizer was made from.
@@ -305,12 +300,12 @@ impl Spelling {
         alphabet: &BTreeMap<char, u8>,
         id: Token,
         name: &str,
-    ) -> Piece {
+    ) -> Result<Piece> {
         let text = |later: Vec<u8>, first: Option<Vec<u8>>| Piece::Text {
             later: later.into(),
             first: first.map(Into::into),
         };
-        match self {
+        Ok(match self {
             Self::ByteLevel => {
                 let bytes: Option<Vec<u8>> =
                     name.chars().map(|c| alphabet.get(&c).copied()).collect();
@@ -329,12 +324,23 @@ impl Spelling {
                 text(later, first)
             }
             Self::Other => {
-                let once = inner.decode(&[id], false).unwrap_or_default();
-                let twice = inner.decode(&[id, id], false).unwrap_or_default();
+                let decode =
+                    |ids: &[Token]| guarded("cannot decode a token", || inner.decode(ids, false));
+                let (once, twice) = (decode(&[id])?, decode(&[id, id])?);
                 let later = twice.strip_prefix(&once).unwrap_or(&once).to_owned();
                 text(later.into_bytes(), Some(once.into_bytes()))
             }
-        }
+        })
+    }
+}
+
+/// Runs a part of the tokenizers crate, which trusts its file: settings that contradict one another
+/// (a prefix longer than its word, a template without its tokens) make it panic.
+fn guarded<T>(doing: &str, work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => fail(format!("{doing}: {error}")),
+        Err(_) => fail(format!("{doing}: settings of `tokenizer.json` contradict one another")),
     }
 }
 

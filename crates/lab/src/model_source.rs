@@ -47,8 +47,12 @@ pub struct Places {
 impl Default for Places {
     /// The built-in models, and nothing else.
     fn default() -> Self {
-        let builtin = world::MODELS.to_vec();
-        Self { builtin, aliases: BTreeMap::new(), folder: PathBuf::new(), hub: None }
+        Self {
+            builtin: world::MODELS.to_vec(),
+            aliases: BTreeMap::new(),
+            folder: PathBuf::new(),
+            hub: None,
+        }
     }
 }
 

@@ -89,16 +89,12 @@ impl Artifact {
     }
 
     fn entry(&self, file: &str) -> Result<&FileEntry> {
-        let index = self
-            .files
-            .binary_search_by(|entry| entry.path.as_str().cmp(file));
-        index
-            .map(|index| &self.files[index])
-            .map_err(|_| Error::InvalidName {
-                what: "artifact file name",
-                name: format!("{}/{file}", self.id.short()),
-                why: "the artifact has no such file",
-            })
+        let index = self.files.binary_search_by(|entry| entry.path.as_str().cmp(file));
+        index.map(|index| &self.files[index]).map_err(|_| Error::InvalidName {
+            what: "artifact file name",
+            name: format!("{}/{file}", self.id.short()),
+            why: "the artifact has no such file",
+        })
     }
 }
 
@@ -126,9 +122,7 @@ pub(crate) fn examine(
     match Stamp::take(&folder.join(MANIFEST))? {
         Some(stamp) => stamps.push(stamp),
         None => {
-            return Ok(Some(Err(vec![Flaw::Missing {
-                file: MANIFEST.to_owned(),
-            }])));
+            return Ok(Some(Err(vec![Flaw::Missing { file: MANIFEST.to_owned() }])));
         }
     }
     let artifact = Artifact {
@@ -153,9 +147,7 @@ pub(crate) fn foreign_files(artifact: &Artifact) -> Result<Vec<Flaw>> {
 }
 
 fn total_size(files: &[FileEntry]) -> u64 {
-    files
-        .iter()
-        .fold(0, |total, entry| total.saturating_add(entry.size))
+    files.iter().fold(0, |total, entry| total.saturating_add(entry.size))
 }
 
 impl Verified {
@@ -165,18 +157,9 @@ impl Verified {
 
     /// Returns whether no file was touched since.
     fn is_fresh(&self) -> bool {
-        let files = self
-            .artifact
-            .files
-            .iter()
-            .map(|entry| entry.path.as_str())
-            .chain([MANIFEST]);
+        let files = self.artifact.files.iter().map(|entry| entry.path.as_str()).chain([MANIFEST]);
         files.zip(&self.stamps).all(|(file, stamp)| {
-            Stamp::take(&self.artifact.folder.join(file))
-                .ok()
-                .flatten()
-                .as_ref()
-                == Some(stamp)
+            Stamp::take(&self.artifact.folder.join(file)).ok().flatten().as_ref() == Some(stamp)
         })
     }
 }
@@ -239,10 +222,7 @@ impl Store {
     /// Artifacts whose manifest cannot be read are left out; [`Store::verify`] names them.
     pub fn artifacts(&self) -> Result<Vec<ArtifactHeader>> {
         let ids = self.artifact_ids()?;
-        Ok(ids
-            .iter()
-            .filter_map(|id| self.artifact_header(id))
-            .collect())
+        Ok(ids.iter().filter_map(|id| self.artifact_header(id)).collect())
     }
 
     /// Reads what an artifact says about itself; `None` when it is missing or cannot be read.
@@ -265,11 +245,7 @@ impl Store {
         check_kind("artifact kind", kind)?;
         let folder = self.temporary()?.path();
         fs::create_dir(&folder)?;
-        Ok(ArtifactWriter {
-            store: self.clone(),
-            kind: kind.to_owned(),
-            folder: Some(folder),
-        })
+        Ok(ArtifactWriter { store: self.clone(), kind: kind.to_owned(), folder: Some(folder) })
     }
 }
 
@@ -285,9 +261,7 @@ pub struct ArtifactWriter {
 impl ArtifactWriter {
     /// Returns the folder to write files and sub-folders into.
     pub fn path(&self) -> &Path {
-        self.folder
-            .as_deref()
-            .expect("a folder because only `finish` takes it")
+        self.folder.as_deref().expect("a folder because only `finish` takes it")
     }
 
     /// Returns the path for a file of the artifact and creates the folders it is in.
@@ -329,24 +303,15 @@ impl ArtifactWriter {
             let stamp = Stamp::take(&path)?;
             let (blake3, size) = disk::digest_file(&path)?;
             stamps.extend(stamp);
-            files.push(FileEntry {
-                path: found.name,
-                size,
-                blake3,
-            });
+            files.push(FileEntry { path: found.name, size, blake3 });
         }
         let id = artifact_id(&self.kind, &about, &files);
         if let Some(artifact) = self.store.sound_artifact(&id)? {
             return Ok(artifact);
         }
 
-        let manifest = Manifest {
-            format: MANIFEST_FORMAT.version,
-            id,
-            kind: self.kind.clone(),
-            about,
-            files,
-        };
+        let manifest =
+            Manifest { format: MANIFEST_FORMAT.version, id, kind: self.kind.clone(), about, files };
         let bytes = document::render(MANIFEST_FORMAT, &manifest)?;
         for entry in &manifest.files {
             disk::sync_file(&folder.join(&entry.path))?;
@@ -378,13 +343,7 @@ impl ArtifactWriter {
         disk::rename_synced(&folder, &target)?;
         self.folder = None;
         drop(names);
-        self.store.verified().insert(
-            id,
-            Verified {
-                artifact: artifact.clone(),
-                stamps,
-            },
-        );
+        self.store.verified().insert(id, Verified { artifact: artifact.clone(), stamps });
         Ok(artifact)
     }
 }

@@ -16,11 +16,7 @@ pub(crate) const LARGEST_DOCUMENT: u64 = 64 << 20;
 /// Makes renames and new names inside `folder` survive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     // Windows cannot open a folder as a file; its file systems journal names themselves.
-    if cfg!(unix) {
-        fs::File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// Creates a folder and those above it, durably.
@@ -52,11 +48,7 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Syncs a file that someone else wrote.
 pub(crate) fn sync_file(path: &Path) -> io::Result<()> {
     // Syncing needs write access on Windows, and must not need it elsewhere: files may be read-only.
-    fs::OpenOptions::new()
-        .read(true)
-        .write(cfg!(windows))
-        .open(path)?
-        .sync_all()
+    fs::OpenOptions::new().read(true).write(cfg!(windows)).open(path)?.sync_all()
 }
 
 /// Renames `from` to `to` and makes the new name durable.
@@ -87,10 +79,7 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>
 pub(crate) fn digest_file(path: &Path) -> io::Result<(FileDigest, u64)> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(fs::File::open(path)?)?;
-    Ok((
-        FileDigest::from_bytes(*hasher.finalize().as_bytes()),
-        hasher.count(),
-    ))
+    Ok((FileDigest::from_bytes(*hasher.finalize().as_bytes()), hasher.count()))
 }
 
 /// What tells that a file was touched since it was last read.
@@ -120,11 +109,7 @@ impl Stamp {
         };
         #[cfg(not(unix))]
         let identity = [0; 4];
-        Ok(Some(Self {
-            size: metadata.len(),
-            modified: metadata.modified().ok(),
-            identity,
-        }))
+        Ok(Some(Self { size: metadata.len(), modified: metadata.modified().ok(), identity }))
     }
 
     /// Size in bytes.
@@ -157,10 +142,7 @@ pub(crate) fn walk(folder: &Path) -> io::Result<Vec<Found>> {
             if kind.is_dir() {
                 open.push((entry.path(), name, plain));
             } else {
-                found.push(Found {
-                    name,
-                    plain: plain && kind.is_file(),
-                });
+                found.push(Found { name, plain: plain && kind.is_file() });
             }
         }
     }

@@ -47,10 +47,7 @@ fn sorted(value: &Value) -> Value {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
             Value::Object(
-                entries
-                    .into_iter()
-                    .map(|(key, value)| (key.clone(), sorted(value)))
-                    .collect(),
+                entries.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect(),
             )
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
@@ -78,10 +75,7 @@ pub(crate) fn render<T>(format: Format, document: &T) -> Result<Vec<u8>>
 where
     T: Serialize + DeserializeOwned + PartialEq,
 {
-    let unwritable = |why: String| Error::Unwritable {
-        what: format.what,
-        why,
-    };
+    let unwritable = |why: String| Error::Unwritable { what: format.what, why };
     let value = serde_json::to_value(document).map_err(|error| unwritable(error.to_string()))?;
     let Value::Object(content) = value else {
         return Err(unwritable("it is not an object".to_owned()));
@@ -89,14 +83,13 @@ where
     let bytes = print(format, content);
     match parse::<T>(format, &bytes) {
         Ok(again) if again == *document => Ok(bytes),
-        Ok(_) => Err(unwritable(
-            "it would read back differently (a number that is not finite?)".into(),
-        )),
+        Ok(_) => {
+            Err(unwritable("it would read back differently (a number that is not finite?)".into()))
+        }
         Err(Flaw::Damaged(why)) => Err(unwritable(why)),
-        Err(Flaw::Newer(found)) => Err(unwritable(format!(
-            "format {found} is newer than {}",
-            format.version
-        ))),
+        Err(Flaw::Newer(found)) => {
+            Err(unwritable(format!("format {found} is newer than {}", format.version)))
+        }
     }
 }
 
@@ -115,9 +108,7 @@ where
         return Err(damaged("has no seal"));
     };
     if found != seal(format, &content).to_string() {
-        return Err(damaged(
-            "does not match its seal: it was changed after it was written",
-        ));
+        return Err(damaged("does not match its seal: it was changed after it was written"));
     }
     match content.get("format").and_then(Value::as_u64) {
         None | Some(0) => return Err(damaged("has no format version")),
@@ -165,11 +156,7 @@ mod tests {
         about: Value,
     }
 
-    const NOTE: Format = Format {
-        what: "note",
-        version: 1,
-        context: "owlet test note",
-    };
+    const NOTE: Format = Format { what: "note", version: 1, context: "owlet test note" };
 
     fn json_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
@@ -237,27 +224,13 @@ mod tests {
             format: u32,
             seconds: Option<f64>,
         }
-        let error = render(
-            NOTE,
-            &Number {
-                format: 1,
-                seconds: Some(f64::NAN),
-            },
-        )
-        .unwrap_err();
+        let error = render(NOTE, &Number { format: 1, seconds: Some(f64::NAN) }).unwrap_err();
         insta::assert_snapshot!(error, @"cannot write note: it would read back differently (a number that is not finite?)");
         let mut deep = Value::Null;
         for _ in 0..200 {
             deep = json!([deep]);
         }
-        let error = render(
-            NOTE,
-            &Note {
-                format: 1,
-                text: String::new(),
-                about: deep,
-            },
-        );
+        let error = render(NOTE, &Note { format: 1, text: String::new(), about: deep });
         assert!(matches!(error, Err(Error::Unwritable { .. })));
     }
 }

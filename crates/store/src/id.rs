@@ -89,15 +89,11 @@ digest_type!(
 
 /// Only lowercase is accepted, so that every id has one spelling and so one path.
 fn decode_digest(text: &str) -> Option<[u8; 32]> {
-    let lowercase = text
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let lowercase = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if !lowercase {
         return None;
     }
-    blake3::Hash::from_hex(text)
-        .ok()
-        .map(|hash| *hash.as_bytes())
+    blake3::Hash::from_hex(text).ok().map(|hash| *hash.as_bytes())
 }
 
 /// Names a run: when it started and four random digits, as in `20261121-225144-3f2a`.
@@ -122,22 +118,16 @@ impl RunId {
             expected: "a timestamp (such as 2026-11-21T22:51:44Z)",
         };
         let bytes = started.as_bytes().get(..19).ok_or_else(invalid)?;
-        let fits = bytes
-            .iter()
-            .zip(b"0000-00-00T00:00:00")
-            .all(|(&byte, &shape)| match shape {
-                b'0' => byte.is_ascii_digit(),
-                b'T' => matches!(byte, b'T' | b't' | b' '),
-                _ => byte == shape,
-            });
+        let fits = bytes.iter().zip(b"0000-00-00T00:00:00").all(|(&byte, &shape)| match shape {
+            b'0' => byte.is_ascii_digit(),
+            b'T' => matches!(byte, b'T' | b't' | b' '),
+            _ => byte == shape,
+        });
         if !fits {
             return Err(invalid());
         }
-        let digits: String = bytes
-            .iter()
-            .filter(|byte| byte.is_ascii_digit())
-            .map(|&byte| byte as char)
-            .collect();
+        let digits: String =
+            bytes.iter().filter(|byte| byte.is_ascii_digit()).map(|&byte| byte as char).collect();
         let (day, time) = digits.split_at(8);
         Ok(Self(format!("{day}-{time}-{:04x}", nonce & 0xffff)))
     }
@@ -179,10 +169,7 @@ impl FromStr for RunId {
         if fits {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Error::InvalidId {
-                text: text.chars().take(80).collect(),
-                expected: RUN_SHAPE,
-            })
+            Err(Error::InvalidId { text: text.chars().take(80).collect(), expected: RUN_SHAPE })
         }
     }
 }
@@ -195,9 +182,7 @@ impl serde::Serialize for RunId {
 
 impl<'de> serde::Deserialize<'de> for RunId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -215,13 +200,8 @@ mod tests {
 
     #[test]
     fn ids_that_could_leave_the_workspace_are_refused() {
-        for text in [
-            "",
-            "..",
-            "../../etc/passwd",
-            "20261121-225144-3F2A",
-            "20261121-225144-3f2é",
-        ] {
+        for text in ["", "..", "../../etc/passwd", "20261121-225144-3F2A", "20261121-225144-3f2é"]
+        {
             assert!(text.parse::<RunId>().is_err(), "{text}");
             assert!(text.parse::<ArtifactId>().is_err(), "{text}");
         }
@@ -236,9 +216,6 @@ mod tests {
         let id = ArtifactId::from_bytes([0xab; 32]);
         assert_eq!(id.to_string(), "ab".repeat(32));
         assert_eq!(id.short(), "abababababab");
-        assert_eq!(
-            serde_json::to_string(&id).unwrap(),
-            format!("\"{}\"", "ab".repeat(32))
-        );
+        assert_eq!(serde_json::to_string(&id).unwrap(), format!("\"{}\"", "ab".repeat(32)));
     }
 }

@@ -84,9 +84,7 @@ impl Identities {
     /// # Errors
     /// [`Error::NotFound`] or [`Error::Ambiguous`].
     pub fn resolve(&self, prefix: &str) -> Result<Entity> {
-        let start = self
-            .names
-            .partition_point(|(name, _)| name.as_str() < prefix);
+        let start = self.names.partition_point(|(name, _)| name.as_str() < prefix);
         let mut found: Vec<usize> = self.names[start..]
             .iter()
             .take_while(|(name, _)| name.starts_with(prefix))
@@ -124,14 +122,8 @@ impl Identities {
             let start = self.names.partition_point(|(name, _)| name.as_str() < id);
             let end = self.names.partition_point(|(name, _)| name.as_str() <= id);
             let neighbours = [start.checked_sub(1), Some(end)];
-            let others = neighbours
-                .into_iter()
-                .flatten()
-                .filter_map(|index| self.names.get(index));
-            let shared = others
-                .map(|(name, _)| shared_length(name, id))
-                .max()
-                .unwrap_or(0);
+            let others = neighbours.into_iter().flatten().filter_map(|index| self.names.get(index));
+            let shared = others.map(|(name, _)| shared_length(name, id)).max().unwrap_or(0);
             let length = (shared + 1).max(SHORTEST);
             // The same name twice, or a name that begins another, has no short form.
             (end - start <= 1 && length <= id.len()).then(|| id[..length].to_owned())
@@ -159,9 +151,7 @@ impl Identities {
             }
         }
         let [runs, steps, artifacts] = counts;
-        let latest = latest
-            .map(|id| format!("; the latest run is `{id}`"))
-            .unwrap_or_default();
+        let latest = latest.map(|id| format!("; the latest run is `{id}`")).unwrap_or_default();
         format!("the workspace holds {runs} runs, {steps} steps and {artifacts} artifacts{latest}")
     }
 }

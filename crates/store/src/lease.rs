@@ -42,10 +42,7 @@ impl Store {
         let mut pause = PAUSES.0;
         loop {
             if let Some(file) = try_lock(&path)? {
-                return Ok(Lease {
-                    key: *key,
-                    _lock: file,
-                });
+                return Ok(Lease { key: *key, _lock: file });
             }
             if !waiting() {
                 return Err(Error::Interrupted { key: *key });
@@ -57,12 +54,7 @@ impl Store {
 }
 
 fn open(path: &Path) -> io::Result<fs::File> {
-    fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
+    fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 /// Locks a file for a short time, waiting for it.

@@ -76,9 +76,7 @@ impl Store {
     /// [`Error::MissingArtifact`] when neither the workspace nor any record knows the artifact.
     pub fn lineage(&self, of: &ArtifactId) -> Result<Lineage> {
         let steps = self.steps()?;
-        let lineage = lineage(of, &steps, &|id| {
-            self.artifact_header(id).map(|header| header.kind)
-        });
+        let lineage = lineage(of, &steps, &|id| self.artifact_header(id).map(|header| header.kind));
         if lineage.nodes.len() == 1 && lineage.nodes[0].missing {
             return Err(Error::MissingArtifact { id: *of });
         }
@@ -106,11 +104,7 @@ fn lineage(
             to: step,
             role: Some(role.clone()),
         });
-        let makes = Edge {
-            from: step,
-            to: NodeId::Artifact(record.output),
-            role: None,
-        };
+        let makes = Edge { from: step, to: NodeId::Artifact(record.output), role: None };
         for edge in uses.chain([makes]) {
             makers.entry(edge.to).or_default().insert(edge.from);
             users.entry(edge.from).or_default().insert(edge.to);
@@ -120,16 +114,8 @@ fn lineage(
 
     let start = NodeId::Artifact(*of);
     let mut relations = BTreeMap::new();
-    relations.extend(
-        reachable(start, &users)
-            .into_iter()
-            .map(|id| (id, Relation::Descendant)),
-    );
-    relations.extend(
-        reachable(start, &makers)
-            .into_iter()
-            .map(|id| (id, Relation::Ancestor)),
-    );
+    relations.extend(reachable(start, &users).into_iter().map(|id| (id, Relation::Descendant)));
+    relations.extend(reachable(start, &makers).into_iter().map(|id| (id, Relation::Ancestor)));
     relations.insert(start, Relation::Itself);
     edges.retain(|edge| relations.contains_key(&edge.from) && relations.contains_key(&edge.to));
 
@@ -144,19 +130,10 @@ fn lineage(
                     (kind, missing)
                 }
             };
-            Node {
-                id,
-                kind,
-                missing,
-                relation: relations[&id],
-            }
+            Node { id, kind, missing, relation: relations[&id] }
         })
         .collect();
-    Lineage {
-        of: *of,
-        nodes,
-        edges: edges.into_iter().collect(),
-    }
+    Lineage { of: *of, nodes, edges: edges.into_iter().collect() }
 }
 
 fn reachable(start: NodeId, neighbours: &Neighbours) -> BTreeSet<NodeId> {
@@ -181,20 +158,15 @@ fn ordered(nodes: &BTreeSet<NodeId>, edges: &BTreeSet<Edge>) -> Vec<NodeId> {
             before.insert(edge.from);
         }
     }
-    let mut ready: BTreeSet<NodeId> = waiting
-        .iter()
-        .filter(|(_, before)| before.is_empty())
-        .map(|(id, _)| *id)
-        .collect();
+    let mut ready: BTreeSet<NodeId> =
+        waiting.iter().filter(|(_, before)| before.is_empty()).map(|(id, _)| *id).collect();
     let mut order = Vec::with_capacity(nodes.len());
     loop {
         let next = ready.pop_first().or_else(|| waiting.keys().next().copied());
         let Some(next) = next else { return order };
         waiting.remove(&next);
         order.push(next);
-        let after = edges
-            .range(first_edge(next)..)
-            .take_while(|edge| edge.from == next);
+        let after = edges.range(first_edge(next)..).take_while(|edge| edge.from == next);
         for edge in after {
             if let Some(before) = waiting.get_mut(&edge.to) {
                 before.remove(&next);
@@ -208,9 +180,5 @@ fn ordered(nodes: &BTreeSet<NodeId>, edges: &BTreeSet<Edge>) -> Vec<NodeId> {
 
 /// The smallest edge that can leave a node.
 fn first_edge(from: NodeId) -> Edge {
-    Edge {
-        from,
-        to: NodeId::Artifact(ArtifactId::from_bytes([0; 32])),
-        role: None,
-    }
+    Edge { from, to: NodeId::Artifact(ArtifactId::from_bytes([0; 32])), role: None }
 }

@@ -16,11 +16,8 @@ use crate::name::check_file_name;
 use crate::{ArtifactId, Error, FileDigest, canonical_json};
 
 pub(crate) const MANIFEST: &str = "manifest.json";
-pub(crate) const MANIFEST_FORMAT: Format = Format {
-    what: "manifest",
-    version: 1,
-    context: "owlet artifact manifest seal 1",
-};
+pub(crate) const MANIFEST_FORMAT: Format =
+    Format { what: "manifest", version: 1, context: "owlet artifact manifest seal 1" };
 pub(crate) const REMAKE: &str = "run the recipe that makes it again: it is set aside and made anew";
 
 /// One file of an artifact.
@@ -74,10 +71,7 @@ pub(crate) enum Flaw {
 
 impl Manifest {
     fn check(self, id: &ArtifactId) -> Result<Self, String> {
-        let sorted = self
-            .files
-            .windows(2)
-            .all(|pair| pair[0].path < pair[1].path);
+        let sorted = self.files.windows(2).all(|pair| pair[0].path < pair[1].path);
         if !sorted {
             return Err("lists files twice or out of order".to_owned());
         }
@@ -90,10 +84,7 @@ impl Manifest {
         }
         let actual = artifact_id(&self.kind, &self.about, &self.files);
         if self.id != *id || actual != *id {
-            return Err(format!(
-                "describes artifact {}, not this one",
-                actual.short()
-            ));
+            return Err(format!("describes artifact {}, not this one", actual.short()));
         }
         Ok(self)
     }
@@ -102,18 +93,12 @@ impl Manifest {
 /// Reads and checks the manifest in `folder`; `None` when there is no such artifact.
 pub(crate) fn read_manifest(folder: &Path, id: &ArtifactId) -> Result<Option<Manifest>, Flaw> {
     let file = || MANIFEST.to_owned();
-    let unreadable = |source| Flaw::Unreadable {
-        file: file(),
-        source,
-    };
+    let unreadable = |source| Flaw::Unreadable { file: file(), source };
     match fs::symlink_metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
         Ok(metadata) if !metadata.is_dir() => {
-            return Err(Flaw::Changed {
-                file: ".".to_owned(),
-                why: "is not a folder".to_owned(),
-            });
+            return Err(Flaw::Changed { file: ".".to_owned(), why: "is not a folder".to_owned() });
         }
         Ok(_) => {}
     }
@@ -126,10 +111,7 @@ pub(crate) fn read_manifest(folder: &Path, id: &ArtifactId) -> Result<Option<Man
         Ok(None) => return Err(Flaw::Missing { file: file() }),
         Err(source) => return Err(unreadable(source)),
     };
-    manifest
-        .check(id)
-        .map(Some)
-        .map_err(|why| Flaw::Changed { file: file(), why })
+    manifest.check(id).map(Some).map_err(|why| Flaw::Changed { file: file(), why })
 }
 
 /// Checks one file against the manifest and returns how it looks.
@@ -139,23 +121,14 @@ pub(crate) fn check_file(folder: &Path, entry: &FileEntry) -> Result<Stamp, Flaw
     let path = folder.join(&entry.path);
     let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => Flaw::Missing { file: file() },
-        _ => Flaw::Unreadable {
-            file: file(),
-            source,
-        },
+        _ => Flaw::Unreadable { file: file(), source },
     };
     // A folder that is a link would lead outside the artifact.
-    for above in Path::new(&entry.path)
-        .ancestors()
-        .skip(1)
-        .filter(|above| *above != Path::new(""))
+    for above in Path::new(&entry.path).ancestors().skip(1).filter(|above| *above != Path::new(""))
     {
         let metadata = fs::symlink_metadata(folder.join(above)).map_err(unreadable)?;
         if !metadata.is_dir() {
-            return Err(changed(format!(
-                "is below `{}`, which is no folder",
-                above.display()
-            )));
+            return Err(changed(format!("is below `{}`, which is no folder", above.display())));
         }
     }
     let stamp = Stamp::take(&path).map_err(unreadable)?;
@@ -163,11 +136,7 @@ pub(crate) fn check_file(folder: &Path, entry: &FileEntry) -> Result<Stamp, Flaw
         return Err(changed("is not a regular file".to_owned()));
     };
     if stamp.size() != entry.size {
-        return Err(changed(format!(
-            "has {} bytes instead of {}",
-            stamp.size(),
-            entry.size
-        )));
+        return Err(changed(format!("has {} bytes instead of {}", stamp.size(), entry.size)));
     }
     let (digest, _) = disk::digest_file(&path).map_err(unreadable)?;
     if digest != entry.blake3 {

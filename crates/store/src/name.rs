@@ -22,10 +22,7 @@ pub(crate) fn check_file_name(name: &str) -> Result<(), &'static str> {
         return Err("a name must be relative");
     }
     // A backslash or a colon means nothing here but leads elsewhere on Windows.
-    if name
-        .chars()
-        .any(|character| character.is_control() || matches!(character, '\\' | ':'))
-    {
+    if name.chars().any(|character| character.is_control() || matches!(character, '\\' | ':')) {
         return Err("a name must not have control characters, backslashes or colons");
     }
     for part in name.split('/') {
@@ -82,12 +79,7 @@ mod tests {
 
     #[test]
     fn plain_names_are_accepted() {
-        for name in [
-            "rows.jsonl",
-            "adapter/adapter_model.safetensors",
-            "..a",
-            "été/été.txt",
-        ] {
+        for name in ["rows.jsonl", "adapter/adapter_model.safetensors", "..a", "été/été.txt"] {
             assert_eq!(check_file_name(name), Ok(()), "{name:?}");
         }
     }

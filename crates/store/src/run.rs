@@ -19,11 +19,8 @@ use crate::{Error, Result, RunId, Store, disk};
 
 const HEADER: &str = "run.json";
 const EVENTS: &str = "events.jsonl";
-const RUN_FORMAT: Format = Format {
-    what: "run header",
-    version: 1,
-    context: "owlet run header seal 1",
-};
+const RUN_FORMAT: Format =
+    Format { what: "run header", version: 1, context: "owlet run header seal 1" };
 /// Largest file read into memory from a run.
 const LARGEST_FILE: u64 = 1 << 30;
 
@@ -62,10 +59,7 @@ pub struct RunDirectory {
 
 impl fmt::Debug for RunDirectory {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("RunDirectory")
-            .field("folder", &self.folder)
-            .finish_non_exhaustive()
+        formatter.debug_struct("RunDirectory").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
@@ -77,10 +71,7 @@ impl Store {
     pub fn create_run(&self, id: &RunId, header: &RunHeader) -> Result<RunDirectory> {
         if header.id != *id {
             let why = format!("its id is `{}` but the run's is `{id}`", header.id);
-            return Err(Error::Unwritable {
-                what: RUN_FORMAT.what,
-                why,
-            });
+            return Err(Error::Unwritable { what: RUN_FORMAT.what, why });
         }
         let bytes = document::render(RUN_FORMAT, header)?;
         let temporary = self.temporary()?.path();
@@ -110,11 +101,7 @@ impl Store {
 
     /// Lists all runs, oldest first.
     pub fn runs(&self) -> Result<Vec<RunDirectory>> {
-        Ok(self
-            .run_ids()?
-            .iter()
-            .map(|id| self.run_directory(id))
-            .collect())
+        Ok(self.run_ids()?.iter().map(|id| self.run_directory(id)).collect())
     }
 
     fn run_directory(&self, id: &RunId) -> RunDirectory {
@@ -141,11 +128,8 @@ impl RunDirectory {
     /// Reads what was known when the run started.
     pub fn header(&self) -> Result<RunHeader> {
         let path = self.folder.join(HEADER);
-        let damaged = |why: String| Error::DamagedRecord {
-            what: RUN_FORMAT.what,
-            path: path.clone(),
-            why,
-        };
+        let damaged =
+            |why: String| Error::DamagedRecord { what: RUN_FORMAT.what, path: path.clone(), why };
         match document::read::<RunHeader>(RUN_FORMAT, &path)? {
             Some(Ok(header)) if header.id == self.id => Ok(header),
             Some(Ok(header)) => Err(damaged(format!("describes run `{}`", header.id))),
@@ -174,11 +158,8 @@ impl RunDirectory {
             Some(file) => file,
             empty => {
                 let path = self.folder.join(EVENTS);
-                let mut file = fs::OpenOptions::new()
-                    .read(true)
-                    .append(true)
-                    .create(true)
-                    .open(path)?;
+                let mut file =
+                    fs::OpenOptions::new().read(true).append(true).create(true).open(path)?;
                 if is_torn(&mut file)? {
                     line.push('\n');
                 }
@@ -220,10 +201,7 @@ impl RunDirectory {
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
         file.take(LARGEST_FILE).read_to_end(&mut bytes)?;
-        let end = bytes
-            .iter()
-            .rposition(|&byte| byte == b'\n')
-            .map_or(0, |index| index + 1);
+        let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |index| index + 1);
         let mut events = Vec::new();
         let mut start = offset;
         for line in bytes[..end].split_inclusive(|&byte| byte == b'\n') {
@@ -231,11 +209,7 @@ impl RunDirectory {
                 Ok(event) => events.extend(event),
                 Err(why) => {
                     let why = format!("the line at byte {start} {why}");
-                    return Err(Error::DamagedRecord {
-                        what: "event log",
-                        path,
-                        why,
-                    });
+                    return Err(Error::DamagedRecord { what: "event log", path, why });
                 }
             }
             start += line.len() as u64;
@@ -251,11 +225,7 @@ impl RunDirectory {
         let path = self.file(name)?;
         if name == HEADER || name == EVENTS {
             let why = "the run itself writes it";
-            return Err(Error::InvalidName {
-                what: "run file name",
-                name: name.to_owned(),
-                why,
-            });
+            return Err(Error::InvalidName { what: "run file name", name: name.to_owned(), why });
         }
         self.store.write_atomically(&path, bytes)
     }
@@ -271,10 +241,7 @@ impl RunDirectory {
 
     /// Lists the names of the run's files, sorted.
     pub fn files(&self) -> Result<Vec<String>> {
-        Ok(disk::walk(&self.folder)?
-            .into_iter()
-            .map(|found| found.name)
-            .collect())
+        Ok(disk::walk(&self.folder)?.into_iter().map(|found| found.name).collect())
     }
 
     fn file(&self, name: &str) -> Result<PathBuf> {

@@ -12,11 +12,8 @@ use crate::document::{Flaw, Format};
 use crate::name::check_kind;
 use crate::{ArtifactId, Error, Result, StepKey, Store, canonical_json, document};
 
-pub(crate) const STEP_FORMAT: Format = Format {
-    what: "step record",
-    version: 1,
-    context: "owlet step record seal 1",
-};
+pub(crate) const STEP_FORMAT: Format =
+    Format { what: "step record", version: 1, context: "owlet step record seal 1" };
 
 /// The record that a step made an artifact from others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -128,17 +125,10 @@ impl Store {
     /// [`Error::NotDeterministic`] when the step is on record with another output that is sound.
     pub fn record_step(&self, record: &StepRecord) -> Result<()> {
         check_kind("step kind", &record.kind)?;
-        let computed = step_key(
-            &record.kind,
-            record.algorithm,
-            &record.configuration,
-            &record.inputs,
-        );
+        let computed =
+            step_key(&record.kind, record.algorithm, &record.configuration, &record.inputs);
         if computed != record.key {
-            return Err(Error::WrongKey {
-                given: record.key,
-                computed,
-            });
+            return Err(Error::WrongKey { given: record.key, computed });
         }
         let bytes = document::render(STEP_FORMAT, record)?;
         self.artifact(&record.output)?;
@@ -184,25 +174,13 @@ impl Store {
             Some(Err(Flaw::Damaged(why))) => return Ok(Some(Err(why))),
             Some(Err(Flaw::Newer(found))) => {
                 let reads = u64::from(STEP_FORMAT.version);
-                return Err(Error::Newer {
-                    what: STEP_FORMAT.what,
-                    path,
-                    found,
-                    reads,
-                });
+                return Err(Error::Newer { what: STEP_FORMAT.what, path, found, reads });
             }
         };
-        let computed = step_key(
-            &record.kind,
-            record.algorithm,
-            &record.configuration,
-            &record.inputs,
-        );
+        let computed =
+            step_key(&record.kind, record.algorithm, &record.configuration, &record.inputs);
         if record.key != *key || computed != *key {
-            return Ok(Some(Err(format!(
-                "records step {}, not this one",
-                computed.short()
-            ))));
+            return Ok(Some(Err(format!("records step {}, not this one", computed.short()))));
         }
         Ok(Some(Ok(record)))
     }

@@ -28,15 +28,8 @@ const WORKSPACE_FORMAT: u64 = 1;
 const FORMAT_PREFIX: &str = "owlet workspace ";
 
 /// The folders a workspace may have.
-const FOLDERS: [&str; 7] = [
-    "artifacts",
-    "damaged",
-    "leases",
-    "runs",
-    "scratch",
-    "steps",
-    "temporary",
-];
+const FOLDERS: [&str; 7] =
+    ["artifacts", "damaged", "leases", "runs", "scratch", "steps", "temporary"];
 
 /// An open workspace.
 ///
@@ -54,10 +47,7 @@ struct Inner {
 
 impl fmt::Debug for Store {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Store")
-            .field("root", &self.inner.root)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Store").field("root", &self.inner.root).finish_non_exhaustive()
     }
 }
 
@@ -71,10 +61,7 @@ impl Store {
         let root = path.as_ref();
         if root.exists() && !root.is_dir() {
             let why = "it is a file".to_owned();
-            return Err(Error::NotAWorkspace {
-                path: root.to_owned(),
-                why,
-            });
+            return Err(Error::NotAWorkspace { path: root.to_owned(), why });
         }
         disk::create_folder(root)?;
         let store = Self::at(root);
@@ -86,10 +73,7 @@ impl Store {
         let foreign = disk::names(root)?.into_iter().find(|name| !is_known(name));
         if let Some(name) = foreign {
             let why = format!("it has `{name}` but no `format` file");
-            return Err(Error::NotAWorkspace {
-                path: root.to_owned(),
-                why,
-            });
+            return Err(Error::NotAWorkspace { path: root.to_owned(), why });
         }
         let line = format!("{FORMAT_PREFIX}{WORKSPACE_FORMAT}\n");
         store.write_atomically(&root.join("format"), line.as_bytes())?;
@@ -106,15 +90,8 @@ impl Store {
             return Ok(store);
         }
         let exists = store.root().is_dir();
-        let why = if exists {
-            "it has no `format` file"
-        } else {
-            "there is no such folder"
-        };
-        Err(Error::NotAWorkspace {
-            path: store.root().to_owned(),
-            why: why.to_owned(),
-        })
+        let why = if exists { "it has no `format` file" } else { "there is no such folder" };
+        Err(Error::NotAWorkspace { path: store.root().to_owned(), why: why.to_owned() })
     }
 
     fn at(root: &Path) -> Self {
@@ -123,9 +100,7 @@ impl Store {
             temporary: Mutex::default(),
             verified: Mutex::default(),
         };
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self { inner: Arc::new(inner) }
     }
 
     /// Returns whether there is a `format` file; an error if it is not one this build reads.
@@ -146,12 +121,9 @@ impl Store {
             .filter(|version| *version > 0);
         match version {
             Some(WORKSPACE_FORMAT) => Ok(true),
-            Some(found) => Err(Error::Newer {
-                what: "workspace",
-                path,
-                found,
-                reads: WORKSPACE_FORMAT,
-            }),
+            Some(found) => {
+                Err(Error::Newer { what: "workspace", path, found, reads: WORKSPACE_FORMAT })
+            }
             None => Err(Error::NotAWorkspace {
                 path: self.root().to_owned(),
                 why: format!("its `format` file does not say `{FORMAT_PREFIX}{WORKSPACE_FORMAT}`"),
@@ -165,19 +137,12 @@ impl Store {
     }
 
     pub(crate) fn verified(&self) -> MutexGuard<'_, BTreeMap<ArtifactId, Verified>> {
-        self.inner
-            .verified
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The folder for writes in progress, claimed at the first write.
     pub(crate) fn temporary(&self) -> Result<Arc<Temporary>> {
-        let mut slot = self
-            .inner
-            .temporary
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.inner.temporary.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(temporary) = &*slot {
             return Ok(Arc::clone(temporary));
         }
@@ -227,10 +192,7 @@ impl Store {
 
     pub(crate) fn step_path(&self, key: &StepKey) -> PathBuf {
         let name = key.to_string();
-        self.root()
-            .join("steps")
-            .join(&name[..2])
-            .join(format!("{name}.json"))
+        self.root().join("steps").join(&name[..2]).join(format!("{name}.json"))
     }
 
     pub(crate) fn run_folder(&self, id: &RunId) -> PathBuf {
@@ -308,10 +270,7 @@ impl Store {
 
 /// Returns whether a name is one of the folders that ids are sorted into.
 pub(crate) fn is_shelf(name: &str) -> bool {
-    name.len() == 2
-        && name
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    name.len() == 2 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Returns whether a workspace may have something of this name at its top: its own folders, hidden

@@ -31,11 +31,7 @@ impl Temporary {
         let process = std::process::id();
         for number in 0u32.. {
             let lock_path = temporary.join(format!("{process}-{number}.lock"));
-            let file = match fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(&lock_path)
-            {
+            let file = match fs::OpenOptions::new().write(true).create_new(true).open(&lock_path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error.into()),
@@ -43,20 +39,14 @@ impl Temporary {
             file.lock()?;
             let folder = temporary.join(format!("{process}-{number}"));
             disk::create_folder(&folder)?;
-            return Ok(Self {
-                folder,
-                lock_path,
-                _lock: file,
-                next: AtomicU64::new(0),
-            });
+            return Ok(Self { folder, lock_path, _lock: file, next: AtomicU64::new(0) });
         }
         unreachable!("four billion stores are not open in one process")
     }
 
     /// Returns a path that nothing has used yet.
     pub(crate) fn path(&self) -> PathBuf {
-        self.folder
-            .join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+        self.folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
     }
 }
 
@@ -84,16 +74,9 @@ fn sweep(temporary: &Path) -> Result<()> {
         };
         let path = temporary.join(name);
         let is_folder = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
-        let _ = if is_folder {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
+        let _ = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
     }
-    for name in names
-        .iter()
-        .filter(|name| owner(name).is_some_and(|owner| owner != "sweep"))
-    {
+    for name in names.iter().filter(|name| owner(name).is_some_and(|owner| owner != "sweep")) {
         let lock_path = temporary.join(name);
         if let Ok(Some(_lock)) = try_lock(&lock_path) {
             let _ = fs::remove_file(&lock_path);

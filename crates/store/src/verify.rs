@@ -72,17 +72,11 @@ impl VerifyReport {
 
     /// Returns whether nothing is wrong but files that do not belong here.
     pub fn is_sound(&self) -> bool {
-        self.problems
-            .iter()
-            .all(|problem| problem.kind == ProblemKind::Foreign)
+        self.problems.iter().all(|problem| problem.kind == ProblemKind::Foreign)
     }
 
     fn add(&mut self, path: String, kind: ProblemKind, why: impl Into<String>) {
-        self.problems.push(Problem {
-            path,
-            kind,
-            why: why.into(),
-        });
+        self.problems.push(Problem { path, kind, why: why.into() });
     }
 }
 
@@ -262,11 +256,7 @@ impl Store {
                     (ProblemKind::Newer, path, why)
                 }
                 Error::DamagedRecord { path, why, .. } => (ProblemKind::Damaged, path, why),
-                error => (
-                    ProblemKind::Unreadable,
-                    run.path().to_owned(),
-                    error.to_string(),
-                ),
+                error => (ProblemKind::Unreadable, run.path().to_owned(), error.to_string()),
             };
             report.add(self.relative(&file), kind, why);
         }

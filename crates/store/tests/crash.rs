@@ -47,16 +47,11 @@ fn work(workspace: &Path, finished: &mut dyn Write) {
         version: "0.1.0".to_owned(),
         about: json!({}),
     };
-    let run = store
-        .create_run(&id, &header)
-        .or_else(|_| store.open_run(&id))
-        .unwrap();
+    let run = store.create_run(&id, &header).or_else(|_| store.open_run(&id)).unwrap();
     let mut before: Option<ArtifactId> = None;
     for unit in 0..UNITS {
-        let inputs: BTreeMap<_, _> = before
-            .map(|id| ("before".to_owned(), id))
-            .into_iter()
-            .collect();
+        let inputs: BTreeMap<_, _> =
+            before.map(|id| ("before".to_owned(), id)).into_iter().collect();
         let configuration = json!({"unit": unit});
         let key = step_key("unit", 1, &configuration, &inputs);
         let _lease = store.lease(&key, &mut || true).unwrap();
@@ -89,10 +84,8 @@ fn work(workspace: &Path, finished: &mut dyn Write) {
                 },
             };
             store.record_step(&record).unwrap();
-            run.append_event(&json!({"unit": unit, "text": "x".repeat(2000)}))
-                .unwrap();
-            run.write_file("result.json", format!("{unit}").as_bytes())
-                .unwrap();
+            run.append_event(&json!({"unit": unit, "text": "x".repeat(2000)})).unwrap();
+            run.write_file("result.json", format!("{unit}").as_bytes()).unwrap();
             output
         };
         writeln!(finished, "{key}").unwrap();
@@ -104,11 +97,7 @@ fn work(workspace: &Path, finished: &mut dyn Write) {
 fn start(workspace: &Path) -> Child {
     let own = std::env::current_exe().unwrap();
     let mut command = Command::new(own);
-    command
-        .arg("worker")
-        .arg(workspace)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.arg("worker").arg(workspace).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
@@ -119,10 +108,7 @@ fn kill(mut worker: Child, finished: &mut BTreeSet<String>) {
     let mut complaint = String::new();
     let mut errors = worker.stderr.take().unwrap();
     std::io::Read::read_to_string(&mut errors, &mut complaint).unwrap();
-    assert!(
-        complaint.is_empty(),
-        "a worker failed ({status}): {complaint}"
-    );
+    assert!(complaint.is_empty(), "a worker failed ({status}): {complaint}");
     for line in BufReader::new(worker.stdout.take().unwrap()).lines() {
         let line = line.unwrap();
         if line.len() == 64 {
@@ -134,9 +120,7 @@ fn kill(mut worker: Child, finished: &mut BTreeSet<String>) {
 fn killed_workers_lose_nothing() {
     let started = Instant::now();
     // In memory where the system has it: a killed process does not care, and the test is faster.
-    let folder = tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap();
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let workspace = folder.path().join("killed");
     let mut finished = BTreeSet::new();
     // A fixed sequence of waits; the moments of the kills differ anyway from run to run.
@@ -160,16 +144,10 @@ fn killed_workers_lose_nothing() {
         }
         let store = Store::open_existing(&workspace).unwrap();
         let report = store.verify(&mut |_, _| ()).unwrap();
-        assert!(
-            report.is_clean() && report.set_aside == 0,
-            "round {round}: {report:?}"
-        );
+        assert!(report.is_clean() && report.set_aside == 0, "round {round}: {report:?}");
         for key in &finished {
             let record = store.step(&key.parse().unwrap()).unwrap();
-            assert!(
-                record.is_some(),
-                "round {round}: finished step {key} is lost"
-            );
+            assert!(record.is_some(), "round {round}: finished step {key} is lost");
         }
         most = finished.len();
     }
@@ -179,20 +157,14 @@ fn killed_workers_lose_nothing() {
     let undisturbed = folder.path().join("undisturbed");
     work(&undisturbed, &mut std::io::sink());
     for folder in ["artifacts", "steps"] {
-        assert_eq!(
-            content(&workspace.join(folder)),
-            content(&undisturbed.join(folder))
-        );
+        assert_eq!(content(&workspace.join(folder)), content(&undisturbed.join(folder)));
     }
     let store = Store::open_existing(&workspace).unwrap();
     let report = store.verify(&mut |_, _| ()).unwrap();
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(report.artifacts, UNITS as usize);
     let events = store.open_run(&run_id()).unwrap().events().unwrap();
-    let units: BTreeSet<_> = events
-        .iter()
-        .map(|event| event["unit"].as_u64().unwrap())
-        .collect();
+    let units: BTreeSet<_> = events.iter().map(|event| event["unit"].as_u64().unwrap()).collect();
     println!(
         "{KILLS} kills, {most} of {UNITS} steps finished between them, {} events of {} steps, {:.1} s",
         events.len(),
@@ -212,11 +184,7 @@ fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
                 open.push(path);
             } else {
                 let name = path.display().to_string();
-                let name = name
-                    .rsplit_once("artifacts")
-                    .or(name.rsplit_once("steps"))
-                    .unwrap()
-                    .1;
+                let name = name.rsplit_once("artifacts").or(name.rsplit_once("steps")).unwrap().1;
                 content.insert(name.to_owned(), std::fs::read(&path).unwrap());
             }
         }

@@ -126,8 +126,8 @@ mod tests {
             m in 1usize..70, k in 1usize..300, n in 1usize..150, seed: u32,
             transpose_a: bool, transpose_b: bool, accumulate: bool,
         ) {
-            let (a, b) = (numbers(m * k, seed), numbers(k * n, seed ^ 77));
-            let start = numbers(m * n, seed ^ 99);
+            let (a, b) = (numbers(m * k, seed), numbers(k * n, seed ^ 0x77));
+            let start = numbers(m * n, seed ^ 0x99);
             let a_view = if transpose_a { View::dense(&a, k, m).t() } else { View::dense(&a, m, k) };
             let b_view = if transpose_b { View::dense(&b, n, k).t() } else { View::dense(&b, k, n) };
             let mut one = start.clone();

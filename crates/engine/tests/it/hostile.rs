@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use owlet_engine::file::{self, Precision};
 use owlet_engine::{Message, Model, Template, Tokenizer};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use crate::tiny::{FAMILIES, bytes, model};
 
@@ -159,6 +160,51 @@ fn weights_of_another_type_are_refused() {
     let place = header.find("\"F32\"").unwrap();
     changed[1][place..place + 5].copy_from_slice(b"\"I32\"");
     insta::assert_snapshot!(error(load(&changed)), @"tensor `lm_head.weight`: has type I32, expected F32, F16 or BF16");
+}
+
+#[test]
+fn tokenizers_whose_settings_contradict_one_another_are_refused() {
+    let used = |settings: Value| {
+        let mut file = json!({
+            "version": "1.0",
+            "added_tokens": [],
+            "model": {"type": "BPE", "vocab": {" ": 0, "a": 1, "b": 2, "ab": 3}, "merges": [["a", "b"]]},
+        });
+        for (name, value) in settings.as_object().unwrap() {
+            file[name] = value.clone();
+        }
+        let tokenizer = Tokenizer::from_json(file.to_string().as_bytes())?;
+        let _ = tokenizer.begin_token();
+        tokenizer.decode(&tokenizer.encode("ab  a")?)
+    };
+    for settings in [
+        json!({"decoder": {"type": "Strip", "content": "a", "start": 1, "stop": 1}}),
+        json!({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAAAAAAAAAA"}}),
+        json!({"normalizer": {"type": "Precompiled", "precompiled_charsmap": ""}}),
+        json!({"pre_tokenizer": {"type": "FixedLength", "length": 0}}),
+        json!({"model": {
+            "type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]],
+            "continuing_subword_prefix": "##",
+        }}),
+        json!({"model": {"type": "Unigram", "unk_id": 7, "vocab": [["a", 0.0]]}}),
+    ] {
+        assert!(used(settings.clone()).is_err(), "{settings}");
+    }
+    // These ask for too much, or for what is not there, and are answered without it.
+    for settings in [
+        json!({"padding": {
+            "strategy": {"Fixed": 1_u64 << 60}, "direction": "Right", "pad_to_multiple_of": 0,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "x",
+        }}),
+        json!({"post_processor": {
+            "type": "TemplateProcessing", "pair": [], "special_tokens": {}, "single": [
+                {"SpecialToken": {"id": "Q", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+            ],
+        }}),
+    ] {
+        let text = used(settings.clone());
+        assert!(text.as_ref().is_ok_and(|text| text.contains("ab")), "{settings} {text:?}");
+    }
 }
 
 proptest! {

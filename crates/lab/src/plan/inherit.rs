@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::estimate::{self, Read};
 use crate::model_source::ModelSource;
 use crate::random::derive_seed;
-use crate::world::World;
 use crate::recipe::{
     CarrierKind, Decoding, NeutralKind, OtherBase, Questions, Recipe, TeacherKind,
 };
@@ -20,6 +19,7 @@ use crate::step::{
     StepKind, base, filter, generate, geometry, in_context, prompts, readout, select, shuffle,
     side_effects, teach, train,
 };
+use crate::world::World;
 
 /// The neutral arm.
 const NEUTRAL: &str = "neutral";

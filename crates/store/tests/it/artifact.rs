@@ -114,9 +114,7 @@ fn id_depends_on_kind_description_names_and_content_and_on_nothing_else() {
 fn id_of_known_content_is_the_known_one() {
     let workspace = Workspace::new();
     let writer = workspace.store.begin_artifact("rows").unwrap();
-    writer
-        .write("rows.jsonl", b"{\"completion\":\"7, 21\"}\n")
-        .unwrap();
+    writer.write("rows.jsonl", b"{\"completion\":\"7, 21\"}\n").unwrap();
     let artifact = writer.finish(json!({"rows": 1, "rate": 0.1})).unwrap();
     let manifest = fs::read_to_string(artifact.folder().join("manifest.json")).unwrap();
     insta::assert_snapshot!(manifest, @r#"
@@ -144,19 +142,10 @@ fn id_of_known_content_is_the_known_one() {
 fn an_artifact_that_exists_is_returned_untouched() {
     let workspace = Workspace::new();
     let first = make(&workspace.store, "rows", &[("a", b"1")]);
-    let before = fs::metadata(first.path("a").unwrap())
-        .unwrap()
-        .modified()
-        .unwrap();
+    let before = fs::metadata(first.path("a").unwrap()).unwrap().modified().unwrap();
     let second = make(&workspace.reopened(), "rows", &[("a", b"1")]);
     assert_eq!(first, second);
-    assert_eq!(
-        fs::metadata(first.path("a").unwrap())
-            .unwrap()
-            .modified()
-            .unwrap(),
-        before
-    );
+    assert_eq!(fs::metadata(first.path("a").unwrap()).unwrap().modified().unwrap(), before);
 }
 
 #[test]
@@ -193,34 +182,18 @@ fn a_file_changed_after_it_was_verified_is_noticed_in_the_same_process() {
 fn names_that_lead_outside_are_refused_when_writing() {
     let workspace = Workspace::new();
     let writer = workspace.store.begin_artifact("rows").unwrap();
-    for name in [
-        "../escape",
-        "/etc/passwd",
-        "a/../../b",
-        "",
-        "manifest.json",
-        "a\\b",
-    ] {
-        assert!(
-            matches!(writer.file(name), Err(Error::InvalidName { .. })),
-            "{name}"
-        );
+    for name in ["../escape", "/etc/passwd", "a/../../b", "", "manifest.json", "a\\b"] {
+        assert!(matches!(writer.file(name), Err(Error::InvalidName { .. })), "{name}");
     }
     insta::assert_snapshot!(
         writer.file("../escape").unwrap_err(),
         @"invalid artifact file name `../escape`: a name must not have `.` or `..` parts"
     );
     for kind in ["", "two words", "a/b", &"k".repeat(65)] {
-        assert!(matches!(
-            workspace.store.begin_artifact(kind),
-            Err(Error::InvalidName { .. })
-        ));
+        assert!(matches!(workspace.store.begin_artifact(kind), Err(Error::InvalidName { .. })));
     }
     let artifact = make(&workspace.store, "rows", &[("a", b"1")]);
-    assert!(matches!(
-        artifact.path("../../x"),
-        Err(Error::InvalidName { .. })
-    ));
+    assert!(matches!(artifact.path("../../x"), Err(Error::InvalidName { .. })));
 }
 
 #[cfg(unix)]
@@ -331,10 +304,7 @@ fn a_newer_manifest_is_refused_by_name_and_never_overwritten() {
     let artifact = make(&workspace.store, "rows", &[("a", b"1")]);
     let step = record("sample", json!({}), &[], artifact.id);
     workspace.store.record_step(&step).unwrap();
-    let newer = sealed(
-        "owlet artifact manifest seal 1",
-        json!({"format": 2, "parts": []}),
-    );
+    let newer = sealed("owlet artifact manifest seal 1", json!({"format": 2, "parts": []}));
     let path = artifact.folder().join("manifest.json");
     fs::write(&path, &newer).unwrap();
 

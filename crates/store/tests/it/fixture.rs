@@ -19,11 +19,7 @@ impl Workspace {
         let folder = temporary_folder();
         let path = folder.path().join("workspace");
         let store = Store::open(&path).unwrap();
-        Self {
-            _folder: folder,
-            path,
-            store,
-        }
+        Self { _folder: folder, path, store }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -42,24 +38,18 @@ impl Workspace {
 
     pub(crate) fn step_path(&self, key: &StepKey) -> PathBuf {
         let key = key.to_string();
-        self.path
-            .join("steps")
-            .join(&key[..2])
-            .join(format!("{key}.json"))
+        self.path.join("steps").join(&key[..2]).join(format!("{key}.json"))
     }
 
     /// Replaces the workspace's path in a message.
     pub(crate) fn redact(&self, text: impl std::fmt::Display) -> String {
-        text.to_string()
-            .replace(self.path.to_str().unwrap(), "[workspace]")
+        text.to_string().replace(self.path.to_str().unwrap(), "[workspace]")
     }
 }
 
 /// Makes a folder in memory where the system has one: many small synced writes are slow on a disk.
 fn temporary_folder() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap()
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 pub(crate) fn make(store: &Store, kind: &str, files: &[(&str, &[u8])]) -> Artifact {
@@ -76,10 +66,8 @@ pub(crate) fn record(
     inputs: &[(&str, ArtifactId)],
     output: ArtifactId,
 ) -> StepRecord {
-    let inputs: BTreeMap<_, _> = inputs
-        .iter()
-        .map(|(role, id)| ((*role).to_owned(), *id))
-        .collect();
+    let inputs: BTreeMap<_, _> =
+        inputs.iter().map(|(role, id)| ((*role).to_owned(), *id)).collect();
     StepRecord {
         format: StepRecord::FORMAT,
         key: step_key(kind, 1, &configuration, &inputs),

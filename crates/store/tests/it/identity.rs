@@ -57,10 +57,7 @@ fn ambiguous_and_unknown_names_say_what_there_is() {
 fn shortest_names_are_long_enough_to_be_unique() {
     let ids = identities();
     assert_eq!(ids.shortest_prefix(&run_id("20261121-225144-3f2a")), "3f2a");
-    assert_eq!(
-        ids.shortest_prefix(&run_id("20261121-230000-77aa")),
-        "20261121-23"
-    );
+    assert_eq!(ids.shortest_prefix(&run_id("20261121-230000-77aa")), "20261121-23");
     assert_eq!(ids.shortest_prefix(&step("ab12cd")), "ab12cd");
     assert_eq!(ids.shortest_prefix(&step("77aab")), "77aab");
     assert_eq!(ids.shortest_prefix(&artifact("ffff")), "ffff");
@@ -103,11 +100,7 @@ fn everything_in_a_workspace_can_be_named() {
     store.record_step(&step).unwrap();
     let (id, header) = run("2026-11-21T22:51:44Z", 0x3f2a);
     store.create_run(&id, &header).unwrap();
-    for entity in [
-        Entity::Run(id),
-        Entity::Step(step.key),
-        Entity::Artifact(output.id),
-    ] {
+    for entity in [Entity::Run(id), Entity::Step(step.key), Entity::Artifact(output.id)] {
         let short = store.shortest_prefix(&entity).unwrap();
         assert_eq!(short.len(), 4);
         assert_eq!(store.resolve(&short).unwrap(), entity);

@@ -41,12 +41,7 @@ fn ancestors_come_first_descendants_last_and_relatives_of_neither_kind_are_left_
     let control = artifact("control");
     for step in [
         record("measure", json!({}), &[("model", student)], rates),
-        record(
-            "train",
-            json!({}),
-            &[("base", base), ("rows", kept)],
-            student,
-        ),
+        record("train", json!({}), &[("base", base), ("rows", kept)], student),
         record("filter", json!({}), &[("rows", rows)], kept),
         record("sample", json!({}), &[("model", teacher)], rows),
         record("tune", json!({}), &[("base", base)], teacher),

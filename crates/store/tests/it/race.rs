@@ -23,10 +23,7 @@ fn race<T: Send>(workspace: &Workspace, racer: impl Fn(usize, Store) -> T + Sync
                 })
             })
             .collect();
-        handles
-            .into_iter()
-            .map(|handle| handle.join().unwrap())
-            .collect()
+        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
     })
 }
 
@@ -34,9 +31,7 @@ fn race<T: Send>(workspace: &Workspace, racer: impl Fn(usize, Store) -> T + Sync
 fn the_same_artifact_written_by_many_at_once_is_one() {
     let workspace = Workspace::new();
     for round in 0u8..5 {
-        let made = race(&workspace, |_, store| {
-            make(&store, "rows", &[("a/b", &[round; 4000])])
-        });
+        let made = race(&workspace, |_, store| make(&store, "rows", &[("a/b", &[round; 4000])]));
         assert!(made.windows(2).all(|pair| pair[0] == pair[1]));
     }
     let report = workspace.reopened().verify(&mut |_, _| ()).unwrap();
@@ -61,10 +56,7 @@ fn a_damaged_artifact_made_again_by_many_at_once_ends_sound() {
                 store.record_step(&step).unwrap();
             }
         });
-        assert_eq!(
-            workspace.reopened().step(&step.key).unwrap().as_ref(),
-            Some(&step)
-        );
+        assert_eq!(workspace.reopened().step(&step.key).unwrap().as_ref(), Some(&step));
     }
     let report = workspace.reopened().verify(&mut |_, _| ()).unwrap();
     assert!(report.is_clean(), "{report:?}");
@@ -114,25 +106,15 @@ fn a_file_of_a_run_and_a_step_record_have_the_old_content_or_the_new() {
     let contents = [format!("[{}]", "1,".repeat(20_000)), "[]".to_owned()];
     log.write_file("result.json", b"[]").unwrap();
     for unit in 0u32..60 {
-        let step = record(
-            "sample",
-            json!({"unit": unit, "long": "x".repeat(9000)}),
-            &[],
-            output,
-        );
+        let step = record("sample", json!({"unit": unit, "long": "x".repeat(9000)}), &[], output);
         watch(
             &workspace,
             |store| {
-                log.write_file("result.json", contents[unit as usize % 2].as_bytes())
-                    .unwrap();
+                log.write_file("result.json", contents[unit as usize % 2].as_bytes()).unwrap();
                 store.record_step(&step).unwrap();
             },
             |store| {
-                let result = store
-                    .open_run(&id)
-                    .unwrap()
-                    .read_file("result.json")
-                    .unwrap();
+                let result = store.open_run(&id).unwrap().read_file("result.json").unwrap();
                 assert!(result.ends_with(b"]"), "{} bytes of result", result.len());
                 store.step(&step.key).unwrap();
             },
@@ -149,11 +131,7 @@ fn a_lease_is_held_by_one_at_a_time_and_work_is_done_once() {
     let workspace = Workspace::new();
     let output = make(&workspace.store, "rows", &[("a", b"1")]);
     let step = record("sample", json!({}), &[], output.id);
-    let (inside, most, made) = (
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-    );
+    let (inside, most, made) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     race(&workspace, |_, store| {
         let lease = store.lease(&step.key, &mut || true).unwrap();
         assert_eq!(lease.key(), &step.key);
@@ -173,10 +151,7 @@ fn a_lease_is_held_by_one_at_a_time_and_work_is_done_once() {
 fn waiting_for_a_lease_can_be_given_up() {
     let workspace = Workspace::new();
     let key = record("sample", json!({}), &[], [0; 32].into_id()).key;
-    let held = workspace
-        .store
-        .lease(&key, &mut || panic!("nobody holds it"))
-        .unwrap();
+    let held = workspace.store.lease(&key, &mut || panic!("nobody holds it")).unwrap();
     let mut looks = 0;
     let error = workspace
         .reopened()
@@ -188,10 +163,7 @@ fn waiting_for_a_lease_can_be_given_up() {
     assert!(matches!(error, Error::Interrupted { key: of } if of == key));
     assert_eq!(looks, 3);
     drop(held);
-    workspace
-        .reopened()
-        .lease(&key, &mut || panic!("it was given back"))
-        .unwrap();
+    workspace.reopened().lease(&key, &mut || panic!("it was given back")).unwrap();
 }
 
 trait IntoId {
@@ -208,9 +180,7 @@ impl IntoId for [u8; 32] {
 fn one_of_many_gets_a_run_id_and_events_of_all_stay_whole() {
     let workspace = Workspace::new();
     let (id, header) = run("2026-11-21T22:51:44Z", 1);
-    let created = race(&workspace, |_, store| {
-        store.create_run(&id, &header).is_ok()
-    });
+    let created = race(&workspace, |_, store| store.create_run(&id, &header).is_ok());
     assert_eq!(created.iter().filter(|won| **won).count(), 1);
 
     race(&workspace, |number, store| {
@@ -223,15 +193,8 @@ fn one_of_many_gets_a_run_id_and_events_of_all_stay_whole() {
     let events = workspace.store.open_run(&id).unwrap().events().unwrap();
     assert_eq!(events.len(), 400);
     for number in 0..8 {
-        let own: Vec<_> = events
-            .iter()
-            .filter(|event| event["by"] == number)
-            .collect();
-        assert!(
-            own.iter()
-                .enumerate()
-                .all(|(index, event)| event["event"] == index)
-        );
+        let own: Vec<_> = events.iter().filter(|event| event["by"] == number).collect();
+        assert!(own.iter().enumerate().all(|(index, event)| event["event"] == index));
     }
 }
 

@@ -20,10 +20,7 @@ fn runs_are_listed_oldest_first_with_what_was_known_at_their_start() {
     assert_eq!(ids, ["20261121-225144-3f2a", "20261122-080000-0001"]);
     assert_eq!(runs[0].header().unwrap(), early_header);
 
-    let taken = workspace
-        .store
-        .create_run(&early, &early_header)
-        .unwrap_err();
+    let taken = workspace.store.create_run(&early, &early_header).unwrap_err();
     insta::assert_snapshot!(taken, @"run `20261121-225144-3f2a` exists already");
     let (missing, _) = run("2026-11-23T00:00:00Z", 1);
     let missing = workspace.store.open_run(&missing).unwrap_err();
@@ -37,8 +34,7 @@ fn events_are_read_back_in_order_and_can_be_followed() {
     let run = workspace.store.create_run(&id, &header).unwrap();
     assert_eq!(run.events().unwrap(), [] as [serde_json::Value; 0]);
     for number in 0..3 {
-        run.append_event(&json!({"event": number, "text": "line\nbreak"}))
-            .unwrap();
+        run.append_event(&json!({"event": number, "text": "line\nbreak"})).unwrap();
     }
     let follower = workspace.reopened().open_run(&id).unwrap();
     let (events, offset) = follower.events_from(0).unwrap();
@@ -46,14 +42,8 @@ fn events_are_read_back_in_order_and_can_be_followed() {
     assert_eq!(events[2], json!({"event": 2, "text": "line\nbreak"}));
     assert_eq!(follower.events_from(offset).unwrap(), (vec![], offset));
     run.append_event(&json!({"event": 3})).unwrap();
-    assert_eq!(
-        follower.events_from(offset).unwrap().0,
-        [json!({"event": 3})]
-    );
-    assert!(matches!(
-        run.append_event(&json!(17)),
-        Err(Error::Unwritable { .. })
-    ));
+    assert_eq!(follower.events_from(offset).unwrap().0, [json!({"event": 3})]);
+    assert!(matches!(run.append_event(&json!(17)), Err(Error::Unwritable { .. })));
 }
 
 #[test]
@@ -69,10 +59,7 @@ fn an_event_cut_short_by_a_crash_is_skipped_and_the_next_one_is_whole() {
 
     let next = workspace.reopened().open_run(&id).unwrap();
     next.append_event(&json!({"event": 3})).unwrap();
-    assert_eq!(
-        next.events().unwrap(),
-        [json!({"event": 1}), json!({"event": 3})]
-    );
+    assert_eq!(next.events().unwrap(), [json!({"event": 1}), json!({"event": 3})]);
     assert!(workspace.store.verify(&mut |_, _| ()).unwrap().is_clean());
 
     log.write_all(b"{\"event\": 4]\n").unwrap();
@@ -92,21 +79,12 @@ fn files_are_replaced_as_a_whole_and_cannot_lead_outside() {
     run.write_file("result.json", b"{\"a\": 1}").unwrap();
     run.write_file("figures/matrix.json", b"[]").unwrap();
     assert_eq!(run.read_file("result.json").unwrap(), b"{\"a\": 1}");
-    assert_eq!(
-        run.files().unwrap(),
-        ["figures/matrix.json", "result.json", "run.json"]
-    );
+    assert_eq!(run.files().unwrap(), ["figures/matrix.json", "result.json", "run.json"]);
     for name in ["../escape", "/escape", "run.json", "events.jsonl", ""] {
-        assert!(
-            matches!(run.write_file(name, b""), Err(Error::InvalidName { .. })),
-            "{name}"
-        );
+        assert!(matches!(run.write_file(name, b""), Err(Error::InvalidName { .. })), "{name}");
     }
     insta::assert_snapshot!(run.read_file("plan.json").unwrap_err(), @"no file `plan.json` in run `20261121-225144-0001`");
-    assert!(matches!(
-        run.read_file("../../format"),
-        Err(Error::InvalidName { .. })
-    ));
+    assert!(matches!(run.read_file("../../format"), Err(Error::InvalidName { .. })));
 }
 
 #[test]

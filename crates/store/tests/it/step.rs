@@ -12,18 +12,12 @@ use crate::fixture::{Workspace, make, record};
 fn key_depends_on_kind_algorithm_configuration_and_inputs_with_their_roles() {
     let id = |byte| ArtifactId::from_bytes([byte; 32]);
     let inputs = |pairs: &[(&str, u8)]| -> BTreeMap<String, ArtifactId> {
-        pairs
-            .iter()
-            .map(|(role, byte)| ((*role).to_owned(), id(*byte)))
-            .collect()
+        pairs.iter().map(|(role, byte)| ((*role).to_owned(), id(*byte))).collect()
     };
     let base = inputs(&[("model", 1), ("rows", 2)]);
     let settings = json!({"rank": 8, "rate": 0.0002});
     let key = step_key("train", 1, &settings, &base);
-    assert_eq!(
-        step_key("train", 1, &json!({"rate": 0.0002, "rank": 8}), &base),
-        key
-    );
+    assert_eq!(step_key("train", 1, &json!({"rate": 0.0002, "rank": 8}), &base), key);
     let mut keys = vec![
         key,
         step_key("tune", 1, &settings, &base),
@@ -45,22 +39,11 @@ fn a_record_is_read_back_and_recording_it_again_changes_nothing() {
     let workspace = Workspace::new();
     let input = make(&workspace.store, "model", &[("weights", b"w")]);
     let output = make(&workspace.store, "rows", &[("rows.jsonl", b"{}")]);
-    let step = record(
-        "sample",
-        json!({"seed": 1}),
-        &[("model", input.id)],
-        output.id,
-    );
+    let step = record("sample", json!({"seed": 1}), &[("model", input.id)], output.id);
     assert_eq!(workspace.store.step(&step.key).unwrap(), None);
     workspace.store.record_step(&step).unwrap();
-    assert_eq!(
-        workspace.reopened().step(&step.key).unwrap(),
-        Some(step.clone())
-    );
-    assert_eq!(
-        workspace.store.steps().unwrap(),
-        std::slice::from_ref(&step)
-    );
+    assert_eq!(workspace.reopened().step(&step.key).unwrap(), Some(step.clone()));
+    assert_eq!(workspace.store.steps().unwrap(), std::slice::from_ref(&step));
 
     let before = fs::read(workspace.step_path(&step.key)).unwrap();
     let mut again = step;
@@ -89,10 +72,7 @@ fn records_that_would_lie_are_refused() {
     );
     let mut endless = step.clone();
     endless.about.seconds = f64::INFINITY;
-    assert!(matches!(
-        workspace.store.record_step(&endless),
-        Err(Error::Unwritable { .. })
-    ));
+    assert!(matches!(workspace.store.record_step(&endless), Err(Error::Unwritable { .. })));
     let mut future = step.clone();
     future.format += 1;
     insta::assert_snapshot!(
@@ -158,10 +138,7 @@ fn scratch_survives_a_crash_and_is_gone_when_the_step_is_recorded() {
 
     let store = workspace.reopened();
     assert_eq!(store.step(&step.key).unwrap(), None);
-    assert_eq!(
-        fs::read(store.scratch(&step.key).unwrap().join("state")).unwrap(),
-        b"row 17"
-    );
+    assert_eq!(fs::read(store.scratch(&step.key).unwrap().join("state")).unwrap(), b"row 17");
     store.record_step(&step).unwrap();
     assert!(!scratch.exists());
 

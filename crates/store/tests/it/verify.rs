@@ -11,22 +11,14 @@ fn a_sound_workspace_is_clean_and_progress_counts_everything() {
     let workspace = Workspace::new();
     let store = &workspace.store;
     let output = make(store, "rows", &[("a", b"123"), ("b/c", b"45")]);
-    store
-        .record_step(&record("sample", json!({}), &[], output.id))
-        .unwrap();
+    store.record_step(&record("sample", json!({}), &[], output.id)).unwrap();
     let (id, header) = run("2026-11-21T22:51:44Z", 1);
     store.create_run(&id, &header).unwrap();
     let mut seen = Vec::new();
-    let report = workspace
-        .reopened()
-        .verify(&mut |done, total| seen.push((done, total)))
-        .unwrap();
+    let report = workspace.reopened().verify(&mut |done, total| seen.push((done, total))).unwrap();
     assert_eq!(seen, [(1, 3), (2, 3), (3, 3)]);
     assert!(report.is_clean() && report.is_sound());
-    assert_eq!(
-        (report.artifacts, report.bytes, report.steps, report.runs),
-        (1, 5, 1, 1)
-    );
+    assert_eq!((report.artifacts, report.bytes, report.steps, report.runs), (1, 5, 1, 1));
 }
 
 #[test]
@@ -59,11 +51,7 @@ fn every_kind_of_problem_is_named_with_its_path() {
 
     let report = workspace.reopened().verify(&mut |_, _| ()).unwrap();
     assert!(!report.is_sound());
-    let lines: Vec<_> = report
-        .problems
-        .iter()
-        .map(|p| format!("{:?}: {p}", p.kind))
-        .collect();
+    let lines: Vec<_> = report.problems.iter().map(|p| format!("{:?}: {p}", p.kind)).collect();
     let text = lines.join(
         "
 ",

@@ -8,9 +8,8 @@ use crate::fixture::{Workspace, make};
 
 fn entries(workspace: &Workspace, folder: &str) -> Vec<String> {
     let entries = fs::read_dir(workspace.path().join(folder)).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -20,10 +19,7 @@ fn a_workspace_says_what_it_is_and_opens_again() {
     let workspace = Workspace::new();
     let format = fs::read_to_string(workspace.path().join("format")).unwrap();
     assert_eq!(format, "owlet workspace 1\n");
-    assert_eq!(
-        Store::open(workspace.path()).unwrap().root(),
-        workspace.path()
-    );
+    assert_eq!(Store::open(workspace.path()).unwrap().root(), workspace.path());
 }
 
 #[test]
@@ -31,10 +27,7 @@ fn a_newer_workspace_is_refused_by_name_and_never_overwritten() {
     let workspace = Workspace::new();
     let path = workspace.path().join("format");
     fs::write(&path, "owlet workspace 2\n").unwrap();
-    for result in [
-        Store::open(workspace.path()),
-        Store::open_existing(workspace.path()),
-    ] {
+    for result in [Store::open(workspace.path()), Store::open_existing(workspace.path())] {
         let error = result.unwrap_err();
         assert_eq!(
             error.hint().as_deref(),
@@ -100,22 +93,12 @@ fn leftovers_of_dead_processes_are_swept_and_those_of_live_ones_are_not() {
     assert!(live.join("a").exists());
     drop(other);
     drop(writer.finish(serde_json::json!({})).unwrap());
-    let own = live
-        .parent()
-        .unwrap()
-        .file_name()
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let own = live.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
     assert_eq!(
         entries(&workspace, "temporary"),
         [own.clone(), format!("{own}.lock"), "sweep.lock".to_owned()]
     );
-    assert_eq!(
-        entries(&workspace, &format!("temporary/{own}")),
-        [] as [&str; 0]
-    );
+    assert_eq!(entries(&workspace, &format!("temporary/{own}")), [] as [&str; 0]);
 }
 
 #[test]
