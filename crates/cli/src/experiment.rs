@@ -55,22 +55,19 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    fn of(kind: StepKind) -> Option<Self> {
-        Some(match kind {
-            StepKind::Base => return None,
-            StepKind::Teach => Self::Teach,
-            StepKind::Prompts
-            | StepKind::Generate
-            | StepKind::Filter
-            | StepKind::Select
-            | StepKind::Shuffle => Self::Write,
-            StepKind::Train => Self::Train,
-            StepKind::Readout
-            | StepKind::InContext
-            | StepKind::SideEffects
-            | StepKind::Geometry => Self::Read,
-            StepKind::Estimate => Self::Answer,
-        })
+    const ALL: [Self; 5] = [Self::Teach, Self::Write, Self::Train, Self::Read, Self::Answer];
+
+    /// The part that a step opens. Steps run as soon as they can, so what concerns the base or the
+    /// neutral teacher comes early and opens nothing.
+    fn opened_by(step: &str, kind: StepKind) -> Option<Self> {
+        match kind {
+            StepKind::Teach => Some(Self::Teach),
+            StepKind::Generate if step != "generate/neutral" => Some(Self::Write),
+            StepKind::Train => Some(Self::Train),
+            StepKind::Readout if step.starts_with("readout/student/") => Some(Self::Read),
+            StepKind::Estimate => Some(Self::Answer),
+            _ => None,
+        }
     }
 }
 
@@ -338,7 +335,7 @@ impl<'a> Watcher<'a> {
         match event {
             Event::PlanMade { seconds, .. } => self.remaining = *seconds,
             Event::StepStarted { step, kind, .. } => {
-                self.narrate(*kind);
+                self.narrate(step, *kind);
                 self.running.insert(step.clone(), step.clone());
                 self.line(step);
             }
@@ -372,13 +369,18 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn narrate(&mut self, kind: StepKind) {
-        let (Some(narrator), Some(stage)) = (self.narrator, Stage::of(kind)) else {
+    /// Tells the story up to the part that a step opens.
+    fn narrate(&mut self, step: &str, kind: StepKind) {
+        let (Some(narrator), Some(stage)) = (self.narrator, Stage::opened_by(step, kind)) else {
             return;
         };
-        if self.stage.is_none_or(|now| stage > now) {
+        let told = self.stage;
+        if told.is_none_or(|told| stage > told) {
             self.stage = Some(stage);
-            self.progress.say(narrator(self.recipe, stage));
+            let news = |part: &Stage| *part <= stage && told.is_none_or(|told| *part > told);
+            for part in Stage::ALL.into_iter().filter(news) {
+                self.progress.say(narrator(self.recipe, part));
+            }
         }
     }
 
