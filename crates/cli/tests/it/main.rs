@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod architecture;
+mod crash;
 mod doctor;
 mod experiment;
 mod filter;

@@ -43,6 +43,13 @@ impl Folder {
         command
     }
 
+    /// The program as a process of its own, to be disturbed.
+    pub(crate) fn process(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("owlet"));
+        command.current_dir(self.path()).args(arguments).env_remove("OWLET_WORKSPACE");
+        command
+    }
+
     /// Runs the program and returns its exit code, data and talk.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         self.run_with(arguments, "")
