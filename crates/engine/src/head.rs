@@ -6,6 +6,7 @@ use crate::kernel::Threads;
 use crate::kernel::loss;
 use crate::kernel::matrix::{View, ViewMut, product};
 use crate::pass::Network;
+use crate::profile::Work;
 
 /// Logits held at once, in numbers.
 const HELD: usize = 1 << 22;
@@ -26,6 +27,7 @@ impl Network {
         normed: &[f32],
         mut work: impl FnMut(usize, &mut [f32]),
     ) {
+        let _inside = threads.inside(Work::Head);
         let (width, vocabulary) = (self.config().width, self.config().vocabulary);
         let step = (HELD / vocabulary).clamp(8, 1024);
         let head = View::dense(self.head(), vocabulary, width);

@@ -15,6 +15,7 @@ use crate::kernel::matrix::{View, ViewMut, product};
 use crate::model::Model;
 use crate::pass::{Cache, Network, Piece};
 use crate::prefix::{Prefixes, Prompt};
+use crate::profile::Work;
 use crate::sampler::{Choice, choose, likeliest};
 
 /// Sequences under way at once.
@@ -171,6 +172,8 @@ impl Generator {
     /// Chooses the next token of every request under way, after beginning waiting ones where there
     /// is room, and tells what happened.
     pub fn step(&mut self, hear: &mut dyn FnMut(Event)) -> Result<()> {
+        let threads = self.threads.clone();
+        let _whole = threads.whole("sampling step");
         if self.active.len() <= ACTIVE * 3 / 4 && !self.waiting.is_empty() {
             let count = self.waiting.len().min(ACTIVE - self.active.len());
             let admitted: Vec<Waiting> = self.waiting.drain(..count).collect();
@@ -286,7 +289,7 @@ impl Generator {
                         *logit = f32::NEG_INFINITY;
                     }
                 }
-                chosen.push(pick(a, row, Some(&tokens)));
+                chosen.push(pick(&self.threads, a, row, Some(&tokens)));
             }
         } else {
             let vocabulary = self.network.config().vocabulary;
@@ -295,7 +298,7 @@ impl Generator {
                     if let Some(allowed) = &allowed[first + i] {
                         mask(row, allowed, end);
                     }
-                    chosen.push(pick(&active[first + i], row, None));
+                    chosen.push(pick(&self.threads, &active[first + i], row, None));
                 }
             });
         }
@@ -346,6 +349,7 @@ impl Generator {
                 .collect();
             self.narrow.tokens = tokens.to_vec();
         }
+        let _inside = self.threads.inside(Work::Head);
         let rows = normed.len() / width;
         let mut logits = vec![0.0; rows * tokens.len()];
         let x = View::dense(normed, rows, width);
@@ -391,7 +395,8 @@ struct Chosen {
     top: Vec<(Token, f32)>,
 }
 
-fn pick(a: &Active, row: &mut [f32], tokens: Option<&[Token]>) -> Chosen {
+fn pick(threads: &Threads, a: &Active, row: &mut [f32], tokens: Option<&[Token]>) -> Chosen {
+    let _span = threads.span(Work::Head, "choice", || (0, 12 * row.len()));
     let Choice { index, log_probability, total } =
         choose(row, tokens, &a.sampling, a.seed, a.tokens.len());
     let name = |i: usize| tokens.map_or(i as Token, |tokens| tokens[i]);

@@ -9,6 +9,7 @@ mod avx512;
 use std::ops::Range;
 
 use super::parallel::{Parts, Threads};
+use crate::profile::Work;
 
 /// A strided, read-only matrix.
 #[derive(Clone, Copy)]
@@ -77,6 +78,8 @@ pub(crate) fn product(threads: &Threads, a: View, b: View, accumulate: bool, out
     }
     assert!(out.stride >= n, "output rows do not overlap");
     assert!(out.data.len() >= (m - 1) * out.stride + n, "output {m}x{n} within its slice");
+    let _span =
+        threads.span(Work::Product, "product", || (2 * m * k * n, 4 * (m * k + k * n + m * n)));
     let job = Job { a, b, accumulate, stride: out.stride, out: Parts::new(out.data) };
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx512f") {
