@@ -9,6 +9,7 @@ use crate::kernel::loss;
 use crate::kernel::matrix::{View, ViewMut, product};
 use crate::kernel::vector::add;
 use crate::pass::Network;
+use crate::profile::Work;
 
 /// Logits held at once, in numbers.
 const HELD: usize = 1 << 22;
@@ -117,6 +118,7 @@ fn logits_of(
     normed: &[f32],
     mut work: impl FnMut(usize, &mut [f32]),
 ) {
+    let _inside = threads.inside(Work::Head);
     let count = head.len() / width;
     let step = (HELD / count).clamp(8, 1024);
     let head = View::dense(head, count, width);
@@ -140,6 +142,7 @@ fn logits_backward(
     d_logits: &[f32],
     gradient: &mut HeadGradient,
 ) {
+    let _inside = threads.inside(Work::Head);
     let count = head.len() / width;
     let rows = d_logits.len() / count;
     let d = View::dense(d_logits, rows, count);

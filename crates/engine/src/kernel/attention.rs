@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::matrix::{View, ViewMut, product};
 use super::parallel::{Parts, Threads};
 use super::vector::{add_scaled, dot, exp, exp_sum, max, sum_by, wide};
+use crate::profile::Work;
 
 /// Heads and their width.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,12 @@ pub(crate) fn forward(
     let width = heads.query * heads.width;
     let rows: usize = sequences.iter().map(|s| s.rows.len()).sum();
     assert!(out.len() == rows * width && queries.len() >= rows * stride);
+    let _span = threads.span(Work::Attention, "attention", || {
+        let pairs = |s: &Sequence| s.rows.len() * (2 * s.keys() - s.rows.len() + 1) / 2;
+        let keys: usize = sequences.iter().map(Sequence::keys).sum();
+        let pairs: usize = sequences.iter().map(pairs).sum();
+        (4 * pairs * width, 8 * (rows * width + keys * heads.kv * heads.width))
+    });
     let out = Parts::new(out);
     let log_sums = log_sums.map(|l| {
         assert_eq!(l.len(), rows * heads.query);
@@ -247,6 +254,10 @@ pub(crate) fn backward(
     let width = heads.query * hw;
     let stride = width + 2 * heads.kv * hw;
     assert!(qkv.len() == d_qkv.len() && out.len() == d_out.len());
+    let _span = threads.span(Work::Attention, "attention backward", || {
+        let pairs: usize = sequences.iter().map(|s| s.len() * (s.len() + 1) / 2).sum();
+        (10 * pairs * width, 8 * (qkv.len() + out.len()))
+    });
     let gradient = Parts::new(d_qkv);
     let one = Threads::new(1);
     threads.each(sequences.len() * heads.kv, |task| {

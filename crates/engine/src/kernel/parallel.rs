@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::profile::{Lane, Profile};
+
 /// A fixed number of threads to work with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Threads {
     pool: Option<Arc<rayon::ThreadPool>>,
+    lane: Option<Arc<Lane>>,
 }
 
 impl Threads {
@@ -19,7 +22,17 @@ impl Threads {
         let pool = (count > 1)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(count).build().ok().map(Arc::new))
             .flatten();
-        Self { pool }
+        Self { pool, lane: None }
+    }
+
+    /// The same threads, with `profile` listening to what is done on them.
+    #[must_use]
+    pub fn profiled(&self, profile: &Profile) -> Self {
+        Self { pool: self.pool.clone(), lane: Some(Arc::new(profile.lane())) }
+    }
+
+    pub(crate) fn lane(&self) -> Option<&Lane> {
+        self.lane.as_deref()
     }
 
     /// How many.

@@ -167,6 +167,8 @@ impl Trainer {
 
     /// Does one update.
     pub fn update(&mut self) -> Result<Update> {
+        let threads = self.threads.clone();
+        let _whole = threads.whole("update");
         let rows: Vec<usize> = (0..self.settings.batch)
             .map(|i| self.row(self.done * self.settings.batch + i))
             .collect();
