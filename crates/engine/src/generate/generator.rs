@@ -279,30 +279,32 @@ impl Generator {
         let allowed: Vec<Option<Arc<Allowed>>> = active.iter().map(|a| self.allowed(a)).collect();
         let tokenizer = Arc::clone(&self.model.tokenizer);
         let end = tokenizer.end_tokens();
-        let mut chosen = Vec::with_capacity(active.len());
+        let mut chosen: Vec<Option<Chosen>> = active.iter().map(|_| None).collect();
+        let threads = &self.threads.clone();
         if let Some(tokens) = self.narrow(&allowed) {
             let mut logits = self.narrow_logits(&normed, &tokens);
-            let rows = logits.chunks_exact_mut(tokens.len());
-            for ((a, row), allowed) in active.iter().zip(rows).zip(&allowed) {
+            choose_rows(threads, &mut logits, active, &mut chosen, |i, row| {
                 for (token, logit) in tokens.iter().zip(row.iter_mut()) {
-                    if allowed.as_ref().is_some_and(|allowed| !allowed.has(*token, end)) {
+                    if allowed[i].as_ref().is_some_and(|allowed| !allowed.has(*token, end)) {
                         *logit = f32::NEG_INFINITY;
                     }
                 }
-                chosen.push(pick(&self.threads, a, row, Some(&tokens)));
-            }
+                Some(&tokens)
+            });
         } else {
             let vocabulary = self.network.config().vocabulary;
-            self.network.logits(&self.threads, &normed, |first, logits| {
-                for (i, row) in logits.chunks_exact_mut(vocabulary).enumerate() {
+            self.network.logits(threads, &normed, |first, logits| {
+                let rows = first..first + logits.len() / vocabulary;
+                let (active, chosen) = (&active[rows.clone()], &mut chosen[rows]);
+                choose_rows(threads, logits, active, chosen, |i, row| {
                     if let Some(allowed) = &allowed[first + i] {
                         mask(row, allowed, end);
                     }
-                    chosen.push(pick(&self.threads, &active[first + i], row, None));
-                }
+                    None
+                });
             });
         }
-        for (a, chosen) in active.iter_mut().zip(chosen) {
+        for (a, chosen) in active.iter_mut().zip(chosen.into_iter().flatten()) {
             self.accept(a, chosen, hear);
         }
         // A pattern that allows nothing more is done without another pass.
@@ -395,8 +397,23 @@ struct Chosen {
     top: Vec<(Token, f32)>,
 }
 
-fn pick(threads: &Threads, a: &Active, row: &mut [f32], tokens: Option<&[Token]>) -> Chosen {
-    let _span = threads.span(Work::Head, "choice", || (0, 12 * row.len()));
+/// Chooses for each row of `logits`; `prepare` rules tokens out and names those the row is about.
+fn choose_rows<'t>(
+    threads: &Threads,
+    logits: &mut [f32],
+    active: &[Active],
+    chosen: &mut [Option<Chosen>],
+    prepare: impl Fn(usize, &mut [f32]) -> Option<&'t [Token]> + Sync,
+) {
+    let _span = threads.span(Work::Head, "choice", || (0, 12 * logits.len()));
+    let width = logits.len() / active.len().max(1);
+    threads.each_row(logits, width, chosen, |i, row, chosen| {
+        let tokens = prepare(i, row);
+        *chosen = Some(pick(&active[i], row, tokens));
+    });
+}
+
+fn pick(a: &Active, row: &mut [f32], tokens: Option<&[Token]>) -> Chosen {
     let Choice { index, log_probability, total } =
         choose(row, tokens, &a.sampling, a.seed, a.tokens.len());
     let name = |i: usize| tokens.map_or(i as Token, |tokens| tokens[i]);

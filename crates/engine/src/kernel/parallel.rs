@@ -54,6 +54,25 @@ impl Threads {
     pub(crate) fn blocks(&self, rows: usize, block: usize, work: impl Fn(Range<usize>) + Sync) {
         self.each(rows.div_ceil(block), |i| work(i * block..rows.min((i + 1) * block)));
     }
+
+    /// Calls `work` with each row of `rows` (`width` long) and the item of its number.
+    pub(crate) fn each_row<T: Send>(
+        &self,
+        rows: &mut [f32],
+        width: usize,
+        items: &mut [T],
+        work: impl Fn(usize, &mut [f32], &mut T) + Sync,
+    ) {
+        assert_eq!(rows.len(), width * items.len(), "one item per row");
+        let count = items.len();
+        let (rows, items) = (Parts::new(rows), Parts::new(items));
+        self.each(count, |i| {
+            // SAFETY: every row and item is given out once.
+            let (row, item) =
+                unsafe { (rows.range(i * width..(i + 1) * width), items.range(i..i + 1)) };
+            work(i, row, &mut item[0]);
+        });
+    }
 }
 
 /// A slice of which several tasks write disjoint parts.
