@@ -24,15 +24,25 @@ fn uniform(stream: u64, token: Token) -> f64 {
     ((bits >> 12) as f64 + 0.5) / (1u64 << 52) as f64
 }
 
-/// Draws from `logits`, the scores of `tokens` (or of every token, where `tokens` is `None`);
-/// returns the index into `logits` and its log-probability under the distribution drawn from.
+/// What was drawn.
+pub(crate) struct Choice {
+    /// Index into the row.
+    pub(crate) index: usize,
+    /// Under the distribution drawn from.
+    pub(crate) log_probability: f32,
+    /// Sum of the weights left in the row.
+    pub(crate) total: f64,
+}
+
+/// Draws from `logits`, the scores of `tokens` (or of every token, where `tokens` is `None`), and
+/// leaves the weights (probabilities times their total) of the distribution drawn from in their place.
 pub(crate) fn choose(
     logits: &mut [f32],
     tokens: Option<&[Token]>,
     sampling: &Sampling,
     seed: u64,
     place: usize,
-) -> (usize, f32) {
+) -> Choice {
     let greedy = sampling.temperature == 0.0;
     let scale = if greedy { 1.0 } else { 1.0 / sampling.temperature };
     let best =
@@ -52,9 +62,12 @@ pub(crate) fn choose(
     let weights = logits;
     truncate(weights, sampling);
     let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-    let log_probability = |i: usize| (f64::from(weights[i]) / total).ln() as f32;
+    let choice = |index: usize| {
+        let log_probability = (f64::from(weights[index]) / total).ln() as f32;
+        Choice { index, log_probability, total }
+    };
     if greedy {
-        return (best, log_probability(best));
+        return choice(best);
     }
     let stream = mix(seed ^ mix(place as u64 + 1));
     let (mut winner, mut finish) = (best, f64::INFINITY);
@@ -72,7 +85,25 @@ pub(crate) fn choose(
             }
         }
     }
-    (winner, log_probability(winner))
+    choice(winner)
+}
+
+/// Indices of the `count` largest weights above zero, largest first; of equals the first.
+pub(crate) fn likeliest(weights: &[f32], count: usize) -> Vec<usize> {
+    let mut best: Vec<usize> = Vec::with_capacity(count + 1);
+    if count == 0 {
+        return best;
+    }
+    for (i, &weight) in weights.iter().enumerate() {
+        let full = best.len() == count;
+        if weight <= 0.0 || full && weight <= weights[best[count - 1]] {
+            continue;
+        }
+        let at = best.partition_point(|&j| weights[j] >= weight);
+        best.insert(at, i);
+        best.truncate(count);
+    }
+    best
 }
 
 /// Zeroes the weights of tokens that the settings rule out; the likeliest always stays.
@@ -116,7 +147,7 @@ mod tests {
     fn draws(sampling: &Sampling, logits: &[f32], count: u64) -> Vec<f64> {
         let mut hits = vec![0.0; logits.len()];
         for seed in 0..count {
-            hits[choose(&mut logits.to_vec(), None, sampling, seed, 3).0] += 1.0;
+            hits[choose(&mut logits.to_vec(), None, sampling, seed, 3).index] += 1.0;
         }
         hits.iter().map(|h| h / count as f64).collect()
     }
