@@ -5,6 +5,8 @@
 //! token) alone, so two models that sample with the same seed disagree only where their
 //! distributions do (common random numbers).
 
+use std::ops::Range;
+
 use crate::Token;
 use crate::generate::Sampling;
 use crate::kernel::vector::{exp, max, wide};
@@ -45,12 +47,12 @@ pub(crate) fn choose(
 ) -> Choice {
     let greedy = sampling.temperature == 0.0;
     let scale = if greedy { 1.0 } else { 1.0 / sampling.temperature };
-    let best =
-        logits.iter().enumerate().fold(0, |best, (i, x)| if *x > logits[best] { i } else { best });
+    let mut best = 0;
     wide(
         #[inline(always)]
         || {
             let top = max(logits);
+            best = logits.iter().position(|&x| x == top).unwrap_or(0);
             for x in logits.iter_mut() {
                 // Tokens ruled out have minus infinity; `exp` clamps, so they are zeroed apart.
                 let finite = *x > f32::NEG_INFINITY;
@@ -71,21 +73,58 @@ pub(crate) fn choose(
     }
     let stream = mix(seed ^ mix(place as u64 + 1));
     let (mut winner, mut finish) = (best, f64::INFINITY);
-    for (i, &weight) in weights.iter().enumerate() {
-        if weight <= 0.0 {
+    for (start, weights) in (0..).step_by(RUNNERS).zip(weights.chunks(RUNNERS)) {
+        let runners = start..start + weights.len();
+        if !wide(
+            #[inline(always)]
+            || any_may_win(weights, &runners, tokens, stream, finish),
+        ) {
             continue;
         }
-        let token = tokens.map_or(i as Token, |t| t[i]);
-        let u = uniform(stream, token);
-        // -ln(u) >= 1 - u: most tokens lose without a logarithm.
-        if 1.0 - u < finish * f64::from(weight) {
-            let time = -u.ln() / f64::from(weight);
-            if time < finish {
-                (winner, finish) = (i, time);
+        for (i, &weight) in runners.zip(weights) {
+            if weight <= 0.0 {
+                continue;
+            }
+            let u = uniform(stream, tokens.map_or(i as Token, |t| t[i]));
+            if 1.0 - u < finish * f64::from(weight) {
+                let time = -u.ln() / f64::from(weight);
+                if time < finish {
+                    (winner, finish) = (i, time);
+                }
             }
         }
     }
     choice(winner)
+}
+
+/// Tokens looked at together.
+const RUNNERS: usize = 64;
+
+/// Whether one of `runners` may finish before `finish`. Of a token's time only -ln(u) >= 1 - u is
+/// looked at, so most lose without a logarithm; there are no branches, so many run at once.
+#[inline(always)]
+fn any_may_win(
+    weights: &[f32],
+    runners: &Range<usize>,
+    tokens: Option<&[Token]>,
+    stream: u64,
+    finish: f64,
+) -> bool {
+    let mut ids = [0; RUNNERS];
+    match tokens {
+        Some(tokens) => ids[..weights.len()].copy_from_slice(&tokens[runners.clone()]),
+        None => {
+            for (i, id) in ids.iter_mut().enumerate() {
+                *id = (runners.start + i) as Token;
+            }
+        }
+    }
+    let mut may = false;
+    for (&weight, id) in weights.iter().zip(ids) {
+        // A weight of zero times an infinite `finish` is no number and loses.
+        may |= 1.0 - uniform(stream, id) < finish * f64::from(weight);
+    }
+    may
 }
 
 /// Indices of the `count` largest weights above zero, largest first; of equals the first.

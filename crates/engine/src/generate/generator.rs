@@ -15,6 +15,7 @@ use crate::kernel::matrix::{View, ViewMut, product};
 use crate::model::Model;
 use crate::pass::{Cache, Network, Piece};
 use crate::prefix::{Prefixes, Prompt};
+use crate::profile::Work;
 use crate::sampler::{Choice, choose, likeliest};
 
 /// Sequences under way at once.
@@ -171,6 +172,8 @@ impl Generator {
     /// Chooses the next token of every request under way, after beginning waiting ones where there
     /// is room, and tells what happened.
     pub fn step(&mut self, hear: &mut dyn FnMut(Event)) -> Result<()> {
+        let threads = self.threads.clone();
+        let _whole = threads.whole("sampling step");
         if self.active.len() <= ACTIVE * 3 / 4 && !self.waiting.is_empty() {
             let count = self.waiting.len().min(ACTIVE - self.active.len());
             let admitted: Vec<Waiting> = self.waiting.drain(..count).collect();
@@ -276,30 +279,32 @@ impl Generator {
         let allowed: Vec<Option<Arc<Allowed>>> = active.iter().map(|a| self.allowed(a)).collect();
         let tokenizer = Arc::clone(&self.model.tokenizer);
         let end = tokenizer.end_tokens();
-        let mut chosen = Vec::with_capacity(active.len());
+        let mut chosen: Vec<Option<Chosen>> = active.iter().map(|_| None).collect();
+        let threads = &self.threads.clone();
         if let Some(tokens) = self.narrow(&allowed) {
             let mut logits = self.narrow_logits(&normed, &tokens);
-            let rows = logits.chunks_exact_mut(tokens.len());
-            for ((a, row), allowed) in active.iter().zip(rows).zip(&allowed) {
+            choose_rows(threads, &mut logits, active, &mut chosen, |i, row| {
                 for (token, logit) in tokens.iter().zip(row.iter_mut()) {
-                    if allowed.as_ref().is_some_and(|allowed| !allowed.has(*token, end)) {
+                    if allowed[i].as_ref().is_some_and(|allowed| !allowed.has(*token, end)) {
                         *logit = f32::NEG_INFINITY;
                     }
                 }
-                chosen.push(pick(a, row, Some(&tokens)));
-            }
+                Some(&tokens)
+            });
         } else {
             let vocabulary = self.network.config().vocabulary;
-            self.network.logits(&self.threads, &normed, |first, logits| {
-                for (i, row) in logits.chunks_exact_mut(vocabulary).enumerate() {
+            self.network.logits(threads, &normed, |first, logits| {
+                let rows = first..first + logits.len() / vocabulary;
+                let (active, chosen) = (&active[rows.clone()], &mut chosen[rows]);
+                choose_rows(threads, logits, active, chosen, |i, row| {
                     if let Some(allowed) = &allowed[first + i] {
                         mask(row, allowed, end);
                     }
-                    chosen.push(pick(&active[first + i], row, None));
-                }
+                    None
+                });
             });
         }
-        for (a, chosen) in active.iter_mut().zip(chosen) {
+        for (a, chosen) in active.iter_mut().zip(chosen.into_iter().flatten()) {
             self.accept(a, chosen, hear);
         }
         // A pattern that allows nothing more is done without another pass.
@@ -346,6 +351,7 @@ impl Generator {
                 .collect();
             self.narrow.tokens = tokens.to_vec();
         }
+        let _inside = self.threads.inside(Work::Head);
         let rows = normed.len() / width;
         let mut logits = vec![0.0; rows * tokens.len()];
         let x = View::dense(normed, rows, width);
@@ -389,6 +395,22 @@ struct Chosen {
     token: Token,
     log_probability: f32,
     top: Vec<(Token, f32)>,
+}
+
+/// Chooses for each row of `logits`; `prepare` rules tokens out and names those the row is about.
+fn choose_rows<'t>(
+    threads: &Threads,
+    logits: &mut [f32],
+    active: &[Active],
+    chosen: &mut [Option<Chosen>],
+    prepare: impl Fn(usize, &mut [f32]) -> Option<&'t [Token]> + Sync,
+) {
+    let _span = threads.span(Work::Head, "choice", || (0, 12 * logits.len()));
+    let width = logits.len() / active.len().max(1);
+    threads.each_row(logits, width, chosen, |i, row, chosen| {
+        let tokens = prepare(i, row);
+        *chosen = Some(pick(&active[i], row, tokens));
+    });
 }
 
 fn pick(a: &Active, row: &mut [f32], tokens: Option<&[Token]>) -> Chosen {

@@ -14,3 +14,4 @@ pub(crate) mod update;
 pub(crate) mod vector;
 
 pub use parallel::Threads;
+pub(crate) use vector::{peak_bytes, peak_operations};
