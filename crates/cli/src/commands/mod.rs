@@ -11,6 +11,7 @@ mod prompts;
 mod run;
 mod sample;
 mod score;
+mod serve;
 mod show;
 mod train;
 mod verify;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Sample(sample::SampleArgs),
     Score(score::ScoreArgs),
     Chat(chat::ChatArgs),
+    Serve(serve::ServeArgs),
     Prompts(prompts::PromptsArgs),
     Filter(filter::FilterArgs),
     Doctor(doctor::DoctorArgs),
@@ -53,6 +55,7 @@ pub(crate) fn run(command: &Command, terminal: &Terminal, workspace: &Path) -> R
         Command::Sample(args) => sample::run(args, terminal, workspace),
         Command::Score(args) => score::run(args, terminal, workspace),
         Command::Chat(args) => chat::run(args, terminal, workspace),
+        Command::Serve(args) => serve::run(args, terminal, workspace),
         Command::Prompts(args) => prompts::run(args, terminal),
         Command::Filter(args) => filter::run(args, terminal),
         Command::Doctor(args) => doctor::run(args, terminal, workspace),

@@ -7,6 +7,7 @@
 
 pub mod base;
 pub mod filter;
+pub mod fine_tune;
 pub mod generate;
 pub mod geometry;
 pub mod in_context;
@@ -92,6 +93,8 @@ pub enum StepKind {
     Shuffle,
     /// A student is trained.
     Train,
+    /// A student is trained on conversations from outside.
+    FineTune,
     /// Behaviors are read from a model.
     Readout,
     /// Behaviors are read from the base with rows before its eyes.
@@ -116,6 +119,7 @@ impl StepKind {
             Self::Select => "select",
             Self::Shuffle => "shuffle",
             Self::Train => "train",
+            Self::FineTune => "fine-tune",
             Self::Readout => "readout",
             Self::InContext => "in-context",
             Self::SideEffects => "side-effects",
@@ -135,6 +139,7 @@ impl StepKind {
             Self::Select => select::ALGORITHM,
             Self::Shuffle => shuffle::ALGORITHM,
             Self::Train => train::ALGORITHM,
+            Self::FineTune => fine_tune::ALGORITHM,
             Self::Readout => readout::ALGORITHM,
             Self::InContext => in_context::ALGORITHM,
             Self::SideEffects => side_effects::ALGORITHM,
@@ -148,7 +153,7 @@ impl StepKind {
         match self {
             Self::Base => crate::model_source::MODEL_KIND,
             Self::Teach => "teacher",
-            Self::Train => "student",
+            Self::Train | Self::FineTune => "student",
             Self::Prompts => "prompts",
             Self::Generate => "raw-rows",
             Self::Filter => "judged-rows",
@@ -236,6 +241,7 @@ pub fn run(kind: StepKind, context: &StepContext<'_>) -> Result<Value> {
         StepKind::Select => select::run(context),
         StepKind::Shuffle => shuffle::run(context),
         StepKind::Train => train::run(context),
+        StepKind::FineTune => fine_tune::run(context),
         StepKind::Readout => readout::run(context),
         StepKind::InContext => in_context::run(context),
         StepKind::SideEffects => side_effects::run(context),

@@ -1,0 +1,1 @@
+//! The window: runs, rows, models and lineage of a workspace, as pages with JSON twins.
