@@ -112,6 +112,7 @@ impl Experiment<'_> {
             host: workspace::host(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: Arc::new(workspace::now),
+            profile: crate::profile::listener().cloned(),
             ..ExecuteSettings::default()
         };
         let interrupt = interrupt::listen(terminal, "what is finished is kept");

@@ -138,12 +138,17 @@ fn settings(method: Method) -> TrainSettings {
 fn data(model: &Model, kind: usize) -> Data {
     match kind {
         0 => Data::Rows(rows()),
-        1 => {
+        1 | 3 => {
             let mut teacher = (*model.decoder).clone();
             for (i, x) in teacher.parameters.data.iter_mut().enumerate() {
                 *x += ((i * 13) % 17) as f32 / 300.0;
             }
-            Data::Distillation { rows: rows(), teacher: model.with_decoder(Arc::new(teacher)) }
+            let support = (kind == 3).then(|| vec![1, 2, 5, 8, 13]);
+            Data::Distillation {
+                rows: rows(),
+                teacher: model.with_decoder(Arc::new(teacher)),
+                support,
+            }
         }
         _ => {
             let mut rows = rows();
@@ -175,7 +180,7 @@ fn moved(model: &Model, method: &Method, direction: &[f32], step: f32) -> Model 
 fn gradients_agree_with_finite_differences_for_every_family_and_loss() {
     for config in configurations() {
         for low_rank in [false, true] {
-            for kind in 0..3 {
+            for kind in 0..4 {
                 let family = config.family;
                 let base = model(config.clone());
                 let (start, method) = if low_rank {

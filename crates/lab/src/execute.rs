@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use owlet_engine::Threads;
+use owlet_engine::{Profile, Threads};
 use owlet_store::{Artifact, ArtifactId, RunDirectory, StepCost, StepRecord, Store};
 
 use crate::error::{Error, Result};
@@ -50,6 +50,8 @@ pub struct ExecuteSettings {
     pub version: String,
     /// The time now, as RFC 3339 in UTC, for the records.
     pub now: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Listens to the engine.
+    pub profile: Option<Profile>,
 }
 
 impl Default for ExecuteSettings {
@@ -61,6 +63,7 @@ impl Default for ExecuteSettings {
             host: String::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: Arc::new(|| "1970-01-01T00:00:00Z".to_owned()),
+            profile: None,
         }
     }
 }
@@ -411,7 +414,10 @@ impl Executor<'_> {
             inputs: &inputs,
             writer: &writer,
             scratch: &scratch,
-            threads: Threads::new(threads),
+            threads: match &self.settings.profile {
+                Some(profile) => Threads::new(threads).profiled(profile),
+                None => Threads::new(threads),
+            },
             models: &self.models,
             sources: &self.plan.sources,
             progress: &progress,
