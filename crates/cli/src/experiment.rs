@@ -113,6 +113,7 @@ impl Experiment<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: Arc::new(workspace::now),
             peak_memory: Arc::new(workspace::peak_memory),
+            profile: crate::profile::listener().cloned(),
             ..ExecuteSettings::default()
         };
         let interrupt = interrupt::listen(terminal, "what is finished is kept");

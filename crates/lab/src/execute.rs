@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use owlet_engine::Threads;
+use owlet_engine::{Profile, Threads};
 use owlet_store::{Artifact, ArtifactId, RunDirectory, StepCost, StepRecord, Store};
 
 use crate::error::{Error, Result};
@@ -54,6 +54,8 @@ pub struct ExecuteSettings {
     pub now: Arc<dyn Fn() -> String + Send + Sync>,
     /// The most memory this process has held, in bytes, where known, for the records.
     pub peak_memory: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
+    /// Listens to the engine.
+    pub profile: Option<Profile>,
 }
 
 impl Default for ExecuteSettings {
@@ -66,6 +68,7 @@ impl Default for ExecuteSettings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: Arc::new(|| "1970-01-01T00:00:00Z".to_owned()),
             peak_memory: Arc::new(|| None),
+            profile: None,
         }
     }
 }
@@ -431,7 +434,10 @@ impl Executor<'_> {
             inputs: &inputs,
             writer: &writer,
             scratch: &scratch,
-            threads: Threads::new(threads),
+            threads: match &self.settings.profile {
+                Some(profile) => Threads::new(threads).profiled(profile),
+                None => Threads::new(threads),
+            },
             models: &self.models,
             sources: &self.plan.sources,
             progress: &progress,
