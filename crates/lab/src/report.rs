@@ -2,7 +2,7 @@
 //!
 //! [`terminal`] is the block at the end of a run, [`figures`] the figures as Vega-Lite data, [`html`]
 //! one page that needs nothing but a browser. All are pure functions of their input: same input,
-//! same bytes, no times, no numbers that the result does not hold. Names and rows may come from a
+//! same bytes, no numbers that the result does not hold but for what steps took. Names and rows may come from a
 //! model or a stranger: they are cleaned for terminals and escaped for pages, never trusted.
 
 mod chart;
@@ -19,4 +19,4 @@ mod text;
 pub use figures::figures;
 pub use lineage::{Graph, GraphEdge, GraphNode};
 pub use page::{ReportInput, html};
-pub use terminal::{More, TerminalStyle, terminal};
+pub use terminal::{More, TerminalStyle, costs_block, grown_block, more_block, terminal};
