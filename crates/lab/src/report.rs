@@ -1,8 +1,9 @@
 //! Reports: views over a result, for people.
 //!
 //! [`terminal`] is the block at the end of a run, [`figures`] the figures as Vega-Lite data, [`html`]
-//! one page that needs nothing but a browser, [`sections`] its parts for pages of other makers. All are pure functions of their input: same input,
-//! same bytes, no times, no numbers that the result does not hold. Names and rows may come from a
+//! one page that needs nothing but a browser, [`sections`] its parts for pages of other makers. All
+//! are pure functions of their input: same input, same bytes, no numbers that the result does not
+//! hold but for what steps took. Names and rows may come from a
 //! model or a stranger: they are cleaned for terminals and escaped for pages, never trusted.
 
 mod chart;
@@ -20,4 +21,6 @@ pub use figures::figures;
 pub use lineage::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};
 pub use page::{ReportInput, STYLE, digest, figure_data, html, scripts};
 pub use section::{Section, sections};
-pub use terminal::{More, TerminalStyle, outcome, terminal, with_interval};
+pub use terminal::{
+    More, TerminalStyle, costs_block, grown_block, more_block, outcome, terminal, with_interval,
+};

@@ -79,6 +79,7 @@ impl SingleStep<'_> {
             inputs: self.inputs.clone(),
             output: artifact.id,
             about: StepCost {
+                work: None,
                 started,
                 seconds: start.elapsed().as_secs_f64(),
                 threads: settings.cores,

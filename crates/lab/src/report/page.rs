@@ -13,6 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Graph, section, text};
+use crate::execute::KindCost;
 use crate::result::InheritResult;
 
 /// What a report is made from.
@@ -28,6 +29,8 @@ pub struct ReportInput<'a> {
     pub resolved_recipe: &'a str,
     /// What was made from what.
     pub lineage: &'a Graph,
+    /// What its steps took.
+    pub costs: &'a [KindCost],
     /// The command that makes the same result again.
     pub reproduce_command: &'a str,
     /// The version of owlet.
@@ -144,7 +147,7 @@ pub fn html(input: &ReportInput<'_>) -> String {
                 footer {
                     p {
                         "Made by owlet " (input.version) ". This file needs no network; its figures are Vega-Lite "
-                        "data inside it. The same run makes the same file, byte for byte."
+                        "data inside it. The same run finds the same numbers, byte for byte; only times differ."
                     }
                 }
                 (figure_data(input.figures))

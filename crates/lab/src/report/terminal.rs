@@ -10,7 +10,13 @@ use std::fmt::Write;
 use super::{chart, text};
 use crate::result::{Effect, Estimate, InheritResult, Matrix, Measure, Outcome, Role};
 
+mod costs;
 mod dots;
+mod grown;
+
+pub(super) use costs::memory;
+pub use costs::{costs_block, more_block};
+pub use grown::grown_block;
 
 /// How a block is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +67,15 @@ struct Block {
 }
 
 impl Block {
+    fn new(style: &TerminalStyle) -> Self {
+        let width = style.width.clamp(NARROWEST, WIDEST);
+        Self { lines: String::new(), width, style: *style }
+    }
+
+    fn finish(self) -> String {
+        if self.style.unicode { self.lines } else { text::to_ascii(&self.lines) }
+    }
+
     fn paint(&self, paint: Paint, words: &str) -> String {
         let code = match paint {
             Paint::Plain => return words.to_owned(),
@@ -108,8 +123,7 @@ impl Block {
 
 /// The block. `more` are its last lines.
 pub fn terminal(result: &InheritResult, style: &TerminalStyle, more: &[More]) -> String {
-    let width = style.width.clamp(NARROWEST, WIDEST);
-    let mut block = Block { lines: String::new(), width, style: *style };
+    let mut block = Block::new(style);
     header(&mut block, result);
     verdicts(&mut block, result);
     shares(&mut block, result);
@@ -121,16 +135,7 @@ pub fn terminal(result: &InheritResult, style: &TerminalStyle, more: &[More]) ->
     rows(&mut block, result);
     gates(&mut block, result);
     cautions(&mut block, result);
-    if !more.is_empty() {
-        block.line("");
-        let column = more.iter().map(|one| text::width(&one.what)).max().unwrap_or(0).min(16);
-        for one in more {
-            let what = text::left(&text::strip(&one.what), column);
-            let what = block.paint(Paint::Bold, &what);
-            block.line(&format!("{what}  {}", text::strip(&one.place)));
-        }
-    }
-    if style.unicode { block.lines } else { text::to_ascii(&block.lines) }
+    block.finish() + &more_block(more, style)
 }
 
 fn header(block: &mut Block, result: &InheritResult) {

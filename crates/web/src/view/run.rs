@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::execute;
+use owlet_lab::execute::{self, KindCost};
 use owlet_lab::report::{self, ReportInput, text};
 use owlet_lab::result::InheritResult;
 use owlet_store::{ArtifactId, RunDirectory, RunHeader, RunId};
@@ -113,7 +113,10 @@ impl Window {
         let view = self.view(id)?;
         let path = format!("/run/{id}");
         match self.result(&view.run)? {
-            Some(result) => Ok(finished(&view, &path, &result)),
+            Some(result) => {
+                let costs = execute::costs(&self.store, &view.run)?;
+                Ok(finished(&view, &path, &result, &costs))
+            }
             None => Ok(self.unfinished(&view, &path)),
         }
     }
@@ -141,7 +144,7 @@ impl Window {
 }
 
 /// The report's sections, as they stand in the report.
-fn finished(view: &RunView, path: &str, result: &InheritResult) -> Page {
+fn finished(view: &RunView, path: &str, result: &InheritResult, costs: &[KindCost]) -> Page {
     let figures = report::figures(result);
     let file = |name: &str| {
         let bytes = view.run.read_file(name).unwrap_or_default();
@@ -154,6 +157,7 @@ fn finished(view: &RunView, path: &str, result: &InheritResult) -> Page {
         recipe_text: &file(GIVEN),
         resolved_recipe: &file(execute::RECIPE),
         lineage: &graph,
+        costs,
         reproduce_command: view.command(),
         version: &view.line.version,
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::super::page::ReportInput;
-use super::super::{DrawingSettings, lineage as drawing, text};
+use super::super::{DrawingSettings, lineage as drawing, terminal, text};
 use super::name;
 use super::table::table;
 
@@ -48,6 +48,39 @@ pub(super) fn run(input: &ReportInput<'_>) -> Markup {
             @for (term, fact) in &facts { div { dt { (term) } dd { (fact) } } }
         }
     }
+}
+
+/// What the steps took, by kind.
+pub(super) fn costs(input: &ReportInput<'_>) -> Option<Markup> {
+    let total: f64 = input.costs.iter().map(|cost| cost.core_seconds).sum();
+    if total <= 0.0 {
+        return None;
+    }
+    let rows: Vec<Vec<String>> = input
+        .costs
+        .iter()
+        .map(|cost| {
+            vec![
+                name(&cost.kind),
+                text::count(cost.steps),
+                format!("{:.1}", cost.core_seconds),
+                text::percent(cost.core_seconds / total),
+                cost.peak_memory.map_or_else(|| "–".to_owned(), terminal::memory),
+            ]
+        })
+        .collect();
+    Some(html! {
+        p {
+            "In all " strong { (format!("{total:.1}")) " core-seconds" } ": the time of every step times its "
+            "threads, reused steps with what they took when they were made. Memory is the most the whole process "
+            "held while a step of the kind ran, steps beside it included."
+        }
+        (table(
+            "What steps took",
+            &["kind", "#steps", "#core-seconds", "#share", "#peak memory"],
+            &rows,
+        ))
+    })
 }
 
 pub(super) fn lineage(input: &ReportInput<'_>) -> Option<Markup> {
