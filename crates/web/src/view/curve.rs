@@ -53,8 +53,7 @@ pub(super) fn lines(title: &str, x_title: &str, y_title: &str, series: &[Series]
                 text class="tick" x=(at(LEFT - 6.0)) y=(at(y(tick) + 4.0)) text-anchor="end" { (text::plain(tick)) }
             }
             line class="axis" x1=(at(LEFT)) x2=(at(WIDTH - 8.0)) y1=(at(HEIGHT - BOTTOM)) y2=(at(HEIGHT - BOTTOM)) {}
-            @for part in [0.0, 0.5, 1.0] {
-                @let value = (right * part).round();
+            @for value in ticks(0.0, right).into_iter().filter(|value| value.fract() == 0.0) {
                 text class="tick" x=(at(x(value))) y=(at(HEIGHT - BOTTOM + 14.0)) text-anchor="middle" { (text::count(value as usize)) }
             }
             text class="tick" x=(at(f64::midpoint(LEFT, WIDTH))) y=(at(HEIGHT - 4.0)) text-anchor="middle" { (x_title) }

@@ -3,7 +3,8 @@
 //! Files stay the truth: the index is made from them when the window opens, kept up to date by
 //! looking at names and sizes, and written nowhere. A line holds only what lists show.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -201,7 +202,7 @@ impl Index {
         ids.reverse();
         {
             let mut known = self.known();
-            let there: std::collections::HashSet<&RunId> = ids.iter().collect();
+            let there: HashSet<&RunId> = ids.iter().collect();
             known.runs.retain(|id, _| there.contains(id));
             ids.retain(|id| known.runs.get(id).is_none_or(|line| line.state != RunState::Finished));
             known.pending = ids.iter().filter(|id| !known.runs.contains_key(id)).count();
@@ -230,8 +231,11 @@ impl Index {
                 known.pending = known.pending.saturating_sub(1);
             }
             for (artifact, name) in names {
-                if known.names.len() < NAMES && !known.names.contains_key(&artifact) {
-                    known.names.insert(artifact, (id.clone(), name));
+                let room = known.names.len() < NAMES;
+                if let Entry::Vacant(place) = known.names.entry(artifact)
+                    && room
+                {
+                    place.insert((id.clone(), name));
                 }
             }
         }

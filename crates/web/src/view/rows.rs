@@ -13,6 +13,7 @@ use owlet_lab::rows::Row;
 use owlet_store::{ArtifactId, RunId};
 use serde_json::{Value, json};
 
+use super::artifact::is_lines;
 use super::error::{Error, Result};
 use super::lines::Lines;
 use super::page::Page;
@@ -309,7 +310,7 @@ impl Window {
             .files
             .iter()
             .map(|file| file.path.as_str())
-            .filter(|path| path.ends_with(".jsonl"))
+            .filter(|path| is_lines(path))
             .collect();
         let first =
             files.first().copied().ok_or_else(|| Error::missing("file of rows", &id.short()))?;

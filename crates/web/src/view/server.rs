@@ -153,7 +153,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
 
 fn wants_json(uri: &Uri, headers: &HeaderMap) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    uri.path().ends_with(".json") || accepted == Some("application/json")
+    uri.path().strip_suffix(".json").is_some() || accepted == Some("application/json")
 }
 
 /// Whether a `Host` header names this machine by a name that nobody else can give out.
