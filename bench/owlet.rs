@@ -119,6 +119,7 @@ fn model(config: DecoderConfig) -> Model {
     Model {
         decoder: Arc::new(Decoder::init(config, Deviations::default(), 1).unwrap()),
         adapter: None,
+        steering: None,
         tokenizer: Arc::new(tokenizer),
         template: Arc::new(template),
     }

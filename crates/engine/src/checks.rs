@@ -96,6 +96,7 @@ fn model(config: DecoderConfig) -> Model {
     Model {
         decoder: Arc::new(decoder),
         adapter: None,
+        steering: None,
         tokenizer: Arc::new(tokenizer),
         template: Arc::new(template),
     }

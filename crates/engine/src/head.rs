@@ -11,8 +11,10 @@ use crate::kernel::vector::add;
 use crate::pass::Network;
 use crate::profile::Work;
 
-/// Logits held at once, in numbers.
-const HELD: usize = 1 << 22;
+/// Logits held at once, in numbers: enough rows that reading the head for them is no burden.
+const HELD: usize = 1 << 24;
+/// Logits whose gradient goes to the head at once: the order of its sums.
+const SUMMED: usize = 1 << 22;
 
 /// What a loss does to the stream it reads and to the head's weights.
 pub(crate) struct HeadGradient<'a> {
@@ -149,7 +151,12 @@ fn logits_backward(
     let out = &mut gradient.rows[first * width..(first + rows) * width];
     product(threads, d, View::dense(head, count, width), false, ViewMut::new(out, width));
     if let Some(d_head) = &mut gradient.head {
-        let x = View::dense(&normed[first * width..], rows, width);
-        product(threads, d.t(), x, true, ViewMut::new(d_head, width));
+        let step = (SUMMED / count).clamp(8, 1024);
+        let normed = normed[first * width..(first + rows) * width].chunks(step * width);
+        for (x, d) in normed.zip(d_logits.chunks(step * count)) {
+            let rows = x.len() / width;
+            let (d, x) = (View::dense(d, rows, count), View::dense(x, rows, width));
+            product(threads, d.t(), x, true, ViewMut::new(d_head, width));
+        }
     }
 }

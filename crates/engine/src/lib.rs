@@ -4,6 +4,7 @@
 //! Forward and backward passes are written out by hand over flat parameter buffers (no tape), and
 //! every result is the same, bit for bit, at any thread count.
 
+pub mod activation;
 pub mod adapter;
 #[cfg(test)]
 mod checks;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::activation::Steering;
 use crate::adapter::Adapter;
 use crate::decoder::Decoder;
 use crate::template::Template;
@@ -15,6 +16,8 @@ pub struct Model {
     pub decoder: Arc<Decoder>,
     /// Low-rank additions to them.
     pub adapter: Option<Arc<Adapter>>,
+    /// What is added to the residual stream ([`Model::steered`]).
+    pub steering: Option<Arc<Steering>>,
     /// Text to token ids and back.
     pub tokenizer: Arc<Tokenizer>,
     /// Messages to text.

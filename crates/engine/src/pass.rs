@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Token;
+use crate::activation::Steering;
 use crate::adapter::{Adapter, Projection};
 use crate::config::DecoderConfig;
 use crate::decoder::Decoder;
@@ -138,6 +139,7 @@ impl Places {
 pub(crate) struct Network {
     pub(crate) decoder: Arc<Decoder>,
     pub(crate) adapter: Option<Arc<Adapter>>,
+    steering: Option<Arc<Steering>>,
     places: Places,
     rotary: Option<Rotary>,
 }
@@ -212,6 +214,13 @@ pub(crate) struct Activations {
     pub(crate) last: Vec<f32>,
 }
 
+impl Activations {
+    /// The residual stream after `layer` layers, `[tokens, width]`.
+    pub(crate) fn stream(&self, layer: usize) -> &[f32] {
+        self.traces.get(layer).map_or(&self.last, |trace| &trace.input)
+    }
+}
+
 /// Where a backward pass adds its gradients: one of the two is absent.
 pub(crate) struct Gradients<'a> {
     pub(crate) weights: Option<&'a mut [f32]>,
@@ -234,7 +243,8 @@ impl Network {
         let (decoder, adapter) = (Arc::clone(&model.decoder), model.adapter.clone());
         let places = Places::new(&decoder.config, &decoder.parameters.layout, adapter.as_deref());
         let rotary = Rotary::new(decoder.config.position, decoder.config.context);
-        Self { decoder, adapter, places, rotary }
+        let steering = model.steering.clone();
+        Self { decoder, adapter, steering, places, rotary }
     }
 
     pub(crate) fn config(&self) -> &DecoderConfig {
@@ -264,6 +274,12 @@ impl Network {
             config: self.config().norm,
             weight: self.weight(&place.weight),
             bias: place.bias.as_ref().map(|b| self.weight(b)),
+        }
+    }
+
+    fn steer(&self, layer: usize, positions: &[usize], x: &mut [f32]) {
+        if let Some(steering) = &self.steering {
+            steering.apply(layer, positions, x);
         }
     }
 
@@ -469,7 +485,10 @@ impl Network {
         activations.traces.resize_with(self.config().layers, Trace::default);
         let c = self.config();
         let (stride, width) = (c.qkv_width(), c.query_width());
-        for (layer, trace) in self.places.layers.iter().zip(&mut activations.traces) {
+        for (index, (layer, trace)) in
+            self.places.layers.iter().zip(&mut activations.traces).enumerate()
+        {
+            self.steer(index, positions, &mut x);
             self.layer(threads, layer, positions, &mut x, trace, true, |trace| {
                 let qkv = &trace.qkv;
                 let sequences: Vec<Sequence> = activations
@@ -498,6 +517,7 @@ impl Network {
                 );
             });
         }
+        self.steer(c.layers, positions, &mut x);
         activations.last = x;
         activations
     }
@@ -519,6 +539,7 @@ impl Network {
         let mut trace = Trace::default();
         let (stride, width) = (c.qkv_width(), c.query_width());
         for (index, layer) in self.places.layers.iter().enumerate() {
+            self.steer(index, &positions, &mut x);
             self.layer(threads, layer, &positions, &mut x, &mut trace, false, |trace| {
                 for (piece, rows) in pieces.iter_mut().zip(&rows) {
                     for row in
@@ -547,6 +568,7 @@ impl Network {
                 );
             });
         }
+        self.steer(c.layers, &positions, &mut x);
         for piece in pieces.iter_mut() {
             piece.own.len += piece.tokens.len();
         }

@@ -28,6 +28,10 @@ const COMPLETIONS: usize = 256;
 
 /// Natural log-probability of each completion token, in order, for each item.
 pub fn score(model: &Model, items: &[Scored], threads: &Threads) -> Result<Vec<Vec<f32>>> {
+    threads.enter(|| score_all(model, items, threads))
+}
+
+fn score_all(model: &Model, items: &[Scored], threads: &Threads) -> Result<Vec<Vec<f32>>> {
     let (context, vocabulary) = (model.decoder.config.context, model.decoder.config.vocabulary);
     let mut by_prompt: BTreeMap<&[Token], Vec<usize>> = BTreeMap::new();
     for (i, item) in items.iter().enumerate() {
@@ -103,6 +107,15 @@ pub fn score(model: &Model, items: &[Scored], threads: &Threads) -> Result<Vec<V
 /// Natural log-probability of each of `candidates` as the next token after each prompt:
 /// one row per prompt, one column per candidate.
 pub fn next_token(
+    model: &Model,
+    prompts: &[Vec<Token>],
+    candidates: &[Token],
+    threads: &Threads,
+) -> Result<Vec<Vec<f32>>> {
+    threads.enter(|| next_tokens(model, prompts, candidates, threads))
+}
+
+fn next_tokens(
     model: &Model,
     prompts: &[Vec<Token>],
     candidates: &[Token],

@@ -57,6 +57,7 @@ fn tiny(folder: &Path, seed: u64) {
     let model = Model {
         decoder: decoder.into(),
         adapter: None,
+        steering: None,
         tokenizer: tokenizer.into(),
         template: Template::new(source).unwrap().into(),
     };

@@ -166,6 +166,7 @@ pub(super) fn assemble<R: Read + Seek>(
     Ok(Model {
         decoder: Arc::new(decoder),
         adapter: None,
+        steering: None,
         tokenizer: Arc::new(tokenizer),
         template: Arc::new(template.with_tokens(&begin_text, &end_text)),
     })

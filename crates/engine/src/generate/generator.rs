@@ -174,6 +174,13 @@ impl Generator {
     pub fn step(&mut self, hear: &mut dyn FnMut(Event)) -> Result<()> {
         let threads = self.threads.clone();
         let _whole = threads.whole("sampling step");
+        let mut events = Vec::new();
+        let stepped = threads.enter(|| self.advance(&mut |event| events.push(event)));
+        events.into_iter().for_each(hear);
+        stepped
+    }
+
+    fn advance(&mut self, hear: &mut dyn FnMut(Event)) -> Result<()> {
         if self.active.len() <= ACTIVE * 3 / 4 && !self.waiting.is_empty() {
             let count = self.waiting.len().min(ACTIVE - self.active.len());
             let admitted: Vec<Waiting> = self.waiting.drain(..count).collect();

@@ -40,6 +40,14 @@ impl Threads {
         self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
     }
 
+    /// Runs `work` on one of the threads, so that sharing it among them costs little within.
+    pub(crate) fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
     /// Calls `work` once for each of `0..tasks`, in any order, on any thread.
     pub(crate) fn each(&self, tasks: usize, work: impl Fn(usize) + Sync) {
         match &self.pool {

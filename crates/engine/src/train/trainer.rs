@@ -174,7 +174,7 @@ impl Trainer {
             .map(|i| self.row(self.done * self.settings.batch + i))
             .collect();
         self.gradient.fill(0.0);
-        let (loss, tokens) = self.accumulate(&rows);
+        let (loss, tokens) = threads.enter(|| self.accumulate(&rows));
         let learning_rate = self.settings.learning_rate_at(self.done);
         let not_finite = |what| Error::NotFinite { update: self.done + 1, what, learning_rate };
         if !loss.is_finite() {

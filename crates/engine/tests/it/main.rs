@@ -7,5 +7,6 @@ mod gguf;
 mod golden;
 mod hostile;
 mod real;
+mod steering;
 mod templates;
 mod tiny;

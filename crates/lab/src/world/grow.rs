@@ -152,6 +152,7 @@ fn seedling(world: &World, settings: &GrowSettings) -> Result<Model> {
     Ok(Model {
         decoder: Arc::new(Decoder::init(config, settings.deviations, seed)?),
         adapter: None,
+        steering: None,
         tokenizer: Arc::new(world.tokenizer().clone()),
         template: Arc::new(world.template().clone()),
     })

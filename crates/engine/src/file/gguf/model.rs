@@ -47,6 +47,7 @@ pub(in crate::file) fn read<R: Read + Seek>(path: &Path, reader: R) -> Result<Mo
     Ok(Model {
         decoder: Arc::new(decoder),
         adapter: None,
+        steering: None,
         tokenizer: Arc::new(tokenizer),
         template: Arc::new(template.with_tokens(&begin, &end)),
     })
