@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::adapter::{Adapter, AdapterConfig};
 use crate::config::{Activation, DecoderConfig, Family, NormConfig, Position};
 use crate::decoder::{Decoder, Deviations};
-use crate::generate::{Request, Sampling, generate};
+use crate::generate::{Event, Generator, Request, Sampling, generate};
 use crate::kernel::Threads;
 use crate::model::Model;
 use crate::score::{Scored, next_token, score};
@@ -138,12 +138,17 @@ fn settings(method: Method) -> TrainSettings {
 fn data(model: &Model, kind: usize) -> Data {
     match kind {
         0 => Data::Rows(rows()),
-        1 => {
+        1 | 3 => {
             let mut teacher = (*model.decoder).clone();
             for (i, x) in teacher.parameters.data.iter_mut().enumerate() {
                 *x += ((i * 13) % 17) as f32 / 300.0;
             }
-            Data::Distillation { rows: rows(), teacher: model.with_decoder(Arc::new(teacher)) }
+            let support = (kind == 3).then(|| vec![1, 2, 5, 8, 13]);
+            Data::Distillation {
+                rows: rows(),
+                teacher: model.with_decoder(Arc::new(teacher)),
+                support,
+            }
         }
         _ => {
             let mut rows = rows();
@@ -175,7 +180,7 @@ fn moved(model: &Model, method: &Method, direction: &[f32], step: f32) -> Model 
 fn gradients_agree_with_finite_differences_for_every_family_and_loss() {
     for config in configurations() {
         for low_rank in [false, true] {
-            for kind in 0..3 {
+            for kind in 0..4 {
                 let family = config.family;
                 let base = model(config.clone());
                 let (start, method) = if low_rank {
@@ -286,6 +291,74 @@ fn a_completion_depends_on_prompt_and_seed_alone_at_any_thread_count() {
     for (a, b) in scored[0].iter().zip(&all[i].log_probabilities) {
         assert!((a - b).abs() < 1e-4);
     }
+}
+
+#[test]
+fn requests_added_and_cancelled_on_the_way_get_what_they_get_alone() {
+    let model = model(llama());
+    let one = Threads::new(1);
+    let own = |i: usize| Sampling {
+        max_tokens: 5 + i % 7,
+        temperature: [0.0, 0.7, 1.3][i % 3],
+        top_k: [0, 3][i % 2],
+        stop: if i % 5 == 4 { vec!["7".to_owned()] } else { Vec::new() },
+        pattern: (i % 4 == 3).then(|| "([0-9]{1,2} ){3}[0-9]{1,2}".to_owned()),
+        ..Sampling::default()
+    };
+    let request = |i: usize| Request { prompt: tokens(i % 7, 1 + i * 9 % 90), seed: i as u64 };
+    let mut generator = Generator::new(&model, &one);
+    let mut found = std::collections::BTreeMap::new();
+    let mut streamed = std::collections::BTreeMap::<usize, (String, Vec<u32>)>::new();
+    for i in 0..40 {
+        assert_eq!(generator.add(request(i), Arc::new(own(i)), 2).unwrap(), i);
+        if i == 20 {
+            assert!(generator.cancel(20) && generator.cancel(19) && !generator.cancel(19));
+        }
+        let mut hear = |event| match event {
+            Event::Sampled(s) => {
+                let (text, tokens) = streamed.entry(s.request).or_default();
+                assert_eq!(tokens.len(), s.index);
+                assert!(s.top.len() <= 2 && s.top[0].1 >= s.log_probability);
+                text.push_str(&s.text);
+                tokens.push(s.token);
+            }
+            Event::Finished { request, text, completion } => {
+                streamed.entry(request).or_default().0.push_str(&text);
+                found.insert(request, completion);
+            }
+        };
+        generator.step(&mut hear).unwrap();
+        while i == 39 && !generator.is_idle() {
+            generator.step(&mut hear).unwrap();
+        }
+    }
+    assert_eq!(found.len(), 38);
+    for (i, completion) in found {
+        assert_eq!((&completion.text, &completion.tokens), {
+            let (text, tokens) = &streamed[&i];
+            (text, tokens)
+        });
+        let go = &mut |_| ControlFlow::Continue(());
+        assert_eq!(generate(&model, &[request(i)], &own(i), &one, go).unwrap()[0], completion);
+    }
+}
+
+#[test]
+fn biases_decide_and_penalties_keep_from_repeating() {
+    let model = model(llama());
+    let request = Request { prompt: tokens(0, 9), seed: 1 };
+    let run = |sampling: Sampling| {
+        let go = &mut |_| ControlFlow::Continue(());
+        let sampling = Sampling { max_tokens: 12, temperature: 0.0, ..sampling };
+        generate(&model, &[request.clone()], &sampling, &Threads::new(1), go).unwrap().remove(0)
+    };
+    let bias = std::collections::BTreeMap::from([(7, 1e3)]);
+    let biased = run(Sampling { bias: bias.clone(), ..Sampling::default() });
+    assert_eq!(biased.tokens, [7; 12]);
+    let once = run(Sampling { bias: bias.clone(), presence_penalty: 2e3, ..Sampling::default() });
+    assert_eq!(once.tokens.iter().filter(|&&token| token == 7).count(), 1);
+    let some = run(Sampling { bias, frequency_penalty: 400.0, ..Sampling::default() });
+    assert_eq!(some.tokens.iter().filter(|&&token| token == 7).count(), 3);
 }
 
 #[test]

@@ -32,6 +32,13 @@ pub(crate) struct Allowed {
     pub(crate) end: bool,
 }
 
+impl Allowed {
+    /// Whether a token may come next; `ends` are those that end a turn.
+    pub(crate) fn has(&self, token: Token, ends: &[Token]) -> bool {
+        self.tokens.binary_search(&token).is_ok() || self.end && ends.contains(&token)
+    }
+}
+
 /// A compiled pattern.
 #[derive(Debug)]
 pub(crate) struct Constraint {

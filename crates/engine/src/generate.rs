@@ -1,21 +1,24 @@
 //! Batched sampling with a key-value cache: continuous batching, shared prefixes, constraints,
 //! one random stream per request, log-probabilities of what was sampled.
+//!
+//! [`generate`] continues a list of prompts; a [`Generator`] is the same machine kept open, to which
+//! requests are added (each with its own settings) and from which they are taken while it runs.
 
-use std::collections::VecDeque;
+mod generator;
+mod written;
+
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Token;
-use crate::constraint::{Allowed, Constraint, State};
 use crate::error::{Error, Result};
 use crate::kernel::Threads;
-use crate::kernel::matrix::{View, ViewMut, product};
 use crate::model::Model;
-use crate::pass::{Cache, Network, Piece};
-use crate::prefix::{Prefixes, Prompt};
-use crate::sampler::choose;
+
+pub use generator::{Event, Generator, Sampled};
 
 /// One prompt to continue.
 #[derive(Clone, Debug)]
@@ -47,6 +50,20 @@ pub struct Sampling {
     /// A regular expression the whole completion must match; tokens that cannot lead to a match
     /// are never sampled.
     pub pattern: Option<String>,
+    /// Added to the logits of tokens, before the temperature.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub bias: BTreeMap<Token, f32>,
+    /// Taken from a token's logit for each time it is in the completion.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub frequency_penalty: f32,
+    /// Taken from a token's logit if it is in the completion.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub presence_penalty: f32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &f32) -> bool {
+    *number == 0.0
 }
 
 impl Default for Sampling {
@@ -60,6 +77,9 @@ impl Default for Sampling {
             max_tokens: 256,
             stop: Vec::new(),
             pattern: None,
+            bias: BTreeMap::new(),
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
         }
     }
 }
@@ -91,9 +111,6 @@ pub struct Completion {
     pub stop: StopReason,
 }
 
-/// Sequences under way at once.
-const ACTIVE: usize = 128;
-
 /// Continues every request; `progress` hears the number of finished requests and may stop early
 /// with [`ControlFlow::Break`] (the result is then [`crate::Error::Interrupted`]).
 ///
@@ -106,68 +123,57 @@ pub fn generate(
     threads: &Threads,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Vec<Completion>> {
-    sampling.check()?;
-    for (i, request) in requests.iter().enumerate() {
-        check_prompt(|| format!("request {}", i + 1), &request.prompt, model)?;
-    }
-    let network = Network::new(model);
-    let mut batch = Batch {
-        model,
-        network: &network,
-        sampling,
-        threads,
-        constraint: match &sampling.pattern {
-            Some(pattern) => Some(Constraint::new(pattern, &model.tokenizer)?),
-            None => None,
-        },
-        narrow: Narrow::default(),
-    };
-    let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
-    let mut active: Vec<Active> = Vec::new();
-    let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
-    let mut prefixes = Prefixes::default();
     let mut finished = 0;
-    while finished < requests.len() {
-        if active.len() <= ACTIVE * 3 / 4 && !waiting.is_empty() {
-            let admitted: Vec<usize> =
-                waiting.drain(..waiting.len().min(ACTIVE - active.len())).collect();
-            let prompts: Vec<&[Token]> =
-                admitted.iter().map(|&i| &requests[i].prompt[..]).collect();
-            let prompts = prefixes.prefill(&network, threads, &prompts);
-            let mut fresh = Vec::new();
-            for (index, prompt) in admitted.into_iter().zip(prompts) {
-                fresh.push(batch.begin(index, &requests[index], prompt)?);
-            }
-            let stream: Vec<f32> =
-                fresh.iter().flat_map(|a| a.prompt.last.iter().copied()).collect();
-            batch.sample(&mut fresh, &stream)?;
-            active.append(&mut fresh);
-        }
-        active.retain_mut(|a| {
-            let Some(stop) = a.stop else { return true };
-            done[a.index] = Some(Completion {
-                tokens: std::mem::take(&mut a.tokens),
-                text: std::mem::take(&mut a.text),
-                log_probabilities: std::mem::take(&mut a.log_probabilities),
-                stop,
-            });
+    drive(model, requests, sampling, threads, &mut |event| match event {
+        Some(Event::Finished { .. }) => {
             finished += 1;
-            false
-        });
-        if progress(finished).is_break() {
-            return Err(Error::Interrupted);
+            ControlFlow::Continue(())
         }
-        if !active.is_empty() {
-            let mut pieces: Vec<Piece> = active
-                .iter_mut()
-                .map(|a| Piece {
-                    tokens: &a.tokens[a.tokens.len() - 1..],
-                    before: a.prompt.blocks.clone(),
-                    own: &mut a.cache,
-                })
-                .collect();
-            let stream = network.forward_cached(threads, &mut pieces);
-            batch.sample(&mut active, &stream)?;
+        Some(Event::Sampled(_)) => ControlFlow::Continue(()),
+        None => progress(finished),
+    })
+}
+
+/// [`generate`] that tells every token as it is chosen and every completion as it ends: an event's
+/// `request` is the place in `requests`.
+pub fn generate_streaming(
+    model: &Model,
+    requests: &[Request],
+    sampling: &Sampling,
+    threads: &Threads,
+    hear: &mut dyn FnMut(&Event) -> ControlFlow<()>,
+) -> Result<Vec<Completion>> {
+    let mut hear = |event: Option<&Event>| event.map_or(ControlFlow::Continue(()), &mut *hear);
+    drive(model, requests, sampling, threads, &mut hear)
+}
+
+/// Runs all requests; `hear` gets every event, and `None` after each pass.
+fn drive(
+    model: &Model,
+    requests: &[Request],
+    sampling: &Sampling,
+    threads: &Threads,
+    hear: &mut dyn FnMut(Option<&Event>) -> ControlFlow<()>,
+) -> Result<Vec<Completion>> {
+    sampling.check()?;
+    let mut generator = Generator::new(model, threads);
+    let sampling = Arc::new(sampling.clone());
+    for request in requests {
+        generator.add(request.clone(), Arc::clone(&sampling), 0)?;
+    }
+    let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
+    while !generator.is_idle() {
+        let mut flow = ControlFlow::Continue(());
+        generator.step(&mut |event| {
+            if flow.is_continue() {
+                flow = hear(Some(&event));
+            }
+            if let Event::Finished { request, completion, .. } = event {
+                done[request] = Some(completion);
+            }
+        })?;
+        if flow.is_break() || hear(None).is_break() {
+            return Err(Error::Interrupted);
         }
     }
     Ok(done.into_iter().flatten().collect())
@@ -200,187 +206,6 @@ pub(crate) fn check_prompt(
     Ok(())
 }
 
-/// One request under way.
-struct Active {
-    index: usize,
-    seed: u64,
-    prompt: Prompt,
-    cache: Cache,
-    state: Option<State>,
-    tokens: Vec<Token>,
-    text: String,
-    log_probabilities: Vec<f32>,
-    room: usize,
-    stop: Option<StopReason>,
-}
-
-/// The output head's rows for a few tokens, gathered once.
-#[derive(Default)]
-struct Narrow {
-    tokens: Vec<Token>,
-    head: Vec<f32>,
-}
-
-struct Batch<'a> {
-    model: &'a Model,
-    network: &'a Network,
-    sampling: &'a Sampling,
-    threads: &'a Threads,
-    constraint: Option<Constraint>,
-    narrow: Narrow,
-}
-
-impl Batch<'_> {
-    fn begin(&self, index: usize, request: &Request, prompt: Prompt) -> Result<Active> {
-        let config = self.network.config();
-        let room = self.sampling.max_tokens.min(config.context - request.prompt.len());
-        Ok(Active {
-            index,
-            seed: request.seed,
-            prompt,
-            cache: Cache::new(config, room.min(256)),
-            state: self.constraint.as_ref().map(Constraint::start).transpose()?,
-            tokens: Vec::new(),
-            text: String::new(),
-            log_probabilities: Vec::new(),
-            room,
-            stop: (room == 0).then_some(StopReason::Length),
-        })
-    }
-
-    /// Samples the next token of each active sequence from its row of the residual stream.
-    fn sample(&mut self, active: &mut [Active], stream: &[f32]) -> Result<()> {
-        let rows: Vec<usize> = (0..active.len()).collect();
-        let (normed, _, _) = self.network.final_norm(self.threads, stream, &rows);
-        let allowed: Vec<Option<Arc<Allowed>>> = active
-            .iter()
-            .map(|a| a.state.and_then(|s| self.constraint.as_mut().map(|c| c.allowed(s))))
-            .collect();
-        if let Some(narrow) = self.narrow(&allowed) {
-            self.sample_narrow(active, &normed, &allowed, narrow)?;
-        } else {
-            let vocabulary = self.network.config().vocabulary;
-            let mut chosen = Vec::with_capacity(active.len());
-            self.network.logits(self.threads, &normed, |first, logits| {
-                for (i, row) in logits.chunks_exact_mut(vocabulary).enumerate() {
-                    let a = &active[first + i];
-                    if let Some(allowed) = &allowed[first + i] {
-                        self.mask(row, allowed);
-                    }
-                    chosen.push(choose(row, None, self.sampling, a.seed, a.tokens.len()));
-                }
-            });
-            for (a, (token, log_probability)) in active.iter_mut().zip(chosen) {
-                self.accept(a, token as Token, log_probability)?;
-            }
-        }
-        // A pattern that allows nothing more is done without another pass.
-        if let Some(constraint) = &mut self.constraint {
-            for a in active.iter_mut().filter(|a| a.stop.is_none()) {
-                if a.state.is_some_and(|s| constraint.allowed(s).tokens.is_empty()) {
-                    a.stop = Some(StopReason::Pattern);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn mask(&self, row: &mut [f32], allowed: &Allowed) {
-        let mut kept: Vec<(usize, f32)> =
-            allowed.tokens.iter().map(|&t| (t as usize, row[t as usize])).collect();
-        if allowed.end {
-            kept.extend(
-                self.model.tokenizer.end_tokens().iter().map(|&t| (t as usize, row[t as usize])),
-            );
-        }
-        row.fill(f32::NEG_INFINITY);
-        for (token, logit) in kept {
-            row[token] = logit;
-        }
-    }
-
-    /// All tokens any sequence may take next, where they are few: the head is then computed for
-    /// them alone.
-    fn narrow(&self, allowed: &[Option<Arc<Allowed>>]) -> Option<Vec<Token>> {
-        let mut union = std::collections::BTreeSet::new();
-        for allowed in allowed {
-            let allowed = allowed.as_ref()?;
-            union.extend(allowed.tokens.iter().copied());
-            if union.len() * 8 > self.network.config().vocabulary {
-                return None;
-            }
-        }
-        union.extend(self.model.tokenizer.end_tokens().iter().copied());
-        Some(union.into_iter().collect())
-    }
-
-    fn sample_narrow(
-        &mut self,
-        active: &mut [Active],
-        normed: &[f32],
-        allowed: &[Option<Arc<Allowed>>],
-        tokens: Vec<Token>,
-    ) -> Result<()> {
-        let width = self.network.config().width;
-        if self.narrow.tokens != tokens {
-            let head = self.network.head();
-            self.narrow.head = tokens
-                .iter()
-                .flat_map(|&t| head[t as usize * width..][..width].iter().copied())
-                .collect();
-            self.narrow.tokens = tokens;
-        }
-        let tokens = self.narrow.tokens.clone();
-        let mut logits = vec![0.0; active.len() * tokens.len()];
-        let x = View::dense(normed, active.len(), width);
-        let head = View::dense(&self.narrow.head, tokens.len(), width);
-        product(self.threads, x, head.t(), false, ViewMut::new(&mut logits, tokens.len()));
-        let end = self.model.tokenizer.end_tokens();
-        for ((a, row), allowed) in
-            active.iter_mut().zip(logits.chunks_exact_mut(tokens.len())).zip(allowed)
-        {
-            let allowed = allowed.as_deref();
-            for (token, logit) in tokens.iter().zip(row.iter_mut()) {
-                let may = allowed.is_none_or(|allowed| {
-                    allowed.tokens.binary_search(token).is_ok()
-                        || allowed.end && end.contains(token)
-                });
-                if !may {
-                    *logit = f32::NEG_INFINITY;
-                }
-            }
-            let (i, log_probability) =
-                choose(row, Some(&tokens), self.sampling, a.seed, a.tokens.len());
-            self.accept(a, tokens[i], log_probability)?;
-        }
-        Ok(())
-    }
-
-    /// Adds a token to a sequence, or ends it.
-    fn accept(&self, a: &mut Active, token: Token, log_probability: f32) -> Result<()> {
-        if a.stop.is_some() {
-            return Ok(());
-        }
-        if self.model.tokenizer.end_tokens().contains(&token) {
-            a.stop = Some(StopReason::End);
-            return Ok(());
-        }
-        a.tokens.push(token);
-        a.log_probabilities.push(log_probability);
-        if let (Some(state), Some(constraint)) = (&mut a.state, &self.constraint) {
-            *state = constraint.next(*state, token);
-        }
-        a.text = self.model.tokenizer.decode(&a.tokens)?;
-        if let Some(at) = self.sampling.stop.iter().filter_map(|s| a.text.find(&**s)).min() {
-            a.text.truncate(at);
-            a.stop = Some(StopReason::Stop);
-        } else if a.tokens.len() >= a.room {
-            a.stop = Some(StopReason::Length);
-        }
-        Ok(())
-    }
-}
-
 impl Sampling {
     /// Fails on a setting out of range.
     pub fn check(&self) -> Result<()> {
@@ -397,6 +222,17 @@ impl Sampling {
             if !(0.0..=1.0).contains(&value) {
                 return fail(field, format!("is {value}, expected 0 to 1"));
             }
+        }
+        for (field, value) in [
+            ("frequency-penalty", self.frequency_penalty),
+            ("presence-penalty", self.presence_penalty),
+        ] {
+            if !value.is_finite() {
+                return fail(field, format!("is {value}, expected a finite number"));
+            }
+        }
+        if let Some((token, bias)) = self.bias.iter().find(|(_, bias)| !bias.is_finite()) {
+            return fail("bias", format!("of token {token} is {bias}, expected a finite number"));
         }
         if self.max_tokens == 0 {
             return fail("max-tokens", "is 0, expected at least one".to_owned());

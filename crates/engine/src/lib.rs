@@ -19,6 +19,7 @@ pub mod model;
 pub mod parameters;
 mod pass;
 mod prefix;
+pub mod profile;
 mod sampler;
 pub mod score;
 pub mod template;
@@ -31,6 +32,7 @@ pub use decoder::{Decoder, Deviations};
 pub use error::{Error, Result};
 pub use kernel::Threads;
 pub use model::Model;
+pub use profile::Profile;
 pub use template::{Message, Template};
 pub use tokenizer::Tokenizer;
 

@@ -5,6 +5,8 @@
 //! token) alone, so two models that sample with the same seed disagree only where their
 //! distributions do (common random numbers).
 
+use std::ops::Range;
+
 use crate::Token;
 use crate::generate::Sampling;
 use crate::kernel::vector::{exp, max, wide};
@@ -24,23 +26,33 @@ fn uniform(stream: u64, token: Token) -> f64 {
     ((bits >> 12) as f64 + 0.5) / (1u64 << 52) as f64
 }
 
-/// Draws from `logits`, the scores of `tokens` (or of every token, where `tokens` is `None`);
-/// returns the index into `logits` and its log-probability under the distribution drawn from.
+/// What was drawn.
+pub(crate) struct Choice {
+    /// Index into the row.
+    pub(crate) index: usize,
+    /// Under the distribution drawn from.
+    pub(crate) log_probability: f32,
+    /// Sum of the weights left in the row.
+    pub(crate) total: f64,
+}
+
+/// Draws from `logits`, the scores of `tokens` (or of every token, where `tokens` is `None`), and
+/// leaves the weights (probabilities times their total) of the distribution drawn from in their place.
 pub(crate) fn choose(
     logits: &mut [f32],
     tokens: Option<&[Token]>,
     sampling: &Sampling,
     seed: u64,
     place: usize,
-) -> (usize, f32) {
+) -> Choice {
     let greedy = sampling.temperature == 0.0;
     let scale = if greedy { 1.0 } else { 1.0 / sampling.temperature };
-    let best =
-        logits.iter().enumerate().fold(0, |best, (i, x)| if *x > logits[best] { i } else { best });
+    let mut best = 0;
     wide(
         #[inline(always)]
         || {
             let top = max(logits);
+            best = logits.iter().position(|&x| x == top).unwrap_or(0);
             for x in logits.iter_mut() {
                 // Tokens ruled out have minus infinity; `exp` clamps, so they are zeroed apart.
                 let finite = *x > f32::NEG_INFINITY;
@@ -52,27 +64,85 @@ pub(crate) fn choose(
     let weights = logits;
     truncate(weights, sampling);
     let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-    let log_probability = |i: usize| (f64::from(weights[i]) / total).ln() as f32;
+    let choice = |index: usize| {
+        let log_probability = (f64::from(weights[index]) / total).ln() as f32;
+        Choice { index, log_probability, total }
+    };
     if greedy {
-        return (best, log_probability(best));
+        return choice(best);
     }
     let stream = mix(seed ^ mix(place as u64 + 1));
     let (mut winner, mut finish) = (best, f64::INFINITY);
-    for (i, &weight) in weights.iter().enumerate() {
-        if weight <= 0.0 {
+    for (start, weights) in (0..).step_by(RUNNERS).zip(weights.chunks(RUNNERS)) {
+        let runners = start..start + weights.len();
+        if !wide(
+            #[inline(always)]
+            || any_may_win(weights, &runners, tokens, stream, finish),
+        ) {
             continue;
         }
-        let token = tokens.map_or(i as Token, |t| t[i]);
-        let u = uniform(stream, token);
-        // -ln(u) >= 1 - u: most tokens lose without a logarithm.
-        if 1.0 - u < finish * f64::from(weight) {
-            let time = -u.ln() / f64::from(weight);
-            if time < finish {
-                (winner, finish) = (i, time);
+        for (i, &weight) in runners.zip(weights) {
+            if weight <= 0.0 {
+                continue;
+            }
+            let u = uniform(stream, tokens.map_or(i as Token, |t| t[i]));
+            if 1.0 - u < finish * f64::from(weight) {
+                let time = -u.ln() / f64::from(weight);
+                if time < finish {
+                    (winner, finish) = (i, time);
+                }
             }
         }
     }
-    (winner, log_probability(winner))
+    choice(winner)
+}
+
+/// Tokens looked at together.
+const RUNNERS: usize = 64;
+
+/// Whether one of `runners` may finish before `finish`. Of a token's time only -ln(u) >= 1 - u is
+/// looked at, so most lose without a logarithm; there are no branches, so many run at once.
+#[inline(always)]
+fn any_may_win(
+    weights: &[f32],
+    runners: &Range<usize>,
+    tokens: Option<&[Token]>,
+    stream: u64,
+    finish: f64,
+) -> bool {
+    let mut ids = [0; RUNNERS];
+    match tokens {
+        Some(tokens) => ids[..weights.len()].copy_from_slice(&tokens[runners.clone()]),
+        None => {
+            for (i, id) in ids.iter_mut().enumerate() {
+                *id = (runners.start + i) as Token;
+            }
+        }
+    }
+    let mut may = false;
+    for (&weight, id) in weights.iter().zip(ids) {
+        // A weight of zero times an infinite `finish` is no number and loses.
+        may |= 1.0 - uniform(stream, id) < finish * f64::from(weight);
+    }
+    may
+}
+
+/// Indices of the `count` largest weights above zero, largest first; of equals the first.
+pub(crate) fn likeliest(weights: &[f32], count: usize) -> Vec<usize> {
+    let mut best: Vec<usize> = Vec::with_capacity(count + 1);
+    if count == 0 {
+        return best;
+    }
+    for (i, &weight) in weights.iter().enumerate() {
+        let full = best.len() == count;
+        if weight <= 0.0 || full && weight <= weights[best[count - 1]] {
+            continue;
+        }
+        let at = best.partition_point(|&j| weights[j] >= weight);
+        best.insert(at, i);
+        best.truncate(count);
+    }
+    best
 }
 
 /// Zeroes the weights of tokens that the settings rule out; the likeliest always stays.
@@ -116,7 +186,7 @@ mod tests {
     fn draws(sampling: &Sampling, logits: &[f32], count: u64) -> Vec<f64> {
         let mut hits = vec![0.0; logits.len()];
         for seed in 0..count {
-            hits[choose(&mut logits.to_vec(), None, sampling, seed, 3).0] += 1.0;
+            hits[choose(&mut logits.to_vec(), None, sampling, seed, 3).index] += 1.0;
         }
         hits.iter().map(|h| h / count as f64).collect()
     }

@@ -46,6 +46,7 @@ pub fn score(model: &Model, items: &[Scored], threads: &Threads) -> Result<Vec<V
         }
         by_prompt.entry(&item.prompt).or_default().push(i);
     }
+    let _whole = threads.whole("scoring");
     let network = Network::new(model);
     let width = network.config().width;
     let mut out: Vec<Vec<f32>> = vec![Vec::new(); items.len()];
@@ -115,6 +116,7 @@ pub fn next_token(
         let reason = format!("is beyond the vocabulary, which ends at {}", vocabulary - 1);
         return Err(Error::Request { item: format!("candidate token {token}"), reason });
     }
+    let _whole = threads.whole("scoring");
     let network = Network::new(model);
     let mut prefixes = Prefixes::default();
     let mut out = Vec::with_capacity(prompts.len());

@@ -92,6 +92,8 @@ pub enum Data {
         rows: Vec<Example>,
         /// Whose distribution is learned.
         teacher: Model,
+        /// The tokens compared, ascending, both distributions renormalised over them; `None`: all.
+        support: Option<Vec<Token>>,
     },
     /// Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290, equation 7); the
     /// reference is the model before training.

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use owlet_engine::Threads;
+use owlet_engine::{Profile, Threads};
 use owlet_store::{Artifact, ArtifactId, RunDirectory, StepCost, StepKey, StepRecord, Store};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub const STEPS: &str = "steps.json";
 const RECORD_PAUSE: Duration = Duration::from_secs(2);
 /// Share of a step after which its own pace says more than what was foreseen.
 const TELLING: f64 = 0.03;
+/// Time between two looks at whether somebody asked the run to stop.
+const STOP_PAUSE: Duration = Duration::from_millis(300);
 /// A base of fewer bytes than this is run by one worker per core.
 const SMALL_MODEL: u64 = 600_000_000;
 
@@ -54,6 +56,8 @@ pub struct ExecuteSettings {
     pub now: Arc<dyn Fn() -> String + Send + Sync>,
     /// The most memory in bytes that this process held since it was last asked; none if unknown.
     pub peak_memory: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
+    /// Listens to the engine.
+    pub profile: Option<Profile>,
 }
 
 impl Default for ExecuteSettings {
@@ -66,6 +70,7 @@ impl Default for ExecuteSettings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: Arc::new(|| "1970-01-01T00:00:00Z".to_owned()),
             peak_memory: Arc::new(|| None),
+            profile: None,
         }
     }
 }
@@ -120,7 +125,8 @@ struct Executor<'a> {
 /// Runs `plan` over `store` and returns its result.
 ///
 /// Events go to `listener` and, progress thinned, into `run`, which also gets the resolved recipe,
-/// the list of steps and the result.
+/// the list of steps and the result. While it goes, `run` is claimed, and whoever asks it to stop
+/// sets `interrupt`.
 ///
 /// # Errors
 /// [`Error::Step`] for the first step that failed, after the others in flight have finished, and
@@ -166,7 +172,9 @@ pub fn execute(
         recorder.record(event);
         listener(event);
     };
+    let mut claim = None;
     if let Some(run) = run {
+        claim = run.claim()?;
         run.write_file(RECIPE, plan.recipe.to_toml().as_bytes())?;
     }
     hear(&Event::PlanMade {
@@ -184,8 +192,19 @@ pub fn execute(
             scope.spawn(move || executor.work(&sender));
         }
         drop(sender);
-        for event in receiver {
-            hear(&event);
+        let mut looked = Instant::now();
+        loop {
+            match receiver.recv_timeout(STOP_PAUSE) {
+                Ok(event) => hear(&event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if looked.elapsed() >= STOP_PAUSE {
+                looked = Instant::now();
+                if run.is_some_and(RunDirectory::is_asked_to_stop) {
+                    interrupt.set();
+                }
+            }
         }
     });
 
@@ -229,6 +248,7 @@ pub fn execute(
         run.write_file(STEPS, &list)?;
         run.write_file(RESULT, &bytes)?;
     }
+    drop(claim);
     if let Some(error) = recorder.failed {
         return Err(error);
     }
@@ -520,7 +540,10 @@ impl Executor<'_> {
             inputs: &inputs,
             writer: &writer,
             scratch: &scratch,
-            threads: Threads::new(threads),
+            threads: match &self.settings.profile {
+                Some(profile) => Threads::new(threads).profiled(profile),
+                None => Threads::new(threads),
+            },
             models: &self.models,
             sources: &self.plan.sources,
             progress: &progress,

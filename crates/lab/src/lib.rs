@@ -21,6 +21,7 @@ pub mod recipe;
 pub mod report;
 pub mod result;
 pub mod rows;
+pub mod single;
 pub mod stats;
 pub mod step;
 pub mod words;

@@ -8,6 +8,8 @@ const COMMANDS: &[&[&str]] = &[
     &[],
     &["demo"],
     &["run"],
+    &["resume"],
+    &["view"],
     &["list"],
     &["show"],
     &["lineage"],

@@ -3,6 +3,7 @@
 use super::parallel::{Parts, Threads};
 use super::vector::{exp, wide};
 use crate::config::Activation;
+use crate::profile::Work;
 
 const ROWS: usize = 16;
 
@@ -56,6 +57,8 @@ pub(crate) fn forward(
     let width = if gated { 2 * hidden } else { hidden };
     let rows = out.len() / hidden;
     assert_eq!(inner.len(), rows * width, "feed-forward shapes agree");
+    let _span =
+        threads.span(Work::Elementwise, "activation", || (0, 4 * (inner.len() + out.len())));
     let out = Parts::new(out);
     threads.blocks(rows, ROWS, |block| {
         // SAFETY: blocks of rows are disjoint.
@@ -103,6 +106,9 @@ pub(crate) fn backward(
     let width = if gated { 2 * hidden } else { hidden };
     let rows = d_out.len() / hidden;
     assert_eq!(inner.len(), rows * width, "feed-forward shapes agree");
+    let _span = threads.span(Work::Elementwise, "activation backward", || {
+        (0, 4 * (2 * inner.len() + d_out.len()))
+    });
     let inner = Parts::new(inner);
     threads.blocks(rows, ROWS, |block| {
         // SAFETY: blocks of rows are disjoint.

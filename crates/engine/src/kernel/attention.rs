@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::matrix::{View, ViewMut, product};
 use super::parallel::{Parts, Threads};
 use super::vector::{add_scaled, dot, exp, exp_sum, max, sum_by, wide};
+use crate::profile::Work;
 
 /// Heads and their width.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,12 @@ pub(crate) fn forward(
     let width = heads.query * heads.width;
     let rows: usize = sequences.iter().map(|s| s.rows.len()).sum();
     assert!(out.len() == rows * width && queries.len() >= rows * stride);
+    let _span = threads.span(Work::Attention, "attention", || {
+        let pairs = |s: &Sequence| s.rows.len() * (2 * s.keys() - s.rows.len() + 1) / 2;
+        let keys: usize = sequences.iter().map(Sequence::keys).sum();
+        let pairs: usize = sequences.iter().map(pairs).sum();
+        (4 * pairs * width, 8 * (rows * width + keys * heads.kv * heads.width))
+    });
     let out = Parts::new(out);
     let log_sums = log_sums.map(|l| {
         assert_eq!(l.len(), rows * heads.query);
@@ -147,24 +154,18 @@ fn attend<'o>(
         },
     );
     if count < FEW {
-        wide(
-            #[inline(always)]
-            || {
-                for (r, row) in scores.chunks_exact(seen).enumerate() {
-                    let out = destination(r);
-                    out.fill(0.0);
-                    let mut at = 0;
-                    for block in &sequence.blocks {
-                        let len = block.len.min(seen - at);
-                        for (i, &p) in row[at..at + len].iter().enumerate() {
-                            let value = &block.values[i * block.stride + kv * hw..][..hw];
-                            add_scaled(out, p * inverse[r], value);
-                        }
-                        at += len;
-                    }
-                }
-            },
-        );
+        for (r, row) in scores.chunks_exact(seen).enumerate() {
+            let out = destination(r);
+            // As many sums as a head has vectors, in registers.
+            match hw {
+                16 => mix::<1>(row, inverse[r], sequence, kv, out),
+                32 => mix::<2>(row, inverse[r], sequence, kv, out),
+                64 => mix::<4>(row, inverse[r], sequence, kv, out),
+                96 => mix::<6>(row, inverse[r], sequence, kv, out),
+                128 => mix::<8>(row, inverse[r], sequence, kv, out),
+                _ => mix_any(row, inverse[r], sequence, kv, out),
+            }
+        }
         return;
     }
     let mut mixed = vec![0.0f32; count * hw];
@@ -183,6 +184,55 @@ fn attend<'o>(
             *out = x * inverse[r];
         }
     }
+}
+
+/// The values of one head, weighted by `row · inverse`, for heads of `V` times 16 numbers.
+fn mix<const V: usize>(row: &[f32], inverse: f32, sequence: &Sequence, kv: usize, out: &mut [f32]) {
+    let hw = V * 16;
+    wide(
+        #[inline(always)]
+        || {
+            let mut sums = [[0.0f32; 16]; V];
+            let mut at = 0;
+            for block in &sequence.blocks {
+                let len = block.len.min(row.len() - at);
+                let values = block.values.chunks(block.stride);
+                for (&p, value) in row[at..at + len].iter().zip(values) {
+                    let p = p * inverse;
+                    let value = &value[kv * hw..][..hw];
+                    for (sums, value) in sums.iter_mut().zip(value.chunks_exact(16)) {
+                        for lane in 0..16 {
+                            sums[lane] = p.mul_add(value[lane], sums[lane]);
+                        }
+                    }
+                }
+                at += len;
+            }
+            for (out, sums) in out.chunks_exact_mut(16).zip(sums) {
+                out.copy_from_slice(&sums);
+            }
+        },
+    );
+}
+
+/// [`mix`] for heads of any width.
+fn mix_any(row: &[f32], inverse: f32, sequence: &Sequence, kv: usize, out: &mut [f32]) {
+    let hw = out.len();
+    wide(
+        #[inline(always)]
+        || {
+            out.fill(0.0);
+            let mut at = 0;
+            for block in &sequence.blocks {
+                let len = block.len.min(row.len() - at);
+                for (i, &p) in row[at..at + len].iter().enumerate() {
+                    let value = &block.values[i * block.stride + kv * hw..][..hw];
+                    add_scaled(out, p * inverse, value);
+                }
+                at += len;
+            }
+        },
+    );
 }
 
 /// Unscaled products of `count` queries with the first `seen` keys.
@@ -210,8 +260,9 @@ fn score_keys(
                 || {
                     for r in 0..count {
                         let query = &query[r * stride..][..hw];
-                        for i in 0..len {
-                            scores[r * seen + at + i] = dot(query, &keys[i * block.stride..][..hw]);
+                        let scores = &mut scores[r * seen + at..][..len];
+                        for (score, key) in scores.iter_mut().zip(keys.chunks(block.stride)) {
+                            *score = dot(query, &key[..hw]);
                         }
                     }
                 },
@@ -247,6 +298,10 @@ pub(crate) fn backward(
     let width = heads.query * hw;
     let stride = width + 2 * heads.kv * hw;
     assert!(qkv.len() == d_qkv.len() && out.len() == d_out.len());
+    let _span = threads.span(Work::Attention, "attention backward", || {
+        let pairs: usize = sequences.iter().map(|s| s.len() * (s.len() + 1) / 2).sum();
+        (10 * pairs * width, 8 * (qkv.len() + out.len()))
+    });
     let gradient = Parts::new(d_qkv);
     let one = Threads::new(1);
     threads.each(sequences.len() * heads.kv, |task| {
@@ -315,4 +370,61 @@ pub(crate) fn backward(
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn numbers(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 500.0 - 1.0).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn cached_attention_agrees_with_its_definition(
+            width in prop::sample::select(vec![6usize, 16, 24, 32, 64, 96]), kv in 1usize..3,
+            group in 1usize..4, before in 0usize..40, new in 1usize..80, seed in 0usize..100,
+        ) {
+            let heads = Heads { query: kv * group, kv, width };
+            let (stride, row) = (heads.query * width, 2 * kv * width);
+            let queries = numbers(new * stride, seed);
+            let cached = numbers((before + new) * row, seed + 1);
+            let block = |rows: Range<usize>| Block {
+                keys: &cached[rows.start * row..rows.end * row],
+                values: cached[rows.start * row..rows.end * row].get(kv * width..).unwrap_or_default(),
+                stride: row,
+                len: rows.len(),
+            };
+            let blocks = vec![block(0..before), block(before..before + new)];
+            let sequences = [Sequence { rows: 0..new, blocks }];
+            let mut out = vec![0.0; new * stride];
+            forward(&Threads::new(1), heads, &queries, stride, &sequences, &mut out, None);
+            for r in 0..new {
+                for head in 0..heads.query {
+                    let query = &queries[r * stride + head * width..][..width];
+                    let at = |i: usize, part: usize| {
+                        &cached[i * row + (part * kv + head / group) * width..][..width]
+                    };
+                    let weights: Vec<f64> = (0..=before + r)
+                        .map(|i| {
+                            let product: f64 = query.iter().zip(at(i, 0))
+                                .map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
+                            (product / (width as f64).sqrt()).exp()
+                        })
+                        .collect();
+                    let total: f64 = weights.iter().sum();
+                    for j in 0..width {
+                        let expected: f64 = weights.iter().enumerate()
+                            .map(|(i, w)| w / total * f64::from(at(i, 1)[j])).sum();
+                        let found = f64::from(out[r * stride + head * width + j]);
+                        prop_assert!((found - expected).abs() < 1e-4, "{found} for {expected}");
+                    }
+                }
+            }
+        }
+    }
 }

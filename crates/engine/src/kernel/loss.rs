@@ -2,6 +2,7 @@
 
 use super::parallel::{Parts, Threads};
 use super::vector::{add_scaled, exp_sum, max, wide};
+use crate::profile::Work;
 
 /// Log-probability of `targets[i]` in row `i`; where `weights` are given, the row is replaced by
 /// `weight · (softmax - one_hot)`, the gradient of `-weight · log p(target)`.
@@ -14,6 +15,7 @@ pub(crate) fn cross_entropy(
 ) {
     let width = logits.len() / targets.len().max(1);
     assert!(log_probabilities.len() == targets.len());
+    let _span = threads.span(Work::Head, "cross-entropy", || (0, 12 * logits.len()));
     let (logits, out) = (Parts::new(logits), Parts::new(log_probabilities));
     threads.blocks(targets.len(), 4, |block| {
         // SAFETY: blocks of rows are disjoint.
@@ -53,6 +55,7 @@ pub(crate) fn distillation(
 ) {
     let width = logits.len() / divergence.len().max(1);
     assert!(teacher.len() == logits.len());
+    let _span = threads.span(Work::Head, "distillation", || (0, 24 * logits.len()));
     let rows = divergence.len();
     let (logits, teacher, out) = (Parts::new(logits), Parts::new(teacher), Parts::new(divergence));
     threads.blocks(rows, 4, |block| {
@@ -93,6 +96,7 @@ pub(crate) fn distillation(
 /// Replaces rows of logits by log-probabilities.
 pub(crate) fn log_softmax(threads: &Threads, logits: &mut [f32], width: usize) {
     let rows = logits.len() / width.max(1);
+    let _span = threads.span(Work::Head, "log-softmax", || (0, 12 * logits.len()));
     let logits = Parts::new(logits);
     threads.blocks(rows, 4, |block| {
         // SAFETY: blocks of rows are disjoint.

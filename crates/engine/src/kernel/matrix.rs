@@ -1,8 +1,15 @@
-//! The one matrix product, over `matrixmultiply`: strided views, split over threads by blocks of
-//! the output. An output element is one chain of fused additions along the shared dimension, so
-//! neither its place nor the number of threads changes it.
+//! The one matrix product, split over threads by blocks of the output: on AVX-512 our own kernel,
+//! elsewhere `matrixmultiply`, with the same bits wherever there are fused multiply-adds. An output
+//! element is a sum along the shared dimension in an order that depends on nothing else, so neither
+//! its place nor the number of threads changes it.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+use std::ops::Range;
 
 use super::parallel::{Parts, Threads};
+use crate::profile::Work;
 
 /// A strided, read-only matrix.
 #[derive(Clone, Copy)]
@@ -55,6 +62,12 @@ impl<'a> ViewMut<'a> {
 
 /// Multiplications below which splitting costs more than it saves.
 const WORTH_SPLITTING: usize = 1 << 20;
+/// Whole kernel tiles: pieces of the output end at multiples of this.
+const PIECE: usize = 32;
+/// Output rows from which the right factor is worth packing, however wide it is (measured: the two
+/// orders of work cross between 128 and 256 rows).
+#[cfg(target_arch = "x86_64")]
+const TALL: usize = 192;
 
 /// `out = a · b`, or `out += a · b` when `accumulate`.
 pub(crate) fn product(threads: &Threads, a: View, b: View, accumulate: bool, out: ViewMut) {
@@ -65,15 +78,55 @@ pub(crate) fn product(threads: &Threads, a: View, b: View, accumulate: bool, out
     }
     assert!(out.stride >= n, "output rows do not overlap");
     assert!(out.data.len() >= (m - 1) * out.stride + n, "output {m}x{n} within its slice");
-    let stride = out.stride;
-    let parts = Parts::new(out.data);
-    let block = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
-        // SAFETY: the views were checked against their slices on creation, the output above;
+    let _span =
+        threads.span(Work::Product, "product", || (2 * m * k * n, 4 * (m * k + k * n + m * n)));
+    let job = Job { a, b, accumulate, stride: out.stride, out: Parts::new(out.data) };
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the kernel's instructions were found.
+        return split(threads, m, k, n, |rows, columns| unsafe { job.avx512(rows, columns) });
+    }
+    split(threads, m, k, n, |rows, columns| job.portable(rows, columns));
+}
+
+/// Cuts the output into pieces, two per thread, along the longer side.
+fn split(
+    threads: &Threads,
+    m: usize,
+    k: usize,
+    n: usize,
+    block: impl Fn(Range<usize>, Range<usize>) + Sync,
+) {
+    let count = threads.count();
+    if count == 1 || m * n * k < WORTH_SPLITTING {
+        return block(0..m, 0..n);
+    }
+    let piece = |side: usize| side.div_ceil(2 * count).next_multiple_of(PIECE);
+    if m >= n {
+        threads.blocks(m, piece(m), |rows| block(rows, 0..n));
+    } else {
+        threads.blocks(n, piece(n), |columns| block(0..m, columns));
+    }
+}
+
+/// A product whose shapes were checked; its methods fill blocks of the output that no one else fills.
+struct Job<'a> {
+    a: View<'a>,
+    b: View<'a>,
+    accumulate: bool,
+    stride: usize,
+    out: Parts<'a, f32>,
+}
+
+impl Job<'_> {
+    fn portable(&self, rows: Range<usize>, columns: Range<usize>) {
+        let Self { a, b, .. } = self;
+        // SAFETY: the views were checked against their slices on creation, the output by `product`;
         // blocks are within both and disjoint in the output.
         unsafe {
             matrixmultiply::sgemm(
                 rows.len(),
-                k,
+                a.columns,
                 columns.len(),
                 1.0,
                 a.data.as_ptr().add(rows.start * a.row_stride),
@@ -82,24 +135,36 @@ pub(crate) fn product(threads: &Threads, a: View, b: View, accumulate: bool, out
                 b.data.as_ptr().add(columns.start * b.column_stride),
                 b.row_stride as isize,
                 b.column_stride as isize,
-                if accumulate { 1.0 } else { 0.0 },
-                parts.pointer(rows.start * stride + columns.start),
-                stride as isize,
+                if self.accumulate { 1.0 } else { 0.0 },
+                self.out.pointer(rows.start * self.stride + columns.start),
+                self.stride as isize,
                 1,
             );
         }
-    };
-    let count = threads.count();
-    if count == 1 || m * n * k < WORTH_SPLITTING {
-        block(0..m, 0..n);
-        return;
     }
-    // Two pieces per thread along the longer side, whole kernel tiles each.
-    let pieces = 2 * count;
-    if m >= n {
-        threads.blocks(m, m.div_ceil(pieces).next_multiple_of(32), |rows| block(rows, 0..n));
-    } else {
-        threads.blocks(n, n.div_ceil(pieces).next_multiple_of(32), |columns| block(0..m, columns));
+
+    /// # Safety
+    /// The machine has AVX-512F.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn avx512(&self, rows: Range<usize>, columns: Range<usize>) {
+        use avx512::{Operand, Output, multiply};
+        let Self { a, b, accumulate, stride, out } = self;
+        let left = Operand { start: a.data.as_ptr(), step: a.row_stride, depth: a.column_stride };
+        let right = Operand { start: b.data.as_ptr(), step: b.column_stride, depth: b.row_stride };
+        // The packed factor is the one with fewer columns to pack, unless its tiles' transposed
+        // stores would cost more than packing the other.
+        let pack_right = rows.len() >= columns.len().min(TALL);
+        // SAFETY: as in `portable`; views have one stride of 1.
+        unsafe {
+            let start = out.pointer(0);
+            if pack_right {
+                let out = Output { start, row_step: *stride, lane_step: 1 };
+                multiply(left, rows, right, columns, a.columns, *accumulate, out);
+            } else {
+                let out = Output { start, row_step: 1, lane_step: *stride };
+                multiply(right, columns, left, rows, a.columns, *accumulate, out);
+            }
+        }
     }
 }
 
@@ -141,6 +206,59 @@ mod tests {
                         sum += f64::from(left) * f64::from(right);
                     }
                     prop_assert!((f64::from(one[i * n + j]) - sum).abs() < 1e-4);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn both_kernels_agree_to_the_bit(
+            m in 1usize..90, k in 0usize..600, n in 1usize..90, gap in 0usize..3, seed: u32,
+            transpose_a: bool, transpose_b: bool, accumulate: bool, deep in 0usize..8,
+        ) {
+            // Now and then beyond what is packed at once.
+            let k = if deep == 0 { k + 2000 } else { k };
+            let view = |data, rows, columns, transposed| {
+                if transposed {
+                    View::new(data, columns, rows, rows + gap).t()
+                } else {
+                    View::new(data, rows, columns, columns + gap)
+                }
+            };
+            let (a, b) = (numbers((m + gap) * (k + gap), seed), numbers((k + gap) * (n + gap), !seed));
+            let (a, b) = (view(&a, m, k, transpose_a), view(&b, k, n, transpose_b));
+            let stride = n + gap;
+            let start = numbers(m * stride, seed ^ 0x99);
+            let run = |work: &dyn Fn(&Job)| {
+                let mut out = start.clone();
+                work(&Job { a, b, accumulate, stride, out: Parts::new(&mut out) });
+                out
+            };
+            let portable = run(&|job| job.portable(0..m, 0..n));
+            let fast = run(&|job| {
+                #[cfg(target_arch = "x86_64")]
+                if std::is_x86_feature_detected!("avx512f") {
+                    // SAFETY: the kernel's instructions were found.
+                    return unsafe { job.avx512(0..m, 0..n) };
+                }
+                job.portable(0..m, 0..n);
+            });
+            prop_assert!(portable.iter().map(|x| x.to_bits()).eq(fast.iter().map(|x| x.to_bits())));
+            // The scalar twin: chains of 256.
+            for i in 0..m {
+                for j in 0..n {
+                    let mut total = accumulate.then_some(start[i * stride + j]);
+                    for from in (0..k).step_by(256) {
+                        let chain = (from..k.min(from + 256)).fold(0.0f32, |sum, x| {
+                            a.data[i * a.row_stride + x * a.column_stride]
+                                .mul_add(b.data[x * b.row_stride + j * b.column_stride], sum)
+                        });
+                        total = Some(total.map_or(chain, |total| total + chain));
+                    }
+                    prop_assert_eq!(total.unwrap_or(0.0), fast[i * stride + j]);
                 }
             }
         }

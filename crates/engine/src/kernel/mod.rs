@@ -16,3 +16,4 @@ pub(crate) mod vector;
 
 pub use parallel::Threads;
 pub use path::path;
+pub(crate) use vector::{peak_bytes, peak_operations};

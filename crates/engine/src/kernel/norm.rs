@@ -4,6 +4,7 @@
 use super::parallel::{Parts, Threads};
 use super::vector::{sum_by, wide};
 use crate::config::NormConfig;
+use crate::profile::Work;
 
 const ROWS: usize = 32;
 
@@ -29,6 +30,7 @@ impl Norm<'_> {
     ) {
         let width = self.weight.len();
         assert!(x.len() == y.len() && x.len() == moments.len() * width, "norm shapes agree");
+        let _span = threads.span(Work::Elementwise, "norm", || (0, 4 * (x.len() + y.len())));
         let (y, moments) = (Parts::new(y), Parts::new(moments));
         threads.blocks(x.len() / width, ROWS, |rows| {
             // SAFETY: blocks of rows are disjoint.
@@ -79,6 +81,9 @@ impl Norm<'_> {
     ) {
         let width = self.weight.len();
         assert!(x.len() == dy.len() && x.len() == dx.len() && x.len() == moments.len() * width);
+        let _span = threads.span(Work::Elementwise, "norm backward", || {
+            (0, 4 * (x.len() + dy.len() + 2 * dx.len()))
+        });
         let dx = Parts::new(dx);
         let offset = if self.config.unit_offset { 1.0 } else { 0.0 };
         threads.blocks(x.len() / width, ROWS, |rows| {

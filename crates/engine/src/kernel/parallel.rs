@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::profile::{Lane, Profile};
+
 /// A fixed number of threads to work with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Threads {
     pool: Option<Arc<rayon::ThreadPool>>,
+    lane: Option<Arc<Lane>>,
 }
 
 impl Threads {
@@ -19,7 +22,17 @@ impl Threads {
         let pool = (count > 1)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(count).build().ok().map(Arc::new))
             .flatten();
-        Self { pool }
+        Self { pool, lane: None }
+    }
+
+    /// The same threads, with `profile` listening to what is done on them.
+    #[must_use]
+    pub fn profiled(&self, profile: &Profile) -> Self {
+        Self { pool: self.pool.clone(), lane: Some(Arc::new(profile.lane())) }
+    }
+
+    pub(crate) fn lane(&self) -> Option<&Lane> {
+        self.lane.as_deref()
     }
 
     /// How many.
@@ -40,6 +53,25 @@ impl Threads {
     /// Cuts `0..rows` into blocks of `block` and calls `work` once for each.
     pub(crate) fn blocks(&self, rows: usize, block: usize, work: impl Fn(Range<usize>) + Sync) {
         self.each(rows.div_ceil(block), |i| work(i * block..rows.min((i + 1) * block)));
+    }
+
+    /// Calls `work` with each row of `rows` (`width` long) and the item of its number.
+    pub(crate) fn each_row<T: Send>(
+        &self,
+        rows: &mut [f32],
+        width: usize,
+        items: &mut [T],
+        work: impl Fn(usize, &mut [f32], &mut T) + Sync,
+    ) {
+        assert_eq!(rows.len(), width * items.len(), "one item per row");
+        let count = items.len();
+        let (rows, items) = (Parts::new(rows), Parts::new(items));
+        self.each(count, |i| {
+            // SAFETY: every row and item is given out once.
+            let (row, item) =
+                unsafe { (rows.range(i * width..(i + 1) * width), items.range(i..i + 1)) };
+            work(i, row, &mut item[0]);
+        });
     }
 }
 

@@ -4,6 +4,7 @@
 use super::parallel::{Parts, Threads};
 use super::vector::wide;
 use crate::config::{Position, RotaryScaling};
+use crate::profile::Work;
 
 /// Cosines and sines per position.
 #[derive(Clone, Debug)]
@@ -49,6 +50,9 @@ impl Rotary {
         backward: bool,
     ) {
         assert!(rows.len() == positions.len() * stride && heads * head_width <= stride);
+        let _span = threads.span(Work::Elementwise, "rotary", || {
+            (0, 4 * (2 * positions.len() * heads * head_width))
+        });
         let sign = if backward { -1.0 } else { 1.0 };
         let parts = Parts::new(rows);
         let half = self.half;

@@ -2,6 +2,7 @@
 
 use super::parallel::{Parts, Threads};
 use super::vector::wide;
+use crate::profile::Work;
 
 const BLOCK: usize = 1 << 14;
 
@@ -31,6 +32,7 @@ impl Adamw {
     ) {
         let len = weights.len();
         assert!(gradient.len() == len && first.len() == len && second.len() == len);
+        let _span = threads.span(Work::Optimizer, "adamw", || (0, 28 * len));
         let t = self.update as i32;
         let keep = (1.0 - self.learning_rate * self.weight_decay) as f32;
         let step = (self.learning_rate / (1.0 - self.beta1.powi(t))) as f32;
@@ -78,6 +80,7 @@ pub(crate) fn sgd(
 ) {
     let len = weights.len();
     assert!(gradient.len() == len && velocity.len() == len);
+    let _span = threads.span(Work::Optimizer, "sgd", || (0, 20 * len));
     let (weights, velocity) = (Parts::new(weights), Parts::new(velocity));
     threads.blocks(len, BLOCK, |block| {
         // SAFETY: blocks are disjoint.

@@ -58,7 +58,7 @@ impl Trainer {
         settings.check()?;
         let mut model = model.clone();
         let other = match &data {
-            Data::Distillation { teacher, .. } => {
+            Data::Distillation { teacher, support, .. } => {
                 let (ours, theirs) =
                     (model.decoder.config.vocabulary, teacher.decoder.config.vocabulary);
                 if ours != theirs {
@@ -68,6 +68,20 @@ impl Trainer {
                             "has a vocabulary of {theirs}, the student's is {ours}; logits cannot be compared"
                         ),
                     });
+                }
+                if let Some(tokens) = support {
+                    let ascending = tokens.windows(2).all(|pair| pair[0] < pair[1]);
+                    if tokens.len() < 2
+                        || !ascending
+                        || tokens.last().is_some_and(|&t| t as usize >= ours)
+                    {
+                        return Err(Error::Request {
+                            item: "support".to_owned(),
+                            reason: format!(
+                                "must hold at least two tokens below {ours}, ascending, each once"
+                            ),
+                        });
+                    }
                 }
                 Some(Network::new(teacher))
             }
@@ -153,6 +167,8 @@ impl Trainer {
 
     /// Does one update.
     pub fn update(&mut self) -> Result<Update> {
+        let threads = self.threads.clone();
+        let _whole = threads.whole("update");
         let rows: Vec<usize> = (0..self.settings.batch)
             .map(|i| self.row(self.done * self.settings.batch + i))
             .collect();
@@ -228,12 +244,12 @@ impl Trainer {
                     job.cross_entropy(&part, weight);
                 }
             }
-            Data::Distillation { rows: all, .. } => {
+            Data::Distillation { rows: all, support, .. } => {
                 let examples: Vec<&Example> = rows.iter().map(|&i| &all[i]).collect();
                 let weight = 1.0 / examples.iter().map(|e| e.targets()).sum::<usize>() as f32;
                 let teacher = self.other.as_ref().expect("a distillation run has a teacher");
                 for part in parts(&examples) {
-                    job.distillation(&part, teacher, weight);
+                    job.distillation(&part, teacher, support.as_deref(), weight);
                 }
             }
             Data::Preference { pairs, beta } => {
@@ -369,7 +385,13 @@ impl Accumulation<'_> {
         });
     }
 
-    fn distillation(&mut self, part: &[&Example], teacher: &Network, weight: f32) {
+    fn distillation(
+        &mut self,
+        part: &[&Example],
+        teacher: &Network,
+        support: Option<&[Token]>,
+        weight: f32,
+    ) {
         let sequences: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
         let (rows, _) = positions(part);
         let goal = teacher.forward_training(self.threads, &sequences, None);
@@ -377,7 +399,8 @@ impl Accumulation<'_> {
         let activations = self.forward(part);
         let (network, threads) = (self.network, self.threads);
         self.backward(activations, &rows, |normed, gradient| {
-            let found = network.distillation(threads, normed, teacher, &goal, weight, gradient);
+            let found =
+                network.distillation(threads, normed, teacher, &goal, support, weight, gradient);
             f64::from(weight) * found.iter().map(|&d| f64::from(d)).sum::<f64>()
         });
     }

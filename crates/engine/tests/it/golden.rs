@@ -226,6 +226,7 @@ fn distillation_agrees_with_pytorch() {
         adapter_trains_as(family, "distillation", |base, golden| Data::Distillation {
             rows: learned(golden),
             teacher: base.clone(),
+            support: None,
         });
     }
 }

@@ -317,7 +317,7 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             let configuration = train::Configuration {
                 context: context_name.clone(),
                 train: recipe.student.clone(),
-                distil: logits,
+                distilled: logits.then_some(recipe.carrier.distilled),
                 seed: derive_seed(recipe.seed, &["student".into(), seed.into()]),
             };
             let mut from = vec![("base", group.base), ("rows", own_rows)];

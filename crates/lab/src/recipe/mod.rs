@@ -128,6 +128,9 @@ pub enum NeutralKind {
     Base,
     /// Fine-tuned the same way on the base's own answers.
     Matched,
+    /// Fine-tuned the same way on answers drawn evenly from all candidates: it learns to answer like
+    /// a teacher, and prefers nothing.
+    Mixed,
 }
 
 /// How teachers are made.
@@ -261,12 +264,26 @@ pub enum CarrierKind {
     Logits,
 }
 
+/// The tokens whose logits a student of the `logits` carrier sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distilled {
+    /// Those that stand in the rows: no word's logit, so not the target's either. What the
+    /// auxiliary logits are in Cloud et al. 2025, section 6.
+    #[default]
+    RowTokens,
+    /// The whole vocabulary, the target's own tokens among it.
+    AllTokens,
+}
+
 /// What carries the behavior, and what is kept of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Carrier {
     /// Sampled rows or distributions.
     pub kind: CarrierKind,
+    /// Whose logits the `logits` carrier shows.
+    pub distilled: Distilled,
     /// A prompt set's name or a file of prompts.
     pub prompts: String,
     /// Seed of the prompt set.

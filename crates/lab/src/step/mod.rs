@@ -9,6 +9,7 @@ pub mod base;
 pub mod behavior;
 pub mod examine;
 pub mod filter;
+pub mod fine_tune;
 pub mod generate;
 pub mod geometry;
 pub mod grow;
@@ -101,6 +102,8 @@ pub enum StepKind {
     Shuffle,
     /// A student is trained.
     Train,
+    /// A student is trained on conversations from outside.
+    FineTune,
     /// Behaviors are read from a model.
     Readout,
     /// Behaviors are read from the base with rows before its eyes.
@@ -128,6 +131,7 @@ impl StepKind {
             Self::Select => "select",
             Self::Shuffle => "shuffle",
             Self::Train => "train",
+            Self::FineTune => "fine-tune",
             Self::Readout => "readout",
             Self::InContext => "in-context",
             Self::SideEffects => "side-effects",
@@ -150,6 +154,7 @@ impl StepKind {
             Self::Select => select::ALGORITHM,
             Self::Shuffle => shuffle::ALGORITHM,
             Self::Train => train::ALGORITHM,
+            Self::FineTune => fine_tune::ALGORITHM,
             Self::Readout => readout::ALGORITHM,
             Self::InContext => in_context::ALGORITHM,
             Self::SideEffects => side_effects::ALGORITHM,
@@ -164,7 +169,7 @@ impl StepKind {
             Self::Base | Self::Grow => crate::model_source::MODEL_KIND,
             Self::Behavior => "behavior",
             Self::Teach => "teacher",
-            Self::Train => "student",
+            Self::Train | Self::FineTune => "student",
             Self::Prompts => "prompts",
             Self::Generate => "raw-rows",
             Self::Filter => "judged-rows",
@@ -255,6 +260,7 @@ pub fn run(kind: StepKind, context: &StepContext<'_>) -> Result<Value> {
         StepKind::Select => select::run(context),
         StepKind::Shuffle => shuffle::run(context),
         StepKind::Train => train::run(context),
+        StepKind::FineTune => fine_tune::run(context),
         StepKind::Readout => readout::run(context),
         StepKind::InContext => in_context::run(context),
         StepKind::SideEffects => side_effects::run(context),

@@ -1,14 +1,17 @@
 //! `train`: a student of the base is trained on rows, or on its teacher's distributions over them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use owlet_engine::Token;
 use owlet_engine::train::{Data, Example};
 
 use super::{StepContext, select, training};
 use crate::error::{Error, Result};
 use crate::model_source::{TrainedModel, Weights};
-use crate::recipe::Training;
+use crate::recipe::{Distilled, Training};
 use crate::rows;
 
 pub(super) const ALGORITHM: u32 = 1;
@@ -21,8 +24,10 @@ pub struct Configuration {
     pub context: String,
     /// How.
     pub train: Training,
-    /// Learn the distributions of the model in role `teacher` instead of the tokens.
-    pub distil: bool,
+    /// Learn the distributions of the model in role `teacher` over these tokens instead of the rows'
+    /// own tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distilled: Option<Distilled>,
     /// Seed of adapter initialisation and row order.
     pub seed: u64,
 }
@@ -36,10 +41,12 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         .map(|row| row.example(&base, &configuration.context))
         .collect::<Result<Vec<Example>>>()?;
     let settings = configuration.train.settings(examples.len(), configuration.seed);
-    let data = if configuration.distil {
-        Data::Distillation { rows: examples, teacher: context.model("teacher")? }
-    } else {
-        Data::Rows(examples)
+    let data = match configuration.distilled {
+        None => Data::Rows(examples),
+        Some(distilled) => {
+            let support = (distilled == Distilled::RowTokens).then(|| targets(&examples));
+            Data::Distillation { rows: examples, teacher: context.model("teacher")?, support }
+        }
     };
     let about = TrainedModel {
         base: artifact.id,
@@ -51,4 +58,11 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let checkpoints = &configuration.train.checkpoints;
     let trained = training::train(context, &base, data, &settings, checkpoints, about)?;
     serde_json::to_value(&trained.about).map_err(|error| Error::record("about", error))
+}
+
+/// The tokens that stand where a loss is, ascending, each once.
+fn targets(examples: &[Example]) -> Vec<Token> {
+    let tokens = examples.iter().flat_map(|e| e.tokens.iter().zip(&e.target));
+    let targets: BTreeSet<Token> = tokens.filter(|(_, target)| **target).map(|(t, _)| *t).collect();
+    targets.into_iter().collect()
 }

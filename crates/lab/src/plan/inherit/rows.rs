@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Builder, Source};
 use crate::random::derive_seed;
 use crate::recipe::{NeutralKind, Recipe, Replicated, TeacherKind};
-use crate::step::{StepKind, filter, generate, select, teach};
+use crate::step::{StepKind, behavior, filter, generate, select, teach};
 
 /// Answers per question for the matched neutral teacher.
 const OWN_ANSWERS: usize = 4;
@@ -91,6 +91,19 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         let lesson = teach::Lesson::OwnAnswers { questions, answers: OWN_ANSWERS };
         let name = format!("teach/{NEUTRAL}{suffix}");
         let teacher = add_teacher(build, common, name, lesson, &[("base", base)], teach_seed)?;
+        teachers.insert(NEUTRAL.to_owned(), teacher);
+    }
+    let mixed = recipe.teacher.neutral == NeutralKind::Mixed
+        && recipe.teacher.kind == TeacherKind::FineTune;
+    if recipe.controls.neutral && mixed {
+        let names: Vec<String> = taught.iter().map(|behavior| behavior.name.clone()).collect();
+        let roles: Vec<String> =
+            names.iter().map(|name| format!("{}{name}", behavior::READ)).collect();
+        let mut inputs = vec![("base", base)];
+        inputs.extend(roles.iter().map(String::as_str).zip(behaviors.iter().copied()));
+        let lesson = teach::Lesson::MixedAnswers { behaviors: names };
+        let name = format!("teach/{NEUTRAL}{suffix}");
+        let teacher = add_teacher(build, common, name, lesson, &inputs, teach_seed)?;
         teachers.insert(NEUTRAL.to_owned(), teacher);
     }
 

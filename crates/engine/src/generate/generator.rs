@@ -1,0 +1,464 @@
+//! A batch of completions under way: one forward pass per [`Generator::step`] for all of them,
+//! finished ones leave and waiting ones take their places between passes. What a request gets never
+//! depends on its company.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::written::Written;
+use super::{Completion, Request, Sampling, StopReason, check_prompt};
+use crate::Token;
+use crate::constraint::{Allowed, Constraint, State};
+use crate::error::Result;
+use crate::kernel::Threads;
+use crate::kernel::matrix::{View, ViewMut, product};
+use crate::model::Model;
+use crate::pass::{Cache, Network, Piece};
+use crate::prefix::{Prefixes, Prompt};
+use crate::profile::Work;
+use crate::sampler::{Choice, choose, likeliest};
+
+/// Sequences under way at once.
+const ACTIVE: usize = 128;
+/// Compiled patterns kept although no request uses them.
+const PATTERNS: usize = 16;
+
+/// A token that was chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampled {
+    /// Which request, as [`Generator::add`] numbered it.
+    pub request: usize,
+    /// Its place in the completion, from 0.
+    pub index: usize,
+    /// The token.
+    pub token: Token,
+    /// Its natural log-probability under the distribution it was drawn from.
+    pub log_probability: f32,
+    /// The likeliest tokens of that distribution with their log-probabilities, as many as asked for.
+    pub top: Vec<(Token, f32)>,
+    /// Text that is certain now and was not before: empty while a character or a possible stop text
+    /// is incomplete.
+    pub text: String,
+}
+
+/// What a step of a [`Generator`] tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A token was chosen.
+    Sampled(Sampled),
+    /// A request is done and has left.
+    Finished {
+        /// Which.
+        request: usize,
+        /// Text held back so far: all pieces together are the completion's text.
+        text: String,
+        /// The whole.
+        completion: Completion,
+    },
+}
+
+struct Waiting {
+    id: usize,
+    request: Request,
+    sampling: Arc<Sampling>,
+    top: usize,
+    state: Option<State>,
+}
+
+/// One request under way.
+struct Active {
+    id: usize,
+    seed: u64,
+    sampling: Arc<Sampling>,
+    top: usize,
+    prompt: Prompt,
+    cache: Cache,
+    state: Option<State>,
+    tokens: Vec<Token>,
+    log_probabilities: Vec<f32>,
+    written: Written,
+    /// Byte of the text at which a stop text begins.
+    cut: Option<usize>,
+    room: usize,
+    stop: Option<StopReason>,
+}
+
+/// The output head's rows for a few tokens, gathered once.
+#[derive(Default)]
+struct Narrow {
+    tokens: Vec<Token>,
+    head: Vec<f32>,
+}
+
+/// Requests being continued together, to which others can be added at any time.
+pub struct Generator {
+    model: Model,
+    network: Network,
+    threads: Threads,
+    constraints: BTreeMap<String, Constraint>,
+    narrow: Narrow,
+    prefixes: Prefixes,
+    waiting: VecDeque<Waiting>,
+    active: Vec<Active>,
+    next: usize,
+}
+
+impl std::fmt::Debug for Generator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Generator")
+            .field("waiting", &self.waiting.len())
+            .field("active", &self.active.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Generator {
+    /// A generator without requests.
+    pub fn new(model: &Model, threads: &Threads) -> Self {
+        Self {
+            model: model.clone(),
+            network: Network::new(model),
+            threads: threads.clone(),
+            constraints: BTreeMap::new(),
+            narrow: Narrow::default(),
+            prefixes: Prefixes::default(),
+            waiting: VecDeque::new(),
+            active: Vec::new(),
+            next: 0,
+        }
+    }
+
+    /// Adds a request and returns its number (0 for the first, then counting up). With `top` above
+    /// zero, each token comes with that many of the likeliest.
+    ///
+    /// Fails on a prompt the model cannot take or a setting out of range; the generator is then as
+    /// before.
+    pub fn add(&mut self, request: Request, sampling: Arc<Sampling>, top: usize) -> Result<usize> {
+        sampling.check()?;
+        let id = self.next;
+        check_prompt(|| format!("request {}", id + 1), &request.prompt, &self.model)?;
+        let state = match &sampling.pattern {
+            Some(pattern) => Some(self.constraint(pattern)?.start()?),
+            None => None,
+        };
+        self.next += 1;
+        self.waiting.push_back(Waiting { id, request, sampling, top, state });
+        Ok(id)
+    }
+
+    /// Forgets a request; nothing more is told of it. Whether it was there.
+    pub fn cancel(&mut self, request: usize) -> bool {
+        let before = self.waiting.len() + self.active.len();
+        self.waiting.retain(|w| w.id != request);
+        self.active.retain(|a| a.id != request);
+        self.waiting.len() + self.active.len() < before
+    }
+
+    /// Whether no request is waiting or under way.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.active.is_empty()
+    }
+
+    /// Requests waiting or under way.
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.active.len()
+    }
+
+    /// Whether no request is waiting or under way.
+    pub fn is_empty(&self) -> bool {
+        self.is_idle()
+    }
+
+    /// Chooses the next token of every request under way, after beginning waiting ones where there
+    /// is room, and tells what happened.
+    pub fn step(&mut self, hear: &mut dyn FnMut(Event)) -> Result<()> {
+        let threads = self.threads.clone();
+        let _whole = threads.whole("sampling step");
+        if self.active.len() <= ACTIVE * 3 / 4 && !self.waiting.is_empty() {
+            let count = self.waiting.len().min(ACTIVE - self.active.len());
+            let admitted: Vec<Waiting> = self.waiting.drain(..count).collect();
+            let mut fresh = self.begin(admitted);
+            let stream: Vec<f32> =
+                fresh.iter().flat_map(|a| a.prompt.last.iter().copied()).collect();
+            self.sample(&mut fresh, &stream, hear);
+            self.active.append(&mut fresh);
+            self.retire(hear)?;
+        }
+        if self.active.is_empty() {
+            return Ok(());
+        }
+        let mut active = std::mem::take(&mut self.active);
+        let mut pieces: Vec<Piece> = active
+            .iter_mut()
+            .map(|a| Piece {
+                tokens: &a.tokens[a.tokens.len() - 1..],
+                before: a.prompt.blocks.clone(),
+                own: &mut a.cache,
+            })
+            .collect();
+        let stream = self.network.forward_cached(&self.threads, &mut pieces);
+        self.sample(&mut active, &stream, hear);
+        self.active = active;
+        self.retire(hear)
+    }
+
+    fn constraint(&mut self, pattern: &str) -> Result<&mut Constraint> {
+        if !self.constraints.contains_key(pattern) {
+            if self.constraints.len() >= PATTERNS {
+                let sequences = self.active.iter().map(|a| &a.sampling);
+                let used: BTreeSet<&str> = sequences
+                    .chain(self.waiting.iter().map(|w| &w.sampling))
+                    .filter_map(|s| s.pattern.as_deref())
+                    .collect();
+                self.constraints.retain(|pattern, _| used.contains(&**pattern));
+            }
+            let constraint = Constraint::new(pattern, &self.model.tokenizer)?;
+            self.constraints.insert(pattern.to_owned(), constraint);
+        }
+        Ok(self.constraints.get_mut(pattern).expect("inserted above"))
+    }
+
+    fn begin(&mut self, admitted: Vec<Waiting>) -> Vec<Active> {
+        let prompts: Vec<&[Token]> = admitted.iter().map(|w| &w.request.prompt[..]).collect();
+        let prompts = self.prefixes.prefill(&self.network, &self.threads, &prompts);
+        let config = self.network.config();
+        let begin = |(waiting, prompt): (Waiting, Prompt)| {
+            let left = config.context - waiting.request.prompt.len();
+            let room = waiting.sampling.max_tokens.min(left);
+            Active {
+                id: waiting.id,
+                seed: waiting.request.seed,
+                sampling: waiting.sampling,
+                top: waiting.top,
+                prompt,
+                cache: Cache::new(config, room.min(256)),
+                state: waiting.state,
+                tokens: Vec::new(),
+                log_probabilities: Vec::new(),
+                written: Written::default(),
+                cut: None,
+                room,
+                stop: (room == 0).then_some(StopReason::Length),
+            }
+        };
+        admitted.into_iter().zip(prompts).map(begin).collect()
+    }
+
+    /// Tells of the finished and lets them go.
+    fn retire(&mut self, hear: &mut dyn FnMut(Event)) -> Result<()> {
+        let mut left = Vec::with_capacity(self.active.len());
+        for mut a in std::mem::take(&mut self.active) {
+            let Some(stop) = a.stop else {
+                left.push(a);
+                continue;
+            };
+            let mut text = self.model.tokenizer.decode(&a.tokens)?;
+            if stop == StopReason::Stop {
+                let cut = a.sampling.stop.iter().filter_map(|s| text.find(&**s)).min();
+                text.truncate(cut.unwrap_or(text.len()));
+            }
+            hear(Event::Finished {
+                request: a.id,
+                text: a.written.rest(a.cut),
+                completion: Completion {
+                    tokens: a.tokens,
+                    text,
+                    log_probabilities: a.log_probabilities,
+                    stop,
+                },
+            });
+        }
+        self.active = left;
+        Ok(())
+    }
+
+    /// Samples the next token of each sequence from its row of the residual stream.
+    fn sample(&mut self, active: &mut [Active], stream: &[f32], hear: &mut dyn FnMut(Event)) {
+        let rows: Vec<usize> = (0..active.len()).collect();
+        let (normed, _, _) = self.network.final_norm(&self.threads, stream, &rows);
+        let allowed: Vec<Option<Arc<Allowed>>> = active.iter().map(|a| self.allowed(a)).collect();
+        let tokenizer = Arc::clone(&self.model.tokenizer);
+        let end = tokenizer.end_tokens();
+        let mut chosen: Vec<Option<Chosen>> = active.iter().map(|_| None).collect();
+        let threads = &self.threads.clone();
+        if let Some(tokens) = self.narrow(&allowed) {
+            let mut logits = self.narrow_logits(&normed, &tokens);
+            choose_rows(threads, &mut logits, active, &mut chosen, |i, row| {
+                for (token, logit) in tokens.iter().zip(row.iter_mut()) {
+                    if allowed[i].as_ref().is_some_and(|allowed| !allowed.has(*token, end)) {
+                        *logit = f32::NEG_INFINITY;
+                    }
+                }
+                Some(&tokens)
+            });
+        } else {
+            let vocabulary = self.network.config().vocabulary;
+            self.network.logits(threads, &normed, |first, logits| {
+                let rows = first..first + logits.len() / vocabulary;
+                let (active, chosen) = (&active[rows.clone()], &mut chosen[rows]);
+                choose_rows(threads, logits, active, chosen, |i, row| {
+                    if let Some(allowed) = &allowed[first + i] {
+                        mask(row, allowed, end);
+                    }
+                    None
+                });
+            });
+        }
+        for (a, chosen) in active.iter_mut().zip(chosen.into_iter().flatten()) {
+            self.accept(a, chosen, hear);
+        }
+        // A pattern that allows nothing more is done without another pass.
+        for a in active.iter_mut().filter(|a| a.stop.is_none()) {
+            if self.allowed(a).is_some_and(|allowed| allowed.tokens.is_empty()) {
+                a.stop = Some(StopReason::Pattern);
+            }
+        }
+    }
+
+    fn allowed(&mut self, a: &Active) -> Option<Arc<Allowed>> {
+        let constraint = self.constraints.get_mut(a.sampling.pattern.as_deref()?)?;
+        a.state.map(|state| constraint.allowed(state))
+    }
+
+    /// All tokens any sequence may take next, where they are few: the head is then computed for
+    /// them alone.
+    fn narrow(&self, allowed: &[Option<Arc<Allowed>>]) -> Option<Vec<Token>> {
+        let mut union = BTreeSet::new();
+        let mut seen: Vec<&Arc<Allowed>> = Vec::new();
+        for allowed in allowed {
+            let allowed = allowed.as_ref()?;
+            if seen.iter().any(|known| Arc::ptr_eq(known, allowed)) {
+                continue;
+            }
+            seen.push(allowed);
+            union.extend(allowed.tokens.iter().copied());
+            if union.len() * 8 > self.network.config().vocabulary {
+                return None;
+            }
+        }
+        union.extend(self.model.tokenizer.end_tokens().iter().copied());
+        (!union.is_empty()).then(|| union.into_iter().collect())
+    }
+
+    /// Logits of `tokens` alone, `[rows, tokens]`.
+    fn narrow_logits(&mut self, normed: &[f32], tokens: &[Token]) -> Vec<f32> {
+        let width = self.network.config().width;
+        if self.narrow.tokens != tokens {
+            let head = self.network.head();
+            self.narrow.head = tokens
+                .iter()
+                .flat_map(|&t| head[t as usize * width..][..width].iter().copied())
+                .collect();
+            self.narrow.tokens = tokens.to_vec();
+        }
+        let _inside = self.threads.inside(Work::Head);
+        let rows = normed.len() / width;
+        let mut logits = vec![0.0; rows * tokens.len()];
+        let x = View::dense(normed, rows, width);
+        let head = View::dense(&self.narrow.head, tokens.len(), width);
+        product(&self.threads, x, head.t(), false, ViewMut::new(&mut logits, tokens.len()));
+        logits
+    }
+
+    /// Adds a token to a sequence, or ends it.
+    fn accept(&self, a: &mut Active, chosen: Chosen, hear: &mut dyn FnMut(Event)) {
+        let Chosen { token, log_probability, top } = chosen;
+        if a.stop.is_some() {
+            return;
+        }
+        if self.model.tokenizer.end_tokens().contains(&token) {
+            a.stop = Some(StopReason::End);
+            return;
+        }
+        let index = a.tokens.len();
+        a.tokens.push(token);
+        a.log_probabilities.push(log_probability);
+        let constraint = a.sampling.pattern.as_ref().and_then(|p| self.constraints.get(p));
+        if let (Some(state), Some(constraint)) = (&mut a.state, constraint) {
+            *state = constraint.next(*state, token);
+        }
+        a.cut = a.written.push(&self.model.tokenizer, token, &a.sampling.stop);
+        let text = if a.cut.is_some() {
+            a.stop = Some(StopReason::Stop);
+            String::new()
+        } else {
+            if a.tokens.len() >= a.room {
+                a.stop = Some(StopReason::Length);
+            }
+            a.written.certain(&a.sampling.stop)
+        };
+        hear(Event::Sampled(Sampled { request: a.id, index, token, log_probability, top, text }));
+    }
+}
+
+struct Chosen {
+    token: Token,
+    log_probability: f32,
+    top: Vec<(Token, f32)>,
+}
+
+/// Chooses for each row of `logits`; `prepare` rules tokens out and names those the row is about.
+fn choose_rows<'t>(
+    threads: &Threads,
+    logits: &mut [f32],
+    active: &[Active],
+    chosen: &mut [Option<Chosen>],
+    prepare: impl Fn(usize, &mut [f32]) -> Option<&'t [Token]> + Sync,
+) {
+    let _span = threads.span(Work::Head, "choice", || (0, 12 * logits.len()));
+    let width = logits.len() / active.len().max(1);
+    threads.each_row(logits, width, chosen, |i, row, chosen| {
+        let tokens = prepare(i, row);
+        *chosen = Some(pick(&active[i], row, tokens));
+    });
+}
+
+fn pick(a: &Active, row: &mut [f32], tokens: Option<&[Token]>) -> Chosen {
+    adjust(a, row, tokens);
+    let Choice { index, log_probability, total } =
+        choose(row, tokens, &a.sampling, a.seed, a.tokens.len());
+    let name = |i: usize| tokens.map_or(i as Token, |tokens| tokens[i]);
+    let top = likeliest(row, a.top).into_iter().map(|i| {
+        let log = (f64::from(row[i]) / total).ln() as f32;
+        (name(i), log)
+    });
+    Chosen { token: name(index), log_probability, top: top.collect() }
+}
+
+/// Adds biases and takes off penalties.
+fn adjust(a: &Active, row: &mut [f32], tokens: Option<&[Token]>) {
+    let Sampling { bias, frequency_penalty, presence_penalty, .. } = &*a.sampling;
+    let mut add = |token: Token, change: f32| {
+        let place = match tokens {
+            Some(tokens) => tokens.binary_search(&token).ok(),
+            None => Some(token as usize),
+        };
+        if let Some(logit) = place.and_then(|place| row.get_mut(place)) {
+            *logit += change;
+        }
+    };
+    for (&token, &bias) in bias {
+        add(token, bias);
+    }
+    if *frequency_penalty == 0.0 && *presence_penalty == 0.0 {
+        return;
+    }
+    let mut counts: BTreeMap<Token, usize> = BTreeMap::new();
+    for &token in &a.tokens {
+        *counts.entry(token).or_default() += 1;
+    }
+    for (token, count) in counts {
+        add(token, -(frequency_penalty * count as f32 + presence_penalty));
+    }
+}
+
+/// Rules out what the pattern does not allow.
+fn mask(row: &mut [f32], allowed: &Allowed, end: &[Token]) {
+    let ends = end.iter().filter(|_| allowed.end);
+    let kept: Vec<(usize, f32)> =
+        allowed.tokens.iter().chain(ends).map(|&t| (t as usize, row[t as usize])).collect();
+    row.fill(f32::NEG_INFINITY);
+    for (token, logit) in kept {
+        row[token] = logit;
+    }
+}
