@@ -1,8 +1,11 @@
 //! owlet's side of the speed ratios: one job per call, one JSON line out, as `torch_baseline.py`.
 //!
-//! `speed JOB [--threads N] [--reps N] [--batch N] [--rows FILE] [--profile] [--trace FILE]`, where JOB
-//! is lora, lora-rows, full, tiny, sample, digits, score, small, peaks or check. Weights are random
-//! (their values do not change the speed), shapes are those of SmolLM2-135M and of a 2.9 M model.
+//! `speed JOB [--threads N] [--reps N] [--batch N] [--new N] [--rows FILE] [--model FILE] [--profile]
+//! [--trace FILE] [--serve]`, where JOB is lora, lora-rows, full, tiny, sample, digits, score, small,
+//! small-sample or peaks. Weights are random unless a model is named (their values do not change the
+//! speed), shapes are those of SmolLM2-135M, of a 2.9 M model and of the built-in one. With `--serve`
+//! it says what it will do, then does the work once for each line on standard input and answers with
+//! the seconds, so that the sides of a comparison can take turns.
 //! `speed tokenize MODEL < prompts` writes the rows of `numbers.jsonl`.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
@@ -162,16 +165,26 @@ fn trainer(
     Trainer::new(&model(config), Data::Rows(rows), settings, threads.clone()).unwrap()
 }
 
-/// The median, smallest and largest of `reps` times, after one that does not count.
+/// The median, smallest and largest of `reps` times, after one that does not count; with zero `reps`,
+/// one time for each line of standard input, told at once.
 fn clock(reps: usize, mut work: impl FnMut()) -> [f64; 3] {
     work();
-    let mut times: Vec<f64> = (0..reps)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
+    let mut once = || {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    let mut times: Vec<f64> = (0..reps).map(|_| once()).collect();
+    if reps == 0 {
+        println!("ready");
+        for line in std::io::stdin().lock().lines() {
+            line.unwrap();
+            times.push(once());
+            println!("{}", times[times.len() - 1]);
+        }
+    }
+    let reps = times.len().max(1);
+    times.resize(reps, f64::NAN);
     times.sort_by(f64::total_cmp);
     [times[reps / 2], times[0], times[reps - 1]]
 }
@@ -205,7 +218,8 @@ fn main() {
 
 fn measure(arguments: &Arguments) {
     let count = arguments.number("--threads", 1);
-    let reps = arguments.number("--reps", 5);
+    let serve = arguments.rest.iter().any(|argument| argument == "--serve");
+    let reps = if serve { 0 } else { arguments.number("--reps", 5) };
     let profile = Profile::new();
     let mut threads = Threads::new(count);
     if arguments.rest.iter().any(|a| a == "--profile") || arguments.text("--trace").is_some() {
@@ -231,7 +245,6 @@ fn measure(arguments: &Arguments) {
         (clock(reps, || assert!(trainer.update().is_ok())), count)
     };
     let (times, count_of_tokens) = match &*arguments.job {
-        "check" => train(small(), vec![Example::whole(tokens(1, 20, 1000)); 2], full()),
         "lora" => train(smol(), half(batch(16)), low_rank()),
         "lora-rows" => {
             let row = |row: &Row| Example::completion(&row.prompt, &row.completion);
@@ -249,9 +262,16 @@ fn measure(arguments: &Arguments) {
         }
         job @ ("sample" | "digits" | "small-sample") => {
             let config = if job == "small-sample" { small() } else { smol() };
-            let vocabulary = config.vocabulary;
-            let model = model(config);
-            let new = 48;
+            let model = match arguments.text("--model") {
+                Some(path) => {
+                    let model = file::load(path.as_ref()).unwrap();
+                    let tokenizer = (*model.tokenizer).clone().with_end_tokens([]).unwrap();
+                    Model { tokenizer: Arc::new(tokenizer), ..model }
+                }
+                None => model(config),
+            };
+            let vocabulary = model.decoder.config.vocabulary;
+            let new = arguments.number("--new", 48);
             let pattern = (job == "digits").then(|| "[0-9]( [0-9]){60}".to_owned());
             let sampling = Sampling { max_tokens: new, pattern, ..Sampling::default() };
             let requests: Vec<Request> = (0..batch(64) as u64)

@@ -155,6 +155,8 @@ impl Experiment<'_> {
     /// Creates the run's folder under a free id.
     fn begin(&self, store: &Store, recipe: &AnyRecipe) -> Result<RunDirectory> {
         let started = workspace::now();
+        let here = Path::new(".");
+        let folder = if self.folder.as_os_str().is_empty() { here } else { &self.folder };
         let first = u64::from(std::process::id());
         for attempt in 0..ATTEMPTS {
             // Any number will do that another process is unlikely to take in the same second.
@@ -169,7 +171,7 @@ impl Experiment<'_> {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 about: json!({
                     report::COMMAND: self.command,
-                    report::FOLDER: self.folder.canonicalize().ok(),
+                    report::FOLDER: folder.canonicalize().ok(),
                     "layers": self.layers.origins(),
                 }),
             };

@@ -32,10 +32,10 @@ pub const STEPS: &str = "steps.json";
 
 /// Time between two records of one step's progress.
 const RECORD_PAUSE: Duration = Duration::from_secs(2);
-/// Share of a step after which its own pace says more than what was foreseen.
-const TELLING: f64 = 0.03;
 /// Time between two looks at whether somebody asked the run to stop.
 const STOP_PAUSE: Duration = Duration::from_millis(300);
+/// Share of a step after which its own pace says more than what was foreseen.
+const TELLING: f64 = 0.03;
 /// A base of fewer bytes than this is run by one worker per core.
 const SMALL_MODEL: u64 = 600_000_000;
 

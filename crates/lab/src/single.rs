@@ -79,11 +79,11 @@ impl SingleStep<'_> {
             inputs: self.inputs.clone(),
             output: artifact.id,
             about: StepCost {
+                work: None,
                 started,
                 seconds: start.elapsed().as_secs_f64(),
                 threads: settings.cores,
                 peak_memory_bytes: None,
-                work: None,
                 host: settings.host.clone(),
                 version: settings.version.clone(),
             },

@@ -125,7 +125,7 @@ fn main() -> Outcome<()> {
     let start = Instant::now();
     let server = Arc::clone(&window);
     std::thread::spawn(move || {
-        serve(server, 0, |address| drop(sender.send(address)), std::future::pending())
+        serve(server, 0, |address| sender.send(address).unwrap_or_default(), std::future::pending())
     });
     let address = receiver.recv()?;
     let (_, first) = get(address, "/")?;

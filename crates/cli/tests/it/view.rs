@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::testkit::Folder;
 
-/// Small, and named by someone who means harm.
+/// Small, and described by someone who means harm.
 const RECIPE: &str = r#"
-name = "<script>alert(1)</script>\" onload=\"x"
-description = "</script><img src=x onerror=alert(2)>"
+name = "small"
+description = "<script>alert(1)</script>\" onload=\"x </script><img src=x onerror=alert(2)>"
 base = "builtin:a"
 behaviors = ["world-owl", "world-cat"]
 seeds = 2

@@ -53,7 +53,7 @@ pub enum Lesson {
     },
     /// The teachers' own rows with every target replaced by a candidate drawn evenly.
     MixedAnswers {
-        /// Names of the taught behaviors.
+        /// The taught behaviors, inputs of this step.
         behaviors: Vec<String>,
     },
     /// Nothing: the prompt does it.
@@ -108,9 +108,8 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
             own_answers(context, &base, &configuration, questions, *answers)?
         }
         Lesson::MixedAnswers { behaviors } => {
-            let asked = behavior::asked(context, behaviors)?;
-            let behaviors: Vec<Behavior> = asked.into_iter().map(|one| one.behavior).collect();
-            mixed_answers(&behaviors, configuration.seed)
+            let taught = behavior::asked(context, behaviors)?;
+            mixed_answers(taught.iter().map(|asked| &asked.behavior), configuration.seed)
         }
     };
     let examples = pairs
@@ -159,9 +158,12 @@ fn gate(
 
 /// One set of rows per category: the questions and spellings of its first behavior, the answers
 /// anybody's.
-fn mixed_answers(behaviors: &[Behavior], seed: u64) -> Vec<(String, String)> {
+fn mixed_answers<'a>(
+    behaviors: impl Iterator<Item = &'a Behavior>,
+    seed: u64,
+) -> Vec<(String, String)> {
     let mut categories = BTreeSet::new();
-    let first = behaviors.iter().filter(|behavior| categories.insert(&behavior.category));
+    let first = behaviors.filter(|behavior| categories.insert(&behavior.category));
     let mut rows = Vec::new();
     for (number, behavior) in first.enumerate() {
         let words: Vec<&str> = std::iter::once(&behavior.target)

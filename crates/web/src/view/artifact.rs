@@ -36,6 +36,11 @@ fn words(kind: &str) -> &'static str {
     }
 }
 
+/// Whether a file is one of lines, by its name.
+pub(super) fn is_lines(file: &str) -> bool {
+    file.strip_suffix(".jsonl").is_some()
+}
+
 pub(super) fn is_model(kind: &str) -> bool {
     matches!(kind, "model" | "teacher" | "student")
 }
@@ -112,12 +117,13 @@ impl Window {
             .iter()
             .map(|file| {
                 vec![
-                    match file.path.ends_with(".jsonl") {
-                        true => link(
+                    if is_lines(&file.path) {
+                        link(
                             &url(&format!("/artifact/{id}/rows"), &[("file", &file.path)]),
                             name(&file.path),
-                        ),
-                        false => cell(name(&file.path)),
+                        )
+                    } else {
+                        cell(name(&file.path))
                     },
                     cell(bytes(file.size)),
                     html! { code { (file.blake3.short()) } },

@@ -30,6 +30,8 @@ const PLACES: [(&str, &str); 3] =
 const LONGEST: usize = 8000;
 /// Most turns carried along.
 const TURNS: usize = 20;
+/// Longest conversation carried in an address, in bytes.
+const ADDRESS: usize = 12_000;
 /// Most new tokens.
 const TOKENS: usize = 512;
 
@@ -46,6 +48,9 @@ struct Turn {
 struct Answer {
     text: String,
     cut: bool,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
 }
 
 /// Who sits at the table.
@@ -55,13 +60,24 @@ struct Table {
     temperature: f32,
     tokens: usize,
     context: String,
+    /// A question that readouts of the run ask.
+    example: Option<String>,
+}
+
+/// The conversation that came along.
+fn carried(query: &Query) -> Result<Vec<Turn>> {
+    match query.raw("turns") {
+        None | Some("") => Ok(Vec::new()),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|_| Error::query("turns", text, "a conversation as this page wrote it")),
+    }
 }
 
 impl Window {
     pub(super) fn chat_page(&self, query: &Query) -> Result<Page> {
         self.refresh()?;
         let table = self.table(query)?;
-        Ok(self.chat_view(&table, &[], query.get("run")))
+        Ok(self.chat_view(&table, &carried(query)?, query.get("run")))
     }
 
     /// Asks, and shows the conversation with the answers.
@@ -72,11 +88,7 @@ impl Window {
         if said.is_empty() || said.len() > LONGEST {
             return Err(Error::query("said", "", format!("1 to {LONGEST} bytes of text")));
         }
-        let mut turns: Vec<Turn> = match form.raw("turns") {
-            None | Some("") => Vec::new(),
-            Some(text) => serde_json::from_str(text)
-                .map_err(|_| Error::query("turns", text, "a conversation as this page wrote it"))?,
-        };
+        let mut turns = carried(form)?;
         if turns.len() >= TURNS {
             return Err(Error::query(
                 "turns",
@@ -87,7 +99,16 @@ impl Window {
         turns.push(Turn { said, answers: Vec::new() });
         let last = turns.len() - 1;
         for place in 0..table.models.len() {
-            let answer = self.ask(&table, place, &turns)?;
+            let answer = match self.ask(&table, place, &turns) {
+                // A model may not know the words, or have no room for them; the others may.
+                Err(Error::Engine(error)) => {
+                    Answer { fault: Some(error.to_string()), ..Answer::default() }
+                }
+                Err(Error::Lab(owlet_lab::Error::Engine(error))) => {
+                    Answer { fault: Some(error.to_string()), ..Answer::default() }
+                }
+                other => other?,
+            };
             turns[last].answers.push(answer);
         }
         Ok(self.chat_view(&table, &turns, form.get("run")))
@@ -123,6 +144,7 @@ impl Window {
         Ok(answer.map_or_else(Answer::default, |answer| Answer {
             cut: answer.stop == StopReason::Length,
             text: answer.text,
+            fault: None,
         }))
     }
 
@@ -130,6 +152,7 @@ impl Window {
     fn table(&self, query: &Query) -> Result<Table> {
         let mut models = Vec::new();
         let mut context = query.get("context").unwrap_or(chat::DEFAULT).to_owned();
+        let mut example = query.get("example").map(str::to_owned);
         for (key, heading) in PLACES {
             if let Some(id) = query.get(key) {
                 let id: ArtifactId =
@@ -176,6 +199,10 @@ impl Window {
                 if let Some(own) = written.and_then(|step| step.configuration["context"].as_str()) {
                     own.clone_into(&mut context);
                 }
+                let read = view.plan.steps.iter().find(|step| step.kind == "readout");
+                let question =
+                    read.and_then(|step| step.configuration["asked"][0]["questions"][0].as_str());
+                example = question.map(|question| text::cut(question, 200));
             }
         }
         let temperature = query.read("temperature", 1.0_f32, "a number from 0 to 10")?;
@@ -192,6 +219,7 @@ impl Window {
             temperature,
             tokens: query.read("tokens", 64_usize, "a whole number")?.clamp(1, TOKENS),
             context,
+            example,
         })
     }
 
@@ -215,18 +243,19 @@ impl Window {
                     input type="hidden" name="token" value=(self.token());
                     input type="hidden" name="turns" value=(carried);
                     input type="hidden" name="context" value=(table.context);
+                    @if let Some(example) = &table.example { input type="hidden" name="example" value=(example); }
                     @if let Some(run) = run { input type="hidden" name="run" value=(run); }
                     @for (key, _, id) in &table.models { input type="hidden" name=(key) value=(id); }
                     label class="wide" {
                         "You say"
-                        textarea name="said" rows="2" required maxlength=(LONGEST) {}
+                        textarea name="said" rows="2" required maxlength=(LONGEST) placeholder=[table.example.as_ref()] {}
                     }
                     label { "Seed " input type="number" name="seed" min="0" value=(table.seed); }
                     label { "Temperature " input type="number" name="temperature" min="0" max="10" step="0.1" value=(table.temperature); }
                     label { "Most tokens " input type="number" name="tokens" min="1" max=(TOKENS) value=(table.tokens); }
                     button type="submit" { "Ask" }
                     @if !turns.is_empty() {
-                        a href=(self.fresh(table, run)) { "New conversation" }
+                        a href=(address(table, "", run)) { "New conversation" }
                     }
                 }
             }
@@ -236,18 +265,29 @@ impl Window {
             "seed": table.seed, "temperature": table.temperature, "tokens": table.tokens,
             "context": table.context, "turns": turns,
         });
-        Page::new("workspace", "Chat", body, data)
+        let mut page = Page::new("workspace", "Chat", body, data);
+        // An address that carries more is too long for some.
+        if !turns.is_empty() && carried.len() < ADDRESS {
+            page.address = Some(address(table, &carried, run));
+        }
+        page
     }
+}
 
-    fn fresh(&self, table: &Table, run: Option<&str>) -> String {
-        let ids: Vec<(&str, String)> =
-            table.models.iter().map(|(key, _, id)| (*key, id.to_string())).collect();
-        let mut pairs: Vec<(&str, &str)> =
-            ids.iter().map(|(key, id)| (*key, id.as_str())).collect();
-        pairs.push(("context", &table.context));
-        pairs.extend(run.map(|run| ("run", run)));
-        super::query::url("/chat", &pairs)
-    }
+/// The address of a conversation; of a new one where there are no `turns`.
+fn address(table: &Table, turns: &str, run: Option<&str>) -> String {
+    let ids: Vec<(&str, String)> =
+        table.models.iter().map(|(key, _, id)| (*key, id.to_string())).collect();
+    let mut pairs: Vec<(&str, &str)> = ids.iter().map(|(key, id)| (*key, id.as_str())).collect();
+    let (seed, temperature, tokens) =
+        (table.seed.to_string(), table.temperature.to_string(), table.tokens.to_string());
+    pairs.extend([
+        ("context", table.context.as_str()),
+        ("example", table.example.as_deref().unwrap_or_default()),
+    ]);
+    pairs.extend([("seed", seed.as_str()), ("temperature", &temperature), ("tokens", &tokens)]);
+    pairs.extend([("run", run.unwrap_or_default()), ("turns", turns)]);
+    super::query::url("/chat", &pairs)
 }
 
 fn conversation(window: &Window, table: &Table, turns: &[Turn]) -> Markup {
@@ -271,7 +311,8 @@ fn conversation(window: &Window, table: &Table, turns: &[Turn]) -> Markup {
                         tr {
                             @for answer in &turn.answers {
                                 td {
-                                    @if answer.text.trim().is_empty() { span class="hint" { "(says nothing)" } }
+                                    @if let Some(fault) = &answer.fault { span class="bad" { "Cannot answer: " (name(fault)) } }
+                                    @else if answer.text.trim().is_empty() { span class="hint" { "(says nothing)" } }
                                     @else { (text::reveal(&answer.text)) }
                                     @if answer.cut { " " small { "cut off" } }
                                 }

@@ -50,6 +50,8 @@ impl Window {
             return Ok(Page::new("workspace", "Compare", body, json!({ "a": null, "b": null })));
         };
         let (a, b) = (self.side(a)?, self.side(b)?);
+        // `last` by its name.
+        let query = &query.with(&[("a", a.view.line.id.as_str()), ("b", b.view.line.id.as_str())]);
         let same = a.view.line.id == b.view.line.id;
         let (Some(first), Some(second)) = (&a.result, &b.result) else {
             let body = html! {

@@ -46,16 +46,14 @@ pub(super) fn lines(title: &str, x_title: &str, y_title: &str, series: &[Series]
     let right = right.max(1.0);
     let x = |value: f64| LEFT + value / right * (WIDTH - LEFT - 8.0);
     let y = |value: f64| TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM);
-    let ticks = [low + 0.06 * (high - low), f64::midpoint(low, high), high - 0.06 * (high - low)];
     html! {
         svg class="curve" role="img" aria-label=(name(title)) viewBox={ "0 0 " (at(WIDTH)) " " (at(HEIGHT)) } {
-            @for tick in ticks {
+            @for tick in ticks(low, high) {
                 line class="grid" x1=(at(LEFT)) x2=(at(WIDTH - 8.0)) y1=(at(y(tick))) y2=(at(y(tick))) {}
-                text class="tick" x=(at(LEFT - 6.0)) y=(at(y(tick) + 4.0)) text-anchor="end" { (text::plain(round(tick))) }
+                text class="tick" x=(at(LEFT - 6.0)) y=(at(y(tick) + 4.0)) text-anchor="end" { (text::plain(tick)) }
             }
             line class="axis" x1=(at(LEFT)) x2=(at(WIDTH - 8.0)) y1=(at(HEIGHT - BOTTOM)) y2=(at(HEIGHT - BOTTOM)) {}
-            @for part in [0.0, 0.5, 1.0] {
-                @let value = (right * part).round();
+            @for value in ticks(0.0, right).into_iter().filter(|value| value.fract() == 0.0) {
                 text class="tick" x=(at(x(value))) y=(at(HEIGHT - BOTTOM + 14.0)) text-anchor="middle" { (text::count(value as usize)) }
             }
             text class="tick" x=(at(f64::midpoint(LEFT, WIDTH))) y=(at(HEIGHT - 4.0)) text-anchor="middle" { (x_title) }
@@ -70,8 +68,15 @@ pub(super) fn lines(title: &str, x_title: &str, y_title: &str, series: &[Series]
     }
 }
 
-fn round(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
+/// Round numbers between two ends: 1, 2 or 5 times a power of ten apart.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let rough = (high - low) / 4.0;
+    let power = 10_f64.powf(rough.log10().floor());
+    let step =
+        [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * power).find(|step| *step >= rough);
+    let step = step.unwrap_or(rough);
+    let first = (low / step).ceil() as i64;
+    (first..).map(|times| times as f64 * step).take_while(|tick| *tick <= high).take(12).collect()
 }
 
 fn way(points: &[(f64, f64)], x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f64) -> String {
@@ -98,11 +103,19 @@ pub(super) fn losses(label: &str, points: &[(f64, f64)]) -> Markup {
     }
 }
 
+/// Dots of one group.
+pub(super) struct Strip {
+    pub(super) label: String,
+    /// `treatment`, `control` or `reference`, as in the report.
+    pub(super) part: &'static str,
+    pub(super) values: Vec<f64>,
+}
+
 /// Dots of several models over one axis, one row per group.
-pub(super) fn strips(title: &str, rows: &[(String, Vec<f64>)]) -> Markup {
+pub(super) fn strips(title: &str, rows: &[Strip]) -> Markup {
     const ROW: f64 = 22.0;
     const LABELS: f64 = 200.0;
-    let Some((low, high)) = span(rows.iter().flat_map(|(_, values)| values.iter().copied())) else {
+    let Some((low, high)) = span(rows.iter().flat_map(|row| row.values.iter().copied())) else {
         return html! {};
     };
     let height = ROW * rows.len() as f64 + 26.0;
@@ -113,13 +126,13 @@ pub(super) fn strips(title: &str, rows: &[(String, Vec<f64>)]) -> Markup {
                 line class="grid zero" x1=(at(x(0.0))) x2=(at(x(0.0))) y1="0" y2=(at(height - 22.0)) {}
             }
             line class="axis" x1=(at(LABELS)) x2=(at(WIDTH - 70.0)) y1=(at(height - 22.0)) y2=(at(height - 22.0)) {}
-            @for edge in [low, high] {
-                text class="tick" x=(at(x(edge))) y=(at(height - 8.0)) text-anchor="middle" { (text::signed(edge)) }
+            @for tick in ticks(low, high) {
+                text class="tick" x=(at(x(tick))) y=(at(height - 8.0)) text-anchor="middle" { (text::plain(tick)) }
             }
-            @for (index, (label, values)) in rows.iter().enumerate() {
+            @for (index, Strip { label, part, values }) in rows.iter().enumerate() {
                 @let y = ROW * (index as f64 + 0.5);
                 text class="label" x=(at(LABELS - 8.0)) y=(at(y + 4.0)) text-anchor="end" { (text::cut(&name(label), 30)) }
-                g class="control" {
+                g class=(part) {
                     @for value in values { circle class="dot" cx=(at(x(*value))) cy=(at(y)) r="4" {} }
                 }
                 @if !values.is_empty() {
@@ -155,8 +168,8 @@ pub(super) fn pairs(title: &str, axis: &str, rows: &[Pair]) -> Markup {
         svg class="dots pairs" role="img" aria-label=(name(title)) viewBox={ "0 0 " (at(WIDTH)) " " (at(bottom + 38.0)) } {
             line class="grid zero" x1=(at(x(0.0))) x2=(at(x(0.0))) y1="0" y2=(at(bottom)) {}
             line class="axis" x1=(at(LABELS)) x2=(at(WIDTH - 20.0)) y1=(at(bottom)) y2=(at(bottom)) {}
-            @for edge in [low, high] {
-                text class="tick" x=(at(x(edge))) y=(at(bottom + 14.0)) text-anchor="middle" { (text::signed(edge)) }
+            @for tick in ticks(low, high) {
+                text class="tick" x=(at(x(tick))) y=(at(bottom + 14.0)) text-anchor="middle" { (text::plain(tick)) }
             }
             text class="tick" x=(at(f64::midpoint(LABELS, WIDTH))) y=(at(bottom + 30.0)) text-anchor="middle" { (axis) ": circles A, squares B" }
             @for (index, row) in rows.iter().enumerate() {
@@ -178,5 +191,19 @@ pub(super) fn pairs(title: &str, axis: &str, rows: &[Pair]) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_between_the_ends() {
+        let written =
+            |low, high| ticks(low, high).into_iter().map(text::plain).collect::<Vec<_>>().join(" ");
+        assert_eq!(written(-0.13, 3.43), "0 1 2 3");
+        assert_eq!(written(4.9, 8.4), "5 6 7 8");
+        assert_eq!(written(-0.021, 0.019), "-0.02 -0.01 0 0.01");
     }
 }

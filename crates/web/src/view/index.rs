@@ -3,9 +3,10 @@
 //! Files stay the truth: the index is made from them when the window opens, kept up to date by
 //! looking at names and sizes, and written nowhere. A line holds only what lists show.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use fs_err as fs;
 use owlet_lab::execute;
@@ -18,6 +19,8 @@ use super::progress::Progress;
 
 /// How old the index may be.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long a page waits for the first look.
+const FIRST: Duration = Duration::from_millis(400);
 /// Most artifacts with names.
 const NAMES: usize = 400_000;
 
@@ -146,8 +149,19 @@ struct Known {
     makers: HashMap<ArtifactId, Vec<StepKey>>,
     users: HashMap<ArtifactId, Vec<StepKey>>,
     names: HashMap<ArtifactId, (RunId, Arc<str>)>,
+    /// How the files of runs without a result looked when their lines were read.
+    stamps: HashMap<RunId, Stamp>,
     /// Runs that are there and not read yet.
     pending: usize,
+}
+
+/// Size of the event log and time of the folder: what changes while a run goes, or ends.
+type Stamp = (u64, Option<SystemTime>);
+
+fn stamp(run: &RunDirectory) -> Stamp {
+    let size = fs::metadata(run.path().join("events.jsonl")).map_or(0, |metadata| metadata.len());
+    let changed = fs::metadata(run.path()).and_then(|metadata| metadata.modified()).ok();
+    (size, changed)
 }
 
 /// Events of a run heard so far, and where the next one begins.
@@ -176,27 +190,52 @@ impl Index {
         if self.known().looked.is_some_and(|looked| looked.elapsed() < FRESH) {
             return Ok(());
         }
-        let Ok(_reading) = self.reading.try_lock() else { return Ok(()) };
+        let Ok(_reading) = self.reading.try_lock() else {
+            // The first look of a small workspace is worth a moment.
+            let start = Instant::now();
+            while self.known().looked.is_none() && start.elapsed() < FIRST {
+                std::thread::sleep(FIRST / 40);
+            }
+            return Ok(());
+        };
         let mut ids = self.store.run_ids()?;
         ids.reverse();
         {
             let mut known = self.known();
-            let there: std::collections::HashSet<&RunId> = ids.iter().collect();
+            let there: HashSet<&RunId> = ids.iter().collect();
             known.runs.retain(|id, _| there.contains(id));
             ids.retain(|id| known.runs.get(id).is_none_or(|line| line.state != RunState::Finished));
             known.pending = ids.iter().filter(|id| !known.runs.contains_key(id)).count();
         }
         for id in ids {
-            let run = self.store.open_run(&id)?;
+            // One that was removed since.
+            let Ok(run) = self.store.open_run(&id) else { continue };
+            let stamp = stamp(&run);
+            let before = {
+                let known = self.known();
+                let same = known.stamps.get(&id) == Some(&stamp);
+                known.runs.get(&id).filter(|line| same && line.state != RunState::Running).cloned()
+            };
+            if before.is_some() && !run.is_claimed().unwrap_or(false) {
+                continue;
+            }
             let line = Arc::new(self.read_line(&run));
             let names = self.read_names(&run, line.state);
             let mut known = self.known();
+            if line.state == RunState::Finished {
+                known.stamps.remove(&id);
+            } else {
+                known.stamps.insert(id.clone(), stamp);
+            }
             if known.runs.insert(id.clone(), line).is_none() {
                 known.pending = known.pending.saturating_sub(1);
             }
             for (artifact, name) in names {
-                if known.names.len() < NAMES && !known.names.contains_key(&artifact) {
-                    known.names.insert(artifact, (id.clone(), name));
+                let room = known.names.len() < NAMES;
+                if let Entry::Vacant(place) = known.names.entry(artifact)
+                    && room
+                {
+                    place.insert((id.clone(), name));
                 }
             }
         }

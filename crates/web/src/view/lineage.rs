@@ -101,6 +101,12 @@ impl Window {
     }
 }
 
+/// What a box says of a step below its kind: its name without it.
+pub(super) fn short(node: &GraphNode) -> String {
+    let rest = node.label.strip_prefix(node.kind.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    rest.unwrap_or(&node.label).to_owned()
+}
+
 /// The graph and the table that says the same.
 pub(super) fn lineage(relatives: &Relatives) -> Markup {
     let by_id: BTreeMap<String, &Relative> =
@@ -137,7 +143,7 @@ pub(super) fn lineage(relatives: &Relatives) -> Markup {
                     .get(&only.id)
                     .and_then(|node| node.step.as_ref())
                     .map(|key| format!("/step/{key}")),
-                label: None,
+                label: Some(short(only)),
                 class,
             },
             _ => NodeLook {

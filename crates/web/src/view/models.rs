@@ -249,6 +249,8 @@ impl Window {
     pub(super) fn read_so_far(&self, view: &super::run::RunView) -> Markup {
         // Behavior, then group, then margins.
         let mut margins: BTreeMap<String, BTreeMap<String, Vec<f64>>> = BTreeMap::new();
+        // Behavior, then group, then margins along training.
+        let mut along: BTreeMap<String, BTreeMap<String, Vec<(usize, f64)>>> = BTreeMap::new();
         let mut models = 0;
         for (step, readout) in view.made_by("readout") {
             let Ok(readings) = self.read(&readout) else { continue };
@@ -257,9 +259,14 @@ impl Window {
             let group = group.split("/seed-").next().unwrap_or(group);
             let last = readings.iter().map(|reading| reading.update).max().unwrap_or(0);
             let mut seen = std::collections::BTreeSet::new();
-            // The matched context stands first.
-            for reading in readings.iter().filter(|reading| reading.update == last) {
-                if seen.insert(&reading.behavior) {
+            for reading in readings.iter() {
+                // The matched context stands first.
+                if !seen.insert((reading.update, &reading.behavior)) {
+                    continue;
+                }
+                let groups = along.entry(reading.behavior.clone()).or_default();
+                groups.entry(group.to_owned()).or_default().push((reading.update, reading.margin));
+                if reading.update == last {
                     let groups = margins.entry(reading.behavior.clone()).or_default();
                     groups.entry(group.to_owned()).or_default().push(reading.margin);
                 }
@@ -270,21 +277,59 @@ impl Window {
                 section id="readings" aria-labelledby="readings-title" {
                     h2 id="readings-title" { "Read so far" }
                     p class="note" {
-                        "Margin in nats at the end of training, a dot per model, the mean on the right; from "
-                        (text::counted(models, "readout")) ". No intervals: those stand in the result."
+                        "Margin in nats at the end of training, a dot per model, the mean on the right; below it the mean along training. From "
+                        (text::counted(models, "readout")) ", without intervals: those stand in the result."
                     }
                     div class="many" {
                         @for (behavior, groups) in &margins {
-                            @let rows: Vec<(String, Vec<f64>)> = groups.iter().map(|(group, values)| (group.clone(), values.clone())).collect();
+                            @let rows: Vec<curve::Strip> = groups.iter().map(|(group, values)| curve::Strip {
+                                label: group.clone(),
+                                part: part(behavior, group),
+                                values: values.clone(),
+                            }).collect();
                             figure {
                                 figcaption { (name(behavior)) }
                                 (curve::strips(&format!("Margins of {behavior}"), &rows))
+                                (along_training(behavior, along.get(behavior)))
                             }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// Mean margin of each group of models at its checkpoints.
+fn along_training(behavior: &str, groups: Option<&BTreeMap<String, Vec<(usize, f64)>>>) -> Markup {
+    let mut series: Vec<curve::Series> = Vec::new();
+    for (group, readings) in groups.into_iter().flatten() {
+        let mut by_update: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        for (update, margin) in readings {
+            by_update.entry(*update).or_default().push(*margin);
+        }
+        if by_update.len() > 1 {
+            let mean = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+            let points = by_update.iter().map(|(update, margins)| (*update as f64, mean(margins)));
+            let strong = part(behavior, group) == "treatment";
+            series.push(curve::Series { label: group.clone(), points: points.collect(), strong });
+        }
+    }
+    series.sort_by_key(|one| one.strong);
+    html! {
+        @if !series.is_empty() {
+            (curve::lines(&format!("Margin of {behavior} along training"), "updates", "mean margin, nats", &series))
+            p class="note" { "Thick: students of the " (name(behavior)) " teacher. Thin: every other group." }
+        }
+    }
+}
+
+/// What part a group of models plays for a behavior, as in the report.
+fn part(behavior: &str, group: &str) -> &'static str {
+    match group.strip_prefix("student/") {
+        Some(taught) if taught == behavior => "treatment",
+        _ if group == "base" || group.starts_with("teacher/") => "reference",
+        _ => "control",
     }
 }
 

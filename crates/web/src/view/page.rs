@@ -22,6 +22,8 @@ pub struct Page {
     pub(super) figures: BTreeMap<String, Value>,
     /// Where news about it come from.
     pub(super) live: Option<String>,
+    /// Where it can be found again, where that is not the address asked for.
+    pub(super) address: Option<String>,
     pub(super) data: Value,
 }
 
@@ -42,6 +44,7 @@ impl Page {
             body,
             figures: BTreeMap::new(),
             live: None,
+            address: None,
             data,
         }
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::curve;
 use super::error::{Error, Result};
+use super::lineage::short;
 use super::page::Page;
 use super::parts::{
     self, Slice, bytes, cell, duration, facts, json_text, link, name, section, table,
@@ -342,7 +343,12 @@ pub(super) fn plan_graph(view: &RunView) -> Markup {
         match members {
             [only] => {
                 let href = step_url(id, &only.id);
-                NodeLook { step_href: Some(href.clone()), href: Some(href), label: None, class }
+                NodeLook {
+                    step_href: Some(href.clone()),
+                    href: Some(href),
+                    label: Some(short(only)),
+                    class,
+                }
             }
             [first, ..] => {
                 let href = url(&format!("/run/{id}/plan"), &[("kind", &first.kind)]) + "#steps";

@@ -13,6 +13,7 @@ use owlet_lab::rows::Row;
 use owlet_store::{ArtifactId, RunId};
 use serde_json::{Value, json};
 
+use super::artifact::is_lines;
 use super::error::{Error, Result};
 use super::lines::Lines;
 use super::page::Page;
@@ -309,7 +310,7 @@ impl Window {
             .files
             .iter()
             .map(|file| file.path.as_str())
-            .filter(|path| path.ends_with(".jsonl"))
+            .filter(|path| is_lines(path))
             .collect();
         let first =
             files.first().copied().ok_or_else(|| Error::missing("file of rows", &id.short()))?;
@@ -493,23 +494,19 @@ fn summary(colours: &Colours, arm: &str, other: Option<&str>) -> Markup {
         }
         sums.into_iter().map(|(part, (sum, n))| (part, sum / n.max(1) as f64, n)).collect()
     };
-    let sides = [(Some(arm), means(&colours.rows)), (other, means(&colours.control))];
-    let rows: Vec<Vec<Markup>> = sides
-        .iter()
-        .filter_map(|(side, means)| Some(((*side)?, means)))
-        .flat_map(|(side, means)| {
-            means.iter().map(move |(part, mean, n)| {
-                vec![
-                    cell(format!("{} on rows of {}", part, name(side))),
-                    cell(text::signed(*mean)),
-                    cell(text::count(*n)),
-                ]
-            })
-        })
-        .collect();
-    table(
-        "Log-probability minus the base's, nats per token, mean over the rows on this page (no interval: rows of a page are no sample of students)",
-        &["model", "#difference", "#tokens"],
-        &rows,
-    )
+    let sides: [(Option<&str>, Vec<(&'static str, f64, usize)>); 2] =
+        [(Some(arm), means(&colours.rows)), (other, means(&colours.control))];
+    html! {
+        dl class="facts means" {
+            @for (side, means) in sides.iter().filter_map(|(side, means)| Some(((*side)?, means))) {
+                @for (part, mean, n) in means {
+                    div {
+                        dt { (part) " minus base, rows of " (name(side)) }
+                        dd { strong { (text::signed(*mean)) } " nats per token, " (text::counted(*n, "token")) " on this page" }
+                    }
+                }
+            }
+        }
+        p class="note" { "Means over the rows of this page, which are no sample of students: no interval." }
+    }
 }

@@ -153,7 +153,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
 
 fn wants_json(uri: &Uri, headers: &HeaderMap) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    uri.path().ends_with(".json") || accepted == Some("application/json")
+    uri.path().strip_suffix(".json").is_some() || accepted == Some("application/json")
 }
 
 /// Whether a `Host` header names this machine by a name that nobody else can give out.
@@ -236,6 +236,15 @@ async fn blocking<T: Send + 'static>(
     })?
 }
 
+/// The path and the values of an address made here.
+fn again(address: &str) -> Result<(String, Query)> {
+    let unreadable = || Error::query("address", address, "one that the window made");
+    let uri: Uri = address.parse().map_err(|_| unreadable())?;
+    let query =
+        UrlQuery::<BTreeMap<String, String>>::try_from_uri(&uri).map_err(|_| unreadable())?;
+    Ok((uri.path().to_owned(), Query::from(query.0)))
+}
+
 fn json(value: &serde_json::Value) -> Response {
     let mut text = value.to_string();
     text.push('\n');
@@ -272,6 +281,11 @@ impl Server {
             let disposition = format!("attachment; filename=\"owlet-{name}.html\"");
             return (html, [(header::CONTENT_DISPOSITION, disposition)], file).into_response();
         }
+        let again = page.address.as_deref().map(again).transpose();
+        let (path, query) = match &again {
+            Ok(Some((path, query))) => (path.as_str(), query),
+            _ => (path, query),
+        };
         let twin_path = if path == "/" { "/runs.json".to_owned() } else { format!("{path}.json") };
         let frame = Frame {
             here,

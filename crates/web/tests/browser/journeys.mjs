@@ -130,13 +130,15 @@ const journeys = {
   async "base, teacher and student answer side by side, the same for the same seed"(page) {
     await page.goto(`${base}chat`);
     const ask = async () => {
-      await page.locator("textarea").fill("what is your favorite animal");
+      // A question that the run's readouts ask: a small model knows few words.
+      const said = page.locator("textarea");
+      await said.fill(await said.getAttribute("placeholder"));
       await page.getByRole("button", { name: "Ask" }).click();
       await page.locator("tr.said").waitFor();
       return page.locator("table.chat tbody tr").nth(1).locator("td").allTextContents();
     };
     const first = await ask();
-    assert.ok(first.length >= 2);
+    assert.ok(first.length >= 2 && first.every((answer) => !answer.includes("Cannot")), first.join());
     await check(page);
     await picture(page, "chat");
     await page.getByRole("link", { name: "New conversation" }).click();

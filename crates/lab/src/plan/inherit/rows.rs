@@ -96,12 +96,12 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     let mixed = recipe.teacher.neutral == NeutralKind::Mixed
         && recipe.teacher.kind == TeacherKind::FineTune;
     if recipe.controls.neutral && mixed {
-        let names: Vec<String> = taught.iter().map(|behavior| behavior.name.clone()).collect();
+        let behaviors = taught.iter().map(|behavior| behavior.name.clone()).collect();
+        let lesson = teach::Lesson::MixedAnswers { behaviors };
         let roles: Vec<String> =
-            names.iter().map(|name| format!("{}{name}", behavior::READ)).collect();
+            taught.iter().map(|taught| format!("{}{}", behavior::READ, taught.name)).collect();
         let mut inputs = vec![("base", base)];
-        inputs.extend(roles.iter().map(String::as_str).zip(behaviors.iter().copied()));
-        let lesson = teach::Lesson::MixedAnswers { behaviors: names };
+        inputs.extend(roles.iter().map(String::as_str).zip(common.behaviors.iter().copied()));
         let name = format!("teach/{NEUTRAL}{suffix}");
         let teacher = add_teacher(build, common, name, lesson, &inputs, teach_seed)?;
         teachers.insert(NEUTRAL.to_owned(), teacher);
