@@ -84,7 +84,6 @@ impl SingleStep<'_> {
                 seconds: start.elapsed().as_secs_f64(),
                 threads: settings.cores,
                 peak_memory_bytes: None,
-                work: None,
                 host: settings.host.clone(),
                 version: settings.version.clone(),
             },
