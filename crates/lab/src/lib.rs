@@ -10,6 +10,7 @@ pub mod error;
 pub mod estimate;
 pub mod event;
 pub mod execute;
+pub mod inspect;
 pub mod model_source;
 mod placeholder;
 pub mod plan;

@@ -26,9 +26,9 @@ pub(super) const ALGORITHM: u32 = 1;
 /// The file of readings.
 pub(crate) const FILE: &str = "readout.json";
 /// The file of sampled answers.
-const ANSWERS: &str = "answers.jsonl";
+pub(crate) const ANSWERS: &str = "answers.jsonl";
 /// Seed of the published prefix sentences.
-const PREFIX_SEED: u64 = 47;
+pub(crate) const PREFIX_SEED: u64 = 47;
 
 /// A behavior with the questions it is read by.
 #[derive(Clone, Debug, Serialize, Deserialize)]
