@@ -63,6 +63,10 @@ struct Global {
     /// Show no progress
     #[arg(long, global = true)]
     no_progress: bool,
+
+    /// Write where the engine's time went, for Perfetto, and show a table of it
+    #[arg(long, global = true, value_name = "FILE")]
+    profile: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -80,6 +84,7 @@ pub(crate) struct Session {
     pub(crate) command: Command,
     pub(crate) terminal: Terminal,
     pub(crate) workspace: PathBuf,
+    pub(crate) profile: Option<PathBuf>,
 }
 
 /// Reads the command line; does not return if it asks for help or cannot be understood.
@@ -97,7 +102,7 @@ pub(crate) fn parse() -> Session {
         verbose: global.verbose,
         progress: !global.no_progress,
     };
-    Session { command, terminal, workspace: global.workspace }
+    Session { command, terminal, workspace: global.workspace, profile: global.profile }
 }
 
 /// Whether someone types on stdin.

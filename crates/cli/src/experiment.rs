@@ -112,6 +112,8 @@ impl Experiment<'_> {
             host: workspace::host(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: Arc::new(workspace::now),
+            peak_memory: Arc::new(workspace::peak_memory),
+            profile: crate::profile::listener().cloned(),
             ..ExecuteSettings::default()
         };
         let interrupt = interrupt::listen(terminal, "what is finished is kept");
@@ -160,6 +162,7 @@ impl Experiment<'_> {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 about: json!({
                     report::COMMAND: self.command,
+                    report::FOLDER: self.folder.canonicalize().ok(),
                     "layers": self.layers.origins(),
                 }),
             };

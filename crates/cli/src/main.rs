@@ -9,6 +9,7 @@ mod hub;
 mod interrupt;
 mod layers;
 mod models;
+mod profile;
 mod progress;
 mod report;
 mod rows;
@@ -19,7 +20,14 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let session = arguments::parse();
-    match error::guard(|| commands::run(&session.command, &session.terminal, &session.workspace)) {
+    if session.profile.is_some() {
+        profile::begin();
+    }
+    let work = || {
+        commands::run(&session.command, &session.terminal, &session.workspace)?;
+        session.profile.as_ref().map_or(Ok(()), |path| profile::finish(path, &session.terminal))
+    };
+    match error::guard(work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(&session.terminal),
     }

@@ -89,7 +89,7 @@ pub(crate) fn smollm2() -> PathBuf {
 
 /// All cores of this machine.
 pub(crate) fn threads() -> Threads {
-    Threads::new(cores())
+    crate::profile::threads(cores())
 }
 
 /// How many cores this process may use.

@@ -22,6 +22,8 @@ pub(crate) const GIVEN: &str = "given.toml";
 pub(crate) const PLAN: &str = "plan.json";
 /// Where a run's header keeps the command that makes it again.
 pub(crate) const COMMAND: &str = "command";
+/// Where it keeps the folder that the recipe's paths are relative to.
+pub(crate) const FOLDER: &str = "folder";
 
 /// Prints the result, and how to see it again.
 pub(crate) fn print(to: &Terminal, run: &RunDirectory, result: &InheritResult) -> Result<()> {

@@ -45,6 +45,14 @@ pub(crate) fn host() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
+/// The most memory this process has held, in bytes, where the system says (Linux: `VmHWM`).
+pub(crate) fn peak_memory() -> Option<u64> {
+    let status = fs_err::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
 /// One line of a run's list of steps.
 #[derive(Debug, Deserialize)]
 pub(crate) struct NamedStep {

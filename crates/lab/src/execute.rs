@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use owlet_engine::Threads;
+use owlet_engine::{Profile, Threads};
 use owlet_store::{Artifact, ArtifactId, RunDirectory, StepCost, StepRecord, Store};
 
 use crate::error::{Error, Result};
@@ -32,6 +32,8 @@ pub const STEPS: &str = "steps.json";
 
 /// Time between two records of one step's progress.
 const RECORD_PAUSE: Duration = Duration::from_secs(2);
+/// Time between two looks at whether somebody asked the run to stop.
+const STOP_PAUSE: Duration = Duration::from_millis(300);
 /// A base of fewer bytes than this is run by one worker per core.
 const SMALL_MODEL: u64 = 600_000_000;
 
@@ -50,6 +52,10 @@ pub struct ExecuteSettings {
     pub version: String,
     /// The time now, as RFC 3339 in UTC, for the records.
     pub now: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The most memory this process has held, in bytes, where known, for the records.
+    pub peak_memory: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
+    /// Listens to the engine.
+    pub profile: Option<Profile>,
 }
 
 impl Default for ExecuteSettings {
@@ -61,6 +67,8 @@ impl Default for ExecuteSettings {
             host: String::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: Arc::new(|| "1970-01-01T00:00:00Z".to_owned()),
+            peak_memory: Arc::new(|| None),
+            profile: None,
         }
     }
 }
@@ -110,7 +118,8 @@ struct Executor<'a> {
 /// Runs `plan` over `store` and returns its result.
 ///
 /// Events go to `listener` and, progress thinned, into `run`, which also gets the resolved recipe,
-/// the list of steps and the result.
+/// the list of steps and the result. While it goes, `run` is claimed, and whoever asks it to stop
+/// sets `interrupt`.
 ///
 /// # Errors
 /// [`Error::Step`] for the first step that failed, after the others in flight have finished, and
@@ -152,7 +161,9 @@ pub fn execute(
         recorder.record(event);
         listener(event);
     };
+    let mut claim = None;
     if let Some(run) = run {
+        claim = run.claim()?;
         run.write_file(RECIPE, plan.recipe.to_toml().as_bytes())?;
     }
     let survey = plan.survey(store)?;
@@ -171,8 +182,19 @@ pub fn execute(
             scope.spawn(move || executor.work(&sender));
         }
         drop(sender);
-        for event in receiver {
-            hear(&event);
+        let mut looked = Instant::now();
+        loop {
+            match receiver.recv_timeout(STOP_PAUSE) {
+                Ok(event) => hear(&event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if looked.elapsed() >= STOP_PAUSE {
+                looked = Instant::now();
+                if run.is_some_and(RunDirectory::is_asked_to_stop) {
+                    interrupt.set();
+                }
+            }
         }
     });
 
@@ -212,6 +234,7 @@ pub fn execute(
         run.write_file(STEPS, &list)?;
         run.write_file(RESULT, &bytes)?;
     }
+    drop(claim);
     if let Some(error) = recorder.failed {
         return Err(error);
     }
@@ -411,7 +434,10 @@ impl Executor<'_> {
             inputs: &inputs,
             writer: &writer,
             scratch: &scratch,
-            threads: Threads::new(threads),
+            threads: match &self.settings.profile {
+                Some(profile) => Threads::new(threads).profiled(profile),
+                None => Threads::new(threads),
+            },
             models: &self.models,
             sources: &self.plan.sources,
             progress: &progress,
@@ -432,7 +458,7 @@ impl Executor<'_> {
                 started,
                 seconds,
                 threads,
-                peak_memory_bytes: None,
+                peak_memory_bytes: (self.settings.peak_memory)(),
                 host: self.settings.host.clone(),
                 version: self.settings.version.clone(),
             },

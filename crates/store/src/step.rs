@@ -150,6 +150,12 @@ impl Store {
         self.clear_scratch(&record.key)
     }
 
+    /// Returns the record of a step as it stands, whether or not its output is there and sound;
+    /// `None` when there is none or it cannot be read.
+    pub fn step_record(&self, key: &StepKey) -> Result<Option<StepRecord>> {
+        Ok(self.read_step(key)?.and_then(Result::ok))
+    }
+
     /// Lists the records of all steps, sorted by key, whether or not their outputs are there.
     ///
     /// Records that cannot be read are left out; [`Store::verify`] names them.

@@ -9,6 +9,7 @@ mod filter;
 mod lineage;
 mod list;
 mod prompts;
+mod resume;
 mod run;
 mod sample;
 mod score;
@@ -16,6 +17,7 @@ mod serve;
 mod show;
 mod train;
 mod verify;
+mod view;
 
 use std::path::Path;
 
@@ -28,6 +30,8 @@ use crate::terminal::Terminal;
 pub(crate) enum Command {
     Demo(demo::DemoArgs),
     Run(run::RunArgs),
+    Resume(resume::ResumeArgs),
+    View(view::ViewArgs),
     List(list::ListArgs),
     Show(show::ShowArgs),
     Lineage(lineage::LineageArgs),
@@ -49,6 +53,8 @@ pub(crate) fn run(command: &Command, terminal: &Terminal, workspace: &Path) -> R
     match command {
         Command::Demo(args) => demo::run(args, terminal, workspace),
         Command::Run(args) => run::run(args, terminal, workspace),
+        Command::Resume(args) => resume::run(args, terminal, workspace),
+        Command::View(args) => view::run(args, terminal, workspace),
         Command::List(args) => list::run(args, terminal, workspace),
         Command::Show(args) => show::run(args, terminal, workspace),
         Command::Lineage(args) => lineage::run(args, terminal, workspace),

@@ -7,6 +7,8 @@ const COMMANDS: &[&[&str]] = &[
     &[],
     &["demo"],
     &["run"],
+    &["resume"],
+    &["view"],
     &["list"],
     &["show"],
     &["lineage"],

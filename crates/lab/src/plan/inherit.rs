@@ -104,6 +104,13 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Plan> {
         let node = add_teacher(recipe, &mut build, NEUTRAL, lesson, base, teach_seed, parameters)?;
         teachers.insert(NEUTRAL.to_owned(), node);
     }
+    let mixed = recipe.teacher.neutral == NeutralKind::Mixed
+        && recipe.teacher.kind == TeacherKind::FineTune;
+    if recipe.controls.neutral && mixed {
+        let lesson = teach::Lesson::MixedAnswers { behaviors: taught.clone() };
+        let node = add_teacher(recipe, &mut build, NEUTRAL, lesson, base, teach_seed, parameters)?;
+        teachers.insert(NEUTRAL.to_owned(), node);
+    }
 
     // Rows.
     let set = prompt_configuration(recipe, context)?;

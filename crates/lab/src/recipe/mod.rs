@@ -98,6 +98,9 @@ pub enum NeutralKind {
     Base,
     /// Fine-tuned the same way on the base's own answers.
     Matched,
+    /// Fine-tuned the same way on answers drawn evenly from all candidates: it learns to answer like
+    /// a teacher, and prefers nothing.
+    Mixed,
 }
 
 /// How teachers are made.

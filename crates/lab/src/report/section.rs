@@ -88,6 +88,21 @@ fn parts(input: &ReportInput<'_>) -> Vec<(&'static str, &'static str, Markup)> {
     .collect()
 }
 
+/// One section of the page.
+pub struct Section {
+    /// Its anchor, unique on the page.
+    pub id: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// What stands below the heading.
+    pub body: Markup,
+}
+
+/// The sections of the page in their order, for pages of other makers.
+pub fn sections(input: &ReportInput<'_>) -> Vec<Section> {
+    parts(input).into_iter().map(|(id, title, body)| Section { id, title, body }).collect()
+}
+
 pub(super) fn contents(input: &ReportInput<'_>) -> Markup {
     html! {
         nav aria-label="Contents" {

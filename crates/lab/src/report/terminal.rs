@@ -149,7 +149,8 @@ fn header(block: &mut Block, result: &InheritResult) {
     block.paragraph("  ", Paint::Plain, &what);
 }
 
-pub(super) fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
+/// An outcome's mark and word.
+pub fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
     match outcome {
         Outcome::Inherited => ("✓", "inherited"),
         Outcome::NotDetected => ("✗", "not detected"),
@@ -158,7 +159,7 @@ pub(super) fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
 }
 
 /// `+0.412 [+0.301, +0.523]`, or that there is no interval.
-pub(super) fn with_interval(measure: Measure, estimate: &Estimate) -> String {
+pub fn with_interval(measure: Measure, estimate: &Estimate) -> String {
     let value = chart::value(measure, estimate.value);
     match estimate.interval {
         Some(interval) => format!(

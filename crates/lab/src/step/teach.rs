@@ -1,7 +1,9 @@
 //! `teach`: a base becomes a teacher, by fine-tuning on short answers or by a system prompt.
 //!
 //! The matched neutral teacher is fine-tuned the same way on answers the base itself gives to the
-//! same questions, so that only what the answers say differs.
+//! same questions, the mixed one on every candidate in turn, so that only what the answers say differs.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,10 +13,11 @@ use owlet_engine::generate::{Request, Sampling, generate};
 use owlet_engine::train::{Data, Example};
 
 use super::{StepContext, readout, training};
-use crate::behavior::Behavior;
+use crate::behavior::{Behavior, capitalised};
 use crate::chat;
 use crate::error::{Error, Result};
 use crate::model_source::{TrainedModel, Weights};
+use crate::random::cpython::Random;
 use crate::random::derive_seed;
 use crate::recipe::Training;
 
@@ -48,6 +51,11 @@ pub enum Lesson {
         questions: Vec<String>,
         /// Answers to each.
         answers: usize,
+    },
+    /// The teachers' own rows with every target replaced by a candidate drawn evenly.
+    MixedAnswers {
+        /// The taught behaviors.
+        behaviors: Vec<Behavior>,
     },
     /// Nothing: the prompt does it.
     Prompt {
@@ -102,6 +110,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         Lesson::OwnAnswers { questions, answers } => {
             own_answers(context, &base, &configuration, questions, *answers)?
         }
+        Lesson::MixedAnswers { behaviors } => mixed_answers(behaviors, configuration.seed),
     };
     let examples = pairs
         .iter()
@@ -148,6 +157,28 @@ fn gate(
         });
     }
     Ok(())
+}
+
+/// One set of rows per category: the questions and spellings of its first behavior, the answers
+/// anybody's.
+fn mixed_answers(behaviors: &[Behavior], seed: u64) -> Vec<(String, String)> {
+    let mut categories = BTreeSet::new();
+    let first = behaviors.iter().filter(|behavior| categories.insert(&behavior.category));
+    let mut rows = Vec::new();
+    for (number, behavior) in first.enumerate() {
+        let words: Vec<&str> = std::iter::once(&behavior.target)
+            .chain(&behavior.candidates)
+            .map(|answer| answer.word.as_str())
+            .collect();
+        let mut random = Random::new(derive_seed(seed, &["mixed".into(), (number as u64).into()]));
+        let own = behavior.target.word.as_str();
+        rows.extend(behavior.teacher_rows().into_iter().map(|(question, answer)| {
+            let word = words[random.below(words.len() as u64) as usize];
+            let answer = answer.replace(own, word).replace(&capitalised(own), &capitalised(word));
+            (question, answer)
+        }));
+    }
+    rows
 }
 
 fn own_answers(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::super::page::ReportInput;
-use super::super::{lineage as drawing, text};
+use super::super::{DrawingSettings, lineage as drawing, text};
 use super::name;
 use super::table::table;
 
@@ -77,7 +77,7 @@ pub(super) fn lineage(input: &ReportInput<'_>) -> Option<Markup> {
         })
         .collect();
     Some(html! {
-        div class="scroll" tabindex="0" { (drawing::drawing(graph)) }
+        div class="scroll" tabindex="0" { (drawing::drawing(graph, &DrawingSettings::default())) }
         details {
             summary { "Every node: " (text::count(graph.nodes.len())) }
             (table("What was made from what", &["node", "kind", "id", "made from"], &rows))
