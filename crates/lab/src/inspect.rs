@@ -98,7 +98,9 @@ struct Question<'a> {
 impl Log {
     /// Adds the samples of one readout.
     fn read(&mut self, step: &str, artifact: &Artifact, record: &StepRecord) -> Result<()> {
-        let configuration: Configuration = serde_json::from_value(record.configuration.clone())
+        // What the step was told stands beside how it was computed.
+        let told = record.configuration.get("step").cloned().unwrap_or_default();
+        let configuration: Configuration = serde_json::from_value(told)
             .map_err(|error| Error::record(format!("configuration of {step}"), error))?;
         let read = readout::read(artifact)?;
         let last = read.checkpoints.last();
@@ -178,7 +180,12 @@ impl Log {
         hasher.finalize().to_hex()[..22].to_owned()
     }
 
-    fn add(&mut self, question: &Question<'_>, epoch: usize, answer: Option<(&AnswerLine, Outcome)>) {
+    fn add(
+        &mut self,
+        question: &Question<'_>,
+        epoch: usize,
+        answer: Option<(&AnswerLine, Outcome)>,
+    ) {
         let behavior = &question.asked.behavior;
         let context = match question.context {
             chat::NONE | chat::DEFAULT => question.context,
@@ -331,20 +338,24 @@ impl Log {
             };
             self.samples.iter().filter_map(value).collect()
         };
-        let score = |name: &str, metric: &str| {
+        let score = |(name, metric): (&str, &str)| {
             let values = values(name);
-            let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-            json!({
-                "name": name, "scorer": name, "params": {},
-                "scored_samples": values.len(),
-                "unscored_samples": self.samples.len() - values.len(),
-                "metrics": { metric: { "name": metric, "value": mean, "params": {} } },
+            // A run without sampled answers has no rate.
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            (!values.is_empty()).then(|| {
+                json!({
+                    "name": name, "scorer": name, "params": {},
+                    "scored_samples": values.len(),
+                    "unscored_samples": self.samples.len() - values.len(),
+                    "metrics": { metric: { "name": metric, "value": mean, "params": {} } },
+                })
             })
         };
+        let scores = [(OUTCOME, "accuracy"), (SHARE, "mean")].into_iter().filter_map(score);
         json!({
             "total_samples": self.samples.len(),
             "completed_samples": self.samples.len(),
-            "scores": [score(OUTCOME, "accuracy"), score(SHARE, "mean")],
+            "scores": scores.collect::<Vec<_>>(),
         })
     }
 }
@@ -356,7 +367,8 @@ fn summary(sample: &Value) -> Value {
         "message_count": sample["messages"].as_array().map_or(0, Vec::len),
         "metadata": {},
     });
-    for field in ["id", "epoch", "input", "target", "scores", "started_at", "completed_at", "uuid"] {
+    for field in ["id", "epoch", "input", "target", "scores", "started_at", "completed_at", "uuid"]
+    {
         summary[field] = sample[field].clone();
     }
     for field in ["step", "behavior"] {

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fs_err as fs;
-use owlet_lab::inspect;
+use owlet_lab::{execute, inspect};
 use owlet_store::Entity;
 use serde_json::json;
 use zip::write::SimpleFileOptions;
@@ -39,11 +39,18 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
     let store = workspace::existing(path)?;
     let id = match workspace::resolve(&store, &args.run)? {
         Entity::Run(id) => id,
-        other => return Err(CliError::usage(format!("{other} is not a run; only runs can be exported"))),
+        other => {
+            return Err(CliError::usage(format!(
+                "{other} is not a run; only runs can be exported"
+            )));
+        }
     };
-    let files = inspect::log(&store, &store.open_run(&id)?).map_err(|error| {
-        CliError::from(error).hinted("only a finished run has a log; run its recipe again to go on")
-    })?;
+    let run = store.open_run(&id)?;
+    if !run.files()?.iter().any(|name| name == execute::RESULT) {
+        return Err(CliError::usage(format!("run {id} has no result yet"))
+            .hinted("run its recipe again; it goes on from where it was"));
+    }
+    let files = inspect::log(&store, &run)?;
     let samples = files.iter().filter(|(name, _)| name.starts_with("samples/")).count();
     let mut name = args.output.file_name().unwrap_or_default().to_owned();
     name.push(".part");

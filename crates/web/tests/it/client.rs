@@ -13,7 +13,11 @@ use owlet_lab::model_source::{Places, open};
 use owlet_web::serve::{Limits, Served, Server, Settings};
 use serde_json::Value;
 
-pub(crate) fn bind(address: &str, limits: Limits, key: Option<&str>) -> owlet_web::Result<Server> {
+pub(crate) fn bind(
+    address: &str,
+    limits: Limits,
+    key: Option<&str>,
+) -> owlet_web::serve::Result<Server> {
     let settings = Settings {
         address: address.parse().unwrap(),
         names: Vec::new(),

@@ -1,6 +1,8 @@
 //! The server over a real socket, on the built-in model. What official clients make of it is tested
 //! by `tests/clients`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod client;
 
 use std::io::{Read, Write};
