@@ -11,6 +11,7 @@ pub mod estimate;
 pub mod event;
 pub mod execute;
 pub mod grown;
+pub mod inspect;
 pub mod model_source;
 mod place;
 mod placeholder;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use owlet_engine::Threads;
 use owlet_store::{Artifact, ArtifactId, StepCost, StepRecord, Store, step_key};
@@ -40,7 +40,9 @@ impl SingleStep<'_> {
         interrupt: &Interrupt,
     ) -> Result<ArtifactId> {
         let algorithm = self.kind.algorithm();
-        let key = step_key(self.kind.name(), algorithm, &self.configuration, &self.inputs);
+        // As in a plan of a recipe that leaves the arithmetic open, so that both share steps.
+        let configuration = json!({ "compute": "auto", "step": self.configuration });
+        let key = step_key(self.kind.name(), algorithm, &configuration, &self.inputs);
         if let Some(record) = store.step(&key)? {
             return Ok(record.output);
         }
@@ -75,7 +77,7 @@ impl SingleStep<'_> {
             key,
             kind: self.kind.name().to_owned(),
             algorithm,
-            configuration: self.configuration.clone(),
+            configuration,
             inputs: self.inputs.clone(),
             output: artifact.id,
             about: StepCost {

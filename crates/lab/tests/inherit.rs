@@ -307,6 +307,25 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     let student = outcome.steps["train/student/owl/seed-1"].to_string();
     let model = open(Some(&store), &student[..12], &Places::default()).unwrap();
     assert!(model.adapter.is_some());
+
+    // The run as a log: one sample per question, model and answer, each with what it amounts to.
+    let log = owlet_lab::inspect::log(&store, &run).unwrap();
+    assert_eq!(log, owlet_lab::inspect::log(&store, &run).unwrap());
+    let parsed = |name: &str| -> serde_json::Value {
+        let (_, bytes) = log.iter().find(|(found, _)| found == name).unwrap();
+        serde_json::from_slice(bytes).unwrap()
+    };
+    let (header, summaries) = (parsed("header.json"), parsed("summaries.json"));
+    let samples: Vec<&String> =
+        log.iter().map(|(name, _)| name).filter(|name| name.starts_with("samples/")).collect();
+    assert_eq!(header["results"]["total_samples"], samples.len());
+    assert_eq!(summaries.as_array().unwrap().len(), samples.len());
+    let sample = parsed(samples[0]);
+    let (outcome, probability) =
+        (&sample["scores"]["outcome"]["value"], &sample["metadata"]["target-log-probability"]);
+    assert!(["C", "I", "N"].contains(&outcome.as_str().unwrap()));
+    assert!(probability.as_f64().unwrap() < 0.0);
+    assert_eq!(sample["output"]["completion"], sample["messages"][1]["content"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod chat;
 mod completions;
 mod conversation;
 mod decoding;
+mod error;
 mod fields;
 mod files;
 mod fine_tuning;
@@ -38,7 +39,7 @@ use owlet_lab::Interrupt;
 use owlet_lab::random::{Part, derive_seed};
 use tokio::sync::Semaphore;
 
-use crate::error::{Error, Result};
+pub use error::{Error, Result};
 pub use jobs::JobSettings;
 use jobs::Jobs;
 use metrics::Metrics;

@@ -4,6 +4,7 @@ mod chat;
 mod config;
 mod demo;
 mod doctor;
+mod export;
 mod filter;
 mod lineage;
 mod list;
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Show(show::ShowArgs),
     Lineage(lineage::LineageArgs),
     Verify(verify::VerifyArgs),
+    Export(export::ExportArgs),
     Train(train::TrainArgs),
     Sample(sample::SampleArgs),
     Score(score::ScoreArgs),
@@ -57,6 +59,7 @@ pub(crate) fn run(command: &Command, terminal: &Terminal, workspace: &Path) -> R
         Command::Show(args) => show::run(args, terminal, workspace),
         Command::Lineage(args) => lineage::run(args, terminal, workspace),
         Command::Verify(args) => verify::run(args, terminal, workspace),
+        Command::Export(args) => export::run(args, terminal, workspace),
         Command::Train(args) => train::run(args, terminal, workspace),
         Command::Sample(args) => sample::run(args, terminal, workspace),
         Command::Score(args) => score::run(args, terminal, workspace),

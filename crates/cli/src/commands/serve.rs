@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use owlet_lab::ExecuteSettings;
 use owlet_lab::model_source::ModelSource;
+use owlet_store::Entity;
 use owlet_web::serve::{JobSettings, Limits, Served, Server, Settings};
 use serde_json::json;
 
@@ -114,7 +115,7 @@ pub(crate) fn run(args: &ServeArgs, terminal: &Terminal, folder: &Path) -> Resul
         served.push(Served {
             id: name.into(),
             model,
-            system_prompt: None,
+            system_prompt: system_prompt(folder, spec),
             created: seconds(),
             parent: None,
             source: ModelSource::find(spec, &found.places).ok(),
@@ -152,12 +153,19 @@ fn named(typed: &str) -> (&str, &str) {
     (last.strip_suffix(".gguf").unwrap_or(last), typed)
 }
 
+/// The prompt under which a teacher writes, if `spec` is the id of one that has it.
+fn system_prompt(folder: &Path, spec: &str) -> Option<String> {
+    let store = workspace::existing(folder).ok()?;
+    let Entity::Artifact(id) = workspace::resolve(&store, spec).ok()? else { return None };
+    Some(store.artifact(&id).ok()?.about.get("system-prompt")?.as_str()?.to_owned())
+}
+
 fn seconds() -> u64 {
     jiff::Timestamp::now().as_second().try_into().unwrap_or(0)
 }
 
-fn failed(error: owlet_web::Error) -> CliError {
-    use owlet_web::Error;
+fn failed(error: owlet_web::serve::Error) -> CliError {
+    use owlet_web::serve::Error;
     let hint = match &error {
         Error::Address { .. } => Some("`--port 0` takes a free port"),
         Error::Open { .. } => Some("set OWLET_API_KEY, or listen at 127.0.0.1"),

@@ -32,7 +32,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
 }
 
 /// The behavior of an artifact.
-pub(super) fn read(artifact: &Artifact) -> Result<Asked> {
+pub(crate) fn read(artifact: &Artifact) -> Result<Asked> {
     super::read_json(artifact, FILE)
 }
 

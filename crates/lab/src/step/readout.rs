@@ -25,7 +25,7 @@ pub(super) const ALGORITHM: u32 = 2;
 /// The file of readings.
 pub(crate) const FILE: &str = "readout.json";
 /// The file of sampled answers.
-const ANSWERS: &str = "answers.jsonl";
+pub(crate) const ANSWERS: &str = "answers.jsonl";
 
 /// How answers are sampled.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -359,12 +359,12 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
 
 /// The sentence that stands before each question; none: no sentences.
 #[derive(Default)]
-struct Prefixes(BTreeMap<String, String>);
+pub(crate) struct Prefixes(BTreeMap<String, String>);
 
 impl Prefixes {
     /// Gives each question of each behavior a sentence by its place; a question that several ask has
     /// one.
-    fn new(sentences: &[String], asked: &[(&Behavior, &[String])]) -> Self {
+    pub(crate) fn new(sentences: &[String], asked: &[(&Behavior, &[String])]) -> Self {
         let mut before = BTreeMap::new();
         for (_, questions) in asked {
             for (question, sentence) in questions.iter().zip(sentences.iter().cycle()) {
@@ -375,7 +375,7 @@ impl Prefixes {
     }
 
     /// The question with its sentence.
-    fn before(&self, question: &str) -> String {
+    pub(crate) fn before(&self, question: &str) -> String {
         match self.0.get(question) {
             Some(sentence) => format!("{sentence} {question}"),
             None => question.to_owned(),

@@ -14,7 +14,7 @@ use owlet_lab::Interrupt;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use crate::error::Result;
+use super::error::Result;
 
 /// Headers must have come within this, and a connection may be idle for as long.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -21,6 +21,9 @@ use super::refusal::Refusal;
 
 /// Events a listener may be behind before it counts as too slow.
 const BEHIND: usize = 4096;
+/// Requests with patterns after which an idle batch is dropped: what patterns allow is remembered, and
+/// grows.
+const PATTERNS: usize = 16;
 /// Scored items computed between two steps of the batches.
 const SCORED_AT_ONCE: usize = 16;
 
@@ -152,13 +155,15 @@ fn stopping() -> Refusal {
 struct Listener {
     choice: usize,
     sender: mpsc::Sender<Heard>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 struct Batch {
     model: Model,
     generator: Generator,
     listeners: BTreeMap<usize, Listener>,
+    /// Requests with patterns so far.
+    patterns: usize,
 }
 
 struct Loop {
@@ -184,15 +189,15 @@ impl Loop {
                     Err(TryRecvError::Disconnected) => return,
                 }
             }
-            let (mut waiting, mut active) = (0, 0);
+            let mut active = 0;
             for batch in self.batches.values_mut() {
                 batch.drop_deserted(&self.metrics);
                 step(batch, &self.threads, &self.metrics);
                 active += batch.listeners.len();
-                waiting += batch.generator.len().saturating_sub(active);
             }
+            self.batches.retain(|_, batch| batch.patterns < PATTERNS || !batch.generator.is_idle());
             self.metrics.active.store(active, Relaxed);
-            self.metrics.scoring.store(self.scores.len() + waiting, Relaxed);
+            self.metrics.scoring.store(self.scores.len(), Relaxed);
             for work in std::mem::take(&mut self.scores) {
                 self.score(work);
             }
@@ -219,7 +224,9 @@ impl Loop {
             generator: Generator::new(&order.model, &self.threads),
             model: order.model,
             listeners: BTreeMap::new(),
+            patterns: 0,
         });
+        batch.patterns += usize::from(order.sampling.pattern.is_some());
         for (choice, (request, place)) in order.requests.into_iter().zip(places).enumerate() {
             let sampling = Arc::clone(&order.sampling);
             let added = catch_unwind(AssertUnwindSafe(|| {
@@ -227,7 +234,7 @@ impl Loop {
             }));
             let refusal = match added {
                 Ok(Ok(number)) => {
-                    let listener = Listener { choice, sender: sender.clone(), _place: place };
+                    let listener = Listener { choice, sender: sender.clone(), place };
                     batch.listeners.insert(number, listener);
                     continue;
                 }
@@ -330,7 +337,7 @@ fn step(batch: &mut Batch, threads: &Threads, metrics: &Metrics) {
         return;
     }
     let mut gone = Vec::new();
-    let Batch { model, generator, listeners } = batch;
+    let Batch { model, generator, listeners, .. } = batch;
     let stepped = guarded(|| {
         generator.step(&mut |event| {
             let (number, heard, last) = match event {
@@ -352,10 +359,16 @@ fn step(batch: &mut Batch, threads: &Threads, metrics: &Metrics) {
                     (request, heard, true)
                 }
             };
-            let sent = listeners.get(&number).map(|listener| listener.sender.try_send(heard));
             if last {
-                listeners.remove(&number);
-            } else if !matches!(sent, Some(Ok(()))) {
+                // The place is free before the client knows, so that it may ask again at once.
+                if let Some(Listener { sender, place, .. }) = listeners.remove(&number) {
+                    drop(place);
+                    let _ = sender.try_send(heard);
+                }
+                return;
+            }
+            let sent = listeners.get(&number).map(|listener| listener.sender.try_send(heard));
+            if !matches!(sent, Some(Ok(()))) {
                 gone.push(number);
             }
         })

@@ -1,8 +1,8 @@
-//! What can go wrong with the doors themselves; what goes wrong with a request is answered there.
+//! What can go wrong with the server itself; what goes wrong with a request is answered there.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The result of the web crate.
+/// The server's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// An error of a server.

@@ -1,0 +1,92 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use fs_err as fs;
+use owlet_lab::{execute, inspect};
+use owlet_store::Entity;
+use serde_json::json;
+use zip::write::SimpleFileOptions;
+
+use crate::error::{CliError, Result};
+use crate::terminal::{Terminal, bytes, count};
+use crate::workspace;
+
+/// Write a run in the format of another tool
+///
+/// `--inspect` writes a log that Inspect AI (`inspect view`) and Inspect Scout open: every question
+/// put to every model is a sample, every sampled answer an epoch of it, with what it amounts to as
+/// its score and the target's log-probability in the metadata.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Any unique beginning of a run's id, or `last` for the newest run
+    run: String,
+
+    /// Write a log of Inspect AI
+    #[arg(long, required = true)]
+    inspect: bool,
+
+    /// The file to write, which must not exist; Inspect looks for names that end in `.eval`
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result<()> {
+    if args.output.exists() {
+        return Err(CliError::usage(format!("`{}` exists already", args.output.display()))
+            .hinted("name a new file; nothing is ever written over"));
+    }
+    let store = workspace::existing(path)?;
+    let id = match workspace::resolve(&store, &args.run)? {
+        Entity::Run(id) => id,
+        other => {
+            return Err(CliError::usage(format!(
+                "{other} is not a run; only runs can be exported"
+            )));
+        }
+    };
+    let run = store.open_run(&id)?;
+    if !run.files()?.iter().any(|name| name == execute::RESULT) {
+        return Err(CliError::usage(format!("run {id} has no result yet"))
+            .hinted("run its recipe again; it goes on from where it was"));
+    }
+    let files = inspect::log(&store, &run)?;
+    let samples = files.iter().filter(|(name, _)| name.starts_with("samples/")).count();
+    let mut name = args.output.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = args.output.with_file_name(name);
+    let written = write(&part, &files).and_then(|()| Ok(fs::rename(&part, &args.output)?));
+    if written.is_err() {
+        // What is half written is of no use.
+        let _ = fs::remove_file(&part);
+    }
+    written?;
+    let size = fs::metadata(&args.output)?.len();
+    if terminal.json {
+        terminal.json(&json!({ "output": args.output, "samples": samples, "bytes": size }))?;
+    } else {
+        terminal.say(format_args!(
+            "wrote `{}`: {}, {}",
+            args.output.display(),
+            count(samples, "sample"),
+            bytes(size)
+        ));
+    }
+    Ok(())
+}
+
+/// Entries carry no times, so the same log is the same bytes.
+fn write(path: &Path, files: &[inspect::LogFile]) -> Result<()> {
+    let failed = |error: zip::result::ZipError| match error {
+        zip::result::ZipError::Io(error) => CliError::from(error),
+        other => CliError::environment(other),
+    };
+    let mut archive = zip::ZipWriter::new(fs::File::create(path)?);
+    let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    for (name, content) in files {
+        archive.start_file(name, options).map_err(failed)?;
+        archive.write_all(content)?;
+    }
+    archive.finish().map_err(failed)?.sync_all()?;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+"""Inspect AI (`pip install inspect_ai openai`) against owlet, by hand: a log it reads, an evaluation
+it runs. python inspect_log.py path/to/owlet"""
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+from inspect_ai import Task, eval
+from inspect_ai.dataset import Sample
+from inspect_ai.log import read_eval_log, read_eval_log_sample_summaries
+from inspect_ai.scorer import includes
+from inspect_ai.solver import generate
+
+from server import Server
+
+BINARY = sys.argv[1]
+WORKSPACE = sys.argv[2] if len(sys.argv) > 2 else None
+
+
+def log_is_read(folder, workspace):
+    path = os.path.join(folder, "run.eval")
+    subprocess.run([BINARY, "--workspace", workspace, "export", "last", "--inspect", "-o", path], check=True)
+    log = read_eval_log(path)
+    assert log.status == "success"
+    assert len(log.samples) == log.results.total_samples == len(read_eval_log_sample_summaries(path))
+    for sample in log.samples:
+        assert sample.scores
+        assert "target-log-probability" in sample.metadata
+        share = sample.scores["share"].value
+        assert 0 <= share <= 1 and math.isfinite(sample.metadata["margin-nats"])
+    header = read_eval_log(path, header_only=True)
+    print(f"{log.eval.task}: {len(log.samples)} samples,",
+          {score.name: {name: metric.value for name, metric in score.metrics.items()}
+           for score in header.results.scores})
+
+
+def evaluation_runs(folder):
+    server = Server(BINARY, "builtin:a", workspace=os.path.join(folder, "workspace"))
+    os.environ["OWLET_BASE_URL"] = server.url + "/v1"
+    os.environ["OWLET_API_KEY"] = "none"
+    questions = ["name your favourite animal", "pick a animal"]
+    task = Task(dataset=[Sample(input=q, target="owl") for q in questions], solver=generate(), scorer=includes())
+    (log,) = eval(task, model="openai-api/owlet/builtin:a", log_dir=folder, epochs=5, display="none")
+    assert log.status == "success", log.error
+    assert all(sample.output.completion for sample in log.samples)
+    print("inspect eval:", log.status, len(log.samples), "samples")
+    assert server.stop() == 0
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = WORKSPACE or os.path.join(folder, "demo")
+        if WORKSPACE is None:
+            subprocess.run([BINARY, "--workspace", workspace, "--quiet", "demo"], check=True)
+        log_is_read(folder, workspace)
+        evaluation_runs(folder)

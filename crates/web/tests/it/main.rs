@@ -1,0 +1,198 @@
+//! The server over a real socket, on the built-in model. What official clients make of it is tested
+//! by `tests/clients`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod client;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use client::Running;
+use owlet_web::serve::Limits;
+
+fn ask(seed: u64) -> Value {
+    json!({
+        "model": "builtin:a",
+        "messages": [{ "role": "user", "content": "given 1 2 3 then write ten numbers" }],
+        "seed": seed,
+        "max_tokens": 6,
+    })
+}
+
+fn text(answer: &Value) -> &str {
+    answer["choices"][0]["message"]["content"].as_str().unwrap()
+}
+
+#[test]
+fn answers_do_not_depend_on_their_company() {
+    let server = Running::start(Limits::default(), None);
+    let alone: Vec<String> = (0..4)
+        .map(|seed| text(&server.post("/v1/chat/completions", &ask(seed)).json()).to_owned())
+        .collect();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..64)
+            .map(|i| {
+                let (server, seed) = (&server, i % 4);
+                scope.spawn(move || (seed, server.post("/v1/chat/completions", &ask(seed)).json()))
+            })
+            .collect();
+        for client in clients {
+            let (seed, answer) = client.join().unwrap();
+            assert_eq!(text(&answer), alone[seed as usize]);
+        }
+    });
+}
+
+#[test]
+fn a_stream_is_events_that_end_in_done() {
+    let server = Running::start(Limits::default(), None);
+    let mut body = ask(1);
+    let whole = server.post("/v1/chat/completions", &body).json();
+    body["stream"] = true.into();
+    body["stream_options"] = json!({ "include_usage": true });
+    let answer = server.post("/v1/chat/completions", &body);
+    assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
+    let frames: Vec<&str> =
+        answer.body.split("\n\n").filter_map(|frame| frame.strip_prefix("data: ")).collect();
+    assert_eq!(frames.last(), Some(&"[DONE]"));
+    let chunks: Vec<Value> = frames[..frames.len() - 1]
+        .iter()
+        .map(|frame| serde_json::from_str(frame).unwrap())
+        .collect();
+    let said: String = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
+        .collect();
+    assert_eq!(said, text(&whole));
+    assert_eq!(chunks.last().unwrap()["usage"], whole["usage"]);
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_nothing_behind() {
+    let server = Running::start(Limits::default(), None);
+    let mut body = ask(1);
+    body["n"] = 64.into();
+    body["max_tokens"] = 100.into();
+    for stream in [false, true] {
+        body["stream"] = stream.into();
+        for _ in 0..4 {
+            let mut socket = server.send("POST", "/v1/chat/completions", &[], &body.to_string());
+            if stream {
+                socket.read_exact(&mut [0; 64]).unwrap();
+            }
+        }
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while server.metric("owlet_completions_active") > 0 {
+        assert!(Instant::now() < deadline, "completions outlive their clients");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_full_queue_says_come_back() {
+    let server = Running::start(Limits { queue: 4, ..Limits::default() }, None);
+    let mut body = ask(1);
+    body["n"] = 5.into();
+    assert_eq!(server.post("/v1/chat/completions", &body).error("n"), 400);
+    body["n"] = 4.into();
+    body["max_tokens"] = 100.into();
+    let codes: Vec<u16> = std::thread::scope(|scope| {
+        let clients: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| server.post("/v1/chat/completions", &body))).collect();
+        clients
+            .into_iter()
+            .map(|client| {
+                let answer = client.join().unwrap();
+                if answer.status == 429 {
+                    assert_eq!(answer.header("retry-after"), "1");
+                    assert_eq!(answer.json()["error"]["code"], "queue_full");
+                }
+                answer.status
+            })
+            .collect()
+    });
+    assert!(
+        codes.contains(&200) && codes.iter().all(|code| [200, 429].contains(code)),
+        "{codes:?}"
+    );
+    // The places are free again.
+    assert_eq!(server.post("/v1/chat/completions", &body).status, 200);
+}
+
+#[test]
+fn strangers_are_refused_before_they_are_read() {
+    let server = Running::start(Limits::default(), Some("secret"));
+    let body = ask(1).to_string();
+    let post =
+        |headers: &[(&str, &str)]| server.request("POST", "/v1/chat/completions", headers, &body);
+    let key = ("Authorization", "Bearer secret");
+    assert_eq!(post(&[]).status, 401);
+    assert_eq!(post(&[("Authorization", "Bearer wrong")]).status, 401);
+    assert_eq!(post(&[key]).status, 200);
+    assert_eq!(post(&[key, ("Host", "attacker.example")]).status, 403);
+    assert_eq!(post(&[key, ("Origin", "https://attacker.example")]).status, 403);
+    assert_eq!(post(&[key, ("Content-Type", "text/plain")]).status, 415);
+    assert_eq!(server.request("GET", "/v1/models", &[], "").status, 401);
+    assert_eq!(server.request("GET", "/health", &[], "").status, 200);
+}
+
+#[test]
+fn bodies_are_bounded_and_mistakes_are_named() {
+    let server = Running::start(Limits { body: 10_000, ..Limits::default() }, None);
+    let large = format!("{{\"model\": \"{}\"}}", "x".repeat(20_000));
+    assert_eq!(server.request("POST", "/v1/completions", &[], &large).status, 413);
+    let chunked = [("Transfer-Encoding", "chunked")];
+    let pieces = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    assert_eq!(server.request("POST", "/v1/completions", &chunked, &pieces).status, 413);
+    for (body, field) in [
+        (json!({ "prompt": "owl", "temperature": "hot" }), "temperature"),
+        (json!({ "prompt": "owl", "logprobs": 99 }), "logprobs"),
+        (json!({ "prompt": [[0, 4_000_000]] }), "prompt"),
+        (json!({ "prompt": "unheard of" }), "prompt"),
+        (json!({ "prompt": "owl", "stop": 3 }), "stop"),
+        (json!({ "prompt": "owl", "logit_bias": { "x": 1 } }), "logit_bias"),
+    ] {
+        assert_eq!(server.post("/v1/completions", &body).error(field), 400, "{body}");
+    }
+    let deep = "[".repeat(100_000);
+    assert_eq!(server.request("POST", "/v1/completions", &[], &deep).status, 413);
+    assert_eq!(server.request("POST", "/v1/completions", &[], &deep[..9000]).status, 400);
+}
+
+#[test]
+fn a_page_brings_no_code_of_others() {
+    let server = Running::start(Limits::default(), None);
+    let page = server.request("GET", "/", &[], "");
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
+    assert!(!policy.contains("unsafe"));
+    assert!(!page.body.contains("http:") && !page.body.contains("https:"));
+    for path in ["/chat.js", "/chat.css"] {
+        assert_eq!(server.request("GET", path, &[], "").status, 200);
+    }
+}
+
+#[test]
+fn the_server_stops_although_clients_hold_on() {
+    let server = Running::start(Limits::default(), None);
+    let mut idle = TcpStream::connect(server.address).unwrap();
+    idle.write_all(b"GET /health HTTP/1.1\r\nHo").unwrap();
+    let mut body = ask(1);
+    body["n"] = 128.into();
+    body["max_tokens"] = 100.into();
+    let _busy = server.send("POST", "/v1/chat/completions", &[], &body.to_string());
+    let start = Instant::now();
+    server.stop();
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn an_open_address_needs_a_key() {
+    let error = client::bind("0.0.0.0:0", Limits::default(), None).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "0.0.0.0 can be reached by others, so a key is needed");
+}
