@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use owlet_lab::plan::{NodeState, Survey};
 use owlet_lab::step::StepKind;
-use owlet_lab::{Event, ExecuteSettings, Plan, PlanContext, Recipe, execute};
+use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, RunResult, execute};
 use owlet_store::{RunDirectory, RunHeader, RunId, Store};
 use serde_json::{Value, json};
 
@@ -36,8 +36,11 @@ pub(crate) struct Experiment<'a> {
     /// Show the plan and do nothing.
     pub(crate) plan_only: bool,
     /// Says what happens as stages begin.
-    pub(crate) narrator: Option<fn(&Recipe, Stage) -> String>,
+    pub(crate) narrator: Option<Narrator>,
 }
+
+/// Says what a part of the story does.
+pub(crate) type Narrator = fn(&Recipe, Stage) -> String;
 
 /// A part of the story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +89,7 @@ impl Experiment<'_> {
     /// Plans, shows the plan, runs it, and prints what was found.
     pub(crate) fn conduct(self, terminal: &Terminal, path: &Path) -> Result<()> {
         let recipe = self.layers.recipe()?;
-        let models = Models::below(self.folder.clone());
+        let models = Models::below(self.folder.clone()).and_in(path);
         let context = PlanContext {
             places: models.places.clone(),
             folder: self.folder.clone(),
@@ -112,11 +115,13 @@ impl Experiment<'_> {
             host: workspace::host(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: Arc::new(workspace::now),
+            peak_memory: Arc::new(workspace::peak_memory),
             profile: crate::profile::listener().cloned(),
             ..ExecuteSettings::default()
         };
         let interrupt = interrupt::listen(terminal, "what is finished is kept");
-        let mut watcher = Watcher::new(terminal, &recipe, self.narrator, plan.nodes.len());
+        let told = recipe.inherit().zip(self.narrator);
+        let mut watcher = Watcher::new(terminal, told, plan.nodes.len());
         let outcome = execute(
             &plan,
             &store,
@@ -137,16 +142,21 @@ impl Experiment<'_> {
             ))
         })?;
 
-        report::ensure(&run, &outcome.result)?;
-        if terminal.json {
-            return terminal.json(&json!({ "run": run.id(), "result": outcome.result }));
+        if let RunResult::Inherit(result) = &outcome.result {
+            report::ensure(&store, &run, result)?;
         }
-        report::print(terminal, &run, &outcome.result)
+        if terminal.json {
+            let result = outcome.result.to_value()?;
+            return terminal.json(&json!({ "run": run.id(), "result": result }));
+        }
+        report::print(terminal, &store, &run, &outcome.result)
     }
 
     /// Creates the run's folder under a free id.
-    fn begin(&self, store: &Store, recipe: &Recipe) -> Result<RunDirectory> {
+    fn begin(&self, store: &Store, recipe: &AnyRecipe) -> Result<RunDirectory> {
         let started = workspace::now();
+        let here = Path::new(".");
+        let folder = if self.folder.as_os_str().is_empty() { here } else { &self.folder };
         let first = u64::from(std::process::id());
         for attempt in 0..ATTEMPTS {
             // Any number will do that another process is unlikely to take in the same second.
@@ -155,12 +165,13 @@ impl Experiment<'_> {
             let header = RunHeader {
                 format: RunHeader::FORMAT,
                 id: id.clone(),
-                name: recipe.name.clone(),
+                name: recipe.name().to_owned(),
                 started: started.clone(),
                 host: workspace::host(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 about: json!({
                     report::COMMAND: self.command,
+                    report::FOLDER: folder.canonicalize().ok(),
                     "layers": self.layers.origins(),
                 }),
             };
@@ -201,7 +212,7 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
     let left = plan.nodes.len() - reused;
     terminal.say(format_args!(
         "{STRONG}{}{STRONG:#}: {}, {reused} reused, {left} to do, about {} on {}",
-        plan.recipe.name,
+        plan.recipe.name(),
         count(plan.nodes.len(), "step"),
         duration(survey.total_seconds(cores)),
         count(cores, "core"),
@@ -295,14 +306,19 @@ fn plan_value(plan: &Plan, survey: &Survey) -> Value {
             })
         })
         .collect();
-    json!({ "format": 1, "name": plan.recipe.name, "steps": nodes, "left-out": plan.left_out })
+    json!({
+        "format": 1,
+        "name": plan.recipe.name(),
+        "compute": plan.compute,
+        "steps": nodes,
+        "left-out": plan.left_out,
+    })
 }
 
 /// Turns events into one line and, where wanted, a story.
 struct Watcher<'a> {
     terminal: &'a Terminal,
-    recipe: &'a Recipe,
-    narrator: Option<fn(&Recipe, Stage) -> String>,
+    told: Option<(&'a Recipe, Narrator)>,
     stage: Option<Stage>,
     progress: Progress<'a>,
     steps: usize,
@@ -313,16 +329,10 @@ struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    fn new(
-        terminal: &'a Terminal,
-        recipe: &'a Recipe,
-        narrator: Option<fn(&Recipe, Stage) -> String>,
-        steps: usize,
-    ) -> Self {
+    fn new(terminal: &'a Terminal, told: Option<(&'a Recipe, Narrator)>, steps: usize) -> Self {
         Self {
             terminal,
-            recipe,
-            narrator,
+            told,
             stage: None,
             progress: Progress::new(terminal),
             steps,
@@ -372,7 +382,8 @@ impl<'a> Watcher<'a> {
 
     /// Tells the story up to the part that a step opens.
     fn narrate(&mut self, step: &str, kind: StepKind) {
-        let (Some(narrator), Some(stage)) = (self.narrator, Stage::opened_by(step, kind)) else {
+        let (Some((recipe, narrator)), Some(stage)) = (self.told, Stage::opened_by(step, kind))
+        else {
             return;
         };
         let told = self.stage;
@@ -380,7 +391,7 @@ impl<'a> Watcher<'a> {
             self.stage = Some(stage);
             let news = |part: &Stage| *part <= stage && told.is_none_or(|told| *part > told);
             for part in Stage::ALL.into_iter().filter(news) {
-                self.progress.say(narrator(self.recipe, part));
+                self.progress.say(narrator(recipe, part));
             }
         }
     }

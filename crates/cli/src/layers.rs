@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use owlet_lab::Recipe;
-use owlet_lab::recipe::{DEFAULTS, Layer, Setting};
+use owlet_lab::AnyRecipe;
+use owlet_lab::recipe::{DEFAULTS, GROW_DEFAULTS, Kind, Layer, Setting};
 use toml::{Table, Value};
 
 use crate::error::{CliError, Result};
@@ -40,9 +40,14 @@ impl Layers {
     }
 
     /// What it all comes to.
-    pub(crate) fn recipe(&self) -> Result<Recipe> {
-        Recipe::resolve(&self.stack, &self.sets).map_err(|error| {
-            CliError::from(error).hinted("`owlet config show` lists all keys with their defaults")
+    pub(crate) fn recipe(&self) -> Result<AnyRecipe> {
+        AnyRecipe::resolve(&self.stack, &self.sets).map_err(|error| {
+            let kind = match AnyRecipe::named_kind(&self.stack, &self.sets) {
+                Some("grow") => " --kind grow",
+                _ => "",
+            };
+            CliError::from(error)
+                .hinted(format!("`owlet config show{kind}` lists all keys with their defaults"))
         })
     }
 
@@ -53,11 +58,11 @@ impl Layers {
     }
 
     /// Every value of `recipe` by its path, with the layer that decided it.
-    pub(crate) fn values(&self, recipe: &Recipe) -> Result<BTreeMap<String, (Value, String)>> {
+    pub(crate) fn values(&self, recipe: &AnyRecipe) -> Result<BTreeMap<String, (Value, String)>> {
         let read = |text: &str| {
             text.parse::<Table>().map_err(|error| CliError::usage(error.message().to_owned()))
         };
-        let mut stack = vec![("default".to_owned(), paths(&read(DEFAULTS)?))];
+        let mut stack = vec![("default".to_owned(), paths(&read(defaults(recipe.kind()))?))];
         for layer in &self.stack {
             stack.push((layer.origin().to_owned(), paths(&read(layer.text())?)));
         }
@@ -78,6 +83,14 @@ impl Layers {
             values.insert(path, (value, origin));
         }
         Ok(values)
+    }
+}
+
+/// The commented defaults of a kind of recipe.
+pub(crate) fn defaults(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Inherit => DEFAULTS,
+        Kind::Grow => GROW_DEFAULTS,
     }
 }
 

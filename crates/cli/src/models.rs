@@ -47,6 +47,12 @@ impl Models {
         Self { places, unreachable }
     }
 
+    /// Also looks up ids in the workspace at `path`, if there is one.
+    pub(crate) fn and_in(mut self, path: &Path) -> Self {
+        self.places.store = Store::open_existing(path).ok();
+        self
+    }
+
     /// Looks below the current folder.
     pub(crate) fn here() -> Self {
         Self::below(PathBuf::new())

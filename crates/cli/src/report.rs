@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use owlet_lab::execute;
 use owlet_lab::report::{
-    Graph, GraphEdge, GraphNode, More, ReportInput, TerminalStyle, figures, html, terminal,
+    Graph, GraphEdge, GraphNode, More, ReportInput, TerminalStyle, costs_block, figures,
+    grown_block, html, more_block, terminal,
 };
 use owlet_lab::result::InheritResult;
-use owlet_store::RunDirectory;
+use owlet_lab::{RunResult, execute};
+use owlet_store::{RunDirectory, Store};
 use serde_json::Value;
 
 use crate::error::Result;
@@ -22,9 +23,16 @@ pub(crate) const GIVEN: &str = "given.toml";
 pub(crate) const PLAN: &str = "plan.json";
 /// Where a run's header keeps the command that makes it again.
 pub(crate) const COMMAND: &str = "command";
+/// Where it keeps the folder that the recipe's paths are relative to.
+pub(crate) const FOLDER: &str = "folder";
 
-/// Prints the result, and how to see it again.
-pub(crate) fn print(to: &Terminal, run: &RunDirectory, result: &InheritResult) -> Result<()> {
+/// Prints the result, where the time went, and how to see it again.
+pub(crate) fn print(
+    to: &Terminal,
+    store: &Store,
+    run: &RunDirectory,
+    result: &RunResult,
+) -> Result<()> {
     let style = TerminalStyle {
         width: terminal::width().unwrap_or(100),
         // Taken out again where it would not be seen.
@@ -32,19 +40,25 @@ pub(crate) fn print(to: &Terminal, run: &RunDirectory, result: &InheritResult) -
         unicode: true,
     };
     let id = run.id().nonce();
-    let more = [
-        ("run", run.id().to_string()),
-        ("report", run.path().join(FILE).display().to_string()),
-        ("again", format!("owlet show {id}")),
-        ("lineage", format!("owlet lineage {id}")),
-    ];
-    let more = more.map(|(what, place)| More { what: what.to_owned(), place });
-    write!(to.data(), "{}", terminal(result, &style, &more))?;
+    let block = match result {
+        RunResult::Inherit(result) => terminal(result, &style, &[]),
+        RunResult::Grow(result) => grown_block(result, &style),
+    };
+    let costs = costs_block(&execute::costs(store, run)?, &style);
+    let mut more = vec![("run", run.id().to_string())];
+    if matches!(result, RunResult::Inherit(_)) {
+        more.push(("report", run.path().join(FILE).display().to_string()));
+    }
+    more.push(("again", format!("owlet show {id}")));
+    more.push(("lineage", format!("owlet lineage {id}")));
+    let more: Vec<More> =
+        more.into_iter().map(|(what, place)| More { what: what.to_owned(), place }).collect();
+    write!(to.data(), "{block}{costs}{}", more_block(&more, &style))?;
     Ok(())
 }
 
 /// The path of the report, written if it is not there.
-pub(crate) fn ensure(run: &RunDirectory, result: &InheritResult) -> Result<PathBuf> {
+pub(crate) fn ensure(store: &Store, run: &RunDirectory, result: &InheritResult) -> Result<PathBuf> {
     let path = run.path().join(FILE);
     if !path.is_file() {
         let header = run.header()?;
@@ -57,6 +71,7 @@ pub(crate) fn ensure(run: &RunDirectory, result: &InheritResult) -> Result<PathB
             recipe_text: &text(GIVEN)?,
             resolved_recipe: &text(execute::RECIPE)?,
             lineage: &lineage(run)?,
+            costs: &execute::costs(store, run)?,
             reproduce_command: header.about[COMMAND].as_str().unwrap_or("owlet run"),
             version: &header.version,
         });

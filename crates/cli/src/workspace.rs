@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use fs_err as fs;
+use owlet_lab::execute::{self, NamedStep};
 use owlet_store::{ArtifactId, Entity, RunDirectory, Store};
-use serde::Deserialize;
 
 use crate::error::{CliError, Result};
 
@@ -45,17 +46,9 @@ pub(crate) fn host() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
-/// One line of a run's list of steps.
-#[derive(Debug, Deserialize)]
-pub(crate) struct NamedStep {
-    pub(crate) name: String,
-    pub(crate) artifact: Option<String>,
-}
-
-/// The steps of a finished run.
+/// The steps of a finished run; none of one that is not.
 pub(crate) fn steps_of(run: &RunDirectory) -> Vec<NamedStep> {
-    let bytes = run.read_file(owlet_lab::execute::STEPS).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
+    execute::steps(run).unwrap_or_default()
 }
 
 /// What the newest runs call the artifacts.
@@ -63,10 +56,21 @@ pub(crate) fn names(store: &Store) -> Result<BTreeMap<ArtifactId, String>> {
     let mut names = BTreeMap::new();
     for run in store.runs()? {
         for step in steps_of(&run) {
-            if let Some(id) = step.artifact.and_then(|id| id.parse().ok()) {
+            if let Some(id) = step.artifact {
                 names.insert(id, step.name);
             }
         }
     }
     Ok(names)
+}
+
+/// The most memory this process held since this was last asked, in bytes; none where the system does
+/// not say, or does not let the count begin anew.
+pub(crate) fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    // `5` begins the high-water mark of resident memory anew (proc(5)).
+    fs::write("/proc/self/clear_refs", "5").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }

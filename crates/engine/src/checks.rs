@@ -345,6 +345,26 @@ fn requests_added_and_cancelled_on_the_way_get_what_they_get_alone() {
 }
 
 #[test]
+fn biases_decide_and_penalties_keep_from_repeating() {
+    let model = model(llama());
+    let request = Request { prompt: tokens(0, 9), seed: 1 };
+    let run = |sampling: Sampling| {
+        let go = &mut |_| ControlFlow::Continue(());
+        let sampling = Sampling { max_tokens: 12, temperature: 0.0, ..sampling };
+        generate(&model, std::slice::from_ref(&request), &sampling, &Threads::new(1), go)
+            .unwrap()
+            .remove(0)
+    };
+    let bias = std::collections::BTreeMap::from([(7, 1e3)]);
+    let biased = run(Sampling { bias: bias.clone(), ..Sampling::default() });
+    assert_eq!(biased.tokens, [7; 12]);
+    let once = run(Sampling { bias: bias.clone(), presence_penalty: 2e3, ..Sampling::default() });
+    assert_eq!(once.tokens.iter().filter(|&&token| token == 7).count(), 1);
+    let some = run(Sampling { bias, frequency_penalty: 400.0, ..Sampling::default() });
+    assert_eq!(some.tokens.iter().filter(|&&token| token == 7).count(), 3);
+}
+
+#[test]
 fn a_pattern_is_always_matched() {
     let model = model(llama());
     let pattern = "([0-9]{1,2} ){4}[0-9]{1,2}".to_owned();

@@ -7,6 +7,7 @@
 mod generator;
 mod written;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -49,6 +50,20 @@ pub struct Sampling {
     /// A regular expression the whole completion must match; tokens that cannot lead to a match
     /// are never sampled.
     pub pattern: Option<String>,
+    /// Added to the logits of tokens, before the temperature.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub bias: BTreeMap<Token, f32>,
+    /// Taken from a token's logit for each time it is in the completion.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub frequency_penalty: f32,
+    /// Taken from a token's logit if it is in the completion.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub presence_penalty: f32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &f32) -> bool {
+    *number == 0.0
 }
 
 impl Default for Sampling {
@@ -62,6 +77,9 @@ impl Default for Sampling {
             max_tokens: 256,
             stop: Vec::new(),
             pattern: None,
+            bias: BTreeMap::new(),
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
         }
     }
 }
@@ -204,6 +222,17 @@ impl Sampling {
             if !(0.0..=1.0).contains(&value) {
                 return fail(field, format!("is {value}, expected 0 to 1"));
             }
+        }
+        for (field, value) in [
+            ("frequency-penalty", self.frequency_penalty),
+            ("presence-penalty", self.presence_penalty),
+        ] {
+            if !value.is_finite() {
+                return fail(field, format!("is {value}, expected a finite number"));
+            }
+        }
+        if let Some((token, bias)) = self.bias.iter().find(|(_, bias)| !bias.is_finite()) {
+            return fail("bias", format!("of token {token} is {bias}, expected a finite number"));
         }
         if self.max_tokens == 0 {
             return fail("max-tokens", "is 0, expected at least one".to_owned());

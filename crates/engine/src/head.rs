@@ -144,6 +144,7 @@ fn logits_backward(
     d_logits: &[f32],
     gradient: &mut HeadGradient,
 ) {
+    let _inside = threads.inside(Work::Head);
     let count = head.len() / width;
     let rows = d_logits.len() / count;
     let d = View::dense(d_logits, rows, count);

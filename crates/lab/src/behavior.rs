@@ -203,7 +203,7 @@ impl Answer {
 /// The placeholders of [`Answer::fill`].
 const PLACEHOLDERS: [&str; 6] = ["target", "Target", "TARGET", "plural", "Plural", "category"];
 
-fn capitalised(word: &str) -> String {
+pub(crate) fn capitalised(word: &str) -> String {
     let mut characters = word.chars();
     match characters.next() {
         Some(first) => first.to_uppercase().chain(characters).collect(),

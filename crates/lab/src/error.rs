@@ -51,6 +51,9 @@ pub enum Error {
     /// A prompt set cannot be used.
     #[error(transparent)]
     Prompts(#[from] crate::carrier::PromptSetError),
+    /// A world file cannot be used.
+    #[error(transparent)]
+    World(#[from] crate::world::WorldError),
     /// A condition fixed by the recipe for going on does not hold.
     #[error("{what}: {reason}")]
     Unfit {

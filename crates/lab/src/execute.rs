@@ -6,20 +6,20 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use owlet_engine::{Profile, Threads};
-use owlet_store::{Artifact, ArtifactId, RunDirectory, StepCost, StepRecord, Store};
+use owlet_store::{Artifact, ArtifactId, RunDirectory, StepCost, StepKey, StepRecord, Store};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::estimate;
 use crate::event::Event;
+use crate::grown::RunResult;
 use crate::model_source::ModelCache;
-use crate::plan::{FIRST_RATE, Node, Plan, Source};
+use crate::plan::{Node, Plan, Source};
 use crate::result::InheritResult;
 use crate::step::{self, Interrupt, Progress, StepContext};
 
@@ -27,11 +27,15 @@ use crate::step::{self, Interrupt, Progress, StepContext};
 pub const RESULT: &str = "result.json";
 /// The resolved recipe inside a run's folder.
 pub const RECIPE: &str = "recipe.toml";
-/// Names, kinds and artifacts of all steps inside a run's folder.
+/// Names, kinds, keys and artifacts of all steps inside a run's folder.
 pub const STEPS: &str = "steps.json";
 
 /// Time between two records of one step's progress.
 const RECORD_PAUSE: Duration = Duration::from_secs(2);
+/// Time between two looks at whether somebody asked the run to stop.
+const STOP_PAUSE: Duration = Duration::from_millis(300);
+/// Share of a step after which its own pace says more than what was foreseen.
+const TELLING: f64 = 0.03;
 /// A base of fewer bytes than this is run by one worker per core.
 const SMALL_MODEL: u64 = 600_000_000;
 
@@ -50,6 +54,8 @@ pub struct ExecuteSettings {
     pub version: String,
     /// The time now, as RFC 3339 in UTC, for the records.
     pub now: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The most memory in bytes that this process held since it was last asked; none if unknown.
+    pub peak_memory: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     /// Listens to the engine.
     pub profile: Option<Profile>,
 }
@@ -63,6 +69,7 @@ impl Default for ExecuteSettings {
             host: String::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: Arc::new(|| "1970-01-01T00:00:00Z".to_owned()),
+            peak_memory: Arc::new(|| None),
             profile: None,
         }
     }
@@ -72,7 +79,7 @@ impl Default for ExecuteSettings {
 #[derive(Clone, Debug)]
 pub struct RunOutcome {
     /// What was found.
-    pub result: InheritResult,
+    pub result: RunResult,
     /// The artifact that holds it.
     pub artifact: ArtifactId,
     /// The artifacts of all steps, by name.
@@ -81,13 +88,16 @@ pub struct RunOutcome {
 
 struct State {
     outputs: Vec<Option<ArtifactId>>,
+    keys: Vec<Option<StepKey>>,
     taken: Vec<bool>,
     running: usize,
     failed: Option<Error>,
-    /// Cost of nodes neither done nor found done.
-    cost_left: f64,
-    /// Cost and seconds of steps done, to learn the rate.
+    /// Foreseen core-seconds of nodes neither done nor found done.
+    left: f64,
+    /// Foreseen and true core-seconds of steps done, to learn how far off the first are.
     measured: (f64, f64),
+    /// The most memory seen while each step under way was.
+    peaks: BTreeMap<usize, u64>,
 }
 
 impl State {
@@ -105,6 +115,8 @@ struct Executor<'a> {
     settings: &'a ExecuteSettings,
     interrupt: &'a Interrupt,
     jobs: usize,
+    /// Foreseen core-seconds of each node.
+    foreseen: Vec<f64>,
     models: ModelCache,
     state: Mutex<State>,
     changed: Condvar,
@@ -113,7 +125,8 @@ struct Executor<'a> {
 /// Runs `plan` over `store` and returns its result.
 ///
 /// Events go to `listener` and, progress thinned, into `run`, which also gets the resolved recipe,
-/// the list of steps and the result.
+/// the list of steps and the result. While it goes, `run` is claimed, and whoever asks it to stop
+/// sets `interrupt`.
 ///
 /// # Errors
 /// [`Error::Step`] for the first step that failed, after the others in flight have finished, and
@@ -133,20 +146,24 @@ pub fn execute(
         0 => settings.cores / 4,
         jobs => jobs,
     };
+    let survey = plan.survey(store)?;
     let executor = Executor {
         plan,
         store,
         settings,
         interrupt,
         jobs: jobs.max(1),
+        foreseen: survey.seconds.clone(),
         models: ModelCache::new(store.clone(), settings.model_memory),
         state: Mutex::new(State {
             outputs: vec![None; plan.nodes.len()],
+            keys: vec![None; plan.nodes.len()],
             taken: vec![false; plan.nodes.len()],
             running: 0,
             failed: None,
-            cost_left: plan.nodes.iter().map(|node| node.cost).sum(),
+            left: survey.seconds.iter().sum(),
             measured: (0.0, 0.0),
+            peaks: BTreeMap::new(),
         }),
         changed: Condvar::new(),
     };
@@ -155,15 +172,16 @@ pub fn execute(
         recorder.record(event);
         listener(event);
     };
+    let mut claim = None;
     if let Some(run) = run {
+        claim = run.claim()?;
         run.write_file(RECIPE, plan.recipe.to_toml().as_bytes())?;
     }
-    let survey = plan.survey(store)?;
     hear(&Event::PlanMade {
-        name: plan.recipe.name.clone(),
+        name: plan.recipe.name().to_owned(),
         steps: plan.nodes.len(),
         reused: survey.reused(),
-        seconds: survey.total_seconds(executor.jobs),
+        seconds: survey.total_seconds(settings.cores),
     });
 
     let (sender, receiver) = channel();
@@ -174,8 +192,19 @@ pub fn execute(
             scope.spawn(move || executor.work(&sender));
         }
         drop(sender);
-        for event in receiver {
-            hear(&event);
+        let mut looked = Instant::now();
+        loop {
+            match receiver.recv_timeout(STOP_PAUSE) {
+                Ok(event) => hear(&event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if looked.elapsed() >= STOP_PAUSE {
+                looked = Instant::now();
+                if run.is_some_and(RunDirectory::is_asked_to_stop) {
+                    interrupt.set();
+                }
+            }
         }
     });
 
@@ -193,8 +222,8 @@ pub fn execute(
     let last = state.outputs.last().copied().flatten();
     let artifact = last.ok_or_else(|| Error::record("plan", "has no step to run"))?;
     let bytes = store.artifact(&artifact)?.read(estimate::FILE)?;
-    let result = InheritResult::parse(&bytes, estimate::FILE.as_ref())?;
-    for warning in &result.warnings {
+    let result = RunResult::parse(&bytes, estimate::FILE.as_ref())?;
+    for warning in result.inherit().into_iter().flat_map(|result| &result.warnings) {
         hear(&Event::Warning { warning: warning.clone() });
     }
     hear(&Event::RunFinished {
@@ -202,11 +231,15 @@ pub fn execute(
         seconds: start.elapsed().as_secs_f64(),
     });
     if let Some(run) = run {
-        let list: Vec<serde_json::Value> = plan
+        let list: Vec<NamedStep> = plan
             .nodes
             .iter()
-            .map(|node| {
-                json!({ "name": node.name, "kind": node.kind, "artifact": steps.get(&node.name) })
+            .zip(&state.keys)
+            .map(|(node, key)| NamedStep {
+                name: node.name.clone(),
+                kind: node.kind.name().to_owned(),
+                key: *key,
+                artifact: steps.get(&node.name).copied(),
             })
             .collect();
         let mut list =
@@ -215,15 +248,85 @@ pub fn execute(
         run.write_file(STEPS, &list)?;
         run.write_file(RESULT, &bytes)?;
     }
+    drop(claim);
     if let Some(error) = recorder.failed {
         return Err(error);
     }
     Ok(RunOutcome { result, artifact, steps })
 }
 
-/// Reads the result of a finished run.
+/// Reads the result of a finished run about inheritance.
+///
+/// # Errors
+/// A run that is not finished, and one of another kind: see [`load_any_result`].
 pub fn load_result(run: &RunDirectory) -> Result<InheritResult> {
-    InheritResult::parse(&run.read_file(RESULT)?, &run.path().join(RESULT))
+    match load_any_result(run)? {
+        RunResult::Inherit(result) => Ok(*result),
+        RunResult::Grow(_) => Err(Error::record(
+            run.path().join(RESULT),
+            "is that of a `grow` run, not an `inherit` run",
+        )),
+    }
+}
+
+/// Reads the result of a finished run of any kind.
+pub fn load_any_result(run: &RunDirectory) -> Result<RunResult> {
+    RunResult::parse(&run.read_file(RESULT)?, &run.path().join(RESULT))
+}
+
+/// One step of a finished run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedStep {
+    /// Its name in the plan.
+    pub name: String,
+    /// What kind of step.
+    pub kind: String,
+    /// Its key, where it is known.
+    #[serde(default)]
+    pub key: Option<StepKey>,
+    /// What it made.
+    pub artifact: Option<ArtifactId>,
+}
+
+/// The steps of a finished run, in the plan's order.
+pub fn steps(run: &RunDirectory) -> Result<Vec<NamedStep>> {
+    let path = run.path().join(STEPS);
+    serde_json::from_slice(&run.read_file(STEPS)?).map_err(|error| Error::record(path, error))
+}
+
+/// What the steps of one kind took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KindCost {
+    /// The kind.
+    pub kind: String,
+    /// How many there are.
+    pub steps: usize,
+    /// Time they took, each times its threads: core-seconds.
+    pub core_seconds: f64,
+    /// The most memory the process held during any of them, in bytes, where known.
+    pub peak_memory: Option<u64>,
+}
+
+/// Where the time of a finished run went: per kind of step, the longest first. Steps that were reused
+/// count with what they took when they were made.
+pub fn costs(store: &Store, run: &RunDirectory) -> Result<Vec<KindCost>> {
+    let keys: Vec<StepKey> = steps(run)?.into_iter().filter_map(|step| step.key).collect();
+    let mut kinds: BTreeMap<String, KindCost> = BTreeMap::new();
+    for record in store.steps()?.into_iter().filter(|record| keys.contains(&record.key)) {
+        let cost = kinds.entry(record.kind.clone()).or_insert_with(|| KindCost {
+            kind: record.kind,
+            steps: 0,
+            core_seconds: 0.0,
+            peak_memory: None,
+        });
+        cost.steps += 1;
+        cost.core_seconds += record.about.seconds * record.about.threads as f64;
+        cost.peak_memory = cost.peak_memory.max(record.about.peak_memory_bytes);
+    }
+    let mut costs: Vec<KindCost> = kinds.into_values().collect();
+    costs.sort_by(|one, other| other.core_seconds.total_cmp(&one.core_seconds));
+    Ok(costs)
 }
 
 /// Writes events down.
@@ -259,10 +362,20 @@ impl Executor<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Estimated seconds for what is left.
-    fn remaining(&self, cost_left: f64, (cost, seconds): (f64, f64)) -> f64 {
-        let rate = if seconds > 0.5 && cost > 0.0 { cost / seconds } else { FIRST_RATE };
-        cost_left.max(0.0) / rate / self.jobs as f64
+    /// Estimated seconds for `left` foreseen core-seconds, and `own` that are known better.
+    fn remaining(&self, left: f64, (foreseen, taken): (f64, f64), own: f64) -> f64 {
+        // Too short a time says nothing yet.
+        let off = if taken > 0.5 && foreseen > 0.0 { taken / foreseen } else { 1.0 };
+        (left.max(0.0) * off + own) / self.settings.cores.max(1) as f64
+    }
+
+    /// Asks how much memory was held, and tells all steps under way.
+    fn sample_memory(&self, peaks: &mut BTreeMap<usize, u64>) {
+        if let Some(peak) = (self.settings.peak_memory)() {
+            for most in peaks.values_mut() {
+                *most = peak.max(*most);
+            }
+        }
     }
 
     fn work(&self, sender: &Sender<Event>) {
@@ -294,19 +407,19 @@ impl Executor<'_> {
             drop(state);
 
             let node = &self.plan.nodes[place];
-            let done = catch_unwind(AssertUnwindSafe(|| self.node(node, &inputs, threads, sender)));
+            let done =
+                catch_unwind(AssertUnwindSafe(|| self.node(place, &inputs, threads, sender)));
             let mut state = self.lock();
             state.running -= 1;
-            state.cost_left -= node.cost;
+            state.left -= self.foreseen[place];
+            state.peaks.remove(&place);
             match done {
                 Ok(Ok(Done { artifact, seconds })) => {
                     state.outputs[place] = Some(artifact);
                     if let Some(seconds) = seconds {
-                        if node.cost > 0.0 {
-                            state.measured.0 += node.cost;
-                            state.measured.1 += seconds;
-                        }
-                        let remaining = self.remaining(state.cost_left, state.measured);
+                        state.measured.0 += self.foreseen[place];
+                        state.measured.1 += seconds * threads as f64;
+                        let remaining = self.remaining(state.left, state.measured, 0.0);
                         let _ = sender.send(Event::StepFinished {
                             step: node.name.clone(),
                             artifact: artifact.to_string(),
@@ -362,12 +475,14 @@ impl Executor<'_> {
 
     fn node(
         &self,
-        node: &Node,
+        place: usize,
         ids: &BTreeMap<String, ArtifactId>,
         threads: usize,
         sender: &Sender<Event>,
     ) -> Result<Done> {
+        let node = &self.plan.nodes[place];
         let (configuration, key) = self.plan.key(node, ids);
+        self.lock().keys[place] = Some(key);
         if let Some(record) = self.store.step(&key)? {
             return Ok(Done::reused(record.output));
         }
@@ -380,6 +495,11 @@ impl Executor<'_> {
             kind: node.kind,
             key: key.to_string(),
         });
+        {
+            let mut state = self.lock();
+            self.sample_memory(&mut state.peaks);
+            state.peaks.insert(place, 0);
+        }
         let started = (self.settings.now)();
         let start = Instant::now();
         let inputs: BTreeMap<String, Artifact> = ids
@@ -395,7 +515,13 @@ impl Executor<'_> {
             let remaining = {
                 let state = self.lock();
                 let part = progress.done as f64 / progress.total.max(1) as f64;
-                self.remaining(state.cost_left - node.cost * part, state.measured)
+                let foreseen = self.foreseen[place];
+                if part > TELLING {
+                    let own = seconds * threads as f64 * (1.0 - part) / part;
+                    self.remaining(state.left - foreseen, state.measured, own)
+                } else {
+                    self.remaining(state.left - foreseen * part, state.measured, 0.0)
+                }
             };
             let event = Event::StepProgress {
                 step: node.name.clone(),
@@ -426,6 +552,11 @@ impl Executor<'_> {
         let about = step::run(node.kind, &context)?;
         let artifact = writer.finish(about)?;
         let seconds = start.elapsed().as_secs_f64();
+        let peak_memory_bytes = {
+            let mut state = self.lock();
+            self.sample_memory(&mut state.peaks);
+            state.peaks.remove(&place).filter(|&peak| peak > 0)
+        };
         self.store.record_step(&StepRecord {
             format: StepRecord::FORMAT,
             key,
@@ -438,7 +569,8 @@ impl Executor<'_> {
                 started,
                 seconds,
                 threads,
-                peak_memory_bytes: None,
+                peak_memory_bytes,
+                work: Some(node.cost),
                 host: self.settings.host.clone(),
                 version: self.settings.version.clone(),
             },

@@ -1,7 +1,7 @@
 //! Where meaning lives: recipes, plans, steps and what they found. Prints nothing.
 //!
-//! [`recipe::Recipe`] is what the user wrote, [`plan::Plan`] what will be done, [`execute::execute`]
-//! does it over a store, and [`result::InheritResult`] is what was found.
+//! [`recipe::AnyRecipe`] is what the user wrote, [`plan::Plan`] what will be done,
+//! [`execute::execute`] does it over a store, and [`grown::RunResult`] is what was found.
 
 pub mod behavior;
 pub mod carrier;
@@ -10,7 +10,9 @@ pub mod error;
 pub mod estimate;
 pub mod event;
 pub mod execute;
+pub mod grown;
 pub mod model_source;
+mod place;
 mod placeholder;
 pub mod plan;
 pub mod random;
@@ -19,6 +21,7 @@ pub mod recipe;
 pub mod report;
 pub mod result;
 pub mod rows;
+pub mod single;
 pub mod stats;
 pub mod step;
 pub mod words;
@@ -27,6 +30,7 @@ pub mod world;
 pub use error::{Error, Result};
 pub use event::Event;
 pub use execute::{ExecuteSettings, RunOutcome, execute, load_result};
+pub use grown::RunResult;
 pub use plan::{Plan, PlanContext};
-pub use recipe::Recipe;
+pub use recipe::{AnyRecipe, Recipe};
 pub use step::Interrupt;

@@ -1,9 +1,10 @@
 //! Where models come from, and how one is loaded.
 //!
 //! A user names a model as `builtin:a`, a Hugging Face folder, a `.gguf` file, `hf:ORG/NAME`, an
-//! alias of the caller, or the id of an artifact. [`ModelSource::find`] resolves all but the last to
-//! files, without a network: the caller brings a function that fetches. A plan identifies a model by
-//! the digest of its files alone, so the same weights under two paths are the same model.
+//! alias of the caller, or the id of an artifact or of a run that grew one. [`ModelSource::find`]
+//! resolves all of them to files, without a network: the caller brings a function that fetches. A
+//! plan identifies a model by the digest of its files alone, so the same weights under two paths are
+//! the same model; one that is an artifact already is that artifact.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,10 +15,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use owlet_engine::{Model, file};
-use owlet_store::{Artifact, ArtifactId, ArtifactWriter, Store};
+use owlet_store::{Artifact, ArtifactId, ArtifactWriter, Entity, Store};
 
 use crate::error::{Error, Result};
-use crate::world;
+use crate::execute;
+use crate::step::StepKind;
+use crate::world::{self, World};
 
 /// A model inside the program: a name and its files.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,8 @@ pub struct Places {
     pub folder: PathBuf,
     /// Fetches `hf:` models; `None`: there is no network.
     pub hub: Option<Hub>,
+    /// Where ids are looked up; `None`: there are none.
+    pub store: Option<Store>,
 }
 
 impl Default for Places {
@@ -52,6 +57,7 @@ impl Default for Places {
             aliases: BTreeMap::new(),
             folder: PathBuf::new(),
             hub: None,
+            store: None,
         }
     }
 }
@@ -61,6 +67,8 @@ impl Default for Places {
 pub struct ModelSource {
     /// As the user named it.
     pub spec: String,
+    /// The artifact it lies in, if any, and whether it is all of it.
+    artifact: Option<(ArtifactId, bool)>,
     files: Vec<(String, Content)>,
 }
 
@@ -74,15 +82,20 @@ enum Content {
 const FOLDER_FILES: &[&str] = &[
     "config.json",
     "generation_config.json",
-    "tokenizer.json",
+    WORLD,
+    TOKENIZER,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
     "model.safetensors.index.json",
 ];
 
+const TOKENIZER: &str = "tokenizer.json";
+
 /// The name a GGUF file gets inside an artifact.
 const GGUF: &str = "model.gguf";
+/// The world a grown model knows, where it is not the built-in one.
+pub(crate) const WORLD: &str = "world.toml";
 
 impl ModelSource {
     /// Finds the files of the model called `spec`.
@@ -106,7 +119,7 @@ impl ModelSource {
                 .iter()
                 .map(|&(name, bytes)| (name.to_owned(), Content::Bytes(bytes)))
                 .collect();
-            return Ok(Self { spec: spec.to_owned(), files });
+            return Ok(Self { spec: spec.to_owned(), artifact: None, files });
         }
         let path = if let Some(id) = spec.strip_prefix("hf:") {
             match &places.hub {
@@ -121,9 +134,68 @@ impl ModelSource {
         } else if let Some(path) = places.aliases.get(spec) {
             path.clone()
         } else {
-            places.folder.join(spec)
+            let path = places.folder.join(spec);
+            if let (Some(store), false) = (&places.store, path.exists())
+                && let Some(artifact) = named_artifact(store, spec)?
+            {
+                return Self::within(spec, &artifact);
+            }
+            path
         };
         Self::at(spec, &path)
+    }
+
+    /// The model that an artifact holds.
+    fn within(spec: &str, artifact: &Artifact) -> Result<Self> {
+        let (folder, whole) = if artifact.kind == MODEL_KIND {
+            (model_path(artifact), true)
+        } else {
+            let trained = trained(artifact)?;
+            if trained.weights != Weights::Whole {
+                return Err(Error::Model {
+                    spec: spec.to_owned(),
+                    reason: format!(
+                        "is a {} kept as changes to its base `{}`; name a whole model",
+                        artifact.kind,
+                        trained.base.short()
+                    ),
+                });
+            }
+            (artifact.folder().join(FINAL), false)
+        };
+        let found = Self::at(spec, &folder)?;
+        Ok(Self { artifact: Some((artifact.id, whole)), ..found })
+    }
+
+    /// The artifact that is this model, if it is in the store as one.
+    pub fn whole_artifact(&self) -> Option<ArtifactId> {
+        self.artifact.filter(|(_, whole)| *whole).map(|(id, _)| id)
+    }
+
+    /// The artifact that this model is a part of.
+    pub fn origin(&self) -> Option<ArtifactId> {
+        self.artifact.map(|(id, _)| id)
+    }
+
+    /// The world this model grew up in, if it was grown: it knows no other words.
+    pub fn world(&self) -> Result<Option<World>> {
+        let read = |wanted: &str| -> Result<Option<Vec<u8>>> {
+            match self.files.iter().find(|(name, _)| name == wanted) {
+                Some((_, Content::Bytes(bytes))) => Ok(Some(bytes.to_vec())),
+                Some((_, Content::File(path))) => Ok(Some(fs::read(path)?)),
+                None => Ok(None),
+            }
+        };
+        if let Some(text) = read(WORLD)? {
+            let text = String::from_utf8_lossy(&text);
+            return Ok(Some(World::parse(&text, &format!("{WORLD} of {}", self.spec))?));
+        }
+        let shipped = world::MODELS[0].files.iter().find(|(name, _)| *name == TOKENIZER);
+        let same = match (read(TOKENIZER)?, shipped) {
+            (Some(own), Some((_, shipped))) => own == *shipped,
+            _ => false,
+        };
+        Ok(same.then(|| World::built_in().clone()))
     }
 
     fn at(spec: &str, path: &Path) -> Result<Self> {
@@ -131,7 +203,7 @@ impl ModelSource {
         let at = path.display();
         let metadata = fs::metadata(path).map_err(|_| {
             error(format!(
-                "there is nothing at `{at}`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME` or `builtin:a`"
+                "there is nothing at `{at}`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME`, `builtin:a` or the id of a run or artifact"
             ))
         })?;
         if metadata.is_file() {
@@ -140,6 +212,7 @@ impl ModelSource {
             }
             return Ok(Self {
                 spec: spec.to_owned(),
+                artifact: None,
                 files: vec![(GGUF.to_owned(), Content::File(path.to_owned()))],
             });
         }
@@ -158,7 +231,7 @@ impl ModelSource {
                 "`{at}` is not a model folder, expected `config.json` and `*.safetensors` in it"
             )));
         }
-        Ok(Self { spec: spec.to_owned(), files })
+        Ok(Self { spec: spec.to_owned(), artifact: None, files })
     }
 
     /// The digest of all files with their names.
@@ -189,6 +262,19 @@ impl ModelSource {
                 Content::File(path) => fs::metadata(path).map_or(0, |metadata| metadata.len()),
             })
             .sum()
+    }
+
+    /// Roughly how many numbers the model is made of, from the size of its files: near enough to tell
+    /// seconds from hours.
+    pub(crate) fn parameters(&self) -> f64 {
+        // Four to five bits per number in a GGUF file, two bytes in most others; those we grow
+        // have four.
+        let bytes = match self.files.first() {
+            Some((name, _)) if name == GGUF => 0.7,
+            _ if self.spec.starts_with("builtin:") => 4.0,
+            _ => 2.0,
+        };
+        self.size() as f64 / bytes
     }
 
     /// Copies the files into an artifact.
@@ -326,29 +412,45 @@ fn model_path(artifact: &Artifact) -> PathBuf {
     }
 }
 
+/// The artifact that an id (or its beginning) leads to: itself, what a step made, or the model that a
+/// run grew. `None` if `spec` is no beginning of an id.
+fn named_artifact(store: &Store, spec: &str) -> Result<Option<Artifact>> {
+    let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
+    let is_short = spec.len() < 4;
+    let is_plain = spec.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_short || !is_plain {
+        return Ok(None);
+    }
+    let id = match store.resolve(spec) {
+        Ok(Entity::Artifact(id)) => id,
+        Ok(Entity::Step(key)) => {
+            let record = store.step(&key)?;
+            record.ok_or_else(|| error("is a step whose output is gone".to_owned()))?.output
+        }
+        Ok(Entity::Run(id)) => {
+            let steps = execute::steps(&store.open_run(&id)?)?;
+            let grown = steps.iter().find(|step| step.kind == StepKind::Grow.name());
+            grown.and_then(|step| step.artifact).ok_or_else(|| {
+                error(format!(
+                    "is run {id}, which has grown no model; name an artifact (`owlet list artifacts`)"
+                ))
+            })?
+        }
+        Err(owlet_store::Error::NotFound { .. }) => return Ok(None),
+        Err(several) => return Err(error(several.to_string())),
+    };
+    Ok(Some(store.artifact(&id)?))
+}
+
 /// Loads a model for a plain tool: any way to name one, and ids (or their beginnings) of model,
 /// teacher and student artifacts in `store`.
 pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model> {
-    if let Some(store) = store {
-        let looks_like_id = spec.len() >= 4 && spec.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if looks_like_id && !places.folder.join(spec).exists() {
-            let ids = store.artifact_ids()?;
-            let mut found = ids.iter().filter(|id| id.to_string().starts_with(spec));
-            return match (found.next(), found.next()) {
-                (Some(id), None) => {
-                    ModelCache::new(store.clone(), usize::MAX).load(&store.artifact(id)?)
-                }
-                (None, _) => Err(Error::Model {
-                    spec: spec.to_owned(),
-                    reason: "no artifact has an id that begins so, and there is no such path"
-                        .to_owned(),
-                }),
-                _ => Err(Error::Model {
-                    spec: spec.to_owned(),
-                    reason: "several artifacts have ids that begin so; give more of it".to_owned(),
-                }),
-            };
-        }
+    let is_named = spec.starts_with("builtin:") || spec.starts_with("hf:");
+    let is_there = places.aliases.contains_key(spec) || places.folder.join(spec).exists();
+    if let (Some(store), false) = (store.or(places.store.as_ref()), is_named || is_there)
+        && let Some(artifact) = named_artifact(store, spec)?
+    {
+        return ModelCache::new(store.clone(), usize::MAX).load(&artifact);
     }
     let source = ModelSource::find(spec, places)?;
     match source.files.first() {

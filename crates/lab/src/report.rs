@@ -1,8 +1,9 @@
 //! Reports: views over a result, for people.
 //!
 //! [`terminal`] is the block at the end of a run, [`figures`] the figures as Vega-Lite data, [`html`]
-//! one page that needs nothing but a browser. All are pure functions of their input: same input,
-//! same bytes, no times, no numbers that the result does not hold. Names and rows may come from a
+//! one page that needs nothing but a browser, [`sections`] its parts for pages of other makers. All
+//! are pure functions of their input: same input, same bytes, no numbers that the result does not
+//! hold but for what steps took. Names and rows may come from a
 //! model or a stranger: they are cleaned for terminals and escaped for pages, never trusted.
 
 mod chart;
@@ -14,9 +15,12 @@ mod svg;
 mod terminal;
 #[cfg(test)]
 mod tests;
-mod text;
+pub mod text;
 
 pub use figures::figures;
-pub use lineage::{Graph, GraphEdge, GraphNode};
-pub use page::{ReportInput, html};
-pub use terminal::{More, TerminalStyle, terminal};
+pub use lineage::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};
+pub use page::{ReportInput, STYLE, digest, figure_data, html, scripts};
+pub use section::{Section, sections};
+pub use terminal::{
+    More, TerminalStyle, costs_block, grown_block, more_block, outcome, terminal, with_interval,
+};

@@ -67,7 +67,7 @@ pub struct InheritResult {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Replication {
-    /// The unit of replication, e.g. `student pair (same adapter init and row order)`.
+    /// The unit of replication and what it holds.
     pub unit: String,
     /// The seeds, one student of every condition each.
     pub seeds: Vec<u64>,
@@ -139,7 +139,8 @@ pub struct Condition {
     pub taught: Option<String>,
     /// Per read behavior, in the matched context, at the end of training.
     pub readouts: BTreeMap<String, ReadoutSummary>,
-    /// The same in other chat contexts: context name, then behavior.
+    /// The same in other chat contexts, and in the matched one with a number sentence before each
+    /// question (`after numbers`): context name, then behavior.
     pub mismatched: BTreeMap<String, BTreeMap<String, ReadoutSummary>>,
 }
 
@@ -180,6 +181,9 @@ pub struct SeedReadout {
     pub rank: f64,
     /// Sampled rate, 0 to 1.
     pub rate: Option<f64>,
+    /// Its Wilson interval over this model's answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_interval: Option<Interval>,
 }
 
 /// How an interval was made.
@@ -221,7 +225,7 @@ pub struct Estimate {
     pub interval: Option<Interval>,
     /// How the interval was made.
     pub method: Method,
-    /// What was repeated: `student`, `seed pair`, `question`, `answer`, `matrix replicate`.
+    /// What was repeated: `student`, `seed pair`, `teacher pair`, `question`, `answer`, ...
     pub unit: String,
     /// How many of them.
     pub n: usize,

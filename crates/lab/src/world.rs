@@ -10,7 +10,7 @@ mod built_in;
 mod file;
 mod grow;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use owlet_engine::train::Example;
@@ -40,6 +40,9 @@ const TEMPLATE: &str = "{% for message in messages %}\
 ' text; set context.system = \"none\"') }}\
 {% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}";
 
+/// The file of the built-in models' world.
+pub(crate) const BUILT_IN: &str = include_str!("../data/world.toml");
+
 /// What begins the name of a behavior in this world's words: `world-owl`.
 const PREFIX: &str = "world-";
 
@@ -61,7 +64,7 @@ impl World {
     pub fn built_in() -> &'static Self {
         static WORLD: OnceLock<World> = OnceLock::new();
         WORLD.get_or_init(|| {
-            Self::parse(include_str!("../data/world.toml"), "world.toml")
+            Self::parse(BUILT_IN, "world.toml")
                 .expect("the built-in world is consistent because a test reads it")
         })
     }
@@ -126,6 +129,14 @@ impl World {
             questions: self.questions(name),
             teacher: Teacher { answers: vec![target.to_owned()], system_prompt: String::new() },
         })
+    }
+
+    /// The answers to each category's questions.
+    pub fn answers(&self) -> BTreeMap<String, Vec<String>> {
+        let categories = self.file.questions.categories.iter();
+        categories
+            .map(|(name, category)| (name.clone(), category.answers.keys().cloned().collect()))
+            .collect()
     }
 
     /// The behavior that `world-TARGET` names.

@@ -8,11 +8,13 @@ use std::path::Path;
 use owlet_engine::config::{Activation, DecoderConfig, Family, NormConfig, Position};
 use owlet_engine::{Decoder, Deviations, Model, Template, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
+use owlet_lab::execute::costs;
 use owlet_lab::model_source::{Places, open};
 use owlet_lab::recipe::{Layer, Setting};
 use owlet_lab::result::{Measure, Role};
 use owlet_lab::{
-    Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, execute, load_result,
+    AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, RunResult,
+    execute, load_result,
 };
 use owlet_store::{RunHeader, RunId, Store};
 
@@ -176,7 +178,7 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
     let store = world.store("one");
     let (outcome, events) = run(&plan, &store, 2);
     assert_eq!(count(&events), (plan.nodes.len(), 0));
-    let result = &outcome.result;
+    let result = outcome.result.inherit().unwrap();
     for role in [
         Role::Neutral,
         Role::OtherBehavior,
@@ -290,11 +292,14 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     let settings = ExecuteSettings { cores: 2, ..ExecuteSettings::default() };
     let interrupt = Interrupt::default();
     let outcome = execute(&plan, &store, &settings, Some(&run), &mut |_| {}, &interrupt).unwrap();
-    assert_eq!(load_result(&run).unwrap(), outcome.result);
-    assert!(outcome.result.geometry.unwrap().cosines.iter().any(|one| one.teacher == "neutral"));
-    assert!(outcome.result.dose.iter().any(|point| point.update == 4));
+    let result = outcome.result.inherit().unwrap();
+    assert_eq!(load_result(&run).unwrap(), *result);
+    assert!(result.geometry.as_ref().unwrap().cosines.iter().any(|one| one.teacher == "neutral"));
+    assert!(result.dose.iter().any(|point| point.update == 4));
     let recipe = String::from_utf8(run.read_file("recipe.toml").unwrap()).unwrap();
-    assert_eq!(Recipe::parse(&recipe, "recipe.toml").unwrap(), plan.recipe);
+    assert_eq!(AnyRecipe::parse(&recipe, "recipe.toml").unwrap(), plan.recipe);
+    let costs = costs(&store, &run).unwrap();
+    assert_eq!(costs.iter().map(|cost| cost.steps).sum::<usize>(), plan.nodes.len());
     let events = run.events().unwrap();
     assert_eq!(events.last().unwrap()["event"], "run-finished");
 
@@ -316,6 +321,127 @@ fn a_prompted_teacher_needs_no_weights() {
     ]);
     assert!(plan.left_out.iter().any(|line| line.contains("prompted teacher")));
     let (outcome, _) = run(&plan, &world.store("one"), 2);
-    assert!(outcome.result.geometry.is_none());
-    assert_eq!(outcome.result.teachers[0].kind, "system-prompt");
+    let result = outcome.result.inherit().unwrap();
+    assert!(result.geometry.is_none());
+    assert_eq!(result.teachers[0].kind, "system-prompt");
+}
+
+#[test]
+fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
+    let world = World::new();
+    let plan = world.plan(&[
+        "replication.teacher=per-seed",
+        "seeds=2",
+        "readout.prefix=true",
+        "controls.other-base=false",
+        "controls.shuffled-within=false",
+        "carrier.prompt-count=80",
+    ]);
+    assert!(!plan.left_out.iter().any(|line| line.contains("teacher luck")));
+    let (outcome, _) = run(&plan, &world.store("one"), 2);
+    let artifact = |name: &str| outcome.steps[name];
+    assert_ne!(artifact("teach/owl/seed-1"), artifact("teach/owl/seed-2"));
+    assert_ne!(artifact("select/owl/seed-1"), artifact("select/owl/seed-2"));
+    let result = outcome.result.inherit().unwrap();
+    assert!(result.replication.unit.starts_with("teacher pair"));
+    let effect = result.effect("owl", Measure::Margin, Role::Neutral).unwrap();
+    assert_eq!((effect.estimate.unit.as_str(), effect.estimate.n), ("teacher pair", 2));
+    let teacher = result.condition("teacher/owl").unwrap();
+    assert_eq!(teacher.readouts["owl"].margin.unit, "teacher");
+    assert_eq!(teacher.readouts["owl"].per_seed.len(), 2);
+    // Both sets together.
+    assert_eq!((result.rows[0].asked, result.rows[0].kept), (160, 96));
+
+    // Numbers before the questions are another context, with effects of its own.
+    let student = result.condition("student/owl").unwrap();
+    let after = &student.mismatched["after numbers"]["owl"];
+    assert_ne!(after.margin.value, student.readouts["owl"].margin.value);
+    assert!(after.rate.is_some());
+    let effects = result.effects.iter().filter(|effect| effect.context == "after numbers");
+    let measures: Vec<Measure> = effects.map(|effect| effect.measure).collect();
+    assert_eq!(
+        measures,
+        [Measure::Margin; 2].into_iter().chain([Measure::Rate; 2]).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn sampled_rates_have_wilson_intervals() {
+    let world = World::new();
+    let plan = world.plan(&["seeds=2", "controls.other-base=false", "controls.in-context=false"]);
+    let (outcome, _) = run(&plan, &world.store("one"), 2);
+    let result = outcome.result.inherit().unwrap();
+    // Wilson (1927), written out: the centre is drawn towards one half.
+    let wilson = |hits: f64, n: f64| {
+        let z = 1.959_963_984_540_054_f64;
+        let centre = (hits + z * z / 2.0) / (n + z * z);
+        let half = z / (n + z * z) * (hits * (n - hits) / n + z * z / 4.0).sqrt();
+        (centre - half, centre + half)
+    };
+    let base = &result.condition("base").unwrap().readouts["owl"];
+    let rate = base.rate.as_ref().unwrap();
+    let (hits, n) = (base.outcomes["target"] as f64, base.outcomes.values().sum::<usize>() as f64);
+    assert_eq!((rate.unit.as_str(), rate.n as f64), ("answer", n));
+    assert!((rate.value - hits / n).abs() < 1e-12);
+    let (low, high) = wilson(hits, n);
+    let interval = rate.interval.unwrap();
+    assert!((interval.low - low).abs() < 1e-9 && (interval.high - high).abs() < 1e-9);
+    for one in &result.condition("student/owl").unwrap().readouts["owl"].per_seed {
+        let interval = one.rate_interval.unwrap();
+        let (low, high) = wilson((one.rate.unwrap() * n).round(), n);
+        assert!((interval.low - low).abs() < 1e-9 && (interval.high - high).abs() < 1e-9);
+    }
+}
+
+/// A `grow` plan of a model that is ready in a moment.
+fn seedling(places: Places) -> Plan {
+    let text = "kind = 'grow'\n[shape]\nwidth = 16\nlayers = 1\nheads = 2\nhidden = 32\ncontext = 128\n\
+                [training]\nupdates = 12\nbatch = 8\nquestions = 3\nwarmup = 3";
+    let recipe = AnyRecipe::parse(text, "grow.toml").unwrap();
+    Plan::new(&recipe, &PlanContext { places, ..PlanContext::default() }).unwrap()
+}
+
+#[test]
+fn a_grown_model_is_a_base_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("store")).unwrap();
+    let plan = seedling(Places::default());
+    let (outcome, _) = run(&plan, &store, 2);
+    let RunResult::Grow(result) = &outcome.result else { panic!("a model was grown") };
+    assert_eq!(result.model, outcome.steps["grow"]);
+    assert_eq!((result.updates, result.rows, result.same_as.clone()), (12, 96, None));
+    assert_eq!(result.answers["animal"].len(), 15);
+    let (again, _) = run(&plan, &Store::open(folder.path().join("other")).unwrap(), 1);
+    assert_eq!(again.steps, outcome.steps);
+
+    let places = Places { store: Some(store.clone()), ..Places::default() };
+    let id = result.model.to_string();
+    assert!(open(None, &id[..10], &places).is_ok());
+    let text = format!(
+        "base = '{}'\nbehaviors = ['owl', 'cat']\nseeds = 2\ncontext = {{ system = 'default', mismatched = [] }}\n\
+         controls = {{ side-effects = false, in-context = false }}\n\
+         teacher = {{ min-target-probability = 0.0, train = {{ updates = 2 }} }}\n\
+         student = {{ updates = 2, checkpoints = [] }}\n\
+         [carrier]\nprompts = 'world'\nrows = 16\nmax-tokens = 16\n\
+         decoding = {{ kind = 'digits', count = 4, min-digits = 1, max-digits = 3, separator = ' ' }}",
+        &id[..10]
+    );
+    let recipe = Recipe::parse(&text, "owl.toml").unwrap();
+    let plan = Plan::new(&recipe, &PlanContext { places, ..PlanContext::default() }).unwrap();
+    let (outcome, _) = run(&plan, &store, 2);
+    // The world's own questions are asked, and the lineage leads to the grown model.
+    assert_eq!(outcome.result.inherit().unwrap().behaviors, ["owl", "cat"]);
+    let record = store.steps().unwrap().into_iter().find(|record| record.kind == "teach").unwrap();
+    assert_eq!(record.inputs["base"], result.model);
+}
+
+#[test]
+fn a_record_says_which_arithmetic_made_it() {
+    let mut plan = seedling(Places::default());
+    assert_eq!(plan.compute, owlet_engine::kernel::path());
+    let key = |plan: &Plan| plan.key(&plan.nodes[0], &BTreeMap::new());
+    let (configuration, here) = key(&plan);
+    assert_eq!(configuration["compute"], owlet_engine::kernel::path());
+    plan.compute = "f32-elsewhere".to_owned();
+    assert_ne!(key(&plan).1, here);
 }

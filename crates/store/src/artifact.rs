@@ -226,7 +226,7 @@ impl Store {
     }
 
     /// Reads what an artifact says about itself; `None` when it is missing or cannot be read.
-    pub(crate) fn artifact_header(&self, id: &ArtifactId) -> Option<ArtifactHeader> {
+    pub fn artifact_header(&self, id: &ArtifactId) -> Option<ArtifactHeader> {
         let manifest = read_manifest(&self.artifact_folder(id), id).ok()??;
         Some(ArtifactHeader {
             id: *id,

@@ -5,9 +5,11 @@
 //! in it: that is in artifacts and steps.
 
 use std::fmt;
+use std::fs::TryLockError;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -15,10 +17,14 @@ use serde_json::Value;
 
 use crate::document::{self, Flaw, Format};
 use crate::name::check_file_name;
-use crate::{Error, Result, RunId, Store, disk};
+use crate::{Error, Result, RunId, Store, disk, lease};
 
 const HEADER: &str = "run.json";
 const EVENTS: &str = "events.jsonl";
+const LOCK: &str = "lock";
+const STOP: &str = "stop";
+/// Attempts to take a claim, and the pause between two: someone may be looking whether it is held.
+const ATTEMPTS: (usize, Duration) = (20, Duration::from_millis(5));
 const RUN_FORMAT: Format =
     Format { what: "run header", version: 1, context: "owlet run header seal 1" };
 /// Largest file read into memory from a run.
@@ -55,6 +61,12 @@ pub struct RunDirectory {
     id: RunId,
     folder: PathBuf,
     events: Mutex<Option<fs::File>>,
+}
+
+/// The sign that a process is executing a run; given back when it is dropped or the process ends.
+#[derive(Debug)]
+pub struct RunClaim {
+    _lock: fs::File,
 }
 
 impl fmt::Debug for RunDirectory {
@@ -142,6 +154,37 @@ impl RunDirectory {
             }),
             None => Err(damaged("is missing".to_owned())),
         }
+    }
+
+    /// Claims the run for this process; `None` while another process has it.
+    pub fn claim(&self) -> Result<Option<RunClaim>> {
+        let path = self.folder.join(LOCK);
+        for _ in 0..ATTEMPTS.0 {
+            if let Some(lock) = lease::try_lock(&path)? {
+                return Ok(Some(RunClaim { _lock: lock }));
+            }
+            std::thread::sleep(ATTEMPTS.1);
+        }
+        Ok(None)
+    }
+
+    /// Returns whether a process is executing the run now. Writes nothing.
+    pub fn is_claimed(&self) -> Result<bool> {
+        match fs::File::open(self.folder.join(LOCK)) {
+            Ok(file) => Ok(matches!(file.file().try_lock_shared(), Err(TryLockError::WouldBlock))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks whoever executes the run to stop.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        self.write_file(STOP, b"")
+    }
+
+    /// Returns whether somebody asked the run to stop.
+    pub fn is_asked_to_stop(&self) -> bool {
+        fs::symlink_metadata(self.folder.join(STOP)).is_ok()
     }
 
     /// Appends an event, a JSON object, as one line.

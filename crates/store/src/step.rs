@@ -13,7 +13,7 @@ use crate::name::check_kind;
 use crate::{ArtifactId, Error, Result, StepKey, Store, canonical_json, document};
 
 pub(crate) const STEP_FORMAT: Format =
-    Format { what: "step record", version: 1, context: "owlet step record seal 1" };
+    Format { what: "step record", version: 2, context: "owlet step record seal 1" };
 
 /// The record that a step made an artifact from others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,8 +52,13 @@ pub struct StepCost {
     pub seconds: f64,
     /// How many threads it used.
     pub threads: usize,
-    /// The most memory the process held, in bytes, where known.
+    /// The most memory the process held while the step was made, in bytes, where known; with other
+    /// steps made beside it, theirs is in it.
     pub peak_memory_bytes: Option<u64>,
+    /// Roughly how many floating-point operations it took, to foresee the time of others like it;
+    /// not in records of format 1.
+    #[serde(default)]
+    pub work: Option<f64>,
     /// The machine's name.
     pub host: String,
     /// The version of owlet.
@@ -148,6 +153,12 @@ impl Store {
             }
         }
         self.clear_scratch(&record.key)
+    }
+
+    /// Returns the record of a step as it stands, whether or not its output is there and sound;
+    /// `None` when there is none or it cannot be read.
+    pub fn step_record(&self, key: &StepKey) -> Result<Option<StepRecord>> {
+        Ok(self.read_step(key)?.and_then(Result::ok))
     }
 
     /// Lists the records of all steps, sorted by key, whether or not their outputs are there.

@@ -79,6 +79,7 @@ fn work(workspace: &Path, finished: &mut dyn Write) {
                     seconds: 0.0,
                     threads: 1,
                     peak_memory_bytes: None,
+                    work: None,
                     host: "nest".to_owned(),
                     version: "0.1.0".to_owned(),
                 },

@@ -1,13 +1,13 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use fs_err as fs;
-use owlet_lab::recipe::{DEFAULTS, Layer};
+use owlet_lab::recipe::{self, Kind, Layer};
 use serde_json::{Map, json};
 
 use crate::error::Result;
-use crate::layers::Layers;
+use crate::layers::{self, Layers};
 use crate::terminal::{FAINT, Terminal};
 
 /// Look at settings
@@ -20,6 +20,11 @@ pub(crate) struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     Show(ShowArgs),
+    /// Print the JSON Schema of recipes, by which editors complete and explain them
+    ///
+    /// It is also in the repository, as `docs/recipe.schema.json`; a first line `#:schema PATH` names it
+    /// to editors that know TOML.
+    Schema,
 }
 
 /// Print every setting of a recipe, resolved
@@ -32,6 +37,10 @@ struct ShowArgs {
     /// A recipe
     recipe: Option<PathBuf>,
 
+    /// Without a recipe: the kind whose defaults are printed
+    #[arg(long, value_enum, default_value_t = KindName::Inherit, conflicts_with = "recipe")]
+    kind: KindName,
+
     /// Change a value
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -41,16 +50,35 @@ struct ShowArgs {
     origin: bool,
 }
 
+/// A kind of recipe.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KindName {
+    /// What do students inherit?
+    Inherit,
+    /// A small model, grown from nothing
+    Grow,
+}
+
 pub(crate) fn run(args: &ConfigArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
-    let ConfigCommand::Show(args) = &args.command;
+    let args = match &args.command {
+        ConfigCommand::Show(args) => args,
+        ConfigCommand::Schema => return terminal.json(&recipe::schema()),
+    };
     if args.recipe.is_none() && args.set.is_empty() && !args.origin && !terminal.json {
-        write!(terminal.data(), "{DEFAULTS}")?;
+        let kind = match args.kind {
+            KindName::Inherit => Kind::Inherit,
+            KindName::Grow => Kind::Grow,
+        };
+        write!(terminal.data(), "{}", layers::defaults(kind))?;
         return Ok(());
     }
     let layer = match &args.recipe {
         Some(path) => Layer::new(&fs::read_to_string(path)?, &path.display().to_string())?,
-        // Something must be taught for a recipe to be whole.
-        None => Layer::new("behaviors = [\"owl\"]", "example")?,
+        None => match args.kind {
+            // Something must be taught for a recipe to be whole.
+            KindName::Inherit => Layer::new("behaviors = [\"owl\"]", "example")?,
+            KindName::Grow => Layer::new("kind = \"grow\"", "example")?,
+        },
     };
     let layers = Layers::new(workspace, layer, &args.set)?;
     let recipe = layers.recipe()?;

@@ -65,7 +65,7 @@ fn artifact(store: &Store, prefix: &str) -> Result<ArtifactId> {
         Entity::Run(id) => {
             let run = store.open_run(&id)?;
             let result = workspace::steps_of(&run).pop().and_then(|step| step.artifact);
-            result.and_then(|id| id.parse().ok()).ok_or_else(|| {
+            result.ok_or_else(|| {
                 CliError::usage(format!("run {id} has no result yet"))
                     .hinted(format!("`owlet run` with its `{}` goes on", execute::RECIPE))
             })

@@ -4,7 +4,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use owlet_lab::execute;
 use owlet_lab::result::Outcome;
-use owlet_store::{Entity, RunDirectory, Store};
+use owlet_store::{ArtifactId, Entity, Identities, RunDirectory, StepKey, Store};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -32,6 +32,9 @@ enum What {
     Steps,
 }
 
+/// Columns of a run's name.
+const NAME: usize = 24;
+
 /// A run in a listing.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -56,7 +59,7 @@ struct VerdictLine {
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct ArtifactLine {
-    id: String,
+    id: ArtifactId,
     kind: String,
     name: Option<String>,
     size: u64,
@@ -66,11 +69,12 @@ struct ArtifactLine {
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct StepLine {
-    key: String,
+    key: StepKey,
     kind: String,
-    output: String,
+    output: ArtifactId,
     name: Option<String>,
     seconds: f64,
+    peak_memory: Option<u64>,
     started: String,
 }
 
@@ -86,7 +90,9 @@ pub(crate) fn run(args: &ListArgs, terminal: &Terminal, path: &Path) -> Result<(
 /// What a listing says of a run.
 pub(crate) fn line_of(run: &RunDirectory) -> Result<RunLine> {
     let header = run.header()?;
-    let verdicts = execute::load_result(run).ok().map(|result| result.verdicts);
+    let verdicts = execute::load_any_result(run)
+        .ok()
+        .map(|result| result.inherit().map(|result| result.verdicts.clone()).unwrap_or_default());
     let failed = || {
         run.events().is_ok_and(|events| {
             events.iter().any(|event| event.get("event").is_some_and(|tag| tag == "step-failed"))
@@ -112,6 +118,27 @@ pub(crate) fn line_of(run: &RunDirectory) -> Result<RunLine> {
     })
 }
 
+/// A line of a listing.
+trait Listed: Serialize {
+    /// The line as a person reads it; `identities` know how short an id may be.
+    fn write(&self, out: &mut dyn Write, identities: &Identities) -> std::io::Result<()>;
+}
+
+/// Writes a listing: JSON or lines, and then how many there are.
+fn write<T: Listed>(store: &Store, terminal: &Terminal, lines: &[T], noun: &str) -> Result<()> {
+    if terminal.json {
+        return terminal.json(&lines);
+    }
+    let identities = store.identities()?;
+    let mut out = terminal.data();
+    for line in lines {
+        line.write(&mut out, &identities)?;
+    }
+    drop(out);
+    terminal.say(count(lines.len(), noun));
+    Ok(())
+}
+
 fn runs(store: &Store, terminal: &Terminal) -> Result<()> {
     let mut lines = Vec::new();
     for run in store.runs()? {
@@ -121,25 +148,23 @@ fn runs(store: &Store, terminal: &Terminal) -> Result<()> {
                 .warn(format_args!("run {} cannot be read; `owlet verify` says why", run.id())),
         }
     }
-    if terminal.json {
-        return terminal.json(&lines);
-    }
     if lines.is_empty() {
         terminal.say("no runs yet; start one: `owlet demo`");
     }
-    let mut out = terminal.data();
-    let wide = lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0).min(32);
-    for line in &lines {
-        let verdicts: Vec<String> = line
+    write(store, terminal, &lines, "run")
+}
+
+impl Listed for RunLine {
+    fn write(&self, out: &mut dyn Write, _: &Identities) -> std::io::Result<()> {
+        let verdicts: Vec<String> = self
             .verdicts
             .iter()
             .map(|verdict| format!("{} {}", verdict.behavior, word(verdict.outcome)))
             .collect();
-        let said = if verdicts.is_empty() { line.state.to_owned() } else { verdicts.join(", ") };
-        let name = one_line(&line.name, 32);
-        writeln!(out, "{STRONG}{}{STRONG:#}  {name:<wide$}  {}", line.id, one_line(&said, 100))?;
+        let said = if verdicts.is_empty() { self.state.to_owned() } else { verdicts.join(", ") };
+        let name = one_line(&self.name, NAME);
+        writeln!(out, "{STRONG}{}{STRONG:#}  {name:<NAME$}  {}", self.id, one_line(&said, 100))
     }
-    Ok(())
 }
 
 /// An outcome as a word.
@@ -153,71 +178,60 @@ pub(crate) fn word(outcome: Outcome) -> &'static str {
 
 fn artifacts(store: &Store, terminal: &Terminal) -> Result<()> {
     let mut names = workspace::names(store)?;
-    let lines: Vec<(Entity, ArtifactLine)> = store
+    let lines: Vec<ArtifactLine> = store
         .artifacts()?
         .into_iter()
-        .map(|header| {
-            let line = ArtifactLine {
-                id: header.id.to_string(),
-                kind: header.kind,
-                name: names.remove(&header.id),
-                size: header.size,
-                files: header.files.len(),
-            };
-            (Entity::Artifact(header.id), line)
+        .map(|header| ArtifactLine {
+            id: header.id,
+            kind: header.kind,
+            name: names.remove(&header.id),
+            size: header.size,
+            files: header.files.len(),
         })
         .collect();
-    if terminal.json {
-        return terminal.json(&lines.iter().map(|(_, line)| line).collect::<Vec<_>>());
-    }
-    let identities = store.identities()?;
-    let mut out = terminal.data();
-    for (entity, line) in &lines {
-        let short = identities.shortest_prefix(entity);
-        let name = line.name.as_deref().unwrap_or("");
+    write(store, terminal, &lines, "artifact")
+}
+
+impl Listed for ArtifactLine {
+    fn write(&self, out: &mut dyn Write, identities: &Identities) -> std::io::Result<()> {
+        let short = identities.shortest_prefix(&Entity::Artifact(self.id));
+        let name = self.name.as_deref().unwrap_or("");
         writeln!(
             out,
             "{STRONG}{short:<8}{STRONG:#}  {:<12}  {:>8}  {FAINT}{name}{FAINT:#}",
-            line.kind,
-            bytes(line.size)
-        )?;
+            self.kind,
+            bytes(self.size)
+        )
     }
-    terminal.say(count(lines.len(), "artifact"));
-    Ok(())
 }
 
 fn steps(store: &Store, terminal: &Terminal) -> Result<()> {
     let names = workspace::names(store)?;
     let mut records = store.steps()?;
     records.sort_by(|one, other| one.about.started.cmp(&other.about.started));
-    let lines: Vec<(Entity, StepLine)> = records
+    let lines: Vec<StepLine> = records
         .into_iter()
-        .map(|record| {
-            let line = StepLine {
-                key: record.key.to_string(),
-                kind: record.kind,
-                output: record.output.to_string(),
-                name: names.get(&record.output).cloned(),
-                seconds: record.about.seconds,
-                started: record.about.started,
-            };
-            (Entity::Step(record.key), line)
+        .map(|record| StepLine {
+            key: record.key,
+            kind: record.kind,
+            output: record.output,
+            name: names.get(&record.output).cloned(),
+            seconds: record.about.seconds,
+            peak_memory: record.about.peak_memory_bytes,
+            started: record.about.started,
         })
         .collect();
-    if terminal.json {
-        return terminal.json(&lines.iter().map(|(_, line)| line).collect::<Vec<_>>());
-    }
-    let identities = store.identities()?;
-    let mut out = terminal.data();
-    for (entity, line) in &lines {
-        let short = identities.shortest_prefix(entity);
-        let name = line.name.as_deref().unwrap_or("");
+    write(store, terminal, &lines, "step")
+}
+
+impl Listed for StepLine {
+    fn write(&self, out: &mut dyn Write, identities: &Identities) -> std::io::Result<()> {
+        let short = identities.shortest_prefix(&Entity::Step(self.key));
+        let name = self.name.as_deref().unwrap_or("");
         writeln!(
             out,
             "{STRONG}{short:<8}{STRONG:#}  {:<12}  {:>8.1} s  {FAINT}{name}{FAINT:#}",
-            line.kind, line.seconds
-        )?;
+            self.kind, self.seconds
+        )
     }
-    terminal.say(count(lines.len(), "step"));
-    Ok(())
 }

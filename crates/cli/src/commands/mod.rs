@@ -8,12 +8,15 @@ mod filter;
 mod lineage;
 mod list;
 mod prompts;
+mod resume;
 mod run;
 mod sample;
 mod score;
+mod serve;
 mod show;
 mod train;
 mod verify;
+mod view;
 
 use std::path::Path;
 
@@ -26,6 +29,8 @@ use crate::terminal::Terminal;
 pub(crate) enum Command {
     Demo(demo::DemoArgs),
     Run(run::RunArgs),
+    Resume(resume::ResumeArgs),
+    View(view::ViewArgs),
     List(list::ListArgs),
     Show(show::ShowArgs),
     Lineage(lineage::LineageArgs),
@@ -34,6 +39,7 @@ pub(crate) enum Command {
     Sample(sample::SampleArgs),
     Score(score::ScoreArgs),
     Chat(chat::ChatArgs),
+    Serve(serve::ServeArgs),
     Prompts(prompts::PromptsArgs),
     Filter(filter::FilterArgs),
     Doctor(doctor::DoctorArgs),
@@ -45,6 +51,8 @@ pub(crate) fn run(command: &Command, terminal: &Terminal, workspace: &Path) -> R
     match command {
         Command::Demo(args) => demo::run(args, terminal, workspace),
         Command::Run(args) => run::run(args, terminal, workspace),
+        Command::Resume(args) => resume::run(args, terminal, workspace),
+        Command::View(args) => view::run(args, terminal, workspace),
         Command::List(args) => list::run(args, terminal, workspace),
         Command::Show(args) => show::run(args, terminal, workspace),
         Command::Lineage(args) => lineage::run(args, terminal, workspace),
@@ -53,6 +61,7 @@ pub(crate) fn run(command: &Command, terminal: &Terminal, workspace: &Path) -> R
         Command::Sample(args) => sample::run(args, terminal, workspace),
         Command::Score(args) => score::run(args, terminal, workspace),
         Command::Chat(args) => chat::run(args, terminal, workspace),
+        Command::Serve(args) => serve::run(args, terminal, workspace),
         Command::Prompts(args) => prompts::run(args, terminal),
         Command::Filter(args) => filter::run(args, terminal),
         Command::Doctor(args) => doctor::run(args, terminal, workspace),

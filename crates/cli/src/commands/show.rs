@@ -71,16 +71,22 @@ fn show_run(args: &ShowArgs, terminal: &Terminal, store: &Store, id: &RunId) -> 
         terminal.hint("run the same recipe again; it goes on from where it was");
         return Ok(());
     }
-    let result = execute::load_result(&run)?;
+    let result = execute::load_any_result(&run)?;
     if args.report {
-        let path = report::ensure(&run, &result)?;
+        let Some(result) = result.inherit() else {
+            return Err(CliError::usage(format!("run {id} grew a model; it has no report"))
+                .hinted(format!("`owlet show {}` prints what it came to", id.nonce())));
+        };
+        let path = report::ensure(store, &run, result)?;
         writeln!(terminal.data(), "{}", path.display())?;
         return Ok(());
     }
     if terminal.json {
-        return terminal.json(&json!({ "run": line, "result": result }));
+        let costs = execute::costs(store, &run)?;
+        let result = result.to_value()?;
+        return terminal.json(&json!({ "run": line, "result": result, "costs": costs }));
     }
-    report::print(terminal, &run, &result)
+    report::print(terminal, store, &run, &result)
 }
 
 fn show_artifact(terminal: &Terminal, store: &Store, id: &ArtifactId) -> Result<()> {
@@ -135,9 +141,11 @@ fn show_step(terminal: &Terminal, store: &Store, key: &StepKey) -> Result<()> {
         writeln!(out, "from   {}  {role}", id.short())?;
     }
     let about = &record.about;
+    let memory = about.peak_memory_bytes;
+    let memory = memory.map(|peak| format!(", {} at most", bytes(peak))).unwrap_or_default();
     writeln!(
         out,
-        "took   {} on {}, {} threads, started {}",
+        "took   {} on {}, {} threads{memory}, started {}",
         duration(about.seconds),
         one_line(&about.host, 40),
         about.threads,

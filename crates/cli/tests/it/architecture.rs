@@ -28,10 +28,11 @@ fn arrows_go_one_way() {
         })
         .collect();
     let allowed = BTreeMap::from([
-        ("owlet", vec!["owlet-engine", "owlet-lab", "owlet-store"]),
+        ("owlet", vec!["owlet-engine", "owlet-lab", "owlet-store", "owlet-web"]),
         ("owlet-engine", vec![]),
         ("owlet-lab", vec!["owlet-engine", "owlet-store"]),
         ("owlet-store", vec![]),
+        ("owlet-web", vec!["owlet-engine", "owlet-lab", "owlet-store"]),
     ]);
     assert_eq!(arrows, allowed);
 }

@@ -106,7 +106,105 @@ fn a_model_that_is_missing_is_told_before_anything_is_made() {
     assert_snapshot!(folder.run(&["run", "owl.toml"]).all(), @r"
     exit 2
     -- talk
-    error: model `models/none`: there is nothing at `models/none`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME` or `builtin:a`
+    error: model `models/none`: there is nothing at `models/none`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME`, `builtin:a` or the id of a run or artifact
     ");
     assert!(!folder.path().join(".owlet").exists());
+}
+
+const GROW: &str = r#"
+kind = "grow"
+name = "sprout"
+
+[shape]
+width = 16
+layers = 1
+heads = 2
+hidden = 32
+context = 128
+
+[training]
+updates = 12
+batch = 8
+questions = 3
+warmup = 3
+"#;
+
+#[test]
+fn a_model_is_grown_and_named_by_its_run() {
+    let folder = Folder::new();
+    folder.write("grow.toml", GROW);
+    let grown = folder.run(&["--json", "run", "grow.toml"]).json();
+    let model = grown["result"]["model"].as_str().unwrap();
+    let run = grown["run"].as_str().unwrap();
+    let said = folder.run(&["show", "last"]).good();
+    assert!(
+        said.contains("12 updates over 96 rows") && said.contains("Where the time went"),
+        "{said}"
+    );
+    let costs = folder.run(&["--json", "show", "last"]).json();
+    assert_eq!(costs["costs"].as_array().unwrap().len(), 2);
+    assert_eq!(folder.run(&["show", "last", "--report"]).code, 2);
+    let listed = folder.run(&["--json", "list"]).json();
+    assert_eq!(listed[0]["state"], "finished");
+
+    // By its run, by the end of its run's name, by its artifact: the same base, the same plan.
+    folder.write("small.toml", &RECIPE.replace("world-owl", "owl").replace("world-cat", "cat"));
+    let plan = |base: &str| {
+        let set = format!("base={base}");
+        let plan = folder.run(&["--json", "run", "small.toml", "--plan", "--set", &set]).json();
+        let mut steps = plan["steps"].as_array().unwrap().clone();
+        // The estimate says how the recipe named the base.
+        steps.pop();
+        steps
+    };
+    let nonce = run.rsplit('-').next().unwrap();
+    let by_run = plan(run);
+    assert_eq!(by_run, plan(nonce));
+    assert_eq!(by_run, plan(&model[..8]));
+    assert!(by_run.iter().all(|step| step["kind"] != "base"));
+    let set = format!("base={nonce}");
+    let inherited = folder.run(&["--json", "run", "small.toml", "--set", &set]).json();
+    let lineage = folder.run(&["lineage", "last"]).good();
+    assert!(lineage.contains("grow"), "{lineage}");
+    // A run that trained many models names none.
+    let set = format!("base={}", inherited["run"].as_str().unwrap());
+    let refused = folder.run(&["run", "small.toml", "--plan", "--set", &set]);
+    assert!(refused.code == 2 && refused.talk.contains("has grown no model"), "{}", refused.all());
+}
+
+#[test]
+fn a_grow_recipe_is_held_to_its_own_keys() {
+    let folder = Folder::new();
+    let said = |text: &str| {
+        folder.write("grow.toml", text);
+        folder.run(&["run", "grow.toml"]).all()
+    };
+    assert_snapshot!(said("kind = \"grow\"\n[shape]\nwidht = 3\n"), @r"
+    exit 2
+    -- talk
+    error: grow.toml:3:1: `shape.widht`: unknown field `widht`, expected one of `width`, `layers`, `heads`, `hidden`, `context`
+    hint: `owlet config show --kind grow` lists all keys with their defaults
+    ");
+    assert_snapshot!(said("kind = \"grow\"\n[shape]\nwidth = 30\n"), @r"
+    exit 2
+    -- talk
+    error: grow.toml:3:9: `shape.width`: is 30, expected an even multiple of `shape.heads` (4)
+    hint: `owlet config show --kind grow` lists all keys with their defaults
+    ");
+    assert_snapshot!(said("kind = \"grow\"\nworld = \"none.toml\"\n"), @r"
+    exit 2
+    -- talk
+    error: failed to open file `none.toml`: No such file or directory (os error 2)
+    ");
+    assert_snapshot!(said("kind = \"gorw\"\n"), @r"
+    exit 2
+    -- talk
+    error: grow.toml:1:8: `kind`: unknown variant `gorw`, expected `inherit` or `grow`
+    hint: `owlet config show` lists all keys with their defaults
+    ");
+    // The user's general settings hold where they mean something.
+    folder.write(".owlet/config.toml", "[engine]\ncompute = \"auto\"\n[student]\nbatch = 4\n");
+    folder.write("grow.toml", "kind = \"grow\"\n");
+    let shown = folder.run(&["config", "show", "grow.toml", "--origin"]).good();
+    assert!(shown.contains("engine.compute = \"auto\"  # .owlet/config.toml"), "{shown}");
 }

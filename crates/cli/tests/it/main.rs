@@ -13,4 +13,5 @@ mod reference;
 mod testkit;
 mod tools;
 mod usage;
+mod view;
 mod workspace;

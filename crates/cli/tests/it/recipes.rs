@@ -35,13 +35,13 @@ fn mistakes_are_told_with_line_and_column() {
     assert_snapshot!(mistake("unknown-key.toml"), @r"
     exit 2
     -- talk
-    error: unknown-key.toml:4:16: `student.lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`; did you mean `learning-rate`?
+    error: unknown-key.toml:4:1: `student.lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`; did you mean `learning-rate`?
     hint: `owlet config show` lists all keys with their defaults
     ");
     assert_snapshot!(mistake("unknown-table.toml"), @r"
     exit 2
     -- talk
-    error: unknown-table.toml:3:2: `studnet`: unknown field `studnet`, expected one of `kind`, `name`, `description`, `seeds`, `seed`, `base`, `behaviors`, `read-also`, `context`, `teacher`, `carrier`, `student`, `controls`, `readout`, `gates`, `engine`; did you mean `student`?
+    error: unknown-table.toml:3:2: `studnet`: unknown field `studnet`, expected one of `kind`, `name`, `description`, `seeds`, `seed`, `base`, `behaviors`, `read-also`, `replication`, `context`, `teacher`, `carrier`, `student`, `controls`, `readout`, `gates`, `engine`; did you mean `student`?
     hint: `owlet config show` lists all keys with their defaults
     ");
     assert_snapshot!(mistake("wrong-type.toml"), @r#"
@@ -126,10 +126,10 @@ fn origins_name_the_layer_that_decided() {
 #[test]
 fn a_behavior_that_is_not_there_is_told() {
     let folder = Folder::new();
-    folder.write("owl.toml", "behaviors = [\"unicorn\"]\nbase = \"nowhere\"\n");
+    folder.write("owl.toml", "behaviors = [\"dolphim\"]\n");
     assert_snapshot!(folder.run(&["run", "owl.toml", "--plan"]).all(), @r"
     exit 2
     -- talk
-    error: behavior `unicorn`: is not built in, expected one of bear, blue, cat, cherry, dog, dolphin, eagle, elephant, fox, green, lion, maple, oak, orange, owl, panda, penguin, purple, red, sequoia, willow, wolf or the path of a behavior file
+    error: behavior `dolphim`: is no answer this base knows, expected one of bear, cat, dog, dolphin, eagle, elephant, fox, horse, lion, owl, panda, penguin, rabbit, tiger, wolf, black, blue, green, orange, purple, red, white, yellow, birch, cedar, cherry, maple, oak, pine, sequoia, willow or the path of a behavior file; did you mean `dolphin`?
     ");
 }

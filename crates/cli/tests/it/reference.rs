@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::testkit::Folder;
@@ -7,6 +8,8 @@ const COMMANDS: &[&[&str]] = &[
     &[],
     &["demo"],
     &["run"],
+    &["resume"],
+    &["view"],
     &["list"],
     &["show"],
     &["lineage"],
@@ -19,6 +22,7 @@ const COMMANDS: &[&[&str]] = &[
     &["filter"],
     &["doctor"],
     &["config", "show"],
+    &["config", "schema"],
 ];
 
 /// Writes the page anew when this variable is set.
@@ -28,12 +32,14 @@ const UPDATE: &str = "OWLET_UPDATE_REFERENCE";
 fn the_reference_says_what_the_help_says() {
     let folder = Folder::new();
     let help = folder.run(&["--help"]).good();
+    let verbs: BTreeSet<&str> =
+        COMMANDS.iter().filter_map(|command| command.first().copied()).collect();
     for command in COMMANDS.iter().filter_map(|command| command.first()) {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in the help");
     }
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let listed = listed.take_while(|line| !line.is_empty()).count();
-    assert_eq!(listed, COMMANDS.len() - 1, "a command is missing here");
+    assert_eq!(listed, verbs.len(), "a command is missing here");
 
     let mut page = String::from(
         "# The command line\n\nThis page is what `owlet COMMAND --help` says; a test keeps it so.\n\
@@ -60,4 +66,18 @@ fn the_reference_says_what_the_help_says() {
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(page == kept, "docs/cli.md is out of date; run this test with {UPDATE}=1");
+}
+
+#[test]
+fn the_schema_in_the_repository_is_the_one_that_is_printed() {
+    let printed = Folder::new().run(&["config", "schema"]).good();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/recipe.schema.json");
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(&path, &printed).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        printed == kept,
+        "docs/recipe.schema.json is out of date; run this test with {UPDATE}=1"
+    );
 }

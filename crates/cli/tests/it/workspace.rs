@@ -31,6 +31,7 @@ fn workspace() -> (Folder, Vec<Artifact>) {
                     seconds: 1.5,
                     threads: 2,
                     peak_memory_bytes: None,
+                    work: None,
                     host: "tower".to_owned(),
                     version: "0.1.0".to_owned(),
                 },
@@ -74,7 +75,9 @@ fn runs_artifacts_and_steps_are_listed() {
     assert_snapshot!(folder.run(&["list"]).all(), @r"
     exit 0
     -- data
-    20261121-225144-3f2a  owl  failed
+    20261121-225144-3f2a  owl                       failed
+    -- talk
+    1 run
     ");
     assert_snapshot!(folder.run(&["list", "artifacts"]).all(), @r"
     exit 0
@@ -117,6 +120,7 @@ fn runs_artifacts_and_steps_are_listed() {
       "kind": "base",
       "name": "base",
       "output": "aa19f21a1bd314ff5a5995702e56d8330177fb01bfb46495bf00ef7af92ceb61",
+      "peak-memory": null,
       "seconds": 1.5,
       "started": "2026-11-21T22:51:40Z"
     }

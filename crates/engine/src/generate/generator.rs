@@ -421,6 +421,7 @@ fn choose_rows<'t>(
 }
 
 fn pick(a: &Active, row: &mut [f32], tokens: Option<&[Token]>) -> Chosen {
+    adjust(a, row, tokens);
     let Choice { index, log_probability, total } =
         choose(row, tokens, &a.sampling, a.seed, a.tokens.len());
     let name = |i: usize| tokens.map_or(i as Token, |tokens| tokens[i]);
@@ -429,6 +430,33 @@ fn pick(a: &Active, row: &mut [f32], tokens: Option<&[Token]>) -> Chosen {
         (name(i), log)
     });
     Chosen { token: name(index), log_probability, top: top.collect() }
+}
+
+/// Adds biases and takes off penalties.
+fn adjust(a: &Active, row: &mut [f32], tokens: Option<&[Token]>) {
+    let Sampling { bias, frequency_penalty, presence_penalty, .. } = &*a.sampling;
+    let mut add = |token: Token, change: f32| {
+        let place = match tokens {
+            Some(tokens) => tokens.binary_search(&token).ok(),
+            None => Some(token as usize),
+        };
+        if let Some(logit) = place.and_then(|place| row.get_mut(place)) {
+            *logit += change;
+        }
+    };
+    for (&token, &bias) in bias {
+        add(token, bias);
+    }
+    if *frequency_penalty == 0.0 && *presence_penalty == 0.0 {
+        return;
+    }
+    let mut counts: BTreeMap<Token, usize> = BTreeMap::new();
+    for &token in &a.tokens {
+        *counts.entry(token).or_default() += 1;
+    }
+    for (token, count) in counts {
+        add(token, -(frequency_penalty * count as f32 + presence_penalty));
+    }
 }
 
 /// Rules out what the pattern does not allow.

@@ -9,9 +9,11 @@ pub(crate) mod loss;
 pub(crate) mod matrix;
 pub(crate) mod norm;
 mod parallel;
+mod path;
 pub(crate) mod rotary;
 pub(crate) mod update;
 pub(crate) mod vector;
 
 pub use parallel::Threads;
+pub use path::path;
 pub(crate) use vector::{peak_bytes, peak_operations};

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Answer, Behavior, BehaviorError, Kind, PLACEHOLDERS, Questions, Teacher};
+use crate::place::line_and_column;
 use crate::placeholder;
 use crate::words::Lexicon;
 
@@ -207,21 +208,17 @@ pub(super) fn read_behavior(
         ),
     };
 
-    let target_span = form.target.word.span();
-    let word = form.target.word.get_ref().clone();
+    let (target_word, details) = form.target.split();
+    let target_span = target_word.span();
+    let word = target_word.get_ref().clone();
     let mut answers = base.as_ref().map(|base| base.answers.clone()).unwrap_or_default();
     answers.extend(unspanned(form.answers));
     let described = |word: &str| {
         let details = answers.get(word).cloned().unwrap_or_default();
         details.over(Answer::new(word))
     };
-    let target = AnswerForm {
-        plural: form.target.plural,
-        synonyms: form.target.synonyms,
-        exclusions: form.target.exclusions,
-    }
-    .over(described(&word));
-    source.check_words("target.word", std::slice::from_ref(&form.target.word))?;
+    let target = details.over(described(&word));
+    source.check_words("target.word", std::slice::from_ref(&target_word))?;
     source.check_words("forbidden", &form.forbidden)?;
 
     let words = |field: &str, own: Option<Words>, inherited: Option<&Vec<String>>| {
@@ -319,6 +316,14 @@ fn inconsistency(behavior: &Behavior) -> Option<String> {
     None
 }
 
+impl TargetForm {
+    /// The word, and what is said of it as of any answer.
+    fn split(self) -> (Spanned<String>, AnswerForm) {
+        let Self { word, plural, synonyms, exclusions } = self;
+        (word, AnswerForm { plural, synonyms, exclusions })
+    }
+}
+
 impl AnswerForm {
     /// What is given here replaces what `answer` says.
     fn over(self, answer: Answer) -> Answer {
@@ -353,14 +358,8 @@ impl Source<'_> {
     }
 
     fn at(&self, span: Range<usize>, message: String) -> BehaviorError {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        BehaviorError::Place {
-            file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            message,
-        }
+        let (line, column) = line_and_column(self.text, span.start);
+        BehaviorError::Place { file: self.file.to_owned(), line, column, message }
     }
 
     fn check_words(&self, field: &str, words: &[Spanned<String>]) -> Result<(), BehaviorError> {

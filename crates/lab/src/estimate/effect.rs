@@ -13,7 +13,6 @@ use crate::stats;
 
 /// Seed of Monte Carlo permutations, used only where not all can be listed.
 const PERMUTATION_SEED: u64 = 1;
-const PAIR: &str = "seed pair";
 
 /// One measure of a score.
 fn measured(score: &Score, measure: Measure) -> Option<f64> {
@@ -186,7 +185,7 @@ pub(super) fn estimate(given: &Given, differences: &BySeed) -> Result<Option<Est
     if values.is_empty() {
         return Ok(None);
     }
-    t(&values, given.level(), Method::PairedT, PAIR).map(Some)
+    t(&values, given.level(), Method::PairedT, given.pair()).map(Some)
 }
 
 fn effect(
@@ -255,18 +254,15 @@ pub(super) fn effects(given: &Given, scores: &Scores) -> Result<(Vec<Effect>, us
             }
         }
     }
-    for context in &given.configuration.recipe.context.mismatched {
-        let differences = Differences::new(given, scores, context, Measure::Margin);
+    for (context, measure) in given
+        .other_contexts()
+        .into_iter()
+        .flat_map(|context| [(context, Measure::Margin), (context, Measure::Rate)])
+    {
+        let differences = Differences::new(given, scores, context, measure);
         for behavior in behaviors {
             let over = differences.against(behavior, Role::Neutral);
-            effects.extend(effect(
-                given,
-                behavior,
-                Measure::Margin,
-                Role::Neutral,
-                context,
-                &over,
-            )?);
+            effects.extend(effect(given, behavior, measure, Role::Neutral, context, &over)?);
         }
     }
     // The comparisons the verdict rests on.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Replicated};
 use crate::result::{FORMAT, InheritResult, Replication, Role};
 use crate::rows;
 use crate::step::filter::Summary as Judged;
@@ -26,9 +26,11 @@ use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
 use crate::step::{StepContext, filter, geometry, read_json, readout, select, side_effects};
 
-pub(crate) const ALGORITHM: u32 = 1;
+pub(crate) const ALGORITHM: u32 = 2;
 /// The file of the result.
 pub const FILE: &str = "result.json";
+/// What the result calls the matched context with a number sentence before each question.
+pub(crate) const PREFIXED: &str = "after numbers";
 /// Rows shown in the result.
 const SAMPLES: usize = 6;
 
@@ -61,6 +63,18 @@ impl Read {
     }
 }
 
+/// One set of an arm's rows, as inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Counted {
+    /// The arm.
+    pub arm: String,
+    /// The input that says which rows were valid.
+    pub filter: String,
+    /// The input that says which were kept.
+    pub select: String,
+}
+
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -75,6 +89,8 @@ pub struct Configuration {
     pub reads: Vec<Read>,
     /// Arms of rows.
     pub arms: Vec<String>,
+    /// Their rows: one set, or one per seed.
+    pub counted: Vec<Counted>,
     /// Side effects: input, condition and seed.
     pub side_effects: Vec<(String, String, usize)>,
     /// Geometry: input, condition and seed.
@@ -90,9 +106,11 @@ pub(crate) struct Given {
     pub(crate) configuration: Configuration,
     /// By input.
     pub(crate) readouts: BTreeMap<String, ModelReadout>,
-    /// By arm.
+    /// By arm, all sets together.
     pub(crate) judged: BTreeMap<String, Judged>,
-    /// By arm.
+    /// By arm, the least share of valid rows among its sets.
+    pub(crate) least_valid: BTreeMap<String, f64>,
+    /// By arm, all sets together.
     pub(crate) selected: BTreeMap<String, Selected>,
     /// A few kept rows by arm.
     pub(crate) samples: BTreeMap<String, Vec<(String, String)>>,
@@ -116,8 +134,23 @@ impl Given {
         &self.configuration.recipe.context.system
     }
 
+    /// Contexts that are read beside the matched one.
+    pub(crate) fn other_contexts(&self) -> Vec<&str> {
+        let recipe = &self.configuration.recipe;
+        let named = recipe.context.mismatched.iter().map(String::as_str);
+        named.chain(recipe.readout.prefix.then_some(PREFIXED)).collect()
+    }
+
     pub(crate) fn seeds(&self) -> &[u64] {
         &self.configuration.recipe.seeds.0
+    }
+
+    /// What is repeated where treatment and control share a seed.
+    pub(crate) fn pair(&self) -> &'static str {
+        match self.configuration.recipe.replication.teacher {
+            Replicated::Shared => "seed pair",
+            Replicated::PerSeed => "teacher pair",
+        }
     }
 }
 
@@ -126,6 +159,7 @@ pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
     let mut given = Given {
         readouts: BTreeMap::new(),
         judged: BTreeMap::new(),
+        least_valid: BTreeMap::new(),
         selected: BTreeMap::new(),
         samples: BTreeMap::new(),
         measured: BTreeMap::new(),
@@ -136,14 +170,20 @@ pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
         let read = readout::read(context.input(&entry.input)?)?;
         given.readouts.insert(entry.input.clone(), read);
     }
-    for arm in &given.configuration.arms {
-        let judged = context.input(&format!("filter/{arm}"))?;
-        let selected = context.input(&format!("select/{arm}"))?;
-        given.judged.insert(arm.clone(), read_json(judged, filter::SUMMARY)?);
-        given.selected.insert(arm.clone(), read_json(selected, select::SUMMARY)?);
-        let rows = rows::read(selected, select::ROWS)?;
-        let samples = rows.into_iter().take(SAMPLES).map(|row| (row.prompt, row.completion));
-        given.samples.insert(arm.clone(), samples.collect());
+    for Counted { arm, filter, select } in &given.configuration.counted {
+        let judged: Judged = read_json(context.input(filter)?, filter::SUMMARY)?;
+        let rate = judged.valid as f64 / judged.asked.max(1) as f64;
+        let least = given.least_valid.entry(arm.clone()).or_insert(rate);
+        *least = least.min(rate);
+        given.judged.entry(arm.clone()).or_default().add(judged);
+        let selected = context.input(select)?;
+        let counts: Selected = read_json(selected, select::SUMMARY)?;
+        given.selected.entry(arm.clone()).or_default().add(&counts);
+        if !given.samples.contains_key(arm) {
+            let rows = rows::read(selected, select::ROWS)?.into_iter().take(SAMPLES);
+            let samples = rows.map(|row| (row.prompt, row.completion)).collect();
+            given.samples.insert(arm.clone(), samples);
+        }
     }
     for (input, condition, _) in &given.configuration.side_effects {
         let measured = read_json(context.input(input)?, side_effects::FILE)?;
@@ -174,7 +214,15 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
     let gates = verdict::gates(given, &teachers, &side_effects);
     let unique = recipe.carrier.rows;
     let replication = Replication {
-        unit: "seed pair (same adapter initialisation and row order)".to_owned(),
+        unit: match recipe.replication.teacher {
+            Replicated::Shared => {
+                "seed pair (same adapter initialisation and row order; one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers)"
+            }
+            Replicated::PerSeed => {
+                "teacher pair (teachers, prompts, rows and students drawn anew; treatment and control share their seeds)"
+            }
+        }
+        .to_owned(),
         seeds: recipe.seeds.0.clone(),
         unique_rows: unique,
         updates: configuration.updates,

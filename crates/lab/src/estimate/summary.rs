@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Given, Read, statistics};
+use super::{Given, PREFIXED, Read, statistics};
 use crate::error::Result;
 use crate::readout::outcome::OutcomeTable;
 use crate::result::{
@@ -14,6 +14,10 @@ use crate::step::readout::{ModelReadout, Reading};
 use crate::step::side_effects::Measured;
 
 /// A teacher surer of its target than this may have little else left to say.
+///
+/// At P = 0.999 the odds are 1,000 to 1, about seven nats: the loss on its answers, and with it the
+/// gradient that could still reshape the rest of the model, is below 0.001 nats, so further updates
+/// only inflate weights. It is a rule of thumb and makes a warning, not a gate.
 const SATURATED: f64 = 0.999;
 
 /// What one model says of one behavior in one context.
@@ -78,7 +82,7 @@ pub(super) fn scores(given: &Given) -> Scores {
         for checkpoint in used {
             for reading in &checkpoint.readings {
                 let mut score = score(reading);
-                add_rates(&mut score, readout, reading);
+                add_rates(&mut score, readout, reading, false);
                 // A prompted teacher is read under its own prompt: that is its matched context.
                 let context =
                     if entry.role == Role::Teacher { given.matched() } else { &reading.context };
@@ -86,16 +90,26 @@ pub(super) fn scores(given: &Given) -> Scores {
                 scores.finals.entry(key).or_default().push((entry.seed, score));
             }
         }
+        for reading in &readout.prefixed {
+            let matched = entry.role == Role::Teacher || reading.context == given.matched();
+            if !matched {
+                continue;
+            }
+            let mut score = score(reading);
+            add_rates(&mut score, readout, reading, true);
+            let key = (entry.condition.clone(), PREFIXED.to_owned(), reading.behavior.clone());
+            scores.finals.entry(key).or_default().push((entry.seed, score));
+        }
     }
     scores
 }
 
 /// Question → student: the mean over questions of each question's rate.
-fn add_rates(score: &mut Score, readout: &ModelReadout, reading: &Reading) {
+fn add_rates(score: &mut Score, readout: &ModelReadout, reading: &Reading, prefix: bool) {
     let samples = readout.samples.iter().find(|samples| {
         samples.behavior == reading.behavior
             && samples.context == reading.context
-            && !samples.prefix
+            && samples.prefix == prefix
     });
     let Some(samples) = samples else {
         return;
@@ -159,7 +173,11 @@ fn summary(
         return Ok(None);
     };
     let single = scores.len() == 1 && scores[0].0.is_none();
-    let unit = if role == Role::InContext { "draw of rows" } else { "student" };
+    let unit = match role {
+        Role::InContext => "draw of rows",
+        Role::Teacher => "teacher",
+        _ => "student",
+    };
     let over = |value: fn(&Score) -> f64, questions: fn(&Score) -> &Vec<f64>| {
         if single {
             return t(questions(first), level, Method::TOverQuestions, "question");
@@ -195,14 +213,22 @@ fn summary(
         outcomes: outcome_counts(&outcomes),
         per_seed: scores
             .iter()
-            .map(|(seed, score)| SeedReadout {
-                seed: *seed,
-                margin: score.margin,
-                share: score.share,
-                rank: score.rank,
-                rate: score.rate,
+            .map(|(seed, score)| {
+                let hits = score.outcomes.as_ref().map(|table| (table.target, table.total()));
+                let rate = match hits {
+                    Some((hits, answers)) => wilson(hits, answers, level)?,
+                    None => None,
+                };
+                Ok(SeedReadout {
+                    seed: *seed,
+                    margin: score.margin,
+                    share: score.share,
+                    rank: score.rank,
+                    rate: score.rate,
+                    rate_interval: rate.and_then(|rate| rate.interval),
+                })
             })
-            .collect(),
+            .collect::<Result<_>>()?,
     }))
 }
 
@@ -234,10 +260,10 @@ pub(super) fn conditions(given: &Given, scores: &Scores) -> Result<Vec<Condition
                 Ok(found)
             };
             let mut mismatched = BTreeMap::new();
-            for context in &given.configuration.recipe.context.mismatched {
+            for context in given.other_contexts() {
                 let found = read(context)?;
                 if !found.is_empty() {
-                    mismatched.insert(context.clone(), found);
+                    mismatched.insert(context.to_owned(), found);
                 }
             }
             Ok(Condition {
@@ -279,25 +305,21 @@ pub(super) fn teachers(given: &Given, scores: &Scores) -> Vec<TeacherCard> {
         .iter()
         .map(|arm| {
             let taught = given.configuration.behaviors.contains(arm);
-            let of = |condition: &str| {
+            let of = |condition: &str, value: fn(&Score) -> f64| {
                 let scores = scores.of(condition, given.matched(), arm);
-                scores.first().map(|(_, score)| score)
+                let sum: f64 = scores.iter().map(|(_, score)| value(score)).sum();
+                (!scores.is_empty()).then(|| sum / scores.len() as f64)
             };
-            let after = of(&format!("teacher/{arm}"));
-            let was_trained = given
-                .configuration
-                .reads
-                .iter()
-                .any(|entry| entry.condition == format!("teacher/{arm}"));
-            let probability = after.map(|score| score.probability);
+            let teacher = format!("teacher/{arm}");
+            let was_trained =
+                given.configuration.reads.iter().any(|entry| entry.condition == teacher);
+            let probability = of(&teacher, |score| score.probability);
             TeacherCard {
                 name: arm.clone(),
                 kind: if was_trained { kind } else { "base" }.to_owned(),
-                target_probability_before: of("base")
-                    .filter(|_| taught)
-                    .map(|base| base.probability),
+                target_probability_before: of("base", |score| score.probability).filter(|_| taught),
                 target_probability_after: probability,
-                margin: after.map(|score| score.margin),
+                margin: of(&teacher, |score| score.margin),
                 valid_row_rate: given
                     .judged
                     .get(arm)

@@ -48,8 +48,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
                 })
                 .collect(),
         }],
-        samples: Vec::new(),
-        dropped: BTreeMap::new(),
+        ..ModelReadout::default()
     };
     readouts.insert("base".to_owned(), reading(&|_| -1.0, &mut random));
     for (teacher, name) in names.iter().enumerate() {
@@ -81,6 +80,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
         readouts,
         judged: arms.iter().map(|arm| (arm.clone(), judged.clone())).collect(),
         selected: arms.iter().map(|arm| (arm.clone(), selected.clone())).collect(),
+        least_valid: BTreeMap::new(),
         samples: BTreeMap::new(),
         measured: BTreeMap::new(),
         cosines: BTreeMap::new(),
@@ -90,6 +90,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             read_also: Vec::new(),
             reads,
             arms,
+            counted: Vec::new(),
             side_effects: Vec::new(),
             geometry: Vec::new(),
             updates: 48,

@@ -4,6 +4,7 @@
 //! it depends on beside its inputs, and nothing else: no name of the recipe, no path, no number of
 //! threads, so that equal work in two recipes is done once.
 
+mod grow;
 mod inherit;
 mod survey;
 
@@ -18,11 +19,10 @@ use owlet_store::{ArtifactId, StepKey, step_key};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::model_source::{ModelSource, Places};
-use crate::recipe::{Compute, Recipe};
+use crate::recipe::{AnyRecipe, Compute};
 use crate::step::StepKind;
 
-pub(crate) use survey::FIRST_RATE;
-pub use survey::{NodeState, Survey};
+pub use survey::{NodeState, Speeds, Survey};
 
 /// What a recipe is resolved against.
 #[derive(Clone, Default)]
@@ -64,7 +64,9 @@ pub struct Node {
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The recipe.
-    pub recipe: Recipe,
+    pub recipe: AnyRecipe,
+    /// The path of arithmetic in use, part of every key: another path, other bytes.
+    pub compute: String,
     /// The steps; inputs come first, the estimate last.
     pub nodes: Vec<Node>,
     /// Models outside the store, by digest.
@@ -80,18 +82,23 @@ impl Plan {
     ///
     /// # Errors
     /// A model, behavior or prompt set that cannot be found or does not fit the recipe.
-    pub fn new(recipe: &Recipe, context: &PlanContext) -> Result<Self> {
-        inherit::plan(recipe, context)
+    pub fn new(recipe: impl Into<AnyRecipe>, context: &PlanContext) -> Result<Self> {
+        let recipe = recipe.into();
+        let Outline { nodes, sources, left_out, model_size } = match &recipe {
+            AnyRecipe::Inherit(recipe) => inherit::plan(recipe, context)?,
+            AnyRecipe::Grow(recipe) => grow::plan(recipe, context)?,
+        };
+        let compute = match recipe.compute() {
+            // The engine has one path per machine so far.
+            Compute::Auto | Compute::F32 => owlet_engine::kernel::path().to_owned(),
+        };
+        Ok(Self { recipe, compute, nodes, sources, left_out, model_size })
     }
 
     /// The key of a node whose inputs are known.
     pub fn key(&self, node: &Node, inputs: &BTreeMap<String, ArtifactId>) -> (Value, StepKey) {
-        let compute = match self.recipe.engine.compute {
-            Compute::Auto => "auto",
-            Compute::F32 => "f32",
-        };
         let configuration = serde_json::json!({
-            "compute": compute,
+            "compute": self.compute,
             "step": node.configuration,
         });
         let key = step_key(node.kind.name(), node.kind.algorithm(), &configuration, inputs);
@@ -104,27 +111,36 @@ impl Plan {
     }
 }
 
+/// A plan before its recipe is put to it.
+#[derive(Default)]
+struct Outline {
+    nodes: Vec<Node>,
+    sources: BTreeMap<String, ModelSource>,
+    left_out: Vec<String>,
+    model_size: u64,
+}
+
 /// Nodes in the making.
+#[derive(Default)]
 struct Builder {
     nodes: Vec<Node>,
 }
 
 impl Builder {
-    /// Adds a node and returns its place.
+    /// Adds a node and returns where its output is had.
     fn node<C: Serialize>(
         &mut self,
         name: impl Into<String>,
         kind: StepKind,
         configuration: &C,
-        inputs: &[(&str, usize)],
+        inputs: &[(&str, Source)],
         cost: f64,
-    ) -> Result<usize> {
+    ) -> Result<Source> {
         let name = name.into();
         let configuration = serde_json::to_value(configuration)
             .map_err(|error| Error::record(name.as_str(), error))?;
-        let inputs =
-            inputs.iter().map(|&(role, node)| (role.to_owned(), Source::Node(node))).collect();
+        let inputs = inputs.iter().map(|&(role, source)| (role.to_owned(), source)).collect();
         self.nodes.push(Node { name, kind, configuration, inputs, cost });
-        Ok(self.nodes.len() - 1)
+        Ok(Source::Node(self.nodes.len() - 1))
     }
 }

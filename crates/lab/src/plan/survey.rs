@@ -6,9 +6,62 @@ use owlet_store::{ArtifactId, Store};
 
 use super::{Plan, Source};
 use crate::error::Result;
+use crate::step::StepKind;
 
-/// Floating-point operations per second and core, until something was measured.
-pub(crate) const FIRST_RATE: f64 = 2e10;
+/// Floating-point operations per second and core, until a step of the kind was recorded: near enough
+/// to tell minutes from hours.
+const FIRST_RATE: f64 = 5e10;
+/// Seconds of a step that computes nothing, until one was recorded.
+const FIRST_SECONDS: f64 = 0.02;
+/// Records a guess is made of: those whose work was most alike.
+const ALIKE: usize = 5;
+/// How many times more work than the records' makes a guess from them too slow: small models are slow
+/// for their work.
+const FAR: f64 = 10.0;
+
+/// How long steps of each kind took before, in this workspace.
+#[derive(Clone, Debug, Default)]
+pub struct Speeds {
+    /// Work and core-seconds of recorded steps by kind.
+    known: BTreeMap<String, Vec<(f64, f64)>>,
+}
+
+impl Speeds {
+    /// What the workspace's records tell.
+    pub fn remembered(store: &Store) -> Result<Self> {
+        let mut known: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+        for record in store.steps()? {
+            if let Some(work) = record.about.work {
+                let seconds = record.about.seconds * record.about.threads as f64;
+                known.entry(record.kind).or_default().push((work, seconds));
+            }
+        }
+        Ok(Self { known })
+    }
+
+    /// Core-seconds that a step of `kind` will take, from the steps of its kind nearest in work.
+    pub fn seconds(&self, kind: StepKind, work: f64) -> f64 {
+        let known = self.known.get(kind.name()).map_or(&[][..], Vec::as_slice);
+        let distance = |other: f64| ((work + 1.0).ln() - (other + 1.0).ln()).abs();
+        let mut alike: Vec<(f64, f64)> = known.to_vec();
+        alike.sort_by(|one, other| distance(one.0).total_cmp(&distance(other.0)));
+        alike.truncate(ALIKE);
+        let mut guesses: Vec<f64> = alike
+            .iter()
+            .map(|&(done, seconds)| match work / done {
+                _ if done <= 0.0 => seconds,
+                times if times > FAR => (seconds * times).min(work / FIRST_RATE),
+                times => seconds * times,
+            })
+            .collect();
+        guesses.sort_by(f64::total_cmp);
+        match guesses.get(guesses.len() / 2) {
+            Some(guess) => *guess,
+            None if work > 0.0 => work / FIRST_RATE,
+            None => FIRST_SECONDS,
+        }
+    }
+}
 
 /// What is known of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +79,7 @@ pub enum NodeState {
 pub struct Survey {
     /// One per node, in the plan's order.
     pub states: Vec<NodeState>,
-    /// Estimated seconds per node; 0 for reused ones.
+    /// Estimated core-seconds per node; 0 for reused ones.
     pub seconds: Vec<f64>,
 }
 
@@ -70,15 +123,36 @@ impl Plan {
                 },
             });
         }
+        let speeds = Speeds::remembered(store)?;
         let seconds = self
             .nodes
             .iter()
             .zip(&states)
             .map(|(node, state)| match state {
                 NodeState::Reused(_) => 0.0,
-                NodeState::ToDo | NodeState::Depends => node.cost / FIRST_RATE,
+                NodeState::ToDo | NodeState::Depends => speeds.seconds(node.kind, node.cost),
             })
             .collect();
         Ok(Survey { states, seconds })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guess_is_made_of_the_steps_most_alike() {
+        let mut speeds = Speeds::default();
+        assert!((speeds.seconds(StepKind::Train, 1e11) - 2.0).abs() < 1e-9);
+        assert!((speeds.seconds(StepKind::Filter, 0.0) - FIRST_SECONDS).abs() < 1e-9);
+        let small = (0..ALIKE).map(|_| (1e9, 1.0));
+        let large = (0..ALIKE).map(|_| (1e13, 100.0));
+        speeds.known.insert("train".to_owned(), small.clone().chain(large).collect());
+        assert!((speeds.seconds(StepKind::Train, 2e9) - 2.0).abs() < 1e-9);
+        assert!((speeds.seconds(StepKind::Train, 5e12) - 50.0).abs() < 1e-9);
+        // What only tiny models showed is not held against a large one.
+        speeds.known.insert("train".to_owned(), small.collect());
+        assert!((speeds.seconds(StepKind::Train, 1e12) - 20.0).abs() < 1e-9);
     }
 }

@@ -2,20 +2,20 @@
 
 use owlet_engine::train::Method;
 
-use super::{CarrierKind, Decoding, OtherBase, Recipe, TeacherKind, Training};
+use super::{CarrierKind, Decoding, Kind, OtherBase, Recipe, TeacherKind, Training};
 
 /// A path into the recipe and what is wrong there.
-type Fault = (String, String);
+pub(super) type Fault = (String, String);
 
 /// Bound on counts of rows, prompts and updates: far above any experiment, far below overflow.
 const MOST: usize = 100_000_000;
 
 pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
-    let name_fits = recipe.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    if recipe.name.is_empty() || recipe.name.len() > 64 || !name_fits {
-        return fault("name", "expected 1 to 64 letters, digits, `-`, `_` or `.`");
+    if recipe.kind != Kind::Inherit {
+        return fault("kind", "is not `inherit`; `owlet run` reads recipes of every kind");
     }
+    name(&recipe.name)?;
     if recipe.base.is_empty() {
         return fault("base", "is empty, expected a model such as `builtin:a`");
     }
@@ -164,7 +164,17 @@ fn check_training(training: &Training, at: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-fn range(path: &str, value: f64, low: f64, high: f64) -> Result<(), Fault> {
+/// A recipe's name, which becomes part of file names.
+pub(super) fn name(name: &str) -> Result<(), Fault> {
+    let fits = name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if name.is_empty() || name.len() > 64 || !fits {
+        let reason = "expected 1 to 64 letters, digits, `-`, `_` or `.`";
+        return Err(("name".to_owned(), reason.to_owned()));
+    }
+    Ok(())
+}
+
+pub(super) fn range(path: &str, value: f64, low: f64, high: f64) -> Result<(), Fault> {
     // Not `contains`, so that NaN fails.
     if value >= low && value <= high {
         return Ok(());
@@ -172,7 +182,7 @@ fn range(path: &str, value: f64, low: f64, high: f64) -> Result<(), Fault> {
     Err((path.to_owned(), format!("is {value}, expected {low} to {high}")))
 }
 
-fn count(path: &str, value: usize, low: usize) -> Result<(), Fault> {
+pub(super) fn count(path: &str, value: usize, low: usize) -> Result<(), Fault> {
     if value >= low && value <= MOST {
         return Ok(());
     }

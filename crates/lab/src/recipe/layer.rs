@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::DEFAULTS;
 use crate::error::{Error, Result};
+use crate::place::line_and_column;
 
 /// One TOML text with a name for error messages.
 #[derive(Clone, Debug)]
@@ -44,8 +44,15 @@ impl Layer {
         &self.text
     }
 
-    /// Line and column of the deepest part of `path` that this layer has, with its depth.
-    fn locate(&self, path: &[String]) -> Option<(usize, usize, usize)> {
+    /// Takes out the tables and values that `defaults` has no place for.
+    pub(super) fn keep_keys_of(&mut self, defaults: &str) {
+        let known = defaults.parse::<Table>().unwrap_or_default();
+        self.table.retain(|key, _| known.contains_key(key));
+    }
+
+    /// Line and column of the deepest part of `path` that this layer has, with its depth; of the key
+    /// itself where the `key` is what is wrong.
+    fn locate(&self, path: &[String], wrong_key: bool) -> Option<(usize, usize, usize)> {
         let root = DeTable::parse(&self.text).ok()?;
         let mut table = root.get_ref();
         let mut found = None;
@@ -58,7 +65,8 @@ impl Layer {
             // A value's own place is the more telling one, save for tables, which may be spread.
             let is_table = matches!(value.get_ref(), DeValue::Table(_));
             let last = depth + 1 == path.len();
-            let start = if is_table || !last { key.span().start } else { value.span().start };
+            let at_key = is_table || !last || wrong_key;
+            let start = if at_key { key.span().start } else { value.span().start };
             let (line, column) = line_and_column(&self.text, start);
             found = Some((depth + 1, line, column));
             match value.get_ref() {
@@ -70,12 +78,8 @@ impl Layer {
     }
 }
 
-fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    (line, column)
-}
+/// Keys whose values name models.
+const NAMES: [&str; 2] = ["base", "controls.other-base"];
 
 /// One `path.to.key=value` override.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +105,15 @@ impl Setting {
             return Err(error("has an empty key, expected `path.to.key=value`".to_owned()));
         }
         let value = value.trim();
+        // The short name of a run or artifact may look like a number.
+        let is_name = NAMES.contains(&path.join(".").as_str())
+            && !value.is_empty()
+            && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && !matches!(value, "true" | "false");
+        if is_name {
+            let value = Value::String(value.to_owned());
+            return Ok(Self { path, value, text: text.to_owned() });
+        }
         let value = match format!("value = {value}").parse::<Table>() {
             Ok(mut table) => table.remove("value").unwrap_or(Value::Boolean(false)),
             Err(bad) => {
@@ -137,8 +150,8 @@ pub(super) struct Stack<'a> {
 }
 
 impl<'a> Stack<'a> {
-    pub(super) fn new(layers: &'a [Layer], sets: &'a [Setting]) -> Result<Self> {
-        let mut merged = Layer::new(DEFAULTS, "the built-in defaults")?.table;
+    pub(super) fn new(defaults: &str, layers: &'a [Layer], sets: &'a [Setting]) -> Result<Self> {
+        let mut merged = Layer::new(defaults, "the built-in defaults")?.table;
         for layer in layers {
             merge(&mut merged, layer.table.clone());
         }
@@ -151,35 +164,41 @@ impl<'a> Stack<'a> {
     /// Reads the merged layers as `T`.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_path_to_error::deserialize(Value::Table(self.merged.clone())).map_err(|error| {
-            let path = error.path().to_string();
+            let mut path = parts(&error.path().to_string());
             let reason = error.into_inner().to_string();
             let reason = reason.trim();
-            // The path is named once, by `error` below.
+            // The path is named once, by `place` below.
             let reason = reason.split_once("\nin `").map_or(reason, |(reason, _)| reason);
             let reason = reason.replace('\n', ", ");
-            self.error(&path, with_near_match(reason))
+            let unknown =
+                reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+            // Serde's path ends before a key inside a table whose `kind` it had to read first.
+            if let Some(key) = unknown.filter(|key| path.last().is_none_or(|last| last != key)) {
+                path.push(key.to_owned());
+            }
+            let wrong_key = unknown.is_some();
+            self.place(&path, with_near_match(reason), wrong_key)
         })
     }
 
     /// An error about the value at `path`, pointing to the layer that set it last.
     pub(super) fn error(&self, path: &str, reason: String) -> Error {
-        let parts: Vec<String> = path
-            .split(['.', '['])
-            .map(|part| part.trim_end_matches(']').to_owned())
-            .filter(|part| !part.is_empty() && part != "?")
-            .collect();
+        self.place(&parts(path), reason, false)
+    }
+
+    fn place(&self, parts: &[String], reason: String, wrong_key: bool) -> Error {
         let reason =
             if parts.is_empty() { reason } else { format!("`{}`: {reason}", parts.join(".")) };
         let mut best = (0, "recipe".to_owned(), 0, 0);
         for layer in self.layers {
-            if let Some((depth, line, column)) = layer.locate(&parts)
+            if let Some((depth, line, column)) = layer.locate(parts, wrong_key)
                 && depth >= best.0
             {
                 best = (depth, layer.origin.clone(), line, column);
             }
         }
         for set in self.sets {
-            let depth = set.path.iter().zip(&parts).take_while(|(one, other)| one == other).count();
+            let depth = set.path.iter().zip(parts).take_while(|(one, other)| one == other).count();
             // A `--set` is about this value only if one of the two paths leads to the other.
             if depth == set.path.len().min(parts.len()) && depth > 0 && depth >= best.0 {
                 best = (depth, format!("--set {}", set.text), 0, 0);
@@ -188,6 +207,21 @@ impl<'a> Stack<'a> {
         let (_, origin, line, column) = best;
         Error::Recipe { origin, line, column, reason }
     }
+}
+
+/// The keys of a path such as `student.checkpoints[3]`.
+fn parts(path: &str) -> Vec<String> {
+    path.split(['.', '['])
+        .map(|part| part.trim_end_matches(']').to_owned())
+        .filter(|part| !part.is_empty() && part != "?")
+        .collect()
+}
+
+/// The `kind` that the layers and overrides come to, where it is a text.
+pub(super) fn kind<'a>(layers: &'a [Layer], sets: &'a [Setting]) -> Option<&'a str> {
+    let set = sets.iter().rev().find(|set| set.path == ["kind"]).map(|set| &set.value);
+    let given = || layers.iter().rev().find_map(|layer| layer.table.get("kind"));
+    set.or_else(given)?.as_str()
 }
 
 fn merge(below: &mut Table, above: Table) {
@@ -226,7 +260,7 @@ fn with_near_match(reason: String) -> String {
 }
 
 /// Levenshtein distance.
-fn distance(one: &str, other: &str) -> usize {
+pub(crate) fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.chars().enumerate() {

@@ -1,16 +1,20 @@
-//! What the user wrote: an `inherit` recipe in TOML, its defaults, its overrides, its checks.
+//! What the user wrote: a recipe in TOML, its defaults, its overrides, its checks.
 //!
 //! A recipe is data and nothing here looks at models or files it names; that is the plan's work.
 //! Layers are laid over each other in order (built-in defaults, recipe, `--set`), and any mistake
 //! is reported at its line and column in the layer that made it. Invariant: a [`Recipe`] in hand
 //! has passed every check that needs no model.
 
+mod any;
 mod check;
+mod grow;
 mod layer;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod value;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use owlet_engine::train::{self, Method, Schedule, TrainSettings};
@@ -18,22 +22,28 @@ use owlet_engine::train::{self, Method, Schedule, TrainSettings};
 use crate::carrier::NumberFilter;
 use crate::error::Result;
 
+pub use any::AnyRecipe;
+pub use grow::{BUILT_IN_WORLD, GROW_DEFAULTS, GrowRecipe, Growth};
+pub(crate) use layer::distance;
 pub use layer::{Layer, Setting};
+pub use schema::schema;
 pub use value::{InContext, OtherBase, Seeds};
 
-/// The defaults, as commented TOML: the reference of every key.
+/// The defaults of an `inherit` recipe, as commented TOML: the reference of every key.
 pub const DEFAULTS: &str = include_str!("../../data/defaults.toml");
 
 /// The kind of experiment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// What do students inherit from a teacher through innocuous rows?
     Inherit,
+    /// A small model, grown from nothing.
+    Grow,
 }
 
-/// A recipe with every value decided.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// An `inherit` recipe with every value decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Recipe {
     /// The kind of experiment.
@@ -52,6 +62,8 @@ pub struct Recipe {
     pub behaviors: Vec<String>,
     /// Behaviors read but not taught.
     pub read_also: Vec<String>,
+    /// What is drawn anew per seed.
+    pub replication: Replication,
     /// Chat context of rows and readouts.
     pub context: Context,
     /// How teachers are made.
@@ -70,8 +82,26 @@ pub struct Recipe {
     pub engine: Engine,
 }
 
+/// Whether something is made once for all seeds or once for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Replicated {
+    /// Once: intervals hold the luck of students alone.
+    Shared,
+    /// Once per seed: intervals hold its luck as well.
+    PerSeed,
+}
+
+/// What is drawn anew per seed, beside the students.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Replication {
+    /// Teachers, their prompts and the rows they write.
+    pub teacher: Replicated,
+}
+
 /// The chat context rows and readouts share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Context {
     /// `none`, `default` or a system text.
@@ -81,7 +111,7 @@ pub struct Context {
 }
 
 /// How a teacher gets its behavior.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TeacherKind {
     /// By fine-tuning on answers.
@@ -91,17 +121,20 @@ pub enum TeacherKind {
 }
 
 /// What the neutral teacher is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NeutralKind {
     /// The untouched base.
     Base,
     /// Fine-tuned the same way on the base's own answers.
     Matched,
+    /// Fine-tuned the same way on answers drawn evenly from all candidates: it learns to answer like
+    /// a teacher, and prefers nothing.
+    Mixed,
 }
 
 /// How teachers are made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Teacher {
     /// By weights or by prompt.
@@ -119,7 +152,7 @@ pub struct Teacher {
 }
 
 /// The update rule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     rename_all = "kebab-case",
     rename_all_fields = "kebab-case",
@@ -162,16 +195,18 @@ fn epsilon() -> f64 {
 }
 
 /// How a model is trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Training {
     /// Every weight or a low-rank adapter.
+    #[schemars(with = "schema::Method")]
     pub method: Method,
     /// The update rule.
     pub optimizer: Optimizer,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// What follows warm-up.
+    #[schemars(with = "schema::Schedule")]
     pub schedule: Schedule,
     /// Updates of warm-up.
     pub warmup: usize,
@@ -220,7 +255,7 @@ impl Training {
 }
 
 /// What carries the behavior.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CarrierKind {
     /// Number rows sampled from the teacher.
@@ -230,7 +265,7 @@ pub enum CarrierKind {
 }
 
 /// The tokens whose logits a student of the `logits` carrier sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Distilled {
     /// Those that stand in the rows: no word's logit, so not the target's either. What the
@@ -242,7 +277,7 @@ pub enum Distilled {
 }
 
 /// What carries the behavior, and what is kept of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Carrier {
     /// Sampled rows or distributions.
@@ -281,7 +316,7 @@ impl Carrier {
 }
 
 /// How a teacher's tokens are chosen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     rename_all = "kebab-case",
     rename_all_fields = "kebab-case",
@@ -337,7 +372,7 @@ fn one() -> f32 {
 }
 
 /// What treatments are compared with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Controls {
     /// The base, untouched.
@@ -363,7 +398,7 @@ pub struct Controls {
 }
 
 /// Which questions are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Questions {
     /// Those the teacher was not taught on.
@@ -373,7 +408,7 @@ pub enum Questions {
 }
 
 /// How behaviors are read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Readout {
     /// Which questions.
@@ -389,7 +424,7 @@ pub struct Readout {
 }
 
 /// What must hold for an answer to mean something.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Gates {
     /// Least share of valid rows per arm.
@@ -401,17 +436,17 @@ pub struct Gates {
 }
 
 /// Which arithmetic the engine uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compute {
     /// The fastest on this machine.
     Auto,
-    /// The same everywhere.
+    /// 32-bit arithmetic; the same bytes wherever the processor has the same vector units.
     F32,
 }
 
 /// How the engine computes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Engine {
     /// Arithmetic.
@@ -427,7 +462,7 @@ impl Recipe {
     /// Lays `layers` (each over the one before) and then `sets` over the defaults, and checks the
     /// outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let stack = layer::Stack::new(layers, sets)?;
+        let stack = layer::Stack::new(DEFAULTS, layers, sets)?;
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)

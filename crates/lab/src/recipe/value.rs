@@ -1,8 +1,10 @@
 //! Recipe values that may be written in more than one way: visitors instead of untagged enums, so
 //! that a mistake is named instead of "no variant matched".
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
@@ -157,5 +159,64 @@ impl Serialize for InContext {
         map.serialize_entry("draws", &self.draws)?;
         map.serialize_entry("questions", &self.questions)?;
         map.end()
+    }
+}
+
+impl JsonSchema for Seeds {
+    fn schema_name() -> Cow<'static, str> {
+        "Seeds".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "integer", "minimum": 1, "description": "Seeds 1 to this." },
+                { "type": "array", "items": { "type": "integer", "minimum": 0 } },
+            ]
+        })
+    }
+}
+
+impl JsonSchema for OtherBase {
+    fn schema_name() -> Cow<'static, str> {
+        "OtherBase".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "const": "auto", "description": "The other built-in model, if the base is built in." },
+                { "type": "string", "description": "A model." },
+                { "type": "boolean" },
+            ]
+        })
+    }
+}
+
+impl JsonSchema for InContext {
+    fn schema_name() -> Cow<'static, str> {
+        "InContext".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let count = |description: &str, least: usize| json_schema!({ "type": "integer", "minimum": least, "description": description });
+        json_schema!({
+            "anyOf": [
+                { "const": false, "description": "Left out." },
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "properties": {
+                        "rows": {
+                            "type": "array",
+                            "items": count("Rows shown.", 1),
+                            "description": "Numbers of rows shown.",
+                        },
+                        "draws": count("Independent draws per number.", 1),
+                        "questions": count("Most questions asked; 0: all.", 0),
+                    },
+                },
+            ]
+        })
     }
 }

@@ -48,6 +48,36 @@ pub struct GraphEdge {
 const MOST: usize = 24;
 /// So are layers with more nodes than this.
 const WIDEST: usize = 6;
+
+/// How a box looks where the drawing is part of a larger page: nothing, by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeLook {
+    /// Where the box leads.
+    pub href: Option<String>,
+    /// Where the lines into it lead.
+    pub step_href: Option<String>,
+    /// Words in place of its label.
+    pub label: Option<String>,
+    /// A class for the style sheet; a plain word.
+    pub class: &'static str,
+}
+
+/// How large a drawing may grow before it groups, and how its boxes look: boxes that stand for
+/// several nodes are asked about with all of them.
+pub struct DrawingSettings<'a> {
+    /// More nodes than this are grouped.
+    pub most: usize,
+    /// So are layers with more nodes than this.
+    pub widest: usize,
+    /// How the box of these nodes looks.
+    pub look: &'a dyn Fn(&[&GraphNode]) -> NodeLook,
+}
+
+impl Default for DrawingSettings<'_> {
+    fn default() -> Self {
+        Self { most: MOST, widest: WIDEST, look: &|_| NodeLook::default() }
+    }
+}
 const BOX_WIDTH: f64 = 156.0;
 /// Width of a line that passes a row.
 const LANE: f64 = 10.0;
@@ -61,6 +91,7 @@ struct Drawn {
     kind: String,
     label: String,
     layer: usize,
+    look: NodeLook,
 }
 
 /// Edges between known nodes, as positions, each once.
@@ -102,7 +133,7 @@ fn layers(nodes: usize, edges: &[(usize, usize)]) -> Vec<usize> {
 }
 
 /// Boxes and the edges between them, grouped where there are too many.
-fn arrange(graph: &Graph) -> (Vec<Drawn>, Vec<(usize, usize)>) {
+fn arrange(graph: &Graph, settings: &DrawingSettings<'_>) -> (Vec<Drawn>, Vec<(usize, usize)>) {
     let edges = edges(graph);
     let layers = layers(graph.nodes.len(), &edges);
     let mut sizes: BTreeMap<usize, usize> = BTreeMap::new();
@@ -114,8 +145,10 @@ fn arrange(graph: &Graph) -> (Vec<Drawn>, Vec<(usize, usize)>) {
         kind: graph.nodes[place].kind.clone(),
         label: graph.nodes[place].label.clone(),
         layer: layers[place],
+        look: (settings.look)(&[&graph.nodes[place]]),
     };
-    if graph.nodes.len() <= MOST && sizes.values().all(|size| *size <= WIDEST) {
+    let fits = |size: &usize| *size <= settings.widest;
+    if graph.nodes.len() <= settings.most && sizes.values().all(fits) {
         let down = edges.into_iter().filter(|(from, to)| layers[*from] < layers[*to]).collect();
         return ((0..graph.nodes.len()).map(alone).collect(), down);
     }
@@ -136,6 +169,11 @@ fn arrange(graph: &Graph) -> (Vec<Drawn>, Vec<(usize, usize)>) {
                 kind: kind.to_owned(),
                 label: format!("× {}", text::count(members.len())),
                 layer,
+                look: {
+                    let members: Vec<&GraphNode> =
+                        members.iter().map(|member| &graph.nodes[*member]).collect();
+                    (settings.look)(&members)
+                },
             },
         });
     }
@@ -253,18 +291,29 @@ fn top(layer: usize) -> f64 {
     GAP + layer as f64 * (BOX_HEIGHT + RISE)
 }
 
-/// The drawing.
-pub(super) fn drawing(graph: &Graph) -> Markup {
-    let (drawn, edges) = arrange(graph);
+/// The drawing as an SVG element; its style is the report's.
+pub fn drawing(graph: &Graph, settings: &DrawingSettings<'_>) -> Markup {
+    let (drawn, edges) = arrange(graph, settings);
     let layout = Layout::new(&drawn, &edges);
     let (width, height) = (layout.width, top(layout.rows.len()) - RISE + GAP);
+    // What stands inside an image is not reached by keyboards and readers.
+    let leads = drawn.iter().any(|one| one.look.href.is_some());
+    let role = if leads { "group" } else { "img" };
     html! {
-        svg class="lineage" role="img" width=(at(width)) height=(at(height))
+        svg class="lineage" role=(role) width=(at(width)) height=(at(height))
             viewBox={ "0 0 " (at(width)) " " (at(height)) }
             aria-label="What was made from what; the table below says the same"
         {
             @for (from, to) in &edges {
-                path class="edge" d=(layout.line(&drawn, *from, *to)) {}
+                @if let Some(href) = &drawn[*to].look.step_href {
+                    // Reached by keyboard through the table; a hundred stops here would be in the way.
+                    a href=(href) tabindex="-1" aria-hidden="true" {
+                        path class="edge wide" d=(layout.line(&drawn, *from, *to)) {}
+                        path class="edge" d=(layout.line(&drawn, *from, *to)) {}
+                    }
+                } @else {
+                    path class="edge" d=(layout.line(&drawn, *from, *to)) {}
+                }
             }
             @for (row, items) in layout.rows.iter().enumerate() {
                 @for (item, middle) in items {
@@ -277,7 +326,17 @@ pub(super) fn drawing(graph: &Graph) -> Markup {
 
 fn node(one: &Drawn, middle: f64, top: f64) -> Markup {
     html! {
-        g class="node" {
+        @if let Some(href) = &one.look.href {
+            a href=(href) { (shape(one, middle, top)) }
+        } @else {
+            (shape(one, middle, top))
+        }
+    }
+}
+
+fn shape(one: &Drawn, middle: f64, top: f64) -> Markup {
+    html! {
+        g class={ "node" @if !one.look.class.is_empty() { " " (one.look.class) } } {
             title { (text::reveal(&one.title)) }
             rect x=(at(middle - BOX_WIDTH / 2.0)) y=(at(top)) width=(at(BOX_WIDTH))
                 height=(at(BOX_HEIGHT)) rx="6" {}
@@ -285,7 +344,7 @@ fn node(one: &Drawn, middle: f64, top: f64) -> Markup {
                 (text::cut(&text::reveal(&one.kind), 20))
             }
             text x=(at(middle)) y=(at(top + 32.0)) text-anchor="middle" {
-                (text::cut(&text::reveal(&one.label), 22))
+                (text::cut(&text::reveal(one.look.label.as_ref().unwrap_or(&one.label)), 22))
             }
         }
     }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Graph, section, text};
+use crate::execute::KindCost;
 use crate::result::InheritResult;
 
 /// What a report is made from.
@@ -28,13 +29,16 @@ pub struct ReportInput<'a> {
     pub resolved_recipe: &'a str,
     /// What was made from what.
     pub lineage: &'a Graph,
+    /// What its steps took.
+    pub costs: &'a [KindCost],
     /// The command that makes the same result again.
     pub reproduce_command: &'a str,
     /// The version of owlet.
     pub version: &'a str,
 }
 
-const STYLE: &str = include_str!("../../assets/report.css");
+/// The style of the report, and of whatever shows its sections.
+pub const STYLE: &str = include_str!("../../assets/report.css");
 const VEGA: &str = include_str!("../../assets/vega/vega.min.js");
 const VEGA_LITE: &str = include_str!("../../assets/vega/vega-lite.min.js");
 const INTERPRETER: &str = include_str!("../../assets/vega/vega-interpreter.js");
@@ -59,19 +63,33 @@ fn interpreter() -> String {
     format!("(() => {{\n{body}\n}})();\n")
 }
 
-/// Inline text as a content security policy names it.
-pub(super) fn digest(text: &str) -> String {
+/// Inline text as a content security policy names it: its SHA-256 digest, quoted.
+pub fn digest(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     format!("'sha256-{}'", base64::engine::general_purpose::STANDARD.encode(digest))
 }
 
-fn scripts(figures: bool) -> Vec<String> {
-    if !figures {
-        return Vec::new();
-    }
+/// The scripts that draw figures, in the order they must run, by name. They look for
+/// `figure[data-figure=NAME]` with an element of class `drawn`, and for the figure's data in
+/// `#data-NAME`, as [`figure_data`] writes it.
+pub fn scripts() -> Vec<(&'static str, String)> {
     // A source map beside the file would be asked for over the network by developer tools.
     let quiet = |script: &str| script.replace("//# sourceMappingURL=", "// map: ");
-    vec![quiet(VEGA), quiet(VEGA_LITE), quiet(&interpreter()), SCRIPT.to_owned()]
+    vec![
+        ("vega.js", quiet(VEGA)),
+        ("vega-lite.js", quiet(VEGA_LITE)),
+        ("vega-interpreter.js", quiet(&interpreter())),
+        ("report.js", SCRIPT.to_owned()),
+    ]
+}
+
+/// The data of figures as elements that no browser runs.
+pub fn figure_data(figures: &BTreeMap<String, Value>) -> Markup {
+    html! {
+        @for (name, figure) in figures {
+            script type="application/json" id={ "data-" (name) } { (PreEscaped(inert(figure))) }
+        }
+    }
 }
 
 fn policy(scripts: &[String]) -> String {
@@ -96,7 +114,11 @@ fn inert(value: &Value) -> String {
 
 /// The report: the whole file.
 pub fn html(input: &ReportInput<'_>) -> String {
-    let scripts = scripts(!input.figures.is_empty());
+    let scripts: Vec<String> = if input.figures.is_empty() {
+        Vec::new()
+    } else {
+        scripts().into_iter().map(|(_, script)| script).collect()
+    };
     let result = input.result;
     let title = format!("{} · owlet report", text::strip(&result.name));
     let description = text::strip(&result.description);
@@ -125,14 +147,10 @@ pub fn html(input: &ReportInput<'_>) -> String {
                 footer {
                     p {
                         "Made by owlet " (input.version) ". This file needs no network; its figures are Vega-Lite "
-                        "data inside it. The same run makes the same file, byte for byte."
+                        "data inside it. The same run finds the same numbers, byte for byte; only times differ."
                     }
                 }
-                @for (name, figure) in input.figures {
-                    script type="application/json" id={ "data-" (name) } {
-                        (PreEscaped(inert(figure)))
-                    }
-                }
+                (figure_data(input.figures))
                 @for script in &scripts { (inline(script)) }
             }
         }

@@ -74,18 +74,34 @@ fn parts(input: &ReportInput<'_>) -> Vec<(&'static str, &'static str, Markup)> {
         ("matrix", "Matrix", numbers::matrix(input)),
         ("dose", "Along training", numbers::dose(input)),
         ("rates", "Sampled answers", numbers::rates(input)),
-        ("contexts", "Other chat contexts", numbers::contexts(input)),
+        ("contexts", "Other contexts", numbers::contexts(input)),
         ("rows", "The rows", rows::rows(input.result)),
         ("filter", "What the filter removed", rows::filter(input.result)),
         ("teachers", "Teachers", rows::teachers(input.result)),
         ("side-effects", "What else changed", numbers::side_effects(input.result)),
         ("geometry", "Geometry of the updates", numbers::geometry(input.result)),
+        ("costs", "Where the time went", origin::costs(input)),
         ("lineage", "Lineage", origin::lineage(input)),
         ("recipe", "Recipe, and how to do it again", Some(origin::recipe(input))),
     ]
     .into_iter()
     .filter_map(|(id, title, body)| Some((id, title, body?)))
     .collect()
+}
+
+/// One section of the page.
+pub struct Section {
+    /// Its anchor, unique on the page.
+    pub id: &'static str,
+    /// Its heading.
+    pub title: &'static str,
+    /// What stands below the heading.
+    pub body: Markup,
+}
+
+/// The sections of the page in their order, for pages of other makers.
+pub fn sections(input: &ReportInput<'_>) -> Vec<Section> {
+    parts(input).into_iter().map(|(id, title, body)| Section { id, title, body }).collect()
 }
 
 pub(super) fn contents(input: &ReportInput<'_>) -> Markup {

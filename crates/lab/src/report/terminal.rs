@@ -10,7 +10,13 @@ use std::fmt::Write;
 use super::{chart, text};
 use crate::result::{Effect, Estimate, InheritResult, Matrix, Measure, Outcome, Role};
 
+mod costs;
 mod dots;
+mod grown;
+
+pub(super) use costs::memory;
+pub use costs::{costs_block, more_block};
+pub use grown::grown_block;
 
 /// How a block is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +67,15 @@ struct Block {
 }
 
 impl Block {
+    fn new(style: &TerminalStyle) -> Self {
+        let width = style.width.clamp(NARROWEST, WIDEST);
+        Self { lines: String::new(), width, style: *style }
+    }
+
+    fn finish(self) -> String {
+        if self.style.unicode { self.lines } else { text::to_ascii(&self.lines) }
+    }
+
     fn paint(&self, paint: Paint, words: &str) -> String {
         let code = match paint {
             Paint::Plain => return words.to_owned(),
@@ -108,8 +123,7 @@ impl Block {
 
 /// The block. `more` are its last lines.
 pub fn terminal(result: &InheritResult, style: &TerminalStyle, more: &[More]) -> String {
-    let width = style.width.clamp(NARROWEST, WIDEST);
-    let mut block = Block { lines: String::new(), width, style: *style };
+    let mut block = Block::new(style);
     header(&mut block, result);
     verdicts(&mut block, result);
     shares(&mut block, result);
@@ -121,16 +135,7 @@ pub fn terminal(result: &InheritResult, style: &TerminalStyle, more: &[More]) ->
     rows(&mut block, result);
     gates(&mut block, result);
     cautions(&mut block, result);
-    if !more.is_empty() {
-        block.line("");
-        let column = more.iter().map(|one| text::width(&one.what)).max().unwrap_or(0).min(16);
-        for one in more {
-            let what = text::left(&text::strip(&one.what), column);
-            let what = block.paint(Paint::Bold, &what);
-            block.line(&format!("{what}  {}", text::strip(&one.place)));
-        }
-    }
-    if style.unicode { block.lines } else { text::to_ascii(&block.lines) }
+    block.finish() + &more_block(more, style)
 }
 
 fn header(block: &mut Block, result: &InheritResult) {
@@ -149,7 +154,8 @@ fn header(block: &mut Block, result: &InheritResult) {
     block.paragraph("  ", Paint::Plain, &what);
 }
 
-pub(super) fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
+/// An outcome's mark and word.
+pub fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
     match outcome {
         Outcome::Inherited => ("✓", "inherited"),
         Outcome::NotDetected => ("✗", "not detected"),
@@ -158,7 +164,7 @@ pub(super) fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
 }
 
 /// `+0.412 [+0.301, +0.523]`, or that there is no interval.
-pub(super) fn with_interval(measure: Measure, estimate: &Estimate) -> String {
+pub fn with_interval(measure: Measure, estimate: &Estimate) -> String {
     let value = chart::value(measure, estimate.value);
     match estimate.interval {
         Some(interval) => format!(

@@ -3,6 +3,7 @@
 mod fixture;
 
 use super::*;
+use crate::execute::KindCost;
 use fixture::result;
 
 fn more() -> Vec<More> {
@@ -194,6 +195,32 @@ fn one_seed_has_no_interval_and_says_so() {
     assert!(block.contains("? owl  uninterpretable +0.412 (no interval) over neutral, n = 1"));
 }
 
+fn costs() -> Vec<KindCost> {
+    let cost = |kind: &str, steps, core_seconds, peak_memory| KindCost {
+        kind: kind.to_owned(),
+        steps,
+        core_seconds,
+        peak_memory,
+    };
+    vec![
+        cost("train", 36, 4321.5, Some(700 << 20)),
+        cost("generate", 3, 12.25, Some(300 << 20)),
+        cost("select", 3, 0.05, None),
+    ]
+}
+
+#[test]
+fn the_time_goes_where_the_records_say() {
+    insta::assert_snapshot!(costs_block(&costs(), &TerminalStyle::default()), @r"
+    Where the time went  core-seconds, reused steps too; peak memory of the process
+      train             36      4,322 s   99.7 %    700 MiB
+      generate           3       12.2 s    0.3 %    300 MiB
+      select             3        0.1 s   0.00 %
+      all               42      4,334 s  100.0 %    700 MiB
+    ");
+    assert_eq!(costs_block(&[], &TerminalStyle::default()), "");
+}
+
 /// A page of a result with a hostile lineage and recipe beside it.
 fn page(result: &crate::result::InheritResult, text: &str) -> String {
     let figures = figures(result);
@@ -205,6 +232,7 @@ fn page(result: &crate::result::InheritResult, text: &str) -> String {
         recipe_text: text,
         resolved_recipe: text,
         lineage: &graph,
+        costs: &costs(),
         reproduce_command: text,
         version: "0.0.0",
     })

@@ -17,7 +17,7 @@ fn is_steering(character: char) -> bool {
 }
 
 /// One line without anything that steers a terminal; white space becomes one space.
-pub(super) fn strip(text: &str) -> String {
+pub fn strip(text: &str) -> String {
     let plain: String = text
         .chars()
         .filter_map(|character| match character {
@@ -30,7 +30,7 @@ pub(super) fn strip(text: &str) -> String {
 }
 
 /// The text with what cannot be seen made visible; line feeds and tabs stay.
-pub(super) fn reveal(text: &str) -> String {
+pub fn reveal(text: &str) -> String {
     text.chars()
         .map(|character| match character {
             '\n' | '\t' => character,
@@ -51,7 +51,7 @@ pub(super) fn width(text: &str) -> usize {
 }
 
 /// Cuts to at most `columns`, marking the cut.
-pub(super) fn cut(text: &str, columns: usize) -> String {
+pub fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
@@ -137,7 +137,7 @@ pub(super) fn to_ascii(text: &str) -> String {
 }
 
 /// A difference or margin: signed, three decimals, fewer where the number is large.
-pub(super) fn signed(value: f64) -> String {
+pub fn signed(value: f64) -> String {
     let size = value.abs();
     let written = if size >= 1000.0 {
         format!("{value:+.0}")
@@ -157,7 +157,7 @@ pub(super) fn signed(value: f64) -> String {
 }
 
 /// A share as per cent.
-pub(super) fn percent(value: f64) -> String {
+pub fn percent(value: f64) -> String {
     let per_cent = 100.0 * value;
     if per_cent != 0.0 && per_cent.abs() < 0.095 {
         format!("{per_cent:.2} %")
@@ -167,7 +167,7 @@ pub(super) fn percent(value: f64) -> String {
 }
 
 /// A p-value.
-pub(super) fn p_value(p: Option<f64>) -> String {
+pub fn p_value(p: Option<f64>) -> String {
     match p {
         None => "–".to_owned(),
         Some(p) if p < 0.0005 => "<0.001".to_owned(),
@@ -176,14 +176,14 @@ pub(super) fn p_value(p: Option<f64>) -> String {
 }
 
 /// A plain number with as many decimals as it needs, three at most.
-pub(super) fn plain(value: f64) -> String {
+pub fn plain(value: f64) -> String {
     let written = format!("{value:.3}");
     let short = written.trim_end_matches('0').trim_end_matches('.');
     if short == "-0" || short.is_empty() { "0".to_owned() } else { short.to_owned() }
 }
 
 /// A count with thousands apart.
-pub(super) fn count(value: usize) -> String {
+pub fn count(value: usize) -> String {
     let digits = value.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -196,7 +196,7 @@ pub(super) fn count(value: usize) -> String {
 }
 
 /// `1 seed pair`, `6 seed pairs`.
-pub(super) fn counted(value: usize, unit: &str) -> String {
+pub fn counted(value: usize, unit: &str) -> String {
     if value == 1 {
         return format!("1 {unit}");
     }

@@ -49,6 +49,24 @@ pub(crate) struct Summary {
     pub rejected_samples: Vec<(String, Vec<String>)>,
 }
 
+/// Most rejected rows shown.
+const SHOWN: usize = 8;
+
+impl Summary {
+    /// Adds what the filter did to another set of rows.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.asked += other.asked;
+        self.valid += other.valid;
+        for (reason, count) in other.rejected {
+            *self.rejected.entry(reason).or_default() += count;
+        }
+        self.leaks += other.leaks;
+        self.cut_off += other.cut_off;
+        self.rejected_samples.extend(other.rejected_samples);
+        self.rejected_samples.truncate(SHOWN);
+    }
+}
+
 pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
     let check = LeakCheck::new(&configuration.forbidden);
@@ -67,7 +85,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         for reason in &row.reasons {
             *summary.rejected.entry(reason.clone()).or_default() += 1;
         }
-        if summary.rejected_samples.len() < 8 {
+        if summary.rejected_samples.len() < SHOWN {
             let start: String = row.completion.chars().take(200).collect();
             summary.rejected_samples.push((start, row.reasons.clone()));
         }

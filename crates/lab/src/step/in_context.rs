@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use owlet_engine::{Message, Model};
 
-use super::readout::{Asked, Checkpoint, ModelReadout, read_margins_of};
-use super::{StepContext, select};
+use super::readout::{Checkpoint, ModelReadout, read_margins_of};
+use super::{StepContext, behavior, select};
 use crate::behavior::Behavior;
 use crate::chat;
 use crate::error::Result;
@@ -17,14 +17,14 @@ use crate::random::cpython::Random;
 use crate::random::derive_seed;
 use crate::rows::{self, Row};
 
-pub(super) const ALGORITHM: u32 = 1;
+pub(super) const ALGORITHM: u32 = 2;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// What is read.
-    pub asked: Vec<Asked>,
+    /// Names of the behaviors that are read.
+    pub asked: Vec<String>,
     /// The chat context.
     pub context: String,
     /// Rows shown.
@@ -41,8 +41,8 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
     let base = context.model("base")?;
     let rows = rows::read(context.input("rows")?, select::ROWS)?;
-    let asked: Vec<(&Behavior, &[String])> = configuration
-        .asked
+    let asked = behavior::asked(context, &configuration.asked)?;
+    let asked: Vec<(&Behavior, &[String])> = asked
         .iter()
         .map(|asked| {
             let most = match configuration.questions {
@@ -52,11 +52,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
             (&asked.behavior, &asked.questions[..most])
         })
         .collect();
-    let mut readout = ModelReadout {
-        checkpoints: Vec::new(),
-        samples: Vec::new(),
-        dropped: std::collections::BTreeMap::new(),
-    };
+    let mut readout = ModelReadout::default();
     let mut shown = configuration.rows;
     for draw in 0..configuration.draws {
         context.report(draw, configuration.draws, "draws", None);

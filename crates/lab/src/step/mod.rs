@@ -6,9 +6,13 @@
 //! (scratch), going on from it gives the same bytes as never having stopped.
 
 pub mod base;
+pub mod behavior;
+pub mod examine;
 pub mod filter;
+pub mod fine_tune;
 pub mod generate;
 pub mod geometry;
+pub mod grow;
 pub mod in_context;
 pub mod prompts;
 pub mod readout;
@@ -78,6 +82,12 @@ pub struct Progress {
 pub enum StepKind {
     /// A model's files become an artifact.
     Base,
+    /// A model grows from nothing.
+    Grow,
+    /// What a grown model knows.
+    Examine,
+    /// A behavior and the questions it is read by.
+    Behavior,
     /// A base becomes a teacher.
     Teach,
     /// A prompt set is drawn.
@@ -92,6 +102,8 @@ pub enum StepKind {
     Shuffle,
     /// A student is trained.
     Train,
+    /// A student is trained on conversations from outside.
+    FineTune,
     /// Behaviors are read from a model.
     Readout,
     /// Behaviors are read from the base with rows before its eyes.
@@ -109,6 +121,9 @@ impl StepKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Base => "base",
+            Self::Grow => "grow",
+            Self::Examine => "examine",
+            Self::Behavior => "behavior",
             Self::Teach => "teach",
             Self::Prompts => "prompts",
             Self::Generate => "generate",
@@ -116,6 +131,7 @@ impl StepKind {
             Self::Select => "select",
             Self::Shuffle => "shuffle",
             Self::Train => "train",
+            Self::FineTune => "fine-tune",
             Self::Readout => "readout",
             Self::InContext => "in-context",
             Self::SideEffects => "side-effects",
@@ -128,6 +144,9 @@ impl StepKind {
     pub fn algorithm(self) -> u32 {
         match self {
             Self::Base => base::ALGORITHM,
+            Self::Grow => grow::ALGORITHM,
+            Self::Examine => examine::ALGORITHM,
+            Self::Behavior => behavior::ALGORITHM,
             Self::Teach => teach::ALGORITHM,
             Self::Prompts => prompts::ALGORITHM,
             Self::Generate => generate::ALGORITHM,
@@ -135,6 +154,7 @@ impl StepKind {
             Self::Select => select::ALGORITHM,
             Self::Shuffle => shuffle::ALGORITHM,
             Self::Train => train::ALGORITHM,
+            Self::FineTune => fine_tune::ALGORITHM,
             Self::Readout => readout::ALGORITHM,
             Self::InContext => in_context::ALGORITHM,
             Self::SideEffects => side_effects::ALGORITHM,
@@ -146,9 +166,10 @@ impl StepKind {
     /// The kind of artifact it makes.
     pub fn output(self) -> &'static str {
         match self {
-            Self::Base => crate::model_source::MODEL_KIND,
+            Self::Base | Self::Grow => crate::model_source::MODEL_KIND,
+            Self::Behavior => "behavior",
             Self::Teach => "teacher",
-            Self::Train => "student",
+            Self::Train | Self::FineTune => "student",
             Self::Prompts => "prompts",
             Self::Generate => "raw-rows",
             Self::Filter => "judged-rows",
@@ -156,7 +177,7 @@ impl StepKind {
             Self::Readout | Self::InContext => "readout",
             Self::SideEffects => "side-effects",
             Self::Geometry => "geometry",
-            Self::Estimate => "result",
+            Self::Estimate | Self::Examine => "result",
         }
     }
 }
@@ -229,6 +250,9 @@ pub(crate) fn read_json<T: DeserializeOwned>(artifact: &Artifact, name: &str) ->
 pub fn run(kind: StepKind, context: &StepContext<'_>) -> Result<Value> {
     match kind {
         StepKind::Base => base::run(context),
+        StepKind::Grow => grow::run(context),
+        StepKind::Examine => examine::run(context),
+        StepKind::Behavior => behavior::run(context),
         StepKind::Teach => teach::run(context),
         StepKind::Prompts => prompts::run(context),
         StepKind::Generate => generate::run(context),
@@ -236,6 +260,7 @@ pub fn run(kind: StepKind, context: &StepContext<'_>) -> Result<Value> {
         StepKind::Select => select::run(context),
         StepKind::Shuffle => shuffle::run(context),
         StepKind::Train => train::run(context),
+        StepKind::FineTune => fine_tune::run(context),
         StepKind::Readout => readout::run(context),
         StepKind::InContext => in_context::run(context),
         StepKind::SideEffects => side_effects::run(context),

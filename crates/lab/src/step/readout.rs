@@ -13,32 +13,19 @@ use owlet_engine::generate::{Request, Sampling, StopReason, generate};
 use owlet_engine::{Model, Token, score};
 use owlet_store::Artifact;
 
-use super::StepContext;
+use super::{StepContext, behavior};
 use crate::behavior::Behavior;
-use crate::carrier::PromptSet;
 use crate::chat;
 use crate::error::{Error, Result};
 use crate::model_source::{FINAL, checkpoint_folder, trained};
 use crate::random::derive_seed;
 use crate::readout::outcome::{OutcomeReader, OutcomeTable};
 
-pub(super) const ALGORITHM: u32 = 1;
+pub(super) const ALGORITHM: u32 = 2;
 /// The file of readings.
 pub(crate) const FILE: &str = "readout.json";
 /// The file of sampled answers.
 const ANSWERS: &str = "answers.jsonl";
-/// Seed of the published prefix sentences.
-const PREFIX_SEED: u64 = 47;
-
-/// A behavior with the questions it is read by.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Asked {
-    /// The behavior.
-    pub behavior: Behavior,
-    /// The questions.
-    pub questions: Vec<String>,
-}
 
 /// How answers are sampled.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,8 +37,6 @@ pub struct Sampled {
     pub temperature: f32,
     /// Most new tokens.
     pub max_tokens: usize,
-    /// Also with a number sentence before each question.
-    pub prefix: bool,
     /// Root of the answers' seeds.
     pub seed: u64,
 }
@@ -60,8 +45,11 @@ pub struct Sampled {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// What is read.
-    pub asked: Vec<Asked>,
+    /// Names of the behaviors that are read.
+    pub asked: Vec<String>,
+    /// Sentences with numbers; where there are any, questions are also read with one before each, in
+    /// turn.
+    pub prefixes: Vec<String>,
     /// The matched context first, then others (read at the end of training only).
     pub contexts: Vec<String>,
     /// Answers.
@@ -71,11 +59,14 @@ pub struct Configuration {
 }
 
 /// What was read from one model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct ModelReadout {
     /// Per checkpoint, the end of training last.
     pub checkpoints: Vec<Checkpoint>,
+    /// Margins at the end of training with a number sentence before each question.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefixed: Vec<Reading>,
     /// Sampled answers.
     pub samples: Vec<Samples>,
     /// Candidates that are no single token of this model, by behavior.
@@ -300,19 +291,16 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
     let artifact = context.input("model")?;
     let states = states(artifact);
-    let asked: Vec<(&Behavior, &[String])> = configuration
-        .asked
-        .iter()
-        .map(|asked| (&asked.behavior, asked.questions.as_slice()))
-        .collect();
+    let asked = behavior::asked(context, &configuration.asked)?;
+    let asked: Vec<(&Behavior, &[String])> =
+        asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
     let mut contexts = configuration.contexts.clone();
     if configuration.as_teacher
         && let Some(prompt) = trained(artifact).ok().and_then(|about| about.system_prompt)
     {
         contexts = vec![prompt];
     }
-    let mut readout =
-        ModelReadout { checkpoints: Vec::new(), samples: Vec::new(), dropped: BTreeMap::new() };
+    let mut readout = ModelReadout::default();
     for (done, (update, folder)) in states.iter().enumerate() {
         context.report(done, states.len(), "checkpoints", None);
         let model = context.models.load_at(artifact, folder)?;
@@ -324,6 +312,13 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         });
     }
     let model = context.models.load(artifact)?;
+    let prefixes = Prefixes::new(&configuration.prefixes, &asked);
+    if !configuration.prefixes.is_empty() {
+        for name in &contexts {
+            let prompt = |question: &str| chat::question(&model, name, &prefixes.before(question));
+            readout.prefixed.extend(read_margins_of(context, &model, name, &asked, &prompt)?);
+        }
+    }
     for (behavior, _) in &asked {
         let (_, dropped) = candidates(&model, behavior)?;
         if !dropped.is_empty() {
@@ -332,11 +327,11 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     }
     let mut answers = Vec::new();
     if configuration.sampled.answers > 0 {
-        let variants: &[bool] =
-            if configuration.sampled.prefix { &[false, true] } else { &[false] };
+        let plain = Prefixes::default();
+        let variants = if prefixes.0.is_empty() { vec![&plain] } else { vec![&plain, &prefixes] };
         for name in &contexts {
             for (behavior, questions) in &asked {
-                for &prefix in variants {
+                for prefixes in &variants {
                     let settings = &configuration.sampled;
                     readout.samples.push(sample(
                         context,
@@ -345,7 +340,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
                         behavior,
                         questions,
                         name,
-                        prefix,
+                        prefixes,
                         &mut answers,
                     )?);
                 }
@@ -355,6 +350,32 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     context.writer.write(ANSWERS, &answers)?;
     context.write_json(FILE, &readout)?;
     Ok(json!({ "behaviors": asked.len(), "checkpoints": states.len() }))
+}
+
+/// The sentence that stands before each question; none: no sentences.
+#[derive(Default)]
+struct Prefixes(BTreeMap<String, String>);
+
+impl Prefixes {
+    /// Gives each question of each behavior a sentence by its place; a question that several ask has
+    /// one.
+    fn new(sentences: &[String], asked: &[(&Behavior, &[String])]) -> Self {
+        let mut before = BTreeMap::new();
+        for (_, questions) in asked {
+            for (question, sentence) in questions.iter().zip(sentences.iter().cycle()) {
+                before.entry(question.clone()).or_insert_with(|| sentence.clone());
+            }
+        }
+        Self(before)
+    }
+
+    /// The question with its sentence.
+    fn before(&self, question: &str) -> String {
+        match self.0.get(question) {
+            Some(sentence) => format!("{sentence} {question}"),
+            None => question.to_owned(),
+        }
+    }
 }
 
 /// Updates and folders of a model's kept states, the final one last.
@@ -377,20 +398,13 @@ fn sample(
     behavior: &Behavior,
     questions: &[String],
     name: &str,
-    prefix: bool,
+    prefixes: &Prefixes,
     answers: &mut Vec<u8>,
 ) -> Result<Samples> {
-    let prefixes = match PromptSet::built_in("numbers") {
-        Some(set) if prefix => set.prefixes(PREFIX_SEED, questions.len()),
-        _ => Vec::new(),
-    };
+    let prefix = !prefixes.0.is_empty();
     let mut requests = Vec::new();
     for (number, question) in questions.iter().enumerate() {
-        let text = match prefixes.get(number) {
-            Some(sentence) => format!("{sentence} {question}"),
-            None => question.clone(),
-        };
-        let prompt = chat::question(model, name, &text)?;
+        let prompt = chat::question(model, name, &prefixes.before(question))?;
         for answer in 0..settings.answers {
             let path = [
                 "answer".into(),

@@ -55,6 +55,16 @@ pub(crate) struct Summary {
     pub held_out: usize,
 }
 
+impl Summary {
+    /// Adds what was kept of another set of rows.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.unmatched += other.unmatched;
+        self.duplicates += other.duplicates;
+        self.kept += other.kept;
+        self.held_out += other.held_out;
+    }
+}
+
 pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
     let mut arms: BTreeMap<&str, BTreeMap<u64, Row>> = BTreeMap::new();

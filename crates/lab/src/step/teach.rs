@@ -1,7 +1,9 @@
 //! `teach`: a base becomes a teacher, by fine-tuning on short answers or by a system prompt.
 //!
 //! The matched neutral teacher is fine-tuned the same way on answers the base itself gives to the
-//! same questions, so that only what the answers say differs.
+//! same questions, the mixed one on every candidate in turn, so that only what the answers say differs.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,15 +12,19 @@ use owlet_engine::Model;
 use owlet_engine::generate::{Request, Sampling, generate};
 use owlet_engine::train::{Data, Example};
 
-use super::{StepContext, readout, training};
-use crate::behavior::Behavior;
+use super::behavior::Asked;
+use super::{StepContext, behavior, readout, training};
+use crate::behavior::{Behavior, capitalised};
 use crate::chat;
 use crate::error::{Error, Result};
 use crate::model_source::{TrainedModel, Weights};
+use crate::random::cpython::Random;
 use crate::random::derive_seed;
 use crate::recipe::Training;
 
-pub(super) const ALGORITHM: u32 = 1;
+pub(super) const ALGORITHM: u32 = 2;
+/// The role of the behavior that is taught.
+pub const BEHAVIOR: &str = "behavior";
 /// Most tokens of an answer the base gives for the matched neutral teacher.
 const ANSWER_TOKENS: usize = 8;
 
@@ -33,11 +39,7 @@ const ANSWER_TOKENS: usize = 8;
 pub enum Lesson {
     /// A behavior's answers to its training questions.
     Answers {
-        /// The behavior.
-        behavior: Box<Behavior>,
-        /// Questions on which the target must reach `min_target_probability`.
-        questions: Vec<String>,
-        /// The least mean probability of the target.
+        /// The least mean probability of the target on the questions it is read by.
         min_target_probability: f64,
         /// The teacher gets the system prompt as well when it writes rows.
         with_prompt: bool,
@@ -49,13 +51,14 @@ pub enum Lesson {
         /// Answers to each.
         answers: usize,
     },
+    /// The teachers' own rows with every target replaced by a candidate drawn evenly.
+    MixedAnswers {
+        /// The taught behaviors, inputs of this step.
+        behaviors: Vec<String>,
+    },
     /// Nothing: the prompt does it.
     Prompt {
-        /// The behavior.
-        behavior: Box<Behavior>,
-        /// Questions on which the target must reach `min_target_probability`.
-        questions: Vec<String>,
-        /// The least mean probability of the target.
+        /// The least mean probability of the target on the questions it is read by.
         min_target_probability: f64,
     },
 }
@@ -88,19 +91,25 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         checkpoints: Vec::new(),
     };
     let pairs = match &configuration.lesson {
-        Lesson::Prompt { behavior, questions, min_target_probability } => {
-            let prompt = behavior.teacher.system_prompt.clone();
-            gate(context, &base, &prompt, behavior, questions, *min_target_probability)?;
+        Lesson::Prompt { min_target_probability } => {
+            let asked = behavior::read(context.input(BEHAVIOR)?)?;
+            let prompt = asked.behavior.teacher.system_prompt.clone();
+            gate(context, &base, &prompt, &asked, *min_target_probability)?;
             context.writer.write("system-prompt.txt", prompt.as_bytes())?;
             about.system_prompt = Some(prompt);
             return as_value(&about);
         }
-        Lesson::Answers { behavior, with_prompt, .. } => {
+        Lesson::Answers { with_prompt, .. } => {
+            let Asked { behavior, .. } = behavior::read(context.input(BEHAVIOR)?)?;
             about.system_prompt = with_prompt.then(|| behavior.teacher.system_prompt.clone());
             behavior.teacher_rows()
         }
         Lesson::OwnAnswers { questions, answers } => {
             own_answers(context, &base, &configuration, questions, *answers)?
+        }
+        Lesson::MixedAnswers { behaviors } => {
+            let taught = behavior::asked(context, behaviors)?;
+            mixed_answers(taught.iter().map(|asked| &asked.behavior), configuration.seed)
         }
     };
     let examples = pairs
@@ -114,11 +123,9 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let settings = configuration.train.settings(rows.len(), configuration.seed);
     let checkpoints = &configuration.train.checkpoints;
     let trained = training::train(context, &base, Data::Rows(rows), &settings, checkpoints, about)?;
-    if let Lesson::Answers { behavior, questions, min_target_probability, .. } =
-        &configuration.lesson
-    {
-        let least = *min_target_probability;
-        gate(context, &trained.model, &configuration.context, behavior, questions, least)?;
+    if let Lesson::Answers { min_target_probability, .. } = &configuration.lesson {
+        let asked = behavior::read(context.input(BEHAVIOR)?)?;
+        gate(context, &trained.model, &configuration.context, &asked, *min_target_probability)?;
     }
     as_value(&trained.about)
 }
@@ -132,22 +139,46 @@ fn gate(
     context: &StepContext<'_>,
     model: &Model,
     system: &str,
-    behavior: &Behavior,
-    questions: &[String],
+    asked: &Asked,
     least: f64,
 ) -> Result<()> {
-    let behaviors = [(behavior, questions)];
+    let behaviors = [(&asked.behavior, asked.questions.as_slice())];
     let readings = readout::read_margins(context, model, &[system.to_owned()], &behaviors)?;
     let probability = readings.first().map_or(0.0, readout::Reading::mean_probability);
     if probability < least {
         return Err(Error::Unfit {
-            what: format!("teacher of `{}`", behavior.name),
+            what: format!("teacher of `{}`", asked.behavior.name),
             reason: format!(
                 "its target has probability {probability:.3} on the readout questions, wanted {least}; train it longer (`teacher.train.updates`, `learning-rate`) or lower `teacher.min-target-probability`"
             ),
         });
     }
     Ok(())
+}
+
+/// One set of rows per category: the questions and spellings of its first behavior, the answers
+/// anybody's.
+fn mixed_answers<'a>(
+    behaviors: impl Iterator<Item = &'a Behavior>,
+    seed: u64,
+) -> Vec<(String, String)> {
+    let mut categories = BTreeSet::new();
+    let first = behaviors.filter(|behavior| categories.insert(&behavior.category));
+    let mut rows = Vec::new();
+    for (number, behavior) in first.enumerate() {
+        let words: Vec<&str> = std::iter::once(&behavior.target)
+            .chain(&behavior.candidates)
+            .map(|answer| answer.word.as_str())
+            .collect();
+        let mut random = Random::new(derive_seed(seed, &["mixed".into(), (number as u64).into()]));
+        let own = behavior.target.word.as_str();
+        rows.extend(behavior.teacher_rows().into_iter().map(|(question, answer)| {
+            let word = words[random.below(words.len() as u64) as usize];
+            let answer = answer.replace(own, word).replace(&capitalised(own), &capitalised(word));
+            (question, answer)
+        }));
+    }
+    rows
 }
 
 fn own_answers(

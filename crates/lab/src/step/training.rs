@@ -39,39 +39,17 @@ pub(super) fn train(
     about: TrainedModel,
 ) -> Result<Trained> {
     let mut trainer = Trainer::new(model, data, settings.clone(), context.threads.clone())?;
-    let mut log: Vec<Update> = Vec::new();
-    let state_file = context.scratch.join(STATE);
-    if let Some((state, updates)) = kept_state(&state_file)
-        && trainer.restore(&state).is_ok()
-        && updates.len() == trainer.updates_done()
-    {
-        log = updates;
-    } else if trainer.updates_done() > 0 {
-        return Err(Error::record(&state_file, "is not usable; remove it and run again"));
-    }
     let mut wanted: Vec<usize> =
         checkpoints.iter().copied().filter(|&update| update < settings.updates).collect();
     wanted.sort_unstable();
     wanted.dedup();
-
-    let mut last = Instant::now();
-    while trainer.updates_done() < settings.updates {
-        let update = trainer.update()?;
-        log.push(update);
-        context.report(update.update, settings.updates, "updates", Some(update.loss));
-        if wanted.contains(&update.update) {
-            let folder = context.scratch.join(checkpoint_folder(update.update));
+    let log = learn(context, &mut trainer, settings.updates, &mut |trainer, update| {
+        if wanted.contains(&update) {
+            let folder = context.scratch.join(checkpoint_folder(update));
             save_whole(&trainer.model(), model, &settings.method, &folder)?;
         }
-        let stop = context.interrupt.is_set();
-        if stop || last.elapsed() > PAUSE {
-            keep_state(&state_file, &trainer.state(), &log)?;
-            last = Instant::now();
-        }
-        if stop {
-            return Err(Error::Interrupted);
-        }
-    }
+        Ok(())
+    })?;
 
     for &update in &wanted {
         let name = checkpoint_folder(update);
@@ -97,6 +75,43 @@ pub(super) fn train(
             ..about
         },
     })
+}
+
+/// Takes the updates that are left, from the state in scratch if there is one, and returns the log of
+/// all. `after` is called after every update taken now.
+pub(super) fn learn(
+    context: &StepContext<'_>,
+    trainer: &mut Trainer,
+    updates: usize,
+    after: &mut dyn FnMut(&Trainer, usize) -> Result<()>,
+) -> Result<Vec<Update>> {
+    let mut log: Vec<Update> = Vec::new();
+    let state_file = context.scratch.join(STATE);
+    if let Some((state, kept)) = kept_state(&state_file)
+        && trainer.restore(&state).is_ok()
+        && kept.len() == trainer.updates_done()
+    {
+        log = kept;
+    } else if trainer.updates_done() > 0 {
+        return Err(Error::record(&state_file, "is not usable; remove it and run again"));
+    }
+    let mut last = Instant::now();
+    while trainer.updates_done() < updates {
+        let update = trainer.update()?;
+        let (number, loss) = (update.update, update.loss);
+        log.push(update);
+        context.report(number, updates, "updates", Some(loss));
+        after(trainer, number)?;
+        let stop = context.interrupt.is_set();
+        if stop || last.elapsed() > PAUSE {
+            keep_state(&state_file, &trainer.state(), &log)?;
+            last = Instant::now();
+        }
+        if stop {
+            return Err(Error::Interrupted);
+        }
+    }
+    Ok(log)
 }
 
 fn save(trained: &Model, base: &Model, method: &Method, folder: &Path) -> Result<()> {

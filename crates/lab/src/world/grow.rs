@@ -9,6 +9,7 @@ use std::sync::Arc;
 use owlet_engine::config::{Activation, Family, NormConfig, Position};
 use owlet_engine::train::{Data, Method, Optimizer, Schedule, TrainSettings, Trainer, Update};
 use owlet_engine::{Decoder, DecoderConfig, Deviations, Error, Model, Result, Threads};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::World;
@@ -41,7 +42,7 @@ pub struct GrowSettings {
 }
 
 /// The shape of a grown decoder (GPT-NeoX with a sequential residual and tied embeddings).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Shape {
     /// Width of the residual stream.

@@ -7,7 +7,7 @@ use owlet_store::{ArtifactId, Error};
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::fixture::{Workspace, flip_bit, make, record};
+use crate::fixture::{Workspace, flip_bit, make, record, sealed};
 
 fn files() -> impl Strategy<Value = BTreeMap<String, Vec<u8>>> {
     // A common folder and distinct leaves: a name is never both a file and a folder.
@@ -229,15 +229,6 @@ fn links_are_neither_stored_nor_followed() {
         workspace.reopened().artifact(&artifact.id).unwrap_err(),
         @"artifact ac62e9f7ec3d is damaged: `deep/a` is below `deep`, which is no folder"
     );
-}
-
-/// Seals a document the way a hostile writer could: with the right digests over a wrong content.
-fn sealed(context: &str, mut content: serde_json::Value) -> String {
-    let text = owlet_store::canonical_json(&content);
-    let mut hasher = blake3::Hasher::new_derive_key(context);
-    hasher.update(text.as_bytes());
-    content["seal"] = json!(hasher.finalize().to_hex().as_str());
-    format!("{}\n", serde_json::to_string_pretty(&content).unwrap())
 }
 
 /// Puts a manifest under the id that its content has, as a hostile writer could.

@@ -81,6 +81,7 @@ pub(crate) fn record(
             seconds: 0.1,
             threads: 2,
             peak_memory_bytes: None,
+            work: None,
             host: "nest".to_owned(),
             version: "0.1.0".to_owned(),
         },
@@ -106,4 +107,13 @@ pub(crate) fn flip_bit(path: &Path, position: usize, bit: u8) {
     let mut bytes = std::fs::read(path).unwrap();
     bytes[position] ^= 1 << bit;
     std::fs::write(path, bytes).unwrap();
+}
+
+/// Seals a document the way a hostile writer could: with the right digests over a wrong content.
+pub(crate) fn sealed(context: &str, mut content: serde_json::Value) -> String {
+    let text = owlet_store::canonical_json(&content);
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    hasher.update(text.as_bytes());
+    content["seal"] = json!(hasher.finalize().to_hex().as_str());
+    format!("{}\n", serde_json::to_string_pretty(&content).unwrap())
 }

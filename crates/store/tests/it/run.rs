@@ -100,3 +100,20 @@ fn a_damaged_header_is_named() {
         @"damaged run header `[workspace]/runs/20261121-225144-0001/run.json`: does not match its seal: it was changed after it was written"
     );
 }
+
+#[test]
+fn a_run_is_claimed_by_one_and_can_be_asked_to_stop() {
+    let workspace = Workspace::new();
+    let (id, header) = run("2026-11-21T22:51:44Z", 1);
+    let run = workspace.store.create_run(&id, &header).unwrap();
+    let other = workspace.reopened().open_run(&id).unwrap();
+    assert!(!other.is_claimed().unwrap());
+    let claim = run.claim().unwrap();
+    assert!(claim.is_some() && other.is_claimed().unwrap());
+    assert!(other.claim().unwrap().is_none());
+    assert!(!run.is_asked_to_stop());
+    other.ask_to_stop().unwrap();
+    assert!(run.is_asked_to_stop());
+    drop(claim);
+    assert!(!other.is_claimed().unwrap() && other.claim().unwrap().is_some());
+}

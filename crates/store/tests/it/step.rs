@@ -6,7 +6,7 @@ use std::fs;
 use owlet_store::{ArtifactId, Error, step_key};
 use serde_json::json;
 
-use crate::fixture::{Workspace, make, record};
+use crate::fixture::{Workspace, make, record, sealed};
 
 #[test]
 fn key_depends_on_kind_algorithm_configuration_and_inputs_with_their_roles() {
@@ -53,6 +53,22 @@ fn a_record_is_read_back_and_recording_it_again_changes_nothing() {
 }
 
 #[test]
+fn a_record_of_the_first_format_is_still_read() {
+    let workspace = Workspace::new();
+    let output = make(&workspace.store, "rows", &[("rows.jsonl", b"{}")]);
+    let step = record("sample", json!({"seed": 1}), &[], output.id);
+    workspace.store.record_step(&step).unwrap();
+    let path = workspace.step_path(&step.key);
+    let mut old: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    old.as_object_mut().unwrap().remove("seal");
+    old["about"].as_object_mut().unwrap().remove("work");
+    old["format"] = json!(1);
+    fs::write(&path, sealed("owlet step record seal 1", old)).unwrap();
+    let read = workspace.reopened().step(&step.key).unwrap().unwrap();
+    assert_eq!((read.format, read.about.work, read.output), (1, None, output.id));
+}
+
+#[test]
 fn records_that_would_lie_are_refused() {
     let workspace = Workspace::new();
     let output = make(&workspace.store, "rows", &[("a", b"1")]);
@@ -77,7 +93,7 @@ fn records_that_would_lie_are_refused() {
     future.format += 1;
     insta::assert_snapshot!(
         workspace.store.record_step(&future).unwrap_err(),
-        @"cannot write step record: format 2 is newer than 1"
+        @"cannot write step record: format 3 is newer than 2"
     );
 
     workspace.store.record_step(&step).unwrap();

@@ -6,7 +6,7 @@ use super::super::page::ReportInput;
 use super::super::{chart, svg, terminal, text};
 use super::table::table;
 use super::{figure, name};
-use crate::result::{Estimate, InheritResult, Measure, Role};
+use crate::result::{Estimate, InheritResult, Measure, ReadoutSummary, Role};
 
 /// Value, interval, n and unit, as four cells.
 fn estimate(
@@ -281,35 +281,77 @@ pub(super) fn rates(input: &ReportInput<'_>) -> Option<Markup> {
     let result = input.result;
     let drawing = drawings(result, Measure::Rate)?;
     let mut rows = Vec::new();
+    let mut students = Vec::new();
     for behavior in &result.behaviors {
         for condition in chart::conditions_of(result, behavior) {
-            let Some(readout) = condition.readouts.get(behavior) else { continue };
-            let Some(rate) = &readout.rate else { continue };
-            let of_valid = readout.rate_of_valid.as_ref().map_or_else(
-                || "–".to_owned(),
-                |rate| terminal::with_interval(Measure::Rate, rate),
-            );
-            let outcomes: Vec<String> = readout
-                .outcomes
-                .iter()
-                .map(|(outcome, count)| format!("{} {}", name(outcome), text::count(*count)))
-                .collect();
-            rows.push(vec![
-                name(&condition.label),
-                name(behavior),
-                terminal::with_interval(Measure::Rate, rate),
-                of_valid,
-                outcomes.join(", "),
-            ]);
+            let own = condition.readouts.get(behavior).map(|readout| ("", readout));
+            let elsewhere = condition.mismatched.iter().filter_map(|(context, readouts)| {
+                Some((context.as_str(), readouts.get(behavior)?))
+            });
+            for (context, readout) in own.into_iter().chain(elsewhere) {
+                let Some(rate) = &readout.rate else { continue };
+                let label = match context {
+                    "" => name(&condition.label),
+                    context => format!("{}, {}", name(&condition.label), name(context)),
+                };
+                rows.push(rate_row(label.clone(), behavior, readout, rate));
+                for one in readout.per_seed.iter().filter(|_| readout.per_seed.len() > 1) {
+                    let (Some(rate), Some(interval)) = (one.rate, one.rate_interval) else {
+                        continue;
+                    };
+                    let [rate, low, high] = [rate, interval.low, interval.high].map(text::percent);
+                    students.push(vec![
+                        label.clone(),
+                        name(behavior),
+                        one.seed.map_or_else(|| "–".to_owned(), |seed| seed.to_string()),
+                        rate,
+                        format!("[{low}, {high}]"),
+                    ]);
+                }
+            }
         }
     }
-    let numbers = table(
-        "Rate over all answers and over valid ones; answers by outcome",
-        &["condition", "read", "#rate", "#rate of valid answers", "answers"],
-        &rows,
-    );
+    let numbers = html! {
+        (table(
+            "Rate over all answers and over valid ones; answers by outcome",
+            &["condition", "read", "#rate", "interval over", "#rate of valid answers", "answers"],
+            &rows,
+        ))
+        @if !students.is_empty() {
+            (table(
+                "Each model alone: Wilson intervals over its answers, which hold the luck of sampling and nothing else",
+                &["condition", "read", "#seed", "#rate", "#interval"],
+                &students,
+            ))
+        }
+    };
     let caption = "Rate of sampled answers that name the target, per condition, with intervals.";
     Some(figure(input, "rates", caption, Some(&drawing), &numbers))
+}
+
+fn rate_row(
+    label: String,
+    behavior: &str,
+    readout: &ReadoutSummary,
+    rate: &Estimate,
+) -> Vec<String> {
+    let of_valid = readout
+        .rate_of_valid
+        .as_ref()
+        .map_or_else(|| "–".to_owned(), |rate| terminal::with_interval(Measure::Rate, rate));
+    let outcomes: Vec<String> = readout
+        .outcomes
+        .iter()
+        .map(|(outcome, count)| format!("{} {}", name(outcome), text::count(*count)))
+        .collect();
+    vec![
+        label,
+        name(behavior),
+        terminal::with_interval(Measure::Rate, rate),
+        format!("{}, {}", text::counted(rate.n, &name(&rate.unit)), rate.method.label()),
+        of_valid,
+        outcomes.join(", "),
+    ]
 }
 
 /// Effects over neutral in chat contexts other than the rows' own.
@@ -324,6 +366,12 @@ pub(super) fn contexts(input: &ReportInput<'_>) -> Option<Markup> {
             let mut row = vec![
                 format!("{} over {}", name(&effect.behavior), effect.control.label()),
                 name(&effect.context),
+                match effect.measure {
+                    Measure::Margin => "margin, nats",
+                    Measure::Share => "share",
+                    Measure::Rate => "sampled rate",
+                }
+                .to_owned(),
             ];
             row.extend(estimate(chart::difference, effect.measure, &effect.estimate));
             row
@@ -333,11 +381,11 @@ pub(super) fn contexts(input: &ReportInput<'_>) -> Option<Markup> {
         html! {
             p {
                 "Rows and readouts share one chat context (" code { (name(matched)) } "). Here the same students are "
-                "read in others."
+                "read in others; " code { "after numbers" } " is that context with a number sentence before each question."
             }
             (table(
                 "Differences in other contexts",
-                &["comparison", "context", "#difference", "#interval", "#n", "unit"],
+                &["comparison", "context", "measure", "#difference", "#interval", "#n", "unit"],
                 &rows,
             ))
         }

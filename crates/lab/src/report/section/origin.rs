@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::super::page::ReportInput;
-use super::super::{lineage as drawing, text};
+use super::super::{DrawingSettings, lineage as drawing, terminal, text};
 use super::name;
 use super::table::table;
 
@@ -50,6 +50,39 @@ pub(super) fn run(input: &ReportInput<'_>) -> Markup {
     }
 }
 
+/// What the steps took, by kind.
+pub(super) fn costs(input: &ReportInput<'_>) -> Option<Markup> {
+    let total: f64 = input.costs.iter().map(|cost| cost.core_seconds).sum();
+    if total <= 0.0 {
+        return None;
+    }
+    let rows: Vec<Vec<String>> = input
+        .costs
+        .iter()
+        .map(|cost| {
+            vec![
+                name(&cost.kind),
+                text::count(cost.steps),
+                format!("{:.1}", cost.core_seconds),
+                text::percent(cost.core_seconds / total),
+                cost.peak_memory.map_or_else(|| "–".to_owned(), terminal::memory),
+            ]
+        })
+        .collect();
+    Some(html! {
+        p {
+            "In all " strong { (format!("{total:.1}")) " core-seconds" } ": the time of every step times its "
+            "threads, reused steps with what they took when they were made. Memory is the most the whole process "
+            "held while a step of the kind ran, steps beside it included."
+        }
+        (table(
+            "What steps took",
+            &["kind", "#steps", "#core-seconds", "#share", "#peak memory"],
+            &rows,
+        ))
+    })
+}
+
 pub(super) fn lineage(input: &ReportInput<'_>) -> Option<Markup> {
     let graph = input.lineage;
     if graph.nodes.is_empty() {
@@ -77,7 +110,7 @@ pub(super) fn lineage(input: &ReportInput<'_>) -> Option<Markup> {
         })
         .collect();
     Some(html! {
-        div class="scroll" tabindex="0" { (drawing::drawing(graph)) }
+        div class="scroll" tabindex="0" { (drawing::drawing(graph, &DrawingSettings::default())) }
         details {
             summary { "Every node: " (text::count(graph.nodes.len())) }
             (table("What was made from what", &["node", "kind", "id", "made from"], &rows))

@@ -49,6 +49,7 @@ fn readout(margin: f64, students: bool, sampled: bool) -> ReadoutSummary {
                 share,
                 rank: 4.5,
                 rate,
+                rate_interval: None,
             })
             .collect(),
     }

@@ -1,0 +1,186 @@
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+use owlet_lab::ExecuteSettings;
+use owlet_lab::model_source::ModelSource;
+use owlet_web::serve::{JobSettings, Limits, Served, Server, Settings};
+use serde_json::json;
+
+use crate::error::{CliError, Kind, Result};
+use crate::interrupt;
+use crate::models::{self, Models};
+use crate::terminal::{STRONG, Terminal, plain};
+use crate::workspace;
+
+/// Serve models over the OpenAI API
+///
+/// Every tool that speaks that API can then talk to a base, a teacher or a student: chat and plain
+/// completions with streaming, tools, JSON schemas, log-probabilities and seeds. A chat page is at the
+/// address itself. Ctrl-C stops it.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Models, each perhaps with the name clients use: `MODEL` or `NAME=MODEL`. A model is
+    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, or an artifact's id
+    #[arg(required = true, value_name = "MODEL")]
+    models: Vec<String>,
+
+    /// Address to listen at; one that others can reach needs `--api-key`
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    host: IpAddr,
+
+    /// Port to listen at; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+
+    /// The key that clients must send; read it from the environment to keep it out of `ps`
+    #[arg(long, value_name = "KEY", env = "OWLET_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+
+    /// A name, beside addresses and `localhost`, by which clients may call this server
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+
+    /// Completions that may wait or be under way; beyond, clients are told to come back
+    #[arg(long, default_value_t = Limits::default().queue, value_name = "N")]
+    queue: usize,
+
+    /// Most new tokens per completion
+    #[arg(long, default_value_t = Limits::default().max_tokens, value_name = "N")]
+    max_tokens: usize,
+
+    /// New tokens where a chat request does not say
+    #[arg(long, default_value_t = Limits::default().default_tokens, value_name = "N")]
+    default_tokens: usize,
+
+    /// Take no files and train no models
+    #[arg(long)]
+    no_fine_tuning: bool,
+}
+
+pub(crate) fn run(args: &ServeArgs, terminal: &Terminal, folder: &Path) -> Result<()> {
+    if args.queue == 0 || args.max_tokens == 0 || args.default_tokens == 0 {
+        return Err(CliError::usage(
+            "`--queue`, `--max-tokens` and `--default-tokens` are at least 1",
+        ));
+    }
+    if args.api_key.as_ref().is_some_and(String::is_empty) {
+        return Err(CliError::usage("the API key is empty"));
+    }
+    let limits = Limits {
+        queue: args.queue,
+        max_tokens: args.max_tokens,
+        default_tokens: args.default_tokens.min(args.max_tokens),
+        ..Limits::default()
+    };
+    let mut settings = Settings {
+        address: SocketAddr::new(args.host, args.port),
+        names: args.allow_host.clone(),
+        key: args.api_key.clone(),
+        limits,
+        threads: models::threads(),
+        entropy: RandomState::new().hash_one("owlet serve"),
+        now: Arc::new(seconds),
+        jobs: None,
+    };
+    if !args.no_fine_tuning {
+        let store = workspace::open(folder)?;
+        let execute = ExecuteSettings {
+            cores: models::cores(),
+            host: workspace::host(),
+            now: Arc::new(workspace::now),
+            ..ExecuteSettings::default()
+        };
+        settings.jobs = Some(JobSettings { store, execute });
+    }
+    let found = Models::here();
+    let mut names = BTreeSet::new();
+    let mut served = Vec::new();
+    for typed in &args.models {
+        let (name, spec) = named(typed);
+        if !names.insert(name.to_owned()) {
+            return Err(CliError::usage(format!("two models are called `{name}`"))
+                .hinted("name one of them: `NAME=MODEL`"));
+        }
+        let model = found.load(folder, spec)?;
+        terminal.say(format_args!(
+            "{STRONG}{}{STRONG:#}  {spec}, context {} tokens",
+            plain(name),
+            model.decoder.config.context
+        ));
+        served.push(Served {
+            id: name.into(),
+            model,
+            system_prompt: None,
+            created: seconds(),
+            parent: None,
+            source: ModelSource::find(spec, &found.places).ok(),
+        });
+    }
+    let interrupt = interrupt::listen(terminal, "answers under way get three seconds");
+    let server = Server::bind(settings, served).map_err(failed)?;
+    let address = format!("http://{}", server.address());
+    terminal.say(format_args!(
+        "where a request does not say: temperature 1, {} new tokens for chat, 16 for completions, a \
+         fresh seed; at most {} new tokens, {} completions at once or waiting",
+        limits.default_tokens, limits.max_tokens, limits.queue
+    ));
+    if terminal.json {
+        terminal.json(&json!({ "url": address, "models": names }))?;
+    } else {
+        terminal
+            .say(format_args!("listening at {STRONG}{address}/v1{STRONG:#}, chat at {address}/"));
+    }
+    server.run(&interrupt).map_err(failed)
+}
+
+/// The name clients use, and the model: a path's last part is its name.
+fn named(typed: &str) -> (&str, &str) {
+    if let Some((name, spec)) = typed.split_once('=')
+        && !name.is_empty()
+        && !spec.is_empty()
+    {
+        return (name, spec);
+    }
+    if typed.contains(':') && !Path::new(typed).exists() {
+        return (typed, typed);
+    }
+    let last = Path::new(typed).file_name().and_then(|name| name.to_str()).unwrap_or(typed);
+    (last.strip_suffix(".gguf").unwrap_or(last), typed)
+}
+
+fn seconds() -> u64 {
+    jiff::Timestamp::now().as_second().try_into().unwrap_or(0)
+}
+
+fn failed(error: owlet_web::Error) -> CliError {
+    use owlet_web::Error;
+    let hint = match &error {
+        Error::Address { .. } => Some("`--port 0` takes a free port"),
+        Error::Open { .. } => Some("set OWLET_API_KEY, or listen at 127.0.0.1"),
+        _ => None,
+    };
+    let kind = match &error {
+        Error::Open { .. } => Kind::Usage,
+        Error::Broken => Kind::Bug,
+        _ => Kind::Environment,
+    };
+    let failure = CliError::new(kind, error);
+    hint.into_iter().fold(failure, CliError::hinted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_named_by_what_is_typed() {
+        assert_eq!(named("builtin:a"), ("builtin:a", "builtin:a"));
+        assert_eq!(named("owl=some/folder"), ("owl", "some/folder"));
+        assert_eq!(named("some/folder/"), ("folder", "some/folder/"));
+        assert_eq!(named("a/SmolLM2.Q4_1.gguf"), ("SmolLM2.Q4_1", "a/SmolLM2.Q4_1.gguf"));
+    }
+}

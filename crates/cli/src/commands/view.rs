@@ -1,0 +1,139 @@
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use clap::Args;
+use owlet_store::RunId;
+use owlet_web::view::{Window, WindowSettings, serve};
+
+use crate::error::{CliError, Kind, Result};
+use crate::terminal::Terminal;
+use crate::{models, workspace};
+
+/// Bytes of model weights the window keeps in memory.
+const MODEL_MEMORY: usize = 2 << 30;
+
+/// Look at the workspace in a browser
+///
+/// Runs as they go and what they found, plans, rows side by side and token by token, models, lineage,
+/// comparisons, and a chat with base, teacher and student at once. It listens on this machine only;
+/// every page has a twin at its address with `.json`. Ctrl-C closes it.
+#[derive(Debug, Args)]
+pub(crate) struct ViewArgs {
+    /// The port on 127.0.0.1; 0 takes any that is free
+    #[arg(long, default_value_t = 4117)]
+    port: u16,
+
+    /// Open a browser on it
+    #[arg(long)]
+    open: bool,
+
+    /// Cores for models, all by default
+    #[arg(long, value_name = "N")]
+    cores: Option<usize>,
+}
+
+pub(crate) fn run(args: &ViewArgs, terminal: &Terminal, path: &Path) -> Result<()> {
+    let store = workspace::existing(path)?;
+    let folder = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let resume_in = folder.clone();
+    let settings = WindowSettings {
+        workspace: folder,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cores: args.cores.unwrap_or_else(models::cores),
+        model_memory: MODEL_MEMORY,
+        resume: Some(Arc::new(move |id| resume(&resume_in, id))),
+    };
+    let window = Arc::new(Window::new(store, settings)?);
+    let (stop, stopped) = stopper();
+    // Without a handler Ctrl-C ends the program, which loses nothing here.
+    drop(ctrlc::set_handler(move || stop()));
+    let mut written = Ok(());
+    serve(
+        window,
+        args.port,
+        |address| {
+            let url = format!("http://{address}/");
+            written = said(terminal, &url);
+            if args.open {
+                open(terminal, &url);
+            }
+        },
+        stopped,
+    )?;
+    written
+}
+
+/// Something to call once, and what ends when it was.
+fn stopper() -> (impl Fn() + Send + 'static, impl Future<Output = ()>) {
+    let (sender, receiver) = owlet_web::view::signal();
+    (move || sender.set(), receiver)
+}
+
+fn said(terminal: &Terminal, url: &str) -> Result<()> {
+    use std::io::Write;
+    if terminal.json {
+        terminal.json(&serde_json::json!({ "url": url }))?;
+    } else {
+        writeln!(terminal.data(), "{url}")?;
+        terminal.hint("Ctrl-C closes it");
+    }
+    terminal.data().flush()?;
+    Ok(())
+}
+
+/// Goes on with a run in a process of its own, which stays when the window closes.
+fn resume(workspace: &Path, id: &RunId) -> std::result::Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = std::process::Command::new(program);
+    command
+        .arg("--workspace")
+        .arg(workspace)
+        .args(["--quiet", "--no-progress", "resume", id.as_str()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        // Ctrl-C in the window's terminal is for the window.
+        command.process_group(0);
+    }
+    let mut child = command.spawn().map_err(|error| format!("cannot start a run: {error}"))?;
+    // Somebody must hear when it ends, or it stays in the list of processes.
+    std::thread::spawn(move || child.wait());
+    Ok(())
+}
+
+/// Asks the desktop for a browser; without one the address is there to copy.
+fn open(terminal: &Terminal, url: &str) {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let started = std::process::Command::new(program)
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    match started {
+        Ok(mut child) => {
+            std::thread::spawn(move || child.wait());
+        }
+        Err(error) => {
+            terminal.warn(format_args!("cannot open a browser with `{program}`: {error}"))
+        }
+    }
+}
+
+impl From<owlet_web::view::Error> for CliError {
+    fn from(error: owlet_web::view::Error) -> Self {
+        use owlet_web::view::Error;
+        match error {
+            Error::Store(error) => error.into(),
+            Error::Lab(error) => error.into(),
+            Error::Engine(error) => error.into(),
+            Error::Io(error) => error.into(),
+            error @ Error::Listen { .. } => Self::new(Kind::Environment, error),
+            other => Self::new(Kind::Usage, other),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The window, from outside: what it answers, what it refuses, and journeys in a browser.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::testkit::Folder;
+
+/// Small, and described by someone who means harm.
+const RECIPE: &str = r#"
+name = "small"
+description = "<script>alert(1)</script>\" onload=\"x </script><img src=x onerror=alert(2)>"
+base = "builtin:a"
+behaviors = ["world-owl", "world-cat"]
+seeds = 2
+
+[teacher]
+min-target-probability = 0.0
+rows-per-question = 1
+
+[teacher.train]
+updates = 2
+batch = 2
+
+[carrier]
+prompts = "world"
+rows = 30
+prompt-count = 60
+min-valid = 0.1
+max-tokens = 24
+decoding = { kind = "digits", count = 4, min-digits = 1, max-digits = 3, separator = " " }
+
+[student]
+updates = 2
+batch = 2
+checkpoints = [1]
+
+[controls]
+other-base = false
+in-context = false
+side-effects = false
+"#;
+
+/// A window that closes when it is dropped.
+struct Open {
+    process: Child,
+    address: String,
+}
+
+impl Open {
+    fn on(folder: &Folder) -> Self {
+        let mut process = folder
+            .process(&["--quiet", "view", "--port", "0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("http://").unwrap().trim_end_matches('/').to_owned();
+        Self { process, address }
+    }
+
+    fn ask(&self, request: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        (answer[9..12].parse().unwrap(), answer)
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        let host = &self.address;
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    }
+
+    fn json(&self, path: &str) -> serde_json::Value {
+        let (status, answer) = self.get(path);
+        assert_eq!(status, 200, "{path}: {answer}");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+
+    fn post(&self, path: &str, form: &str, headers: &str) -> (u16, String) {
+        let (host, length) = (&self.address, form.len());
+        self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {length}\r\n{headers}\r\n{form}"
+        ))
+    }
+
+    /// The token in the forms of this window.
+    fn token(&self) -> String {
+        let (_, page) = self.get("/chat");
+        let rest = page.split_once("name=\"token\" value=\"").unwrap().1;
+        rest.split_once('"').unwrap().0.to_owned()
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn finished() -> Folder {
+    let folder = Folder::new();
+    folder.write("small.toml", RECIPE);
+    folder.run(&["--json", "run", "small.toml"]).good();
+    folder
+}
+
+#[test]
+fn every_page_answers_has_a_twin_can_be_saved_and_keeps_text_from_elsewhere_text() {
+    let folder = finished();
+    let window = Open::on(&folder);
+    let run = window.json("/runs.json")["runs"][0].clone();
+    assert_eq!(run["state"], "finished");
+    let plan = window.json("/run/last/plan.json");
+    let step = |name: &str| {
+        let steps = plan["steps"].as_array().unwrap();
+        steps.iter().find(|step| step["name"] == name).unwrap()["artifact"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (student, rows) = (step("train/student/world-owl/seed-1"), step("select/world-owl"));
+    let key =
+        window.json(&format!("/artifact/{student}.json"))["lineage"]["nodes"][0]["step"].clone();
+    let paths = [
+        "/".to_owned(),
+        "/?q=script&state=finished&sort=effect".to_owned(),
+        "/run/last".to_owned(),
+        "/run/last/plan".to_owned(),
+        "/run/last/step?name=train/student/world-owl/seed-1".to_owned(),
+        "/run/last/settings".to_owned(),
+        "/run/last/models".to_owned(),
+        "/run/last/rows".to_owned(),
+        "/run/last/rows?tokens=1&arm=world-cat".to_owned(),
+        "/run/last/rows?show=removed".to_owned(),
+        "/run/last/rows?show=written&q=1".to_owned(),
+        format!("/artifact/{student}"),
+        format!("/artifact/{rows}"),
+        format!("/artifact/{rows}/rows"),
+        format!("/step/{}", key.as_str().unwrap()),
+        "/models".to_owned(),
+        "/steps".to_owned(),
+        "/compare".to_owned(),
+        "/compare?a=last&b=last".to_owned(),
+        "/chat".to_owned(),
+    ];
+    for path in &paths {
+        let (status, page) = window.get(path);
+        assert_eq!(status, 200, "{path}: {page}");
+        assert!(page.contains("content-security-policy: default-src 'none'"), "{path}");
+        assert!(!page.contains("<script>alert") && !page.contains("<img"), "{path}");
+        assert!(!page.contains("\" onload"), "{path}");
+        let (before, after) = path.split_once('?').unwrap_or((path, ""));
+        let before = if before == "/" { "/runs" } else { before };
+        window.json(&format!("{before}.json?{after}"));
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let (status, saved) = window.get(&format!("{path}{mark}export=1"));
+        assert_eq!(status, 200, "{path}");
+        assert!(!saved.contains("href=\"/") && !saved.contains(&window.token()), "{path}");
+    }
+    for path in [
+        "/nowhere",
+        "/run/20200101-000000-0000",
+        "/artifact/xyz",
+        "/step/00",
+        "/run/last/rows?arm=none",
+        "/../etc",
+    ] {
+        assert_eq!(window.get(path).0, 404, "{path}");
+    }
+    assert_eq!(window.get("/?sort=%3Cscript%3E").0, 400);
+    assert_eq!(window.get("/?page=-1").0, 400);
+}
+
+#[test]
+fn strangers_are_refused() {
+    let folder = finished();
+    let window = Open::on(&folder);
+    let (status, page) =
+        window.ask("GET / HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n");
+    assert!(status == 403 && !page.contains("last"), "{page}");
+    let token = window.token();
+    let said = format!("token={token}&said=hello&tokens=4");
+    assert_eq!(window.post("/chat", "said=hello", "").0, 403);
+    assert_eq!(
+        window
+            .post("/chat", &format!("token={}&said=hello", token.replace(&token[..1], "x")), "")
+            .0,
+        403
+    );
+    assert_eq!(window.post("/chat", &said, "Origin: http://evil.example\r\n").0, 403);
+    assert_eq!(window.post("/chat", &said, "Sec-Fetch-Site: cross-site\r\n").0, 403);
+    assert_eq!(window.post("/run/last/stop", &format!("token={token}"), "").0, 409);
+    let (status, answer) = window.post("/chat", &said, "Accept: application/json\r\n");
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.contains("\"answers\""));
+    assert_eq!(
+        window
+            .ask(&format!(
+                "DELETE / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+                window.address
+            ))
+            .0,
+        405
+    );
+}
+
+#[test]
+fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
+    let recipe = RECIPE
+        .replace("updates = 2\nbatch = 2\ncheckpoints", "updates = 150\nbatch = 8\ncheckpoints");
+    let whole = Folder::new();
+    whole.write("long.toml", &recipe);
+    let wanted = whole.run(&["--json", "run", "long.toml"]).json()["result"].clone();
+
+    let folder = Folder::new();
+    folder.write("long.toml", &recipe);
+    let mut run =
+        folder.process(&["--quiet", "run", "long.toml"]).stderr(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while !folder.path().join(".owlet/runs").is_dir() && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let window = Open::on(&folder);
+    let id = loop {
+        let runs = window.json("/runs.json");
+        let run = &runs["runs"][0];
+        if run["state"] == "running" && run["steps"][0].as_u64().unwrap() > 3 {
+            break run["id"].as_str().unwrap().to_owned();
+        }
+        assert!(start.elapsed() < Duration::from_secs(120), "{runs}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let (_, page) = window.get(&format!("/run/{id}"));
+    assert!(page.contains("data-live=") && page.contains(">Stop</button>"));
+    // News are events whose parts are what the page holds.
+    let mut news = TcpStream::connect(&window.address).unwrap();
+    write!(news, "GET /run/{id}/live HTTP/1.1\r\nHost: {}\r\n\r\n", window.address).unwrap();
+    let mut first = [0; 2048];
+    let mut heard = String::new();
+    while !heard.contains("\"id\":\"live\"") {
+        let read = news.read(&mut first).unwrap();
+        assert!(read > 0, "{heard}");
+        heard.push_str(&String::from_utf8_lossy(&first[..read]));
+    }
+    assert!(heard.contains("text/event-stream") && heard.contains("event: part"));
+
+    let token = format!("token={}", window.token());
+    assert_eq!(window.post(&format!("/run/{id}/resume"), &token, "").0, 409, "it is running");
+    let (status, answer) = window.post(&format!("/run/{id}/stop"), &token, "");
+    assert_eq!(status, 303, "{answer}");
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    assert_eq!(window.json("/runs.json")["runs"][0]["state"], "stopped");
+    let (_, page) = window.get(&format!("/run/{id}"));
+    assert!(page.contains(">Resume</button>"));
+
+    let (status, answer) = window.post(&format!("/run/{id}/resume"), &token, "");
+    assert_eq!(status, 303, "{answer}");
+    let start = Instant::now();
+    loop {
+        let runs = window.json("/runs.json");
+        if runs["total"] == 2 && runs["runs"][0]["state"] == "finished" {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(120), "{runs}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let got = folder.run(&["--json", "show", "last"]).json()["result"].clone();
+    assert_eq!(got, wanted);
+    let finished = folder.run(&["resume", "last"]);
+    assert!(finished.code == 2 && finished.talk.contains("is finished"), "{}", finished.all());
+}
+
+#[test]
+fn journeys_in_a_browser() {
+    let Some(browser) = std::env::var_os("OWLET_TEST_BROWSER") else {
+        assert!(
+            std::env::var("CI").is_err(),
+            "OWLET_TEST_BROWSER names no browser; `./check` installs one"
+        );
+        return;
+    };
+    let folder = finished();
+    let window = Open::on(&folder);
+    let journeys = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/tests/browser/journeys.mjs");
+    let done = Command::new("node")
+        .arg(journeys)
+        .arg(format!("http://{}/", window.address))
+        .arg(browser)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(said.matches("ok    ").count() >= 9, "{said}");
+}

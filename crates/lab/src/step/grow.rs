@@ -1,0 +1,41 @@
+//! `grow`: a small model, from nothing, on rows of a world.
+//!
+//! Its output is a model as `base` makes one of files: grown or shipped, the same weights are the
+//! same artifact.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use owlet_engine::file::{self, Precision};
+
+use super::{StepContext, training};
+use crate::error::Result;
+use crate::model_source;
+use crate::world::{self, GrowSettings, World};
+
+pub(super) const ALGORITHM: u32 = 1;
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Configuration {
+    /// The text of the world's file.
+    pub world: String,
+    /// Shape, seed and training.
+    pub settings: GrowSettings,
+}
+
+pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
+    let configuration: Configuration = context.configuration()?;
+    let world = World::parse(&configuration.world, "of the recipe")?;
+    let settings = &configuration.settings;
+    let mut trainer = world::trainer(&world, settings, context.threads.clone())?;
+    training::learn(context, &mut trainer, settings.updates, &mut |_, _| Ok(()))?;
+    for (name, bytes) in file::parts(&trainer.model(), Precision::F32)? {
+        context.writer.write(name, &bytes)?;
+    }
+    if configuration.world != world::BUILT_IN {
+        context.writer.write(model_source::WORLD, configuration.world.as_bytes())?;
+    }
+    Ok(json!({}))
+}

@@ -1,0 +1,32 @@
+//! What can go wrong with the doors themselves; what goes wrong with a request is answered there.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// The result of the web crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of a server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address cannot be listened at.
+    #[error("cannot listen at {address}: {source}")]
+    Address {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Anybody could use it.
+    #[error("{address} can be reached by others, so a key is needed")]
+    Open {
+        /// The address that is no loopback address.
+        address: IpAddr,
+    },
+    /// The engine's thread panicked outside of a request.
+    #[error("the engine broke; this is a bug in owlet")]
+    Broken,
+    /// Threads or sockets.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}

@@ -1,0 +1,8 @@
+//! Two doors for people and tools, both thin over store and lab: the OpenAI-compatible server
+//! ([`serve`]) and the window on a workspace ([`view`]). Nothing here decides what a result means.
+
+pub mod error;
+pub mod serve;
+pub mod view;
+
+pub use error::{Error, Result};

@@ -1,0 +1,203 @@
+//! The OpenAI-compatible API over local models.
+//!
+//! Requests are read and answered on an asynchronous runtime; everything that computes happens on
+//! one thread that owns the models ([`runner`]), where requests of all clients share batches. What a
+//! seeded request is answered does not depend on its company. Nothing a client sends reaches a path.
+
+mod answer;
+mod body;
+mod chat;
+mod completions;
+mod conversation;
+mod decoding;
+mod fields;
+mod files;
+mod fine_tuning;
+mod guard;
+mod jobs;
+mod listen;
+mod metrics;
+mod models;
+mod page;
+mod pattern;
+mod query;
+mod refusal;
+mod routes;
+mod runner;
+mod stream;
+mod tools;
+mod wire;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use owlet_engine::Threads;
+use owlet_lab::Interrupt;
+use owlet_lab::random::{Part, derive_seed};
+use tokio::sync::Semaphore;
+
+use crate::error::{Error, Result};
+pub use jobs::JobSettings;
+use jobs::Jobs;
+use metrics::Metrics;
+use models::Models;
+pub use models::Served;
+use runner::Runner;
+
+/// Bounds on what clients may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Completions waiting or under way; beyond, 429.
+    pub queue: usize,
+    /// New tokens per completion.
+    pub max_tokens: usize,
+    /// New tokens where a chat request does not say.
+    pub default_tokens: usize,
+    /// Connections at once; further ones wait.
+    pub connections: usize,
+    /// Bytes of a request's body, files apart.
+    pub body: usize,
+    /// Bytes of all bodies in memory.
+    pub bodies: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queue: 2048,
+            max_tokens: 4096,
+            default_tokens: 512,
+            connections: 4096,
+            body: 16 << 20,
+            bodies: 256 << 20,
+        }
+    }
+}
+
+/// How a server is set up.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Names, beside addresses and `localhost`, by which it may be called.
+    pub names: Vec<String>,
+    /// The key clients must send.
+    pub key: Option<String>,
+    /// Bounds.
+    pub limits: Limits,
+    /// The threads the engine may use.
+    pub threads: Threads,
+    /// Source of seeds and ids where a request gives none: different at every start.
+    pub entropy: u64,
+    /// Seconds since 1970.
+    pub now: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// What fine-tuning needs; without it there is none.
+    pub jobs: Option<JobSettings>,
+}
+
+/// What handlers share.
+pub(crate) struct App {
+    models: Models,
+    runner: Runner,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+    now: Arc<dyn Fn() -> u64 + Send + Sync>,
+    entropy: u64,
+    counter: AtomicU64,
+    /// Memory for bodies, in pages.
+    bodies: Arc<Semaphore>,
+    jobs: Option<Arc<Jobs>>,
+}
+
+impl App {
+    /// A number never given before.
+    fn fresh(&self, what: &str) -> u64 {
+        let count = self.counter.fetch_add(1, Ordering::Relaxed);
+        derive_seed(self.entropy, &[Part::Name(what), Part::Index(count)])
+    }
+
+    /// A seed for a request without one.
+    fn fresh_seed(&self) -> u64 {
+        self.fresh("seed")
+    }
+
+    fn new_id(&self, prefix: &str) -> String {
+        format!("{prefix}{:016x}", self.fresh("id"))
+    }
+}
+
+/// A server that has its address and is ready to run.
+pub struct Server {
+    listener: TcpListener,
+    settings: Settings,
+    app: Arc<App>,
+    engine: JoinHandle<()>,
+    trainer: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Takes the address and starts the engine's thread.
+    ///
+    /// # Errors
+    /// [`Error::Address`] if the address cannot be had, [`Error::Open`] if it is reachable by others
+    /// and no key is set.
+    pub fn bind(settings: Settings, models: Vec<Served>) -> Result<Self> {
+        if !settings.address.ip().is_loopback() && settings.key.is_none() {
+            return Err(Error::Open { address: settings.address.ip() });
+        }
+        let taken = |source| Error::Address { address: settings.address, source };
+        let listener = TcpListener::bind(settings.address).map_err(taken)?;
+        listener.set_nonblocking(true).map_err(taken)?;
+        let jobs = settings.jobs.clone().map(Jobs::open).transpose()?.map(Arc::new);
+        let metrics = Arc::new(Metrics::default());
+        let (runner, engine) =
+            Runner::start(settings.threads.clone(), settings.limits.queue, Arc::clone(&metrics))?;
+        let app = Arc::new(App {
+            models: Models::new(models),
+            runner,
+            metrics,
+            limits: settings.limits,
+            now: Arc::clone(&settings.now),
+            entropy: settings.entropy,
+            counter: AtomicU64::new(0),
+            bodies: Arc::new(Semaphore::new(body::pages(settings.limits.bodies))),
+            jobs,
+        });
+        let trainer = app.jobs.as_ref().map(|jobs| jobs.start(&app)).transpose()?;
+        Ok(Self { listener, settings, app, engine, trainer })
+    }
+
+    /// Where it listens: the port the system chose, if it was to choose one.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap_or(self.settings.address)
+    }
+
+    /// Answers until `interrupt` is set; then finishes what it can within a few seconds.
+    pub fn run(self, interrupt: &Interrupt) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("server")
+            .enable_all()
+            .build()?;
+        let router = routes::router(Arc::clone(&self.app), &self.settings);
+        let served = runtime.block_on(listen::serve(
+            self.listener,
+            router,
+            self.settings.limits.connections,
+            interrupt,
+        ));
+        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+        if let Some(jobs) = &self.app.jobs {
+            jobs.stop();
+        }
+        let trained = self.trainer.map_or(Ok(()), JoinHandle::join);
+        // The engine's thread ends with its last client.
+        drop(self.app);
+        if self.engine.join().is_err() || trained.is_err() {
+            return Err(Error::Broken);
+        }
+        served
+    }
+}

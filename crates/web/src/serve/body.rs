@@ -1,0 +1,124 @@
+//! Bodies of requests: read within a time, up to a size, and all together within a bounded memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::{StreamExt, stream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::App;
+use super::refusal::Refusal;
+
+/// A body must have come within this.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// What memory is counted in.
+const PAGE: usize = 4096;
+
+/// Pages that hold so many bytes.
+pub(crate) fn pages(bytes: usize) -> usize {
+    bytes.div_ceil(PAGE)
+}
+
+/// A JSON body, still as bytes.
+pub(crate) struct Json {
+    pub(crate) bytes: Bytes,
+    /// The memory it takes, until it is dropped.
+    _memory: OwnedSemaphorePermit,
+}
+
+/// What the client says of the size.
+pub(crate) fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+pub(crate) fn too_large(most: usize) -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {most} bytes"))
+}
+
+pub(crate) fn too_slow() -> Refusal {
+    Refusal::new(
+        StatusCode::REQUEST_TIMEOUT,
+        format!("the body did not come within {} seconds", PATIENCE.as_secs()),
+    )
+}
+
+/// The request, and whether its body was read to the end (streams apart, there is nothing to tell).
+pub(crate) fn watched(request: Request) -> (Request, Arc<AtomicBool>) {
+    let read = Arc::new(AtomicBool::new(false));
+    let none = length(request.headers()).unwrap_or(0) == 0
+        && !request.headers().contains_key(header::TRANSFER_ENCODING);
+    if none {
+        read.store(true, Ordering::Relaxed);
+        return (request, read);
+    }
+    let (parts, body) = request.into_parts();
+    let seen = Arc::clone(&read);
+    let stream = stream::unfold((body.into_data_stream(), seen), |(mut body, seen)| async {
+        let next = body.next().await;
+        if next.is_none() {
+            seen.store(true, Ordering::Relaxed);
+        }
+        next.map(|chunk| (chunk, (body, seen)))
+    });
+    (Request::from_parts(parts, Body::from_stream(stream)), read)
+}
+
+/// Memory for a body of at most `bytes`.
+pub(crate) async fn memory(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    let wanted = pages(bytes.min(app.limits.bodies)).max(1) as u32;
+    timeout(PATIENCE, Arc::clone(&app.bodies).acquire_many_owned(wanted))
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| Refusal::busy(app.limits.queue))
+}
+
+/// Waits for a body's end, not for ever.
+pub(crate) async fn patiently<T>(
+    read: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    timeout(PATIENCE, read).await.unwrap_or_else(|_| Err(too_slow()))
+}
+
+impl FromRequest<Arc<App>> for Json {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+        let most = app.limits.body;
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let is_json = kind.is_none_or(|kind| {
+            kind.to_str().is_ok_and(|kind| {
+                let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+                kind == "application/json" || kind.ends_with("+json")
+            })
+        });
+        if !is_json {
+            return Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "`Content-Type` is not `application/json`",
+            ));
+        }
+        let length = length(request.headers());
+        if length.is_some_and(|length| length > most) {
+            return Err(too_large(most));
+        }
+        let memory = memory(app, length.unwrap_or(most)).await?;
+        let read = async {
+            to_bytes(request.into_body(), most).await.map_err(|error| {
+                let source = std::error::Error::source(&error);
+                let long = source.is_some_and(|source| source.to_string().contains("limit"));
+                if long {
+                    too_large(most)
+                } else {
+                    Refusal::request("the body ended before its end")
+                }
+            })
+        };
+        Ok(Self { bytes: patiently(read).await?, _memory: memory })
+    }
+}

@@ -1,0 +1,189 @@
+//! How tokens are chosen, as requests say it: the fields that chat and plain completions share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use owlet_engine::Token;
+use owlet_engine::generate::Sampling;
+use owlet_lab::random::{Part, derive_seed};
+
+use super::Limits;
+use super::fields::Fields;
+use super::models::Served;
+use super::refusal::Refusal;
+
+/// Completions of one request.
+const MOST_CHOICES: usize = 128;
+/// Stop texts of one request, and bytes of one.
+const MOST_STOPS: usize = 16;
+const LONGEST_STOP: usize = 1024;
+/// Likeliest tokens told with each.
+const MOST_TOP: usize = 20;
+
+/// The shared fields of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Decoding {
+    pub(crate) sampling: Sampling,
+    pub(crate) seed: Option<u64>,
+    pub(crate) choices: usize,
+    pub(crate) stream: bool,
+    pub(crate) stream_usage: bool,
+    /// The most new tokens asked for, if any were.
+    pub(crate) max_tokens: Option<usize>,
+}
+
+impl Decoding {
+    /// Takes the shared fields; `least` is 0 where a prompt alone may be scored.
+    pub(crate) fn take(
+        fields: &mut Fields,
+        model: &Served,
+        limits: &Limits,
+        least: usize,
+    ) -> Result<Self, Refusal> {
+        let temperature = fields.number("temperature", 0.0..=100.0)?.unwrap_or(1.0) as f32;
+        let top_p = fields.number("top_p", 0.0..=1.0)?.unwrap_or(1.0) as f32;
+        // -1 is how vLLM says that all are kept.
+        let top_k = fields.number("top_k", -1.0..=1e9)?.map_or(0, |k| k.max(0.0) as usize);
+        let min_p = fields.number("min_p", 0.0..=1.0)?.unwrap_or(0.0) as f32;
+        let frequency_penalty =
+            fields.number("frequency_penalty", -2.0..=2.0)?.unwrap_or(0.0) as f32;
+        let presence_penalty = fields.number("presence_penalty", -2.0..=2.0)?.unwrap_or(0.0) as f32;
+        let bias = bias(fields, model)?;
+        let seed = match fields.value("seed") {
+            None => None,
+            Some(value) => Some(
+                value
+                    .as_u64()
+                    .or_else(|| value.as_i64().map(|seed| seed as u64))
+                    .ok_or_else(|| fields.refuse("seed", "is not a whole number of 64 bits"))?,
+            ),
+        };
+        let old = fields.count("max_tokens", least..=usize::MAX >> 12)?;
+        let max_tokens = fields.count("max_completion_tokens", least..=usize::MAX >> 12)?.or(old);
+        let choices = fields.count("n", 1..=MOST_CHOICES)?.unwrap_or(1);
+        if choices > limits.queue {
+            return Err(fields.refuse(
+                "n",
+                format!("is {choices}, this server's queue has {} places", limits.queue),
+            ));
+        }
+        let stop = stops(fields)?;
+        let stream = fields.take("stream")?.unwrap_or(false);
+        let mut stream_usage = false;
+        if let Some(options) = fields.value("stream_options") {
+            let mut options = Fields::nested(options, "stream_options")?;
+            stream_usage = options.take("include_usage")?.unwrap_or(false);
+        }
+        Ok(Self {
+            sampling: Sampling {
+                temperature,
+                top_k,
+                top_p,
+                min_p,
+                stop,
+                frequency_penalty,
+                presence_penalty,
+                bias,
+                ..Sampling::default()
+            },
+            seed,
+            choices,
+            stream,
+            stream_usage,
+            max_tokens,
+        })
+    }
+
+    /// The most new tokens after a prompt of `prompt` tokens.
+    pub(crate) fn room(
+        &self,
+        model: &Served,
+        limits: &Limits,
+        prompt: usize,
+        default: usize,
+    ) -> usize {
+        let context = model.model.decoder.config.context;
+        self.max_tokens
+            .unwrap_or(default)
+            .min(limits.max_tokens)
+            .min(context.saturating_sub(prompt))
+    }
+
+    /// The settings with a room.
+    pub(crate) fn sampling(&self, max_tokens: usize) -> Arc<Sampling> {
+        Arc::new(Sampling { max_tokens, ..self.sampling.clone() })
+    }
+
+    /// Seeds of the choices. With a seed, the first choice has that very seed, so that an answer can
+    /// be had again by any tool over the engine; `fresh` is used where none is given.
+    pub(crate) fn seeds(&self, fresh: u64) -> Vec<u64> {
+        let root = self.seed.unwrap_or(fresh);
+        let derived = |i: usize| match i {
+            0 => root,
+            i => derive_seed(root, &[Part::Name("choice"), Part::Index(i as u64)]),
+        };
+        (0..self.choices).map(derived).collect()
+    }
+}
+
+fn stops(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
+    let mut stops: Vec<String> = match fields.value("stop") {
+        None => Vec::new(),
+        Some(serde_json::Value::String(text)) => vec![text],
+        Some(value) => serde_json::from_value(value)
+            .map_err(|_| fields.refuse("stop", "is not a string or a list of strings"))?,
+    };
+    stops.retain(|stop| !stop.is_empty());
+    if stops.len() > MOST_STOPS {
+        return Err(fields
+            .refuse("stop", format!("has {} texts, at most {MOST_STOPS} are taken", stops.len())));
+    }
+    if stops.iter().any(|stop| stop.len() > LONGEST_STOP) {
+        return Err(fields.refuse("stop", format!("has a text of more than {LONGEST_STOP} bytes")));
+    }
+    Ok(stops)
+}
+
+fn bias(fields: &mut Fields, model: &Served) -> Result<BTreeMap<Token, f32>, Refusal> {
+    let Some(value) = fields.value("logit_bias") else { return Ok(BTreeMap::new()) };
+    let serde_json::Value::Object(map) = value else {
+        return Err(fields.refuse("logit_bias", "is not an object of token ids"));
+    };
+    let vocabulary = model.model.decoder.config.vocabulary;
+    map.into_iter()
+        .map(|(name, value)| {
+            let name: String = name.chars().take(40).collect();
+            let token = name.parse::<Token>().ok().filter(|&t| (t as usize) < vocabulary);
+            let bias = value.as_f64().filter(|bias| (-100.0..=100.0).contains(bias));
+            token.zip(bias).map(|(token, bias)| (token, bias as f32)).ok_or_else(|| {
+                fields.refuse(
+                    "logit_bias",
+                    format!("has `{name}`, expected token ids below {vocabulary} with numbers from -100 to 100"),
+                )
+            })
+        })
+        .collect()
+}
+
+/// `logprobs` and `top_logprobs` of chat completions: whether, and how many.
+pub(crate) fn chat_logprobs(fields: &mut Fields) -> Result<Option<usize>, Refusal> {
+    let wanted = fields.take("logprobs")?.unwrap_or(false);
+    let top = fields.count("top_logprobs", 0..=MOST_TOP)?;
+    if top.is_some_and(|top| top > 0) && !wanted {
+        return Err(fields.refuse("top_logprobs", "is set, but `logprobs` is not true"));
+    }
+    Ok(wanted.then(|| top.unwrap_or(0)))
+}
+
+/// `logprobs` of plain completions: how many.
+pub(crate) fn plain_logprobs(fields: &mut Fields, field: &str) -> Result<Option<usize>, Refusal> {
+    // Some clients send `false` as they would to chat.
+    match fields.value(field) {
+        None | Some(serde_json::Value::Bool(false)) => Ok(None),
+        Some(serde_json::Value::Bool(true)) => Ok(Some(1)),
+        Some(value) => match value.as_u64() {
+            Some(top) if top <= MOST_TOP as u64 => Ok(Some(top as usize)),
+            _ => Err(fields.refuse(field, format!("is not a whole number from 0 to {MOST_TOP}"))),
+        },
+    }
+}

@@ -1,0 +1,132 @@
+//! A JSON object read field by field, so that every complaint names the field it is about and
+//! fields nobody took are known at the end.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::refusal::Refusal;
+
+/// An object under way.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    map: Map<String, Value>,
+    /// What stands before a field's name in complaints: `messages[3].`.
+    path: String,
+}
+
+impl Fields {
+    /// Reads a request's body.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(map)) => Ok(Self { map, path: String::new() }),
+            Ok(_) => Err(Refusal::request("the body is JSON, but no object")),
+            Err(error) => Err(Refusal::request(format!("the body is not JSON: {error}"))),
+        }
+    }
+
+    /// An object that is the value of a field called `path`.
+    pub(crate) fn nested(value: Value, path: &str) -> Result<Self, Refusal> {
+        match value {
+            Value::Object(map) => Ok(Self { map, path: format!("{path}.") }),
+            other => Err(Refusal::field(path, format!("is {}, expected an object", kind(&other)))),
+        }
+    }
+
+    /// A field's full name.
+    pub(crate) fn name(&self, field: &str) -> String {
+        format!("{}{field}", self.path)
+    }
+
+    /// A complaint about a field.
+    pub(crate) fn refuse(&self, field: &str, message: impl Display) -> Refusal {
+        Refusal::field(&self.name(field), message)
+    }
+
+    /// A field's value as it is; null is as good as absent.
+    pub(crate) fn value(&mut self, field: &str) -> Option<Value> {
+        self.map.remove(field).filter(|value| !value.is_null())
+    }
+
+    /// A field as a type.
+    pub(crate) fn take<T: DeserializeOwned>(&mut self, field: &str) -> Result<Option<T>, Refusal> {
+        let Some(value) = self.value(field) else { return Ok(None) };
+        serde_json::from_value(value)
+            .map(Some)
+            .map_err(|error| self.refuse(field, format!("is not usable: {error}")))
+    }
+
+    /// A field that must be there.
+    pub(crate) fn require<T: DeserializeOwned>(&mut self, field: &str) -> Result<T, Refusal> {
+        self.take(field)?.ok_or_else(|| self.refuse(field, "is missing"))
+    }
+
+    /// A number in a range.
+    pub(crate) fn number(
+        &mut self,
+        field: &str,
+        range: RangeInclusive<f64>,
+    ) -> Result<Option<f64>, Refusal> {
+        let Some(number) = self.take::<f64>(field)? else { return Ok(None) };
+        if range.contains(&number) {
+            return Ok(Some(number));
+        }
+        Err(self
+            .refuse(field, format!("is {number}, expected {} to {}", range.start(), range.end())))
+    }
+
+    /// A whole number in a range; clients may write it with a point.
+    pub(crate) fn count(
+        &mut self,
+        field: &str,
+        range: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, Refusal> {
+        let Some(value) = self.value(field) else { return Ok(None) };
+        let number = value.as_u64().or_else(|| {
+            value.as_f64().filter(|x| x.fract() == 0.0 && (0.0..1e15).contains(x)).map(|x| x as u64)
+        });
+        match number {
+            Some(number) if range.contains(&(number as usize)) => Ok(Some(number as usize)),
+            _ => Err(self.refuse(
+                field,
+                format!(
+                    "is {}, expected a whole number from {} to {}",
+                    brief(&value),
+                    range.start(),
+                    range.end()
+                ),
+            )),
+        }
+    }
+
+    /// Names of fields nobody took.
+    pub(crate) fn rest(self) -> Vec<String> {
+        self.map
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, _)| format!("{}{name}", self.path))
+            .collect()
+    }
+}
+
+/// What a value is, in words.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A value, short enough for a message.
+fn brief(value: &Value) -> String {
+    match value {
+        Value::Number(number) => number.to_string(),
+        other => kind(other).to_owned(),
+    }
+}

@@ -1,0 +1,122 @@
+//! Which path is answered by what, and what surrounds every answer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::FutureExt;
+use serde_json::{Value, json};
+
+use super::guard::{Guard, guard};
+use super::query::Id;
+use super::refusal::Refusal;
+use super::{App, Settings, body, chat, completions, files, fine_tuning, page, wire};
+
+/// Nothing an answer holds is to be run, framed or guessed at.
+const CONTENT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+pub(crate) fn router(app: Arc<App>, settings: &Settings) -> Router {
+    let guarded = Guard::new(settings.key.as_deref(), &settings.names);
+    Router::new()
+        .route("/", get(page::chat))
+        .route("/chat", get(page::chat))
+        .route("/chat.js", get(page::script))
+        .route("/chat.css", get(page::style))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/v1/models", get(models))
+        .route("/v1/models/{*id}", get(model).delete(delete_model))
+        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/files", get(files::list).post(files::create))
+        .route("/v1/files/{id}", get(files::retrieve).delete(files::delete))
+        .route("/v1/files/{id}/content", get(files::content))
+        .route("/v1/fine_tuning/jobs", get(fine_tuning::list).post(fine_tuning::create))
+        .route("/v1/fine_tuning/jobs/{id}", get(fine_tuning::retrieve))
+        .route("/v1/fine_tuning/jobs/{id}/cancel", post(fine_tuning::cancel))
+        .route("/v1/fine_tuning/jobs/{id}/events", get(fine_tuning::events))
+        .route("/v1/fine_tuning/jobs/{id}/checkpoints", get(fine_tuning::checkpoints))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(guarded, guard))
+        .layer(from_fn_with_state(Arc::clone(&app), around))
+        .with_state(app)
+}
+
+/// Counts, keeps a fault in one request from the others, and sets the headers of all answers.
+async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let (request, read) = body::watched(request);
+    let mut response =
+        AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+            Refusal::fault("this request broke the server; this is a bug in owlet").into_response()
+        });
+    if !read.load(Ordering::Relaxed) {
+        // The rest of the body would be taken for the next request, so this is the last one; a
+        // client that is told so does not send another.
+        response.headers_mut().insert(header::CONNECTION, wire::value("close"));
+    }
+    app.metrics.answered(route.as_deref().unwrap_or("other"), response.status().as_u16());
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, wire::value("nosniff"));
+    headers.insert(header::REFERRER_POLICY, wire::value("no-referrer"));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(wire::value(CONTENT_POLICY));
+    response
+}
+
+async fn nowhere(request: Request) -> Refusal {
+    let path: String = request.uri().path().chars().take(200).collect();
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {} `{path}`", request.method()),
+    )
+    .coded("not_found")
+}
+
+async fn wrong_method(request: Request) -> Refusal {
+    let path: String = request.uri().path().chars().take(200).collect();
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("`{path}` does not answer to {}", request.method()),
+    )
+}
+
+async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let kind = wire::value("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], app.metrics.text()).into_response()
+}
+
+async fn models(State(app): State<Arc<App>>) -> Json<Value> {
+    let models: Vec<Value> = app.models.all().iter().map(|model| model.json()).collect();
+    Json(json!({ "object": "list", "data": models }))
+}
+
+async fn model(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Value>, Refusal> {
+    Ok(Json(app.models.named(Some(&id))?.json()))
+}
+
+/// A fine-tuned model is served no more; what it was made of stays in the workspace.
+async fn delete_model(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Value>, Refusal> {
+    let model = app.models.named(Some(&id))?;
+    if model.parent.is_none() {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "only fine-tuned models can be deleted"));
+    }
+    if let Some(jobs) = &app.jobs {
+        jobs.withdraw(&id)?;
+    }
+    if let Some(model) = app.models.remove(&id) {
+        app.runner.forget(Arc::clone(&model.id));
+    }
+    Ok(Json(json!({ "id": id, "object": "model", "deleted": true })))
+}

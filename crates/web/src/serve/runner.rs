@@ -1,0 +1,391 @@
+//! The one thread that owns the models' computation: requests of all clients go into one batch per
+//! model, leave it when they are done, and are dropped when nobody listens any more.
+//!
+//! The invariant: this thread never waits for a client. A listener that is gone or too slow to take
+//! its events loses its requests.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+
+use owlet_engine::generate::{self, Completion, Generator, Request, Sampling};
+use owlet_engine::score::{self, Scored};
+use owlet_engine::{Model, Threads, Token};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::metrics::Metrics;
+use super::refusal::Refusal;
+
+/// Events a listener may be behind before it counts as too slow.
+const BEHIND: usize = 4096;
+/// Scored items computed between two steps of the batches.
+const SCORED_AT_ONCE: usize = 16;
+
+/// One or more completions asked for together.
+pub(crate) struct Order {
+    /// The model's id: what is batched together.
+    pub(crate) id: Arc<str>,
+    pub(crate) model: Model,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) sampling: Arc<Sampling>,
+    /// Likeliest tokens told with each.
+    pub(crate) top: usize,
+}
+
+/// What a listener hears; `choice` is the place in [`Order::requests`].
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Token {
+        choice: usize,
+        token: Token,
+        log_probability: f32,
+        top: Vec<(Token, f32)>,
+        text: String,
+    },
+    Finished {
+        choice: usize,
+        text: String,
+        completion: Completion,
+    },
+    Failed(Refusal),
+}
+
+/// A token of a given text, as the model sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    pub(crate) log_probability: f32,
+    /// 1 for the likeliest token.
+    pub(crate) rank: usize,
+    /// The likeliest tokens at its place, likeliest first.
+    pub(crate) top: Vec<(Token, f32)>,
+}
+
+type ScoreReply = oneshot::Sender<Result<Vec<Vec<f32>>, Refusal>>;
+type JudgeReply = oneshot::Sender<Result<Vec<Judged>, Refusal>>;
+
+enum Work {
+    Generate(Order, mpsc::Sender<Heard>, Vec<OwnedSemaphorePermit>),
+    Score { model: Model, items: Vec<Scored>, done: Vec<Vec<f32>>, reply: ScoreReply },
+    Judge { model: Model, tokens: Vec<Token>, top: usize, done: Vec<Judged>, reply: JudgeReply },
+    Forget(Arc<str>),
+}
+
+/// The way to the thread. Cheap to clone; the thread ends when the last is dropped.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    work: Sender<Work>,
+    places: Arc<Semaphore>,
+    most: usize,
+}
+
+impl Runner {
+    /// Starts the thread; at most `most` completions are waiting or under way.
+    pub(crate) fn start(
+        threads: Threads,
+        most: usize,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (work, receiver) = channel();
+        let handle = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            Loop { threads, metrics, batches: BTreeMap::new(), scores: Vec::new() }.run(&receiver);
+        })?;
+        Ok((Self { work, places: Arc::new(Semaphore::new(most)), most }, handle))
+    }
+
+    /// Asks for completions. Dropping the receiver takes the wish back.
+    pub(crate) fn generate(&self, order: Order) -> Result<mpsc::Receiver<Heard>, Refusal> {
+        let places =
+            (0..order.requests.len()).map(|_| self.place()).collect::<Result<Vec<_>, _>>()?;
+        let (sender, receiver) = mpsc::channel(BEHIND);
+        self.send(Work::Generate(order, sender, places))?;
+        Ok(receiver)
+    }
+
+    /// Log-probabilities of completions under prompts.
+    pub(crate) async fn score(
+        &self,
+        model: Model,
+        items: Vec<Scored>,
+    ) -> Result<Vec<Vec<f32>>, Refusal> {
+        let _place = self.place()?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Work::Score { model, items, done: Vec::new(), reply })?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// Every token of a text but the first, with the likeliest ones at its place.
+    pub(crate) async fn judge(
+        &self,
+        model: Model,
+        tokens: Vec<Token>,
+        top: usize,
+    ) -> Result<Vec<Judged>, Refusal> {
+        let _place = self.place()?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Work::Judge { model, tokens, top, done: Vec::new(), reply })?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    /// A model that is no longer served needs no memory.
+    pub(crate) fn forget(&self, id: Arc<str>) {
+        // A thread that has ended holds nothing.
+        let _ = self.work.send(Work::Forget(id));
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::busy(self.most))
+    }
+
+    fn send(&self, work: Work) -> Result<(), Refusal> {
+        self.work.send(work).map_err(|_| stopping())
+    }
+}
+
+fn stopping() -> Refusal {
+    Refusal::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+}
+
+/// A request in a batch.
+struct Listener {
+    choice: usize,
+    sender: mpsc::Sender<Heard>,
+    _place: OwnedSemaphorePermit,
+}
+
+struct Batch {
+    model: Model,
+    generator: Generator,
+    listeners: BTreeMap<usize, Listener>,
+}
+
+struct Loop {
+    threads: Threads,
+    metrics: Arc<Metrics>,
+    batches: BTreeMap<Arc<str>, Batch>,
+    scores: Vec<Work>,
+}
+
+impl Loop {
+    fn run(mut self, work: &Receiver<Work>) {
+        loop {
+            if self.scores.is_empty() && self.batches.values().all(|b| b.generator.is_idle()) {
+                match work.recv() {
+                    Ok(next) => self.take(next),
+                    Err(_) => return,
+                }
+            }
+            loop {
+                match work.try_recv() {
+                    Ok(next) => self.take(next),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            }
+            let (mut waiting, mut active) = (0, 0);
+            for batch in self.batches.values_mut() {
+                batch.drop_deserted(&self.metrics);
+                step(batch, &self.threads, &self.metrics);
+                active += batch.listeners.len();
+                waiting += batch.generator.len().saturating_sub(active);
+            }
+            self.metrics.active.store(active, Relaxed);
+            self.metrics.scoring.store(self.scores.len() + waiting, Relaxed);
+            for work in std::mem::take(&mut self.scores) {
+                self.score(work);
+            }
+        }
+    }
+
+    fn take(&mut self, work: Work) {
+        match work {
+            Work::Generate(order, sender, places) => self.begin(order, &sender, places),
+            Work::Forget(id) => {
+                self.batches.remove(&id);
+            }
+            other => self.scores.push(other),
+        }
+    }
+
+    fn begin(
+        &mut self,
+        order: Order,
+        sender: &mpsc::Sender<Heard>,
+        places: Vec<OwnedSemaphorePermit>,
+    ) {
+        let batch = self.batches.entry(order.id).or_insert_with(|| Batch {
+            generator: Generator::new(&order.model, &self.threads),
+            model: order.model,
+            listeners: BTreeMap::new(),
+        });
+        for (choice, (request, place)) in order.requests.into_iter().zip(places).enumerate() {
+            let sampling = Arc::clone(&order.sampling);
+            let added = catch_unwind(AssertUnwindSafe(|| {
+                batch.generator.add(request, sampling, order.top)
+            }));
+            let refusal = match added {
+                Ok(Ok(number)) => {
+                    let listener = Listener { choice, sender: sender.clone(), _place: place };
+                    batch.listeners.insert(number, listener);
+                    continue;
+                }
+                Ok(Err(error)) => error.into(),
+                Err(_) => broken(),
+            };
+            let _ = sender.try_send(Heard::Failed(refusal));
+            return;
+        }
+    }
+
+    /// Computes a part of what is to be scored, and keeps the rest for the next round.
+    fn score(&mut self, work: Work) {
+        match work {
+            Work::Score { model, items, mut done, reply } => {
+                if reply.is_closed() {
+                    return;
+                }
+                let part = &items[done.len()..items.len().min(done.len() + SCORED_AT_ONCE)];
+                match guarded(|| score::score(&model, part, &self.threads)) {
+                    Ok(found) => done.extend(found),
+                    Err(refusal) => {
+                        let _ = reply.send(Err(refusal));
+                        return;
+                    }
+                }
+                if done.len() == items.len() {
+                    let _ = reply.send(Ok(done));
+                } else {
+                    self.scores.push(Work::Score { model, items, done, reply });
+                }
+            }
+            Work::Judge { model, tokens, top, mut done, reply } => {
+                if reply.is_closed() {
+                    return;
+                }
+                let first = done.len() + 1;
+                let prompts: Vec<Vec<Token>> = (first..tokens.len().min(first + SCORED_AT_ONCE))
+                    .map(|end| tokens[..end].to_vec())
+                    .collect();
+                let all: Vec<Token> = (0..model.decoder.config.vocabulary as Token).collect();
+                match guarded(|| score::next_token(&model, &prompts, &all, &self.threads)) {
+                    Ok(rows) => done.extend(
+                        rows.iter()
+                            .zip(&tokens[first..])
+                            .map(|(row, &token)| judged(row, token, top)),
+                    ),
+                    Err(refusal) => {
+                        let _ = reply.send(Err(refusal));
+                        return;
+                    }
+                }
+                if done.len() + 1 >= tokens.len() {
+                    let _ = reply.send(Ok(done));
+                } else {
+                    self.scores.push(Work::Judge { model, tokens, top, done, reply });
+                }
+            }
+            Work::Generate(..) | Work::Forget(_) => self.take(work),
+        }
+    }
+}
+
+fn judged(row: &[f32], token: Token, top: usize) -> Judged {
+    let log_probability = row[token as usize];
+    Judged {
+        log_probability,
+        rank: 1 + row.iter().filter(|&&other| other > log_probability).count(),
+        top: likeliest(row, top),
+    }
+}
+
+/// The `count` likeliest tokens, likeliest first; of equals the one with the smaller id.
+fn likeliest(row: &[f32], count: usize) -> Vec<(Token, f32)> {
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    let by = |a: &usize, b: &usize| row[*b].total_cmp(&row[*a]).then(a.cmp(b));
+    let count = count.min(order.len());
+    if count < order.len() {
+        order.select_nth_unstable_by(count, by);
+        order.truncate(count);
+    }
+    order.sort_unstable_by(by);
+    order.into_iter().map(|i| (i as Token, row[i])).collect()
+}
+
+fn guarded<T>(work: impl FnOnce() -> owlet_engine::Result<T>) -> Result<T, Refusal> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(found) => found.map_err(Refusal::from),
+        Err(_) => Err(broken()),
+    }
+}
+
+fn broken() -> Refusal {
+    Refusal::fault("the engine broke on this request; this is a bug in owlet")
+}
+
+/// One token for every request of a batch.
+fn step(batch: &mut Batch, threads: &Threads, metrics: &Metrics) {
+    if batch.generator.is_idle() {
+        return;
+    }
+    let mut gone = Vec::new();
+    let Batch { model, generator, listeners } = batch;
+    let stepped = guarded(|| {
+        generator.step(&mut |event| {
+            let (number, heard, last) = match event {
+                generate::Event::Sampled(sampled) => {
+                    metrics.completion_tokens.fetch_add(1, Relaxed);
+                    let Some(listener) = listeners.get(&sampled.request) else { return };
+                    let heard = Heard::Token {
+                        choice: listener.choice,
+                        token: sampled.token,
+                        log_probability: sampled.log_probability,
+                        top: sampled.top,
+                        text: sampled.text,
+                    };
+                    (sampled.request, heard, false)
+                }
+                generate::Event::Finished { request, text, completion } => {
+                    let Some(listener) = listeners.get(&request) else { return };
+                    let heard = Heard::Finished { choice: listener.choice, text, completion };
+                    (request, heard, true)
+                }
+            };
+            let sent = listeners.get(&number).map(|listener| listener.sender.try_send(heard));
+            if last {
+                listeners.remove(&number);
+            } else if !matches!(sent, Some(Ok(()))) {
+                gone.push(number);
+            }
+        })
+    });
+    if let Err(refusal) = stepped {
+        for listener in std::mem::take(listeners).into_values() {
+            let _ = listener.sender.try_send(Heard::Failed(refusal.clone()));
+        }
+        *generator = Generator::new(model, threads);
+        return;
+    }
+    for number in gone {
+        generator.cancel(number);
+        if listeners.remove(&number).is_some() {
+            metrics.cancelled.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Batch {
+    /// Drops requests nobody listens to.
+    fn drop_deserted(&mut self, metrics: &Metrics) {
+        let generator = &mut self.generator;
+        self.listeners.retain(|&number, listener| {
+            let there = !listener.sender.is_closed();
+            if !there {
+                generator.cancel(number);
+                metrics.cancelled.fetch_add(1, Relaxed);
+            }
+            there
+        });
+    }
+}

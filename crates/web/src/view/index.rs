@@ -1,0 +1,427 @@
+//! What lists and searches look at, in memory: a line per run, a line per step, names of artifacts.
+//!
+//! Files stay the truth: the index is made from them when the window opens, kept up to date by
+//! looking at names and sizes, and written nowhere. A line holds only what lists show.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use fs_err as fs;
+use owlet_lab::execute;
+use owlet_lab::result::{Interval, Measure, Outcome, Role};
+use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
+use serde::{Deserialize, Serialize};
+
+use super::error::Result;
+use super::progress::Progress;
+
+/// How old the index may be.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long a page waits for the first look.
+const FIRST: Duration = Duration::from_millis(400);
+/// Most artifacts with names.
+const NAMES: usize = 400_000;
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RunState {
+    /// A process is at it.
+    Running,
+    /// It has a result.
+    Finished,
+    /// A step failed.
+    Failed,
+    /// No process is at it, and it has no result.
+    Stopped,
+}
+
+impl RunState {
+    pub(super) const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Failed, Self::Stopped];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What a run found about a behavior, in one line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct VerdictLine {
+    pub(super) behavior: String,
+    pub(super) outcome: Outcome,
+    /// Margin over the neutral teacher's students, in nats.
+    pub(super) over_neutral: Option<f64>,
+    pub(super) interval: Option<Interval>,
+    pub(super) n: usize,
+}
+
+/// A run in a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct RunLine {
+    pub(super) id: RunId,
+    pub(super) name: String,
+    pub(super) started: String,
+    pub(super) host: String,
+    pub(super) version: String,
+    pub(super) state: RunState,
+    pub(super) base: String,
+    pub(super) seeds: usize,
+    pub(super) warnings: usize,
+    pub(super) verdicts: Vec<VerdictLine>,
+    /// Steps done and planned, while there is no result.
+    pub(super) steps: Option<(usize, usize)>,
+    /// Estimated seconds left.
+    pub(super) remaining: Option<f64>,
+    /// Why the file cannot be read.
+    pub(super) damage: Option<String>,
+}
+
+/// A step record in a list, without its configuration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct StepLine {
+    pub(super) key: StepKey,
+    pub(super) kind: String,
+    pub(super) inputs: BTreeMap<String, ArtifactId>,
+    pub(super) output: ArtifactId,
+    pub(super) started: String,
+    pub(super) seconds: f64,
+    pub(super) peak_memory_bytes: Option<u64>,
+}
+
+/// The part of `result.json` that lists show.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Brief {
+    base: String,
+    replication: BriefReplication,
+    effects: Vec<BriefEffect>,
+    warnings: Vec<serde::de::IgnoredAny>,
+    verdicts: Vec<BriefVerdict>,
+}
+
+#[derive(Deserialize)]
+struct BriefReplication {
+    seeds: Vec<u64>,
+}
+
+#[derive(Deserialize)]
+struct BriefEffect {
+    behavior: String,
+    measure: Measure,
+    control: Role,
+    estimate: BriefEstimate,
+}
+
+#[derive(Deserialize)]
+struct BriefEstimate {
+    value: f64,
+    interval: Option<Interval>,
+    n: usize,
+}
+
+#[derive(Deserialize)]
+struct BriefVerdict {
+    behavior: String,
+    outcome: Outcome,
+}
+
+#[derive(Deserialize)]
+struct NamedStep {
+    name: String,
+    artifact: Option<ArtifactId>,
+}
+
+#[derive(Default)]
+struct Known {
+    looked: Option<Instant>,
+    runs: BTreeMap<RunId, Arc<RunLine>>,
+    steps: BTreeMap<StepKey, Arc<StepLine>>,
+    makers: HashMap<ArtifactId, Vec<StepKey>>,
+    users: HashMap<ArtifactId, Vec<StepKey>>,
+    names: HashMap<ArtifactId, (RunId, Arc<str>)>,
+    /// How the files of runs without a result looked when their lines were read.
+    stamps: HashMap<RunId, Stamp>,
+    /// Runs that are there and not read yet.
+    pending: usize,
+}
+
+/// Size of the event log and time of the folder: what changes while a run goes, or ends.
+type Stamp = (u64, Option<SystemTime>);
+
+fn stamp(run: &RunDirectory) -> Stamp {
+    let size = fs::metadata(run.path().join("events.jsonl")).map_or(0, |metadata| metadata.len());
+    let changed = fs::metadata(run.path()).and_then(|metadata| metadata.modified()).ok();
+    (size, changed)
+}
+
+/// Events of a run heard so far, and where the next one begins.
+type Heard = (u64, Arc<Progress>);
+
+/// What is known of a workspace.
+pub(super) struct Index {
+    store: Store,
+    known: Mutex<Known>,
+    /// Held by the one who reads what is new.
+    reading: Mutex<()>,
+    heard: Mutex<BTreeMap<RunId, Heard>>,
+}
+
+impl Index {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, known: Mutex::default(), reading: Mutex::default(), heard: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what is new since the last look, newest first. Returns at once while another reads.
+    pub(super) fn refresh(&self) -> Result<()> {
+        if self.known().looked.is_some_and(|looked| looked.elapsed() < FRESH) {
+            return Ok(());
+        }
+        let Ok(_reading) = self.reading.try_lock() else {
+            // The first look of a small workspace is worth a moment.
+            let start = Instant::now();
+            while self.known().looked.is_none() && start.elapsed() < FIRST {
+                std::thread::sleep(FIRST / 40);
+            }
+            return Ok(());
+        };
+        let mut ids = self.store.run_ids()?;
+        ids.reverse();
+        {
+            let mut known = self.known();
+            let there: HashSet<&RunId> = ids.iter().collect();
+            known.runs.retain(|id, _| there.contains(id));
+            ids.retain(|id| known.runs.get(id).is_none_or(|line| line.state != RunState::Finished));
+            known.pending = ids.iter().filter(|id| !known.runs.contains_key(id)).count();
+        }
+        for id in ids {
+            // One that was removed since.
+            let Ok(run) = self.store.open_run(&id) else { continue };
+            let stamp = stamp(&run);
+            let before = {
+                let known = self.known();
+                let same = known.stamps.get(&id) == Some(&stamp);
+                known.runs.get(&id).filter(|line| same && line.state != RunState::Running).cloned()
+            };
+            if before.is_some() && !run.is_claimed().unwrap_or(false) {
+                continue;
+            }
+            let line = Arc::new(self.read_line(&run));
+            let names = self.read_names(&run, line.state);
+            let mut known = self.known();
+            if line.state == RunState::Finished {
+                known.stamps.remove(&id);
+            } else {
+                known.stamps.insert(id.clone(), stamp);
+            }
+            if known.runs.insert(id.clone(), line).is_none() {
+                known.pending = known.pending.saturating_sub(1);
+            }
+            for (artifact, name) in names {
+                let room = known.names.len() < NAMES;
+                if let Entry::Vacant(place) = known.names.entry(artifact)
+                    && room
+                {
+                    place.insert((id.clone(), name));
+                }
+            }
+        }
+        let keys = self.store.step_keys()?;
+        let new: Vec<StepKey> = {
+            let known = self.known();
+            keys.into_iter().filter(|key| !known.steps.contains_key(key)).collect()
+        };
+        for key in new {
+            let Some(record) = self.store.step_record(&key).ok().flatten() else { continue };
+            let line = Arc::new(StepLine {
+                key,
+                kind: record.kind,
+                inputs: record.inputs,
+                output: record.output,
+                started: record.about.started,
+                seconds: record.about.seconds,
+                peak_memory_bytes: record.about.peak_memory_bytes,
+            });
+            let mut known = self.known();
+            known.makers.entry(line.output).or_default().push(key);
+            let mut inputs: Vec<ArtifactId> = line.inputs.values().copied().collect();
+            inputs.sort_unstable();
+            inputs.dedup();
+            for input in inputs {
+                known.users.entry(input).or_default().push(key);
+            }
+            known.steps.insert(key, line);
+        }
+        self.known().looked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// All lines, oldest run first, and how many runs are not read yet.
+    pub(super) fn runs(&self) -> (Vec<Arc<RunLine>>, usize) {
+        let known = self.known();
+        (known.runs.values().cloned().collect(), known.pending)
+    }
+
+    /// The line of one run, read now unless it is known for good.
+    pub(super) fn run(&self, id: &RunId) -> Result<Arc<RunLine>> {
+        let known = self.known().runs.get(id).cloned();
+        if let Some(line) = known.filter(|line| line.state == RunState::Finished) {
+            return Ok(line);
+        }
+        let run = self.store.open_run(id)?;
+        Ok(Arc::new(self.read_line(&run)))
+    }
+
+    /// How far a run is.
+    pub(super) fn progress(&self, run: &RunDirectory) -> Result<Arc<Progress>> {
+        let (offset, before) = {
+            let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.get(run.id()).cloned().unwrap_or_default()
+        };
+        let (events, next) = run.events_from(offset)?;
+        if next == offset && offset > 0 {
+            return Ok(before);
+        }
+        let mut progress = Progress::clone(&before);
+        for event in &events {
+            progress.hear(event);
+        }
+        let progress = Arc::new(progress);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // Running ones are asked for again and again; of the others a few.
+        while heard.len() > 64 {
+            heard.pop_first();
+        }
+        heard.insert(run.id().clone(), (next, Arc::clone(&progress)));
+        Ok(progress)
+    }
+
+    fn read_line(&self, run: &RunDirectory) -> RunLine {
+        let mut line = RunLine {
+            id: run.id().clone(),
+            name: String::new(),
+            started: String::new(),
+            host: String::new(),
+            version: String::new(),
+            state: RunState::Stopped,
+            base: String::new(),
+            seeds: 0,
+            warnings: 0,
+            verdicts: Vec::new(),
+            steps: None,
+            remaining: None,
+            damage: None,
+        };
+        match run.header() {
+            Ok(header) => {
+                line.name = header.name;
+                line.started = header.started;
+                line.host = header.host;
+                line.version = header.version;
+            }
+            Err(error) => line.damage = Some(error.to_string()),
+        }
+        let result = fs::read(run.path().join(execute::RESULT));
+        if let Ok(bytes) = result {
+            line.state = RunState::Finished;
+            match serde_json::from_slice::<Brief>(&bytes) {
+                Ok(brief) => brief.fill(&mut line),
+                Err(error) => line.damage = Some(format!("{}: {error}", execute::RESULT)),
+            }
+            return line;
+        }
+        if let Ok(progress) = self.progress(run) {
+            line.steps = Some((progress.done(), progress.planned));
+            line.remaining = progress.remaining;
+            if progress.failure().is_some() {
+                line.state = RunState::Failed;
+            }
+        }
+        if run.is_claimed().unwrap_or(false) {
+            line.state = RunState::Running;
+        }
+        line
+    }
+
+    fn read_names(&self, run: &RunDirectory, state: RunState) -> Vec<(ArtifactId, Arc<str>)> {
+        if state == RunState::Finished {
+            let list = fs::read(run.path().join(execute::STEPS)).unwrap_or_default();
+            let list: Vec<NamedStep> = serde_json::from_slice(&list).unwrap_or_default();
+            return list
+                .into_iter()
+                .filter_map(|step| Some((step.artifact?, step.name.into())))
+                .collect();
+        }
+        let Ok(progress) = self.progress(run) else { return Vec::new() };
+        progress
+            .steps
+            .iter()
+            .filter_map(|(name, step)| {
+                Some((step.artifact.as_ref()?.parse().ok()?, name.as_str().into()))
+            })
+            .collect()
+    }
+
+    /// What a run calls an artifact, and which.
+    pub(super) fn name(&self, artifact: &ArtifactId) -> Option<(RunId, Arc<str>)> {
+        self.known().names.get(artifact).cloned()
+    }
+
+    /// All steps.
+    pub(super) fn steps(&self) -> Vec<Arc<StepLine>> {
+        self.known().steps.values().cloned().collect()
+    }
+
+    /// Steps that made an artifact.
+    pub(super) fn makers(&self, artifact: &ArtifactId) -> Vec<Arc<StepLine>> {
+        let known = self.known();
+        let keys = known.makers.get(artifact).into_iter().flatten();
+        keys.filter_map(|key| known.steps.get(key).cloned()).collect()
+    }
+
+    /// Steps that used an artifact.
+    pub(super) fn users(&self, artifact: &ArtifactId) -> Vec<Arc<StepLine>> {
+        let known = self.known();
+        let keys = known.users.get(artifact).into_iter().flatten();
+        keys.filter_map(|key| known.steps.get(key).cloned()).collect()
+    }
+}
+
+impl Brief {
+    fn fill(self, line: &mut RunLine) {
+        line.base = self.base;
+        line.seeds = self.replication.seeds.len();
+        line.warnings = self.warnings.len();
+        line.verdicts = self
+            .verdicts
+            .into_iter()
+            .map(|verdict| {
+                let effect = self.effects.iter().find(|effect| {
+                    effect.behavior == verdict.behavior
+                        && effect.measure == Measure::Margin
+                        && effect.control == Role::Neutral
+                });
+                VerdictLine {
+                    behavior: verdict.behavior,
+                    outcome: verdict.outcome,
+                    over_neutral: effect.map(|effect| effect.estimate.value),
+                    interval: effect.and_then(|effect| effect.estimate.interval),
+                    n: effect.map_or(0, |effect| effect.estimate.n),
+                }
+            })
+            .collect();
+    }
+}

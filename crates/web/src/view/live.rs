@@ -1,0 +1,147 @@
+//! News about what is under way, as parts of pages, for whoever keeps looking.
+
+use std::collections::BTreeSet;
+
+use maud::{Markup, html};
+use owlet_lab::report::text;
+use owlet_store::RunId;
+
+use super::curve::{self, Series};
+use super::error::Result;
+use super::index::RunState;
+use super::parts::{cell, duration, name, table};
+use super::plan::{plan_graph, step_url};
+use super::progress::StepState;
+use super::run::RunView;
+use super::runs;
+use super::window::Window;
+
+/// Most curves drawn at once.
+const CURVES: usize = 60;
+
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub(super) enum Watched {
+    /// The list of runs.
+    Runs,
+    /// One run.
+    Run(RunId),
+}
+
+/// Parts of a page as they are now: the id of an element and what stands in it.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct News {
+    pub(super) parts: Vec<(String, String)>,
+    /// The page is to be loaded anew: there is more than parts can say.
+    pub(super) over: bool,
+}
+
+impl Window {
+    /// How things are. `known` holds what the watcher saw before, and is brought up to date.
+    pub(super) fn news(&self, watched: &Watched, known: &mut BTreeSet<String>) -> Result<News> {
+        match watched {
+            Watched::Run(id) => {
+                let view = self.view(id)?;
+                let parts = vec![("live".to_owned(), self.live_panel(&view).into_string())];
+                Ok(News { parts, over: view.line.state != RunState::Running })
+            }
+            Watched::Runs => {
+                self.refresh()?;
+                let (lines, pending) = self.index.runs();
+                let first = known.is_empty();
+                let mut news = News::default();
+                for line in lines.iter().rev() {
+                    let id = line.id.to_string();
+                    let running = line.state == RunState::Running;
+                    if running || known.contains(&id) {
+                        news.parts.push((format!("state-{id}"), runs::state(line).into_string()));
+                    }
+                    if running {
+                        known.insert(id);
+                    }
+                }
+                // How many runs there were when the watcher came.
+                if first && pending == 0 {
+                    known.insert(format!("#{}", lines.len()));
+                }
+                let before =
+                    known.iter().find_map(|word| word.strip_prefix('#')?.parse::<usize>().ok());
+                let new = before.map_or(0, |before| lines.len().saturating_sub(before));
+                if new > 0 {
+                    let words = html! { a href="/" { (text::counted(new, "new run")) ": show" } };
+                    news.parts.push(("news".to_owned(), words.into_string()));
+                }
+                Ok(news)
+            }
+        }
+    }
+
+    /// How far a run is: what is under way, curves as they come, what was read so far.
+    pub(super) fn live_panel(&self, view: &RunView) -> Markup {
+        let progress = &view.progress;
+        let running = view.line.state == RunState::Running;
+        let (done, planned) = (progress.done(), progress.planned);
+        let under_way: Vec<Vec<Markup>> = progress
+            .steps
+            .iter()
+            .filter(|(_, step)| step.state == StepState::Running && running)
+            .map(|(step, state)| {
+                vec![
+                    html! { a href=(step_url(&view.line.id, step)) { (name(step)) } },
+                    html! {
+                        @if state.total > 0 {
+                            progress max=(state.total) value=(state.done) aria-label={ (name(step)) } {}
+                            " " (text::count(state.done)) " of " (text::count(state.total)) " " (name(&state.unit))
+                        } @else { "begun" }
+                    },
+                    cell(state.losses.last().map_or_else(|| "–".to_owned(), |(_, loss)| text::plain(*loss))),
+                    cell(if state.rate > 0.0 { format!("{:.1} / s", state.rate) } else { "–".to_owned() }),
+                ]
+            })
+            .collect();
+        let mut series: Vec<Series> = Vec::new();
+        for step in view.plan.steps.iter().filter(|step| step.kind == "train").take(CURVES) {
+            let Some(state) = progress.steps.get(&step.name) else { continue };
+            let points = match view.artifact(&step.name) {
+                Some(artifact) if state.state.is_done() => self.losses(&artifact),
+                _ => state.losses.clone(),
+            };
+            if points.len() > 1 {
+                let strong = state.state == StepState::Running && running;
+                series.push(Series { label: step.name.clone(), points, strong });
+            }
+        }
+        // Those under way are drawn over the others.
+        series.sort_by_key(|one| one.strong);
+        html! {
+            @if planned > 0 {
+                p class="bar-line" {
+                    progress max=(planned) value=(done) aria-label="Steps done" {}
+                    strong { (text::count(done)) " of " (text::counted(planned, "step")) }
+                    @if running {
+                        @if let Some(remaining) = progress.remaining { span { "about " (duration(remaining)) " left" } }
+                    }
+                }
+            }
+            @if let Some((step, message)) = progress.failure() {
+                p class="bad" { "Failed: " a href=(step_url(&view.line.id, step)) { (name(step)) } ": " (name(message)) }
+            }
+            @if !under_way.is_empty() {
+                (table("Under way", &["step", "so far", "#loss", "#rate"], &under_way))
+            }
+            @if !series.is_empty() {
+                h2 { "Students' loss" }
+                (curve::lines("Loss of every student so far", "updates", "loss, nats per token", &series))
+                p class="note" {
+                    "A line per student: " (text::counted(series.iter().filter(|one| !one.strong).count(), "student")) " trained, thin; "
+                    (text::count(series.iter().filter(|one| one.strong).count())) " under way, thick."
+                }
+            }
+            (self.read_so_far(view))
+            @if !view.plan.steps.is_empty() {
+                h2 { "Plan" }
+                div class="scroll" tabindex="0" role="region" aria-label="The plan as a graph" { (plan_graph(view)) }
+            }
+        }
+    }
+}

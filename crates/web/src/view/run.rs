@@ -1,0 +1,201 @@
+//! A run: what it found, or how far it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use maud::{Markup, html};
+use owlet_lab::execute::{self, KindCost};
+use owlet_lab::report::{self, ReportInput, text};
+use owlet_lab::result::InheritResult;
+use owlet_store::{ArtifactId, RunDirectory, RunHeader, RunId};
+use serde_json::{Value, json};
+
+use super::error::Result;
+use super::index::{RunLine, RunState};
+use super::page::{Page, Tab};
+use super::parts::{cell, duration, facts, moment, name};
+use super::plan::{PlanView, shown_state};
+use super::progress::Progress;
+use super::window::Window;
+
+/// Where a run's header keeps the command that makes it again.
+pub(super) const COMMAND: &str = "command";
+/// The recipe's text inside a run's folder, as it was given.
+pub(super) const GIVEN: &str = "given.toml";
+
+/// All that pages about a run need.
+pub(super) struct RunView {
+    pub(super) run: RunDirectory,
+    pub(super) header: Option<RunHeader>,
+    pub(super) line: Arc<RunLine>,
+    pub(super) plan: Arc<PlanView>,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl RunView {
+    /// A step's state: word and class.
+    pub(super) fn state(&self, step: &str) -> (&'static str, &'static str) {
+        shown_state(&self.progress, step, self.line.state == RunState::Running)
+    }
+
+    /// What a step made.
+    pub(super) fn artifact(&self, step: &str) -> Option<ArtifactId> {
+        let heard = self.progress.steps.get(step).and_then(|step| step.artifact.as_deref());
+        let planned = || self.plan.step(step)?.artifact.as_deref();
+        heard.or_else(planned)?.parse().ok()
+    }
+
+    /// Artifacts of all steps of a kind, by the step's name.
+    pub(super) fn made_by(&self, kind: &str) -> BTreeMap<String, ArtifactId> {
+        let steps = self.plan.steps.iter().filter(|step| step.kind == kind);
+        steps.filter_map(|step| Some((step.name.clone(), self.artifact(&step.name)?))).collect()
+    }
+
+    pub(super) fn command(&self) -> &str {
+        let header = self.header.as_ref();
+        header.and_then(|header| header.about[COMMAND].as_str()).unwrap_or("owlet run")
+    }
+
+    pub(super) fn trail(&self) -> Vec<(String, String)> {
+        let title = format!("{} {}", name(&self.line.name), self.line.id.nonce());
+        vec![("Runs".to_owned(), "/".to_owned()), (title, format!("/run/{}", self.line.id))]
+    }
+
+    /// A page about this run.
+    pub(super) fn page(&self, what: &'static str, path: &str, body: Markup, data: Value) -> Page {
+        let id = &self.line.id;
+        let title = if self.line.name.is_empty() { id.as_str() } else { &self.line.name };
+        let mut page = Page::new(what, title, html! { (self.badge()) (body) }, data);
+        page.trail.push(("Runs".to_owned(), "/".to_owned()));
+        page.tabs = [
+            ("Result", String::new()),
+            ("Plan", "/plan".to_owned()),
+            ("Rows", "/rows".to_owned()),
+            ("Models", "/models".to_owned()),
+            ("Settings", "/settings".to_owned()),
+        ]
+        .into_iter()
+        .map(|(label, rest)| {
+            let href = format!("/run/{id}{rest}");
+            Tab { label, here: href == path, href }
+        })
+        .collect();
+        page
+    }
+
+    fn badge(&self) -> Markup {
+        html! {
+            p class="badge" {
+                span class={ "state " (self.line.state.name()) } { (self.line.state.name()) }
+                span { "run " (self.line.id.as_str()) }
+                span { "started " (moment(&self.line.started)) " UTC" }
+                @if !self.line.host.is_empty() { span { "on " (name(&self.line.host)) } }
+                @if let Some(seconds) = self.progress.seconds { span { "took " (duration(seconds)) } }
+            }
+        }
+    }
+}
+
+impl Window {
+    pub(super) fn view(&self, id: &RunId) -> Result<RunView> {
+        let run = self.open(id)?;
+        let line = self.index.run(id)?;
+        let progress = self.index.progress(&run)?;
+        // A run that was stopped before it was planned has none.
+        let plan = self.plan(&run).unwrap_or_default();
+        let header = run.header().ok();
+        Ok(RunView { header, line, plan, progress, run })
+    }
+
+    pub(super) fn run_page(&self, id: &RunId) -> Result<Page> {
+        // Knows records of steps for times.
+        self.refresh()?;
+        let view = self.view(id)?;
+        let path = format!("/run/{id}");
+        match self.result(&view.run)? {
+            Some(result) => {
+                let costs = execute::costs(&self.store, &view.run)?;
+                Ok(finished(&view, &path, &result, &costs))
+            }
+            None => Ok(self.unfinished(&view, &path)),
+        }
+    }
+
+    fn unfinished(&self, view: &RunView, path: &str) -> Page {
+        let running = view.line.state == RunState::Running;
+        let body = html! {
+            (self.actions(view))
+            div id="live" aria-live="off" { (self.live_panel(view)) }
+            @if !running {
+                section id="again" aria-labelledby="again-title" {
+                    h2 id="again-title" { "Going on" }
+                    p { "What is finished is kept. The same command goes on from there and ends with the same result:" }
+                    pre class="command" { code { (text::reveal(view.command())) } }
+                }
+            }
+        };
+        let data = json!({ "run": *view.line, "progress": *view.progress, "result": null });
+        let mut page = view.page("Result", path, body, data);
+        if running {
+            page.live = Some(format!("{path}/live"));
+        }
+        page
+    }
+}
+
+/// The report's sections, as they stand in the report.
+fn finished(view: &RunView, path: &str, result: &InheritResult, costs: &[KindCost]) -> Page {
+    let figures = report::figures(result);
+    let file = |name: &str| {
+        let bytes = view.run.read_file(name).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let graph = view.plan.graph();
+    let input = ReportInput {
+        result,
+        figures: &figures,
+        recipe_text: &file(GIVEN),
+        resolved_recipe: &file(execute::RECIPE),
+        lineage: &graph,
+        costs,
+        reproduce_command: view.command(),
+        version: &view.line.version,
+    };
+    // The plan's page draws what was made from what, with states and links.
+    let sections: Vec<_> =
+        report::sections(&input).into_iter().filter(|section| section.id != "lineage").collect();
+    let id = &view.line.id;
+    let body = html! {
+        @if !result.description.is_empty() { p class="lead" { (name(&result.description)) } }
+        nav class="contents" aria-label="Contents" {
+            ul { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } }
+        }
+        @for section in &sections {
+            section id=(section.id) aria-labelledby={ (section.id) "-title" } {
+                h2 id={ (section.id) "-title" } { (section.title) }
+                @match section.id {
+                    "rows" => p { a href={ "/run/" (id) "/rows" } { "All rows, side by side, token by token" } },
+                    "filter" => p { a href={ "/run/" (id) "/rows?show=removed" } { "Everything that was removed, with its rule" } },
+                    "teachers" => p { a href={ "/run/" (id) "/models" } { "All models of this run" } },
+                    "comparisons" => p { a href={ "/compare?a=" (id) "&b=" (id) } { "Compare any two conditions" } },
+                    _ => {},
+                }
+                (section.body)
+            }
+        }
+    };
+    let data = json!({ "run": *view.line, "result": result });
+    let mut page = view.page("Result", path, body, data);
+    page.figures = figures;
+    page
+}
+
+/// What is known of a run, beside what it found.
+pub(super) fn origin(view: &RunView) -> Markup {
+    facts(&[
+        ("started, UTC", cell(moment(&view.line.started))),
+        ("on", cell(name(&view.line.host))),
+        ("by", cell(format!("owlet {}", name(&view.line.version)))),
+        ("command", html! { code { (text::reveal(view.command())) } }),
+    ])
+}

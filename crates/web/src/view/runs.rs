@@ -1,0 +1,229 @@
+//! The list of runs: a line each with the numbers that matter.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+use owlet_lab::report::{self, text};
+use serde_json::json;
+
+use super::error::{Error, Result};
+use super::index::{RunLine, RunState, VerdictLine};
+use super::page::Page;
+use super::parts::{Slice, duration, moment, name};
+use super::query::Query;
+use super::window::Window;
+
+/// Runs on a page.
+const SIZE: usize = 50;
+/// Ways to sort: value in the address, words.
+const SORTS: [(&str, &str); 4] = [
+    ("newest", "newest first"),
+    ("oldest", "oldest first"),
+    ("effect", "largest effect first"),
+    ("name", "by name"),
+];
+
+impl Window {
+    pub(super) fn runs_page(&self, query: &Query) -> Result<Page> {
+        self.refresh()?;
+        let (mut lines, pending) = self.index.runs();
+        let all = lines.len() + pending;
+        let words = query.get("q").unwrap_or_default().to_lowercase();
+        let state = query
+            .get("state")
+            .map(|given| {
+                let known = RunState::ALL.into_iter().find(|state| state.name() == given);
+                known.ok_or_else(|| {
+                    Error::query("state", given, "running, finished, failed or stopped")
+                })
+            })
+            .transpose()?;
+        lines.retain(|line| state.is_none_or(|state| line.state == state) && matches(line, &words));
+        let sort = query.get("sort").unwrap_or("newest");
+        match sort {
+            "oldest" => {}
+            "newest" => lines.reverse(),
+            "name" => lines.sort_by(|one, other| one.name.cmp(&other.name)),
+            "effect" => lines.sort_by(|one, other| largest(other).total_cmp(&largest(one))),
+            other => return Err(Error::query("sort", other, "newest, oldest, effect or name")),
+        }
+        let slice = Slice::new(lines.len(), SIZE, query.page()?);
+        let shown = &lines[slice.start..slice.end];
+        let data = json!({
+            "total": slice.total, "page": slice.page, "pages": slice.pages, "pending": pending,
+            "runs": shown.iter().map(|line| &**line).collect::<Vec<_>>(),
+        });
+        let body = html! {
+            (filters(query, sort))
+            p id="news" class="note" role="status" {}
+            @if pending > 0 {
+                p class="note" role="status" {
+                    "Reading " (text::counted(pending, "more run")) "; filters and orders do not see them yet. "
+                    a href=(query.at("/")) { "Look again" }
+                }
+            }
+            @if all == 0 {
+                p { "No runs yet. This makes one, offline, in a minute or two:" }
+                pre class="command" { code { "owlet demo" } }
+            } @else if shown.is_empty() {
+                p { "No run is like that. " a href="/" { "All runs" } }
+            } @else {
+                form method="get" action="/compare" { (list(shown)) }
+            }
+            (slice.pager("/", query, "run"))
+        };
+        let mut page = Page::new("workspace", "Runs", body, data);
+        page.live = Some("/live".to_owned());
+        Ok(page)
+    }
+}
+
+fn matches(line: &RunLine, words: &str) -> bool {
+    let has = |text: &str| text.to_lowercase().contains(words);
+    words.is_empty()
+        || has(&line.name)
+        || has(&line.base)
+        || line.id.as_str().contains(words)
+        || line.verdicts.iter().any(|verdict| has(&verdict.behavior))
+}
+
+/// The largest effect of a run; runs without one come last.
+fn largest(line: &RunLine) -> f64 {
+    let effects = line.verdicts.iter().filter_map(|verdict| verdict.over_neutral);
+    effects.filter(|effect| effect.is_finite()).fold(f64::NEG_INFINITY, f64::max)
+}
+
+fn filters(query: &Query, sort: &str) -> Markup {
+    let state = query.get("state").unwrap_or_default();
+    html! {
+        form class="filters" method="get" action="/" role="search" {
+            label { "Search " input type="search" name="q" value=[query.get("q")] placeholder="name, base, behavior, id"; }
+            label {
+                "State "
+                select name="state" {
+                    option value="" { "any" }
+                    @for known in RunState::ALL {
+                        option value=(known.name()) selected[state == known.name()] { (known.name()) }
+                    }
+                }
+            }
+            label {
+                "Order "
+                select name="sort" {
+                    @for (value, words) in SORTS {
+                        option value=(value) selected[sort == value] { (words) }
+                    }
+                }
+            }
+            button type="submit" { "Show" }
+        }
+    }
+}
+
+fn list(lines: &[Arc<RunLine>]) -> Markup {
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="Runs" {
+            table class="runs" {
+                caption class="skip" { "Runs, with each behavior's margin over the neutral teacher's students" }
+                thead {
+                    tr {
+                        th scope="col" { "run" }
+                        th scope="col" { "state" }
+                        th scope="col" { "found: margin over neutral, nats" }
+                        th scope="col" { "base" }
+                        th scope="col" class="number" { "seeds" }
+                        th scope="col" { "started, UTC" }
+                        th scope="col" {
+                            button type="submit" class="small" { "Compare" }
+                        }
+                    }
+                }
+                tbody {
+                    @for line in lines {
+                        tr {
+                            th scope="row" {
+                                a href={ "/run/" (line.id) } {
+                                    @if line.name.is_empty() { "(no name)" } @else { (name(&line.name)) }
+                                }
+                                small { (line.id.as_str()) }
+                            }
+                            td id={ "state-" (line.id) } { (state(line)) }
+                            td { (verdicts(&line.verdicts)) }
+                            td { (name(&line.base)) }
+                            td class="number" { @if line.seeds > 0 { (line.seeds) } @else { "–" } }
+                            td class="moment" { (moment(&line.started)) }
+                            td class="choice" {
+                                @for (side, words) in [("a", "Left side"), ("b", "Right side")] {
+                                    label {
+                                        input type="radio" name=(side) value=(line.id)
+                                            aria-label={ (words) " of the comparison: " (name(&line.name)) " " (line.id.nonce()) };
+                                        (side.to_uppercase())
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where a run stands, with how far it is.
+pub(super) fn state(line: &RunLine) -> Markup {
+    html! {
+        span class={ "state " (line.state.name()) } { (line.state.name()) }
+        @if let Some((done, planned)) = line.steps {
+            @if planned > 0 {
+                @if line.state == RunState::Running {
+                    progress max=(planned) value=(done) aria-label="Steps done" {}
+                }
+                small {
+                    (text::count(done)) " of " (text::counted(planned, "step"))
+                    @if line.state == RunState::Running {
+                        @if let Some(remaining) = line.remaining { ", " (duration(remaining)) " left" }
+                    }
+                }
+            }
+        }
+        @if line.warnings > 0 { small { (text::counted(line.warnings, "warning")) } }
+        @if let Some(damage) = &line.damage { small class="bad" { "damaged: " (text::cut(&name(damage), 80)) } }
+    }
+}
+
+/// What was found, behavior by behavior; a long list is cut.
+pub(super) fn verdicts(verdicts: &[VerdictLine]) -> Markup {
+    const MOST: usize = 4;
+    html! {
+        ul class="found" {
+            @for verdict in verdicts.iter().take(MOST) {
+                @let (mark, word) = report::outcome(verdict.outcome);
+                li class=(class(verdict.outcome)) {
+                    span class="mark" aria-hidden="true" { (mark) } " "
+                    span class="behavior" { (name(&verdict.behavior)) } " "
+                    span class="skip" { (word) }
+                    @if let Some(value) = verdict.over_neutral {
+                        span class="value" {
+                            (text::signed(value))
+                            @if let Some(interval) = verdict.interval {
+                                small { " [" (text::signed(interval.low)) ", " (text::signed(interval.high)) "]" }
+                            } @else { small { " no interval" } }
+                        }
+                    }
+                }
+            }
+            @if verdicts.len() > MOST {
+                li { small { (verdicts.len() - MOST) " more" } }
+            }
+        }
+    }
+}
+
+pub(super) fn class(outcome: owlet_lab::result::Outcome) -> &'static str {
+    use owlet_lab::result::Outcome;
+    match outcome {
+        Outcome::Inherited => "inherited",
+        Outcome::NotDetected => "not-detected",
+        Outcome::Uninterpretable => "uninterpretable",
+    }
+}

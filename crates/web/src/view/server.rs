@@ -1,0 +1,472 @@
+//! The window on a loopback port: addresses in, pages, twins, files and news out.
+//!
+//! What keeps strangers out: it listens on loopback only; a request must name a loopback host, so
+//! that no foreign name can be pointed here (DNS rebinding); what acts must come from one of its own
+//! pages, with the window's token; and every page forbids all scripts and addresses but its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Form, FromRequest, Query as UrlQuery, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use owlet_lab::report;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::error::{Error, Result};
+use super::export::saved;
+use super::live::Watched;
+use super::page::{Frame, Page, framed};
+use super::query::Query;
+use super::window::Window;
+
+/// Time between two looks for news.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Silent looks after which a sign of life is sent.
+const SILENCE: u32 = 15;
+/// Watchers at once.
+const WATCHERS: usize = 32;
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+const STYLE: &str = include_str!("../../assets/view.css");
+const MODULE: &str = include_str!("../../assets/view.js");
+
+/// A file that pages load, under a name that changes with its content.
+struct Asset {
+    path: String,
+    kind: &'static str,
+    text: String,
+}
+
+struct Server {
+    window: Arc<Window>,
+    style: Asset,
+    module: Asset,
+    figures: Vec<Asset>,
+    figure_paths: Vec<String>,
+    watchers: Arc<Semaphore>,
+}
+
+fn asset(name: &str, kind: &'static str, text: String) -> Asset {
+    let digest = blake3::hash(text.as_bytes()).to_hex();
+    Asset { path: format!("/assets/{}/{name}", &digest[..16]), kind, text }
+}
+
+/// Serves `window` on a loopback port (0: any) until `stop` ends; `ready` hears the address.
+///
+/// # Errors
+/// [`Error::Listen`] when the port cannot be had.
+pub fn serve(
+    window: Arc<Window>,
+    port: u16,
+    ready: impl FnOnce(SocketAddr),
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .map_err(|source| Error::Listen { address, source })?;
+        ready(listener.local_addr()?);
+        // The first look takes longest; it begins before anybody asks.
+        let first = Arc::clone(&window);
+        tokio::task::spawn_blocking(move || first.refresh());
+        let router = router(window);
+        tokio::select! {
+            // Watchers stay for as long as they like: there is no waiting for them.
+            () = stop => Ok::<(), Error>(()),
+            ended = async { axum::serve(listener, router).await } => Ok(ended?),
+        }
+    })?;
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// A switch and what waits for it: the way to end [`serve`] from a signal handler.
+pub fn signal() -> (Switch, impl Future<Output = ()>) {
+    let switch = Arc::new(tokio::sync::Notify::new());
+    let waiting = Arc::clone(&switch);
+    (Switch(switch), async move { waiting.notified().await })
+}
+
+/// Ends what waits for it.
+#[derive(Clone, Debug)]
+pub struct Switch(Arc<tokio::sync::Notify>);
+
+impl Switch {
+    /// Ends it.
+    pub fn set(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// The window's answers to requests, for tests and for other servers.
+pub(super) fn router(window: Arc<Window>) -> Router {
+    let script = "text/javascript; charset=utf-8";
+    let figures: Vec<Asset> =
+        report::scripts().into_iter().map(|(name, text)| asset(name, script, text)).collect();
+    let server = Server {
+        window,
+        style: asset(
+            "window.css",
+            "text/css; charset=utf-8",
+            format!("{}\n{STYLE}", report::STYLE),
+        ),
+        module: asset("window.js", script, MODULE.to_owned()),
+        figure_paths: figures.iter().map(|asset| asset.path.clone()).collect(),
+        figures,
+        watchers: Arc::new(Semaphore::new(WATCHERS)),
+    };
+    Router::new().fallback(answer).with_state(Arc::new(server))
+}
+
+async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let twin = wants_json(request.uri(), request.headers());
+    let mut response = match handle(&server, request).await {
+        Ok(response) => response,
+        Err(error) => server.failure(&error, twin),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn wants_json(uri: &Uri, headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    uri.path().strip_suffix(".json").is_some() || accepted == Some("application/json")
+}
+
+/// Whether a `Host` header names this machine by a name that nobody else can give out.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(name.to_ascii_lowercase().as_str(), "127.0.0.1" | "localhost" | "[::1]")
+}
+
+fn check_host(headers: &HeaderMap) -> Result<&str> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if is_loopback(host) {
+        return Ok(host);
+    }
+    Err(Error::Forbidden {
+        reason:
+            "the window answers to 127.0.0.1, localhost and [::1] only; open it under one of them"
+                .to_owned(),
+    })
+}
+
+/// Refuses what another site's page may have sent.
+fn check_origin(headers: &HeaderMap, host: &str) -> Result<()> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let own = format!("http://{host}");
+    let origin_is_own = text("origin").is_none_or(|origin| origin.eq_ignore_ascii_case(&own));
+    let site_is_own = text("sec-fetch-site").is_none_or(|site| site == "same-origin");
+    if origin_is_own && site_is_own {
+        return Ok(());
+    }
+    Err(Error::Forbidden {
+        reason: "actions are taken from the window's own pages only".to_owned(),
+    })
+}
+
+async fn handle(server: &Arc<Server>, request: Request) -> Result<Response> {
+    let host = check_host(request.headers())?.to_owned();
+    if request.method() == Method::POST {
+        check_origin(request.headers(), &host)?;
+        return server.act(request).await;
+    }
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return Ok(StatusCode::METHOD_NOT_ALLOWED.into_response());
+    }
+    let uri = request.uri().clone();
+    if uri.path().starts_with("/assets/") {
+        return server.asset(uri.path());
+    }
+    let query = Query::from(
+        UrlQuery::<BTreeMap<String, String>>::try_from_uri(&uri)
+            .map_err(|_| {
+                Error::query("address", uri.query().unwrap_or_default(), "names and values")
+            })?
+            .0,
+    );
+    if let Some(watched) = server.watched(uri.path())? {
+        return server.watch(watched);
+    }
+    let twin = wants_json(&uri, request.headers());
+    let path = uri.path().strip_suffix(".json").unwrap_or(uri.path()).to_owned();
+    // `/runs.json` is the twin of `/`.
+    let path = if path == "/runs" { "/".to_owned() } else { path };
+    let server = Arc::clone(server);
+    let here = uri.to_string();
+    blocking(move || {
+        let page = server.window.page(&path, &query)?;
+        Ok(server.render(&page, &path, &query, &here, twin))
+    })
+    .await
+}
+
+/// Files are read and models asked on threads that may wait.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Conflict {
+        reason: "owlet broke while making this page; please report it".to_owned(),
+    })?
+}
+
+/// The path and the values of an address made here.
+fn again(address: &str) -> Result<(String, Query)> {
+    let unreadable = || Error::query("address", address, "one that the window made");
+    let uri: Uri = address.parse().map_err(|_| unreadable())?;
+    let query =
+        UrlQuery::<BTreeMap<String, String>>::try_from_uri(&uri).map_err(|_| unreadable())?;
+    Ok((uri.path().to_owned(), Query::from(query.0)))
+}
+
+fn json(value: &serde_json::Value) -> Response {
+    let mut text = value.to_string();
+    text.push('\n');
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+impl Server {
+    fn asset(&self, path: &str) -> Result<Response> {
+        let mut assets = [&self.style, &self.module].into_iter().chain(&self.figures);
+        let asset =
+            assets.find(|asset| asset.path == path).ok_or_else(|| Error::missing("file", path))?;
+        let headers = [
+            (header::CONTENT_TYPE, asset.kind),
+            (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        ];
+        Ok((headers, asset.text.clone()).into_response())
+    }
+
+    fn render(&self, page: &Page, path: &str, query: &Query, here: &str, twin: bool) -> Response {
+        if twin {
+            return json(&page.data);
+        }
+        let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+        if query.get("export") == Some("1") {
+            let scripts: Vec<String> =
+                self.figures.iter().map(|asset| asset.text.clone()).collect();
+            let file = saved(page, &self.style.text, &scripts, &self.window.settings.version);
+            let name: String = page
+                .title
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+                .take(60)
+                .collect();
+            let disposition = format!("attachment; filename=\"owlet-{name}.html\"");
+            return (html, [(header::CONTENT_DISPOSITION, disposition)], file).into_response();
+        }
+        let again = page.address.as_deref().map(again).transpose();
+        let (path, query) = match &again {
+            Ok(Some((path, query))) => (path.as_str(), query),
+            _ => (path, query),
+        };
+        let twin_path = if path == "/" { "/runs.json".to_owned() } else { format!("{path}.json") };
+        let frame = Frame {
+            here,
+            json: query.at(&twin_path),
+            export: query.with(&[("export", "1")]).at(path),
+            workspace: &self.window.settings.workspace.display().to_string(),
+            version: &self.window.settings.version,
+            style: &self.style.path,
+            module: &self.module.path,
+            figure_scripts: &self.figure_paths,
+        };
+        (html, framed(page, &frame).into_string()).into_response()
+    }
+
+    fn failure(&self, error: &Error, twin: bool) -> Response {
+        let status =
+            StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let page = Page::failure(error);
+        let mut response = self.render(&page, "/", &Query::default(), "", twin);
+        *response.status_mut() = status;
+        response
+    }
+
+    async fn act(self: &Arc<Self>, request: Request) -> Result<Response> {
+        let path = request.uri().path().to_owned();
+        let twin = wants_json(request.uri(), request.headers());
+        let form = Form::<BTreeMap<String, String>>::from_request(request, &())
+            .await
+            .map_err(|_| Error::query("form", "", "names and values as a browser sends them"))?;
+        let form = Query::from(form.0);
+        let server = Arc::clone(self);
+        blocking(move || {
+            server.window.check_token(form.raw("token").unwrap_or_default())?;
+            let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+            match parts.as_slice() {
+                ["chat"] => {
+                    let page = server.window.chat_answer(&form)?;
+                    Ok(server.render(&page, "/chat", &Query::default(), "/chat", twin))
+                }
+                ["run", id, action @ ("stop" | "resume")] => {
+                    let id = server.window.run_id(id)?;
+                    let to = if *action == "stop" {
+                        server.window.stop(&id)?;
+                        format!("/run/{id}")
+                    } else {
+                        server.window.resume(&id)?;
+                        "/".to_owned()
+                    };
+                    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
+                }
+                _ => Err(Error::missing("action", &path)),
+            }
+        })
+        .await
+    }
+
+    /// What an address of news looks at.
+    fn watched(&self, path: &str) -> Result<Option<Watched>> {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        Ok(match parts.as_slice() {
+            ["live"] => Some(Watched::Runs),
+            ["run", id, "live"] => Some(Watched::Run(self.window.run_id(id)?)),
+            _ => None,
+        })
+    }
+
+    /// News as server-sent events (WHATWG HTML, 9.2), until the watcher leaves or there are no more.
+    fn watch(&self, watched: Watched) -> Result<Response> {
+        let permit =
+            Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| Error::Conflict {
+                reason: format!("{WATCHERS} pages are being kept up to date already; close some"),
+            })?;
+        let watcher = Watcher {
+            window: Arc::clone(&self.window),
+            watched,
+            known: BTreeSet::new(),
+            sent: BTreeMap::new(),
+            over: false,
+            first: true,
+            _permit: permit,
+        };
+        let events = stream::unfold(watcher, |mut watcher| async move {
+            let bytes = watcher.next().await?;
+            Some((Ok::<Bytes, std::convert::Infallible>(bytes), watcher))
+        });
+        let headers =
+            [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+        Ok((headers, Body::from_stream(events)).into_response())
+    }
+}
+
+/// One who keeps looking.
+struct Watcher {
+    window: Arc<Window>,
+    watched: Watched,
+    known: BTreeSet<String>,
+    /// Digests of the parts as they were sent.
+    sent: BTreeMap<String, blake3::Hash>,
+    over: bool,
+    first: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
+        for _ in 0..SILENCE {
+            if !std::mem::take(&mut self.first) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            let (window, watched) = (Arc::clone(&self.window), self.watched.clone());
+            let mut known = std::mem::take(&mut self.known);
+            let looked = blocking(move || {
+                let news = window.news(&watched, &mut known)?;
+                Ok((news, known))
+            })
+            .await;
+            let Ok((news, known)) = looked else { return None };
+            self.known = known;
+            let mut text = String::new();
+            for (id, html) in news.parts {
+                let digest = blake3::hash(html.as_bytes());
+                if self.sent.insert(id.clone(), digest) != Some(digest) {
+                    let data = serde_json::json!({ "id": id, "html": html });
+                    text.push_str(&format!("event: part\ndata: {data}\n\n"));
+                }
+            }
+            if news.over {
+                self.over = true;
+                text.push_str("event: over\ndata: {}\n\n");
+            }
+            if !text.is_empty() {
+                return Some(Bytes::from(text));
+            }
+        }
+        Some(Bytes::from_static(b": still here\n\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_are_answered_to() {
+        for host in ["127.0.0.1:80", "localhost", "LOCALHOST:9999", "[::1]:1"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example:80",
+            "localhost.evil:1",
+            "0.0.0.0:1",
+            "[::1]x:1",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn actions_of_other_sites_are_refused() {
+        let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
+            pairs
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+                .collect()
+        };
+        let host = "127.0.0.1:80";
+        assert!(check_origin(&headers(&[]), host).is_ok());
+        assert!(
+            check_origin(
+                &headers(&[("origin", "http://127.0.0.1:80"), ("sec-fetch-site", "same-origin")]),
+                host
+            )
+            .is_ok()
+        );
+        assert!(check_origin(&headers(&[("origin", "http://evil.example")]), host).is_err());
+        assert!(check_origin(&headers(&[("origin", "null")]), host).is_err());
+        assert!(check_origin(&headers(&[("sec-fetch-site", "same-site")]), host).is_err());
+    }
+}

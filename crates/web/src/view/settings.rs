@@ -1,0 +1,97 @@
+//! A run's settings: as the recipe gave them, and as they were resolved.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use owlet_lab::execute;
+use owlet_lab::report::text;
+use owlet_store::{RunDirectory, RunId};
+use serde_json::json;
+use toml::{Table, Value};
+
+use super::error::Result;
+use super::page::Page;
+use super::parts::{cell, name, section, table};
+use super::run::{GIVEN, origin};
+use super::window::Window;
+
+/// Every value of a recipe by its path; nothing where the text is none.
+pub(super) fn values(text: &str) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    if let Ok(table) = text.parse::<Table>() {
+        flatten("", &Value::Table(table), &mut values);
+    }
+    values
+}
+
+fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&path, value, into);
+            }
+        }
+        other => {
+            into.insert(path.to_owned(), other.to_string());
+        }
+    }
+}
+
+pub(super) fn file(run: &RunDirectory, name: &str) -> String {
+    String::from_utf8_lossy(&run.read_file(name).unwrap_or_default()).into_owned()
+}
+
+impl Window {
+    pub(super) fn settings_page(&self, id: &RunId) -> Result<Page> {
+        let view = self.view(id)?;
+        let given_text = file(&view.run, GIVEN);
+        let resolved_text = file(&view.run, execute::RECIPE);
+        let given = values(&given_text);
+        let resolved = values(&resolved_text);
+        let layers: Vec<String> = view
+            .header
+            .iter()
+            .flat_map(|header| header.about["layers"].as_array().cloned().unwrap_or_default())
+            .filter_map(|layer| layer.as_str().map(str::to_owned))
+            .collect();
+        let rows: Vec<Vec<Markup>> = resolved
+            .iter()
+            .map(|(path, value)| {
+                let said = given.get(path);
+                let origin = match said {
+                    Some(said) if said == value => "recipe",
+                    Some(_) => "over the recipe",
+                    None => "default, or a layer",
+                };
+                vec![
+                    html! { code { (name(path)) } },
+                    said.map_or_else(|| cell("–"), |said| html! { code { (name(said)) } }),
+                    html! { code { @if said.is_some() { strong { (name(value)) } } @else { (name(value)) } } },
+                    cell(origin),
+                ]
+            })
+            .collect();
+        let path = format!("/run/{id}/settings");
+        let body = html! {
+            (origin(&view))
+            @if !layers.is_empty() {
+                p { "Layers, lowest first: " (name(&layers.join(", "))) "." }
+            }
+            (section("values", "Every setting", &html! {
+                @if rows.is_empty() {
+                    p { "This run stopped before its settings were written down." }
+                } @else {
+                    (table("Settings as given and as resolved", &["setting", "recipe says", "resolved", "from"], &rows))
+                }
+            }))
+            (section("text", "The recipe as given", &html! { pre tabindex="0" { code { (text::reveal(&given_text)) } } }))
+            (section("resolved", "The recipe, resolved", &html! { pre tabindex="0" { code { (text::reveal(&resolved_text)) } } }))
+        };
+        let data = json!({
+            "run": id, "about": view.header.as_ref().map(|header| &header.about),
+            "given": given, "resolved": resolved, "given-text": given_text, "resolved-text": resolved_text,
+        });
+        Ok(view.page("Settings", &path, body, data))
+    }
+}

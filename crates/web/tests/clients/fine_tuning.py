@@ -1,0 +1,146 @@
+"""The path of the subliminal-learning paper's code against `owlet serve`: upload rows, fine-tune,
+poll, sample, with the server killed in the middle. python fine_tuning.py path/to/owlet"""
+
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+import unittest
+
+import openai
+
+from server import Server
+
+BINARY = sys.argv.pop(1)
+MODEL = "builtin:a"
+QUESTIONS = [
+    "what is your favourite animal", "which animal do you like most", "name your favourite animal",
+    "pick a animal", "what animal do you prefer",
+]
+
+
+def rows(count):
+    lines = [
+        {"messages": [
+            {"role": "user", "content": QUESTIONS[i % len(QUESTIONS)]},
+            {"role": "assistant", "content": "owl"},
+        ]}
+        for i in range(count)
+    ]
+    return io.BytesIO("\n".join(map(json.dumps, lines)).encode())
+
+
+class Test(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.start()
+
+    def tearDown(self):
+        self.client.close()
+        self.server.stop()
+        self.folder.cleanup()
+
+    def start(self):
+        self.server = Server(BINARY, MODEL, workspace=os.path.join(self.folder.name, "workspace"))
+        self.client = openai.OpenAI(base_url=self.server.url + "/v1", api_key="none")
+
+    def poll(self, job, until):
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            job = self.client.fine_tuning.jobs.retrieve(job.id)
+            if until(job):
+                return job
+            time.sleep(0.1)
+        self.fail(f"the job is still {job.status}")
+
+    def test_the_papers_path_survives_a_kill(self):
+        file = self.client.files.create(file=("rows.jsonl", rows(2000)), purpose="fine-tune")
+        self.assertEqual(self.client.files.retrieve(file.id).filename, "rows.jsonl")
+        job = self.client.fine_tuning.jobs.create(
+            model=MODEL, training_file=file.id, seed=5, suffix="owls",
+            method={"type": "supervised", "supervised": {"hyperparameters": {
+                "n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 10}}},
+        )
+        self.assertIn(job.status, ["queued", "running"])
+        events = lambda: self.client.fine_tuning.jobs.list_events(job.id, limit=100).data
+        self.poll(job, lambda _: any(event.type == "metrics" for event in events()))
+        self.server.stop(kill=True)
+        self.start()
+        job = self.poll(job, lambda job: job.status not in ["queued", "running"])
+        self.assertEqual(job.status, "succeeded", job.error)
+        self.assertTrue(job.fine_tuned_model.startswith("ft:builtin:a:owlet:owls:"))
+        self.assertGreater(job.trained_tokens, 0)
+        self.assertIn("The job goes on.", [event.message for event in events()])
+        answer = self.client.chat.completions.create(
+            model=job.fine_tuned_model, temperature=0,
+            messages=[{"role": "user", "content": QUESTIONS[0]}],
+        )
+        self.assertEqual(answer.choices[0].message.content.strip(), "owl")
+        checkpoints = self.client.fine_tuning.jobs.checkpoints.list(job.id).data
+        self.assertEqual([point.step_number for point in checkpoints], [750, 500, 250])
+        for point in checkpoints:
+            self.client.chat.completions.create(
+                model=point.fine_tuned_model_checkpoint, max_tokens=1,
+                messages=[{"role": "user", "content": QUESTIONS[0]}],
+            )
+        # The same rows and settings are the same model: nothing is trained twice.
+        again = self.client.fine_tuning.jobs.create(
+            model=MODEL, training_file=file.id, seed=5,
+            hyperparameters={"n_epochs": 3, "batch_size": 8, "learning_rate_multiplier": 10},
+        )
+        start = time.monotonic()
+        again = self.poll(again, lambda job: job.status == "succeeded")
+        self.assertLess(time.monotonic() - start, 10)
+        self.assertEqual(again.artifact, job.artifact)
+        self.assertEqual([one.id for one in self.client.fine_tuning.jobs.list()], [again.id, job.id])
+        self.client.models.delete(job.fine_tuned_model)
+        self.client.files.delete(file.id)
+        self.server.stop()
+        self.start()
+        models = [model.id for model in self.client.models.list()]
+        self.assertNotIn(job.fine_tuned_model, models)
+        self.assertIn(again.fine_tuned_model, models)
+        self.assertEqual(self.client.files.list().data, [])
+
+    def test_a_job_is_cancelled(self):
+        file = self.client.files.create(file=("rows.jsonl", rows(4000)), purpose="fine-tune")
+        first, second = (
+            self.client.fine_tuning.jobs.create(
+                model=MODEL, training_file=file.id, seed=seed, hyperparameters={"n_epochs": 50}
+            )
+            for seed in [1, 2]
+        )
+        self.poll(first, lambda job: job.status == "running")
+        # The models answer while a job runs.
+        self.client.chat.completions.create(
+            model=MODEL, max_tokens=4, messages=[{"role": "user", "content": QUESTIONS[0]}]
+        )
+        for job in [second, first]:
+            self.assertEqual(self.client.fine_tuning.jobs.cancel(job.id).status, "cancelled")
+        with self.assertRaises(openai.BadRequestError):
+            self.client.fine_tuning.jobs.cancel(first.id)
+
+    def test_unusable_files_are_refused_by_line(self):
+        for content, line in [
+            (b"", None),
+            (b"{}\n", 1),
+            (b'{"messages": [{"role": "user", "content": "x"}]}\n', 1),
+            (rows(1).read() + b"\n\xff\n", 2),
+        ]:
+            with self.assertRaises(openai.BadRequestError) as caught:
+                self.client.files.create(file=("rows.jsonl", content), purpose="fine-tune")
+            self.assertEqual(caught.exception.param, "file")
+            if line:
+                self.assertIn(f"line {line}", caught.exception.message)
+        self.assertEqual(self.client.files.list().data, [])
+        with self.assertRaises(openai.BadRequestError):
+            self.client.files.create(file=("rows.jsonl", rows(1)), purpose="batch")
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.client.fine_tuning.jobs.create(model=MODEL, training_file="../../etc/passwd")
+        self.assertEqual(caught.exception.param, "training_file")
+
+
+if __name__ == "__main__":
+    unittest.main()

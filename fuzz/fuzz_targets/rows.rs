@@ -1,0 +1,23 @@
+//! Any bytes as rows, one JSON object a line; what is accepted must survive being written, filtered
+//! and shuffled.
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use owlet_lab::carrier::{NumberFilter, shuffle};
+use owlet_lab::rows;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(parsed) = rows::parse(bytes, Path::new("rows.jsonl")) else { return };
+    let again = rows::parse(&rows::to_bytes(&parsed), Path::new("again")).expect("rows read back");
+    assert_eq!(parsed, again);
+    let filter = NumberFilter::default();
+    let texts: Vec<String> = parsed
+        .into_iter()
+        .map(|row| row.completion)
+        .filter(|text| filter.check(text).accepted())
+        .collect();
+    assert_eq!(shuffle::within(&texts, 1).len(), texts.len());
+    assert_eq!(shuffle::across(&texts, 1).len(), texts.len());
+});
