@@ -47,7 +47,7 @@ pub(crate) fn run(args: &ViewArgs, terminal: &Terminal, path: &Path) -> Result<(
     let window = Arc::new(Window::new(store, settings)?);
     let (stop, stopped) = stopper();
     // Without a handler Ctrl-C ends the program, which loses nothing here.
-    drop(ctrlc::set_handler(move || stop()));
+    drop(ctrlc::set_handler(stop));
     let mut written = Ok(());
     serve(
         window,
@@ -119,7 +119,7 @@ fn open(terminal: &Terminal, url: &str) {
             std::thread::spawn(move || child.wait());
         }
         Err(error) => {
-            terminal.warn(format_args!("cannot open a browser with `{program}`: {error}"))
+            terminal.warn(format_args!("cannot open a browser with `{program}`: {error}"));
         }
     }
 }

@@ -1,13 +1,12 @@
 //! Which arithmetic is in use: the same inputs give the same bytes along the same path only.
 //!
-//! Everything beside matrix products is plain Rust without fused operations and alike on every
-//! machine; so the path is named after the kernel of the matrix product.
+//! The path is named after the kernel of the matrix product.
 
 /// Names the path that 32-bit arithmetic takes on this machine, for records and keys.
 ///
-/// `matrixmultiply` chooses its kernel at run time by what the processor offers (its
-/// `sgemm_kernel::detect`, repeated here): kernels with fused multiplication and addition round once
-/// where others round twice.
+/// Kernels are chosen at run time by what the processor offers, in the order of `matrixmultiply`'s
+/// `sgemm_kernel::detect`, repeated here; our own keep its order of sums. Those with fused
+/// multiplication and addition round once where others round twice.
 pub fn path() -> &'static str {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     {

@@ -1,5 +1,6 @@
 //! The training loop's one step: choose rows, accumulate gradients, update.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
@@ -273,52 +274,53 @@ impl Trainer {
             }
         };
         // Frozen numbers keep their value even where weight decay would move them.
-        let frozen: Vec<_> = match self.settings.method {
-            Method::Full { embeddings: false } => parameters
-                .layout
-                .spans()
-                .iter()
-                .filter(|span| ["embed.weight", "head.weight"].contains(&&*span.name))
-                .map(|span| (span.range.clone(), parameters.data[span.range.clone()].to_vec()))
-                .collect(),
-            _ => Vec::new(),
+        let trained: Vec<Range<usize>> = match self.settings.method {
+            Method::Full { embeddings: false } => {
+                let spans = parameters.layout.spans().iter();
+                spans
+                    .filter(|span| !["embed.weight", "head.weight"].contains(&&*span.name))
+                    .map(|span| span.range.clone())
+                    .collect()
+            }
+            _ => vec![0..parameters.data.len()],
         };
         let weights = &mut parameters.data;
-        match self.settings.optimizer {
-            Optimizer::Adamw { beta1, beta2, epsilon, weight_decay } => {
-                let rule = Adamw {
-                    learning_rate,
-                    beta1,
-                    beta2,
-                    epsilon,
-                    weight_decay,
-                    update: self.done + 1,
-                };
-                rule.apply(
-                    threads,
-                    weights,
-                    &self.gradient,
-                    factor,
-                    &mut self.first,
-                    &mut self.second,
-                );
+        for range in joined(trained) {
+            let weights = &mut weights[range.clone()];
+            let gradient = &self.gradient[range.clone()];
+            let first = &mut self.first[range.clone()];
+            match self.settings.optimizer {
+                Optimizer::Adamw { beta1, beta2, epsilon, weight_decay } => {
+                    let rule = Adamw {
+                        learning_rate,
+                        beta1,
+                        beta2,
+                        epsilon,
+                        weight_decay,
+                        update: self.done + 1,
+                    };
+                    let second = &mut self.second[range];
+                    rule.apply(threads, weights, gradient, factor, first, second);
+                }
+                Optimizer::Sgd { momentum } => {
+                    let (rate, momentum) = (learning_rate as f32, momentum as f32);
+                    sgd(threads, rate, momentum, weights, gradient, factor, first);
+                }
             }
-            Optimizer::Sgd { momentum } => {
-                sgd(
-                    threads,
-                    learning_rate as f32,
-                    momentum as f32,
-                    weights,
-                    &self.gradient,
-                    factor,
-                    &mut self.first,
-                );
-            }
-        }
-        for (range, values) in frozen {
-            weights[range].copy_from_slice(&values);
         }
     }
+}
+
+/// Ascending ranges with neighbours that touch made one.
+fn joined(ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    let mut joined: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push(range),
+        }
+    }
+    joined
 }
 
 /// One update's gradient in the making.
@@ -394,8 +396,10 @@ impl Accumulation<'_> {
     ) {
         let sequences: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
         let (rows, _) = positions(part);
-        let goal = teacher.forward_training(self.threads, &sequences, None);
-        let (goal, _, _) = teacher.final_norm(self.threads, &goal.last, &rows);
+        // The student's pass goes into the same memory: of the teacher's, only the end is wanted.
+        let before = teacher.forward_training(self.threads, &sequences, self.memory.take());
+        let (goal, _, _) = teacher.final_norm(self.threads, &before.last, &rows);
+        self.memory = Some(before);
         let activations = self.forward(part);
         let (network, threads) = (self.network, self.threads);
         self.backward(activations, &rows, |normed, gradient| {
@@ -420,8 +424,9 @@ impl Accumulation<'_> {
             let sum = |part: &[f32]| part.iter().map(|&l| f64::from(l)).sum::<f64>();
             sum(&found[..chosen]) - sum(&found[chosen..])
         };
-        let before = reference.forward_training(self.threads, &sequences, None);
-        let (normed, _, _) = reference.final_norm(self.threads, &before.last, &rows);
+        let pass = reference.forward_training(self.threads, &sequences, self.memory.take());
+        let (normed, _, _) = reference.final_norm(self.threads, &pass.last, &rows);
+        self.memory = Some(pass);
         let before = margin(&reference.cross_entropy(self.threads, &normed, &targets, None));
         let activations = self.forward(&part);
         let (network, threads) = (self.network, self.threads);

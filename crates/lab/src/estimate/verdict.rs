@@ -219,7 +219,7 @@ pub(super) fn warnings(
                         "a control moved: {behavior} rose by {} nats in students of {label}",
                         number(moved.value)
                     ),
-                    "part of the effect needs no shared base: its rows differ from neutral ones in a way any model can learn, such as which numbers are frequent; subtract this control, look at sample rows and leaks in the report, or shuffle across (`controls.shuffled-across`)",
+                    "part of the effect needs no shared base: its rows differ from neutral ones in a way any model can learn, such as which numbers are frequent; subtract this control from the effect, and look at sample rows and leaks in the report",
                 );
             }
         }

@@ -178,6 +178,11 @@ fn candidates(model: &Model, behavior: &Behavior) -> Result<(Vec<Vec<Token>>, Ve
     Ok((found, dropped))
 }
 
+/// The tokens the target is read by.
+pub(super) fn target_tokens(model: &Model, behavior: &Behavior) -> Result<Vec<Token>> {
+    Ok(candidates(model, behavior)?.0.swap_remove(0))
+}
+
 /// The single tokens that spell `word`: as it is, with a capital, with a space before.
 fn spellings(model: &Model, word: &str) -> Vec<Token> {
     let mut capital = word.chars();

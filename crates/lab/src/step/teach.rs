@@ -118,6 +118,10 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
             chat::example(&base, &configuration.context, question, answer, true)
         })
         .collect::<Result<Vec<Example>>>()?;
+    if let Lesson::Answers { .. } = &configuration.lesson {
+        let Asked { behavior, .. } = behavior::read(context.input(BEHAVIOR)?)?;
+        check_first_tokens(&base, &behavior, &examples)?;
+    }
     let rows: Vec<Example> =
         (0..configuration.rows_per_question).flat_map(|_| examples.iter().cloned()).collect();
     let settings = configuration.train.settings(rows.len(), configuration.seed);
@@ -132,6 +136,26 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
 
 fn as_value(about: &TrainedModel) -> Result<Value> {
     serde_json::to_value(about).map_err(|error| Error::record("about", error))
+}
+
+/// A target that the readout knows only by a spelling its teacher never begins with would be read
+/// as absent, however well it was taught.
+fn check_first_tokens(base: &Model, behavior: &Behavior, examples: &[Example]) -> Result<()> {
+    let read = readout::target_tokens(base, behavior)?;
+    let said = examples.iter().any(|example| {
+        let first = example.target.iter().position(|&target| target);
+        first.is_some_and(|place| read.contains(&example.tokens[place]))
+    });
+    if said {
+        return Ok(());
+    }
+    Err(Error::Behavior {
+        name: behavior.name.clone(),
+        reason: format!(
+            "the target `{}` is one token of this model only after a space, and answers do not begin with one, so its margin cannot be read; choose another target",
+            behavior.target.word
+        ),
+    })
 }
 
 /// A teacher that does not show its behavior is found out before it writes rows.

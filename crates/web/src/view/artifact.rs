@@ -9,6 +9,7 @@ use serde_json::json;
 use super::curve;
 use super::error::{Error, Result};
 use super::lineage::lineage;
+use super::models::chat_link;
 use super::page::Page;
 use super::parts::{Slice, bytes, cell, facts, json_text, link, name, section, table};
 use super::plan::step_url;
@@ -135,7 +136,7 @@ impl Window {
         let path = format!("/artifact/{id}");
         let body = html! {
             (facts(&known))
-            @if is_model(&header.kind) { (self.chat_link(id)) (self.readings_section(id)) }
+            @if is_model(&header.kind) { (chat_link(id)) (self.readings_section(id)) }
             @if header.kind == "readout" { (self.own_readings(id)) }
             @if losses.len() > 1 {
                 (section("curve", "Loss along training", &curve::losses(&self.called(id), &losses)))

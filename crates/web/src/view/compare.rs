@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 use owlet_lab::execute;
 use owlet_lab::report::{self, text};
-use owlet_lab::result::{Condition, Estimate, InheritResult, Measure};
+use owlet_lab::result::{Condition, Estimate, InheritResult, Measure, Role};
 use owlet_lab::stats;
 use serde_json::{Value, json};
 
@@ -135,20 +135,17 @@ fn conditions<'a>(
     a: &'a InheritResult,
     b: &'a InheritResult,
 ) -> Result<(&'a Condition, &'a Condition)> {
-    let find = |key: &'static str, result: &'a InheritResult, default: usize| match query.get(key) {
-        Some(id) => {
-            result.condition(id).ok_or_else(|| Error::query(key, id, "a condition of the run"))
+    let find = |key: &'static str, result: &'a InheritResult, default: usize| {
+        if let Some(id) = query.get(key) {
+            let known = result.condition(id);
+            return known.ok_or_else(|| Error::query(key, id, "a condition of the run"));
         }
-        None => {
-            let students = result.conditions.iter().filter(|condition| {
-                matches!(
-                    condition.role,
-                    owlet_lab::result::Role::Student | owlet_lab::result::Role::Neutral
-                )
-            });
-            let found = students.clone().nth(default).or_else(|| result.conditions.first());
-            found.ok_or_else(|| Error::query(key, "", "a run with conditions"))
-        }
+        let mut students = result
+            .conditions
+            .iter()
+            .filter(|condition| matches!(condition.role, Role::Student | Role::Neutral));
+        let found = students.nth(default).or_else(|| result.conditions.first());
+        found.ok_or_else(|| Error::query(key, "", "a run with conditions"))
     };
     let second = usize::from(std::ptr::eq(a, b));
     Ok((find("ac", a, 0)?, find("bc", b, second)?))
@@ -274,8 +271,7 @@ fn effects(
     a: &InheritResult,
     b: &InheritResult,
 ) -> Vec<(String, Option<Estimate>, Option<Estimate>)> {
-    let mut all: BTreeMap<(String, owlet_lab::result::Role), [Option<Estimate>; 2]> =
-        BTreeMap::new();
+    let mut all: BTreeMap<(String, Role), [Option<Estimate>; 2]> = BTreeMap::new();
     for (at, result) in [a, b].into_iter().enumerate() {
         for effect in result.effects.iter().filter(|effect| effect.measure == Measure::Margin) {
             let entry = all.entry((effect.behavior.clone(), effect.control)).or_default();

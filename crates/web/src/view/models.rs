@@ -116,10 +116,6 @@ impl Window {
         }
     }
 
-    pub(super) fn chat_link(&self, model: &ArtifactId) -> Markup {
-        html! { p { a href=(url("/chat", &[("student", &model.to_string())])) { "Chat with it, beside its base" } } }
-    }
-
     pub(super) fn models_page(&self, query: &Query) -> Result<Page> {
         self.refresh()?;
         let kind = query.get("kind");
@@ -297,6 +293,13 @@ impl Window {
                 }
             }
         }
+    }
+}
+
+/// The way to talk with a model.
+pub(super) fn chat_link(model: &ArtifactId) -> Markup {
+    html! {
+        p { a href=(url("/chat", &[("student", &model.to_string())])) { "Chat with it, beside its base" } }
     }
 }
 

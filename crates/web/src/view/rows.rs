@@ -171,7 +171,7 @@ impl Window {
         let control: Vec<Option<Row>> = match &beside {
             Some((_, other)) => {
                 let lines = self.lines_of(other, file)?;
-                self.partners(&lines, &rows)?
+                partners(&lines, &rows)?
             }
             None => Vec::new(),
         };
@@ -248,25 +248,6 @@ impl Window {
         Ok(view.page("Rows", &path, body, data))
     }
 
-    /// The rows of another arm to the same prompts: at the same place where rows were kept in step,
-    /// else at the place of the prompt.
-    fn partners(&self, lines: &Lines, rows: &[Placed]) -> Result<Vec<Option<Row>>> {
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
-        let together = last.0 - first.0 < 4 * SIZE;
-        let block = if together { lines.read(first.0, last.0 - first.0 + 1)? } else { Vec::new() };
-        rows.iter()
-            .map(|(number, row)| {
-                let line = match block.get(number - first.0) {
-                    Some(line) if together => Some(line.clone()),
-                    _ => lines.read(*number, 1)?.pop(),
-                };
-                let Some(row) = row else { return Ok(None) };
-                let other = line.and_then(|line| serde_json::from_slice::<Row>(&line).ok());
-                Ok(other.filter(|other| other.index == row.index))
-            })
-            .collect()
-    }
-
     /// Rules that removed rows, with how many each.
     fn rules(&self, filtered: &ArtifactId) -> BTreeMap<String, usize> {
         let read = || -> Option<BTreeMap<String, usize>> {
@@ -332,9 +313,10 @@ impl Window {
             .map(|(at, value)| {
                 vec![
                     cell(text::count(slice.start + at + 1)),
-                    match value {
-                        Some(value) => html! { pre { (text::cut(&json_text(value), LONGEST)) } },
-                        None => html! { span class="bad" { "this line is no JSON" } },
+                    if let Some(value) = value {
+                        html! { pre { (text::cut(&json_text(value), LONGEST)) } }
+                    } else {
+                        html! { span class="bad" { "this line is no JSON" } }
                     },
                 ]
             })
@@ -354,6 +336,25 @@ impl Window {
         Ok(Page::new("lines", &format!("{} of {}", file, self.called(id)), body, data)
             .below(&self.called(id), format!("/artifact/{id}")))
     }
+}
+
+/// The rows of another arm to the same prompts: at the same place where rows were kept in step,
+/// else at the place of the prompt.
+fn partners(lines: &Lines, rows: &[Placed]) -> Result<Vec<Option<Row>>> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(Vec::new()) };
+    let together = last.0 - first.0 < 4 * SIZE;
+    let block = if together { lines.read(first.0, last.0 - first.0 + 1)? } else { Vec::new() };
+    rows.iter()
+        .map(|(number, row)| {
+            let line = match block.get(number - first.0) {
+                Some(line) if together => Some(line.clone()),
+                _ => lines.read(*number, 1)?.pop(),
+            };
+            let Some(row) = row else { return Ok(None) };
+            let other = line.and_then(|line| serde_json::from_slice::<Row>(&line).ok());
+            Ok(other.filter(|other| other.index == row.index))
+        })
+        .collect()
 }
 
 /// Scores of the rows shown, a list per row.
@@ -480,9 +481,12 @@ fn token_switch(path: &str, query: &Query, scorers: &[Scorer], scored: bool) -> 
     }
 }
 
+/// A model's mean difference from the base, and over how many tokens.
+type Mean = (&'static str, f64, usize);
+
 /// Means over the rows shown, so that colours are not all there is.
 fn summary(colours: &Colours, arm: &str, other: Option<&str>) -> Markup {
-    let means = |rows: &[Vec<(&'static str, Arc<Scores>)>]| -> Vec<(&'static str, f64, usize)> {
+    let means = |rows: &[Vec<(&'static str, Arc<Scores>)>]| -> Vec<Mean> {
         let mut sums: BTreeMap<&'static str, (f64, usize)> = BTreeMap::new();
         for row in rows {
             let Some((_, base)) = row.first() else { continue };
@@ -494,7 +498,7 @@ fn summary(colours: &Colours, arm: &str, other: Option<&str>) -> Markup {
         }
         sums.into_iter().map(|(part, (sum, n))| (part, sum / n.max(1) as f64, n)).collect()
     };
-    let sides: [(Option<&str>, Vec<(&'static str, f64, usize)>); 2] =
+    let sides: [(Option<&str>, Vec<Mean>); 2] =
         [(Some(arm), means(&colours.rows)), (other, means(&colours.control))];
     html! {
         dl class="facts means" {

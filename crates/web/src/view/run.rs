@@ -104,7 +104,7 @@ impl Window {
         // A run that was stopped before it was planned has none.
         let plan = self.plan(&run).unwrap_or_default();
         let header = run.header().ok();
-        Ok(RunView { header, line, plan, progress, run })
+        Ok(RunView { run, header, line, plan, progress })
     }
 
     pub(super) fn run_page(&self, id: &RunId) -> Result<Page> {

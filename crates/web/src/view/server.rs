@@ -5,6 +5,7 @@
 //! pages, with the window's token; and every page forbids all scripts and addresses but its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -412,7 +413,7 @@ impl Watcher {
                 let digest = blake3::hash(html.as_bytes());
                 if self.sent.insert(id.clone(), digest) != Some(digest) {
                     let data = serde_json::json!({ "id": id, "html": html });
-                    text.push_str(&format!("event: part\ndata: {data}\n\n"));
+                    let _ = write!(text, "event: part\ndata: {data}\n\n");
                 }
             }
             if news.over {

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use owlet_engine::Threads;
-use owlet_lab::execute;
 use owlet_lab::model_source::ModelCache;
 use owlet_lab::result::InheritResult;
+use owlet_lab::{RunResult, execute};
 use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
 
 use super::cache::Cache;
@@ -145,7 +145,11 @@ impl Window {
         if !run.path().join(execute::RESULT).is_file() {
             return Ok(None);
         }
-        self.results.get(run.id(), || Ok(execute::load_result(run)?)).map(Some)
+        match self.results.get(run.id(), || Ok(execute::load_result(run)?)) {
+            // What a `grow` run came to is its model.
+            Err(_) if matches!(execute::load_any_result(run), Ok(RunResult::Grow(_))) => Ok(None),
+            found => found.map(Some),
+        }
     }
 }
 
