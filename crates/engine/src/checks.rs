@@ -351,7 +351,9 @@ fn biases_decide_and_penalties_keep_from_repeating() {
     let run = |sampling: Sampling| {
         let go = &mut |_| ControlFlow::Continue(());
         let sampling = Sampling { max_tokens: 12, temperature: 0.0, ..sampling };
-        generate(&model, &[request.clone()], &sampling, &Threads::new(1), go).unwrap().remove(0)
+        generate(&model, std::slice::from_ref(&request), &sampling, &Threads::new(1), go)
+            .unwrap()
+            .remove(0)
     };
     let bias = std::collections::BTreeMap::from([(7, 1e3)]);
     let biased = run(Sampling { bias: bias.clone(), ..Sampling::default() });

@@ -214,13 +214,6 @@ pub(crate) struct Activations {
     pub(crate) last: Vec<f32>,
 }
 
-impl Activations {
-    /// The residual stream after `layer` layers, `[tokens, width]`.
-    pub(crate) fn stream(&self, layer: usize) -> &[f32] {
-        self.traces.get(layer).map_or(&self.last, |trace| &trace.input)
-    }
-}
-
 /// Where a backward pass adds its gradients: one of the two is absent.
 pub(crate) struct Gradients<'a> {
     pub(crate) weights: Option<&'a mut [f32]>,

@@ -45,6 +45,19 @@ impl Sequence<'_> {
     }
 }
 
+/// Some queries of one head, the last of which sees `seen` keys.
+struct Queries<'a> {
+    heads: Heads,
+    sequence: &'a Sequence<'a>,
+    /// The head's group.
+    kv: usize,
+    /// Row `r` begins at `r · stride`.
+    query: &'a [f32],
+    stride: usize,
+    count: usize,
+    seen: usize,
+}
+
 /// Queries whose scores are held at once.
 const QUERIES: usize = 64;
 /// Fewer queries than this go key by key instead of through a matrix product.
@@ -94,94 +107,120 @@ pub(crate) fn forward(
                     // SAFETY: a task owns its sequence's rows in its group's head columns.
                     unsafe { out.range(at..at + heads.width) }
                 };
-                attend(
-                    heads,
-                    query,
-                    stride,
-                    sequence,
-                    kv,
-                    last - first,
-                    seen,
-                    &mut scores,
-                    destination,
-                    |r, value| {
-                        if let Some(log_sums) = &log_sums {
-                            let at = (start + r) * heads.query + head;
-                            // SAFETY: as above.
-                            let place = unsafe { log_sums.range(at..at + 1) };
-                            place[0] = value;
-                        }
-                    },
-                );
+                let queries =
+                    Queries { heads, sequence, kv, query, stride, count: last - first, seen };
+                queries.attend(&mut scores, destination, |r, value| {
+                    if let Some(log_sums) = &log_sums {
+                        let at = (start + r) * heads.query + head;
+                        // SAFETY: as above.
+                        let place = unsafe { log_sums.range(at..at + 1) };
+                        place[0] = value;
+                    }
+                });
                 first = last;
             }
         }
     });
 }
 
-/// `count` queries of one head, the last of which sees `seen` keys.
-#[inline(always)]
-fn attend<'o>(
-    heads: Heads,
-    query: &[f32],
-    stride: usize,
-    sequence: &Sequence,
-    kv: usize,
-    count: usize,
-    seen: usize,
-    scores: &mut [f32],
-    destination: impl Fn(usize) -> &'o mut [f32],
-    log_sum: impl Fn(usize, f32),
-) {
-    let hw = heads.width;
-    let one = Threads::new(1);
-    score_keys(heads, query, stride, sequence, kv, count, seen, scores);
-    let mut inverse = [0.0f32; QUERIES];
-    wide(
-        #[inline(always)]
-        || {
-            for (r, row) in scores.chunks_exact_mut(seen).enumerate() {
-                let visible = seen - (count - 1 - r);
-                let shift = max(&row[..visible]) * heads.scale();
-                for x in &mut row[..visible] {
-                    *x *= heads.scale();
+impl Queries<'_> {
+    /// Writes each query's mix of values to its destination and tells its log-sum.
+    fn attend<'o>(
+        &self,
+        scores: &mut [f32],
+        destination: impl Fn(usize) -> &'o mut [f32],
+        log_sum: impl Fn(usize, f32),
+    ) {
+        let Self { heads, sequence, kv, count, seen, .. } = *self;
+        let hw = heads.width;
+        let one = Threads::new(1);
+        self.score_keys(scores);
+        let mut inverse = [0.0f32; QUERIES];
+        wide(
+            #[inline(always)]
+            || {
+                for (r, row) in scores.chunks_exact_mut(seen).enumerate() {
+                    let visible = seen - (count - 1 - r);
+                    let shift = max(&row[..visible]) * heads.scale();
+                    for x in &mut row[..visible] {
+                        *x *= heads.scale();
+                    }
+                    let sum = exp_sum(&mut row[..visible], shift);
+                    row[visible..].fill(0.0);
+                    inverse[r] = 1.0 / sum;
+                    log_sum(r, shift + sum.ln());
                 }
-                let sum = exp_sum(&mut row[..visible], shift);
-                row[visible..].fill(0.0);
-                inverse[r] = 1.0 / sum;
-                log_sum(r, shift + sum.ln());
+            },
+        );
+        if count < FEW {
+            for (r, row) in scores.chunks_exact(seen).enumerate() {
+                let out = destination(r);
+                // As many sums as a head has vectors, in registers.
+                match hw {
+                    16 => mix::<1>(row, inverse[r], sequence, kv, out),
+                    32 => mix::<2>(row, inverse[r], sequence, kv, out),
+                    64 => mix::<4>(row, inverse[r], sequence, kv, out),
+                    96 => mix::<6>(row, inverse[r], sequence, kv, out),
+                    128 => mix::<8>(row, inverse[r], sequence, kv, out),
+                    _ => mix_any(row, inverse[r], sequence, kv, out),
+                }
             }
-        },
-    );
-    if count < FEW {
-        for (r, row) in scores.chunks_exact(seen).enumerate() {
-            let out = destination(r);
-            // As many sums as a head has vectors, in registers.
-            match hw {
-                16 => mix::<1>(row, inverse[r], sequence, kv, out),
-                32 => mix::<2>(row, inverse[r], sequence, kv, out),
-                64 => mix::<4>(row, inverse[r], sequence, kv, out),
-                96 => mix::<6>(row, inverse[r], sequence, kv, out),
-                128 => mix::<8>(row, inverse[r], sequence, kv, out),
-                _ => mix_any(row, inverse[r], sequence, kv, out),
+            return;
+        }
+        let mut mixed = vec![0.0f32; count * hw];
+        let mut at = 0;
+        for block in &sequence.blocks {
+            let len = block.len.min(seen - at);
+            if len > 0 {
+                let values = View::new(&block.values[kv * hw..], len, hw, block.stride);
+                let weights = View::new(&scores[at..], count, len, seen);
+                product(&one, weights, values, at > 0, ViewMut::new(&mut mixed, hw));
+            }
+            at += len;
+        }
+        for (r, mixed) in mixed.chunks_exact(hw).enumerate() {
+            for (out, x) in destination(r).iter_mut().zip(mixed) {
+                *out = x * inverse[r];
             }
         }
-        return;
     }
-    let mut mixed = vec![0.0f32; count * hw];
-    let mut at = 0;
-    for block in &sequence.blocks {
-        let len = block.len.min(seen - at);
-        if len > 0 {
-            let values = View::new(&block.values[kv * hw..], len, hw, block.stride);
-            let weights = View::new(&scores[at..], count, len, seen);
-            product(&one, weights, values, at > 0, ViewMut::new(&mut mixed, hw));
-        }
-        at += len;
-    }
-    for (r, mixed) in mixed.chunks_exact(hw).enumerate() {
-        for (out, x) in destination(r).iter_mut().zip(mixed) {
-            *out = x * inverse[r];
+
+    /// Unscaled products of the queries with the first `seen` keys.
+    fn score_keys(&self, scores: &mut [f32]) {
+        let Self { heads, sequence, kv, query, stride, count, seen } = *self;
+        let hw = heads.width;
+        let mut at = 0;
+        for block in &sequence.blocks {
+            let len = block.len.min(seen - at);
+            if len == 0 {
+                continue;
+            }
+            let keys = &block.keys[kv * hw..];
+            if count < FEW {
+                wide(
+                    #[inline(always)]
+                    || {
+                        for r in 0..count {
+                            let query = &query[r * stride..][..hw];
+                            let scores = &mut scores[r * seen + at..][..len];
+                            for (score, key) in scores.iter_mut().zip(keys.chunks(block.stride)) {
+                                *score = dot(query, &key[..hw]);
+                            }
+                        }
+                    },
+                );
+            } else {
+                let queries = View::new(query, count, hw, stride);
+                let keys = View::new(keys, len, hw, block.stride);
+                product(
+                    &Threads::new(1),
+                    queries,
+                    keys.t(),
+                    false,
+                    ViewMut::new(&mut scores[at..], seen),
+                );
+            }
+            at += len;
         }
     }
 }
@@ -233,53 +272,6 @@ fn mix_any(row: &[f32], inverse: f32, sequence: &Sequence, kv: usize, out: &mut 
             }
         },
     );
-}
-
-/// Unscaled products of `count` queries with the first `seen` keys.
-fn score_keys(
-    heads: Heads,
-    query: &[f32],
-    stride: usize,
-    sequence: &Sequence,
-    kv: usize,
-    count: usize,
-    seen: usize,
-    scores: &mut [f32],
-) {
-    let hw = heads.width;
-    let mut at = 0;
-    for block in &sequence.blocks {
-        let len = block.len.min(seen - at);
-        if len == 0 {
-            continue;
-        }
-        let keys = &block.keys[kv * hw..];
-        if count < FEW {
-            wide(
-                #[inline(always)]
-                || {
-                    for r in 0..count {
-                        let query = &query[r * stride..][..hw];
-                        let scores = &mut scores[r * seen + at..][..len];
-                        for (score, key) in scores.iter_mut().zip(keys.chunks(block.stride)) {
-                            *score = dot(query, &key[..hw]);
-                        }
-                    }
-                },
-            );
-        } else {
-            let queries = View::new(query, count, hw, stride);
-            let keys = View::new(keys, len, hw, block.stride);
-            product(
-                &Threads::new(1),
-                queries,
-                keys.t(),
-                false,
-                ViewMut::new(&mut scores[at..], seen),
-            );
-        }
-        at += len;
-    }
 }
 
 /// Gradient of [`forward`] for sequences without cache: `qkv` holds rows of queries, keys and
@@ -379,6 +371,26 @@ mod tests {
 
     fn numbers(len: usize, seed: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 500.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn sums_in_registers_have_the_bits_of_sums_in_memory() {
+        let (width, kv, len) = (64, 2, 37);
+        let cached = numbers(len * 2 * kv * width, 5);
+        let block = |from: usize, to: usize| Block {
+            keys: &[],
+            values: &cached[from * 2 * kv * width + kv * width..],
+            stride: 2 * kv * width,
+            len: to - from,
+        };
+        let sequence = Sequence { rows: 0..1, blocks: vec![block(0, 20), block(20, len)] };
+        let row = numbers(len, 6);
+        for head in 0..kv {
+            let (mut fast, mut plain) = (vec![1.0; width], vec![2.0; width]);
+            mix::<4>(&row, 0.7, &sequence, head, &mut fast);
+            mix_any(&row, 0.7, &sequence, head, &mut plain);
+            assert!(fast.iter().map(|x| x.to_bits()).eq(plain.iter().map(|x| x.to_bits())));
+        }
     }
 
     proptest! {

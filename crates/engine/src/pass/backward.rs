@@ -5,6 +5,13 @@ use crate::kernel::matrix::{View, ViewMut, product};
 use crate::kernel::norm::{Moments, add_rows};
 use crate::kernel::{Threads, activation, attention};
 
+impl Activations {
+    /// The residual stream after `layer` layers, `[tokens, width]`.
+    pub(crate) fn stream(&self, layer: usize) -> &[f32] {
+        self.traces.get(layer).map_or(&self.last, |trace| &trace.input)
+    }
+}
+
 impl Network {
     /// Adds the group's gradients and writes (or adds) the gradient of its input.
     fn project_backward(
