@@ -262,6 +262,8 @@ fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
     let (status, answer) = window.post(&format!("/run/{id}/stop"), &token, "");
     assert_eq!(status, 303, "{answer}");
     assert_eq!(run.wait().unwrap().code(), Some(130));
+    // The list may be a second old.
+    std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(window.json("/runs.json")["runs"][0]["state"], "stopped");
     let (_, page) = window.get(&format!("/run/{id}"));
     assert!(page.contains(">Resume</button>"));
