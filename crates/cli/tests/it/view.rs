@@ -92,7 +92,12 @@ impl Open {
 
     /// The token in the forms of this window.
     fn token(&self) -> String {
-        let (_, page) = self.get("/chat");
+        self.token_on("/chat")
+    }
+
+    /// The same, in the forms of one page.
+    fn token_on(&self, path: &str) -> String {
+        let (_, page) = self.get(path);
         let rest = page.split_once("name=\"token\" value=\"").unwrap().1;
         rest.split_once('"').unwrap().0.to_owned()
     }
@@ -126,7 +131,7 @@ fn every_page_answers_has_a_twin_can_be_saved_and_keeps_text_from_elsewhere_text
             .unwrap()
             .to_owned()
     };
-    let (student, rows) = (step("train/student/world-owl/seed-1"), step("select/world-owl"));
+    let (student, rows) = (step("train/student/owl/seed-1"), step("select/owl"));
     let key =
         window.json(&format!("/artifact/{student}.json"))["lineage"]["nodes"][0]["step"].clone();
     let paths = [
@@ -134,11 +139,11 @@ fn every_page_answers_has_a_twin_can_be_saved_and_keeps_text_from_elsewhere_text
         "/?q=script&state=finished&sort=effect".to_owned(),
         "/run/last".to_owned(),
         "/run/last/plan".to_owned(),
-        "/run/last/step?name=train/student/world-owl/seed-1".to_owned(),
+        "/run/last/step?name=train/student/owl/seed-1".to_owned(),
         "/run/last/settings".to_owned(),
         "/run/last/models".to_owned(),
         "/run/last/rows".to_owned(),
-        "/run/last/rows?tokens=1&arm=world-cat".to_owned(),
+        "/run/last/rows?tokens=1&arm=cat".to_owned(),
         "/run/last/rows?show=removed".to_owned(),
         "/run/last/rows?show=written&q=1".to_owned(),
         format!("/artifact/{student}"),
@@ -252,11 +257,13 @@ fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
     }
     assert!(heard.contains("text/event-stream") && heard.contains("event: part"));
 
-    let token = format!("token={}", window.token());
+    let token = format!("token={}", window.token_on(&format!("/run/{id}")));
     assert_eq!(window.post(&format!("/run/{id}/resume"), &token, "").0, 409, "it is running");
     let (status, answer) = window.post(&format!("/run/{id}/stop"), &token, "");
     assert_eq!(status, 303, "{answer}");
     assert_eq!(run.wait().unwrap().code(), Some(130));
+    // The list may be a second old.
+    std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(window.json("/runs.json")["runs"][0]["state"], "stopped");
     let (_, page) = window.get(&format!("/run/{id}"));
     assert!(page.contains(">Resume</button>"));
