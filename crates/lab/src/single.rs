@@ -40,8 +40,9 @@ impl SingleStep<'_> {
         interrupt: &Interrupt,
     ) -> Result<ArtifactId> {
         let algorithm = self.kind.algorithm();
-        // As in a plan of a recipe that leaves the arithmetic open, so that both share steps.
-        let configuration = json!({ "compute": "auto", "step": self.configuration });
+        // As in a plan, so that both share steps.
+        let configuration =
+            json!({ "compute": owlet_engine::kernel::path(), "step": self.configuration });
         let key = step_key(self.kind.name(), algorithm, &configuration, &self.inputs);
         if let Some(record) = store.step(&key)? {
             return Ok(record.output);
