@@ -274,16 +274,15 @@ impl Trainer {
             }
         };
         // Frozen numbers keep their value even where weight decay would move them.
-        let trained: Vec<Range<usize>> = match self.settings.method {
-            Method::Full { embeddings: false } => {
-                let spans = parameters.layout.spans().iter();
-                spans
-                    .filter(|span| !["embed.weight", "head.weight"].contains(&&*span.name))
-                    .map(|span| span.range.clone())
-                    .collect()
-            }
-            _ => vec![0..parameters.data.len()],
+        let frozen: &[&str] = match self.settings.method {
+            Method::Full { embeddings: false } => &["embed.weight", "head.weight"],
+            _ => &[],
         };
+        let spans = parameters.layout.spans().iter();
+        let trained: Vec<Range<usize>> = spans
+            .filter(|span| !frozen.contains(&&*span.name))
+            .map(|span| span.range.clone())
+            .collect();
         let weights = &mut parameters.data;
         for range in joined(trained) {
             let weights = &mut weights[range.clone()];
