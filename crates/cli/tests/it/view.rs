@@ -63,7 +63,7 @@ impl Open {
 
     fn ask(&self, request: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
@@ -230,7 +230,7 @@ fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
     let mut run =
         folder.process(&["--quiet", "run", "long.toml"]).stderr(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
-    while !folder.path().join(".owlet/runs").is_dir() && start.elapsed() < Duration::from_secs(60) {
+    while !folder.path().join(".owlet/runs").is_dir() && start.elapsed() < Duration::from_mins(1) {
         std::thread::sleep(Duration::from_millis(50));
     }
     let window = Open::on(&folder);
@@ -240,7 +240,7 @@ fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
         if run["state"] == "running" && run["steps"][0].as_u64().unwrap() > 3 {
             break run["id"].as_str().unwrap().to_owned();
         }
-        assert!(start.elapsed() < Duration::from_secs(120), "{runs}");
+        assert!(start.elapsed() < Duration::from_mins(2), "{runs}");
         std::thread::sleep(Duration::from_millis(100));
     };
     let (_, page) = window.get(&format!("/run/{id}"));
@@ -276,7 +276,7 @@ fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
         if runs["total"] == 2 && runs["runs"][0]["state"] == "finished" {
             break;
         }
-        assert!(start.elapsed() < Duration::from_secs(120), "{runs}");
+        assert!(start.elapsed() < Duration::from_mins(2), "{runs}");
         std::thread::sleep(Duration::from_millis(200));
     }
     let got = folder.run(&["--json", "show", "last"]).json()["result"].clone();
