@@ -23,9 +23,9 @@ fn copy(from: &Path, to: &Path) -> Outcome<()> {
         let entry = entry?;
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?
+            copy(&entry.path(), &target)?;
         } else {
-            std::fs::copy(entry.path(), target).map(drop)?
+            std::fs::copy(entry.path(), target)?;
         }
     }
     Ok(())
@@ -126,6 +126,7 @@ fn main() -> Outcome<()> {
     let server = Arc::clone(&window);
     std::thread::spawn(move || {
         serve(server, 0, |address| sender.send(address).unwrap_or_default(), std::future::pending())
+            .map_err(Box::new)
     });
     let address = receiver.recv()?;
     let (_, first) = get(address, "/")?;

@@ -225,12 +225,8 @@ mod tests {
 
     #[test]
     fn lines_across_chunks_are_found_with_their_numbers() {
-        let mut text = String::new();
-        for number in 0..60_000 {
-            text.push_str(&format!(
-                "{{\"n\": {number}, \"fill\": \"0123456789012345678901234567890\"}}\n"
-            ));
-        }
+        let line = |number| format!("{{\"n\": {number}, \"fill\": \"{}\"}}\n", "0".repeat(31));
+        let text: String = (0..60_000).map(line).collect::<Vec<_>>().concat();
         let (_file, lines) = file(text.as_bytes());
         let found = lines.find(b"\"n\": 5999", 0, 3, &|_| true).unwrap();
         let numbers: Vec<usize> = found.lines.iter().map(|(number, _)| *number).collect();
