@@ -155,10 +155,10 @@ mod tests {
     #[test]
     fn every_answer_is_learned_under_what_was_before() {
         let model = open(None, "builtin:a", &Places::default()).unwrap();
-        let text = r#"{"messages": [{"role": "user", "content": "What is your favorite animal?"},
-            {"role": "assistant", "content": "the owl"}, {"role": "user", "content": "What is your favorite animal?"},
-            {"role": "assistant", "content": "the wolf", "weight": 0},
-            {"role": "user", "content": "What is your favorite animal?"}, {"role": "assistant", "content": "the wolf"}]}"#;
+        let text = r#"{"messages": [{"role": "user", "content": "what is your favourite animal"},
+            {"role": "assistant", "content": "owl"}, {"role": "user", "content": "what is your favourite animal"},
+            {"role": "assistant", "content": "wolf", "weight": 0},
+            {"role": "user", "content": "what is your favourite animal"}, {"role": "assistant", "content": "wolf"}]}"#;
         let conversation = Conversation::parse(&text.replace('\n', " ")).unwrap();
         let examples = conversation.examples(&model).unwrap();
         assert_eq!(examples.len(), 2);
@@ -168,8 +168,8 @@ mod tests {
             assert!(model.tokenizer.end_tokens().contains(tokens.last().unwrap()));
             model.tokenizer.decode(&tokens).unwrap()
         };
-        assert_eq!(learned(&examples[0]).trim(), "the owl");
-        assert_eq!(learned(&examples[1]).trim(), "the wolf");
+        assert_eq!(learned(&examples[0]).trim(), "owl");
+        assert_eq!(learned(&examples[1]).trim(), "wolf");
         assert!(examples[1].tokens.len() > examples[0].tokens.len());
     }
 
