@@ -199,9 +199,8 @@ impl Window {
                 if let Some(own) = written.and_then(|step| step.configuration["context"].as_str()) {
                     own.clone_into(&mut context);
                 }
-                let read = view.plan.steps.iter().find(|step| step.kind == "readout");
-                let question =
-                    read.and_then(|step| step.configuration["asked"][0]["questions"][0].as_str());
+                let read = view.plan.steps.iter().find(|step| step.kind == "behavior");
+                let question = read.and_then(|step| step.configuration["questions"][0].as_str());
                 example = question.map(|question| text::cut(question, 200));
             }
         }
