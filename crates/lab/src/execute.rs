@@ -4,7 +4,7 @@
 //! again, run, and recorded; so what is done is never done twice, not by two processes either, and
 //! what is finished is never lost. Nothing a step makes depends on how many workers there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -311,9 +311,15 @@ pub struct KindCost {
 /// Where the time of a finished run went: per kind of step, the longest first. Steps that were reused
 /// count with what they took when they were made.
 pub fn costs(store: &Store, run: &RunDirectory) -> Result<Vec<KindCost>> {
-    let keys: Vec<StepKey> = steps(run)?.into_iter().filter_map(|step| step.key).collect();
+    let keys: BTreeSet<StepKey> = steps(run)?.into_iter().filter_map(|step| step.key).collect();
     let mut kinds: BTreeMap<String, KindCost> = BTreeMap::new();
-    for record in store.steps()?.into_iter().filter(|record| keys.contains(&record.key)) {
+    for key in keys {
+        let record = match store.step_record(&key) {
+            Ok(Some(record)) => record,
+            // Records that cannot be read are for `verify` to name.
+            Ok(None) | Err(owlet_store::Error::Newer { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
         let cost = kinds.entry(record.kind.clone()).or_insert_with(|| KindCost {
             kind: record.kind,
             steps: 0,

@@ -15,7 +15,7 @@ use owlet_store::{Artifact, ArtifactId, RunDirectory, StepRecord, Store};
 
 use crate::chat;
 use crate::error::{Error, Result};
-use crate::execute::{STEPS, load_result};
+use crate::execute::{self, load_result};
 use crate::readout::outcome::{Outcome, OutcomeReader};
 use crate::result::InheritResult;
 use crate::step::StepKind;
@@ -27,13 +27,6 @@ const FORMAT: u32 = 2;
 /// The scores of a sample: what the answer amounts to, and the target's share.
 const OUTCOME: &str = "outcome";
 const SHARE: &str = "share";
-
-#[derive(Deserialize)]
-struct NamedStep {
-    name: String,
-    kind: StepKind,
-    artifact: Option<ArtifactId>,
-}
 
 #[derive(Deserialize)]
 struct AnswerLine {
@@ -55,8 +48,6 @@ pub type LogFile = (String, Vec<u8>);
 pub fn log(store: &Store, run: &RunDirectory) -> Result<Vec<LogFile>> {
     let result = load_result(run)?;
     let header = run.header()?;
-    let steps: Vec<NamedStep> = serde_json::from_slice(&run.read_file(STEPS)?)
-        .map_err(|error| Error::record(run.path().join(STEPS), error))?;
     let made: BTreeMap<ArtifactId, StepRecord> =
         store.steps()?.into_iter().map(|record| (record.output, record)).collect();
     let mut log = Log {
@@ -66,7 +57,7 @@ pub fn log(store: &Store, run: &RunDirectory) -> Result<Vec<LogFile>> {
         ended: header.started.clone(),
         samples: Vec::new(),
     };
-    for step in steps.iter().filter(|step| step.kind == StepKind::Readout) {
+    for step in execute::steps(run)?.iter().filter(|step| step.kind == StepKind::Readout.name()) {
         let Some(artifact) = step.artifact else { continue };
         if let Some(record) = made.get(&artifact) {
             log.read(store, &step.name, &store.artifact(&artifact)?, record)?;

@@ -318,6 +318,19 @@ pub struct TrainedModel {
     pub checkpoints: Vec<usize>,
 }
 
+impl TrainedModel {
+    /// Nothing trained yet.
+    pub fn untrained(base: ArtifactId) -> Self {
+        Self {
+            base,
+            weights: Weights::Base,
+            system_prompt: None,
+            updates: 0,
+            checkpoints: Vec::new(),
+        }
+    }
+}
+
 /// How weights are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

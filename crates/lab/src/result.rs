@@ -310,6 +310,14 @@ pub struct Matrix {
     pub p: Option<f64>,
 }
 
+impl Matrix {
+    /// The largest size of a cell; 0 where none is finite.
+    pub fn largest(&self) -> f64 {
+        let sizes = self.cells.iter().flatten().map(|cell| cell.value.abs());
+        sizes.filter(|size| size.is_finite()).fold(0.0, f64::max)
+    }
+}
+
 /// A margin at one checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -470,6 +478,18 @@ pub struct Verdict {
 }
 
 impl InheritResult {
+    /// How `behavior` reads in the first condition of a role, among those that were taught it or
+    /// nothing.
+    pub fn readout(&self, behavior: &str, role: Role) -> Option<&ReadoutSummary> {
+        self.conditions
+            .iter()
+            .find(|condition| {
+                condition.role == role
+                    && condition.taught.as_deref().is_none_or(|taught| taught == behavior)
+            })
+            .and_then(|condition| condition.readouts.get(behavior))
+    }
+
     /// Reads `result.json`; a file of another format version is refused by name.
     pub fn parse(bytes: &[u8], origin: &Path) -> Result<Self> {
         #[derive(Deserialize)]

@@ -1,44 +1,11 @@
 use insta::assert_snapshot;
 
-use crate::testkit::Folder;
-
-const RECIPE: &str = r#"
-name = "small"
-base = "builtin:a"
-behaviors = ["world-owl", "world-cat"]
-seeds = 2
-
-[teacher]
-min-target-probability = 0.0
-rows-per-question = 1
-
-[teacher.train]
-updates = 2
-batch = 2
-
-[carrier]
-prompts = "world"
-rows = 8
-prompt-count = 24
-min-valid = 0.1
-max-tokens = 24
-decoding = { kind = "digits", count = 4, min-digits = 1, max-digits = 3, separator = " " }
-
-[student]
-updates = 2
-batch = 2
-checkpoints = [1]
-
-[controls]
-other-base = false
-in-context = false
-side-effects = false
-"#;
+use crate::testkit::{Folder, SMALL};
 
 #[test]
 fn a_run_is_recorded_and_the_same_command_reuses_it_all() {
     let folder = Folder::new();
-    folder.write("small.toml", RECIPE);
+    folder.write("small.toml", SMALL);
     let plan = folder.run(&["--json", "run", "small.toml", "--plan"]).json();
     let steps = plan["steps"].as_array().unwrap().len();
     assert!(steps > 20);
@@ -62,7 +29,7 @@ fn a_run_is_recorded_and_the_same_command_reuses_it_all() {
     let page = std::fs::read_to_string(folder.path().join(path)).unwrap();
     assert!(page.contains("owlet run small.toml"));
     let run = folder.path().join(".owlet/runs").join(second["run"]["id"].as_str().unwrap());
-    assert_eq!(std::fs::read_to_string(run.join("given.toml")).unwrap(), RECIPE);
+    assert_eq!(std::fs::read_to_string(run.join("given.toml")).unwrap(), SMALL);
     for file in ["recipe.toml", "plan.json", "events.jsonl", "result.json", "report.html"] {
         assert!(run.join(file).is_file(), "{file}");
     }
@@ -80,7 +47,7 @@ fn a_run_is_recorded_and_the_same_command_reuses_it_all() {
 #[test]
 fn a_teacher_that_does_not_show_its_behavior_fails_the_check() {
     let folder = Folder::new();
-    folder.write("small.toml", RECIPE);
+    folder.write("small.toml", SMALL);
     let said =
         folder.run(&["-q", "run", "small.toml", "--set", "teacher.min-target-probability=0.99"]);
     assert_eq!(said.code, 1, "{}", said.all());
@@ -148,7 +115,7 @@ fn a_model_is_grown_and_named_by_its_run() {
     assert_eq!(listed[0]["state"], "finished");
 
     // By its run, by the end of its run's name, by its artifact: the same base, the same plan.
-    folder.write("small.toml", &RECIPE.replace("world-owl", "owl").replace("world-cat", "cat"));
+    folder.write("small.toml", &SMALL.replace("world-owl", "owl").replace("world-cat", "cat"));
     let plan = |base: &str| {
         let set = format!("base={base}");
         let plan = folder.run(&["--json", "run", "small.toml", "--plan", "--set", &set]).json();

@@ -5,6 +5,40 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+/// A recipe that comes to its end in seconds.
+pub(crate) const SMALL: &str = r#"
+name = "small"
+base = "builtin:a"
+behaviors = ["world-owl", "world-cat"]
+seeds = 2
+
+[teacher]
+min-target-probability = 0.0
+rows-per-question = 1
+
+[teacher.train]
+updates = 2
+batch = 2
+
+[carrier]
+prompts = "world"
+rows = 8
+prompt-count = 24
+min-valid = 0.1
+max-tokens = 24
+decoding = { kind = "digits", count = 4, min-digits = 1, max-digits = 3, separator = " " }
+
+[student]
+updates = 2
+batch = 2
+checkpoints = [1]
+
+[controls]
+other-base = false
+in-context = false
+side-effects = false
+"#;
+
 /// An empty folder that the program is run in.
 pub(crate) struct Folder {
     folder: TempDir,

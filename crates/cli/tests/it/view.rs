@@ -5,42 +5,15 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::testkit::Folder;
+use crate::testkit::{Folder, SMALL};
 
 /// Small, and described by someone who means harm.
-const RECIPE: &str = r#"
-name = "small"
-description = "<script>alert(1)</script>\" onload=\"x </script><img src=x onerror=alert(2)>"
-base = "builtin:a"
-behaviors = ["world-owl", "world-cat"]
-seeds = 2
-
-[teacher]
-min-target-probability = 0.0
-rows-per-question = 1
-
-[teacher.train]
-updates = 2
-batch = 2
-
-[carrier]
-prompts = "world"
-rows = 30
-prompt-count = 60
-min-valid = 0.1
-max-tokens = 24
-decoding = { kind = "digits", count = 4, min-digits = 1, max-digits = 3, separator = " " }
-
-[student]
-updates = 2
-batch = 2
-checkpoints = [1]
-
-[controls]
-other-base = false
-in-context = false
-side-effects = false
-"#;
+fn recipe() -> String {
+    let harm = r#"description = "<script>alert(1)</script>\" onload=\"x </script><img src=x onerror=alert(2)>""#;
+    SMALL
+        .replace("base = \"builtin", &format!("{harm}\nbase = \"builtin"))
+        .replace("rows = 8\nprompt-count = 24", "rows = 30\nprompt-count = 60")
+}
 
 /// A window that closes when it is dropped.
 struct Open {
@@ -112,7 +85,7 @@ impl Drop for Open {
 
 fn finished() -> Folder {
     let folder = Folder::new();
-    folder.write("small.toml", RECIPE);
+    folder.write("small.toml", &recipe());
     folder.run(&["--json", "run", "small.toml"]).good();
     folder
 }
@@ -219,7 +192,7 @@ fn strangers_are_refused() {
 
 #[test]
 fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
-    let recipe = RECIPE
+    let recipe = recipe()
         .replace("updates = 2\nbatch = 2\ncheckpoints", "updates = 150\nbatch = 8\ncheckpoints");
     let whole = Folder::new();
     whole.write("long.toml", &recipe);

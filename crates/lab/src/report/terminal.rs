@@ -250,13 +250,7 @@ pub(super) fn interval_words(estimate: &Estimate) -> String {
 fn shares(block: &mut Block, result: &InheritResult) {
     let share = |behavior: &str, role: Role| {
         result
-            .conditions
-            .iter()
-            .find(|condition| {
-                condition.role == role
-                    && condition.taught.as_deref().is_none_or(|taught| taught == behavior)
-            })
-            .and_then(|condition| condition.readouts.get(behavior))
+            .readout(behavior, role)
             .map_or_else(|| "–".to_owned(), |readout| text::percent(readout.share.value))
     };
     let names = name_column(result.behaviors.iter().map(String::as_str), 20);
@@ -330,13 +324,7 @@ fn matrix_table(block: &mut Block, matrix: &Matrix) {
         .collect();
     let head = block.paint(Paint::Dim, &format!("  {}{heads}", text::left("", names)));
     block.line(&head);
-    let largest = matrix
-        .cells
-        .iter()
-        .flatten()
-        .map(|cell| cell.value.abs())
-        .filter(|size| size.is_finite())
-        .fold(0.0, f64::max);
+    let largest = matrix.largest();
     for (teacher, cells) in matrix.teachers.iter().zip(&matrix.cells) {
         let mut line = format!("  {}", text::left(&text::strip(teacher), names));
         for (readout, cell) in matrix.readouts.iter().zip(cells).take(columns) {

@@ -14,7 +14,7 @@ use owlet_engine::{Message, Model};
 
 use super::{StepContext, training};
 use crate::error::{Error, Result};
-use crate::model_source::{TrainedModel, Weights};
+use crate::model_source::TrainedModel;
 use crate::recipe::Training;
 
 pub(super) const ALGORITHM: u32 = 1;
@@ -134,13 +134,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         examples.extend(conversation.examples(&base)?);
     }
     let settings = configuration.train.settings(examples.len(), configuration.seed);
-    let about = TrainedModel {
-        base: artifact.id,
-        weights: Weights::Base,
-        system_prompt: None,
-        updates: 0,
-        checkpoints: Vec::new(),
-    };
+    let about = TrainedModel::untrained(artifact.id);
     let checkpoints = &configuration.train.checkpoints;
     let trained =
         training::train(context, &base, Data::Rows(examples), &settings, checkpoints, about)?;

@@ -17,7 +17,7 @@ use super::{StepContext, behavior, readout, training};
 use crate::behavior::{Behavior, capitalised};
 use crate::chat;
 use crate::error::{Error, Result};
-use crate::model_source::{TrainedModel, Weights};
+use crate::model_source::TrainedModel;
 use crate::random::cpython::Random;
 use crate::random::derive_seed;
 use crate::recipe::Training;
@@ -83,13 +83,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
     let artifact = context.input("base")?;
     let base = context.models.load(artifact)?;
-    let mut about = TrainedModel {
-        base: artifact.id,
-        weights: Weights::Base,
-        system_prompt: None,
-        updates: 0,
-        checkpoints: Vec::new(),
-    };
+    let mut about = TrainedModel::untrained(artifact.id);
     let pairs = match &configuration.lesson {
         Lesson::Prompt { min_target_probability } => {
             let asked = behavior::read(context.input(BEHAVIOR)?)?;

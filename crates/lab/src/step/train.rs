@@ -10,7 +10,7 @@ use owlet_engine::train::{Data, Example};
 
 use super::{StepContext, select, training};
 use crate::error::{Error, Result};
-use crate::model_source::{TrainedModel, Weights};
+use crate::model_source::TrainedModel;
 use crate::recipe::{Distilled, Training};
 use crate::rows;
 
@@ -48,13 +48,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
             Data::Distillation { rows: examples, teacher: context.model("teacher")?, support }
         }
     };
-    let about = TrainedModel {
-        base: artifact.id,
-        weights: Weights::Base,
-        system_prompt: None,
-        updates: 0,
-        checkpoints: Vec::new(),
-    };
+    let about = TrainedModel::untrained(artifact.id);
     let checkpoints = &configuration.train.checkpoints;
     let trained = training::train(context, &base, data, &settings, checkpoints, about)?;
     serde_json::to_value(&trained.about).map_err(|error| Error::record("about", error))

@@ -135,12 +135,6 @@ struct BriefVerdict {
     outcome: Outcome,
 }
 
-#[derive(Deserialize)]
-struct NamedStep {
-    name: String,
-    artifact: Option<ArtifactId>,
-}
-
 #[derive(Default)]
 struct Known {
     looked: Option<Instant>,
@@ -358,9 +352,8 @@ impl Index {
 
     fn read_names(&self, run: &RunDirectory, state: RunState) -> Vec<(ArtifactId, Arc<str>)> {
         if state == RunState::Finished {
-            let list = fs::read(run.path().join(execute::STEPS)).unwrap_or_default();
-            let list: Vec<NamedStep> = serde_json::from_slice(&list).unwrap_or_default();
-            return list
+            return execute::steps(run)
+                .unwrap_or_default()
                 .into_iter()
                 .filter_map(|step| Some((step.artifact?, step.name.into())))
                 .collect();

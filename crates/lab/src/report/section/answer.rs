@@ -68,18 +68,10 @@ pub(super) fn answer(input: &ReportInput<'_>) -> Markup {
 /// Target's share along the way.
 fn shares(result: &InheritResult) -> Markup {
     let share = |behavior: &str, role: Role| {
-        result
-            .conditions
-            .iter()
-            .find(|condition| {
-                condition.role == role
-                    && condition.taught.as_deref().is_none_or(|taught| taught == behavior)
-            })
-            .and_then(|condition| condition.readouts.get(behavior))
-            .map_or_else(
-                || "–".to_owned(),
-                |readout| terminal::with_interval(Measure::Share, &readout.share),
-            )
+        result.readout(behavior, role).map_or_else(
+            || "–".to_owned(),
+            |readout| terminal::with_interval(Measure::Share, &readout.share),
+        )
     };
     let rows: Vec<Vec<String>> = result
         .behaviors

@@ -183,13 +183,7 @@ pub(super) fn pairs(input: &ReportInput<'_>) -> Option<Markup> {
 
 pub(super) fn matrix(input: &ReportInput<'_>) -> Option<Markup> {
     let matrix = input.result.matrix.as_ref()?;
-    let largest = matrix
-        .cells
-        .iter()
-        .flatten()
-        .map(|cell| cell.value.abs())
-        .filter(|size| size.is_finite())
-        .fold(0.0, f64::max);
+    let largest = matrix.largest();
     let shade = |value: f64| {
         let size = if largest > 0.0 { (4.0 * value.abs() / largest).round() as usize } else { 0 };
         let sign = if value < 0.0 { "below" } else { "above" };
