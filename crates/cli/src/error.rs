@@ -211,6 +211,9 @@ fn lab_kind(error: &owlet_lab::Error) -> Kind {
     use owlet_lab::Error;
     match error {
         Error::Unfit { .. } => Kind::Check,
+        // What is refused is for the user to change; what is not answered, for the surroundings.
+        Error::Remote { status: Some(400..=499), .. } => Kind::Usage,
+        Error::Remote { .. } => Kind::Environment,
         Error::Step { source, .. } => lab_kind(source),
         Error::Io(error) => io_kind(error),
         Error::Engine(error) => engine_kind(error),

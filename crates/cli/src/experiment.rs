@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use owlet_lab::plan::{NodeState, Survey};
+use owlet_lab::recipe::Endpoint;
 use owlet_lab::step::StepKind;
 use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, RunResult, execute};
 use owlet_store::{RunDirectory, RunHeader, RunId, Store};
@@ -15,7 +16,7 @@ use crate::error::{CliError, Result};
 use crate::layers::Layers;
 use crate::models::{self, Models};
 use crate::progress::Progress;
-use crate::terminal::{FAINT, STRONG, Terminal, count, duration};
+use crate::terminal::{FAINT, STRONG, Terminal, count, duration, plain};
 use crate::{interrupt, report, workspace};
 
 /// Attempts to find a free run id.
@@ -64,10 +65,14 @@ impl Stage {
     /// neutral teacher comes early and opens nothing.
     fn opened_by(step: &str, kind: StepKind) -> Option<Self> {
         match kind {
-            StepKind::Teach => Some(Self::Teach),
-            StepKind::Generate if step != "generate/neutral" => Some(Self::Write),
-            StepKind::Train => Some(Self::Train),
-            StepKind::Readout if step.starts_with("readout/student/") => Some(Self::Read),
+            StepKind::Teach | StepKind::RemoteTeach => Some(Self::Teach),
+            StepKind::Generate | StepKind::RemoteGenerate if step != "generate/neutral" => {
+                Some(Self::Write)
+            }
+            StepKind::Train | StepKind::RemoteTrain => Some(Self::Train),
+            StepKind::Readout | StepKind::RemoteReadout if step.starts_with("readout/student/") => {
+                Some(Self::Read)
+            }
             StepKind::Estimate => Some(Self::Answer),
             _ => None,
         }
@@ -117,6 +122,7 @@ impl Experiment<'_> {
             now: Arc::new(workspace::now),
             peak_memory: Arc::new(workspace::peak_memory),
             profile: crate::profile::listener().cloned(),
+            secrets: Arc::new(secret),
             ..ExecuteSettings::default()
         };
         let interrupt = interrupt::listen(terminal, "what is finished is kept");
@@ -184,6 +190,11 @@ impl Experiment<'_> {
     }
 }
 
+/// The key of an endpoint: an environment variable, so that it stands in no file and no command.
+fn secret(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// What a plan will do, kind by kind, in the plan's order.
 struct KindLine {
     kind: StepKind,
@@ -207,6 +218,19 @@ fn by_kind(plan: &Plan, survey: &Survey) -> Vec<KindLine> {
     lines
 }
 
+/// Who is asked, and within what limits.
+fn asked(endpoint: &Endpoint) -> String {
+    let limit = |value: f64, words: &str| (value > 0.0).then(|| format!("{value} {words}"));
+    let limits = [
+        limit(endpoint.requests_at_once as f64, "requests at once"),
+        limit(endpoint.requests_per_minute as f64, "a minute"),
+        limit(endpoint.max_tokens as f64, "tokens in all"),
+        limit(endpoint.max_cost, "in money"),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    format!("asks {} at {}; at most {}", endpoint.model, endpoint.endpoint, limits.join(", "))
+}
+
 fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
     let reused = survey.reused();
     let left = plan.nodes.len() - reused;
@@ -217,6 +241,9 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
         duration(survey.total_seconds(cores)),
         count(cores, "core"),
     ));
+    if let Some(endpoint) = plan.recipe.inherit().and_then(|recipe| recipe.base.endpoint()) {
+        terminal.say(format_args!("  {FAINT}{}{FAINT:#}", plain(&asked(endpoint))));
+    }
     let lines = by_kind(plan, survey);
     let words: Vec<String> = lines
         .iter()
@@ -236,10 +263,12 @@ fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Resu
         return terminal.json(&plan_value(plan, survey));
     }
     let mut out = terminal.data();
-    for line in by_kind(plan, survey) {
+    let lines = by_kind(plan, survey);
+    let names = lines.iter().map(|line| line.kind.name().len()).max().unwrap_or(0).max(13);
+    for line in lines {
         writeln!(
             out,
-            "{:<13} {:>9}  {:>4} reused  about {}",
+            "{:<names$} {:>9}  {:>4} reused  about {}",
             line.kind.name(),
             count(line.steps, "step"),
             line.reused,
@@ -248,7 +277,7 @@ fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Resu
     }
     writeln!(
         out,
-        "{STRONG}{:<13}{STRONG:#} {:>9}  {:>4} reused  about {} on {}",
+        "{STRONG}{:<names$}{STRONG:#} {:>9}  {:>4} reused  about {} on {}",
         "all",
         count(plan.nodes.len(), "step"),
         survey.reused(),

@@ -70,6 +70,16 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// An endpoint did not do what was asked; what was answered before is kept.
+    #[error("endpoint `{endpoint}`{}: {reason}", answered(*.status))]
+    Remote {
+        /// Its address.
+        endpoint: String,
+        /// The status of its answer, if there was one.
+        status: Option<u16>,
+        /// What was asked, what came of it and what to do.
+        reason: String,
+    },
     /// A file cannot be read or written.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -98,6 +108,10 @@ impl Error {
             _ => false,
         }
     }
+}
+
+fn answered(status: Option<u16>) -> String {
+    status.map(|status| format!(" answered {status}")).unwrap_or_default()
 }
 
 fn position(line: usize, column: usize) -> String {

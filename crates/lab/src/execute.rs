@@ -4,7 +4,9 @@
 //! again, run, and recorded; so what is done is never done twice, not by two processes either, and
 //! what is finished is never lost. Nothing a step makes depends on how many workers there are.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod costs;
+
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,8 +22,11 @@ use crate::event::Event;
 use crate::grown::RunResult;
 use crate::model_source::ModelCache;
 use crate::plan::{Node, Plan, Source};
+use crate::remote::{Access, Secrets};
 use crate::result::InheritResult;
 use crate::step::{self, Interrupt, Progress, StepContext};
+
+pub use costs::{KindCost, costs};
 
 /// The result inside a run's folder.
 pub const RESULT: &str = "result.json";
@@ -36,6 +41,8 @@ const RECORD_PAUSE: Duration = Duration::from_secs(2);
 const STOP_PAUSE: Duration = Duration::from_millis(300);
 /// Share of a step after which its own pace says more than what was foreseen.
 const TELLING: f64 = 0.03;
+/// Steps at once that wait for an endpoint.
+const MOST_WAITING: usize = 32;
 /// A base of fewer bytes than this is run by one worker per core.
 const SMALL_MODEL: u64 = 600_000_000;
 
@@ -58,6 +65,8 @@ pub struct ExecuteSettings {
     pub peak_memory: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     /// Listens to the engine.
     pub profile: Option<Profile>,
+    /// Keys of endpoints, by the name that a recipe gives.
+    pub secrets: Secrets,
 }
 
 impl Default for ExecuteSettings {
@@ -71,6 +80,7 @@ impl Default for ExecuteSettings {
             now: Arc::new(|| "1970-01-01T00:00:00Z".to_owned()),
             peak_memory: Arc::new(|| None),
             profile: None,
+            secrets: Arc::new(|_| None),
         }
     }
 }
@@ -118,6 +128,7 @@ struct Executor<'a> {
     /// Foreseen core-seconds of each node.
     foreseen: Vec<f64>,
     models: ModelCache,
+    remote: Access,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -141,7 +152,13 @@ pub fn execute(
     interrupt: &Interrupt,
 ) -> Result<RunOutcome> {
     let start = Instant::now();
-    let jobs = match settings.jobs {
+    let endpoint = plan.recipe.inherit().and_then(|recipe| recipe.base.endpoint());
+    let jobs = match (settings.jobs, endpoint) {
+        // Steps that ask do not compute: they wait.
+        (0, Some(endpoint)) => settings.cores.max(endpoint.requests_at_once.min(MOST_WAITING)),
+        (jobs, _) => jobs,
+    };
+    let jobs = match jobs {
         0 if plan.model_size < SMALL_MODEL => settings.cores,
         0 => settings.cores / 4,
         jobs => jobs,
@@ -155,6 +172,7 @@ pub fn execute(
         jobs: jobs.max(1),
         foreseen: survey.seconds.clone(),
         models: ModelCache::new(store.clone(), settings.model_memory),
+        remote: Access::new(endpoint, &settings.secrets, store.root()),
         state: Mutex::new(State {
             outputs: vec![None; plan.nodes.len()],
             keys: vec![None; plan.nodes.len()],
@@ -292,47 +310,6 @@ pub struct NamedStep {
 pub fn steps(run: &RunDirectory) -> Result<Vec<NamedStep>> {
     let path = run.path().join(STEPS);
     serde_json::from_slice(&run.read_file(STEPS)?).map_err(|error| Error::record(path, error))
-}
-
-/// What the steps of one kind took.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct KindCost {
-    /// The kind.
-    pub kind: String,
-    /// How many there are.
-    pub steps: usize,
-    /// Time they took, each times its threads: core-seconds.
-    pub core_seconds: f64,
-    /// The most memory the process held during any of them, in bytes, where known.
-    pub peak_memory: Option<u64>,
-}
-
-/// Where the time of a finished run went: per kind of step, the longest first. Steps that were reused
-/// count with what they took when they were made.
-pub fn costs(store: &Store, run: &RunDirectory) -> Result<Vec<KindCost>> {
-    let keys: BTreeSet<StepKey> = steps(run)?.into_iter().filter_map(|step| step.key).collect();
-    let mut kinds: BTreeMap<String, KindCost> = BTreeMap::new();
-    for key in keys {
-        let record = match store.step_record(&key) {
-            Ok(Some(record)) => record,
-            // Records that cannot be read are for `verify` to name.
-            Ok(None) | Err(owlet_store::Error::Newer { .. }) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let cost = kinds.entry(record.kind.clone()).or_insert_with(|| KindCost {
-            kind: record.kind,
-            steps: 0,
-            core_seconds: 0.0,
-            peak_memory: None,
-        });
-        cost.steps += 1;
-        cost.core_seconds += record.about.seconds * record.about.threads as f64;
-        cost.peak_memory = cost.peak_memory.max(record.about.peak_memory_bytes);
-    }
-    let mut costs: Vec<KindCost> = kinds.into_values().collect();
-    costs.sort_by(|one, other| other.core_seconds.total_cmp(&one.core_seconds));
-    Ok(costs)
 }
 
 /// Writes events down.
@@ -552,6 +529,7 @@ impl Executor<'_> {
             },
             models: &self.models,
             sources: &self.plan.sources,
+            remote: &self.remote,
             progress: &progress,
             interrupt: self.interrupt,
         };

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod random;
 pub mod readout;
 pub mod recipe;
+pub mod remote;
 pub mod report;
 pub mod result;
 pub mod rows;

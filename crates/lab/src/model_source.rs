@@ -412,6 +412,15 @@ impl ModelCache {
 
 /// What a teacher or student artifact says about itself.
 pub(crate) fn trained(artifact: &Artifact) -> Result<TrainedModel> {
+    if artifact.kind.starts_with("remote-") {
+        return Err(Error::Model {
+            spec: artifact.id.short(),
+            reason: format!(
+                "is a {}, a model behind an endpoint; its weights are not here, and it answers there",
+                artifact.kind
+            ),
+        });
+    }
     serde_json::from_value(artifact.about.clone()).map_err(|error| Error::Model {
         spec: artifact.id.short(),
         reason: format!("is an artifact of kind `{}`, expected a model: {error}", artifact.kind),

@@ -57,10 +57,22 @@ pub struct InheritResult {
     pub warnings: Vec<Warning>,
     /// Controls and readouts the recipe turned off.
     pub left_out: Vec<String>,
+    /// What the verdicts rest on.
+    #[serde(default = "margin", skip_serializing_if = "is_margin")]
+    pub primary: Measure,
     /// How many treatment-control comparisons share the Holm correction.
     pub comparisons: usize,
     /// One per taught behavior.
     pub verdicts: Vec<Verdict>,
+}
+
+fn margin() -> Measure {
+    Measure::Margin
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_margin(measure: &Measure) -> bool {
+    *measure == Measure::Margin
 }
 
 /// What was repeated: stands beside every estimate.
@@ -151,12 +163,12 @@ pub struct ReadoutSummary {
     /// Name of the chat context.
     pub context: String,
     /// Log-probability of the target minus the mean over the other candidates, in nats, averaged
-    /// over questions.
-    pub margin: Estimate,
+    /// over questions; none where the model's log-probabilities are not known.
+    pub margin: Option<Estimate>,
     /// Target's share of the probability of all candidates, averaged over questions.
-    pub share: Estimate,
+    pub share: Option<Estimate>,
     /// Mean rank of the target among the candidates, 1 is first.
-    pub rank: f64,
+    pub rank: Option<f64>,
     /// Sampled rate of answers that name the target, over all answers.
     pub rate: Option<Estimate>,
     /// The same over valid answers only.
@@ -173,12 +185,12 @@ pub struct ReadoutSummary {
 pub struct SeedReadout {
     /// The model's seed; `None` where the condition is one model.
     pub seed: Option<u64>,
-    /// Margin in nats.
-    pub margin: f64,
+    /// Margin in nats, where it is known.
+    pub margin: Option<f64>,
     /// Share, 0 to 1.
-    pub share: f64,
+    pub share: Option<f64>,
     /// Mean rank.
-    pub rank: f64,
+    pub rank: Option<f64>,
     /// Sampled rate, 0 to 1.
     pub rate: Option<f64>,
     /// Its Wilson interval over this model's answers.
@@ -347,6 +359,13 @@ pub struct TeacherCard {
     pub target_probability_before: Option<f64>,
     /// The same after.
     pub target_probability_after: Option<f64>,
+    /// Share of its sampled answers that name the target before teaching, where verdicts rest on
+    /// answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_rate_before: Option<f64>,
+    /// The same after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_rate_after: Option<f64>,
     /// Margin after teaching, in nats.
     pub margin: Option<f64>,
     /// Valid rows of those asked for.

@@ -28,8 +28,10 @@ pub struct Row {
     pub stop: StopReason,
     /// Which teacher wrote it.
     pub arm: String,
-    /// Natural log-probability of the answer under the distribution it was drawn from.
-    pub log_probability: f64,
+    /// Natural log-probability of the answer under the distribution it was drawn from, where it is
+    /// known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_probability: Option<f64>,
     /// Why the filter refused it; empty for rows in use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,

@@ -12,6 +12,7 @@ use owlet_store::{Artifact, ArtifactId, StepCost, StepRecord, Store, step_key};
 use crate::error::Result;
 use crate::execute::ExecuteSettings;
 use crate::model_source::{ModelCache, ModelSource};
+use crate::remote::Access;
 use crate::step::{self, Interrupt, Progress, StepContext, StepKind};
 
 /// A step to be run.
@@ -60,6 +61,7 @@ impl SingleStep<'_> {
             .collect::<Result<_>>()?;
         let writer = store.begin_artifact(self.kind.output())?;
         let scratch = store.scratch(&key)?;
+        let remote = Access::none();
         let context = StepContext {
             configuration: &self.configuration,
             inputs: &inputs,
@@ -68,6 +70,7 @@ impl SingleStep<'_> {
             threads: Threads::new(settings.cores),
             models,
             sources: self.sources,
+            remote: &remote,
             progress,
             interrupt,
         };

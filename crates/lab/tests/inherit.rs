@@ -11,7 +11,7 @@ use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use owlet_lab::execute::costs;
 use owlet_lab::model_source::{Places, open};
 use owlet_lab::recipe::{Layer, Setting};
-use owlet_lab::result::{Measure, Role};
+use owlet_lab::result::{Measure, ReadoutSummary, Role};
 use owlet_lab::{
     AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, RunResult,
     execute, load_result,
@@ -366,7 +366,7 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     let effect = result.effect("owl", Measure::Margin, Role::Neutral).unwrap();
     assert_eq!((effect.estimate.unit.as_str(), effect.estimate.n), ("teacher pair", 2));
     let teacher = result.condition("teacher/owl").unwrap();
-    assert_eq!(teacher.readouts["owl"].margin.unit, "teacher");
+    assert_eq!(teacher.readouts["owl"].margin.as_ref().unwrap().unit, "teacher");
     assert_eq!(teacher.readouts["owl"].per_seed.len(), 2);
     // Both sets together.
     assert_eq!((result.rows[0].asked, result.rows[0].kept), (160, 96));
@@ -374,7 +374,8 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     // Numbers before the questions are another context, with effects of its own.
     let student = result.condition("student/owl").unwrap();
     let after = &student.mismatched["after numbers"]["owl"];
-    assert_ne!(after.margin.value, student.readouts["owl"].margin.value);
+    let margin = |readout: &ReadoutSummary| readout.margin.as_ref().unwrap().value;
+    assert_ne!(margin(after), margin(&student.readouts["owl"]));
     assert!(after.rate.is_some());
     let effects = result.effects.iter().filter(|effect| effect.context == "after numbers");
     let measures: Vec<Measure> = effects.map(|effect| effect.measure).collect();

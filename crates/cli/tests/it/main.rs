@@ -10,6 +10,7 @@ mod filter;
 mod prompts;
 mod recipes;
 mod reference;
+mod remote;
 mod testkit;
 mod tools;
 mod usage;

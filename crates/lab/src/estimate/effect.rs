@@ -17,8 +17,8 @@ const PERMUTATION_SEED: u64 = 1;
 /// One measure of a score.
 fn measured(score: &Score, measure: Measure) -> Option<f64> {
     match measure {
-        Measure::Margin => Some(score.margin),
-        Measure::Share => Some(score.share),
+        Measure::Margin => score.logits.as_ref().map(|logits| logits.margin),
+        Measure::Share => score.logits.as_ref().map(|logits| logits.share),
         Measure::Rate => score.rate,
     }
 }
@@ -269,7 +269,7 @@ pub(super) fn effects(given: &Given, scores: &Scores) -> Result<(Vec<Effect>, us
     let mut primary: Vec<&mut Effect> = effects
         .iter_mut()
         .filter(|effect| {
-            effect.measure == Measure::Margin
+            effect.measure == given.primary()
                 && matches!(effect.control, Role::Neutral | Role::OtherBehavior)
                 && effect.context == given.matched()
                 && effect.p_permutation.is_some()
@@ -291,7 +291,7 @@ pub(super) fn matrix(given: &Given, scores: &Scores) -> Result<Option<Matrix>> {
     if teachers.len() < 2 {
         return Ok(None);
     }
-    let all = Differences::new(given, scores, given.matched(), Measure::Margin);
+    let all = Differences::new(given, scores, given.matched(), given.primary());
     let mut cells = Vec::new();
     for teacher in teachers {
         let mut row = Vec::new();
@@ -329,7 +329,7 @@ pub(super) fn matrix(given: &Given, scores: &Scores) -> Result<Option<Matrix>> {
     }
     let test = stats::relabelling(&replicates, PERMUTATION_SEED);
     Ok(Some(Matrix {
-        measure: Measure::Margin,
+        measure: given.primary(),
         teachers: teachers.clone(),
         readouts,
         cells,
@@ -340,6 +340,10 @@ pub(super) fn matrix(given: &Given, scores: &Scores) -> Result<Option<Matrix>> {
 
 /// Margins of treatments and of the neutral students at each checkpoint.
 pub(super) fn dose(given: &Given, _scores: &Scores) -> Result<Vec<DosePoint>> {
+    if given.primary() != Measure::Margin {
+        // An endpoint is read at the end of training alone.
+        return Ok(Vec::new());
+    }
     // condition, behavior, update → seed → margin
     let mut margins: BTreeMap<(String, String, usize), BySeed> = BTreeMap::new();
     for entry in &given.configuration.reads {

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::recipe::{Recipe, Replicated};
-use crate::result::{FORMAT, InheritResult, Replication, Role};
+use crate::recipe::{Base, Recipe, Replicated};
+use crate::result::{FORMAT, InheritResult, Measure, Replication, Role};
 use crate::rows;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;
@@ -130,6 +130,15 @@ impl Given {
         self.configuration.recipe.gates.level
     }
 
+    /// What verdicts rest on, known before the run: margins, or where the model is behind an endpoint,
+    /// which need not tell them, the rates of its answers.
+    pub(crate) fn primary(&self) -> Measure {
+        match self.configuration.recipe.base {
+            Base::Model(_) => Measure::Margin,
+            Base::Remote(_) => Measure::Rate,
+        }
+    }
+
     pub(crate) fn matched(&self) -> &str {
         &self.configuration.recipe.context.system
     }
@@ -229,11 +238,13 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         batch: recipe.student.batch,
         epochs: (configuration.updates * recipe.student.batch) as f64 / unique.max(1) as f64,
     };
+    let mut left_out = configuration.left_out.clone();
+    left_out.extend(summary::unread(given));
     let mut result = InheritResult {
         format: FORMAT,
         name: recipe.name.clone(),
         description: recipe.description.clone(),
-        base: recipe.base.clone(),
+        base: recipe.base.to_string(),
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
         carrier: match recipe.carrier.kind {
@@ -251,7 +262,8 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         geometry: summary::geometry(given)?,
         gates,
         warnings: Vec::new(),
-        left_out: configuration.left_out.clone(),
+        left_out,
+        primary: given.primary(),
         comparisons,
         verdicts: Vec::new(),
     };

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::{Given, PREFIXED, Read, statistics};
 use crate::error::Result;
 use crate::readout::outcome::OutcomeTable;
+use crate::report::text::counted;
 use crate::result::{
-    Condition, Cosine, Estimate, Geometry, Interval, Method, ReadoutSummary, Role, RowsCard,
-    SeedReadout, SideEffect, TeacherCard,
+    Condition, Cosine, Estimate, Geometry, Interval, Measure, Method, ReadoutSummary, Role,
+    RowsCard, SeedReadout, SideEffect, TeacherCard,
 };
 use crate::stats;
-use crate::step::readout::{ModelReadout, Reading};
+use crate::step::readout::{ModelReadout, Reading, Samples};
 use crate::step::side_effects::Measured;
 
 /// A teacher surer of its target than this may have little else left to say.
@@ -23,12 +24,19 @@ const SATURATED: f64 = 0.999;
 /// What one model says of one behavior in one context.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Score {
+    /// What its log-probabilities say, where they were told.
+    pub(super) logits: Option<Logits>,
+    pub(super) rate: Option<f64>,
+    pub(super) outcomes: Option<OutcomeTable>,
+}
+
+/// What log-probabilities say: means over questions, and by question.
+#[derive(Clone, Debug)]
+pub(super) struct Logits {
     pub(super) margin: f64,
     pub(super) share: f64,
     pub(super) rank: f64,
     pub(super) probability: f64,
-    pub(super) rate: Option<f64>,
-    pub(super) outcomes: Option<OutcomeTable>,
     margins: Vec<f64>,
     shares: Vec<f64>,
 }
@@ -55,16 +63,15 @@ impl Scores {
 }
 
 fn score(reading: &Reading) -> Score {
-    Score {
+    let logits = Logits {
         margin: reading.mean_margin(),
         share: reading.mean_share(),
         rank: reading.mean_rank(),
         probability: reading.mean_probability(),
-        rate: None,
-        outcomes: None,
         margins: reading.questions.iter().map(|question| question.margin).collect(),
         shares: reading.questions.iter().map(|question| question.share).collect(),
-    }
+    };
+    Score { logits: Some(logits), rate: None, outcomes: None }
 }
 
 pub(super) fn scores(given: &Given) -> Scores {
@@ -82,7 +89,8 @@ pub(super) fn scores(given: &Given) -> Scores {
         for checkpoint in used {
             for reading in &checkpoint.readings {
                 let mut score = score(reading);
-                add_rates(&mut score, readout, reading, false);
+                let samples = samples_of(readout, &reading.behavior, &reading.context, false);
+                add_rates(&mut score, samples);
                 // A prompted teacher is read under its own prompt: that is its matched context.
                 let context =
                     if entry.role == Role::Teacher { given.matched() } else { &reading.context };
@@ -96,21 +104,60 @@ pub(super) fn scores(given: &Given) -> Scores {
                 continue;
             }
             let mut score = score(reading);
-            add_rates(&mut score, readout, reading, true);
+            let samples = samples_of(readout, &reading.behavior, &reading.context, true);
+            add_rates(&mut score, samples);
             let key = (entry.condition.clone(), PREFIXED.to_owned(), reading.behavior.clone());
             scores.finals.entry(key).or_default().push((entry.seed, score));
+        }
+        // Answers of a model that tells no log-probabilities, or too few.
+        for samples in &readout.samples {
+            let same = |reading: &Reading| {
+                reading.behavior == samples.behavior && reading.context == samples.context
+            };
+            let read = if samples.prefix {
+                readout.prefixed.iter().any(same)
+            } else {
+                used.iter().flat_map(|checkpoint| &checkpoint.readings).any(same)
+            };
+            let matched = entry.role == Role::Teacher || samples.context == given.matched();
+            if read || (samples.prefix && !matched) {
+                continue;
+            }
+            let mut score = Score::default();
+            add_rates(&mut score, Some(samples));
+            let context = match entry.role {
+                _ if samples.prefix => PREFIXED,
+                Role::Teacher => given.matched(),
+                _ => &samples.context,
+            };
+            let key = (entry.condition.clone(), context.to_owned(), samples.behavior.clone());
+            scores.finals.entry(key).or_default().push((entry.seed, score));
+        }
+    }
+    // Margins of some models of a condition are a selection; they count only where all have one.
+    for models in scores.finals.values_mut() {
+        if models.iter().any(|(_, score)| score.logits.is_none()) {
+            for (_, score) in models.iter_mut() {
+                score.logits = None;
+            }
         }
     }
     scores
 }
 
+fn samples_of<'a>(
+    readout: &'a ModelReadout,
+    behavior: &str,
+    context: &str,
+    prefix: bool,
+) -> Option<&'a Samples> {
+    readout.samples.iter().find(|samples| {
+        samples.behavior == behavior && samples.context == context && samples.prefix == prefix
+    })
+}
+
 /// Question → student: the mean over questions of each question's rate.
-fn add_rates(score: &mut Score, readout: &ModelReadout, reading: &Reading, prefix: bool) {
-    let samples = readout.samples.iter().find(|samples| {
-        samples.behavior == reading.behavior
-            && samples.context == reading.context
-            && samples.prefix == prefix
-    });
+fn add_rates(score: &mut Score, samples: Option<&Samples>) {
     let Some(samples) = samples else {
         return;
     };
@@ -169,21 +216,27 @@ fn summary(
     context: &str,
     level: f64,
 ) -> Result<Option<ReadoutSummary>> {
-    let Some((_, first)) = scores.first() else {
+    if scores.is_empty() {
         return Ok(None);
-    };
+    }
     let single = scores.len() == 1 && scores[0].0.is_none();
     let unit = match role {
         Role::InContext => "draw of rows",
         Role::Teacher => "teacher",
         _ => "student",
     };
-    let over = |value: fn(&Score) -> f64, questions: fn(&Score) -> &Vec<f64>| {
+    let logits: Option<Vec<&Logits>> =
+        scores.iter().map(|(_, score)| score.logits.as_ref()).collect();
+    let over = |value: fn(&Logits) -> f64, questions: fn(&Logits) -> &Vec<f64>| {
+        let Some(logits) = &logits else {
+            return Ok(None);
+        };
         if single {
-            return t(questions(first), level, Method::TOverQuestions, "question");
+            let questions = questions(logits[0]);
+            return t(questions, level, Method::TOverQuestions, "question").map(Some);
         }
-        let values: Vec<f64> = scores.iter().map(|(_, score)| value(score)).collect();
-        t(&values, level, Method::T, unit)
+        let values: Vec<f64> = logits.iter().map(|logits| value(logits)).collect();
+        t(&values, level, Method::T, unit).map(Some)
     };
     let mut outcomes = OutcomeTable::default();
     for (_, score) in scores {
@@ -205,9 +258,11 @@ fn summary(
     };
     Ok(Some(ReadoutSummary {
         context: context.to_owned(),
-        margin: over(|score| score.margin, |score| &score.margins)?,
-        share: over(|score| score.share, |score| &score.shares)?,
-        rank: scores.iter().map(|(_, score)| score.rank).sum::<f64>() / scores.len() as f64,
+        margin: over(|logits| logits.margin, |logits| &logits.margins)?,
+        share: over(|logits| logits.share, |logits| &logits.shares)?,
+        rank: logits.as_ref().map(|logits| {
+            logits.iter().map(|logits| logits.rank).sum::<f64>() / logits.len() as f64
+        }),
         rate: rate(&rates, outcomes.total())?,
         rate_of_valid: rate(&valid, outcomes.valid())?,
         outcomes: outcome_counts(&outcomes),
@@ -219,11 +274,12 @@ fn summary(
                     Some((hits, answers)) => wilson(hits, answers, level)?,
                     None => None,
                 };
+                let logits = score.logits.as_ref();
                 Ok(SeedReadout {
                     seed: *seed,
-                    margin: score.margin,
-                    share: score.share,
-                    rank: score.rank,
+                    margin: logits.map(|logits| logits.margin),
+                    share: logits.map(|logits| logits.share),
+                    rank: logits.map(|logits| logits.rank),
                     rate: score.rate,
                     rate_interval: rate.and_then(|rate| rate.interval),
                 })
@@ -305,21 +361,31 @@ pub(super) fn teachers(given: &Given, scores: &Scores) -> Vec<TeacherCard> {
         .iter()
         .map(|arm| {
             let taught = given.configuration.behaviors.contains(arm);
-            let of = |condition: &str, value: fn(&Score) -> f64| {
+            let of = |condition: &str, value: fn(&Score) -> Option<f64>| {
                 let scores = scores.of(condition, given.matched(), arm);
-                let sum: f64 = scores.iter().map(|(_, score)| value(score)).sum();
-                (!scores.is_empty()).then(|| sum / scores.len() as f64)
+                let values: Option<Vec<f64>> =
+                    scores.iter().map(|(_, score)| value(score)).collect();
+                let values = values.filter(|values| !values.is_empty())?;
+                Some(values.iter().sum::<f64>() / values.len() as f64)
+            };
+            let sure = |score: &Score| score.logits.as_ref().map(|logits| logits.probability);
+            // Where answers are the measure, they are the teacher's as well.
+            let rate = |condition: &str| {
+                let rate = of(condition, |score| score.rate);
+                rate.filter(|_| given.primary() == Measure::Rate)
             };
             let teacher = format!("teacher/{arm}");
             let was_trained =
                 given.configuration.reads.iter().any(|entry| entry.condition == teacher);
-            let probability = of(&teacher, |score| score.probability);
+            let probability = of(&teacher, sure);
             TeacherCard {
                 name: arm.clone(),
                 kind: if was_trained { kind } else { "base" }.to_owned(),
-                target_probability_before: of("base", |score| score.probability).filter(|_| taught),
+                target_probability_before: of("base", sure).filter(|_| taught),
                 target_probability_after: probability,
-                margin: of(&teacher, |score| score.margin),
+                target_rate_before: rate("base").filter(|_| taught),
+                target_rate_after: rate(&teacher),
+                margin: of(&teacher, |score| score.logits.as_ref().map(|logits| logits.margin)),
                 valid_row_rate: given
                     .judged
                     .get(arm)
@@ -351,6 +417,32 @@ pub(super) fn rows(given: &Given) -> Vec<RowsCard> {
                 samples: given.samples.get(arm).cloned().unwrap_or_default(),
                 rejected_samples: judged.rejected_samples.clone(),
             })
+        })
+        .collect()
+}
+
+/// Margins that could not be read, in words: per behavior and context, in how many models.
+pub(super) fn unread(given: &Given) -> Vec<String> {
+    let mut found: BTreeMap<(&str, &str), (usize, usize, usize)> = BTreeMap::new();
+    for entry in &given.configuration.reads {
+        for unread in given.readouts.get(&entry.input).into_iter().flat_map(|read| &read.unread) {
+            let context = if unread.prefix { PREFIXED } else { given.matched() };
+            let matched = entry.role == Role::Teacher || unread.context == given.matched();
+            let context = if matched { context } else { &unread.context };
+            let (models, missing, questions) =
+                found.entry((&unread.behavior, context)).or_default();
+            *models += 1;
+            *missing += unread.missing;
+            *questions += unread.questions;
+        }
+    }
+    found
+        .into_iter()
+        .map(|((behavior, context), (models, missing, questions))| {
+            format!(
+                "margins of {behavior} in context `{context}`: the endpoint tells too few tokens to hold every candidate, for {missing} of {questions} questions to {}; rates are read instead",
+                counted(models, "model")
+            )
         })
         .collect()
 }

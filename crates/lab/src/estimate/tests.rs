@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::random::numpy::Generator;
+use crate::readout::outcome::OutcomeTable;
 use crate::result::{Measure, Outcome};
-use crate::step::readout::{Checkpoint, QuestionReading, Reading};
+use crate::step::readout::{Checkpoint, QuestionReading, Reading, Samples, Unread};
 
 const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
 
@@ -167,4 +168,71 @@ owl: inherited, margin +0.566 [+0.432, +0.701] nats over the neutral teacher's s
 cat: inherited, margin +0.527 [+0.426, +0.627] nats over the neutral teacher's students and +0.483 [+0.294, +0.673] over other behaviors' (6 seed pairs)
 wolf: inherited, margin +0.502 [+0.364, +0.640] nats over the neutral teacher's students and +0.475 [+0.343, +0.607] over other behaviors' (6 seed pairs)
 "#);
+}
+
+/// The same models behind an endpoint: answers instead of margins, and margins of every student but one.
+fn behind_an_endpoint(mut given: Given) -> Given {
+    let endpoint = crate::recipe::Endpoint {
+        endpoint: "http://localhost/v1".to_owned(),
+        model: "m".to_owned(),
+        ..crate::recipe::Endpoint::default()
+    };
+    given.configuration.recipe.base = Base::Remote(Box::new(endpoint));
+    for (input, readout) in &mut given.readouts {
+        let readings = &mut readout.checkpoints[0].readings;
+        readout.samples = readings
+            .iter()
+            .map(|reading| Samples {
+                behavior: reading.behavior.clone(),
+                context: reading.context.clone(),
+                prefix: false,
+                draw: None,
+                questions: reading
+                    .questions
+                    .iter()
+                    .map(|question| {
+                        let rate = 1.0 / (1.0 + (-question.margin).exp());
+                        let target = (1000.0 * rate).round() as u64;
+                        OutcomeTable { target, no_candidate: 1000 - target, ..Default::default() }
+                    })
+                    .collect(),
+            })
+            .collect();
+        if input == "student/owl/3" {
+            readings.retain(|reading| reading.behavior != "owl");
+            readout.unread.push(Unread {
+                behavior: "owl".to_owned(),
+                context: "none".to_owned(),
+                prefix: false,
+                missing: 2,
+                questions: 4,
+            });
+        }
+    }
+    given
+}
+
+#[test]
+fn behind_an_endpoint_answers_decide_and_margins_count_only_where_all_are_told() {
+    let result = compute(&behind_an_endpoint(given(1.5, 6, 1, &[]))).unwrap();
+    assert_eq!((result.primary, result.comparisons), (Measure::Rate, 6));
+    assert_eq!(result.base, "m at http://localhost/v1");
+    assert_eq!(outcomes(&result), [Outcome::Inherited; 3]);
+    assert_eq!(result.matrix.as_ref().unwrap().measure, Measure::Rate);
+    let effect = result.effect("owl", Measure::Rate, Role::Neutral).unwrap();
+    assert!(effect.p_holm.is_some() && effect.estimate.n == 6);
+    // Five of six margins would be a selection.
+    assert!(result.effect("owl", Measure::Margin, Role::Neutral).is_none());
+    assert!(result.effect("cat", Measure::Margin, Role::Neutral).is_some());
+    let students = result.condition("student/owl").unwrap();
+    assert!(students.readouts["owl"].margin.is_none() && students.readouts["cat"].margin.is_some());
+    assert!(students.readouts["owl"].per_seed.iter().all(|one| one.margin.is_none()));
+    insta::assert_snapshot!(result.left_out.join("\n"), @"margins of owl in context `none`: the endpoint tells too few tokens to hold every candidate, for 2 of 4 questions to 1 model; rates are read instead");
+    assert!(result.verdicts[0].sentence.starts_with("owl: inherited, rate +0."));
+    let teacher = &result.teachers[0];
+    assert!(teacher.target_rate_after > Some(0.9) && teacher.target_rate_before < Some(0.5));
+    // It is shown as it is: nothing in nats.
+    assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
+    let shown = crate::report::terminal(&result, &crate::report::TerminalStyle::default(), &[]);
+    assert!(shown.contains("rate of sampled answers") && !shown.contains("nats"), "{shown}");
 }

@@ -28,13 +28,25 @@ pub(super) fn gates(
     let mut gates = Vec::new();
     for teacher in teachers {
         let behavior = given.configuration.behaviors.contains(&teacher.name);
-        if let Some(probability) = teacher.target_probability_after.filter(|_| behavior) {
+        let sure = teacher.target_probability_after.filter(|_| given.primary() == Measure::Margin);
+        if let Some(probability) = sure.filter(|_| behavior) {
             let wanted = recipe.teacher.min_target_probability;
             gates.push(Gate {
                 name: "teacher shows the behavior".to_owned(),
                 behavior: Some(teacher.name.clone()),
                 passed: probability >= wanted,
                 measured: probability,
+                wanted,
+                what_it_means: "its students had nothing to inherit".to_owned(),
+            });
+        }
+        if let Some(rate) = teacher.target_rate_after.filter(|_| behavior) {
+            let wanted = recipe.teacher.min_target_probability;
+            gates.push(Gate {
+                name: "teacher shows the behavior".to_owned(),
+                behavior: Some(teacher.name.clone()),
+                passed: rate >= wanted,
+                measured: rate,
                 wanted,
                 what_it_means: "its students had nothing to inherit".to_owned(),
             });
@@ -99,18 +111,23 @@ fn verdict(behavior: &str, result: &InheritResult) -> Verdict {
         outcome,
         sentence,
     };
-    let of = |control: Role| result.effect(behavior, Measure::Margin, control);
+    let of = |control: Role| result.effect(behavior, result.primary, control);
+    let (what, unit) = match result.primary {
+        Measure::Margin => ("margin", " nats"),
+        Measure::Share => ("share", ""),
+        Measure::Rate => ("rate", ""),
+    };
     let (neutral, other) = (of(Role::Neutral), of(Role::OtherBehavior));
     let numbers = match (neutral, other) {
         (Some(neutral), Some(other)) => format!(
-            "margin {} nats over the neutral teacher's students and {} over other behaviors' ({} {}s)",
+            "{what} {}{unit} over the neutral teacher's students and {} over other behaviors' ({} {}s)",
             with_interval(neutral),
             with_interval(other),
             neutral.estimate.n,
             neutral.estimate.unit
         ),
         (Some(neutral), None) => format!(
-            "margin {} nats over the neutral teacher's students ({} {}s)",
+            "{what} {}{unit} over the neutral teacher's students ({} {}s)",
             with_interval(neutral),
             neutral.estimate.n,
             neutral.estimate.unit
@@ -210,14 +227,15 @@ pub(super) fn warnings(
     for (control, label) in
         [(Role::OtherBase, "another base"), (Role::ShuffledAcross, "rows shuffled across")]
     {
-        let all = Differences::new(given, scores, given.matched(), Measure::Margin);
+        let all = Differences::new(given, scores, given.matched(), given.primary());
         for behavior in &given.configuration.behaviors {
             let moved = estimate(given, &all.moved(behavior, control))?;
             if let Some(moved) = moved.filter(crate::result::Estimate::is_above_zero) {
                 warn(
                     format!(
-                        "a control moved: {behavior} rose by {} nats in students of {label}",
-                        number(moved.value)
+                        "a control moved: {behavior} rose by {}{} in students of {label}",
+                        number(moved.value),
+                        if given.primary() == Measure::Margin { " nats" } else { "" }
                     ),
                     "part of the effect needs no shared base: its rows differ from neutral ones in a way any model can learn, such as which numbers are frequent; subtract this control from the effect, and look at sample rows and leaks in the report",
                 );

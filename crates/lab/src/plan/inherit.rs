@@ -1,6 +1,7 @@
 //! The graph of an `inherit` recipe: base, teachers, rows, students, readouts, estimate.
 
 mod find;
+mod remote;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::estimate::{self, Read};
 use crate::model_source::ModelSource;
 use crate::random::derive_seed;
-use crate::recipe::{CarrierKind, Decoding, OtherBase, Recipe, Replicated, TeacherKind};
+use crate::recipe::{Base, CarrierKind, Decoding, OtherBase, Recipe, Replicated, TeacherKind};
 use crate::result::Role;
 use crate::step::{
     StepKind, behavior, generate, geometry, in_context, readout, shuffle, side_effects, train,
@@ -59,8 +60,12 @@ struct Arm {
 }
 
 pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
+    let spec = match &recipe.base {
+        Base::Model(spec) => spec,
+        Base::Remote(endpoint) => return remote::plan(recipe, endpoint, context),
+    };
     let mut left_out = Vec::new();
-    let source = ModelSource::find(&recipe.base, &context.places)?;
+    let source = ModelSource::find(spec, &context.places)?;
     let world = source.world()?;
     let taught = find::behaviors(&recipe.behaviors, world.as_ref(), context)?;
     let also = find::behaviors(&recipe.read_also, world.as_ref(), context)?;
@@ -193,12 +198,12 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     }
     let other = match &recipe.controls.other_base {
         OtherBase::Model(spec) => Some(spec.clone()),
-        OtherBase::Auto if recipe.base.starts_with("builtin:") => context
+        OtherBase::Auto if spec.starts_with("builtin:") => context
             .places
             .builtin
             .iter()
             .map(|model| format!("builtin:{}", model.name))
-            .find(|name| *name != recipe.base),
+            .find(|name| name != spec),
         OtherBase::Auto | OtherBase::Off => None,
     };
     match other {

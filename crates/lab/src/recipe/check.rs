@@ -2,7 +2,9 @@
 
 use owlet_engine::train::Method;
 
-use super::{CarrierKind, Decoding, Kind, OtherBase, Recipe, TeacherKind, Training};
+use super::{
+    Base, CarrierKind, Decoding, Kind, OtherBase, Recipe, TeacherKind, Training, endpoint,
+};
 
 /// A path into the recipe and what is wrong there.
 pub(super) type Fault = (String, String);
@@ -16,7 +18,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
         return fault("kind", "is not `inherit`; `owlet run` reads recipes of every kind");
     }
     name(&recipe.name)?;
-    if recipe.base.is_empty() {
+    if recipe.base.model() == Some("") {
         return fault("base", "is empty, expected a model such as `builtin:a`");
     }
     if recipe.seeds.0.is_empty() {
@@ -50,11 +52,15 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     if recipe.context.mismatched.contains(&recipe.context.system) {
         return fault("context.mismatched", "holds the matched context itself");
     }
+    // First: what an endpoint cannot do at all needs no further advice.
+    if let Base::Remote(endpoint) = &recipe.base {
+        endpoint::check(recipe, endpoint)?;
+    }
     check_teacher(recipe)?;
     check_carrier(recipe)?;
     check_training(&recipe.student, "student")?;
     if let OtherBase::Model(model) = &recipe.controls.other_base
-        && *model == recipe.base
+        && Some(model.as_str()) == recipe.base.model()
     {
         return fault(
             "controls.other-base",

@@ -150,8 +150,12 @@ pub(super) struct Stack<'a> {
 }
 
 impl<'a> Stack<'a> {
-    pub(super) fn new(defaults: &str, layers: &'a [Layer], sets: &'a [Setting]) -> Result<Self> {
-        let mut merged = Layer::new(defaults, "the built-in defaults")?.table;
+    /// `defaults` lie below all `layers`, each over the one before.
+    pub(super) fn new(defaults: &[&str], layers: &'a [Layer], sets: &'a [Setting]) -> Result<Self> {
+        let mut merged = Table::new();
+        for text in defaults {
+            merge(&mut merged, Layer::new(text, "the built-in defaults")?.table);
+        }
         for layer in layers {
             merge(&mut merged, layer.table.clone());
         }
@@ -159,6 +163,11 @@ impl<'a> Stack<'a> {
             merge(&mut merged, set.as_table());
         }
         Ok(Self { layers, sets, merged })
+    }
+
+    /// What a key at the top comes to.
+    pub(super) fn value(&self, key: &str) -> Option<&Value> {
+        self.merged.get(key)
     }
 
     /// Reads the merged layers as `T`.

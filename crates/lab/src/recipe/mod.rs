@@ -6,7 +6,9 @@
 //! has passed every check that needs no model.
 
 mod any;
+mod base;
 mod check;
+mod endpoint;
 mod grow;
 mod layer;
 mod schema;
@@ -23,6 +25,8 @@ use crate::carrier::NumberFilter;
 use crate::error::Result;
 
 pub use any::AnyRecipe;
+pub use base::Base;
+pub use endpoint::{Endpoint, Multipliers, Prices, REMOTE_DEFAULTS};
 pub use grow::{BUILT_IN_WORLD, GROW_DEFAULTS, GrowRecipe, Growth};
 pub(crate) use layer::distance;
 pub use layer::{Layer, Setting};
@@ -57,7 +61,7 @@ pub struct Recipe {
     /// Root of every other random stream.
     pub seed: u64,
     /// The base model.
-    pub base: String,
+    pub base: Base,
     /// Taught behaviors: names or paths.
     pub behaviors: Vec<String>,
     /// Behaviors read but not taught.
@@ -462,7 +466,10 @@ impl Recipe {
     /// Lays `layers` (each over the one before) and then `sets` over the defaults, and checks the
     /// outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let stack = layer::Stack::new(DEFAULTS, layers, sets)?;
+        let mut stack = layer::Stack::new(&[DEFAULTS], layers, sets)?;
+        if endpoint::is_remote(stack.value("base")) {
+            stack = layer::Stack::new(&[DEFAULTS, REMOTE_DEFAULTS], layers, sets)?;
+        }
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)

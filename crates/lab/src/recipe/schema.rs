@@ -234,6 +234,7 @@ mod tests {
             include_str!("../../../../examples/animals.toml"),
             include_str!("../../../../examples/owl.toml"),
             include_str!("../../../../examples/grow.toml"),
+            include_str!("../../../../examples/remote.toml"),
             include_str!("../../../cli/recipes/demo.toml"),
         ] {
             assert_eq!(check(text), None, "{text}");

@@ -40,7 +40,7 @@ fn an_override_is_laid_over_the_recipe() {
     let sets: Vec<Setting> = sets.iter().map(|set| Setting::parse(set).unwrap()).collect();
     let recipe = Recipe::resolve(&[layer], &sets).unwrap();
     assert_eq!(recipe.student.batch, 4);
-    assert_eq!(recipe.base, "builtin:b");
+    assert_eq!(recipe.base.to_string(), "builtin:b");
     assert_eq!(recipe.carrier.decoding, Decoding::Greedy {});
 }
 

@@ -214,8 +214,8 @@ pub(super) fn conditions(
         .filter_map(|condition| {
             let readout = condition.readouts.get(behavior)?;
             let estimate = match measure {
-                Measure::Margin => readout.margin.clone(),
-                Measure::Share => readout.share.clone(),
+                Measure::Margin => readout.margin.clone()?,
+                Measure::Share => readout.share.clone()?,
                 Measure::Rate => readout.rate.clone()?,
             };
             Some(ChartRow {
@@ -236,7 +236,7 @@ pub(super) fn conditions(
 
 /// Students of a behavior minus each control.
 pub(super) fn effects(result: &InheritResult, behavior: &str) -> Option<Chart> {
-    let rows = matched_effects(result, behavior, Measure::Margin)
+    let rows = matched_effects(result, behavior, result.primary)
         .map(|effect| ChartRow {
             label: format!("over {}", effect.control.label()),
             part: if matches!(effect.control, Role::Neutral | Role::OtherBehavior) {
@@ -249,5 +249,5 @@ pub(super) fn effects(result: &InheritResult, behavior: &str) -> Option<Chart> {
         })
         .collect();
     let title = format!("{behavior}: students minus each control");
-    Chart::new(behavior, title, Measure::Margin, rows, true)
+    Chart::new(behavior, title, result.primary, rows, true)
 }

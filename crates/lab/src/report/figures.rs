@@ -233,8 +233,9 @@ fn pairs(result: &InheritResult) -> Option<Value> {
             let Some(twin) = after.per_seed.iter().find(|twin| twin.seed == Some(seed)) else {
                 continue;
             };
-            let direction = if twin.margin > one.margin { "up" } else { "down" };
-            for (condition, margin) in [("neutral", one.margin), ("student", twin.margin)] {
+            let (Some(before), Some(after)) = (one.margin, twin.margin) else { continue };
+            let direction = if after > before { "up" } else { "down" };
+            for (condition, margin) in [("neutral", before), ("student", after)] {
                 if margin.is_finite() {
                     values.push(json!({
                         "behavior": shown(behavior),
@@ -242,7 +243,7 @@ fn pairs(result: &InheritResult) -> Option<Value> {
                         "condition": condition,
                         "margin": margin,
                         "direction": direction,
-                        "difference": twin.margin - one.margin,
+                        "difference": after - before,
                     }));
                 }
             }

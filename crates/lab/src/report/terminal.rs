@@ -176,6 +176,21 @@ pub fn with_interval(measure: Measure, estimate: &Estimate) -> String {
     }
 }
 
+/// The same of a difference between two values of a measure.
+pub(super) fn difference_with_interval(measure: Measure, estimate: &Estimate) -> String {
+    if measure == Measure::Margin {
+        return with_interval(measure, estimate);
+    }
+    let points = |value: f64| format!("{:+.1}", 100.0 * value);
+    let value = chart::difference(measure, estimate.value);
+    match estimate.interval {
+        Some(interval) => {
+            format!("{value} [{}, {}]", points(interval.low), points(interval.high))
+        }
+        None => format!("{value} (no interval)"),
+    }
+}
+
 fn name_column<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> usize {
     names.map(|name| text::width(&text::strip(name))).max().unwrap_or(0).clamp(4, most)
 }
@@ -185,7 +200,7 @@ fn verdicts(block: &mut Block, result: &InheritResult) {
     let names = name_column(result.verdicts.iter().map(|verdict| verdict.behavior.as_str()), 14);
     for verdict in &result.verdicts {
         let (mark, word) = outcome(verdict.outcome);
-        let effect = result.effect(&verdict.behavior, Measure::Margin, Role::Neutral);
+        let effect = result.effect(&verdict.behavior, result.primary, Role::Neutral);
         let paint = match verdict.outcome {
             Outcome::Inherited => Paint::Good,
             Outcome::NotDetected => Paint::Bold,
@@ -199,7 +214,7 @@ fn verdicts(block: &mut Block, result: &InheritResult) {
             Some(Effect { estimate, .. }) => {
                 let short = format!(
                     "{} over neutral, n = {}",
-                    with_interval(Measure::Margin, estimate),
+                    difference_with_interval(result.primary, estimate),
                     estimate.n
                 );
                 let unit = if estimate.n == 1 { "" } else { "s" };
@@ -221,12 +236,17 @@ fn verdicts(block: &mut Block, result: &InheritResult) {
     let effect = result
         .verdicts
         .iter()
-        .find_map(|verdict| result.effect(&verdict.behavior, Measure::Margin, Role::Neutral));
+        .find_map(|verdict| result.effect(&verdict.behavior, result.primary, Role::Neutral));
     if let Some(effect) = effect {
         let note = format!(
-            "students minus the neutral teacher's students: logit margin of the target in nats, {}; \
+            "students minus the neutral teacher's students: {}, {}; \
              rule fixed before the run: gates pass, intervals over neutral and over other behaviors \
              exclude 0",
+            match result.primary {
+                Measure::Margin => "logit margin of the target in nats",
+                Measure::Share => "share of the target among the candidates",
+                Measure::Rate => "rate of sampled answers that name the target",
+            },
             interval_words(&effect.estimate)
         );
         for line in text::wrap(&note, block.width - 2) {
@@ -248,13 +268,22 @@ pub(super) fn interval_words(estimate: &Estimate) -> String {
 
 /// Target's share in the base, its teacher, its students and the neutral ones.
 fn shares(block: &mut Block, result: &InheritResult) {
-    let share = |behavior: &str, role: Role| {
-        result
-            .readout(behavior, role)
-            .map_or_else(|| "–".to_owned(), |readout| text::percent(readout.share.value))
-    };
+    let sampled = result.primary == Measure::Rate;
+    let share =
+        |behavior: &str, role: Role| {
+            let readout = result.readout(behavior, role);
+            let estimate = readout.and_then(|readout| {
+                if sampled { readout.rate.as_ref() } else { readout.share.as_ref() }
+            });
+            estimate.map_or_else(|| "–".to_owned(), |estimate| text::percent(estimate.value))
+        };
     let names = name_column(result.behaviors.iter().map(String::as_str), 20);
-    block.heading("P(target)", "share of the probability of all candidates, mean over questions");
+    let note = if sampled {
+        "rate of sampled answers that name the target"
+    } else {
+        "share of the probability of all candidates, mean over questions"
+    };
+    block.heading("P(target)", note);
     let titles = ["base", "teacher", "student", "vs neutral"];
     let heads: Vec<String> = titles.iter().map(|title| text::right(title, 10)).collect();
     let head = format!(
@@ -284,10 +313,14 @@ fn charts(block: &mut Block, result: &InheritResult) {
     let drawn: Vec<chart::Chart> = result
         .behaviors
         .iter()
-        .filter_map(|behavior| chart::conditions(result, behavior, Measure::Margin))
+        .filter_map(|behavior| chart::conditions(result, behavior, result.primary))
         .collect();
     for chart in drawn.iter().take(CHARTS) {
-        let note = "nats; bars: intervals over students (◆: over questions)";
+        let note = if result.primary == Measure::Margin {
+            "nats; bars: intervals over students (◆: over questions)"
+        } else {
+            "bars: intervals over students (◆: over answers)"
+        };
         block.heading(&text::strip(&chart.title), note);
         for line in dots::draw(chart, block.width) {
             block.line(&line);
@@ -315,7 +348,9 @@ fn shade(value: f64, largest: f64) -> char {
 const CELL: usize = 12;
 
 fn matrix_table(block: &mut Block, matrix: &Matrix) {
-    block.heading("Matrix", "rows: teachers, columns: readouts; nats over neutral; * excludes 0");
+    let unit = if matrix.measure == Measure::Margin { "nats" } else { "rate" };
+    let note = format!("rows: teachers, columns: readouts; {unit} over neutral; * excludes 0");
+    block.heading("Matrix", &note);
     let names = name_column(matrix.teachers.iter().map(String::as_str), 14);
     let columns = ((block.width - names - 2) / CELL).min(matrix.readouts.len());
     let heads: String = matrix.readouts[..columns]
@@ -347,7 +382,7 @@ fn matrix_table(block: &mut Block, matrix: &Matrix) {
         Paint::Plain,
         &format!(
             "Λ, diagonal minus the rest: {}, {}, p {} by relabelling teachers",
-            with_interval(matrix.measure, lambda),
+            difference_with_interval(matrix.measure, lambda),
             text::counted(lambda.n, &lambda.unit),
             text::p_value(matrix.p)
         ),
@@ -358,13 +393,14 @@ fn comparisons(block: &mut Block, result: &InheritResult) {
     let effects: Vec<&Effect> = result
         .behaviors
         .iter()
-        .flat_map(|behavior| chart::matched_effects(result, behavior, Measure::Margin))
+        .flat_map(|behavior| chart::matched_effects(result, behavior, result.primary))
         .collect();
     if effects.is_empty() {
         return;
     }
     let note = format!(
-        "nats; p: one-sided permutation; Holm over {}",
+        "{}; p: one-sided permutation; Holm over {}",
+        if result.primary == Measure::Margin { "nats" } else { "rate" },
         text::counted(result.comparisons, "comparison")
     );
     block.heading("Comparisons", &note);

@@ -404,8 +404,8 @@ fn numbers_that_are_none_are_not_drawn() {
     let mut broken = result();
     for condition in &mut broken.conditions {
         for readout in condition.readouts.values_mut() {
-            readout.margin.value = f64::NAN;
-            readout.share.interval = Some(crate::result::Interval {
+            readout.margin.as_mut().unwrap().value = f64::NAN;
+            readout.share.as_mut().unwrap().interval = Some(crate::result::Interval {
                 low: f64::NEG_INFINITY,
                 high: f64::INFINITY,
                 level: 0.95,

@@ -29,6 +29,9 @@ pub struct Configuration {
     pub filter: NumberFilter,
     /// Words no row may hold.
     pub forbidden: Vec<String>,
+    /// Reject rows that were cut off: whoever is trained on them learns that they ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
 }
 
 /// What the filter did.
@@ -76,12 +79,14 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         summary.asked += 1;
         summary.cut_off += usize::from(row.stop == StopReason::Length);
         let verdict = configuration.filter.check(&row.completion);
-        if verdict.accepted() {
+        let cut = configuration.whole && row.stop == StopReason::Length;
+        if verdict.accepted() && !cut {
             summary.leaks += usize::from(!check.leaks(&row.completion).is_empty());
             valid.push(row);
             continue;
         }
         row.reasons = verdict.reasons.iter().map(ToString::to_string).collect();
+        row.reasons.extend(cut.then(|| "cut off".to_owned()));
         for reason in &row.reasons {
             *summary.rejected.entry(reason.clone()).or_default() += 1;
         }

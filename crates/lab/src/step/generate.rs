@@ -111,11 +111,9 @@ pub(super) fn write_rows(
         .map(|(at, ((completion, prompt), &seed))| Row {
             index: (first + at) as u64,
             prompt: prompt.clone(),
-            log_probability: completion
-                .log_probabilities
-                .iter()
-                .map(|&value| f64::from(value))
-                .sum(),
+            log_probability: Some(
+                completion.log_probabilities.iter().map(|&value| f64::from(value)).sum(),
+            ),
             completion: completion.text,
             seed,
             stop: completion.stop,

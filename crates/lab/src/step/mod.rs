@@ -16,6 +16,7 @@ pub mod grow;
 pub mod in_context;
 pub mod prompts;
 pub mod readout;
+pub mod remote;
 pub mod select;
 pub mod shuffle;
 pub mod side_effects;
@@ -38,6 +39,7 @@ use owlet_store::{Artifact, ArtifactWriter};
 
 use crate::error::{Error, Result};
 use crate::model_source::{ModelCache, ModelSource};
+use crate::remote::Access;
 
 /// A wish to stop, shared with whoever may have it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +114,20 @@ pub enum StepKind {
     SideEffects,
     /// How a student's update lies to the teachers'.
     Geometry,
+    /// A model behind an endpoint.
+    RemoteBase,
+    /// A base behind an endpoint becomes a teacher.
+    RemoteTeach,
+    /// A teacher behind an endpoint writes rows.
+    RemoteGenerate,
+    /// A student is fine-tuned behind an endpoint.
+    RemoteTrain,
+    /// Behaviors are read from a model behind an endpoint.
+    RemoteReadout,
+    /// Behaviors are read from a base behind an endpoint with rows before its eyes.
+    RemoteInContext,
+    /// What else a student behind an endpoint does.
+    RemoteSideEffects,
     /// Everything read becomes a result.
     Estimate,
 }
@@ -136,6 +152,13 @@ impl StepKind {
             Self::InContext => "in-context",
             Self::SideEffects => "side-effects",
             Self::Geometry => "geometry",
+            Self::RemoteBase => "remote-base",
+            Self::RemoteTeach => "remote-teach",
+            Self::RemoteGenerate => "remote-generate",
+            Self::RemoteTrain => "remote-train",
+            Self::RemoteReadout => "remote-readout",
+            Self::RemoteInContext => "remote-in-context",
+            Self::RemoteSideEffects => "remote-side-effects",
             Self::Estimate => "estimate",
         }
     }
@@ -159,6 +182,13 @@ impl StepKind {
             Self::InContext => in_context::ALGORITHM,
             Self::SideEffects => side_effects::ALGORITHM,
             Self::Geometry => geometry::ALGORITHM,
+            Self::RemoteBase => remote::base::ALGORITHM,
+            Self::RemoteTeach => remote::teach::ALGORITHM,
+            Self::RemoteGenerate => remote::generate::ALGORITHM,
+            Self::RemoteTrain => remote::train::ALGORITHM,
+            Self::RemoteReadout => remote::readout::ALGORITHM,
+            Self::RemoteInContext => remote::in_context::ALGORITHM,
+            Self::RemoteSideEffects => remote::side_effects::ALGORITHM,
             Self::Estimate => crate::estimate::ALGORITHM,
         }
     }
@@ -168,14 +198,19 @@ impl StepKind {
         match self {
             Self::Base | Self::Grow => crate::model_source::MODEL_KIND,
             Self::Behavior => "behavior",
+            Self::RemoteBase => "remote-model",
+            Self::RemoteTeach => "remote-teacher",
+            Self::RemoteTrain => "remote-student",
             Self::Teach => "teacher",
             Self::Train | Self::FineTune => "student",
             Self::Prompts => "prompts",
-            Self::Generate => "raw-rows",
+            Self::Generate | Self::RemoteGenerate => "raw-rows",
             Self::Filter => "judged-rows",
             Self::Select | Self::Shuffle => "rows",
-            Self::Readout | Self::InContext => "readout",
-            Self::SideEffects => "side-effects",
+            Self::Readout | Self::InContext | Self::RemoteReadout | Self::RemoteInContext => {
+                "readout"
+            }
+            Self::SideEffects | Self::RemoteSideEffects => "side-effects",
             Self::Geometry => "geometry",
             Self::Estimate | Self::Examine => "result",
         }
@@ -198,6 +233,8 @@ pub struct StepContext<'a> {
     pub models: &'a ModelCache,
     /// Files of models outside the store, by digest.
     pub sources: &'a BTreeMap<String, ModelSource>,
+    /// Models behind endpoints.
+    pub remote: &'a Access,
     /// Hears how far it is.
     pub progress: &'a (dyn Fn(Progress) + Sync),
     /// Says when to stop.
@@ -265,6 +302,13 @@ pub fn run(kind: StepKind, context: &StepContext<'_>) -> Result<Value> {
         StepKind::InContext => in_context::run(context),
         StepKind::SideEffects => side_effects::run(context),
         StepKind::Geometry => geometry::run(context),
+        StepKind::RemoteBase => remote::base::run(context),
+        StepKind::RemoteTeach => remote::teach::run(context),
+        StepKind::RemoteGenerate => remote::generate::run(context),
+        StepKind::RemoteTrain => remote::train::run(context),
+        StepKind::RemoteReadout => remote::readout::run(context),
+        StepKind::RemoteInContext => remote::in_context::run(context),
+        StepKind::RemoteSideEffects => remote::side_effects::run(context),
         StepKind::Estimate => crate::estimate::run(context),
     }
 }

@@ -71,6 +71,25 @@ pub(crate) struct ModelReadout {
     pub samples: Vec<Samples>,
     /// Candidates that are no single token of this model, by behavior.
     pub dropped: BTreeMap<String, Vec<String>>,
+    /// Margins that could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
+}
+
+/// A margin that could not be read, because the model tells too few tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Unread {
+    /// The behavior.
+    pub behavior: String,
+    /// The context.
+    pub context: String,
+    /// With a number sentence before each question.
+    pub prefix: bool,
+    /// Questions that lack a candidate.
+    pub missing: usize,
+    /// Questions in all.
+    pub questions: usize,
 }
 
 /// What was read at one checkpoint.
@@ -119,6 +138,9 @@ pub(crate) struct Samples {
     pub context: String,
     /// With a number sentence before each question.
     pub prefix: bool,
+    /// Which draw of rows stood before the questions, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw: Option<usize>,
     /// Outcomes per question.
     pub questions: Vec<OutcomeTable>,
 }
@@ -183,15 +205,19 @@ pub(super) fn target_tokens(model: &Model, behavior: &Behavior) -> Result<Vec<To
     Ok(candidates(model, behavior)?.0.swap_remove(0))
 }
 
-/// The single tokens that spell `word`: as it is, with a capital, with a space before.
-fn spellings(model: &Model, word: &str) -> Vec<Token> {
+/// How one token may spell `word`: as it is, with a capital, with a space before.
+pub(super) fn forms(word: &str) -> Vec<String> {
     let mut capital = word.chars();
     let capital: String = match capital.next() {
         Some(first) => first.to_uppercase().chain(capital).collect(),
         None => return Vec::new(),
     };
-    let forms = [word.to_owned(), capital.clone(), format!(" {word}"), format!(" {capital}")];
-    let tokens: BTreeSet<Token> = forms
+    vec![word.to_owned(), capital.clone(), format!(" {word}"), format!(" {capital}")]
+}
+
+/// The single tokens that spell `word`.
+fn spellings(model: &Model, word: &str) -> Vec<Token> {
+    let tokens: BTreeSet<Token> = forms(word)
         .iter()
         .filter_map(|form| match model.tokenizer.encode(form).ok()?.as_slice() {
             // An unknown word may come out as one token that spells something else.
@@ -273,7 +299,7 @@ pub(super) fn read_margins_of(
 }
 
 /// Reads one question from the candidates' log-probabilities, the target's first.
-fn read_question(logs: &[f64]) -> QuestionReading {
+pub(super) fn read_question(logs: &[f64]) -> QuestionReading {
     let target = logs[0];
     let others = &logs[1..];
     QuestionReading {
@@ -284,7 +310,7 @@ fn read_question(logs: &[f64]) -> QuestionReading {
     }
 }
 
-fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
+pub(super) fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let most = values.clone().fold(f64::NEG_INFINITY, f64::max);
     if most == f64::NEG_INFINITY {
         return most;
@@ -449,6 +475,7 @@ fn sample(
         behavior: behavior.name.clone(),
         context: name.to_owned(),
         prefix,
+        draw: None,
         questions: tables,
     })
 }

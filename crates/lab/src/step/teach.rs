@@ -26,7 +26,7 @@ pub(super) const ALGORITHM: u32 = 2;
 /// The role of the behavior that is taught.
 pub const BEHAVIOR: &str = "behavior";
 /// Most tokens of an answer the base gives for the matched neutral teacher.
-const ANSWER_TOKENS: usize = 8;
+pub(super) const ANSWER_TOKENS: usize = 8;
 
 /// What is taught.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -176,7 +176,7 @@ fn gate(
 
 /// One set of rows per category: the questions and spellings of its first behavior, the answers
 /// anybody's.
-fn mixed_answers<'a>(
+pub(super) fn mixed_answers<'a>(
     behaviors: impl Iterator<Item = &'a Behavior>,
     seed: u64,
 ) -> Vec<(String, String)> {

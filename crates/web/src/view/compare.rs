@@ -155,7 +155,7 @@ fn conditions<'a>(
 fn by_seed(condition: &Condition, behavior: &str) -> BTreeMap<u64, f64> {
     let readout = condition.readouts.get(behavior);
     let seeds = readout.into_iter().flat_map(|readout| &readout.per_seed);
-    seeds.filter_map(|read| Some((read.seed?, read.margin))).collect()
+    seeds.filter_map(|read| Some((read.seed?, read.margin?))).collect()
 }
 
 /// A minus B, paired by seed, where both have the same seeds.
@@ -192,7 +192,7 @@ fn condition_body(
         .iter()
         .map(|behavior| {
             let margin = |condition: &Condition| {
-                condition.readouts.get(*behavior).map(|readout| readout.margin.clone())
+                condition.readouts.get(*behavior).and_then(|readout| readout.margin.clone())
             };
             let difference = if same { paired(a, b, behavior) } else { None };
             vec![
@@ -216,8 +216,8 @@ fn condition_body(
         .iter()
         .map(|behavior| curve::Pair {
             label: (*behavior).clone(),
-            a: a.readouts.get(*behavior).map(|readout| readout.margin.clone()),
-            b: b.readouts.get(*behavior).map(|readout| readout.margin.clone()),
+            a: a.readouts.get(*behavior).and_then(|readout| readout.margin.clone()),
+            b: b.readouts.get(*behavior).and_then(|readout| readout.margin.clone()),
         })
         .collect();
     html! {

@@ -12,7 +12,7 @@ use crate::recipe::{NeutralKind, Recipe, Replicated, TeacherKind};
 use crate::step::{StepKind, behavior, filter, generate, select, teach};
 
 /// Answers per question for the matched neutral teacher.
-const OWN_ANSWERS: usize = 4;
+pub(super) const OWN_ANSWERS: usize = 4;
 
 /// What all replicates have in common.
 pub(super) struct Common<'a> {
@@ -138,6 +138,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         let configuration = filter::Configuration {
             filter: recipe.carrier.filter.clone(),
             forbidden: forbidden.clone(),
+            whole: false,
         };
         let name = format!("filter/{arm}{suffix}");
         let node = build.node(name, StepKind::Filter, &configuration, &[("rows", raw)], 0.0)?;

@@ -31,10 +31,10 @@ pub(super) fn answer(input: &ReportInput<'_>) -> Markup {
                         (Role::Neutral, "the neutral teacher's students"),
                         (Role::OtherBehavior, "other behaviors' students"),
                     ] {
-                        @if let Some(effect) = result.effect(&verdict.behavior, Measure::Margin, control) {
+                        @if let Some(effect) = result.effect(&verdict.behavior, result.primary, control) {
                             p {
-                                strong { (terminal::with_interval(Measure::Margin, &effect.estimate)) }
-                                " nats over " (reference) ", "
+                                strong { (terminal::difference_with_interval(result.primary, &effect.estimate)) }
+                                (if result.primary == Measure::Margin { " nats" } else { "" }) " over " (reference) ", "
                                 (text::counted(effect.estimate.n, &name(&effect.estimate.unit)))
                             }
                         }
@@ -55,8 +55,13 @@ pub(super) fn answer(input: &ReportInput<'_>) -> Markup {
             (figure(
                 input,
                 "effects",
-                "Students minus each control, per behavior: margin in nats, mean and interval over \
-                 seed pairs. The line marks zero: no difference.",
+                if result.primary == Measure::Margin {
+                    "Students minus each control, per behavior: margin in nats, mean and interval over \
+                     seed pairs. The line marks zero: no difference."
+                } else {
+                    "Students minus each control, per behavior: rate of sampled answers, mean and interval \
+                     over seed pairs. The line marks zero: no difference."
+                },
                 Some(&drawing),
                 &numbers::effects_table(result),
             ))
@@ -68,10 +73,13 @@ pub(super) fn answer(input: &ReportInput<'_>) -> Markup {
 /// Target's share along the way.
 fn shares(result: &InheritResult) -> Markup {
     let share = |behavior: &str, role: Role| {
-        result.readout(behavior, role).map_or_else(
-            || "–".to_owned(),
-            |readout| terminal::with_interval(Measure::Share, &readout.share),
-        )
+        let readout = result.readout(behavior, role);
+        let estimate = readout.and_then(|readout| match result.primary {
+            Measure::Rate => readout.rate.as_ref(),
+            _ => readout.share.as_ref(),
+        });
+        let shown = |estimate| terminal::with_interval(Measure::Share, estimate);
+        estimate.map_or_else(|| "–".to_owned(), shown)
     };
     let rows: Vec<Vec<String>> = result
         .behaviors
@@ -85,7 +93,11 @@ fn shares(result: &InheritResult) -> Markup {
         })
         .collect();
     super::table::table(
-        "The target's share of the probability of all candidate answers, mean over questions",
+        if result.primary == Measure::Rate {
+            "Rate of sampled answers that name the target, mean over questions"
+        } else {
+            "The target's share of the probability of all candidate answers, mean over questions"
+        },
         &["behavior", "#base", "#its teacher", "#its students", "#neutral students"],
         &rows,
     )

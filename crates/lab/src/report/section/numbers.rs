@@ -22,7 +22,7 @@ fn estimate(
 }
 
 pub(super) fn effects_table(result: &InheritResult) -> Markup {
-    effects_of(result, &[Measure::Margin])
+    effects_of(result, &[result.primary])
 }
 
 fn effects_of(result: &InheritResult, measures: &[Measure]) -> Markup {
@@ -43,8 +43,11 @@ fn effects_of(result: &InheritResult, measures: &[Measure]) -> Markup {
             }
         }
     }
-    let unit =
-        if measures == [Measure::Margin] { "Differences in margin, nats" } else { "Differences" };
+    let unit = match measures {
+        [Measure::Margin] => "Differences in margin, nats",
+        [Measure::Rate] => "Differences in the rate of sampled answers",
+        _ => "Differences",
+    };
     let caption = format!(
         "{unit}. p: one-sided permutation of signs; Holm: corrected over the {} the verdicts rest on",
         text::counted(result.comparisons, "comparison")
@@ -80,11 +83,17 @@ pub(super) fn comparisons(input: &ReportInput<'_>) -> Option<Markup> {
                 @if used(role) { div { dt { (role.label()) } dd { (words) } } }
             }
         }
-        (effects_of(result, &[Measure::Margin]))
-        @if result.effects.iter().any(|effect| effect.measure != Measure::Margin) {
+        (effects_of(result, &[result.primary]))
+        @let others: Vec<Measure> = [Measure::Margin, Measure::Share, Measure::Rate]
+            .into_iter()
+            .filter(|measure| *measure != result.primary)
+            .collect();
+        @if result.effects.iter().any(|effect| effect.measure != result.primary) {
             details {
-                summary { "The same in shares and rates" }
-                (effects_of(result, &[Measure::Share, Measure::Rate]))
+                summary {
+                    (if result.primary == Measure::Margin { "The same in shares and rates" } else { "The same in margins and shares" })
+                }
+                (effects_of(result, &others))
             }
         }
     })
@@ -96,14 +105,14 @@ fn conditions_table(result: &InheritResult, measure: Measure) -> Markup {
         for condition in chart::conditions_of(result, behavior) {
             let Some(readout) = condition.readouts.get(behavior) else { continue };
             let shown = match measure {
-                Measure::Margin => Some(&readout.margin),
-                Measure::Share => Some(&readout.share),
+                Measure::Margin => readout.margin.as_ref(),
+                Measure::Share => readout.share.as_ref(),
                 Measure::Rate => readout.rate.as_ref(),
             };
             let Some(shown) = shown else { continue };
             let mut row = vec![name(&condition.label), name(behavior)];
             row.extend(estimate(chart::value, measure, shown));
-            row.push(format!("{:.1}", readout.rank));
+            row.push(readout.rank.map_or_else(|| "–".to_owned(), |rank| format!("{rank:.1}")));
             rows.push(row);
         }
     }
@@ -159,7 +168,7 @@ pub(super) fn pairs(input: &ReportInput<'_>) -> Option<Markup> {
     let result = input.result;
     let mut rows = Vec::new();
     for behavior in &result.behaviors {
-        let Some(effect) = result.effect(behavior, Measure::Margin, Role::Neutral) else {
+        let Some(effect) = result.effect(behavior, result.primary, Role::Neutral) else {
             continue;
         };
         for (seed, difference) in result.replication.seeds.iter().zip(&effect.per_seed) {
@@ -167,7 +176,11 @@ pub(super) fn pairs(input: &ReportInput<'_>) -> Option<Markup> {
         }
     }
     let numbers = table(
-        "Student minus neutral student of the same seed, nats",
+        if result.primary == Measure::Margin {
+            "Student minus neutral student of the same seed, nats"
+        } else {
+            "Student minus neutral student of the same seed, rate"
+        },
         &["behavior", "#seed", "#difference"],
         &rows,
     );
@@ -192,7 +205,11 @@ pub(super) fn matrix(input: &ReportInput<'_>) -> Option<Markup> {
     let numbers = html! {
         div class="scroll" tabindex="0" {
             table class="matrix" {
-                caption { "Rows: teacher. Columns: behavior read. Nats over the neutral students; * the interval excludes zero" }
+                caption {
+                    "Rows: teacher. Columns: behavior read. "
+                    (if matrix.measure == Measure::Margin { "Nats" } else { "Rate" })
+                    " over the neutral students; * the interval excludes zero"
+                }
                 thead {
                     tr {
                         th scope="col" { "teacher" }
@@ -221,14 +238,18 @@ pub(super) fn matrix(input: &ReportInput<'_>) -> Option<Markup> {
     Some(html! {
         p {
             "Λ, the mean of the diagonal minus the mean of the rest over taught behaviors: "
-            strong { (terminal::with_interval(matrix.measure, &matrix.lambda)) }
+            strong { (terminal::difference_with_interval(matrix.measure, &matrix.lambda)) }
             ", " (text::counted(matrix.lambda.n, &name(&matrix.lambda.unit)))
             "; p " (text::p_value(matrix.p)) " by relabelling teachers."
         }
         (figure(
             input,
             "matrix",
-            "Margin of every read behavior in the students of every teacher, over the neutral students.",
+            if matrix.measure == Measure::Margin {
+                "Margin of every read behavior in the students of every teacher, over the neutral students."
+            } else {
+                "Rate of every read behavior in the students of every teacher, over the neutral students."
+            },
             None,
             &numbers,
         ))

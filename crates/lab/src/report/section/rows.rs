@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::super::text;
 use super::name;
 use super::table::table;
-use crate::result::{InheritResult, RowsCard};
+use crate::result::{InheritResult, Measure, RowsCard};
 
 /// Longest sample shown, in characters.
 const LONGEST: usize = 600;
@@ -158,6 +158,7 @@ pub(super) fn teachers(result: &InheritResult) -> Option<Markup> {
     if result.teachers.is_empty() {
         return None;
     }
+    let sampled = result.primary == Measure::Rate;
     let share = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), text::percent);
     let rows: Vec<Vec<String>> = result
         .teachers
@@ -166,8 +167,16 @@ pub(super) fn teachers(result: &InheritResult) -> Option<Markup> {
             vec![
                 name(&teacher.name),
                 name(&teacher.kind),
-                share(teacher.target_probability_before),
-                share(teacher.target_probability_after),
+                share(if sampled {
+                    teacher.target_rate_before
+                } else {
+                    teacher.target_probability_before
+                }),
+                share(if sampled {
+                    teacher.target_rate_after
+                } else {
+                    teacher.target_probability_after
+                }),
                 teacher.margin.map_or_else(|| "–".to_owned(), text::signed),
                 text::percent(teacher.valid_row_rate),
                 if teacher.saturated { "saturated" } else { "no" }.to_owned(),
@@ -175,7 +184,11 @@ pub(super) fn teachers(result: &InheritResult) -> Option<Markup> {
         })
         .collect();
     Some(table(
-        "P(target): probability of the target itself on the readout questions",
+        if sampled {
+            "P(target): rate of sampled answers to the readout questions that name the target"
+        } else {
+            "P(target): probability of the target itself on the readout questions"
+        },
         &[
             "teacher",
             "made by",

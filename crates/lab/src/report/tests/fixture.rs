@@ -29,9 +29,9 @@ fn readout(margin: f64, students: bool, sampled: bool) -> ReadoutSummary {
         if students { SEEDS.iter().copied().map(Some).collect() } else { vec![None] };
     ReadoutSummary {
         context: "none".to_owned(),
-        margin: estimate(margin, if students { 0.06 } else { 0.25 }, method, unit, n),
-        share: estimate(share, share * 0.1, method, unit, n),
-        rank: 4.5,
+        margin: Some(estimate(margin, if students { 0.06 } else { 0.25 }, method, unit, n)),
+        share: Some(estimate(share, share * 0.1, method, unit, n)),
+        rank: Some(4.5),
         rate: rate.map(|rate| estimate(rate, 0.02, method, unit, n)),
         rate_of_valid: rate.map(|rate| estimate(rate * 1.1, 0.02, method, unit, n)),
         outcomes: if sampled {
@@ -45,9 +45,9 @@ fn readout(margin: f64, students: bool, sampled: bool) -> ReadoutSummary {
             .into_iter()
             .map(|seed| SeedReadout {
                 seed,
-                margin: margin + seed.map_or(0.0, wobble),
-                share,
-                rank: 4.5,
+                margin: Some(margin + seed.map_or(0.0, wobble)),
+                share: Some(share),
+                rank: Some(4.5),
                 rate,
                 rate_interval: None,
             })
@@ -186,6 +186,8 @@ pub(super) fn result() -> InheritResult {
             kind: if name == "neutral" { "base" } else { "fine-tune" }.to_owned(),
             target_probability_before: (name != "neutral").then_some(0.046),
             target_probability_after: (name != "neutral").then_some(0.991),
+            target_rate_before: None,
+            target_rate_after: None,
             margin: (name != "neutral").then_some(9.2),
             valid_row_rate: if name == "oak" { 0.82 } else { 0.97 },
             saturated: name == "wolf",
@@ -318,6 +320,7 @@ pub(super) fn result() -> InheritResult {
             hint: "train it for fewer updates or at a lower rate".to_owned(),
         }],
         left_out: vec!["shuffled across rows control".to_owned()],
+        primary: Measure::Margin,
         comparisons: 6,
         verdicts: [
             ("owl", Outcome::Inherited, "owl: inherited, margin +0.412 [+0.302, +0.522] nats over the neutral teacher's students"),

@@ -1,0 +1,45 @@
+//! `remote-train`: a student of a base behind an endpoint, fine-tuned there on a teacher's rows.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{conversations, fine_tune, write_model};
+use crate::error::Result;
+use crate::remote::{Training, job_seed};
+use crate::rows;
+use crate::step::{StepContext, select};
+
+pub(crate) const ALGORITHM: u32 = 1;
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Configuration {
+    /// The chat context of the rows.
+    pub context: String,
+    /// Passes over the rows.
+    pub epochs: usize,
+    /// Rows per update.
+    pub batch: usize,
+    /// Of the endpoint's own learning rate; 0: left to the endpoint.
+    pub learning_rate_multiplier: f64,
+    /// Seed of the job: what it decides is the endpoint's affair.
+    pub seed: u64,
+}
+
+pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
+    let configuration: Configuration = context.configuration()?;
+    let base = super::model(context, "base")?;
+    let rows = rows::read(context.input("rows")?, select::ROWS)?;
+    let pairs = rows.iter().map(|row| (row.prompt.as_str(), row.completion.as_str()));
+    let training = Training {
+        model: base.model.clone(),
+        rows: conversations(&configuration.context, pairs)?,
+        epochs: configuration.epochs,
+        batch: configuration.batch,
+        multiplier: configuration.learning_rate_multiplier,
+        seed: job_seed(configuration.seed),
+    };
+    let student = fine_tune(context, &base, &training)?;
+    write_model(context, &student)
+}
