@@ -31,7 +31,7 @@ pub(crate) struct ChatArgs {
 pub(crate) fn run(args: &ChatArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
     let sampling = args.sampling.sampling();
     sampling.check()?;
-    let model = Models::here().load(workspace, &args.model)?;
+    let model = Models::here(terminal).load(workspace, &args.model)?;
     let threads = models::threads();
     let typed = stdin_is_typed();
     if typed {

@@ -7,6 +7,7 @@ mod crash;
 mod doctor;
 mod experiment;
 mod filter;
+mod hub;
 mod prompts;
 mod recipes;
 mod reference;
