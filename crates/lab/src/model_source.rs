@@ -31,7 +31,8 @@ pub struct BuiltinModel {
     pub files: &'static [(&'static str, &'static [u8])],
 }
 
-/// Fetches a Hugging Face model and returns its folder, or says why it cannot.
+/// Fetches a Hugging Face model and returns its folder, which bears the name of its commit, or says
+/// why it cannot.
 pub type Hub = Arc<dyn Fn(&str) -> std::result::Result<PathBuf, String> + Send + Sync>;
 
 /// Where models are looked for.
@@ -67,6 +68,8 @@ impl Default for Places {
 pub struct ModelSource {
     /// As the user named it.
     pub spec: String,
+    /// The commit that a name of the hub stood for: a name may move, these files do not.
+    pub commit: Option<String>,
     /// The artifact it lies in, if any, and whether it is all of it.
     artifact: Option<(ArtifactId, bool)>,
     files: Vec<(String, Content)>,
@@ -119,19 +122,19 @@ impl ModelSource {
                 .iter()
                 .map(|&(name, bytes)| (name.to_owned(), Content::Bytes(bytes)))
                 .collect();
-            return Ok(Self { spec: spec.to_owned(), artifact: None, files });
+            return Ok(Self::outside(spec, files));
         }
-        let path = if let Some(id) = spec.strip_prefix("hf:") {
-            match &places.hub {
-                Some(hub) => hub(id).map_err(error)?,
-                None => {
-                    return Err(error(
-                        "cannot be fetched without a network; give a folder or a .gguf file"
-                            .to_owned(),
-                    ));
-                }
-            }
-        } else if let Some(path) = places.aliases.get(spec) {
+        if let Some(id) = spec.strip_prefix("hf:") {
+            let hub = places.hub.as_ref().ok_or_else(|| {
+                error(
+                    "cannot be fetched without a network; give a folder or a .gguf file".to_owned(),
+                )
+            })?;
+            let folder = hub(id).map_err(error)?;
+            let commit = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+            return Ok(Self { commit, ..Self::at(spec, &folder)? });
+        }
+        let path = if let Some(path) = places.aliases.get(spec) {
             path.clone()
         } else {
             let path = places.folder.join(spec);
@@ -210,11 +213,8 @@ impl ModelSource {
             if path.extension().is_none_or(|extension| extension != "gguf") {
                 return Err(error(format!("`{at}` is a file, expected a folder or a .gguf file")));
             }
-            return Ok(Self {
-                spec: spec.to_owned(),
-                artifact: None,
-                files: vec![(GGUF.to_owned(), Content::File(path.to_owned()))],
-            });
+            let content = Content::File(path.to_owned());
+            return Ok(Self::outside(spec, vec![(GGUF.to_owned(), content)]));
         }
         let mut files = Vec::new();
         for entry in fs::read_dir(path)? {
@@ -231,7 +231,12 @@ impl ModelSource {
                 "`{at}` is not a model folder, expected `config.json` and `*.safetensors` in it"
             )));
         }
-        Ok(Self { spec: spec.to_owned(), artifact: None, files })
+        Ok(Self::outside(spec, files))
+    }
+
+    /// One that no artifact holds.
+    fn outside(spec: &str, files: Vec<(String, Content)>) -> Self {
+        Self { spec: spec.to_owned(), commit: None, artifact: None, files }
     }
 
     /// The digest of all files with their names.

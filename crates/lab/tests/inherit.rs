@@ -5,8 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use owlet_engine::config::{Activation, DecoderConfig, Family, NormConfig, Position};
-use owlet_engine::{Decoder, Deviations, Model, Template, Tokenizer, file};
+use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use owlet_lab::execute::costs;
 use owlet_lab::model_source::{Places, open};
@@ -29,28 +28,7 @@ fn tiny(folder: &Path, seed: u64) {
     words.extend(others.split(' ').map(str::to_owned));
     let tokenizer = Tokenizer::words(&words, &special, &special[2..]).unwrap();
     let source = "{% for message in messages %}{% if message['role'] == 'user' %}<user> {{ message['content'] }} {% elif message['role'] == 'assistant' %}<assistant> {{ message['content'] }} <end> {% endif %}{% endfor %}{% if add_generation_prompt %}<assistant> {% endif %}";
-    let config = DecoderConfig {
-        family: Family::Llama,
-        vocabulary: words.len(),
-        width: 16,
-        layers: 2,
-        heads: 2,
-        kv_heads: 2,
-        head_width: 8,
-        hidden: 32,
-        context: 128,
-        norm: NormConfig { centered: false, epsilon: 1e-5, unit_offset: false },
-        activation: Activation::Silu,
-        gated: true,
-        position: Position::Rotary { theta: 10_000.0, width: 8, scaling: None },
-        qkv_bias: false,
-        output_bias: false,
-        mlp_bias: false,
-        qk_norm: false,
-        parallel: false,
-        tied: true,
-        embedding_scale: 1.0,
-    };
+    let config = DecoderConfig::tiny(words.len());
     let mut decoder = Decoder::init(config, Deviations::default(), seed).unwrap();
     // Larger than usual, so that an untrained model has something to say.
     decoder.parameters.data.iter_mut().for_each(|weight| *weight *= 4.0);

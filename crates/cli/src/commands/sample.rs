@@ -103,7 +103,7 @@ pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> R
     };
     let sampling = args.sampling.sampling();
     sampling.check()?;
-    let model = Models::here().load(workspace, &args.model)?;
+    let model = Models::here(terminal).load(workspace, &args.model)?;
     let prompts = rows
         .iter()
         .map(|row| tokens(&model, &args.sampling.system, row))

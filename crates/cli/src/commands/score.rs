@@ -48,7 +48,7 @@ const CHUNK: usize = 256;
 
 pub(crate) fn run(args: &ScoreArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
     let rows = rows::read(&args.input, true)?;
-    let model = Models::here().load(workspace, &args.model)?;
+    let model = Models::here(terminal).load(workspace, &args.model)?;
     let interrupt = interrupt::listen(terminal, "scores written so far stay");
     let threads = models::threads();
     let mut progress = Progress::new(terminal);

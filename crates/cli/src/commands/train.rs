@@ -61,7 +61,7 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     }
     let training = settings(&args.set)?;
     let rows = rows::read(&args.rows, true)?;
-    let model = Models::here().load(workspace, &args.model)?;
+    let model = Models::here(terminal).load(workspace, &args.model)?;
     let examples = rows
         .iter()
         .map(|row| {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::random::numpy::Generator;
+use crate::readout::outcome::OutcomeTable;
 use crate::result::{Measure, Outcome};
-use crate::step::readout::{Checkpoint, QuestionReading, Reading};
+use crate::step::readout::{Checkpoint, QuestionReading, Reading, Samples};
 
 const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
 
@@ -138,6 +139,29 @@ fn one_seed_is_never_an_answer() {
     assert!(result.warnings[0].message.starts_with("one seed"));
     let effect = result.effect("owl", Measure::Margin, Role::Neutral).unwrap();
     assert!(effect.estimate.interval.is_none() && effect.p_permutation.is_none());
+}
+
+#[test]
+fn answers_that_are_none_are_warned_of_though_no_student_names_the_target() {
+    let warned = |other: u64, empty: u64| {
+        let mut given = given(0.5, 6, 1, &[]);
+        let others = BTreeMap::from([("lion".to_owned(), other)]);
+        let table = OutcomeTable { others, empty, ..OutcomeTable::default() };
+        for readout in given.readouts.values_mut() {
+            readout.samples.push(Samples {
+                behavior: "owl".to_owned(),
+                context: "none".to_owned(),
+                prefix: false,
+                questions: vec![table.clone(); 4],
+            });
+        }
+        let warnings = compute(&given).unwrap().warnings;
+        let messages = warnings.into_iter().map(|warning| warning.message);
+        messages.filter(|message| message.ends_with("are none")).collect::<Vec<_>>()
+    };
+    assert!(warned(8, 2).is_empty());
+    assert_eq!(warned(7, 3).len(), 8, "each of base, three teachers and four kinds of students");
+    assert!(warned(0, 10)[0].contains("100% of answers read for owl are none"));
 }
 
 #[test]
