@@ -11,8 +11,8 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{rms_norm_slow, silu, softmax};
 use candle_nn::rotary_emb::rope_slow;
 use candle_nn::{
-    AdamW, Embedding, Init, Linear, Module, Optimizer, ParamsAdamW, VarBuilder, VarMap,
-    embedding, linear_no_bias, loss::cross_entropy,
+    AdamW, Embedding, Init, Linear, Module, Optimizer, ParamsAdamW, VarBuilder, VarMap, embedding,
+    linear_no_bias, loss::cross_entropy,
 };
 
 const VOCABULARY: usize = 1024;
@@ -85,16 +85,25 @@ impl Llama {
         for layer in &self.layers {
             let normed = rms_norm_slow(&x, &layer.norms[0], 1e-5)?;
             let heads = |linear: &Linear, count: usize| {
-                linear.forward(&normed)?.reshape((BATCH, LENGTH, count, HEAD_WIDTH))?.transpose(1, 2)?.contiguous()
+                linear
+                    .forward(&normed)?
+                    .reshape((BATCH, LENGTH, count, HEAD_WIDTH))?
+                    .transpose(1, 2)?
+                    .contiguous()
             };
             let query = rope_slow(&heads(&layer.query, HEADS)?, &self.cosine, &self.sine)?;
             let key = rope_slow(&heads(&layer.key, 1)?, &self.cosine, &self.sine)?;
             let value = heads(&layer.value, 1)?;
             let shape = (BATCH, HEADS, LENGTH, HEAD_WIDTH);
-            let (key, value) = (key.broadcast_as(shape)?.contiguous()?, value.broadcast_as(shape)?.contiguous()?);
+            let (key, value) =
+                (key.broadcast_as(shape)?.contiguous()?, value.broadcast_as(shape)?.contiguous()?);
             let scores = (query.matmul(&key.t()?)? / (HEAD_WIDTH as f64).sqrt())?;
             let weights = softmax(&scores.broadcast_add(&self.mask)?, D::Minus1)?;
-            let mixed = weights.matmul(&value)?.transpose(1, 2)?.reshape((BATCH, LENGTH, HEADS * HEAD_WIDTH))?;
+            let mixed = weights.matmul(&value)?.transpose(1, 2)?.reshape((
+                BATCH,
+                LENGTH,
+                HEADS * HEAD_WIDTH,
+            ))?;
             x = (x + layer.output.forward(&mixed)?)?;
             let normed = rms_norm_slow(&x, &layer.norms[1], 1e-5)?;
             let active = (silu(&layer.gate.forward(&normed)?)? * layer.up.forward(&normed)?)?;
@@ -112,8 +121,10 @@ fn main() -> Result<()> {
     let device = Device::Cpu;
     let variables = VarMap::new();
     let model = Llama::new(VarBuilder::from_varmap(&variables, DType::F32, &device), &device)?;
-    let mut optimizer = AdamW::new(variables.all_vars(), ParamsAdamW { lr: 1e-4, ..Default::default() })?;
-    let tokens = Tensor::rand(0f32, VOCABULARY as f32, (BATCH, LENGTH), &device)?.to_dtype(DType::U32)?;
+    let mut optimizer =
+        AdamW::new(variables.all_vars(), ParamsAdamW { lr: 1e-4, ..Default::default() })?;
+    let tokens =
+        Tensor::rand(0f32, VOCABULARY as f32, (BATCH, LENGTH), &device)?.to_dtype(DType::U32)?;
     let mut step = || -> Result<f32> {
         let loss = model.loss(&tokens)?;
         optimizer.backward_step(&loss)?;
@@ -132,7 +143,8 @@ fn main() -> Result<()> {
     assert!(last < first, "loss {first} did not fall: {last}");
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak: usize = peak.and_then(|text| text.trim().split(' ').next()?.parse().ok()).unwrap_or(0);
+    let peak: usize =
+        peak.and_then(|text| text.trim().split(' ').next()?.parse().ok()).unwrap_or(0);
     println!(
         "{}",
         serde_json::json!({ "tokens": BATCH * LENGTH, "peak_mib": peak / 1024, "version": "candle 0.10" })

@@ -22,8 +22,8 @@ use crate::kernel::{Buffer, Threads};
 use crate::model::Model;
 use crate::parameters::{Layout, Parameters};
 
-/// Activations a training pass may keep, in numbers: half a gibibyte.
-const KEPT: usize = 1 << 27;
+/// Activations a training pass may keep, in numbers: a gibibyte.
+const KEPT: usize = 1 << 28;
 
 /// One of the four matrix products of a layer; fused where inputs are shared.
 struct Group {
@@ -266,13 +266,12 @@ impl Network {
     }
 
     /// Tokens a training pass takes at once: as many as keep its activations within [`KEPT`], and
-    /// no fewer than fill the matrix products. Twice as many where all weights are trained: each
-    /// pass then reads and writes a gradient as large as the model.
-    pub(crate) fn tokens_at_once(&self, full: bool) -> usize {
+    /// no fewer than fill the matrix products. Each pass packs every weight, and reads and writes
+    /// the gradient of all that is trained, so few large passes are faster than many small ones.
+    pub(crate) fn tokens_at_once(&self) -> usize {
         let c = self.config();
         let layer = 4 * c.width + c.qkv_width() + c.query_width() + c.up_width() + c.hidden;
-        let kept = if full { 2 * KEPT } else { KEPT };
-        (kept / (c.layers * layer)).clamp(256, 2048)
+        (KEPT / (c.layers * layer)).clamp(256, 2048)
     }
 
     fn weight(&self, range: &Range<usize>) -> &[f32] {

@@ -239,7 +239,7 @@ pub fn loss(model: &Model, rows: &[Example], threads: &Threads) -> Result<f64> {
     }
     let (mut total, mut count) = (0.0, 0usize);
     let mut memory = None;
-    for part in parts(&rows.iter().collect::<Vec<_>>(), network.tokens_at_once(false)) {
+    for part in parts(&rows.iter().collect::<Vec<_>>(), network.tokens_at_once()) {
         let tokens: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
         let activations = network.forward_training(threads, &tokens, memory.take());
         let (at, targets) = positions(&part);

@@ -237,7 +237,7 @@ impl Trainer {
             loss: 0.0,
             tokens: 0,
         };
-        let most = self.network.tokens_at_once(job.full);
+        let most = self.network.tokens_at_once();
         match &self.data {
             Data::Rows(all) => {
                 let examples: Vec<&Example> = rows.iter().map(|&i| &all[i]).collect();
