@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Tokenizer, file};
+use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use owlet_lab::execute::costs;
-use owlet_lab::model_source::{Places, open};
+use owlet_lab::inspect;
+use owlet_lab::model_source::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
 use owlet_lab::result::{Measure, Role};
 use owlet_lab::{
@@ -287,8 +288,13 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     assert!(model.adapter.is_some());
 
     // The run as a log: one sample per question, model and answer, each with what it amounts to.
-    let log = owlet_lab::inspect::log(&store, &run).unwrap();
-    assert_eq!(log, owlet_lab::inspect::log(&store, &run).unwrap());
+    let models = ModelCache::new(store.clone(), settings.model_memory);
+    let scored = |threads: usize| {
+        let scoring = inspect::Scoring { models: &models, threads: &Threads::new(threads) };
+        inspect::log(&store, &run, &scoring).unwrap()
+    };
+    let log = scored(1);
+    assert_eq!(log, scored(2));
     let parsed = |name: &str| -> serde_json::Value {
         let (_, bytes) = log.iter().find(|(found, _)| found == name).unwrap();
         serde_json::from_slice(bytes).unwrap()
@@ -304,6 +310,11 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     assert!(["C", "I", "N"].contains(&outcome.as_str().unwrap()));
     assert!(probability.as_f64().unwrap() < 0.0);
     assert_eq!(sample["output"]["completion"], sample["messages"][1]["content"]);
+    let tokens = sample["metadata"]["token-log-probabilities"].as_array().unwrap();
+    assert!(tokens.iter().all(|token| token["token"].is_string()));
+    let sum: f64 = tokens.iter().filter_map(|token| token["logprob"].as_f64()).sum();
+    let whole = sample["metadata"]["answer-log-probability"].as_f64().unwrap();
+    assert!(whole <= 0.0 && (sum - whole).abs() < 1e-4, "{sum} {whole}");
 }
 
 #[test]
