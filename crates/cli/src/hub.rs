@@ -118,6 +118,11 @@ pub(crate) fn fetch(id: &str, terminal: &Terminal) -> Result<PathBuf, Trouble> {
     }
 }
 
+/// The folder of the cache that a model is kept in, with all its commits.
+pub(crate) fn folder(id: &str) -> Option<PathBuf> {
+    Some(Shelf::of(&Hub::from_environment(), &Name::parse(id)?).folder)
+}
+
 /// Whether the hub answers.
 pub(crate) fn is_reachable() -> Result<(), Trouble> {
     download::ping(&Hub::from_environment())

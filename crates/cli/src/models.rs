@@ -68,7 +68,18 @@ impl Models {
         } else {
             Store::open_existing(workspace).ok()
         };
-        model_source::open(store.as_ref(), spec, &self.places).map_err(|error| self.failed(error))
+        model_source::open(store.as_ref(), spec, &self.places).map_err(|error| {
+            use owlet_engine::Error::Format;
+            let is_broken = matches!(error, owlet_lab::Error::Engine(Format { .. }));
+            let failure = self.failed(error);
+            match spec.strip_prefix("hf:").and_then(hub::folder).filter(|_| is_broken) {
+                Some(folder) => failure.hinted(format!(
+                    "if a file is damaged, remove `{}`; the same command fetches it again",
+                    folder.display()
+                )),
+                None => failure,
+            }
+        })
     }
 
     /// An error that may be about a model, with its kind and hints.

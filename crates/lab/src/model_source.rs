@@ -94,6 +94,8 @@ const FOLDER_FILES: &[&str] = &[
 ];
 
 const TOKENIZER: &str = "tokenizer.json";
+/// Makes a folder an adapter in the form of PEFT.
+const ADAPTER: &str = "adapter_config.json";
 
 /// The name a GGUF file gets inside an artifact.
 const GGUF: &str = "model.gguf";
@@ -226,6 +228,11 @@ impl ModelSource {
         }
         files.sort_by(|one, other| one.0.cmp(&other.0));
         let has = |wanted: &dyn Fn(&str) -> bool| files.iter().any(|(name, _)| wanted(name));
+        if path.join(ADAPTER).is_file() && !has(&|name| name == "config.json") {
+            return Err(error(format!(
+                "`{at}` is an adapter, which no recipe can begin from; name a whole model"
+            )));
+        }
         if !has(&|name| name == "config.json") || !has(&|name| name.ends_with(".safetensors")) {
             return Err(error(format!(
                 "`{at}` is not a model folder, expected `config.json` and `*.safetensors` in it"
@@ -470,6 +477,10 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
     {
         return ModelCache::new(store.clone(), usize::MAX).load(&artifact);
     }
+    let folder = places.folder.join(spec);
+    if is_there && folder.join(ADAPTER).is_file() && !folder.join("config.json").exists() {
+        return open_adapter(store, spec, &folder, places);
+    }
     let source = ModelSource::find(spec, places)?;
     match source.files.first() {
         Some((name, Content::File(path))) if name == GGUF => Ok(file::load(path)?),
@@ -493,4 +504,35 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
             )?)
         }
     }
+}
+
+/// The adapter in `folder` on the model that it names as its base.
+fn open_adapter(
+    store: Option<&Store>,
+    spec: &str,
+    folder: &Path,
+    places: &Places,
+) -> Result<Model> {
+    let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(folder.join(ADAPTER))?)
+        .map_err(|broken| error(format!("its `{ADAPTER}` is not JSON: {broken}")))?;
+    let base = config["base_model_name_or_path"].as_str().filter(|base| !base.is_empty());
+    let base = base.ok_or_else(|| {
+        error(format!(
+            "is an adapter that does not say of which model; name it as `base_model_name_or_path` in its `{ADAPTER}`"
+        ))
+    })?;
+    let at = places.folder.join(base);
+    if at.join(ADAPTER).is_file() {
+        return Err(error(format!("is an adapter of `{base}`, which is an adapter, too")));
+    }
+    // Other tools name models of the hub without `hf:`.
+    let is_elsewhere = !at.exists() && !base.contains(':') && !base.starts_with(['/', '.']);
+    let base = match base.split('/').count() {
+        2 if is_elsewhere => format!("hf:{base}"),
+        _ => base.to_owned(),
+    };
+    let base = open(store, &base, places)?;
+    let adapter = file::load_adapter(folder, &base)?;
+    Ok(base.with_adapter(Arc::new(adapter)))
 }

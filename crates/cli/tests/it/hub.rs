@@ -424,6 +424,22 @@ fn what_other_tools_left_half_is_completed() {
     assert_snapshot!(alone.talk, @"warning: `hf:test/tiny` is taken from the cache, which may lack a chat template; the hub at `http://127.0.0.1:1` cannot be reached: Connection refused (os error 111)");
 }
 
+#[test]
+fn a_file_that_was_damaged_in_the_cache_says_how_to_get_it_anew() {
+    let person = Person::facing(tiny("a.safetensors"));
+    person.score("hf:test/tiny").good();
+    let blob = person.part().with_extension("");
+    std::fs::OpenOptions::new().write(true).open(&blob).unwrap().set_len(300_000).unwrap();
+    assert_snapshot!(person.score("hf:test/tiny").all(), @r"
+    exit 2
+    -- talk
+    error: `[FOLDER]/hub/hub/models--test--tiny/snapshots/1111111111111111111111111111111111111111/model.safetensors` is not a usable safetensors file: its tensors take 684288 bytes, but 297104 follow the header; the file is cut off or damaged
+    hint: if a file is damaged, remove `[FOLDER]/hub/hub/models--test--tiny`; the same command fetches it again
+    ");
+    std::fs::remove_dir_all(person.folder.path().join("hub/hub/models--test--tiny")).unwrap();
+    person.score("hf:test/tiny").good();
+}
+
 #[cfg(unix)]
 #[test]
 fn a_full_disk_is_told_and_leaves_no_model() {
