@@ -87,6 +87,14 @@ impl Door {
         if host.as_str().contains('@') {
             return false;
         }
+        // Nor anything but a port behind the name: `[::1]x` is taken for `[::1]` otherwise.
+        let rest = host.as_str().strip_prefix(host.host()).unwrap_or("?");
+        let port = rest.strip_prefix(':').unwrap_or(rest);
+        if !port.bytes().all(|byte| byte.is_ascii_digit())
+            || port.len() == rest.len() && !rest.is_empty()
+        {
+            return false;
+        }
         let bare = host.host().trim_start_matches('[').trim_end_matches(']');
         if bare.parse::<IpAddr>().is_ok() {
             return match self.addresses {
