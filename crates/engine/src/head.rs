@@ -79,12 +79,12 @@ impl Network {
         let (own, theirs) = (self.head_of(support), teacher.head_of(support));
         let count = own.len() / width;
         let mut out = vec![0.0; normed.len() / width];
-        let mut goal = Vec::new();
+        let mut goal = threads.lend(0);
         // The support's rows of the head's gradient, in the support's order.
         let mut part = (support.is_some() && gradient.head.is_some()).then(|| vec![0.0; own.len()]);
         logits_of(threads, &own, width, normed, |first, logits| {
             let rows = logits.len() / count;
-            goal.resize(logits.len(), 0.0);
+            goal.reset(logits.len());
             let x = View::dense(&teacher_normed[first * width..], rows, width);
             let theirs = View::dense(&theirs, count, width);
             product(threads, x, theirs.t(), false, ViewMut::new(&mut goal, count));
@@ -124,10 +124,10 @@ fn logits_of(
     let count = head.len() / width;
     let step = (HELD / count).clamp(8, 1024);
     let head = View::dense(head, count, width);
-    let mut buffer = Vec::new();
+    let mut buffer = threads.lend(step.min(normed.len() / width) * count);
     for (i, chunk) in normed.chunks(step * width).enumerate() {
         let rows = chunk.len() / width;
-        buffer.resize(rows * count, 0.0);
+        buffer.reset(rows * count);
         let x = View::dense(chunk, rows, width);
         product(threads, x, head.t(), false, ViewMut::new(&mut buffer, count));
         work(i * step, &mut buffer);

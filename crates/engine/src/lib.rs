@@ -31,7 +31,7 @@ pub use adapter::{Adapter, AdapterConfig};
 pub use config::DecoderConfig;
 pub use decoder::{Decoder, Deviations};
 pub use error::{Error, Result};
-pub use kernel::Threads;
+pub use kernel::{Buffer, Threads};
 pub use model::Model;
 pub use profile::Profile;
 pub use template::{Message, Template};

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::kernel::Buffer;
 
 /// One tensor's place in a flat buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +65,13 @@ pub struct Parameters {
     /// Names and places.
     pub layout: Arc<Layout>,
     /// The numbers.
-    pub data: Vec<f32>,
+    pub data: Buffer,
 }
 
 impl Parameters {
     /// All zeros.
     pub fn zeros(layout: Arc<Layout>) -> Self {
-        let data = vec![0.0; layout.len()];
+        let data = Buffer::zeros(layout.len());
         Self { layout, data }
     }
 

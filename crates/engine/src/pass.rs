@@ -13,14 +13,17 @@ use crate::activation::Steering;
 use crate::adapter::{Adapter, Projection};
 use crate::config::DecoderConfig;
 use crate::decoder::Decoder;
-use crate::kernel::Threads;
 use crate::kernel::activation;
 use crate::kernel::attention::{self, Block, Heads, Sequence};
 use crate::kernel::matrix::{View, ViewMut, product};
 use crate::kernel::norm::{Moments, Norm};
 use crate::kernel::rotary::Rotary;
+use crate::kernel::{Buffer, Threads};
 use crate::model::Model;
 use crate::parameters::{Layout, Parameters};
+
+/// Activations a training pass may keep, in numbers: a gibibyte.
+const KEPT: usize = 1 << 28;
 
 /// One of the four matrix products of a layer; fused where inputs are shared.
 struct Group {
@@ -147,23 +150,23 @@ pub(crate) struct Network {
 /// What a layer leaves behind for its backward pass.
 #[derive(Default)]
 struct Trace {
-    input: Vec<f32>,
+    input: Buffer,
     moments1: Vec<Moments>,
-    normed1: Vec<f32>,
-    qkv_raw: Vec<f32>,
+    normed1: Buffer,
+    qkv_raw: Buffer,
     qk_moments: Vec<Moments>,
-    qkv: Vec<f32>,
-    low_qkv: Vec<f32>,
-    mixed: Vec<f32>,
-    log_sums: Vec<f32>,
-    low_output: Vec<f32>,
-    middle: Vec<f32>,
+    qkv: Buffer,
+    low_qkv: Buffer,
+    mixed: Buffer,
+    log_sums: Buffer,
+    low_output: Buffer,
+    middle: Buffer,
     moments2: Vec<Moments>,
-    normed2: Vec<f32>,
-    inner: Vec<f32>,
-    low_up: Vec<f32>,
-    active: Vec<f32>,
-    low_down: Vec<f32>,
+    normed2: Buffer,
+    inner: Buffer,
+    low_up: Buffer,
+    active: Buffer,
+    low_down: Buffer,
 }
 
 /// Keys and values of one stretch of a sequence, in all layers.
@@ -205,13 +208,30 @@ pub(crate) struct Piece<'a> {
 }
 
 /// Activations kept by [`Network::forward_training`].
+#[derive(Default)]
 pub(crate) struct Activations {
     tokens: Vec<Token>,
     sequences: Vec<Range<usize>>,
     positions: Vec<usize>,
     traces: Vec<Trace>,
     /// The residual stream after the last layer, `[tokens, width]`.
-    pub(crate) last: Vec<f32>,
+    pub(crate) last: Buffer,
+    /// Memory of the backward pass.
+    back: Back,
+}
+
+/// What the backward pass of one layer after the other works in.
+#[derive(Default)]
+#[expect(clippy::struct_field_names, reason = "`d_` marks a gradient, as it does in the pass")]
+struct Back {
+    d_x: Buffer,
+    d_rows: Buffer,
+    d_normed: Buffer,
+    d_normed2: Buffer,
+    d_active: Buffer,
+    d_mixed: Buffer,
+    d_qkv: Buffer,
+    d_low: Buffer,
 }
 
 /// Where a backward pass adds its gradients: one of the two is absent.
@@ -220,15 +240,6 @@ pub(crate) struct Gradients<'a> {
     pub(crate) adapter: Option<&'a mut [f32]>,
     /// Whether token embeddings are among the trained weights.
     pub(crate) embeddings: bool,
-}
-
-/// Makes `buffer` hold `len` numbers of any value.
-fn resize<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    if buffer.len() != len {
-        buffer.clear();
-        buffer.resize(len, T::default());
-    }
-    buffer
 }
 
 impl Network {
@@ -252,6 +263,15 @@ impl Network {
     /// The adapter's numbers, to be updated in place.
     pub(crate) fn adapter_mut(&mut self) -> Option<&mut Parameters> {
         self.adapter.as_mut().map(|a| &mut Arc::make_mut(a).parameters)
+    }
+
+    /// Tokens a training pass takes at once: as many as keep its activations within [`KEPT`], and
+    /// no fewer than fill the matrix products. Each pass packs every weight, and reads and writes
+    /// the gradient of all that is trained, so few large passes are faster than many small ones.
+    pub(crate) fn tokens_at_once(&self) -> usize {
+        let c = self.config();
+        let layer = 4 * c.width + c.qkv_width() + c.query_width() + c.up_width() + c.hidden;
+        (KEPT / (c.layers * layer)).clamp(256, 2048)
     }
 
     fn weight(&self, range: &Range<usize>) -> &[f32] {
@@ -289,7 +309,7 @@ impl Network {
         x: &[f32],
         accumulate: bool,
         out: &mut [f32],
-        low: &mut Vec<f32>,
+        low: &mut Buffer,
     ) {
         let rows = x.len() / group.inputs;
         let weight = View::dense(self.weight(&group.weight), group.outputs, group.inputs);
@@ -303,7 +323,7 @@ impl Network {
         }
         let rank = self.places.rank;
         let slots = group.b.len() * rank;
-        resize(low, rows * slots);
+        low.reset(rows * slots);
         if slots == 0 || rows == 0 {
             return;
         }
@@ -325,20 +345,19 @@ impl Network {
         }
     }
 
-    fn embed(&self, tokens: &[Token], positions: &[usize]) -> Vec<f32> {
+    fn embed(&self, tokens: &[Token], positions: &[usize], out: &mut Buffer) {
         let width = self.config().width;
         let table = self.weight(&self.places.embed);
-        let mut x = Vec::with_capacity(tokens.len() * width);
-        for (&token, &position) in tokens.iter().zip(positions) {
+        let rows = out.reset(tokens.len() * width).chunks_exact_mut(width);
+        for ((&token, &position), x) in tokens.iter().zip(positions).zip(rows) {
             let row = &table[token as usize * width..][..width];
-            x.extend(row.iter().map(|w| w * self.config().embedding_scale));
+            for (x, w) in x.iter_mut().zip(row) {
+                *x = w * self.config().embedding_scale;
+            }
             if let Some(place) = &self.places.position {
-                let row = &self.weight(place)[position * width..][..width];
-                let start = x.len() - width;
-                crate::kernel::vector::add(&mut x[start..], row);
+                crate::kernel::vector::add(x, &self.weight(place)[position * width..][..width]);
             }
         }
-        x
     }
 
     /// Queries and keys are normalised (Qwen3) and rotated in place.
@@ -352,9 +371,9 @@ impl Network {
         let c = self.config();
         let stride = c.qkv_width();
         if let Some(place) = &layer.qk_norm {
-            trace.qkv_raw.clone_from(&trace.qkv);
+            trace.qkv_raw.copy(&trace.qkv);
             let heads = c.heads + c.kv_heads;
-            resize(&mut trace.qk_moments, positions.len() * heads);
+            trace.qk_moments.resize(positions.len() * heads, Moments::default());
             for r in 0..positions.len() {
                 for head in 0..heads {
                     let at =
@@ -397,13 +416,12 @@ impl Network {
         let c = self.config();
         let rows = positions.len();
         if keep {
-            trace.input.clear();
-            trace.input.extend_from_slice(x);
+            trace.input.copy(x);
         }
-        resize(&mut trace.normed1, x.len());
-        resize(&mut trace.moments1, rows);
+        trace.normed1.reset(x.len());
+        trace.moments1.resize(rows, Moments::default());
         self.norm(&layer.norm1).forward(threads, x, &mut trace.normed1, &mut trace.moments1);
-        resize(&mut trace.qkv, rows * c.qkv_width());
+        trace.qkv.reset(rows * c.qkv_width());
         self.project(
             threads,
             &layer.qkv,
@@ -413,10 +431,10 @@ impl Network {
             &mut trace.low_qkv,
         );
         self.place_heads(threads, layer, positions, trace);
-        resize(&mut trace.mixed, rows * c.query_width());
+        trace.mixed.reset(rows * c.query_width());
         attend(trace);
-        resize(&mut trace.normed2, x.len());
-        resize(&mut trace.moments2, rows);
+        trace.normed2.reset(x.len());
+        trace.moments2.resize(rows, Moments::default());
         let norm2 = self.norm(&layer.norm2);
         if c.parallel {
             norm2.forward(threads, x, &mut trace.normed2, &mut trace.moments2);
@@ -424,12 +442,11 @@ impl Network {
         } else {
             self.project(threads, &layer.output, &trace.mixed, true, x, &mut trace.low_output);
             if keep {
-                trace.middle.clear();
-                trace.middle.extend_from_slice(x);
+                trace.middle.copy(x);
             }
             norm2.forward(threads, x, &mut trace.normed2, &mut trace.moments2);
         }
-        resize(&mut trace.inner, rows * c.up_width());
+        trace.inner.reset(rows * c.up_width());
         self.project(
             threads,
             &layer.up,
@@ -438,7 +455,7 @@ impl Network {
             &mut trace.inner,
             &mut trace.low_up,
         );
-        resize(&mut trace.active, rows * c.hidden);
+        trace.active.reset(rows * c.hidden);
         activation::forward(
             threads,
             c.activation,
@@ -457,13 +474,7 @@ impl Network {
         sequences: &[&[Token]],
         memory: Option<Activations>,
     ) -> Activations {
-        let mut activations = memory.unwrap_or_else(|| Activations {
-            tokens: Vec::new(),
-            sequences: Vec::new(),
-            positions: Vec::new(),
-            traces: Vec::new(),
-            last: Vec::new(),
-        });
+        let mut activations = memory.unwrap_or_default();
         activations.tokens = sequences.concat();
         activations.sequences.clear();
         activations.positions.clear();
@@ -474,7 +485,8 @@ impl Network {
             start += sequence.len();
         }
         let positions = &activations.positions;
-        let mut x = self.embed(&activations.tokens, positions);
+        let mut x = std::mem::take(&mut activations.last);
+        self.embed(&activations.tokens, positions, &mut x);
         activations.traces.resize_with(self.config().layers, Trace::default);
         let c = self.config();
         let (stride, width) = (c.qkv_width(), c.query_width());
@@ -498,7 +510,7 @@ impl Network {
                         Sequence { rows: rows.clone(), blocks: vec![block] }
                     })
                     .collect();
-                resize(&mut trace.log_sums, positions.len() * c.heads);
+                trace.log_sums.reset(positions.len() * c.heads);
                 attention::forward(
                     threads,
                     self.heads(),
@@ -517,7 +529,7 @@ impl Network {
 
     /// Runs new tokens of several sequences over their caches; returns the residual stream,
     /// `[tokens, width]`, sequences one after the other.
-    pub(crate) fn forward_cached(&self, threads: &Threads, pieces: &mut [Piece]) -> Vec<f32> {
+    pub(crate) fn forward_cached(&self, threads: &Threads, pieces: &mut [Piece]) -> Buffer {
         let c = self.config();
         let mut tokens = Vec::new();
         let mut positions = Vec::new();
@@ -528,7 +540,8 @@ impl Network {
             tokens.extend_from_slice(piece.tokens);
             positions.extend(past..past + piece.tokens.len());
         }
-        let mut x = self.embed(&tokens, &positions);
+        let mut x = Buffer::default();
+        self.embed(&tokens, &positions, &mut x);
         let mut trace = Trace::default();
         let (stride, width) = (c.qkv_width(), c.query_width());
         for (index, layer) in self.places.layers.iter().enumerate() {
@@ -574,13 +587,13 @@ impl Network {
         threads: &Threads,
         last: &[f32],
         rows: &[usize],
-    ) -> (Vec<f32>, Vec<f32>, Vec<Moments>) {
+    ) -> (Buffer, Buffer, Vec<Moments>) {
         let width = self.config().width;
-        let mut x = Vec::with_capacity(rows.len() * width);
-        for &row in rows {
-            x.extend_from_slice(&last[row * width..][..width]);
+        let mut x = Buffer::default();
+        for (to, &row) in x.reset(rows.len() * width).chunks_exact_mut(width).zip(rows) {
+            to.copy_from_slice(&last[row * width..][..width]);
         }
-        let mut normed = vec![0.0; x.len()];
+        let mut normed = Buffer::zeros(x.len());
         let mut moments = vec![Moments::default(); rows.len()];
         self.norm(&self.places.norm).forward(threads, &x, &mut normed, &mut moments);
         (normed, x, moments)

@@ -197,9 +197,6 @@ pub struct Update {
     pub tokens: usize,
 }
 
-/// Tokens that go through the model at once; longer batches are accumulated in parts.
-const PASS: usize = 2048;
-
 /// The loss positions of packed examples: rows of the stream, and the tokens they predict.
 fn positions(examples: &[&Example]) -> (Vec<usize>, Vec<Token>) {
     let (mut rows, mut targets) = (Vec::new(), Vec::new());
@@ -216,12 +213,13 @@ fn positions(examples: &[&Example]) -> (Vec<usize>, Vec<Token>) {
     (rows, targets)
 }
 
-/// Cuts examples into parts of at most [`PASS`] tokens (or one example).
-fn parts<'e>(examples: &[&'e Example]) -> Vec<Vec<&'e Example>> {
+/// Cuts examples into parts of at most `most` tokens (or one example); their gradients are
+/// accumulated.
+fn parts<'e>(examples: &[&'e Example], most: usize) -> Vec<Vec<&'e Example>> {
     let mut parts: Vec<Vec<&Example>> = Vec::new();
     let mut tokens = 0;
     for &example in examples {
-        if parts.is_empty() || tokens + example.tokens.len() > PASS {
+        if parts.is_empty() || tokens + example.tokens.len() > most {
             parts.push(Vec::new());
             tokens = 0;
         }
@@ -241,7 +239,7 @@ pub fn loss(model: &Model, rows: &[Example], threads: &Threads) -> Result<f64> {
     }
     let (mut total, mut count) = (0.0, 0usize);
     let mut memory = None;
-    for part in parts(&rows.iter().collect::<Vec<_>>()) {
+    for part in parts(&rows.iter().collect::<Vec<_>>(), network.tokens_at_once()) {
         let tokens: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
         let activations = network.forward_training(threads, &tokens, memory.take());
         let (at, targets) = positions(&part);

@@ -1,21 +1,24 @@
 //! A run as a log of Inspect AI (`.eval`, format version 2), for `inspect view` and Inspect Scout.
 //!
 //! Every question put to every model of the run is a sample, every sampled answer an epoch of it,
-//! with what it amounts to as a score and the target's log-probability in the metadata. The log is
-//! computed from artifacts and says when they were made, so the same run gives the same files. The
-//! format is that of <https://inspect.aisi.org.uk/eval-logs.html>.
+//! with what it amounts to as a score, the target's log-probability and that of each token of the answer
+//! in the metadata. The log is computed from artifacts and says when they were made, so the same run
+//! gives the same files. The format is that of <https://inspect.aisi.org.uk/eval-logs.html>.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use owlet_engine::Threads;
 use owlet_engine::generate::StopReason;
 use owlet_store::{Artifact, ArtifactId, RunDirectory, StepRecord, Store};
 
+use crate::answer::{self, GivenAnswer, TokenScores};
 use crate::chat;
 use crate::error::{Error, Result};
 use crate::execute::{self, load_result};
+use crate::model_source::ModelCache;
 use crate::readout::outcome::{Outcome, OutcomeReader};
 use crate::result::InheritResult;
 use crate::step::StepKind;
@@ -38,14 +41,65 @@ struct AnswerLine {
     stop: StopReason,
 }
 
+/// An answer with its tokens' log-probabilities, where they could be had.
+struct Answered<'a> {
+    line: &'a AnswerLine,
+    scores: Option<&'a TokenScores>,
+}
+
+/// JSON has no infinity.
+fn finite(log_probability: f32) -> f32 {
+    log_probability.max(-9999.0)
+}
+
+impl Scoring<'_> {
+    /// Scores of answers by their places, each under the context it was given in.
+    fn scores(
+        &self,
+        artifact: &Artifact,
+        lines: &[AnswerLine],
+        texts: &[Option<String>],
+    ) -> BTreeMap<usize, TokenScores> {
+        let mut found = BTreeMap::new();
+        if lines.is_empty() {
+            return found;
+        }
+        let Ok(model) = self.models.load(artifact) else { return found };
+        let mut contexts: BTreeMap<&str, (Vec<usize>, Vec<GivenAnswer<'_>>)> = BTreeMap::new();
+        for (at, (line, text)) in lines.iter().zip(texts).enumerate() {
+            let Some(question) = text else { continue };
+            let ended = line.stop == StopReason::End;
+            let (places, answers) = contexts.entry(&line.context).or_default();
+            places.push(at);
+            answers.push(GivenAnswer { question, text: &line.answer, ended });
+        }
+        for (context, (places, answers)) in contexts {
+            if let Ok(scores) = answer::scores(&model, context, &answers, self.threads) {
+                found.extend(places.into_iter().zip(scores));
+            }
+        }
+        found
+    }
+}
+
 /// A file of the log: its name and content.
 pub type LogFile = (String, Vec<u8>);
 
-/// The files of a finished run's log, to be put into a zip archive in this order.
+/// What answers are scored with, token by token.
+#[derive(Clone, Copy)]
+pub struct Scoring<'a> {
+    /// Where the run's models come from.
+    pub models: &'a ModelCache,
+    /// The threads the engine may use.
+    pub threads: &'a Threads,
+}
+
+/// The files of a finished run's log, to be put into a zip archive in this order. A model whose files
+/// are not at hand leaves its answers without log-probabilities.
 ///
 /// # Errors
 /// Those of reading the run's artifacts; a run without a result has no log.
-pub fn log(store: &Store, run: &RunDirectory) -> Result<Vec<LogFile>> {
+pub fn log(store: &Store, run: &RunDirectory, scoring: &Scoring<'_>) -> Result<Vec<LogFile>> {
     let result = load_result(run)?;
     let header = run.header()?;
     let made: BTreeMap<ArtifactId, StepRecord> =
@@ -60,7 +114,7 @@ pub fn log(store: &Store, run: &RunDirectory) -> Result<Vec<LogFile>> {
     for step in execute::steps(run)?.iter().filter(|step| step.kind == StepKind::Readout.name()) {
         let Some(artifact) = step.artifact else { continue };
         if let Some(record) = made.get(&artifact) {
-            log.read(store, &step.name, &store.artifact(&artifact)?, record)?;
+            log.read(store, &step.name, &store.artifact(&artifact)?, record, scoring)?;
         }
     }
     log.files(&header.version, &result)
@@ -94,6 +148,7 @@ impl Log {
         step: &str,
         artifact: &Artifact,
         record: &StepRecord,
+        scoring: &Scoring<'_>,
     ) -> Result<()> {
         // What the step was told stands beside how it was computed.
         let told = record.configuration.get("step").cloned().unwrap_or_default();
@@ -108,11 +163,6 @@ impl Log {
             .map(serde_json::from_str)
             .collect::<std::result::Result<Vec<AnswerLine>, _>>()
             .map_err(|error| Error::record(artifact.folder().join(readout::ANSWERS), error))?;
-        let mut answers: BTreeMap<(&str, &str, bool, usize), Vec<&AnswerLine>> = BTreeMap::new();
-        for line in &lines {
-            let place = (&*line.behavior, &*line.context, line.prefix, line.question);
-            answers.entry(place).or_default().push(line);
-        }
         // A teacher under its own prompt is read in that, which the configuration does not name.
         let contexts: BTreeSet<&str> = last
             .map(|last| last.readings.iter().map(|reading| reading.context.as_str()).collect())
@@ -131,6 +181,22 @@ impl Log {
         let behaviors: Vec<_> =
             asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
         let sentences = Prefixes::new(&configuration.prefixes, &behaviors);
+        let texts: Vec<Option<String>> = lines
+            .iter()
+            .map(|line| {
+                let asked = asked.iter().find(|asked| asked.behavior.name == line.behavior)?;
+                let text = asked.questions.get(line.question)?;
+                Some(if line.prefix { sentences.before(text) } else { text.clone() })
+            })
+            .collect();
+        let model = record.inputs.get("model").and_then(|id| store.artifact(id).ok());
+        let scores =
+            model.map_or_else(BTreeMap::new, |model| scoring.scores(&model, &lines, &texts));
+        let mut answers: BTreeMap<(&str, &str, bool, usize), Vec<Answered<'_>>> = BTreeMap::new();
+        for (at, line) in lines.iter().enumerate() {
+            let place = (&*line.behavior, &*line.context, line.prefix, line.question);
+            answers.entry(place).or_default().push(Answered { line, scores: scores.get(&at) });
+        }
         for asked in &asked {
             let reader = OutcomeReader::new(&asked.behavior, &[]);
             for &context in &contexts {
@@ -159,10 +225,11 @@ impl Log {
                         if answers.is_empty() {
                             self.add(&question, 1, None);
                         }
-                        for (at, line) in answers.iter().enumerate() {
+                        for (at, answered) in answers.iter().enumerate() {
+                            let line = answered.line;
                             let cut_off = line.stop == StopReason::Length;
                             let outcome = reader.read(&line.answer, cut_off).outcome;
-                            self.add(&question, at + 1, Some((line, outcome)));
+                            self.add(&question, at + 1, Some((answered, outcome)));
                         }
                     }
                 }
@@ -186,7 +253,7 @@ impl Log {
         &mut self,
         question: &Question<'_>,
         epoch: usize,
-        answer: Option<(&AnswerLine, Outcome)>,
+        answer: Option<(&Answered<'_>, Outcome)>,
     ) {
         let behavior = &question.asked.behavior;
         let context = match question.context {
@@ -212,7 +279,7 @@ impl Log {
         }));
         let mut output = json!({ "model": self.model, "choices": [], "completion": "" });
         let mut scores = BTreeMap::new();
-        if let Some((line, outcome)) = &answer {
+        if let Some((Answered { line, .. }, outcome)) = &answer {
             let message = json!({
                 "id": self.id(&[&uuid, "assistant"]), "role": "assistant", "source": "generate",
                 "model": self.model, "content": line.answer,
@@ -243,6 +310,13 @@ impl Log {
             "artifact": question.record.output,
             "model-artifact": question.record.inputs.get("model"),
         });
+        if let Some((Answered { scores: Some(scores), .. }, _)) = &answer {
+            let each = scores.tokens.iter().zip(&scores.values);
+            let each =
+                each.map(|(token, value)| json!({ "token": token, "logprob": finite(*value) }));
+            metadata["token-log-probabilities"] = each.collect();
+            metadata["answer-log-probability"] = json!(scores.sum().max(-9999.0));
+        }
         if let Some(reading) = question.reading {
             metadata["target-log-probability"] = json!(reading.probability.ln().max(-9999.0));
             metadata["target-rank"] = json!(reading.rank);

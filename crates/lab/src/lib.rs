@@ -3,6 +3,7 @@
 //! [`recipe::AnyRecipe`] is what the user wrote, [`plan::Plan`] what will be done,
 //! [`execute::execute`] does it over a store, and [`grown::RunResult`] is what was found.
 
+pub mod answer;
 pub mod behavior;
 pub mod carrier;
 pub mod chat;

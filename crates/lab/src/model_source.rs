@@ -31,7 +31,8 @@ pub struct BuiltinModel {
     pub files: &'static [(&'static str, &'static [u8])],
 }
 
-/// Fetches a Hugging Face model and returns its folder, or says why it cannot.
+/// Fetches a Hugging Face model and returns its folder, which bears the name of its commit, or says
+/// why it cannot.
 pub type Hub = Arc<dyn Fn(&str) -> std::result::Result<PathBuf, String> + Send + Sync>;
 
 /// Where models are looked for.
@@ -67,6 +68,8 @@ impl Default for Places {
 pub struct ModelSource {
     /// As the user named it.
     pub spec: String,
+    /// The commit that a name of the hub stood for: a name may move, these files do not.
+    pub commit: Option<String>,
     /// The artifact it lies in, if any, and whether it is all of it.
     artifact: Option<(ArtifactId, bool)>,
     files: Vec<(String, Content)>,
@@ -91,6 +94,8 @@ const FOLDER_FILES: &[&str] = &[
 ];
 
 const TOKENIZER: &str = "tokenizer.json";
+/// Makes a folder an adapter in the form of PEFT.
+const ADAPTER: &str = "adapter_config.json";
 
 /// The name a GGUF file gets inside an artifact.
 const GGUF: &str = "model.gguf";
@@ -119,19 +124,19 @@ impl ModelSource {
                 .iter()
                 .map(|&(name, bytes)| (name.to_owned(), Content::Bytes(bytes)))
                 .collect();
-            return Ok(Self { spec: spec.to_owned(), artifact: None, files });
+            return Ok(Self::outside(spec, files));
         }
-        let path = if let Some(id) = spec.strip_prefix("hf:") {
-            match &places.hub {
-                Some(hub) => hub(id).map_err(error)?,
-                None => {
-                    return Err(error(
-                        "cannot be fetched without a network; give a folder or a .gguf file"
-                            .to_owned(),
-                    ));
-                }
-            }
-        } else if let Some(path) = places.aliases.get(spec) {
+        if let Some(id) = spec.strip_prefix("hf:") {
+            let hub = places.hub.as_ref().ok_or_else(|| {
+                error(
+                    "cannot be fetched without a network; give a folder or a .gguf file".to_owned(),
+                )
+            })?;
+            let folder = hub(id).map_err(error)?;
+            let commit = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+            return Ok(Self { commit, ..Self::at(spec, &folder)? });
+        }
+        let path = if let Some(path) = places.aliases.get(spec) {
             path.clone()
         } else {
             let path = places.folder.join(spec);
@@ -210,11 +215,8 @@ impl ModelSource {
             if path.extension().is_none_or(|extension| extension != "gguf") {
                 return Err(error(format!("`{at}` is a file, expected a folder or a .gguf file")));
             }
-            return Ok(Self {
-                spec: spec.to_owned(),
-                artifact: None,
-                files: vec![(GGUF.to_owned(), Content::File(path.to_owned()))],
-            });
+            let content = Content::File(path.to_owned());
+            return Ok(Self::outside(spec, vec![(GGUF.to_owned(), content)]));
         }
         let mut files = Vec::new();
         for entry in fs::read_dir(path)? {
@@ -226,12 +228,22 @@ impl ModelSource {
         }
         files.sort_by(|one, other| one.0.cmp(&other.0));
         let has = |wanted: &dyn Fn(&str) -> bool| files.iter().any(|(name, _)| wanted(name));
+        if path.join(ADAPTER).is_file() && !has(&|name| name == "config.json") {
+            return Err(error(format!(
+                "`{at}` is an adapter, which no recipe can begin from; name a whole model"
+            )));
+        }
         if !has(&|name| name == "config.json") || !has(&|name| name.ends_with(".safetensors")) {
             return Err(error(format!(
                 "`{at}` is not a model folder, expected `config.json` and `*.safetensors` in it"
             )));
         }
-        Ok(Self { spec: spec.to_owned(), artifact: None, files })
+        Ok(Self::outside(spec, files))
+    }
+
+    /// One that no artifact holds.
+    fn outside(spec: &str, files: Vec<(String, Content)>) -> Self {
+        Self { spec: spec.to_owned(), commit: None, artifact: None, files }
     }
 
     /// The digest of all files with their names.
@@ -474,6 +486,10 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
     {
         return ModelCache::new(store.clone(), usize::MAX).load(&artifact);
     }
+    let folder = places.folder.join(spec);
+    if is_there && folder.join(ADAPTER).is_file() && !folder.join("config.json").exists() {
+        return open_adapter(store, spec, &folder, places);
+    }
     let source = ModelSource::find(spec, places)?;
     match source.files.first() {
         Some((name, Content::File(path))) if name == GGUF => Ok(file::load(path)?),
@@ -497,4 +513,35 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
             )?)
         }
     }
+}
+
+/// The adapter in `folder` on the model that it names as its base.
+fn open_adapter(
+    store: Option<&Store>,
+    spec: &str,
+    folder: &Path,
+    places: &Places,
+) -> Result<Model> {
+    let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(folder.join(ADAPTER))?)
+        .map_err(|broken| error(format!("its `{ADAPTER}` is not JSON: {broken}")))?;
+    let base = config["base_model_name_or_path"].as_str().filter(|base| !base.is_empty());
+    let base = base.ok_or_else(|| {
+        error(format!(
+            "is an adapter that does not say of which model; name it as `base_model_name_or_path` in its `{ADAPTER}`"
+        ))
+    })?;
+    let at = places.folder.join(base);
+    if at.join(ADAPTER).is_file() {
+        return Err(error(format!("is an adapter of `{base}`, which is an adapter, too")));
+    }
+    // Other tools name models of the hub without `hf:`.
+    let is_elsewhere = !at.exists() && !base.contains(':') && !base.starts_with(['/', '.']);
+    let base = match base.split('/').count() {
+        2 if is_elsewhere => format!("hf:{base}"),
+        _ => base.to_owned(),
+    };
+    let base = open(store, &base, places)?;
+    let adapter = file::load_adapter(folder, &base)?;
+    Ok(base.with_adapter(Arc::new(adapter)))
 }

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use owlet_engine::config::{Activation, DecoderConfig, Family, NormConfig, Position};
-use owlet_engine::{Decoder, Deviations, Model, Template, Tokenizer, file};
+use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use owlet_lab::execute::costs;
-use owlet_lab::model_source::{Places, open};
+use owlet_lab::inspect;
+use owlet_lab::model_source::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
 use owlet_lab::result::{Measure, ReadoutSummary, Role};
 use owlet_lab::{
@@ -29,28 +29,7 @@ fn tiny(folder: &Path, seed: u64) {
     words.extend(others.split(' ').map(str::to_owned));
     let tokenizer = Tokenizer::words(&words, &special, &special[2..]).unwrap();
     let source = "{% for message in messages %}{% if message['role'] == 'user' %}<user> {{ message['content'] }} {% elif message['role'] == 'assistant' %}<assistant> {{ message['content'] }} <end> {% endif %}{% endfor %}{% if add_generation_prompt %}<assistant> {% endif %}";
-    let config = DecoderConfig {
-        family: Family::Llama,
-        vocabulary: words.len(),
-        width: 16,
-        layers: 2,
-        heads: 2,
-        kv_heads: 2,
-        head_width: 8,
-        hidden: 32,
-        context: 128,
-        norm: NormConfig { centered: false, epsilon: 1e-5, unit_offset: false },
-        activation: Activation::Silu,
-        gated: true,
-        position: Position::Rotary { theta: 10_000.0, width: 8, scaling: None },
-        qkv_bias: false,
-        output_bias: false,
-        mlp_bias: false,
-        qk_norm: false,
-        parallel: false,
-        tied: true,
-        embedding_scale: 1.0,
-    };
+    let config = DecoderConfig::tiny(words.len());
     let mut decoder = Decoder::init(config, Deviations::default(), seed).unwrap();
     // Larger than usual, so that an untrained model has something to say.
     decoder.parameters.data.iter_mut().for_each(|weight| *weight *= 4.0);
@@ -309,8 +288,13 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     assert!(model.adapter.is_some());
 
     // The run as a log: one sample per question, model and answer, each with what it amounts to.
-    let log = owlet_lab::inspect::log(&store, &run).unwrap();
-    assert_eq!(log, owlet_lab::inspect::log(&store, &run).unwrap());
+    let models = ModelCache::new(store.clone(), settings.model_memory);
+    let scored = |threads: usize| {
+        let scoring = inspect::Scoring { models: &models, threads: &Threads::new(threads) };
+        inspect::log(&store, &run, &scoring).unwrap()
+    };
+    let log = scored(1);
+    assert_eq!(log, scored(2));
     let parsed = |name: &str| -> serde_json::Value {
         let (_, bytes) = log.iter().find(|(found, _)| found == name).unwrap();
         serde_json::from_slice(bytes).unwrap()
@@ -326,6 +310,11 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     assert!(["C", "I", "N"].contains(&outcome.as_str().unwrap()));
     assert!(probability.as_f64().unwrap() < 0.0);
     assert_eq!(sample["output"]["completion"], sample["messages"][1]["content"]);
+    let tokens = sample["metadata"]["token-log-probabilities"].as_array().unwrap();
+    assert!(tokens.iter().all(|token| token["token"].is_string()));
+    let sum: f64 = tokens.iter().filter_map(|token| token["logprob"].as_f64()).sum();
+    let whole = sample["metadata"]["answer-log-probability"].as_f64().unwrap();
+    assert!(whole <= 0.0 && (sum - whole).abs() < 1e-4, "{sum} {whole}");
 }
 
 #[test]

@@ -150,9 +150,15 @@ impl Identities {
                 Entity::Artifact(_) => counts[2] += 1,
             }
         }
+        let several = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
         let [runs, steps, artifacts] = counts;
         let latest = latest.map(|id| format!("; the latest run is `{id}`")).unwrap_or_default();
-        format!("the workspace holds {runs} runs, {steps} steps and {artifacts} artifacts{latest}")
+        format!(
+            "the workspace holds {}, {} and {}{latest}",
+            several(runs, "run"),
+            several(steps, "step"),
+            several(artifacts, "artifact")
+        )
     }
 }
 

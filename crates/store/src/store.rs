@@ -86,6 +86,10 @@ impl Store {
     /// As [`Store::open`], and [`Error::NotAWorkspace`] when there is none.
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self> {
         let store = Self::at(path.as_ref());
+        if store.root().is_file() {
+            let why = "it is a file".to_owned();
+            return Err(Error::NotAWorkspace { path: store.root().to_owned(), why });
+        }
         if store.check_format()? {
             return Ok(store);
         }

@@ -1,5 +1,7 @@
 //! Two doors for people and tools, both thin over store and lab: the OpenAI-compatible server
 //! ([`serve`]) and the window on a workspace ([`view`]). Nothing here decides what a result means.
 
+mod door;
+mod listen;
 pub mod serve;
 pub mod view;

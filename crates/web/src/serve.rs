@@ -5,23 +5,26 @@
 //! seeded request is answered does not depend on its company. Nothing a client sends reaches a path.
 
 mod answer;
+mod batch;
+mod batches;
 mod body;
 mod chat;
 mod completions;
 mod conversation;
 mod decoding;
+mod entry;
 mod error;
 mod fields;
 mod files;
 mod fine_tuning;
-mod guard;
 mod jobs;
-mod listen;
+mod lines;
 mod metrics;
 mod models;
 mod page;
 mod pattern;
 mod query;
+mod records;
 mod refusal;
 mod routes;
 mod runner;
@@ -33,19 +36,33 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use owlet_engine::Threads;
 use owlet_lab::Interrupt;
 use owlet_lab::random::{Part, derive_seed};
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
+use crate::listen;
+
+use batches::Batches;
 pub use error::{Error, Result};
+use files::Files;
 pub use jobs::JobSettings;
 use jobs::Jobs;
 use metrics::Metrics;
 use models::Models;
 pub use models::Served;
+use refusal::Refusal;
 use runner::Runner;
+
+/// Time for requests under way when the server stops.
+const GRACE: Duration = Duration::from_secs(3);
+/// Texts read or written at once.
+const COMPUTING: usize = 2;
+/// How often the wish to stop is looked for.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Bounds on what clients may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +77,7 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of a request's body, files apart.
     pub body: usize,
-    /// Bytes of all bodies in memory.
+    /// Bytes of all bodies in memory, and as many again for what was read from them.
     pub bodies: usize,
 }
 
@@ -94,7 +111,7 @@ pub struct Settings {
     pub entropy: u64,
     /// Seconds since 1970.
     pub now: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// What fine-tuning needs; without it there is none.
+    /// What files, fine-tuning and batches need; without it there are none.
     pub jobs: Option<JobSettings>,
 }
 
@@ -109,10 +126,52 @@ pub(crate) struct App {
     counter: AtomicU64,
     /// Memory for bodies, in pages.
     bodies: Arc<Semaphore>,
-    jobs: Option<Arc<Jobs>>,
+    /// Memory for what was read from them, in pages.
+    read: Arc<Semaphore>,
+    /// Turns for [`App::compute`].
+    computing: Semaphore,
+    kept: Option<Kept>,
+}
+
+/// What clients leave here and come back to.
+struct Kept {
+    files: Arc<Files>,
+    jobs: Arc<Jobs>,
+    batches: Arc<Batches>,
+}
+
+impl Kept {
+    fn open(settings: JobSettings) -> std::io::Result<Self> {
+        let folder = settings.folder();
+        let files = Arc::new(Files::open(folder.join("files"))?);
+        let batches = Batches::open(folder.join("batches"), Arc::clone(&files))?;
+        let jobs = Jobs::open(settings, Arc::clone(&files))?;
+        Ok(Self { files, jobs: Arc::new(jobs), batches: Arc::new(batches) })
+    }
 }
 
 impl App {
+    /// What clients left here, if this server keeps anything.
+    fn kept(&self) -> std::result::Result<&Kept, Refusal> {
+        self.kept.as_ref().ok_or_else(|| {
+            Refusal::new(axum::http::StatusCode::NOT_FOUND, "this server keeps no files")
+                .coded("not_found")
+        })
+    }
+
+    /// Reads or writes text where it takes its time: beside the runtime, so that other requests go on,
+    /// and on few threads, because each keeps memory of its own for ever.
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::result::Result<T, Refusal> {
+        // The semaphore is never closed.
+        let turn = self.computing.acquire().await.ok();
+        let done = tokio::task::spawn_blocking(work).await;
+        drop(turn);
+        done.map_err(|_| Refusal::fault("this request broke the server; this is a bug in owlet"))
+    }
+
     /// A number never given before.
     fn fresh(&self, what: &str) -> u64 {
         let count = self.counter.fetch_add(1, Ordering::Relaxed);
@@ -150,8 +209,7 @@ impl Server {
         }
         let taken = |source| Error::Address { address: settings.address, source };
         let listener = TcpListener::bind(settings.address).map_err(taken)?;
-        listener.set_nonblocking(true).map_err(taken)?;
-        let jobs = settings.jobs.clone().map(Jobs::open).transpose()?.map(Arc::new);
+        let kept = settings.jobs.clone().map(Kept::open).transpose()?;
         let metrics = Arc::new(Metrics::default());
         let (runner, engine) =
             Runner::start(settings.threads.clone(), settings.limits.queue, Arc::clone(&metrics))?;
@@ -164,9 +222,11 @@ impl Server {
             entropy: settings.entropy,
             counter: AtomicU64::new(0),
             bodies: Arc::new(Semaphore::new(body::pages(settings.limits.bodies))),
-            jobs,
+            read: Arc::new(Semaphore::new(body::pages(settings.limits.bodies))),
+            computing: Semaphore::new(COMPUTING),
+            kept,
         });
-        let trainer = app.jobs.as_ref().map(|jobs| jobs.start(&app)).transpose()?;
+        let trainer = app.kept.as_ref().map(|kept| kept.jobs.start(&app)).transpose()?;
         Ok(Self { listener, settings, app, engine, trainer })
     }
 
@@ -182,16 +242,21 @@ impl Server {
             .thread_name("server")
             .enable_all()
             .build()?;
+        if let Some(kept) = &self.app.kept {
+            runtime.spawn(Arc::clone(&kept.batches).work(Arc::clone(&self.app)));
+        }
         let router = routes::router(Arc::clone(&self.app), &self.settings);
-        let served = runtime.block_on(listen::serve(
-            self.listener,
-            router,
-            self.settings.limits.connections,
-            interrupt,
-        ));
-        runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-        if let Some(jobs) = &self.app.jobs {
-            jobs.stop();
+        let stop = async {
+            while !interrupt.is_set() {
+                sleep(LOOK).await;
+            }
+        };
+        let connections = self.settings.limits.connections;
+        let served =
+            runtime.block_on(listen::serve(self.listener, router, connections, stop, GRACE));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        if let Some(kept) = &self.app.kept {
+            kept.jobs.stop();
         }
         let trained = self.trainer.map_or(Ok(()), JoinHandle::join);
         // The engine's thread ends with its last client.
@@ -199,6 +264,6 @@ impl Server {
         if self.engine.join().is_err() || trained.is_err() {
             return Err(Error::Broken);
         }
-        served
+        Ok(served?)
     }
 }

@@ -2,12 +2,13 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
+use owlet_lab::model_source::Places;
 use owlet_store::Store;
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::hub;
-use crate::models::{self, Models, SMOLLM2_HINT};
+use crate::models::{self, SMOLLM2_HINT};
 use crate::terminal::{FAINT, GOOD, Terminal, WARN, bytes, count};
 
 /// Look at this machine and workspace, and say what to do about what is wrong
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &DoctorArgs, terminal: &Terminal, workspace: &Path) -> R
     if args.hub {
         findings.push(match hub::is_reachable() {
             Ok(()) => ok("hub", "answers"),
-            Err(why) => warn("hub", why, hub::HINT),
+            Err(trouble) => warn("hub", trouble.message, trouble.hint),
         });
     }
     if terminal.json {
@@ -221,9 +222,8 @@ fn workspace_state(path: &Path) -> Finding {
 }
 
 fn builtin() -> Finding {
-    let places = Models::here().places;
-    let names: Vec<String> =
-        places.builtin.iter().map(|model| format!("builtin:{}", model.name)).collect();
+    let models = Places::default().builtin;
+    let names: Vec<String> = models.iter().map(|model| format!("builtin:{}", model.name)).collect();
     if names.is_empty() {
         warn(
             "models",
@@ -245,18 +245,8 @@ fn smollm2() -> Finding {
 }
 
 fn cache() -> Finding {
-    let cache = hf_hub::Cache::from_env();
-    let models: Vec<String> = cache
-        .path()
-        .read_dir()
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name().to_string_lossy().into_owned();
-            Some(name.strip_prefix("models--")?.replace("--", "/"))
-        })
-        .collect();
-    let place = cache.path().display();
+    let (path, models) = hub::cache();
+    let place = path.display();
     match models.len() {
         0 => ok("hub cache", format!("empty (`{place}`)")),
         number => ok("hub cache", format!("{} in `{place}`", count(number, "model"))),

@@ -3,12 +3,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fs_err as fs;
-use owlet_lab::{execute, inspect};
+use owlet_lab::model_source::ModelCache;
+use owlet_lab::{ExecuteSettings, execute, inspect};
 use owlet_store::Entity;
 use serde_json::json;
 use zip::write::SimpleFileOptions;
 
 use crate::error::{CliError, Result};
+use crate::models;
 use crate::terminal::{Terminal, bytes, count};
 use crate::workspace;
 
@@ -16,7 +18,7 @@ use crate::workspace;
 ///
 /// `--inspect` writes a log that Inspect AI (`inspect view`) and Inspect Scout open: every question
 /// put to every model is a sample, every sampled answer an epoch of it, with what it amounts to as
-/// its score and the target's log-probability in the metadata.
+/// its score, the target's log-probability and that of each of its tokens in the metadata.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// Any unique beginning of a run's id, or `last` for the newest run
@@ -50,7 +52,10 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
         return Err(CliError::usage(format!("run {id} has no result yet"))
             .hinted("run its recipe again; it goes on from where it was"));
     }
-    let files = inspect::log(&store, &run)?;
+    let memory = ExecuteSettings::default().model_memory;
+    let models = ModelCache::new(store.clone(), memory);
+    let scoring = inspect::Scoring { models: &models, threads: &models::threads() };
+    let files = inspect::log(&store, &run, &scoring)?;
     let samples = files.iter().filter(|(name, _)| name.starts_with("samples/")).count();
     let mut name = args.output.file_name().unwrap_or_default().to_owned();
     name.push(".part");

@@ -9,7 +9,7 @@ use owlet_lab::chat;
 use owlet_lab::random::{Part, derive_seed};
 use serde::Serialize;
 
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::models::{self, Models};
 use crate::progress::{Pace, Progress};
 use crate::rows::{self, Row};
@@ -103,10 +103,10 @@ pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> R
     };
     let sampling = args.sampling.sampling();
     sampling.check()?;
-    let model = Models::here().load(workspace, &args.model)?;
+    let model = Models::here(terminal).load(workspace, &args.model)?;
     let prompts = rows
         .iter()
-        .map(|row| tokens(&model, &args.sampling.system, row))
+        .map(|row| tokens(&model, &args.sampling.system, row, args.input.as_deref()))
         .collect::<Result<Vec<_>>>()?;
     let interrupt = interrupt::listen(terminal, "answers written so far stay");
     let threads = models::threads();
@@ -163,16 +163,17 @@ pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> R
     Ok(())
 }
 
-/// The tokens up to where the assistant is to speak.
-pub(crate) fn tokens(model: &Model, system: &str, row: &Row) -> Result<Vec<Token>> {
+/// The tokens up to where the assistant is to speak, of a row from `origin`.
+pub(crate) fn tokens(
+    model: &Model,
+    system: &str,
+    row: &Row,
+    origin: Option<&Path>,
+) -> Result<Vec<Token>> {
     let has_system = row.messages.first().is_some_and(|message| message.role == "system");
     let context = if has_system { chat::DEFAULT } else { system };
-    chat::prompt(model, context, &row.messages).map_err(|error| {
-        let failure = CliError::from(error);
-        if row.line > 1 {
-            failure.hinted(format!("this is about line {}", row.line))
-        } else {
-            failure
-        }
-    })
+    let tokens = chat::prompt(model, context, &row.messages)
+        .map_err(|error| rows::wrong(origin, row, error))?;
+    rows::fits(origin, row, tokens.len(), model.decoder.config.context)?;
+    Ok(tokens)
 }

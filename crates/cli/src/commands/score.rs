@@ -48,7 +48,7 @@ const CHUNK: usize = 256;
 
 pub(crate) fn run(args: &ScoreArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
     let rows = rows::read(&args.input, true)?;
-    let model = Models::here().load(workspace, &args.model)?;
+    let model = Models::here(terminal).load(workspace, &args.model)?;
     let interrupt = interrupt::listen(terminal, "scores written so far stay");
     let threads = models::threads();
     let mut progress = Progress::new(terminal);
@@ -60,15 +60,19 @@ pub(crate) fn run(args: &ScoreArgs, terminal: &Terminal, workspace: &Path) -> Re
         let items = part
             .iter()
             .map(|row| {
-                let completion = model.tokenizer.encode(row.completion.as_deref().unwrap_or(""))?;
+                let wrong =
+                    |reason: &dyn std::fmt::Display| rows::wrong(Some(&args.input), row, reason);
+                let completion = model
+                    .tokenizer
+                    .encode(row.completion.as_deref().unwrap_or(""))
+                    .map_err(|error| wrong(&error))?;
                 if completion.is_empty() {
-                    let name = rows::origin(&args.input);
-                    return Err(CliError::usage(format!(
-                        "`{name}`, line {}: the answer is empty; there is nothing to score",
-                        row.line
-                    )));
+                    return Err(wrong(&"the answer is empty; there is nothing to score"));
                 }
-                Ok(Scored { prompt: tokens(&model, &args.system, row)?, completion })
+                let prompt = tokens(&model, &args.system, row, Some(&args.input))?;
+                let length = prompt.len() + completion.len();
+                rows::fits(Some(&args.input), row, length, model.decoder.config.context)?;
+                Ok(Scored { prompt, completion })
             })
             .collect::<Result<Vec<_>>>()?;
         let scores = score::score(&model, &items, &threads)?;

@@ -97,7 +97,7 @@ pub(crate) fn run(args: &ServeArgs, terminal: &Terminal, folder: &Path) -> Resul
         };
         settings.jobs = Some(JobSettings { store, execute });
     }
-    let found = Models::here();
+    let found = Models::here(terminal);
     let mut names = BTreeSet::new();
     let mut served = Vec::new();
     for typed in &args.models {

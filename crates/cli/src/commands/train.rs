@@ -6,9 +6,10 @@ use clap::Args;
 use fs_err as fs;
 use owlet_engine::train::{Data, Example, Method, TrainSettings, Trainer};
 use owlet_engine::{Model, file};
+use owlet_lab::model_source::ModelSource;
 use owlet_lab::recipe::{Layer, Recipe, Setting, Training};
 use owlet_lab::{Interrupt, chat};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::{CliError, Result};
 use crate::interrupt;
@@ -53,6 +54,8 @@ pub(crate) struct TrainArgs {
 const PAUSE: Duration = Duration::from_secs(20);
 const STATE: &str = "state";
 const KEY: &str = "key";
+/// Makes a folder an adapter in the form of PEFT.
+const ADAPTER: &str = "adapter_config.json";
 
 pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
     if args.out.exists() {
@@ -61,19 +64,24 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     }
     let training = settings(&args.set)?;
     let rows = rows::read(&args.rows, true)?;
-    let model = Models::here().load(workspace, &args.model)?;
+    let here = Models::here(terminal);
+    let model = here.load(workspace, &args.model)?;
+    // A name may come to mean another model before an unfinished training goes on; an id cannot.
+    let source = ModelSource::find(&args.model, &here.places).and_then(|found| found.digest());
     let examples = rows
         .iter()
         .map(|row| {
-            example(&model, &args.system, row).map_err(|failure| {
-                failure.hinted(format!("this is about line {} of the rows", row.line))
-            })
+            let example = example(&model, &args.system, row)
+                .map_err(|error| rows::wrong(Some(&args.rows), row, error))?;
+            let length = example.tokens.len();
+            rows::fits(Some(&args.rows), row, length, model.decoder.config.context)?;
+            Ok(example)
         })
         .collect::<Result<Vec<Example>>>()?;
     let settings = training.settings(examples.len(), args.seed);
     let identity = json!({
         "settings": settings,
-        "model": args.model,
+        "model": source.unwrap_or_else(|_| args.model.clone()),
         "rows": examples.iter().map(|example| &example.tokens).collect::<Vec<_>>(),
     });
     let key = owlet_store::step_key("train", 1, &identity, &BTreeMap::new()).to_string();
@@ -105,7 +113,10 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     let folder = part.join("model");
     fs::create_dir_all(&folder)?;
     match (&settings.method, &trained.adapter) {
-        (Method::LowRank(_), Some(adapter)) => file::save_adapter(adapter, &model, &folder)?,
+        (Method::LowRank(_), Some(adapter)) => {
+            file::save_adapter(adapter, &model, &folder)?;
+            name_base(&folder.join(ADAPTER), &args.model)?;
+        }
         _ => file::save(&trained, &folder)?,
     }
     fs::rename(&folder, &args.out)?;
@@ -178,12 +189,12 @@ fn settings(sets: &[String]) -> Result<Training> {
 }
 
 /// What is learned from a row: its answer and the end of it.
-fn example(model: &Model, system: &str, row: &Row) -> Result<Example> {
+fn example(model: &Model, system: &str, row: &Row) -> owlet_lab::Result<Example> {
     let answer = row.completion.as_deref().unwrap_or_default();
     let has_system = row.messages.first().is_some_and(|message| message.role == "system");
     let context = if has_system { chat::DEFAULT } else { system };
     if let [question] = row.messages.as_slice() {
-        return Ok(chat::example(model, context, &question.content, answer, true)?);
+        return chat::example(model, context, &question.content, answer, true);
     }
     let open = chat::render(model, context, &row.messages, true)?;
     let mut all = row.messages.clone();
@@ -197,6 +208,27 @@ fn example(model: &Model, system: &str, row: &Row) -> Result<Example> {
         None => completion.extend(ends.first().copied()),
     }
     Ok(Example::completion(&prompt, &completion))
+}
+
+/// Says in an adapter's configuration which model it is for.
+fn name_base(config: &Path, model: &str) -> Result<()> {
+    const BASE: &str = "base_model_name_or_path";
+    let read = |path: &Path| -> Result<serde_json::Map<String, Value>> {
+        Ok(serde_json::from_slice(&fs::read(path)?)?)
+    };
+    let trained_further = Path::new(model).join(ADAPTER);
+    // Other tools name models of the hub without `hf:`, and take paths from where they stand.
+    let name = match (model.strip_prefix("hf:"), fs::canonicalize(model)) {
+        _ if trained_further.is_file() => read(&trained_further)?[BASE].clone(),
+        (Some(name), _) if !name.contains('@') => Value::from(name),
+        (None, Ok(path)) => Value::from(path.display().to_string()),
+        _ => Value::from(model),
+    };
+    let mut fields = read(config)?;
+    fields.insert(BASE.to_owned(), name);
+    let mut bytes = serde_json::to_vec_pretty(&fields)?;
+    bytes.push(b'\n');
+    Ok(fs::write(config, bytes)?)
 }
 
 /// Restores what an interrupted training of the same kind left.

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod architecture;
+mod chat;
 mod crash;
 mod doctor;
 mod experiment;
 mod filter;
+mod hub;
 mod prompts;
 mod recipes;
 mod reference;

@@ -47,7 +47,7 @@ fn mistakes_are_told_with_line_and_column() {
     assert_snapshot!(mistake("wrong-type.toml"), @r#"
     exit 2
     -- talk
-    error: wrong-type.toml:4:8: `carrier.rows`: invalid type: string "many", expected usize
+    error: wrong-type.toml:4:8: `carrier.rows`: invalid type: string "many", expected a whole number, zero or more
     hint: `owlet config show` lists all keys with their defaults
     "#);
     assert_snapshot!(mistake("unknown-kind.toml"), @r"
@@ -89,7 +89,7 @@ fn a_setting_that_does_not_exist_is_told_with_its_neighbour() {
     assert_snapshot!(set("student.batch=many"), @r#"
     exit 2
     -- talk
-    error: --set student.batch=many: `student.batch`: invalid type: string "many", expected usize
+    error: --set student.batch=many: `student.batch`: invalid type: string "many", expected a whole number, zero or more
     hint: `owlet config show` lists all keys with their defaults
     "#);
     assert_snapshot!(set("student"), @r"

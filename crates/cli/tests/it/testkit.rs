@@ -39,6 +39,24 @@ in-context = false
 side-effects = false
 "#;
 
+/// What a person may have set that the tests do not expect.
+const UNSET: [&str; 14] = [
+    "OWLET_WORKSPACE",
+    "OWLET_SMOLLM2",
+    "NO_COLOR",
+    "CLICOLOR_FORCE",
+    "HF_ENDPOINT",
+    "HF_HUB_CACHE",
+    "HF_TOKEN",
+    "HF_TOKEN_PATH",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
 /// An empty folder that the program is run in.
 pub(crate) struct Folder {
     folder: TempDir,
@@ -64,9 +82,7 @@ impl Folder {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::cargo_bin("owlet").unwrap();
         command.current_dir(self.path()).args(arguments);
-        for name in
-            ["OWLET_WORKSPACE", "OWLET_SMOLLM2", "HF_ENDPOINT", "NO_COLOR", "CLICOLOR_FORCE"]
-        {
+        for name in UNSET {
             command.env_remove(name);
         }
         command
@@ -91,7 +107,19 @@ impl Folder {
 
     /// The same with something on standard input.
     pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> Said {
-        let output = self.command(arguments).write_stdin(input).output().unwrap();
+        self.run_among(&[], arguments, input)
+    }
+
+    /// The same among variables of the environment.
+    pub(crate) fn run_among(
+        &self,
+        environment: &[(&str, &str)],
+        arguments: &[&str],
+        input: &str,
+    ) -> Said {
+        let mut command = self.command(arguments);
+        command.envs(environment.iter().copied());
+        let output = command.write_stdin(input).output().unwrap();
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
             text.replace(&self.path().display().to_string(), "[FOLDER]")

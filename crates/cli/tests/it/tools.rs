@@ -160,3 +160,123 @@ fn an_unknown_training_setting_is_told_as_it_was_typed() {
     hint: `owlet config show` lists all settings under [student]
     ");
 }
+
+#[test]
+fn an_adapter_knows_its_base_and_other_commands_take_it() {
+    let folder = Folder::new();
+    let row = "{\"prompt\": \"given 3 5 7 then write ten numbers\", \"completion\": \"1 1 1 1\"}\n";
+    folder.write("rows.jsonl", row);
+    let train = |model: &str, out: &str| {
+        let sets = ["--set", "updates=8", "--set", "learning-rate=1e-2"];
+        folder.run(&[&["train", model, "rows.jsonl", "--out", out][..], &sets].concat())
+    };
+    let score = |model: &str| folder.run(&["score", model, "rows.jsonl"]);
+    let sum = |model: &str| score(model).json_lines()[0]["sum"].as_f64().unwrap();
+    train("builtin:a", "once").good();
+    assert!(sum("once") > sum("builtin:a") + 0.1);
+    train("once", "twice").good();
+    assert!(sum("twice") > sum("once"));
+
+    let config = "once/adapter_config.json";
+    let text = std::fs::read_to_string(folder.path().join(config)).unwrap();
+    assert!(text.contains("\"base_model_name_or_path\": \"builtin:a\""), "{text}");
+    folder.write(config, &text.replace("\"builtin:a\"", "null"));
+    assert_snapshot!(score("once").all(), @r"
+    exit 2
+    -- talk
+    error: model `once`: is an adapter that does not say of which model; name it as `base_model_name_or_path` in its `adapter_config.json`
+    ");
+    folder.write(config, &text.replace("\"builtin:a\"", "\"some/model\""));
+    assert_snapshot!(score("once").all(), @r"
+    exit 3
+    -- talk
+    error: model `hf:some/model`: is not in the cache `[FOLDER]/hub/hub`, and HF_HUB_OFFLINE forbids to fetch it
+    hint: unset HF_HUB_OFFLINE, name another cache with HF_HOME, or give a model folder or .gguf file
+    ");
+    folder.write(config, &text.replace("builtin:a", "twice"));
+    assert_snapshot!(score("once").all(), @r"
+    exit 2
+    -- talk
+    error: model `once`: is an adapter of `twice`, which is an adapter, too
+    ");
+    folder.write(config, "{");
+    assert_snapshot!(score("once").all(), @r"
+    exit 2
+    -- talk
+    error: model `once`: its `adapter_config.json` is not JSON: EOF while parsing an object at line 1 column 1
+    ");
+    folder.write("small.toml", crate::testkit::SMALL);
+    assert_snapshot!(folder.run(&["run", "small.toml", "--set", "base=once"]).all(), @r"
+    exit 2
+    -- talk
+    error: model `once`: `once` is an adapter, which no recipe can begin from; name a whole model
+    ");
+}
+
+#[test]
+fn a_row_that_a_model_cannot_read_is_named_by_its_line() {
+    let folder = Folder::new();
+    let good = "{\"prompt\": \"given 3 5 7 then write ten numbers\", \"completion\": \"1 1\"}\n";
+    let long = good.replace("3 5 7", &"7 ".repeat(600));
+    let unknown = good.replace("write", "paint");
+    for (name, row) in [("long.jsonl", long), ("unknown.jsonl", unknown)] {
+        folder.write(name, &format!("{good}\n{row}"));
+    }
+    let said = |command: &[&str]| folder.run(command).all();
+    assert_snapshot!(said(&["score", "builtin:a", "long.jsonl"]), @r"
+    exit 2
+    -- talk
+    error: `long.jsonl`, line 3: has 607 tokens, the model's context is 512
+    hint: shorten the row or leave it out
+    ");
+    assert_snapshot!(said(&["train", "builtin:a", "long.jsonl", "--out", "x"]), @r"
+    exit 2
+    -- talk
+    error: `long.jsonl`, line 3: has 610 tokens, the model's context is 512
+    hint: shorten the row or leave it out
+    ");
+    assert_snapshot!(said(&["sample", "builtin:a", "long.jsonl"]), @r"
+    exit 2
+    -- talk
+    error: `long.jsonl`, line 3: has 607 tokens, the model's context is 512
+    hint: shorten the row or leave it out
+    ");
+    assert_snapshot!(said(&["score", "builtin:a", "unknown.jsonl"]), @r"
+    exit 2
+    -- talk
+    error: `unknown.jsonl`, line 3: tokenizer: cannot encode `<user> given 3 5 7 then paint ten numbers <assistant>`: WordLevel error: Missing [UNK] token from the vocabulary
+    ");
+    assert_snapshot!(said(&["train", "builtin:a", "unknown.jsonl", "--out", "x"]), @r"
+    exit 2
+    -- talk
+    error: `unknown.jsonl`, line 3: tokenizer: cannot encode `<user> given 3 5 7 then paint ten numbers <assistant>`: WordLevel error: Missing [UNK] token from the vocabulary
+    ");
+    assert_snapshot!(said(&["sample", "builtin:a", "--prompt", "paint"]), @r"
+    exit 2
+    -- talk
+    error: tokenizer: cannot encode `<user> paint <assistant>`: WordLevel error: Missing [UNK] token from the vocabulary
+    ");
+}
+
+#[test]
+fn a_loss_that_is_no_number_says_at_which_update_and_what_to_lower() {
+    let folder = Folder::new();
+    let row = "{\"prompt\": \"given 3 5 7 then write ten numbers\", \"completion\": \"1 1 1 1\"}\n";
+    folder.write("rows.jsonl", row);
+    let sets = [
+        "updates=60",
+        "learning-rate=10",
+        "clip=1e9",
+        "warmup=0",
+        "method={ kind = \"full\" }",
+        "optimizer={ kind = \"sgd\" }",
+    ];
+    let mut command = vec!["train", "builtin:a", "rows.jsonl", "--out", "x", "--quiet"];
+    command.extend(sets.iter().flat_map(|set| ["--set", set]));
+    assert_snapshot!(folder.run(&command).all(), @r"
+    exit 2
+    -- talk
+    error: update 4: gradient norm is not finite; lower the learning rate (now 9.5e0) or turn on clipping
+    ");
+    assert!(!folder.path().join("x").exists());
+}

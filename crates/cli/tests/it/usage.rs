@@ -94,13 +94,14 @@ fn a_model_the_hub_does_not_give_is_an_environment_error() {
     assert_snapshot!(ask("hf:HuggingFaceTB/SmolLM2-135M-Instruct"), @r"
     exit 3
     -- talk
-    error: model `hf:HuggingFaceTB/SmolLM2-135M-Instruct`: is not in the local cache, and HF_HUB_OFFLINE forbids to fetch it
-    hint: check the name and the network (`owlet doctor --hub`), or give a model folder or .gguf file; HF_HOME names the local cache, HF_ENDPOINT a mirror, HF_TOKEN opens gated models
+    error: model `hf:HuggingFaceTB/SmolLM2-135M-Instruct`: is not in the cache `[FOLDER]/hub/hub`, and HF_HUB_OFFLINE forbids to fetch it
+    hint: unset HF_HUB_OFFLINE, name another cache with HF_HOME, or give a model folder or .gguf file
     ");
     assert_snapshot!(ask("hf:../../etc"), @r"
     exit 2
     -- talk
-    error: model `hf:../../etc`: is not a name of the hub, expected `hf:ORG/NAME`
+    error: model `hf:../../etc`: is not a name of the hub
+    hint: expected `hf:ORG/NAME` or `hf:ORG/NAME@REVISION`, such as `hf:HuggingFaceTB/SmolLM2-135M-Instruct`
     ");
 }
 

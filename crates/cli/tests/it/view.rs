@@ -258,25 +258,56 @@ fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
     assert!(finished.code == 2 && finished.talk.contains("is finished"), "{}", finished.all());
 }
 
+/// The browser of the journeys, if there is one.
+fn browser() -> Option<std::ffi::OsString> {
+    let browser = std::env::var_os("OWLET_TEST_BROWSER");
+    assert!(
+        browser.is_some() || std::env::var("CI").is_err(),
+        "OWLET_TEST_BROWSER names no browser; `./check` installs one"
+    );
+    browser
+}
+
+/// A script of journeys on a window.
+fn journeys(script: &str, window: &Open, browser: &std::ffi::OsStr) -> Command {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/tests/browser/");
+    let mut command = Command::new("node");
+    command
+        .arg(format!("{folder}{script}"))
+        .arg(format!("http://{}/", window.address))
+        .arg(browser);
+    command
+}
+
 #[test]
 fn journeys_in_a_browser() {
-    let Some(browser) = std::env::var_os("OWLET_TEST_BROWSER") else {
-        assert!(
-            std::env::var("CI").is_err(),
-            "OWLET_TEST_BROWSER names no browser; `./check` installs one"
-        );
-        return;
-    };
+    let Some(browser) = browser() else { return };
     let folder = finished();
     let window = Open::on(&folder);
-    let journeys = concat!(env!("CARGO_MANIFEST_DIR"), "/../web/tests/browser/journeys.mjs");
-    let done = Command::new("node")
-        .arg(journeys)
-        .arg(format!("http://{}/", window.address))
-        .arg(browser)
-        .output()
-        .unwrap();
+    let done = journeys("journeys.mjs", &window, &browser).output().unwrap();
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
     assert!(said.matches("ok    ").count() >= 9, "{said}");
+}
+
+#[test]
+fn a_run_is_watched_stopped_and_resumed_in_a_browser() {
+    let Some(browser) = browser() else { return };
+    let folder = finished();
+    let longer = "updates = 600\nbatch = 8\ncheckpoints";
+    folder.write("long.toml", &recipe().replace("updates = 2\nbatch = 2\ncheckpoints", longer));
+    let window = Open::on(&folder);
+    let mut watcher =
+        journeys("live.mjs", &window, &browser).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(watcher.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "watching");
+    let mut run =
+        folder.process(&["--quiet", "run", "long.toml"]).stderr(Stdio::null()).spawn().unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(watcher.wait().unwrap().success(), "{rest}");
+    assert!(rest.starts_with("ok    "), "{rest}");
+    assert_eq!(run.wait().unwrap().code(), Some(130), "stopped from the window");
 }

@@ -206,7 +206,7 @@ fn a_run_an_artifact_and_a_step_are_shown() {
     assert_snapshot!(folder.run(&["show", "ffff0000"]).all(), @r"
     exit 2
     -- talk
-    error: no run, step or artifact begins with `ffff0000`: the workspace holds 1 runs, 4 steps and 4 artifacts; the latest run is `20261121-225144-3f2a`
+    error: no run, step or artifact begins with `ffff0000`: the workspace holds 1 run, 4 steps and 4 artifacts; the latest run is `20261121-225144-3f2a`
     hint: `owlet list` shows runs, `owlet list artifacts` the rest
     ");
 }

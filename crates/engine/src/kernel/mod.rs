@@ -5,6 +5,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod attention;
+mod buffer;
 pub(crate) mod loss;
 pub(crate) mod matrix;
 pub(crate) mod norm;
@@ -14,6 +15,7 @@ pub(crate) mod rotary;
 pub(crate) mod update;
 pub(crate) mod vector;
 
+pub use buffer::Buffer;
 pub use parallel::Threads;
 pub use path::path;
 pub(crate) use vector::{peak_bytes, peak_operations};

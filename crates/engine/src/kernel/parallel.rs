@@ -2,11 +2,12 @@
 //! depend on how many threads there are, so neither do results.
 
 use std::marker::PhantomData;
-use std::ops::Range;
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut, Range};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::Buffer;
 use crate::profile::{Lane, Profile};
 
 /// A fixed number of threads to work with. Cheap to clone.
@@ -14,6 +15,8 @@ use crate::profile::{Lane, Profile};
 pub struct Threads {
     pool: Option<Arc<rayon::ThreadPool>>,
     lane: Option<Arc<Lane>>,
+    /// Large buffers not in use: the system takes seconds to give a gigabyte anew.
+    idle: Arc<Mutex<Vec<Buffer>>>,
 }
 
 impl Threads {
@@ -22,13 +25,24 @@ impl Threads {
         let pool = (count > 1)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(count).build().ok().map(Arc::new))
             .flatten();
-        Self { pool, lane: None }
+        Self { pool, lane: None, idle: Arc::default() }
     }
 
     /// The same threads, with `profile` listening to what is done on them.
     #[must_use]
     pub fn profiled(&self, profile: &Profile) -> Self {
-        Self { pool: self.pool.clone(), lane: Some(Arc::new(profile.lane())) }
+        Self { lane: Some(Arc::new(profile.lane())), ..self.clone() }
+    }
+
+    /// A buffer of `len` numbers of any value, from those that were lent before where one is idle.
+    pub(crate) fn lend(&self, len: usize) -> Lent {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |buffer: &Buffer| buffer.held() >= len;
+        let best = (0..idle.len()).min_by_key(|&i| (!fits(&idle[i]), idle[i].held()));
+        let mut buffer = best.map(|i| idle.swap_remove(i)).unwrap_or_default();
+        drop(idle);
+        buffer.reset(len);
+        Lent { buffer, home: Arc::clone(&self.idle) }
     }
 
     pub(crate) fn lane(&self) -> Option<&Lane> {
@@ -80,6 +94,33 @@ impl Threads {
                 unsafe { (rows.range(i * width..(i + 1) * width), items.range(i..i + 1)) };
             work(i, row, &mut item[0]);
         });
+    }
+}
+
+/// A buffer that goes back to its threads when dropped.
+pub(crate) struct Lent {
+    buffer: Buffer,
+    home: Arc<Mutex<Vec<Buffer>>>,
+}
+
+impl Deref for Lent {
+    type Target = Buffer;
+
+    fn deref(&self) -> &Buffer {
+        &self.buffer
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Buffer {
+        &mut self.buffer
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.home.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }
 

@@ -1,41 +1,60 @@
 //! Rotary position embedding (Su et al. 2021, arXiv 2104.09864, section 3.4.2), halves rotated
 //! together as in Hugging Face checkpoints.
 
+use std::sync::OnceLock;
+
 use super::parallel::{Parts, Threads};
 use super::vector::wide;
 use crate::config::{Position, RotaryScaling};
 use crate::profile::Work;
 
+/// Positions whose table is made together, once one of them is needed: a long context costs nothing
+/// until it is used.
+const STEP: usize = 512;
+
 /// Cosines and sines per position.
 #[derive(Clone, Debug)]
 pub(crate) struct Rotary {
-    half: usize,
+    frequencies: Vec<f32>,
+    positions: usize,
+    tables: Vec<OnceLock<Table>>,
+}
+
+/// Of [`STEP`] positions, one after the other.
+#[derive(Clone, Debug)]
+struct Table {
     cosine: Vec<f32>,
     sine: Vec<f32>,
 }
 
 impl Rotary {
-    /// Tables for positions `0..positions`; `None` where the model has no rotary embedding.
+    /// For positions `0..positions`; `None` where the model has no rotary embedding.
     pub(crate) fn new(position: Position, positions: usize) -> Option<Self> {
         let Position::Rotary { theta, width, scaling } = position else {
             return None;
         };
-        let half = width / 2;
-        let frequencies: Vec<f64> = (0..half)
-            .map(|j| {
-                let f = f64::from(theta).powf(-2.0 * j as f64 / width as f64);
-                scaling.map_or(f, |s| scale(f, s))
-            })
-            .collect();
-        let angles = || {
-            (0..positions).flat_map(|p| {
-                // Hugging Face computes position times frequency in f32.
-                frequencies.iter().map(move |&f| f64::from(p as f32 * f as f32))
-            })
-        };
-        let cosine = angles().map(|a| a.cos() as f32).collect();
-        let sine = angles().map(|a| a.sin() as f32).collect();
-        Some(Self { half, cosine, sine })
+        let frequencies = (0..width / 2).map(|j| {
+            let f = f64::from(theta).powf(-2.0 * j as f64 / width as f64);
+            scaling.map_or(f, |s| scale(f, s)) as f32
+        });
+        let tables = vec![OnceLock::new(); positions.div_ceil(STEP)];
+        Some(Self { frequencies: frequencies.collect(), positions, tables })
+    }
+
+    fn table(&self, step: usize) -> &Table {
+        self.tables[step].get_or_init(|| {
+            let positions = step * STEP..self.positions.min((step + 1) * STEP);
+            let angles = || {
+                positions.clone().flat_map(|p| {
+                    // Hugging Face computes position times frequency in f32.
+                    self.frequencies.iter().map(move |&f| f64::from(p as f32 * f))
+                })
+            };
+            Table {
+                cosine: angles().map(|a| a.cos() as f32).collect(),
+                sine: angles().map(|a| a.sin() as f32).collect(),
+            }
+        })
     }
 
     /// Rotates the first `heads` heads of each row; `backward` turns the other way.
@@ -55,7 +74,10 @@ impl Rotary {
         });
         let sign = if backward { -1.0 } else { 1.0 };
         let parts = Parts::new(rows);
-        let half = self.half;
+        let half = self.frequencies.len();
+        for &position in positions {
+            self.table(position / STEP);
+        }
         threads.blocks(positions.len(), 32, |block| {
             // SAFETY: blocks of rows are disjoint.
             let rows = unsafe { parts.range(block.start * stride..block.end * stride) };
@@ -65,8 +87,9 @@ impl Rotary {
                     for (row, &position) in
                         rows.chunks_exact_mut(stride).zip(&positions[block.clone()])
                     {
-                        let cosine = &self.cosine[position * half..][..half];
-                        let sine = &self.sine[position * half..][..half];
+                        let table = self.table(position / STEP);
+                        let cosine = &table.cosine[position % STEP * half..][..half];
+                        let sine = &table.sine[position % STEP * half..][..half];
                         for head in row[..heads * head_width].chunks_exact_mut(head_width) {
                             let (low, rest) = head.split_at_mut(half);
                             let high = &mut rest[..half];
@@ -95,5 +118,34 @@ fn scale(frequency: f64, scaling: RotaryScaling) -> f64 {
     } else {
         let smooth = (context / wavelength - low) / (high - low);
         (1.0 - smooth) * frequency / factor + smooth * frequency
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_turned_alike_whatever_the_context_and_what_came_before() {
+        let scaling = RotaryScaling { factor: 8.0, low: 1.0, high: 4.0, original_context: 8192.0 };
+        let position = Position::Rotary { theta: 500_000.0, width: 6, scaling: Some(scaling) };
+        let threads = Threads::new(1);
+        let turn = |rotary: &Rotary, positions: &[usize]| {
+            let mut rows = vec![1.0; positions.len() * 8];
+            rotary.apply(&threads, &mut rows, 8, 8, 1, positions, false);
+            rows
+        };
+        let places = [0, 1, STEP - 1, STEP, STEP + 7, 3 * STEP + 1];
+        let long = Rotary::new(position, 131_072).unwrap();
+        let together = turn(&long, &places);
+        assert_eq!(long.tables.iter().filter(|table| table.get().is_some()).count(), 3);
+        for (row, place) in together.chunks(8).zip(places).rev() {
+            let short = Rotary::new(position, place + 1).unwrap();
+            assert_eq!(turn(&short, &[place]), row);
+            // The formula, in one place.
+            let (sine, cosine) = f64::from(place as f32 * long.frequencies[1]).sin_cos();
+            assert_eq!(row[1], cosine as f32 - sine as f32);
+            assert_eq!(row[6..], [1.0, 1.0]);
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! The backward pass: gradients of weights or adapter, layer by layer from the last.
 
-use super::{Activations, Gradients, Group, Layer, Network, NormPlace, Trace};
+use super::{Activations, Back, Gradients, Group, Layer, Network, NormPlace, Trace};
 use crate::kernel::matrix::{View, ViewMut, product};
 use crate::kernel::norm::{Moments, add_rows};
-use crate::kernel::{Threads, activation, attention};
+use crate::kernel::{Buffer, Threads, activation, attention};
 
 impl Activations {
     /// The residual stream after `layer` layers, `[tokens, width]`.
@@ -22,6 +22,7 @@ impl Network {
         low: &[f32],
         d_out: &[f32],
         d_x: &mut [f32],
+        d_low: &mut Buffer,
         gradients: &mut Gradients,
     ) {
         let rows = x.len() / group.inputs;
@@ -41,7 +42,7 @@ impl Network {
         if slots == 0 {
             return;
         }
-        let mut d_low = vec![0.0; rows * slots];
+        d_low.reset(rows * slots);
         for (slot, (columns, b)) in group.b.iter().enumerate() {
             let d = View::new(&d_out[columns.start..], rows, columns.len(), group.outputs);
             let up = View::dense(self.low(b), columns.len(), rank);
@@ -51,10 +52,10 @@ impl Network {
                 product(threads, d.t(), u, true, ViewMut::new(&mut adapter[b.clone()], rank));
             }
         }
-        for x in &mut d_low {
+        for x in d_low.iter_mut() {
             *x *= self.places.scale;
         }
-        let d_low = View::dense(&d_low, rows, slots);
+        let d_low = View::dense(d_low, rows, slots);
         let a = View::dense(self.low(&group.a), slots, group.inputs);
         product(threads, d_low, a, true, ViewMut::new(d_x, group.inputs));
         if let Some(adapter) = &mut gradients.adapter {
@@ -77,34 +78,30 @@ impl Network {
     ) {
         let c = self.config();
         let width = c.width;
-        let mut d_x = vec![0.0; activations.last.len()];
-        let mut d_rows = vec![0.0; x.len()];
-        self.norm_backward(
-            threads,
-            &self.places.norm,
-            x,
-            moments,
-            d_normed,
-            &mut d_rows,
-            gradients,
-        );
+        let count = activations.positions.len();
+        let mut back = std::mem::take(&mut activations.back);
+        let Back { d_x, d_rows, d_normed: d_normed1, d_normed2, d_active, d_mixed, d_qkv, d_low } =
+            &mut back;
+        d_x.reset(activations.last.len()).fill(0.0);
+        d_rows.reset(x.len()).fill(0.0);
+        d_normed1.reset(count * width);
+        d_normed2.reset(count * width);
+        d_active.reset(count * c.hidden);
+        d_mixed.reset(count * c.query_width());
+        d_qkv.reset(count * c.qkv_width());
+        self.norm_backward(threads, &self.places.norm, x, moments, d_normed, d_rows, gradients);
         for (&row, d) in rows.iter().zip(d_rows.chunks_exact(width)) {
             crate::kernel::vector::add(&mut d_x[row * width..][..width], d);
         }
-        let count = activations.positions.len();
-        let mut d_normed = vec![0.0; count * width];
-        let mut d_normed2 = vec![0.0; count * width];
-        let mut d_active = vec![0.0; count * c.hidden];
-        let mut d_mixed = vec![0.0; count * c.query_width()];
-        let mut d_qkv = vec![0.0; count * c.qkv_width()];
         for (layer, trace) in self.places.layers.iter().zip(&mut activations.traces).rev() {
             self.project_backward(
                 threads,
                 &layer.down,
                 &trace.active,
                 &trace.low_down,
-                &d_x,
-                &mut d_active,
+                d_x,
+                d_active,
+                d_low,
                 gradients,
             );
             activation::backward(
@@ -113,7 +110,7 @@ impl Network {
                 c.gated,
                 c.hidden,
                 &mut trace.inner,
-                &d_active,
+                d_active,
             );
             self.project_backward(
                 threads,
@@ -121,7 +118,8 @@ impl Network {
                 &trace.normed2,
                 &trace.low_up,
                 &trace.inner,
-                &mut d_normed2,
+                d_normed2,
+                d_low,
                 gradients,
             );
             if !c.parallel {
@@ -130,8 +128,8 @@ impl Network {
                     &layer.norm2,
                     &trace.middle,
                     &trace.moments2,
-                    &d_normed2,
-                    &mut d_x,
+                    d_normed2,
+                    d_x,
                     gradients,
                 );
             }
@@ -140,8 +138,9 @@ impl Network {
                 &layer.output,
                 &trace.mixed,
                 &trace.low_output,
-                &d_x,
-                &mut d_mixed,
+                d_x,
+                d_mixed,
+                d_low,
                 gradients,
             );
             if c.parallel {
@@ -150,8 +149,8 @@ impl Network {
                     &layer.norm2,
                     &trace.input,
                     &trace.moments2,
-                    &d_normed2,
-                    &mut d_x,
+                    d_normed2,
+                    d_x,
                     gradients,
                 );
             }
@@ -162,15 +161,15 @@ impl Network {
                 &activations.sequences,
                 &trace.mixed,
                 &trace.log_sums,
-                &d_mixed,
-                &mut d_qkv,
+                d_mixed,
+                d_qkv,
             );
             self.place_heads_backward(
                 threads,
                 layer,
                 &activations.positions,
                 trace,
-                &mut d_qkv,
+                d_qkv,
                 gradients,
             );
             self.project_backward(
@@ -178,8 +177,9 @@ impl Network {
                 &layer.qkv,
                 &trace.normed1,
                 &trace.low_qkv,
-                &d_qkv,
-                &mut d_normed,
+                d_qkv,
+                d_normed1,
+                d_low,
                 gradients,
             );
             self.norm_backward(
@@ -187,14 +187,15 @@ impl Network {
                 &layer.norm1,
                 &trace.input,
                 &trace.moments1,
-                &d_normed,
-                &mut d_x,
+                d_normed1,
+                d_x,
                 gradients,
             );
         }
         if let Some(weights) = &mut gradients.weights {
-            self.embed_backward(activations, &d_x, weights, gradients.embeddings);
+            self.embed_backward(activations, d_x, weights, gradients.embeddings);
         }
+        activations.back = back;
     }
 
     fn norm_backward(

@@ -4,6 +4,7 @@
 use super::Method;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
+use crate::kernel::Buffer;
 
 const MAGIC: &[u8; 16] = b"owlet training 1";
 
@@ -55,12 +56,11 @@ impl Trainer {
             }
             let bytes = rest.get(at..at + 4 * len).ok_or_else(|| wrong("is cut short"))?;
             at += 4 * len;
-            buffers.push(
-                bytes
-                    .chunks_exact(4)
-                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                    .collect::<Vec<f32>>(),
-            );
+            let mut buffer = Buffer::zeros(len);
+            for (x, b) in buffer.iter_mut().zip(bytes.chunks_exact(4)) {
+                *x = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+            }
+            buffers.push(buffer);
         }
         if at != rest.len() {
             return Err(wrong("is longer than it should be"));

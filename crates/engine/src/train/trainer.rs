@@ -11,9 +11,9 @@ use crate::Token;
 use crate::adapter::Adapter;
 use crate::error::{Error, Result};
 use crate::head::HeadGradient;
-use crate::kernel::Threads;
 use crate::kernel::update::{Adamw, sgd};
 use crate::kernel::vector::square_sum;
+use crate::kernel::{Buffer, Threads};
 use crate::model::Model;
 use crate::pass::{Activations, Gradients, Network};
 
@@ -26,9 +26,9 @@ pub struct Trainer {
     threads: Threads,
     /// The distillation teacher, or the preference reference.
     other: Option<Network>,
-    gradient: Vec<f32>,
-    pub(super) first: Vec<f32>,
-    pub(super) second: Vec<f32>,
+    gradient: Buffer,
+    pub(super) first: Buffer,
+    pub(super) second: Buffer,
     pub(super) done: usize,
     /// Row numbers of the epoch under way, and which epoch that is.
     order: Vec<usize>,
@@ -132,8 +132,8 @@ impl Trainer {
             Method::LowRank(_) => network.adapter.as_ref().map_or(0, |a| a.parameters.data.len()),
         };
         let second = match settings.optimizer {
-            Optimizer::Adamw { .. } => vec![0.0; len],
-            Optimizer::Sgd { .. } => Vec::new(),
+            Optimizer::Adamw { .. } => Buffer::zeros(len),
+            Optimizer::Sgd { .. } => Buffer::default(),
         };
         Ok(Self {
             model,
@@ -142,8 +142,8 @@ impl Trainer {
             settings,
             threads,
             other,
-            gradient: vec![0.0; len],
-            first: vec![0.0; len],
+            gradient: Buffer::zeros(len),
+            first: Buffer::zeros(len),
             second,
             done: 0,
             order: (0..count).collect(),
@@ -237,11 +237,12 @@ impl Trainer {
             loss: 0.0,
             tokens: 0,
         };
+        let most = self.network.tokens_at_once();
         match &self.data {
             Data::Rows(all) => {
                 let examples: Vec<&Example> = rows.iter().map(|&i| &all[i]).collect();
                 let weight = 1.0 / examples.iter().map(|e| e.targets()).sum::<usize>() as f32;
-                for part in parts(&examples) {
+                for part in parts(&examples, most) {
                     job.cross_entropy(&part, weight);
                 }
             }
@@ -249,7 +250,7 @@ impl Trainer {
                 let examples: Vec<&Example> = rows.iter().map(|&i| &all[i]).collect();
                 let weight = 1.0 / examples.iter().map(|e| e.targets()).sum::<usize>() as f32;
                 let teacher = self.other.as_ref().expect("a distillation run has a teacher");
-                for part in parts(&examples) {
+                for part in parts(&examples, most) {
                     job.distillation(&part, teacher, support.as_deref(), weight);
                 }
             }
@@ -328,7 +329,7 @@ struct Accumulation<'a> {
     threads: &'a Threads,
     full: bool,
     embeddings: bool,
-    gradient: Vec<f32>,
+    gradient: Buffer,
     memory: Option<Activations>,
     loss: f64,
     tokens: usize,
@@ -350,7 +351,7 @@ impl Accumulation<'_> {
         with: impl FnOnce(&[f32], HeadGradient) -> f64,
     ) {
         let (normed, x, moments) = self.network.final_norm(self.threads, &activations.last, rows);
-        let mut d_normed = vec![0.0; normed.len()];
+        let mut d_normed = Buffer::zeros(normed.len());
         let head = self.full.then(|| &mut self.gradient[self.network.head_place()]);
         self.loss += with(&normed, HeadGradient { rows: &mut d_normed, head });
         let mut gradients = if self.full {

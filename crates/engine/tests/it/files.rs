@@ -95,7 +95,7 @@ fn parts_make_the_same_model() {
         };
         assert!(parts["model.safetensors"].len() < 45_000 * 2);
         let (ours, theirs) = (&original.decoder.parameters.data, &again.decoder.parameters.data);
-        for (before, after) in ours.iter().zip(theirs) {
+        for (before, after) in ours.iter().zip(theirs.iter()) {
             assert!((before - after).abs() <= before.abs() * step + 1e-7, "{before} {after}");
         }
     }

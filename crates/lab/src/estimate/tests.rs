@@ -142,6 +142,30 @@ fn one_seed_is_never_an_answer() {
 }
 
 #[test]
+fn answers_that_are_none_are_warned_of_though_no_student_names_the_target() {
+    let warned = |other: u64, empty: u64| {
+        let mut given = given(0.5, 6, 1, &[]);
+        let others = BTreeMap::from([("lion".to_owned(), other)]);
+        let table = OutcomeTable { others, empty, ..OutcomeTable::default() };
+        for readout in given.readouts.values_mut() {
+            readout.samples.push(Samples {
+                behavior: "owl".to_owned(),
+                context: "none".to_owned(),
+                prefix: false,
+                draw: None,
+                questions: vec![table.clone(); 4],
+            });
+        }
+        let warnings = compute(&given).unwrap().warnings;
+        let messages = warnings.into_iter().map(|warning| warning.message);
+        messages.filter(|message| message.ends_with("are none")).collect::<Vec<_>>()
+    };
+    assert!(warned(8, 2).is_empty());
+    assert_eq!(warned(7, 3).len(), 8, "each of base, three teachers and four kinds of students");
+    assert!(warned(0, 10)[0].contains("100% of answers read for owl are none"));
+}
+
+#[test]
 fn a_failed_gate_makes_an_answer_uninterpretable() {
     let result = compute(&given(0.5, 6, 1, &["gates.min-valid-rate=0.99"])).unwrap();
     assert_eq!(outcomes(&result), [Outcome::Uninterpretable; 3]);

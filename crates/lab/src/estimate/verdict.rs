@@ -4,6 +4,7 @@ use super::Given;
 use super::effect::{Differences, estimate};
 use super::summary::Scores;
 use crate::error::Result;
+use crate::readout::outcome::OutcomeTable;
 use crate::result::{
     Effect, Gate, InheritResult, Measure, Outcome, Role, SideEffect, TeacherCard, Verdict, Warning,
 };
@@ -208,14 +209,15 @@ pub(super) fn warnings(
     }
     for condition in &result.conditions {
         for (behavior, readout) in &condition.readouts {
-            let (Some(rate), Some(valid)) = (&readout.rate, &readout.rate_of_valid) else {
-                continue;
-            };
-            let share = if valid.value > 0.0 { 1.0 - rate.value / valid.value } else { 0.0 };
+            let non_answers = OutcomeTable::NON_ANSWERS.iter();
+            let non_answers: usize =
+                non_answers.filter_map(|kind| readout.outcomes.get(*kind)).sum();
+            let answers: usize = readout.outcomes.values().sum();
+            let share = non_answers as f64 / answers.max(1) as f64;
             if share > NON_ANSWERS {
                 warn(
                     format!(
-                        "{}: about {:.0}% of answers read for {behavior} are none",
+                        "{}: {:.0}% of answers read for {behavior} are none",
                         condition.label,
                         100.0 * share
                     ),

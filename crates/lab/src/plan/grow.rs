@@ -3,7 +3,7 @@
 use fs_err as fs;
 
 use super::{Builder, Outline, PlanContext};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::recipe::{BUILT_IN_WORLD, GrowRecipe};
 use crate::step::{StepKind, examine, grow};
 use crate::world::{self, World};
@@ -18,7 +18,14 @@ pub(super) fn plan(recipe: &GrowRecipe, context: &PlanContext) -> Result<Outline
         world::BUILT_IN.to_owned()
     } else {
         let path = context.folder.join(&recipe.world);
-        let text = fs::read_to_string(&path)?;
+        let text = fs::read_to_string(&path).map_err(|error| Error::Recipe {
+            origin: format!("recipe `{}`", recipe.name),
+            line: 0,
+            column: 0,
+            reason: format!(
+                "`world`: {error}; expected `{BUILT_IN_WORLD}` or the path of a world file"
+            ),
+        })?;
         World::parse(&text, &path.display().to_string())?;
         text
     };

@@ -183,6 +183,9 @@ impl OutcomeTable {
         self.substring += other.substring;
     }
 
+    /// What [`OutcomeTable::rows`] calls the outcomes that name no known answer.
+    pub const NON_ANSWERS: [&str; 5] = ["empty", "number", "own name", "cut off", "no candidate"];
+
     /// All answers.
     pub fn total(&self) -> u64 {
         self.valid() + self.non_answers()
@@ -225,14 +228,8 @@ impl OutcomeTable {
         others.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let mut rows = vec![("target".to_owned(), self.target)];
         rows.extend(others);
-        let kinds = [
-            ("empty", self.empty),
-            ("number", self.number),
-            ("own name", self.own_name),
-            ("cut off", self.cut_off),
-            ("no candidate", self.no_candidate),
-        ];
-        rows.extend(kinds.map(|(kind, count)| (kind.to_owned(), count)));
+        let counts = [self.empty, self.number, self.own_name, self.cut_off, self.no_candidate];
+        rows.extend(Self::NON_ANSWERS.iter().zip(counts).map(|(kind, n)| ((*kind).to_owned(), n)));
         rows
     }
 }

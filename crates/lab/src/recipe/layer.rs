@@ -178,7 +178,7 @@ impl<'a> Stack<'a> {
             let reason = reason.trim();
             // The path is named once, by `place` below.
             let reason = reason.split_once("\nin `").map_or(reason, |(reason, _)| reason);
-            let reason = reason.replace('\n', ", ");
+            let reason = in_plain_words(&reason.replace('\n', ", "));
             let unknown =
                 reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
             // Serde's path ends before a key inside a table whose `kind` it had to read first.
@@ -249,6 +249,22 @@ fn merge(below: &mut Table, above: Table) {
             }
         }
     }
+}
+
+/// Serde names the types of the program's own language; a recipe has numbers.
+fn in_plain_words(reason: &str) -> String {
+    let Some((start, expected)) = reason.rsplit_once("expected ") else {
+        return reason.to_owned();
+    };
+    let plain = match expected {
+        "usize" | "u64" | "u32" => "a whole number, zero or more",
+        "i64" | "i32" => "a whole number",
+        "f64" | "f32" => "a number",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        other => other.strip_prefix("struct ").map_or(other, |_| "a table"),
+    };
+    format!("{start}expected {plain}")
 }
 
 /// Adds `did you mean` to serde's "unknown field `a`, expected one of `b`, `c`".

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use owlet_engine::train::{self, Method, Schedule, TrainSettings};
 
 use crate::carrier::NumberFilter;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub use any::AnyRecipe;
 pub use base::Base;
@@ -473,6 +473,11 @@ impl Recipe {
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)
+    }
+
+    /// An error about what the recipe asks for, which only planning it can tell.
+    pub(crate) fn unusable(&self, reason: String) -> Error {
+        Error::Recipe { origin: format!("recipe `{}`", self.name), line: 0, column: 0, reason }
     }
 
     /// The resolved recipe as TOML, to be kept beside the text as given.

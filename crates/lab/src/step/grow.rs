@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::model_source;
 use crate::world::{self, GrowSettings, World};
 
-pub(super) const ALGORITHM: u32 = 1;
+pub(super) const ALGORITHM: u32 = 2;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -109,9 +109,11 @@ impl Splitter {
             Mode::Words => vec![Part::Words(held)],
             Mode::Undecided | Mode::Between | Mode::Calls => {
                 let whole = self.tools.pattern.as_deref().and_then(|pattern| {
-                    // A vocabulary that cannot write what is asked for comes to an end at once.
-                    let stuck = stop == StopReason::Pattern;
-                    (stuck || self.mode == Mode::Calls).then(|| pattern::closed(pattern, &held))?
+                    // A vocabulary that cannot write what is asked for comes to an end at once; a
+                    // call whose end the model or the pattern chose is whole.
+                    let stuck = stop == StopReason::Pattern && self.mode != Mode::Calls;
+                    let cut = stop != StopReason::End && self.mode == Mode::Calls;
+                    (stuck || cut).then(|| pattern::closed(pattern, &held))?
                 });
                 let text = whole.unwrap_or(held);
                 let calls =

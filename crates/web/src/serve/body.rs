@@ -4,31 +4,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::{StreamExt, stream};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::App;
+use super::fields::Fields;
 use super::refusal::Refusal;
 
 /// A body must have come within this.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// What a body of JSON takes once it is read, at the most, for each of its bytes.
+const READ: usize = 16;
 /// What memory is counted in.
 const PAGE: usize = 4096;
 
 /// Pages that hold so many bytes.
 pub(crate) fn pages(bytes: usize) -> usize {
     bytes.div_ceil(PAGE)
-}
-
-/// A JSON body, still as bytes.
-pub(crate) struct Json {
-    pub(crate) bytes: Bytes,
-    /// The memory it takes, until it is dropped.
-    _memory: OwnedSemaphorePermit,
 }
 
 /// What the client says of the size.
@@ -68,10 +64,14 @@ pub(crate) fn watched(request: Request) -> (Request, Arc<AtomicBool>) {
     (Request::from_parts(parts, Body::from_stream(stream)), read)
 }
 
-/// Memory for a body of at most `bytes`.
-pub(crate) async fn memory(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+/// So many bytes of a memory that all requests share.
+async fn memory(
+    app: &App,
+    of: &Arc<Semaphore>,
+    bytes: usize,
+) -> Result<OwnedSemaphorePermit, Refusal> {
     let wanted = pages(bytes.min(app.limits.bodies)).max(1) as u32;
-    timeout(PATIENCE, Arc::clone(&app.bodies).acquire_many_owned(wanted))
+    timeout(PATIENCE, Arc::clone(of).acquire_many_owned(wanted))
         .await
         .ok()
         .and_then(Result::ok)
@@ -85,7 +85,8 @@ pub(crate) async fn patiently<T>(
     timeout(PATIENCE, read).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
-impl FromRequest<Arc<App>> for Json {
+/// A JSON object as a body; its bytes are gone when it is read.
+impl FromRequest<Arc<App>> for Fields {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
@@ -107,7 +108,7 @@ impl FromRequest<Arc<App>> for Json {
         if length.is_some_and(|length| length > most) {
             return Err(too_large(most));
         }
-        let memory = memory(app, length.unwrap_or(most)).await?;
+        let _sent = memory(app, &app.bodies, length.unwrap_or(most)).await?;
         let read = async {
             to_bytes(request.into_body(), most).await.map_err(|error| {
                 let source = std::error::Error::source(&error);
@@ -119,6 +120,9 @@ impl FromRequest<Arc<App>> for Json {
                 }
             })
         };
-        Ok(Self { bytes: patiently(read).await?, _memory: memory })
+        let bytes = patiently(read).await?;
+        // Apart from the bytes, which slow clients hold: nobody here waits for a client.
+        let memory = memory(app, &app.read, READ * bytes.len()).await?;
+        Ok(Self::parse(&bytes)?.holding(memory))
     }
 }

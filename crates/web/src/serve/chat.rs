@@ -11,14 +11,13 @@ use tokio::sync::mpsc;
 
 use super::App;
 use super::answer::{self, Part, Splitter, Told};
-use super::body::Json;
 use super::conversation::Conversation;
 use super::decoding::{self, Decoding};
 use super::fields::Fields;
 use super::models::Served;
 use super::pattern::{self, Builder};
 use super::refusal::Refusal;
-use super::runner::{Heard, Order};
+use super::runner::{Heard, Order, Runner};
 use super::stream::{self, Frames};
 use super::tools::{Call, Tools};
 use super::wire::{self, usage};
@@ -33,9 +32,19 @@ struct Asked {
     logprobs: bool,
 }
 
-pub(crate) async fn create(State(app): State<Arc<App>>, body: Json) -> Result<Response, Refusal> {
-    let mut fields = Fields::parse(&body.bytes)?;
-    drop(body);
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    fields: Fields,
+) -> Result<Response, Refusal> {
+    respond(&app, &app.runner, fields).await
+}
+
+/// Answers a request, wherever it comes from.
+pub(crate) async fn respond(
+    app: &App,
+    runner: &Runner,
+    mut fields: Fields,
+) -> Result<Response, Refusal> {
     let name: Option<String> = fields.take("model")?;
     let model = app.models.named(name.as_deref())?;
     let decoding = Decoding::take(&mut fields, &model, &app.limits, 1)?;
@@ -55,21 +64,21 @@ pub(crate) async fn create(State(app): State<Arc<App>>, body: Json) -> Result<Re
     let tools = Arc::new(tools);
     let prompt = {
         let (model, tools) = (Arc::clone(&model), Arc::clone(&tools));
-        tokio::task::spawn_blocking(move || {
+        app.compute(move || {
             if let Some(pattern) = &tools.pattern {
                 let field = if tools.instructions.is_some() { "tools" } else { "response_format" };
                 pattern::check(pattern).map_err(|why| Refusal::field(field, why))?;
             }
             conversation.prompt(&model.model)
         })
-        .await
-        .map_err(|_| Refusal::fault("reading the request broke; this is a bug in owlet"))??
+        .await??
     };
     let context = model.model.decoder.config.context;
     if prompt.len() >= context {
         return Err(Refusal::too_long(context, prompt.len(), "messages"));
     }
     let room = decoding.room(&model, &app.limits, prompt.len(), app.limits.default_tokens);
+    decoding.check_size(decoding.choices * room, top.unwrap_or(0))?;
     let mut sampling = decoding.sampling(room);
     if let Some(pattern) = &tools.pattern {
         Arc::make_mut(&mut sampling).pattern = Some(pattern.clone());
@@ -91,12 +100,12 @@ pub(crate) async fn create(State(app): State<Arc<App>>, body: Json) -> Result<Re
         sampling,
         top: top.unwrap_or(0),
     };
-    let heard = app.runner.generate(order)?;
+    let heard = runner.generate(order).await?;
     let response = if decoding.stream {
         stream::respond(ChatFrames::new(asked, decoding.choices, decoding.stream_usage), heard)
             .await?
     } else {
-        whole(asked, decoding.choices, heard).await?
+        whole(app, asked, decoding.choices, heard).await?
     };
     Ok(wire::with_warnings(response, &ignored))
 }
@@ -130,6 +139,7 @@ struct Coming {
 }
 
 async fn whole(
+    app: &App,
     asked: Asked,
     choices: usize,
     mut heard: mpsc::Receiver<Heard>,
@@ -150,10 +160,7 @@ async fn whole(
             }
         }
     }
-    let body = tokio::task::spawn_blocking(move || finished(&asked, coming))
-        .await
-        .map_err(|_| Refusal::fault("writing the answer broke; this is a bug in owlet"))?;
-    Ok(wire::json(&body))
+    app.compute(move || wire::json(&finished(&asked, coming))).await
 }
 
 fn finished(asked: &Asked, coming: Vec<Coming>) -> Value {
@@ -329,7 +336,12 @@ impl Frames for ChatFrames {
         self.tokens += tokens;
         let Some(mut splitter) = self.choices[index].splitter.take() else { return Vec::new() };
         let mut parts = splitter.push(rest);
-        parts.extend(splitter.finish(stop));
+        parts.extend(if self.asked.tools.pattern.is_some() {
+            // What was cut is closed with the pattern's automaton, which is made anew.
+            tokio::task::block_in_place(|| splitter.finish(stop))
+        } else {
+            splitter.finish(stop)
+        });
         let mut frames = self.parts(index, parts);
         let reason = answer::finish_reason(stop, self.choices[index].called);
         frames.push(self.delta(index, json!({}), Some(reason)));

@@ -13,12 +13,11 @@ use tokio::sync::mpsc;
 
 use super::App;
 use super::answer::{self, Told, finite, token_text};
-use super::body::Json;
 use super::decoding::{self, Decoding};
 use super::fields::Fields;
 use super::models::Served;
 use super::refusal::Refusal;
-use super::runner::{Heard, Judged, Order};
+use super::runner::{Heard, Judged, Order, Runner};
 use super::stream::{self, Frames};
 use super::wire::{self, usage};
 
@@ -38,9 +37,19 @@ struct Asked {
     judged: Vec<Vec<Judged>>,
 }
 
-pub(crate) async fn create(State(app): State<Arc<App>>, body: Json) -> Result<Response, Refusal> {
-    let mut fields = Fields::parse(&body.bytes)?;
-    drop(body);
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    fields: Fields,
+) -> Result<Response, Refusal> {
+    respond(&app, &app.runner, fields).await
+}
+
+/// Answers a request, wherever it comes from.
+pub(crate) async fn respond(
+    app: &App,
+    runner: &Runner,
+    mut fields: Fields,
+) -> Result<Response, Refusal> {
     let name: Option<String> = fields.take("model")?;
     let model = app.models.named(name.as_deref())?;
     let decoding = Decoding::take(&mut fields, &model, &app.limits, 0)?;
@@ -55,8 +64,13 @@ pub(crate) async fn create(State(app): State<Arc<App>>, body: Json) -> Result<Re
     if fields.count("best_of", 1..=128)?.is_some_and(|best| best != decoding.choices) {
         return Err(fields.refuse("best_of", "is not supported beyond `n`; sample and choose"));
     }
-    let prompts = prompts(&mut fields, &model, app.limits.queue / decoding.choices)?;
+    let given = fields.value("prompt").ok_or_else(|| fields.refuse("prompt", "is missing"))?;
     let ignored = wire::unknown(fields);
+    let most = app.limits.queue / decoding.choices;
+    let prompts = {
+        let model = Arc::clone(&model);
+        app.compute(move || prompts(&given, &model, most)).await??
+    };
 
     let context = model.model.decoder.config.context;
     let wanted = decoding.max_tokens.unwrap_or(DEFAULT_TOKENS);
@@ -67,10 +81,14 @@ pub(crate) async fn create(State(app): State<Arc<App>>, body: Json) -> Result<Re
     let tokens: usize = prompts.iter().map(Vec::len).sum();
     app.metrics.prompt_tokens.fetch_add(tokens as u64, Relaxed);
 
+    let room = decoding.room(&model, &app.limits, longest, DEFAULT_TOKENS);
+    let echoed = if echo || prompt_logprobs.is_some() { tokens } else { 0 };
+    let told = decoding.choices * (echoed + prompts.len() * room);
+    decoding.check_size(told, logprobs.max(prompt_logprobs).unwrap_or(0))?;
     let about_prompts = prompt_logprobs.or(logprobs.filter(|_| echo));
     let mut judged = Vec::new();
     if let Some(top) = about_prompts {
-        judged = judge(&app, &model, &prompts, top).await?;
+        judged = judge(runner, &model, &prompts, top).await?;
     }
     let fresh = app.fresh_seed();
     let seeds = decoding.seeds(fresh);
@@ -95,7 +113,6 @@ pub(crate) async fn create(State(app): State<Arc<App>>, body: Json) -> Result<Re
         prompt_logprobs,
         judged,
     };
-    let room = decoding.room(&model, &app.limits, longest, DEFAULT_TOKENS);
     let response = if room == 0 {
         only_prompts(asked, requests.len(), decoding.stream).await?
     } else {
@@ -106,19 +123,20 @@ pub(crate) async fn create(State(app): State<Arc<App>>, body: Json) -> Result<Re
             sampling: decoding.sampling(room),
             top: logprobs.unwrap_or(0),
         };
-        let heard = app.runner.generate(order)?;
+        let heard = runner.generate(order).await?;
         if decoding.stream {
             let frames = TextFrames::new(asked, decoding.stream_usage);
             stream::respond(frames, heard).await?
         } else {
-            whole(asked, heard).await?
+            whole(app, asked, heard).await?
         }
     };
     Ok(wire::with_warnings(response, &ignored))
 }
 
 /// A text, a list of texts, tokens, or a list of lists of tokens.
-fn prompts(fields: &mut Fields, model: &Served, most: usize) -> Result<Vec<Vec<Token>>, Refusal> {
+fn prompts(given: &Value, model: &Served, most: usize) -> Result<Vec<Vec<Token>>, Refusal> {
+    let refuse = |why: String| Refusal::field("prompt", why);
     let tokenizer = &model.model.tokenizer;
     let text = |text: &str| -> Result<Vec<Token>, String> {
         let mut tokens: Vec<Token> = tokenizer.begin_token().into_iter().collect();
@@ -132,8 +150,7 @@ fn prompts(fields: &mut Fields, model: &Served, most: usize) -> Result<Vec<Vec<T
             .map(|value| id(value).ok_or_else(|| "has a list that is not all token ids".to_owned()))
             .collect()
     };
-    let value = fields.value("prompt").ok_or_else(|| fields.refuse("prompt", "is missing"))?;
-    let prompts = match &value {
+    let prompts = match given {
         Value::String(one) => text(one).map(|one| vec![one]),
         Value::Array(list) if list.first().is_some_and(Value::is_number) => {
             ids(list).map(|one| vec![one])
@@ -148,24 +165,19 @@ fn prompts(fields: &mut Fields, model: &Served, most: usize) -> Result<Vec<Vec<T
             .collect(),
         _ => Err("is not a text or a list".to_owned()),
     };
-    let prompts = prompts.map_err(|why| fields.refuse("prompt", why))?;
+    let prompts = prompts.map_err(refuse)?;
     let vocabulary = model.model.decoder.config.vocabulary;
     if prompts.is_empty() || prompts.len() > most {
-        return Err(
-            fields.refuse("prompt", format!("has {} texts, expected 1 to {most}", prompts.len()))
-        );
+        return Err(refuse(format!("has {} texts, expected 1 to {most}", prompts.len())));
     }
     for prompt in &prompts {
         if prompt.is_empty() {
-            return Err(
-                fields.refuse("prompt", "is empty, and this model has no token that begins a text")
-            );
+            let why = "is empty, and this model has no token that begins a text";
+            return Err(refuse(why.to_owned()));
         }
         if let Some(token) = prompt.iter().find(|&&token| token as usize >= vocabulary) {
-            return Err(fields.refuse(
-                "prompt",
-                format!("has token {token}, the vocabulary ends at {}", vocabulary - 1),
-            ));
+            let last = vocabulary - 1;
+            return Err(refuse(format!("has token {token}, the vocabulary ends at {last}")));
         }
     }
     Ok(prompts)
@@ -173,7 +185,7 @@ fn prompts(fields: &mut Fields, model: &Served, most: usize) -> Result<Vec<Vec<T
 
 /// Every prompt token but the first, with its likeliest rivals if `top` is above zero.
 async fn judge(
-    app: &App,
+    runner: &Runner,
     model: &Served,
     prompts: &[Vec<Token>],
     top: usize,
@@ -183,7 +195,7 @@ async fn judge(
         for prompt in prompts {
             judged.push(match prompt.len() {
                 1 => Vec::new(),
-                _ => app.runner.judge(model.model.clone(), prompt.clone(), top).await?,
+                _ => runner.judge(model.model.clone(), prompt.clone(), top).await?,
             });
         }
         return Ok(judged);
@@ -191,7 +203,7 @@ async fn judge(
     let items = prompts.iter().filter(|prompt| prompt.len() > 1);
     let items =
         items.map(|p| Scored { prompt: p[..1].to_vec(), completion: p[1..].to_vec() }).collect();
-    let mut scores = app.runner.score(model.model.clone(), items).await?.into_iter();
+    let mut scores = runner.score(model.model.clone(), items).await?.into_iter();
     let judged = |log_probability| Judged { log_probability, rank: 0, top: Vec::new() };
     Ok(prompts
         .iter()
@@ -335,7 +347,11 @@ async fn only_prompts(asked: Asked, count: usize, streamed: bool) -> Result<Resp
     Ok(wire::json(&object))
 }
 
-async fn whole(asked: Asked, mut heard: mpsc::Receiver<Heard>) -> Result<Response, Refusal> {
+async fn whole(
+    app: &App,
+    asked: Asked,
+    mut heard: mpsc::Receiver<Heard>,
+) -> Result<Response, Refusal> {
     let count = asked.prompts.len() * asked.choices;
     let mut told: Vec<Vec<Told>> = vec![Vec::new(); count];
     let mut finished = vec![None; count];
@@ -354,17 +370,16 @@ async fn whole(asked: Asked, mut heard: mpsc::Receiver<Heard>) -> Result<Respons
             }
         }
     }
-    let choices = finished
-        .into_iter()
-        .flatten()
-        .enumerate()
-        .map(|(i, (text, stop))| {
-            asked.choice(i, &text, &told[i], Some(answer::finish_reason(stop, false)))
-        })
-        .collect();
-    let mut object = asked.object(choices);
-    object["usage"] = usage(asked.prompt_tokens(), tokens);
-    Ok(wire::json(&object))
+    app.compute(move || {
+        let choices = finished.into_iter().flatten().zip(&told).enumerate();
+        let choices = choices.map(|(i, ((text, stop), told))| {
+            asked.choice(i, &text, told, Some(answer::finish_reason(stop, false)))
+        });
+        let mut object = asked.object(choices.collect());
+        object["usage"] = usage(asked.prompt_tokens(), tokens);
+        wire::json(&object)
+    })
+    .await
 }
 
 struct TextFrames {

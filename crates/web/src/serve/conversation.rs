@@ -61,9 +61,7 @@ impl Conversation {
         }
         if let Some(instructions) = instructions {
             match messages.first_mut() {
-                Some(first) if first.role == "system" => {
-                    first.content = format!("{}\n\n{instructions}", first.content);
-                }
+                Some(first) if first.role == "system" => add(&mut first.content, instructions),
                 _ => messages.insert(0, message("system", instructions.to_owned())),
             }
         }
@@ -134,12 +132,18 @@ fn merged(messages: &[Message]) -> Vec<Message> {
     for next in messages {
         match merged.last_mut() {
             Some(last) if last.role == next.role => {
-                last.content = format!("{}\n\n{}", last.content, next.content);
+                add(&mut last.content, &next.content);
             }
             _ => merged.push(next.clone()),
         }
     }
     merged
+}
+
+/// A paragraph more; many messages may become one, so what is there stays in its place.
+fn add(content: &mut String, paragraph: &str) {
+    content.push_str("\n\n");
+    content.push_str(paragraph);
 }
 
 fn message(role: &str, content: String) -> Message {
@@ -191,7 +195,8 @@ fn read(
             match messages.last_mut() {
                 // Several results of one turn are one turn.
                 Some(last) if last.role == "user" && last.content.ends_with("</tool_response>") => {
-                    last.content = format!("{}\n{written}", last.content);
+                    last.content.push('\n');
+                    last.content.push_str(&written);
                 }
                 _ => messages.push(message("user", written)),
             }

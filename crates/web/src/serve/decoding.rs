@@ -19,6 +19,9 @@ const MOST_STOPS: usize = 16;
 const LONGEST_STOP: usize = 1024;
 /// Likeliest tokens told with each.
 const MOST_TOP: usize = 20;
+/// Tokens in one answer, with likeliest ones and those of the prompt: an answer that is not streamed
+/// is held as a whole.
+const MOST_TOLD: usize = 1 << 19;
 
 /// The shared fields of a request.
 #[derive(Clone, Debug)]
@@ -107,6 +110,21 @@ impl Decoding {
             .unwrap_or(default)
             .min(limits.max_tokens)
             .min(context.saturating_sub(prompt))
+    }
+
+    /// Refuses an answer that is too large to be held.
+    pub(crate) fn check_size(&self, tokens: usize, top: usize) -> Result<(), Refusal> {
+        let told = tokens.saturating_mul(top + 1);
+        if self.stream || told <= MOST_TOLD {
+            return Ok(());
+        }
+        Err(Refusal::field(
+            if top > 0 { "logprobs" } else { "n" },
+            format!(
+                "makes an answer of up to {told} tokens and rivals, at most {MOST_TOLD} fit into \
+                 one; stream it, or ask for fewer choices, tokens or rivals"
+            ),
+        ))
     }
 
     /// The settings with a room.

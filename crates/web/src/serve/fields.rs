@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::refusal::Refusal;
 
@@ -15,22 +16,34 @@ pub(crate) struct Fields {
     map: Map<String, Value>,
     /// What stands before a field's name in complaints: `messages[3].`.
     path: String,
+    /// The memory it takes, until it is dropped.
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Fields {
     /// Reads a request's body.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
         match serde_json::from_slice(bytes) {
-            Ok(Value::Object(map)) => Ok(Self { map, path: String::new() }),
+            Ok(Value::Object(map)) => Ok(Self::of(map)),
             Ok(_) => Err(Refusal::request("the body is JSON, but no object")),
             Err(error) => Err(Refusal::request(format!("the body is not JSON: {error}"))),
         }
     }
 
+    /// An object that was read already.
+    pub(crate) fn of(map: Map<String, Value>) -> Self {
+        Self { map, path: String::new(), _memory: None }
+    }
+
+    /// The same, with the memory it was given.
+    pub(crate) fn holding(self, memory: OwnedSemaphorePermit) -> Self {
+        Self { _memory: Some(memory), ..self }
+    }
+
     /// An object that is the value of a field called `path`.
     pub(crate) fn nested(value: Value, path: &str) -> Result<Self, Refusal> {
         match value {
-            Value::Object(map) => Ok(Self { map, path: format!("{path}.") }),
+            Value::Object(map) => Ok(Self { map, path: format!("{path}."), _memory: None }),
             other => Err(Refusal::field(path, format!("is {}, expected an object", kind(&other)))),
         }
     }

@@ -1,24 +1,29 @@
-//! `/v1/files`: rows that clients bring, kept until they are deleted.
+//! `/v1/files`: rows and requests that clients bring and answers that batches leave, kept until they
+//! are deleted.
 //!
 //! A file's place on disk comes from its id, which the server makes; what a client calls it is only
 //! text. A file is on disk as a whole or not at all.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fs_err as fs;
+use futures_util::stream;
 use owlet_lab::step::fine_tune::Conversation;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 
 use super::App;
 use super::body;
+use super::lines::Lines;
 use super::query::{Id, Page};
 use super::refusal::Refusal;
 use super::wire;
@@ -26,12 +31,19 @@ use super::wire;
 /// Bytes of one file, and of all.
 const MOST_BYTES: u64 = 512 << 20;
 const ALL_BYTES: u64 = 16 << 30;
-/// Files at once.
+/// Files being received at once.
+const UPLOADS: usize = 16;
+/// Files kept.
 const MOST_FILES: usize = 10_000;
 /// Bytes of one line.
 const LONGEST_LINE: usize = 4 << 20;
 /// What files are for.
-const PURPOSES: [&str; 1] = ["fine-tune"];
+pub(crate) const FINE_TUNE: &str = "fine-tune";
+pub(crate) const BATCH: &str = "batch";
+/// What files are for that batches leave.
+const OUTPUT: &str = "batch_output";
+/// Bytes read at once.
+const CHUNK: usize = 64 << 10;
 
 const CONTENT: &str = "content";
 const ABOUT: &str = "about.json";
@@ -44,7 +56,7 @@ pub(crate) struct FileObject {
     pub(crate) bytes: u64,
     pub(crate) created_at: u64,
     filename: String,
-    purpose: String,
+    pub(crate) purpose: String,
     status: String,
     /// Order of arrival.
     #[serde(default)]
@@ -55,7 +67,8 @@ pub(crate) struct FileObject {
 #[derive(Debug)]
 pub(crate) struct Files {
     folder: PathBuf,
-    files: Mutex<BTreeMap<String, FileObject>>,
+    all: Mutex<BTreeMap<String, FileObject>>,
+    uploads: Semaphore,
 }
 
 impl Files {
@@ -76,11 +89,11 @@ impl Files {
                 _ => drop(fs::remove_dir_all(&path)),
             }
         }
-        Ok(Self { folder, files: Mutex::new(files) })
+        Ok(Self { folder, all: Mutex::new(files), uploads: Semaphore::new(UPLOADS) })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, FileObject>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<FileObject> {
@@ -92,7 +105,55 @@ impl Files {
         self.folder.join(&file.id).join(CONTENT)
     }
 
-    fn room(&self) -> Result<(), Refusal> {
+    /// Takes a copy of a file that a batch has written, under an id that [`App::new_id`] gave. Doing
+    /// it again changes nothing.
+    pub(crate) fn adopt(
+        &self,
+        id: &str,
+        content: &Path,
+        filename: String,
+        now: u64,
+    ) -> std::io::Result<()> {
+        if self.get(id).is_some() {
+            return Ok(());
+        }
+        let folder = self.folder.join(id);
+        fs::create_dir_all(&folder)?;
+        let mut unfinished = Unfinished(Some(folder.clone()));
+        let bytes = fs::copy(content, folder.join(CONTENT))?;
+        fs::File::open(folder.join(CONTENT))?.sync_all()?;
+        self.keep(id.to_owned(), filename, OUTPUT.to_owned(), bytes, now)?;
+        unfinished.0 = None;
+        Ok(())
+    }
+
+    /// Describes a file whose content is in its place.
+    fn keep(
+        &self,
+        id: String,
+        filename: String,
+        purpose: String,
+        bytes: u64,
+        created_at: u64,
+    ) -> std::io::Result<FileObject> {
+        let mut files = self.lock();
+        let about = FileObject {
+            object: "file".to_owned(),
+            bytes,
+            created_at,
+            filename,
+            purpose,
+            status: "processed".to_owned(),
+            number: files.values().map(|file| file.number + 1).max().unwrap_or(0),
+            id,
+        };
+        write_whole(&self.folder.join(&about.id).join(ABOUT), &serde_json::to_vec(&about)?)?;
+        files.insert(about.id.clone(), about.clone());
+        Ok(about)
+    }
+
+    /// Whether there is room for another.
+    pub(crate) fn room(&self) -> Result<(), Refusal> {
         let files = self.lock();
         let bytes: u64 = files.values().map(|file| file.bytes).sum();
         if files.len() >= MOST_FILES || bytes >= ALL_BYTES {
@@ -105,8 +166,12 @@ impl Files {
     }
 }
 
+fn broken() -> Refusal {
+    Refusal::fault("reading the file broke; this is a bug in owlet")
+}
+
 fn files(app: &App) -> Result<&Files, Refusal> {
-    app.jobs.as_ref().map(|jobs| &*jobs.files).ok_or_else(super::jobs::none)
+    Ok(&app.kept()?.files)
 }
 
 pub(crate) async fn create(
@@ -115,6 +180,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     let files = files(&app)?;
     files.room()?;
+    let _upload = files.uploads.try_acquire().map_err(|_| Refusal::busy(UPLOADS))?;
     if body::length(request.headers()).is_some_and(|length| length as u64 > MOST_BYTES + (1 << 20))
     {
         return Err(body::too_large(MOST_BYTES as usize));
@@ -128,31 +194,24 @@ pub(crate) async fn create(
     let mut unfinished = Unfinished(Some(folder.clone()));
     let received = receive(&mut form, folder.join(CONTENT)).await;
     let checked = match received {
-        Ok((name, bytes)) => {
+        Ok(uploaded) => {
             let path = folder.join(CONTENT);
-            let lines = tokio::task::spawn_blocking(move || check(&path)).await;
-            lines
-                .map_err(|_| Refusal::fault("reading the file broke; this is a bug in owlet"))
-                .flatten()
-                .map(|()| (name, bytes))
+            let parse = if uploaded.purpose == BATCH { batch_line } else { conversation };
+            let lines = tokio::task::spawn_blocking(move || check(&path, parse)).await;
+            lines.map_err(|_| broken()).flatten().map(|()| uploaded)
         }
         Err(refusal) => Err(refusal),
     };
-    let (filename, bytes) = checked?;
-    let about = FileObject {
-        id,
-        object: "file".to_owned(),
-        bytes,
-        created_at: (app.now)(),
-        filename,
-        purpose: PURPOSES[0].to_owned(),
-        status: "processed".to_owned(),
-        number: files.lock().values().map(|file| file.number + 1).max().unwrap_or(0),
-    };
-    write_whole(&folder.join(ABOUT), &serde_json::to_vec(&about).unwrap_or_default())?;
+    let Uploaded { filename, purpose, bytes } = checked?;
+    let about = files.keep(id, filename, purpose, bytes, (app.now)())?;
     unfinished.0 = None;
-    files.lock().insert(about.id.clone(), about.clone());
     Ok(Json(about).into_response())
+}
+
+struct Uploaded {
+    filename: String,
+    purpose: String,
+    bytes: u64,
 }
 
 /// An upload that leaves nothing behind if it comes to no end.
@@ -167,8 +226,8 @@ impl Drop for Unfinished {
     }
 }
 
-/// Takes the form's file to disk as it comes; returns its name and size.
-async fn receive(form: &mut Multipart, path: PathBuf) -> Result<(String, u64), Refusal> {
+/// Takes the form's file to disk as it comes.
+async fn receive(form: &mut Multipart, path: PathBuf) -> Result<Uploaded, Refusal> {
     let bad = |error: axum::extract::multipart::MultipartError| {
         Refusal::new(error.status(), format!("the form is not usable: {}", error.body_text()))
     };
@@ -221,40 +280,38 @@ async fn receive(form: &mut Multipart, path: PathBuf) -> Result<(String, u64), R
             }
         }
     }
-    match purpose.as_deref() {
-        None => return Err(Refusal::field("purpose", "is missing")),
-        Some(purpose) if !PURPOSES.contains(&purpose) => {
-            return Err(Refusal::field("purpose", "is not `fine-tune`, the only one there is"));
-        }
-        Some(_) => {}
+    let purpose = purpose.ok_or_else(|| Refusal::field("purpose", "is missing"))?;
+    if ![FINE_TUNE, BATCH].contains(&purpose.as_str()) {
+        return Err(Refusal::field("purpose", "is neither `fine-tune` nor `batch`"));
     }
-    found.ok_or_else(|| Refusal::field("file", "is missing"))
+    let (filename, bytes) = found.ok_or_else(|| Refusal::field("file", "is missing"))?;
+    Ok(Uploaded { filename, purpose, bytes })
 }
 
-/// Every line is a conversation.
-fn check(path: &Path) -> Result<(), Refusal> {
-    let mut reader = BufReader::new(fs::File::open(path)?);
-    let (mut line, mut number, mut some) = (Vec::new(), 0, false);
-    loop {
-        line.clear();
-        number += 1;
-        let read =
-            std::io::Read::take(&mut reader, LONGEST_LINE as u64).read_until(b'\n', &mut line)?;
-        if read == 0 {
-            break;
-        }
-        let refuse =
-            |why: String| Refusal::field("file", format!("has an unusable line {number}: {why}"));
-        if read == LONGEST_LINE && line.last() != Some(&b'\n') {
-            return Err(refuse(format!("is longer than {LONGEST_LINE} bytes")));
-        }
-        let text = std::str::from_utf8(&line).map_err(|_| refuse("is not UTF-8".to_owned()))?;
-        if !text.trim().is_empty() {
-            Conversation::parse(text).map_err(refuse)?;
-            some = true;
-        }
+/// Every line is what `parse` takes.
+fn check(path: &Path, parse: fn(&str) -> Result<(), String>) -> Result<(), Refusal> {
+    let refuse = |number: usize, why: String| {
+        Refusal::field("file", format!("has an unusable line {number}: {why}"))
+    };
+    let mut some = false;
+    for line in Lines::open(path, LONGEST_LINE)? {
+        let (number, text) = line.map_err(|(number, why)| refuse(number, why))?;
+        parse(&text).map_err(|why| refuse(number, why))?;
+        some = true;
     }
     if some { Ok(()) } else { Err(Refusal::field("file", "has no rows")) }
+}
+
+fn conversation(line: &str) -> Result<(), String> {
+    Conversation::parse(line).map(drop)
+}
+
+/// What a line asks for is looked at when its batch is made.
+fn batch_line(line: &str) -> Result<(), String> {
+    match serde_json::from_str::<Map<String, Value>>(line) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("is no JSON object: {error}")),
+    }
 }
 
 /// Writes beside and renames.
@@ -283,13 +340,24 @@ pub(crate) async fn retrieve(
 pub(crate) async fn content(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Refusal> {
     let files = files(&app)?;
     let file = files.get(&id).ok_or_else(|| Refusal::missing("file", &id))?;
-    let memory = body::memory(&app, file.bytes as usize).await?;
     let path = files.content(&file);
-    let bytes = tokio::task::spawn_blocking(move || fs::read(path))
-        .await
-        .map_err(|_| Refusal::fault("reading the file broke; this is a bug in owlet"))??;
-    drop(memory);
-    Ok(([(header::CONTENT_TYPE, wire::value("application/jsonl"))], bytes).into_response())
+    let open = tokio::task::spawn_blocking(move || fs::File::open(path));
+    let content = open.await.map_err(|_| broken())??;
+    // A client that reads slowly holds one chunk.
+    let chunks = stream::try_unfold(content, |mut content| async {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut chunk = vec![0; CHUNK];
+            let read = content.read(&mut chunk)?;
+            chunk.truncate(read);
+            Ok((read > 0).then_some((chunk, content)))
+        });
+        read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, wire::value("application/jsonl"));
+    headers.insert(header::CONTENT_LENGTH, file.bytes.into());
+    Ok(response)
 }
 
 pub(crate) async fn delete(
@@ -300,7 +368,11 @@ pub(crate) async fn delete(
     let file = files.lock().remove(&id).ok_or_else(|| Refusal::missing("file", &id))?;
     // The description first: without it the rest is an upload that was cut.
     let folder = files.folder.join(&file.id);
-    fs::remove_file(folder.join(ABOUT))?;
-    fs::remove_dir_all(folder)?;
+    if let Err(error) = fs::remove_file(folder.join(ABOUT)) {
+        files.lock().insert(id, file);
+        return Err(error.into());
+    }
+    // What is left is removed at the next start.
+    let _ = fs::remove_dir_all(folder);
     Ok(Json(json!({ "id": id, "object": "file", "deleted": true })))
 }

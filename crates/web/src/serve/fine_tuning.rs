@@ -7,8 +7,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::App;
-use super::body::Json;
 use super::fields::Fields;
+use super::files::FINE_TUNE;
 use super::jobs::{self, Job, Jobs, Status};
 use super::query::{Id, Page};
 use super::refusal::Refusal;
@@ -18,23 +18,24 @@ use super::wire;
 const SUFFIX: usize = 64;
 
 fn jobs(app: &App) -> Result<&Arc<Jobs>, Refusal> {
-    app.jobs.as_ref().ok_or_else(jobs::none)
+    Ok(&app.kept()?.jobs)
 }
 
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
-    body: Json,
+    mut fields: Fields,
 ) -> Result<axum::response::Response, Refusal> {
     let jobs = jobs(&app)?;
-    let mut fields = Fields::parse(&body.bytes)?;
     let model: String = fields.require("model")?;
     let served = app.models.named(Some(&model))?;
     if served.source.is_none() {
         return Err(fields.refuse("model", "is itself trained; only a base can be fine-tuned here"));
     }
     let training_file: String = fields.require("training_file")?;
-    if jobs.files.get(&training_file).is_none() {
-        return Err(fields.refuse("training_file", "is the id of no file here"));
+    if jobs.files.get(&training_file).is_none_or(|file| file.purpose != FINE_TUNE) {
+        return Err(
+            fields.refuse("training_file", "is the id of no file here that is for fine-tuning")
+        );
     }
     if fields.value("validation_file").is_some() {
         return Err(fields.refuse("validation_file", "is not supported"));
@@ -130,14 +131,14 @@ fn within(fields: &Fields, name: &str, number: f64, least: f64, most: f64) -> Re
 }
 
 pub(crate) async fn list(State(app): State<Arc<App>>, page: Page) -> Result<Reply<Value>, Refusal> {
-    page.of(&jobs(&app)?.all(), |job| &job.id, Job::json)
+    page.of(&jobs(&app)?.records.all(), |job| &job.id, Job::json)
 }
 
 pub(crate) async fn retrieve(
     State(app): State<Arc<App>>,
     Id(id): Id,
 ) -> Result<Reply<Value>, Refusal> {
-    Ok(Reply(jobs(&app)?.get(&id)?.json()))
+    Ok(Reply(jobs(&app)?.records.get(&id)?.json()))
 }
 
 pub(crate) async fn cancel(
@@ -153,7 +154,7 @@ pub(crate) async fn events(
     page: Page,
 ) -> Result<Reply<Value>, Refusal> {
     let jobs = jobs(&app)?;
-    let job = jobs.get(&id)?;
+    let job = jobs.records.get(&id)?;
     let mut events = jobs.events(&job.id);
     events.reverse();
     page.of(&events, |event| &event.id, super::jobs::JobEvent::json)
@@ -165,7 +166,7 @@ pub(crate) async fn checkpoints(
     page: Page,
 ) -> Result<Reply<Value>, Refusal> {
     let jobs = jobs(&app)?;
-    let job = jobs.get(&id)?;
+    let job = jobs.records.get(&id)?;
     let fine_tuned = job.json()["fine_tuned_model"].clone();
     let last = job.training.checkpoints.len();
     let all: Vec<(String, Value)> = jobs

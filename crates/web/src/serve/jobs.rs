@@ -23,12 +23,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::App;
-use super::files::{Files, write_whole};
+use super::files::Files;
 use super::models::Served;
+use super::records::{Record, Records};
 use super::refusal::Refusal;
 
-/// Jobs kept.
-const MOST_JOBS: usize = 10_000;
 /// Time between two events of progress.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Times each row is seen, if the client leaves it to us: what OpenAI mostly chooses.
@@ -45,6 +44,13 @@ pub struct JobSettings {
     pub store: Store,
     /// How steps are run.
     pub execute: ExecuteSettings,
+}
+
+impl JobSettings {
+    /// Where files, jobs and batches are kept.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.store.root().join(FOLDER)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,11 +114,27 @@ impl JobEvent {
     }
 }
 
-impl Job {
-    pub(crate) fn is_done(&self) -> bool {
-        matches!(self.status, Status::Succeeded | Status::Failed | Status::Cancelled)
+impl Record for Job {
+    const WHAT: &'static str = "fine-tuning job";
+
+    fn id(&self) -> &str {
+        &self.id
     }
 
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn set_number(&mut self, number: u64) {
+        self.number = number;
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.status, Status::Succeeded | Status::Failed | Status::Cancelled)
+    }
+}
+
+impl Job {
     /// The name of the model it makes.
     fn model_name(&self) -> String {
         let suffix = self.suffix.as_deref().unwrap_or_default();
@@ -160,48 +182,29 @@ impl Job {
     }
 }
 
+#[derive(Default)]
 struct State {
-    jobs: BTreeMap<String, Job>,
     running: Option<(String, Interrupt)>,
     stopping: bool,
 }
 
 /// All jobs.
 pub(crate) struct Jobs {
+    pub(crate) records: Records<Job>,
     pub(crate) files: Arc<Files>,
     settings: JobSettings,
-    folder: PathBuf,
     state: Mutex<State>,
     changed: Condvar,
 }
 
-/// This server was started without a workspace for jobs.
-pub(crate) fn none() -> Refusal {
-    Refusal::new(axum::http::StatusCode::NOT_FOUND, "this server does no fine-tuning")
-        .coded("not_found")
-}
-
 impl Jobs {
-    /// Finds the jobs there are.
-    pub(crate) fn open(settings: JobSettings) -> std::io::Result<Self> {
-        let root = settings.store.root().join(FOLDER);
-        let folder = root.join("jobs");
-        fs::create_dir_all(&folder)?;
-        let mut jobs = BTreeMap::new();
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
-            if let Ok(job) = serde_json::from_slice::<Job>(&fs::read(&path)?) {
-                jobs.insert(job.id.clone(), job);
-            }
-        }
+    /// Finds the jobs there are; `files` has their rows.
+    pub(crate) fn open(settings: JobSettings, files: Arc<Files>) -> std::io::Result<Self> {
         Ok(Self {
-            files: Arc::new(Files::open(root.join("files"))?),
+            records: Records::open(settings.folder().join("jobs"))?,
+            files,
             settings,
-            folder,
-            state: Mutex::new(State { jobs, running: None, stopping: false }),
+            state: Mutex::default(),
             changed: Condvar::new(),
         })
     }
@@ -210,47 +213,26 @@ impl Jobs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All jobs, newest first.
-    pub(crate) fn all(&self) -> Vec<Job> {
-        let mut all: Vec<Job> = self.lock().jobs.values().cloned().collect();
-        all.sort_by_key(|job| std::cmp::Reverse(job.number));
-        all
-    }
-
-    pub(crate) fn get(&self, id: &str) -> Result<Job, Refusal> {
-        self.lock().jobs.get(id).cloned().ok_or_else(|| Refusal::missing("fine-tuning job", id))
-    }
-
-    pub(crate) fn add(&self, mut job: Job) -> Result<Job, Refusal> {
-        let mut state = self.lock();
-        if state.jobs.len() >= MOST_JOBS {
-            return Err(Refusal::new(
-                axum::http::StatusCode::TOO_MANY_REQUESTS,
-                format!("{MOST_JOBS} jobs are kept already"),
-            ));
-        }
-        job.number = state.jobs.values().map(|job| job.number + 1).max().unwrap_or(0);
-        self.keep(&job)?;
-        state.jobs.insert(job.id.clone(), job.clone());
+    pub(crate) fn add(&self, job: Job) -> Result<Job, Refusal> {
+        let job = self.records.add(job)?;
+        // The lock, so that the thread is either waiting or has yet to look.
+        drop(self.lock());
         self.changed.notify_all();
         Ok(job)
     }
 
-    fn keep(&self, job: &Job) -> std::io::Result<()> {
-        let bytes = serde_json::to_vec_pretty(job)?;
-        write_whole(&self.folder.join(format!("{}.json", job.id)), &bytes)
-    }
-
-    /// Changes a job here and on disk.
-    fn change(&self, id: &str, change: impl FnOnce(&mut Job)) -> std::io::Result<()> {
-        let mut state = self.lock();
-        let Some(job) = state.jobs.get_mut(id) else { return Ok(()) };
-        change(job);
-        self.keep(job)
+    /// Changes a job, unless it was cancelled meanwhile.
+    fn change(&self, id: &str, change: impl FnOnce(&mut Job)) -> Result<Job, String> {
+        let changed = self.records.change(id, |job| {
+            is_open(job)?;
+            change(job);
+            Ok(())
+        });
+        changed.map_err(|refusal| refusal.message)
     }
 
     fn events_path(&self, id: &str) -> PathBuf {
-        self.folder.join(format!("{id}.events.jsonl"))
+        self.records.folder().join(format!("{id}.events.jsonl"))
     }
 
     /// A job's events, oldest first. A line that a crash cut short is no event.
@@ -279,27 +261,26 @@ impl Jobs {
     }
 
     /// Remembers that a model is served no more.
-    pub(crate) fn withdraw(&self, model: &str) -> std::io::Result<()> {
-        let owner = self.all().into_iter().find(|job| model.starts_with(&job.model_name()));
+    pub(crate) fn withdraw(&self, model: &str) -> Result<(), Refusal> {
+        let all = self.records.all();
+        let owner = all.into_iter().find(|job| model.starts_with(&job.model_name()));
         let Some(owner) = owner else { return Ok(()) };
-        self.change(&owner.id, |job| job.withdrawn.push(model.to_owned()))
+        let withdrawn = |job: &mut Job| {
+            job.withdrawn.push(model.to_owned());
+            Ok(())
+        };
+        self.records.change(&owner.id, withdrawn).map(drop)
     }
 
     /// Takes back a job that is not done.
     pub(crate) fn cancel(&self, app: &App, id: &str) -> Result<Job, Refusal> {
-        let mut state = self.lock();
-        let running = state.running.as_ref().filter(|(running, _)| running == id);
-        let interrupt = running.map(|(_, interrupt)| interrupt.clone());
-        let job = state.jobs.get_mut(id).ok_or_else(|| Refusal::missing("fine-tuning job", id))?;
-        if job.is_done() {
-            return Err(Refusal::request("the job is done already").coded("invalid_state"));
-        }
-        job.status = Status::Cancelled;
-        job.finished_at = Some((app.now)());
-        self.keep(job)?;
-        let job = job.clone();
-        drop(state);
-        if let Some(interrupt) = interrupt {
+        let job = self.records.change(id, |job| {
+            is_open(job)?;
+            job.status = Status::Cancelled;
+            job.finished_at = Some((app.now)());
+            Ok(())
+        })?;
+        if let Some((_, interrupt)) = self.lock().running.as_ref().filter(|(run, _)| run == id) {
             interrupt.set();
         }
         self.tell(app, id, "info", "The job was cancelled.".to_owned(), None);
@@ -318,7 +299,7 @@ impl Jobs {
 
     /// Starts the thread that works.
     pub(crate) fn start(self: &Arc<Self>, app: &Arc<App>) -> std::io::Result<JoinHandle<()>> {
-        for job in self.all() {
+        for job in self.records.all() {
             if job.status == Status::Succeeded {
                 serve(&self.settings.store, app, &job);
             }
@@ -334,9 +315,7 @@ impl Jobs {
                 if state.stopping {
                     return;
                 }
-                let next =
-                    state.jobs.values().filter(|job| !job.is_done()).min_by_key(|job| job.number);
-                if let Some(job) = next.cloned() {
+                if let Some(job) = self.records.next() {
                     let interrupt = Interrupt::default();
                     state.running = Some((job.id.clone(), interrupt.clone()));
                     break (job, interrupt);
@@ -350,12 +329,11 @@ impl Jobs {
                 self.run(&app, job, &interrupt)
             }))
             .unwrap_or_else(|_| Err("training broke; this is a bug in owlet".to_owned()));
-            let mut state = self.lock();
-            state.running = None;
-            if interrupt.is_set() {
+            self.lock().running = None;
+            let cancelled = self.records.get(&id).is_ok_and(|job| job.is_done());
+            if interrupt.is_set() || cancelled {
                 continue;
             }
-            drop(state);
             if let Err(why) = done {
                 self.tell(&app, &id, "error", why.clone(), None);
                 let now = (app.now)();
@@ -379,7 +357,7 @@ impl Jobs {
             .ok_or_else(|| format!("the model `{}` is not served any more", job.model))?;
         let source = served.source.clone().ok_or("the model cannot be fine-tuned")?;
         let fresh = job.status == Status::Queued;
-        self.change(&job.id, |job| job.status = Status::Running).map_err(|e| text(&e))?;
+        self.change(&job.id, |job| job.status = Status::Running)?;
         let message = if fresh { "The job has started." } else { "The job goes on." };
         self.tell(app, &job.id, "info", message.to_owned(), None);
 
@@ -391,7 +369,7 @@ impl Jobs {
             let file = file.ok_or("the training file was deleted before the job began")?;
             let rows = self.import(&self.files.content(&file)).map_err(|e| text(&e))?;
             job.rows = Some(rows);
-            self.change(&job.id, |job| job.rows = Some(rows)).map_err(|e| text(&e))?;
+            self.change(&job.id, |job| job.rows = Some(rows))?;
             rows
         };
         let execute = &self.settings.execute;
@@ -456,8 +434,7 @@ impl Jobs {
             job.artifact = Some(made);
             job.training = training;
             job.trained_tokens = Some((tokens as f64 * job.epochs).round() as u64);
-        })
-        .map_err(|e| text(&e))?;
+        })?;
         let message = format!("New fine-tuned model created: {}", job.model_name());
         self.tell(app, &job.id, "info", message, None);
         self.tell(app, &job.id, "info", "The job has successfully completed.".to_owned(), None);
@@ -488,6 +465,13 @@ impl Jobs {
             .map(|at| (at, losses.get(at - 1).copied().flatten()))
             .collect())
     }
+}
+
+fn is_open(job: &Job) -> Result<(), Refusal> {
+    if job.is_done() {
+        return Err(Refusal::request("the job is done already").coded("invalid_state"));
+    }
+    Ok(())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

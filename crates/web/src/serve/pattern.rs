@@ -10,6 +10,7 @@ use std::collections::{HashMap, VecDeque};
 
 use regex_automata::Input;
 use regex_automata::dfa::{Automaton, StartKind, dense};
+use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
 use serde_json::{Map, Value, json};
@@ -24,6 +25,10 @@ const LONGEST: usize = 96 << 10;
 const FREE: usize = 2;
 /// Most items where a schema gives a number of them.
 const ITEMS: u64 = 64;
+/// Parts of a schema looked at: definitions that name each other have more of them than bytes.
+const PARTS: usize = 5000;
+/// Bytes of the pattern of a whole request.
+const WHOLE: usize = 4 * LONGEST;
 /// Memory of an automaton, in bytes. The engine's own limit is higher.
 const AUTOMATON: usize = 16 << 20;
 
@@ -74,6 +79,7 @@ fn any(depth: usize) -> String {
 pub(crate) struct Builder {
     /// Definitions under way, to end recursion.
     inside: Vec<String>,
+    parts: usize,
 }
 
 impl Builder {
@@ -87,13 +93,18 @@ impl Builder {
         if depth > DEEPEST {
             return Err(format!("are nested more than {DEEPEST} levels deep"));
         }
+        self.parts += 1;
+        if self.parts > PARTS {
+            return Err("are too large a schema".to_owned());
+        }
         let object = match schema {
             Value::Bool(true) => return Ok(any(FREE)),
             Value::Object(object) => object,
             _ => return Err("have a part that is no schema".to_owned()),
         };
         let pattern = self.object(object, root, depth)?;
-        if pattern.len() > LONGEST {
+        // A part that is left out because there was too much before it makes no whole.
+        if pattern.len() > LONGEST || self.parts > PARTS {
             return Err("are too large a schema".to_owned());
         }
         Ok(pattern)
@@ -352,7 +363,13 @@ fn spaced(value: &Value) -> String {
 }
 
 fn automaton(pattern: &str) -> Result<dense::DFA<Vec<u32>>, String> {
+    let too_much = || "is more than constrained decoding can hold; simplify it".to_owned();
+    if pattern.len() > WHOLE {
+        return Err(too_much());
+    }
     dense::Builder::new()
+        // Numbers of items inside each other are written out before an automaton is made.
+        .thompson(thompson::Config::new().nfa_size_limit(Some(AUTOMATON)))
         .configure(
             dense::Config::new()
                 .start_kind(StartKind::Anchored)
@@ -360,7 +377,7 @@ fn automaton(pattern: &str) -> Result<dense::DFA<Vec<u32>>, String> {
                 .determinize_size_limit(Some(AUTOMATON)),
         )
         .build(pattern)
-        .map_err(|_| "is more than constrained decoding can hold; simplify it".to_owned())
+        .map_err(|_| too_much())
 }
 
 /// An error unless the engine can hold answers to the pattern.
@@ -410,8 +427,29 @@ pub(crate) fn closed(pattern: &str, text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn schemas_that_grow_without_end_are_refused_soon() {
+        let start = Instant::now();
+        let names: Vec<String> = (0..8).map(|i| format!("d{i}")).collect();
+        let all: Map<String, Value> =
+            names.iter().map(|n| (n.clone(), json!({ "$ref": format!("#/$defs/{n}") }))).collect();
+        let each: Map<String, Value> =
+            names.iter().map(|n| (n.clone(), json!({ "properties": all }))).collect();
+        let woven = json!({ "$defs": each, "$ref": "#/$defs/d0" });
+        assert!(Builder::default().schema(&woven, &woven, 0).is_err());
+        let mut nested = json!({ "type": "integer" });
+        for _ in 0..6 {
+            nested = json!({ "type": "array", "items": nested, "minItems": 60, "maxItems": 64 });
+        }
+        assert!(check(&pattern(&nested)).is_err());
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
 
     fn pattern(schema: &Value) -> String {
         Builder::default().schema(schema, schema, 0).unwrap()

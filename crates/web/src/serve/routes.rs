@@ -13,16 +13,16 @@ use axum::{Json, Router};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::guard::{Guard, guard};
+use super::entry::{self, Entry};
 use super::query::Id;
 use super::refusal::Refusal;
-use super::{App, Settings, body, chat, completions, files, fine_tuning, page, wire};
+use super::{App, Settings, batches, body, chat, completions, files, fine_tuning, page, wire};
 
 /// Nothing an answer holds is to be run, framed or guessed at.
 const CONTENT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
 pub(crate) fn router(app: Arc<App>, settings: &Settings) -> Router {
-    let guarded = Guard::new(settings.key.as_deref(), &settings.names);
+    let entry = Entry::new(settings.key.as_deref(), &settings.names);
     Router::new()
         .route("/", get(page::chat))
         .route("/chat", get(page::chat))
@@ -42,10 +42,13 @@ pub(crate) fn router(app: Arc<App>, settings: &Settings) -> Router {
         .route("/v1/fine_tuning/jobs/{id}/cancel", post(fine_tuning::cancel))
         .route("/v1/fine_tuning/jobs/{id}/events", get(fine_tuning::events))
         .route("/v1/fine_tuning/jobs/{id}/checkpoints", get(fine_tuning::checkpoints))
+        .route("/v1/batches", get(batches::list).post(batches::create))
+        .route("/v1/batches/{id}", get(batches::retrieve))
+        .route("/v1/batches/{id}/cancel", post(batches::cancel))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(guarded, guard))
+        .layer(from_fn_with_state(entry, entry::check))
         .layer(from_fn_with_state(Arc::clone(&app), around))
         .with_state(app)
 }
@@ -112,8 +115,8 @@ async fn delete_model(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Va
     if model.parent.is_none() {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "only fine-tuned models can be deleted"));
     }
-    if let Some(jobs) = &app.jobs {
-        jobs.withdraw(&id)?;
+    if let Ok(kept) = app.kept() {
+        kept.jobs.withdraw(&id)?;
     }
     if let Some(model) = app.models.remove(&id) {
         app.runner.forget(Arc::clone(&model.id));

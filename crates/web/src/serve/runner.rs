@@ -26,6 +26,11 @@ const BEHIND: usize = 4096;
 const PATTERNS: usize = 16;
 /// Scored items computed between two steps of the batches.
 const SCORED_AT_ONCE: usize = 16;
+/// Completions in the background under way at once: a new interactive request waits for one step of
+/// them at most.
+const BACKGROUND: usize = 32;
+/// While there are interactive requests, the background has one round in so many.
+const ROUNDS: usize = 16;
 
 /// One or more completions asked for together.
 pub(crate) struct Order {
@@ -69,6 +74,15 @@ pub(crate) struct Judged {
 type ScoreReply = oneshot::Sender<Result<Vec<Vec<f32>>, Refusal>>;
 type JudgeReply = oneshot::Sender<Result<Vec<Judged>, Refusal>>;
 
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Priority {
+    /// Somebody is waiting.
+    Interactive,
+    /// Batches: when nobody is waiting, and now and then.
+    Background,
+}
+
 enum Work {
     Generate(Order, mpsc::Sender<Heard>, Vec<OwnedSemaphorePermit>),
     Score { model: Model, items: Vec<Scored>, done: Vec<Vec<f32>>, reply: ScoreReply },
@@ -79,7 +93,8 @@ enum Work {
 /// The way to the thread. Cheap to clone; the thread ends when the last is dropped.
 #[derive(Clone)]
 pub(crate) struct Runner {
-    work: Sender<Work>,
+    work: Sender<(Priority, Work)>,
+    priority: Priority,
     places: Arc<Semaphore>,
     most: usize,
 }
@@ -93,15 +108,26 @@ impl Runner {
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (work, receiver) = channel();
         let handle = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-            Loop { threads, metrics, batches: BTreeMap::new(), scores: Vec::new() }.run(&receiver);
+            let (interactive, background) = (Lane::default(), Lane::default());
+            Loop { threads, metrics, interactive, background }.run(&receiver);
         })?;
-        Ok((Self { work, places: Arc::new(Semaphore::new(most)), most }, handle))
+        let places = Arc::new(Semaphore::new(most));
+        Ok((Self { work, priority: Priority::Interactive, places, most }, handle))
+    }
+
+    /// The same thread for work that can wait: it does so for a place, too.
+    pub(crate) fn background(&self) -> Self {
+        Self {
+            work: self.work.clone(),
+            priority: Priority::Background,
+            places: Arc::new(Semaphore::new(BACKGROUND)),
+            most: BACKGROUND,
+        }
     }
 
     /// Asks for completions. Dropping the receiver takes the wish back.
-    pub(crate) fn generate(&self, order: Order) -> Result<mpsc::Receiver<Heard>, Refusal> {
-        let places =
-            (0..order.requests.len()).map(|_| self.place()).collect::<Result<Vec<_>, _>>()?;
+    pub(crate) async fn generate(&self, order: Order) -> Result<mpsc::Receiver<Heard>, Refusal> {
+        let places = self.places(order.requests.len()).await?;
         let (sender, receiver) = mpsc::channel(BEHIND);
         self.send(Work::Generate(order, sender, places))?;
         Ok(receiver)
@@ -113,7 +139,7 @@ impl Runner {
         model: Model,
         items: Vec<Scored>,
     ) -> Result<Vec<Vec<f32>>, Refusal> {
-        let _place = self.place()?;
+        let _place = self.places(1).await?;
         let (reply, answer) = oneshot::channel();
         self.send(Work::Score { model, items, done: Vec::new(), reply })?;
         answer.await.map_err(|_| stopping())?
@@ -126,7 +152,7 @@ impl Runner {
         tokens: Vec<Token>,
         top: usize,
     ) -> Result<Vec<Judged>, Refusal> {
-        let _place = self.place()?;
+        let _place = self.places(1).await?;
         let (reply, answer) = oneshot::channel();
         self.send(Work::Judge { model, tokens, top, done: Vec::new(), reply })?;
         answer.await.map_err(|_| stopping())?
@@ -135,15 +161,26 @@ impl Runner {
     /// A model that is no longer served needs no memory.
     pub(crate) fn forget(&self, id: Arc<str>) {
         // A thread that has ended holds nothing.
-        let _ = self.work.send(Work::Forget(id));
+        let _ = self.send(Work::Forget(id));
     }
 
-    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Refusal::busy(self.most))
+    /// A place for each of `count` completions. In the background more than there are share them.
+    async fn places(&self, count: usize) -> Result<Vec<OwnedSemaphorePermit>, Refusal> {
+        let places = Arc::clone(&self.places);
+        let mut taken = match self.priority {
+            Priority::Interactive => places.try_acquire_many_owned(count as u32).ok(),
+            Priority::Background => {
+                places.acquire_many_owned(count.min(self.most) as u32).await.ok()
+            }
+        }
+        .ok_or_else(|| Refusal::busy(self.most))?;
+        let mut each: Vec<_> = (1..count).filter_map(|_| taken.split(1)).collect();
+        each.push(taken);
+        Ok(each)
     }
 
     fn send(&self, work: Work) -> Result<(), Refusal> {
-        self.work.send(work).map_err(|_| stopping())
+        self.work.send((self.priority, work)).map_err(|_| stopping())
     }
 }
 
@@ -155,7 +192,7 @@ fn stopping() -> Refusal {
 struct Listener {
     choice: usize,
     sender: mpsc::Sender<Heard>,
-    place: OwnedSemaphorePermit,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 struct Batch {
@@ -166,68 +203,106 @@ struct Batch {
     patterns: usize,
 }
 
-struct Loop {
-    threads: Threads,
-    metrics: Arc<Metrics>,
+/// Work of one priority.
+#[derive(Default)]
+struct Lane {
     batches: BTreeMap<Arc<str>, Batch>,
     scores: Vec<Work>,
 }
 
+struct Loop {
+    threads: Threads,
+    metrics: Arc<Metrics>,
+    interactive: Lane,
+    background: Lane,
+}
+
 impl Loop {
-    fn run(mut self, work: &Receiver<Work>) {
+    fn run(mut self, work: &Receiver<(Priority, Work)>) {
+        let mut round = 0;
         loop {
-            if self.scores.is_empty() && self.batches.values().all(|b| b.generator.is_idle()) {
+            if self.interactive.is_idle() && self.background.is_idle() {
                 match work.recv() {
-                    Ok(next) => self.take(next),
+                    Ok((priority, next)) => self.take(priority, next),
                     Err(_) => return,
                 }
             }
             loop {
                 match work.try_recv() {
-                    Ok(next) => self.take(next),
+                    Ok((priority, next)) => self.take(priority, next),
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return,
                 }
             }
-            let mut active = 0;
-            for batch in self.batches.values_mut() {
-                batch.drop_deserted(&self.metrics);
-                step(batch, &self.threads, &self.metrics);
-                active += batch.listeners.len();
+            round += 1;
+            if self.interactive.is_idle() || round % ROUNDS == 0 {
+                self.background.advance(&self.threads, &self.metrics);
             }
-            self.batches.retain(|_, batch| batch.patterns < PATTERNS || !batch.generator.is_idle());
+            self.interactive.advance(&self.threads, &self.metrics);
+            let lanes = [&self.interactive, &self.background];
+            let active = lanes.iter().map(|lane| lane.active()).sum();
             self.metrics.active.store(active, Relaxed);
-            self.metrics.scoring.store(self.scores.len(), Relaxed);
-            for work in std::mem::take(&mut self.scores) {
-                self.score(work);
-            }
+            self.metrics.scoring.store(lanes.iter().map(|lane| lane.scores.len()).sum(), Relaxed);
         }
     }
 
-    fn take(&mut self, work: Work) {
+    fn take(&mut self, priority: Priority, work: Work) {
+        if let Work::Forget(id) = work {
+            self.interactive.batches.remove(&id);
+            self.background.batches.remove(&id);
+            return;
+        }
+        let lane = match priority {
+            Priority::Interactive => &mut self.interactive,
+            Priority::Background => &mut self.background,
+        };
         match work {
-            Work::Generate(order, sender, places) => self.begin(order, &sender, places),
-            Work::Forget(id) => {
-                self.batches.remove(&id);
+            Work::Generate(order, sender, places) => {
+                lane.begin(&self.threads, order, &sender, places);
             }
-            other => self.scores.push(other),
+            other => lane.scores.push(other),
+        }
+    }
+}
+
+impl Lane {
+    fn is_idle(&self) -> bool {
+        self.scores.is_empty() && self.batches.values().all(|batch| batch.generator.is_idle())
+    }
+
+    fn active(&self) -> usize {
+        self.batches.values().map(|batch| batch.listeners.len()).sum()
+    }
+
+    /// One token for every completion, and a part of what is to be scored.
+    fn advance(&mut self, threads: &Threads, metrics: &Metrics) {
+        for batch in self.batches.values_mut() {
+            batch.drop_deserted(metrics);
+            step(batch, threads, metrics);
+        }
+        self.batches.retain(|_, batch| batch.patterns < PATTERNS || !batch.generator.is_idle());
+        for work in std::mem::take(&mut self.scores) {
+            self.score(work, threads);
         }
     }
 
     fn begin(
         &mut self,
+        threads: &Threads,
         order: Order,
         sender: &mpsc::Sender<Heard>,
         places: Vec<OwnedSemaphorePermit>,
     ) {
         let batch = self.batches.entry(order.id).or_insert_with(|| Batch {
-            generator: Generator::new(&order.model, &self.threads),
+            generator: Generator::new(&order.model, threads),
             model: order.model,
             listeners: BTreeMap::new(),
             patterns: 0,
         });
         batch.patterns += usize::from(order.sampling.pattern.is_some());
-        for (choice, (request, place)) in order.requests.into_iter().zip(places).enumerate() {
+        let mut places = places.into_iter();
+        for (choice, request) in order.requests.into_iter().enumerate() {
+            let place = places.next();
             let sampling = Arc::clone(&order.sampling);
             let added = catch_unwind(AssertUnwindSafe(|| {
                 batch.generator.add(request, sampling, order.top)
@@ -247,14 +322,14 @@ impl Loop {
     }
 
     /// Computes a part of what is to be scored, and keeps the rest for the next round.
-    fn score(&mut self, work: Work) {
+    fn score(&mut self, work: Work, threads: &Threads) {
         match work {
             Work::Score { model, items, mut done, reply } => {
                 if reply.is_closed() {
                     return;
                 }
                 let part = &items[done.len()..items.len().min(done.len() + SCORED_AT_ONCE)];
-                match guarded(|| score::score(&model, part, &self.threads)) {
+                match guarded(|| score::score(&model, part, threads)) {
                     Ok(found) => done.extend(found),
                     Err(refusal) => {
                         let _ = reply.send(Err(refusal));
@@ -276,7 +351,7 @@ impl Loop {
                     .map(|end| tokens[..end].to_vec())
                     .collect();
                 let all: Vec<Token> = (0..model.decoder.config.vocabulary as Token).collect();
-                match guarded(|| score::next_token(&model, &prompts, &all, &self.threads)) {
+                match guarded(|| score::next_token(&model, &prompts, &all, threads)) {
                     Ok(rows) => done.extend(
                         rows.iter()
                             .zip(&tokens[first..])
@@ -293,7 +368,8 @@ impl Loop {
                     self.scores.push(Work::Judge { model, tokens, top, done, reply });
                 }
             }
-            Work::Generate(..) | Work::Forget(_) => self.take(work),
+            // These are no scores.
+            Work::Generate(..) | Work::Forget(_) => {}
         }
     }
 }

@@ -75,7 +75,12 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
     let step =
         [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * power).find(|step| *step >= rough);
     let step = step.unwrap_or(rough);
-    let first = (low / step).ceil() as i64;
+    let first = (low / step).ceil();
+    // Ends that floating point cannot tell apart have no round numbers between them.
+    if step <= 0.0 || first.is_nan() || first.abs() > 1e15 {
+        return Vec::new();
+    }
+    let first = first as i64;
     (first..).map(|times| times as f64 * step).take_while(|tick| *tick <= high).take(12).collect()
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ use super::live::Watched;
 use super::page::{Frame, Page, framed};
 use super::query::Query;
 use super::window::Window;
+use crate::door::{Addresses, Door, Site, Stranger};
+use crate::listen;
 
 /// Time between two looks for news.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,6 +35,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const SILENCE: u32 = 15;
 /// Watchers at once.
 const WATCHERS: usize = 32;
+/// Connections at once; further ones wait.
+const CONNECTIONS: usize = 256;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -49,6 +53,7 @@ struct Asset {
 
 struct Server {
     window: Arc<Window>,
+    door: Door,
     style: Asset,
     module: Asset,
     figures: Vec<Asset>,
@@ -75,19 +80,16 @@ pub fn serve(
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listener = tokio::net::TcpListener::bind(address)
-            .await
-            .map_err(|source| Error::Listen { address, source })?;
+        let listener =
+            TcpListener::bind(address).map_err(|source| Error::Listen { address, source })?;
         ready(listener.local_addr()?);
         // The first look takes longest; it begins before anybody asks.
         let first = Arc::clone(&window);
         tokio::task::spawn_blocking(move || first.refresh());
         let router = router(window);
-        tokio::select! {
-            // Watchers stay for as long as they like: there is no waiting for them.
-            () = stop => Ok::<(), Error>(()),
-            ended = async { axum::serve(listener, router).await } => Ok(ended?),
-        }
+        // Watchers stay for as long as they like: there is no waiting for them.
+        listen::serve(listener, router, CONNECTIONS, stop, Duration::ZERO).await?;
+        Ok::<(), Error>(())
     })?;
     runtime.shutdown_background();
     Ok(())
@@ -118,6 +120,7 @@ pub(super) fn router(window: Arc<Window>) -> Router {
         report::scripts().into_iter().map(|(name, text)| asset(name, script, text)).collect();
     let server = Server {
         window,
+        door: Door::new(Addresses::Loopback, &[], false),
         style: asset(
             "window.css",
             "text/css; charset=utf-8",
@@ -157,45 +160,39 @@ fn wants_json(uri: &Uri, headers: &HeaderMap) -> bool {
     uri.path().strip_suffix(".json").is_some() || accepted == Some("application/json")
 }
 
-/// Whether a `Host` header names this machine by a name that nobody else can give out.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
+impl From<Stranger> for Error {
+    fn from(stranger: Stranger) -> Self {
+        let reason = match stranger {
+            Stranger::NoHost | Stranger::Host => {
+                "the window answers to 127.0.0.1, localhost and [::1] only; open it under one of \
+                 them"
+            }
+            Stranger::Origin => "the window is used from its own pages only",
+        };
+        Self::Forbidden { reason: reason.to_owned() }
+    }
+}
+
+/// Refuses what another site's page may have sent. Such a page may link here, not embed or act.
+fn check(door: &Door, request: &Request) -> Result<()> {
+    let headers = request.headers();
+    let host = door.host(request.uri(), headers)?;
+    door.origin(headers, &host)?;
+    let may_enter = match Site::of(headers) {
+        Site::Own | Site::Unknown => true,
+        Site::User => request.method() != Method::POST,
+        Site::Foreign => {
+            request.method() == Method::GET
+                && headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate")
+                && headers.get("sec-fetch-dest").is_some_and(|into| into == "document")
+        }
     };
-    matches!(name.to_ascii_lowercase().as_str(), "127.0.0.1" | "localhost" | "[::1]")
-}
-
-fn check_host(headers: &HeaderMap) -> Result<&str> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if is_loopback(host) {
-        return Ok(host);
-    }
-    Err(Error::Forbidden {
-        reason:
-            "the window answers to 127.0.0.1, localhost and [::1] only; open it under one of them"
-                .to_owned(),
-    })
-}
-
-/// Refuses what another site's page may have sent.
-fn check_origin(headers: &HeaderMap, host: &str) -> Result<()> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let own = format!("http://{host}");
-    let origin_is_own = text("origin").is_none_or(|origin| origin.eq_ignore_ascii_case(&own));
-    let site_is_own = text("sec-fetch-site").is_none_or(|site| site == "same-origin");
-    if origin_is_own && site_is_own {
-        return Ok(());
-    }
-    Err(Error::Forbidden {
-        reason: "actions are taken from the window's own pages only".to_owned(),
-    })
+    if may_enter { Ok(()) } else { Err(Stranger::Origin.into()) }
 }
 
 async fn handle(server: &Arc<Server>, request: Request) -> Result<Response> {
-    let host = check_host(request.headers())?.to_owned();
+    check(&server.door, &request)?;
     if request.method() == Method::POST {
-        check_origin(request.headers(), &host)?;
         return server.act(request).await;
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -432,42 +429,36 @@ impl Watcher {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_loopback_names_are_answered_to() {
-        for host in ["127.0.0.1:80", "localhost", "LOCALHOST:9999", "[::1]:1"] {
-            assert!(is_loopback(host), "{host}");
+    fn let_in(method: &str, headers: &[(&'static str, &'static str)]) -> bool {
+        let mut request = Request::builder().method(method).uri("/").header("host", "127.0.0.1:80");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
-        for host in [
-            "",
-            "evil.example",
-            "127.0.0.1.evil.example:80",
-            "localhost.evil:1",
-            "0.0.0.0:1",
-            "[::1]x:1",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
+        let door = Door::new(Addresses::Loopback, &[], false);
+        check(&door, &request.body(Body::empty()).unwrap()).is_ok()
     }
 
     #[test]
     fn actions_of_other_sites_are_refused() {
-        let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
-            pairs
-                .iter()
-                .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
-                .collect()
-        };
-        let host = "127.0.0.1:80";
-        assert!(check_origin(&headers(&[]), host).is_ok());
-        assert!(
-            check_origin(
-                &headers(&[("origin", "http://127.0.0.1:80"), ("sec-fetch-site", "same-origin")]),
-                host
-            )
-            .is_ok()
-        );
-        assert!(check_origin(&headers(&[("origin", "http://evil.example")]), host).is_err());
-        assert!(check_origin(&headers(&[("origin", "null")]), host).is_err());
-        assert!(check_origin(&headers(&[("sec-fetch-site", "same-site")]), host).is_err());
+        let own = ("origin", "http://127.0.0.1:80");
+        assert!(let_in("POST", &[]));
+        assert!(let_in("POST", &[own, ("sec-fetch-site", "same-origin")]));
+        assert!(!let_in("POST", &[("origin", "http://evil.example")]));
+        assert!(!let_in("POST", &[("origin", "https://127.0.0.1:80")]));
+        assert!(!let_in("POST", &[("origin", "null")]));
+        for site in ["same-site", "cross-site", "none"] {
+            assert!(!let_in("POST", &[("sec-fetch-site", site)]), "{site}");
+        }
+    }
+
+    #[test]
+    fn other_sites_may_link_here_and_nothing_else() {
+        let foreign = ("sec-fetch-site", "cross-site");
+        let navigate = ("sec-fetch-mode", "navigate");
+        assert!(let_in("GET", &[("sec-fetch-site", "none")]));
+        assert!(let_in("GET", &[foreign, navigate, ("sec-fetch-dest", "document")]));
+        assert!(!let_in("GET", &[foreign, navigate, ("sec-fetch-dest", "iframe")]));
+        assert!(!let_in("GET", &[foreign, ("sec-fetch-mode", "no-cors")]));
+        assert!(!let_in("GET", &[("origin", "http://evil.example")]));
     }
 }

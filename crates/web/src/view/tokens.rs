@@ -3,8 +3,12 @@
 //! Computed when somebody looks, for the rows looked at, under the plain distribution of each model
 //! (temperature 1, no constraint), and kept in memory only.
 
+use std::sync::Arc;
+
 use maud::{Markup, html};
-use owlet_engine::score::{Scored, score};
+use owlet_engine::generate::StopReason;
+pub(super) use owlet_lab::answer::TokenScores as Scores;
+use owlet_lab::answer::{self, GivenAnswer};
 use owlet_lab::report::text;
 use owlet_lab::rows::Row;
 use owlet_store::ArtifactId;
@@ -13,19 +17,6 @@ use super::artifact::trained;
 use super::error::Result;
 use super::parts::name;
 use super::window::Window;
-
-/// Tokens of one row's answer with natural log-probabilities under one model.
-#[derive(Debug, PartialEq)]
-pub(super) struct Scores {
-    pub(super) tokens: Vec<String>,
-    pub(super) values: Vec<f32>,
-}
-
-impl Scores {
-    pub(super) fn sum(&self) -> f64 {
-        self.values.iter().map(|value| f64::from(*value)).sum()
-    }
-}
 
 /// A model to score under.
 #[derive(Clone, Debug)]
@@ -57,60 +48,29 @@ impl Window {
         scorer: &Scorer,
         context: &str,
         rows: &[&Row],
-    ) -> Result<Vec<std::sync::Arc<Scores>>> {
+    ) -> Result<Vec<Arc<Scores>>> {
         let header = self.header(&scorer.model)?;
         let prompt = trained(&header).and_then(|trained| trained.system_prompt);
         let context = prompt.as_deref().unwrap_or(context);
         let keys: Vec<u64> = rows.iter().map(|row| key(row, context)).collect();
         let cached = |at: usize| self.scores.find(&(scorer.model, keys[at]));
-        let mut scores: Vec<Option<std::sync::Arc<Scores>>> = (0..rows.len()).map(cached).collect();
+        let mut scores: Vec<Option<Arc<Scores>>> = (0..rows.len()).map(cached).collect();
         let missing: Vec<usize> = (0..rows.len()).filter(|at| scores[*at].is_none()).collect();
         if !missing.is_empty() {
             let _asking = self.asking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let model = self.models.load(&self.store.artifact(&scorer.model)?)?;
-            let mut items = Vec::new();
-            for at in &missing {
-                let example = rows[*at].example(&model, context)?;
-                let split = example
-                    .target
-                    .iter()
-                    .position(|target| *target)
-                    .unwrap_or(example.tokens.len());
-                items.push(Scored {
-                    prompt: example.tokens[..split].to_vec(),
-                    completion: example.tokens[split..].to_vec(),
-                });
-            }
-            // A row with nothing in it has nothing to score.
-            let full: Vec<Scored> =
-                items.iter().filter(|item| !item.completion.is_empty()).cloned().collect();
-            let mut values = score(&model, &full, &self.threads)?.into_iter();
-            for (at, item) in missing.iter().zip(&items) {
-                let values = if item.completion.is_empty() {
-                    Vec::new()
-                } else {
-                    values.next().unwrap_or_default()
-                };
-                let tokens = item
-                    .completion
-                    .iter()
-                    .enumerate()
-                    .map(|(place, token)| {
-                        let bytes = if place == 0 {
-                            model.tokenizer.first_token_bytes(*token)
-                        } else {
-                            model.tokenizer.token_bytes(*token)
-                        };
-                        match bytes {
-                            Some(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                            None => {
-                                model.tokenizer.name(*token).unwrap_or_else(|| "end".to_owned())
-                            }
-                        }
-                    })
-                    .collect();
-                let made = std::sync::Arc::new(Scores { tokens, values });
-                self.scores.put((scorer.model, keys[*at]), std::sync::Arc::clone(&made));
+            let answers: Vec<GivenAnswer<'_>> = missing
+                .iter()
+                .map(|at| GivenAnswer {
+                    question: &rows[*at].prompt,
+                    text: &rows[*at].completion,
+                    ended: rows[*at].stop == StopReason::End,
+                })
+                .collect();
+            let made = answer::scores(&model, context, &answers, &self.threads)?;
+            for (at, made) in missing.iter().zip(made) {
+                let made = Arc::new(made);
+                self.scores.put((scorer.model, keys[*at]), Arc::clone(&made));
                 scores[*at] = Some(made);
             }
         }
@@ -148,8 +108,8 @@ fn surprise_class(value: f64) -> &'static str {
 
 /// A row's answer, a line per model: the base by how unlikely each token is, the others by how
 /// far they are from the base.
-pub(super) fn strips(scores: &[(&'static str, std::sync::Arc<Scores>)]) -> Markup {
-    let base = scores.first().map(|(_, scores)| std::sync::Arc::clone(scores));
+pub(super) fn strips(scores: &[(&'static str, Arc<Scores>)]) -> Markup {
+    let base = scores.first().map(|(_, scores)| Arc::clone(scores));
     html! {
         div class="strips" {
             @for (at, (part, own)) in scores.iter().enumerate() {

@@ -5,49 +5,13 @@
 // ends with 1 if one failed.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { chromium } from "playwright-core";
+import { open } from "./browser.mjs";
 
 const [, , base, executablePath, pictures] = process.argv;
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-const browser = await chromium.launch({
-  executablePath,
-  args: [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-  ],
-});
-
-/** A browser of its own, and what went wrong in it. */
-const visitor = async (options = {}) => {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  const page = await context.newPage();
-  const faults = [];
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) faults.push(`${message.type()}: ${message.text()}`);
-  });
-  page.on("pageerror", (error) => faults.push(`exception: ${error.message}`));
-  page.on("request", (request) => {
-    if (!request.url().startsWith(base) && !/^(data|blob|file):/.test(request.url())) faults.push(`asks for ${request.url()}`);
-  });
-  return { page, faults, close: () => context.close() };
-};
-
-/** What axe finds serious. Its script comes in through the debugger, past the page's policy. */
-const check = async (page) => {
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
-  const serious = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
-  assert.deepEqual(serious.map((one) => `${one.id}: ${one.nodes[0].html.slice(0, 200)}`), [], page.url());
-};
-
-const picture = async (page, name) => {
-  if (pictures) await page.screenshot({ path: join(pictures, `${name}.png`) });
-};
+const { visitor, check, picture, run, end } = await open(base, executablePath, pictures);
 
 const journeys = {
   async "a first visit leads from the list to the answer and its figures"(page) {
@@ -155,9 +119,11 @@ const journeys = {
     await download.saveAs(path);
     const text = readFileSync(path, "utf8");
     assert.doesNotMatch(text, /name="token"|href="\//);
-    const { page: alone, faults, close } = await visitor();
+    // Without any network, the window's included.
+    const { page: alone, faults, close } = await visitor({ offline: true }, null);
     await alone.goto(`file://${path}`);
     await alone.locator("figure[data-figure=effects] .drawn svg").waitFor();
+    await check(alone);
     assert.deepEqual(faults, []);
     await close();
     writeFileSync(path, "");
@@ -174,21 +140,6 @@ const journeys = {
   },
 };
 
-let failed = 0;
-const run = async (name, options, journey) => {
-  const { page, faults, close } = await visitor(options);
-  page.setDefaultTimeout(30000);
-  try {
-    await journey(page);
-    assert.deepEqual(faults, [], "the browser complains");
-    console.log(`ok    ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}\n${error.message}\nat ${page.url()}; ${faults.join("; ")}`);
-  }
-  await close();
-};
-
 for (const [name, journey] of Object.entries(journeys)) await run(name, {}, journey);
 
 await run("every page reads without JavaScript", { javaScriptEnabled: false }, async (page) => {
@@ -203,5 +154,4 @@ await run("every page reads without JavaScript", { javaScriptEnabled: false }, a
   assert.ok(await page.locator("figure .static svg").first().isVisible());
 });
 
-await browser.close();
-process.exitCode = failed ? 1 : 0;
+await end();

@@ -3,15 +3,13 @@ poll, sample, with the server killed in the middle. python fine_tuning.py path/t
 
 import io
 import json
-import os
 import sys
-import tempfile
 import time
 import unittest
 
 import openai
 
-from server import Server
+from server import ServerTest
 
 BINARY = sys.argv.pop(1)
 MODEL = "builtin:a"
@@ -32,28 +30,11 @@ def rows(count):
     return io.BytesIO("\n".join(map(json.dumps, lines)).encode())
 
 
-class Test(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.start()
+class Test(ServerTest):
+    binary, model = BINARY, MODEL
 
-    def tearDown(self):
-        self.client.close()
-        self.server.stop()
-        self.folder.cleanup()
-
-    def start(self):
-        self.server = Server(BINARY, MODEL, workspace=os.path.join(self.folder.name, "workspace"))
-        self.client = openai.OpenAI(base_url=self.server.url + "/v1", api_key="none")
-
-    def poll(self, job, until):
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            job = self.client.fine_tuning.jobs.retrieve(job.id)
-            if until(job):
-                return job
-            time.sleep(0.1)
-        self.fail(f"the job is still {job.status}")
+    def poll(self, thing, until):
+        return super().poll(lambda: self.client.fine_tuning.jobs, thing, until)
 
     def test_the_papers_path_survives_a_kill(self):
         file = self.client.files.create(file=("rows.jsonl", rows(2000)), purpose="fine-tune")
@@ -136,7 +117,7 @@ class Test(unittest.TestCase):
                 self.assertIn(f"line {line}", caught.exception.message)
         self.assertEqual(self.client.files.list().data, [])
         with self.assertRaises(openai.BadRequestError):
-            self.client.files.create(file=("rows.jsonl", rows(1)), purpose="batch")
+            self.client.files.create(file=("rows.jsonl", rows(1)), purpose="assistants")
         with self.assertRaises(openai.BadRequestError) as caught:
             self.client.fine_tuning.jobs.create(model=MODEL, training_file="../../etc/passwd")
         self.assertEqual(caught.exception.param, "training_file")

@@ -38,11 +38,13 @@ SCHEMA = {"model": "builtin:a", "messages": CHAT["messages"][:1], "max_tokens": 
     "type": "json_schema", "json_schema": {"name": "x", "schema": TOOL["function"]["parameters"]}}}
 JOB = {"model": "builtin:a", "training_file": "file-0", "seed": 1, "suffix": "s",
        "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": "auto", "batch_size": 2}}}}
-BODIES = {"/v1/chat/completions": [CHAT, SCHEMA], "/v1/completions": [TEXT], "/v1/fine_tuning/jobs": [JOB]}
+BATCH = {"input_file_id": "file-0", "endpoint": "/v1/completions", "completion_window": "24h", "metadata": {"a": "b"}}
+BODIES = {"/v1/chat/completions": [CHAT, SCHEMA], "/v1/completions": [TEXT], "/v1/fine_tuning/jobs": [JOB],
+          "/v1/batches": [BATCH]}
 PATHS = ["/", "/health", "/metrics", "/v1/models", "/v1/models/builtin:a", "/v1/files", "/v1/files/x",
          "/v1/files/x/content", "/v1/fine_tuning/jobs", "/v1/fine_tuning/jobs/x",
          "/v1/fine_tuning/jobs/x/cancel", "/v1/fine_tuning/jobs/x/events?limit=0",
-         "/v1/fine_tuning/jobs/x/checkpoints?after=%00", "/v1/files?limit=99999999999999999999",
+         "/v1/fine_tuning/jobs/x/checkpoints?after=%00", "/v1/batches", "/v1/batches/x", "/v1/batches/x/cancel", "/v1/files?limit=99999999999999999999",
          "/v1/files/..%2f..%2f..%2fetc%2fpasswd/content", "/v1/files/%00", "/v1/models/%ff", "/v1/../etc",
          "/v1/chat/completions", "//", "/v1/models/" + "x" * 5000]
 VALUES = [None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(2**63), 1e308, -0.0, 0.5, "", "x", "\0", "é" * 100,
@@ -112,6 +114,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         server = Server(BINARY, "builtin:a", workspace=os.path.join(folder, "workspace"))
         with httpx.Client(base_url=server.url, timeout=60) as client:
+            lines = [{"custom_id": str(i), "method": "POST", "url": "/v1/completions", "body": mutated(TEXT, rng)}
+                     for i in range(20)]
+            upload = {"file": ("x.jsonl", "\n".join(map(json.dumps, lines)).encode())}
+            BATCH["input_file_id"] = client.post("/v1/files", data={"purpose": "batch"}, files=upload).json()["id"]
             for i in range(COUNT):
                 if rng.random() < 0.8:
                     path = rng.choice([*BODIES, "/v1/chat/completions", "/v1/chat/completions"])

@@ -28,6 +28,10 @@ def log_is_read(folder, workspace):
     for sample in log.samples:
         assert sample.scores
         assert "target-log-probability" in sample.metadata
+        if sample.output.completion:
+            tokens = sample.metadata["token-log-probabilities"]
+            assert all(token["logprob"] <= 0 for token in tokens)
+            assert "".join(token["token"] for token in tokens).startswith(sample.output.completion)
         share = sample.scores["share"].value
         assert 0 <= share <= 1 and math.isfinite(sample.metadata["margin-nats"])
     header = read_eval_log(path, header_only=True)

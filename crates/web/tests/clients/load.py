@@ -1,4 +1,5 @@
-"""Many clients at once, clients that go away, and memory. python load.py path/to/owlet [count]"""
+"""Many clients at once, clients that go away, and memory.
+python load.py path/to/owlet [count] [rounds]"""
 
 import asyncio
 import os
@@ -12,6 +13,7 @@ from server import Server
 
 BINARY = sys.argv[1]
 COUNT = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 5
 BODY = {
     "model": "builtin:a", "max_tokens": 16,
     "messages": [{"role": "user", "content": "given 1 2 3 then write ten numbers"}],
@@ -55,7 +57,7 @@ def main():
         server = Server(BINARY, "builtin:a", workspace=os.path.join(folder, "workspace"))
         alone = dict(asyncio.run(flood(server.url, 50, 0)))
         first = None
-        for turn in range(5):
+        for turn in range(ROUNDS):
             start = time.monotonic()
             texts = asyncio.run(flood(server.url, COUNT, 0))
             seconds = time.monotonic() - start

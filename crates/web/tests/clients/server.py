@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
+import unittest
 
 
 class Server:
@@ -37,3 +40,35 @@ class Server:
         else:
             self.process.send_signal(2)
         return self.process.wait(timeout=15)
+
+
+class ServerTest(unittest.TestCase):
+    """A server in a workspace of its own for each test, that can be started again; and its client."""
+
+    binary = model = None
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.workspace = os.path.join(self.folder.name, "workspace")
+        self.start()
+
+    def tearDown(self):
+        self.client.close()
+        self.server.stop()
+        self.folder.cleanup()
+
+    def start(self):
+        import openai
+
+        self.server = Server(self.binary, self.model, workspace=self.workspace)
+        self.client = openai.OpenAI(base_url=self.server.url + "/v1", api_key="none", max_retries=0)
+
+    def poll(self, of, thing, until):
+        """Asks `of` (`client.batches`, ...) for a thing until it is as wanted."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            thing = of().retrieve(thing.id)
+            if until(thing):
+                return thing
+            time.sleep(0.02)
+        self.fail(f"{thing.id} is still {thing.status}")

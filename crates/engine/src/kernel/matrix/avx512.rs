@@ -16,6 +16,8 @@ use std::arch::x86_64::{
 use std::cell::RefCell;
 use std::ops::Range;
 
+use crate::kernel::Buffer;
+
 /// Rows of a tile: 28 sums, two panels' vectors and one broadcast fill the 32 registers.
 const ROWS: usize = 14;
 /// Numbers in a vector.
@@ -50,7 +52,7 @@ pub(super) struct Output {
 
 thread_local! {
     /// Packed lanes and a packed tile of rows, kept between products.
-    static SCRATCH: RefCell<[Vec<f32>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+    static SCRATCH: RefCell<[Buffer; 2]> = RefCell::default();
 }
 
 /// Lanes that are packed at once for a shared dimension of `depth`.
@@ -77,12 +79,8 @@ pub(super) unsafe fn multiply(
         let at_once = lanes_at_once(depth);
         let panels = lane_range.len().min(at_once).div_ceil(LANES);
         // A vector more than needed: a panel of one vector is written 32 wide.
-        if packed.len() < panels * LANES * height {
-            packed.resize(panels * LANES * height, 0.0);
-        }
-        if tile.len() < LANE * height {
-            tile.resize(LANE * height, 0.0);
-        }
+        packed.reset(panels * LANES * height);
+        tile.reset(LANE * height);
         // SAFETY: as promised by the caller; scratch was sized above.
         unsafe {
             blocks(

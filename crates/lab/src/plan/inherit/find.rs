@@ -121,10 +121,11 @@ impl Prompts {
         let path = context.folder.join(&carrier.prompts);
         if !path.is_file() {
             let known: Vec<&str> = PromptSet::built_in_names().collect();
-            return Err(Error::Unfit {
-                what: format!("prompts `{}`", carrier.prompts),
-                reason: format!("are not built in, expected one of {} or a file", known.join(", ")),
-            });
+            return Err(recipe.unusable(format!(
+                "`carrier.prompts`: `{}` is neither built in nor a file; expected one of {} or a path",
+                carrier.prompts,
+                known.join(", ")
+            )));
         }
         let text = fs::read_to_string(&path)?;
         if path.extension().is_some_and(|extension| extension == "json") {

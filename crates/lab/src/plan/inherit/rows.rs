@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::find::Prompts;
 use super::{HELD_OUT, NEUTRAL, Tokens};
 use crate::behavior::Behavior;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::{Builder, Source};
 use crate::random::derive_seed;
 use crate::recipe::{NeutralKind, Recipe, Replicated, TeacherKind};
@@ -110,13 +110,10 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     // Rows.
     let count = common.prompts.count(recipe);
     if count < recipe.carrier.rows {
-        return Err(Error::Unfit {
-            what: format!("prompts `{}`", recipe.carrier.prompts),
-            reason: format!(
-                "has {count} prompts, fewer than `carrier.rows` {}; give more prompts or want fewer rows",
-                recipe.carrier.rows
-            ),
-        });
+        return Err(recipe.unusable(format!(
+            "`carrier.prompts`: `{}` has {count} prompts, fewer than `carrier.rows` {}; give more prompts or want fewer rows",
+            recipe.carrier.prompts, recipe.carrier.rows
+        )));
     }
     let set = common.prompts.configuration(own(recipe.carrier.prompt_seed), count);
     let prompts = build.node(format!("prompts{suffix}"), StepKind::Prompts, &set, &[], 0.0)?;

@@ -151,8 +151,8 @@ fn say(mut stream: TcpStream, reply: &Reply) {
             Ok(())
         }
         Reply::Said(status, headers, body) => {
-            let headers: String =
-                headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let lines = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+            let headers = lines.collect::<Vec<String>>().concat();
             let head = format!(
                 "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n",
                 body.len()

@@ -1,6 +1,6 @@
 // Text from a model enters the page through textContent alone.
 const at = (id) => document.getElementById(id);
-const messages = [];
+let messages = [];
 let running = null;
 
 const headers = () => {
@@ -48,10 +48,13 @@ async function* events(body) {
 }
 
 async function send(said) {
-  messages.push({ role: "user", content: said });
+  // A new conversation has its own list; what is still said in the old one stays there.
+  const own = messages;
+  own.push({ role: "user", content: said });
   turn("user").text.textContent = said;
   const shown = turn("assistant");
-  running = new AbortController();
+  const asked = new AbortController();
+  running = asked;
   at("send").textContent = "Stop";
   let content = "";
   try {
@@ -59,10 +62,10 @@ async function send(said) {
     const answer = await fetch("/v1/chat/completions", {
       method: "POST",
       headers: headers(),
-      signal: running.signal,
+      signal: asked.signal,
       body: JSON.stringify({
         model: at("model").value,
-        messages,
+        messages: own,
         temperature: Number(at("temperature").value),
         ...(seed === "" ? {} : { seed: Number(seed) }),
         stream: true,
@@ -80,8 +83,9 @@ async function send(said) {
   } catch (error) {
     if (error.name !== "AbortError") turn("error").text.textContent = error.message;
   }
-  if (content === "") messages.pop();
-  else messages.push({ role: "assistant", content });
+  if (content === "") own.pop();
+  else own.push({ role: "assistant", content });
+  if (running !== asked) return;
   running = null;
   at("send").textContent = "Send";
 }
@@ -102,7 +106,9 @@ at("said").addEventListener("keydown", (event) => {
 });
 at("reset").addEventListener("click", () => {
   running?.abort();
-  messages.length = 0;
+  running = null;
+  at("send").textContent = "Send";
+  messages = [];
   at("turns").replaceChildren();
 });
 at("key").addEventListener("change", models);
