@@ -424,7 +424,8 @@ fn what_an_endpoint_lacks_is_told() {
         (said.code, said.talk.replace(&server.address, "[ADDRESS]"))
     };
     let (code, talk) = said(&["base.model=builtin:x"]);
-    assert!(code == 2 && talk.contains("answered 404: POST /chat/completions"), "{code} {talk}");
+    // Steps run side by side: which of them is refused first is not fixed.
+    assert!(code == 2 && talk.contains("answered 404: POST /"), "{code} {talk}");
     assert!(talk.contains("look at `base.model`"), "{talk}");
     let (code, talk) = said(&["base.max-tokens=2000"]);
     assert!(code == 1 && talk.contains("`base.max-tokens` is 2000 and "), "{code} {talk}");
