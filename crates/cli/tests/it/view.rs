@@ -294,7 +294,7 @@ fn journeys_in_a_browser() {
 fn a_run_is_watched_stopped_and_resumed_in_a_browser() {
     let Some(browser) = browser() else { return };
     let folder = finished();
-    let longer = "updates = 600\nbatch = 8\ncheckpoints";
+    let longer = "updates = 2400\nbatch = 8\ncheckpoints";
     folder.write("long.toml", &recipe().replace("updates = 2\nbatch = 2\ncheckpoints", longer));
     let window = Open::on(&folder);
     let mut watcher =
