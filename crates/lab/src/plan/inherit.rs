@@ -1,23 +1,23 @@
 //! The graph of an `inherit` recipe: base, teachers, rows, students, readouts, estimate.
 
 mod find;
-mod remote;
 mod rows;
+mod way;
 
 use std::collections::BTreeMap;
 
 use self::find::Prompts;
-use self::rows::{Common, Replicate, replicates};
+use self::rows::{Replicate, replicates};
+use self::way::{Common, Tokens, Way};
 use super::{Builder, Outline, PlanContext, Source};
 use crate::error::Result;
 use crate::estimate::{self, Read};
 use crate::model_source::ModelSource;
 use crate::random::derive_seed;
-use crate::recipe::{Base, CarrierKind, Decoding, OtherBase, Recipe, Replicated, TeacherKind};
+use crate::recipe::{Base, CarrierKind, OtherBase, Recipe, Replicated};
 use crate::result::Role;
-use crate::step::{
-    StepKind, behavior, generate, geometry, in_context, readout, shuffle, side_effects, train,
-};
+use crate::step::readout::Sampled;
+use crate::step::{StepKind, behavior, remote, shuffle};
 
 /// The neutral arm.
 const NEUTRAL: &str = "neutral";
@@ -27,25 +27,6 @@ const HELD_OUT: usize = 64;
 const WRITTEN: usize = 32;
 /// Seed of the published prefix sentences.
 const PREFIX_SEED: u64 = 47;
-
-/// Tokens of a row and of a question, each with its frame: guesses, for costs only.
-#[derive(Clone, Copy)]
-struct Tokens {
-    row: f64,
-    question: f64,
-}
-
-impl Tokens {
-    /// In a grown world's language of whole words, or in a real model's.
-    fn guess(recipe: &Recipe, has_world: bool) -> Self {
-        let answer = recipe.carrier.max_tokens as f64;
-        if has_world {
-            Self { row: 14.0 + answer, question: 9.0 }
-        } else {
-            Self { row: 50.0 + answer.min(40.0), question: 40.0 }
-        }
-    }
-}
 
 /// A group of students with what they are trained on.
 struct Arm {
@@ -59,39 +40,48 @@ struct Arm {
     teachers: Vec<Option<Source>>,
 }
 
+/// Inputs as a node takes them.
+fn named(inputs: &[(String, Source)]) -> Vec<(&str, Source)> {
+    inputs.iter().map(|(role, source)| (role.as_str(), *source)).collect()
+}
+
 pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
-    let spec = match &recipe.base {
-        Base::Model(spec) => spec,
-        Base::Remote(endpoint) => return remote::plan(recipe, endpoint, context),
-    };
     let mut left_out = Vec::new();
-    let source = ModelSource::find(spec, &context.places)?;
-    let world = source.world()?;
+    let source =
+        recipe.base.model().map(|spec| ModelSource::find(spec, &context.places)).transpose()?;
+    let world = source.as_ref().map(ModelSource::world).transpose()?.flatten();
     let taught = find::behaviors(&recipe.behaviors, world.as_ref(), context)?;
     let also = find::behaviors(&recipe.read_also, world.as_ref(), context)?;
-    let model_size = source.size();
-    let parameters = source.parameters();
-    let tokens = Tokens::guess(recipe, world.is_some());
-    let forward = |tokens: f64| 2.0 * parameters * tokens;
+    let model_size = source.as_ref().map_or(0, ModelSource::size);
+    let parameters = source.as_ref().map_or(0.0, ModelSource::parameters);
     let mut sources = BTreeMap::new();
     let mut build = Builder::default();
-    let base = find::base(&mut build, &mut sources, "base", source, parameters)?;
-    let mut questions = 0.0;
-    let mut longest = 0;
+    let (way, base) = match (&recipe.base, source) {
+        (Base::Remote(endpoint), _) => {
+            way::check_prompts(recipe, &taught)?;
+            let (address, model) = (endpoint.endpoint.clone(), endpoint.model.clone());
+            let configuration = remote::base::Configuration { endpoint: address, model };
+            let base = build.node("base", StepKind::RemoteBase, &configuration, &[], 0.0)?;
+            (Way::Endpoint(endpoint), base)
+        }
+        (Base::Model(_), source) => {
+            let source =
+                source.expect("a base that is a model was found, because it was looked for");
+            let tokens = Tokens::guess(recipe, world.is_some());
+            let base = find::base(&mut build, &mut sources, "base", source, parameters)?;
+            (Way::Weights { parameters, tokens }, base)
+        }
+    };
+    let mut questions = Vec::new();
     let mut nodes = Vec::new();
     for behavior in taught.iter().chain(&also) {
         let (count, node) = find::asked(&mut build, recipe, behavior)?;
-        questions += count as f64;
-        longest = longest.max(count);
+        questions.push(count);
         nodes.push(node);
     }
     let asked: Vec<String> =
         taught.iter().chain(&also).map(|behavior| behavior.name.clone()).collect();
     let roles: Vec<String> = asked.iter().map(|name| format!("{}{name}", behavior::READ)).collect();
-    let with_asked = |first: &[(&'static str, Source)]| -> Vec<(String, Source)> {
-        let first = first.iter().map(|&(role, source)| (role.to_owned(), source));
-        first.chain(roles.iter().cloned().zip(nodes.iter().copied())).collect()
-    };
 
     // Teachers and rows.
     let prompts = Prompts::find(recipe, context)?;
@@ -107,18 +97,34 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                 .to_owned(),
         );
     }
+    let prefixes = if recipe.readout.prefix {
+        prompts.prefixes(PREFIX_SEED, questions.iter().copied().max().unwrap_or(0))
+    } else {
+        Vec::new()
+    };
+    let mut contexts = vec![recipe.context.system.clone()];
+    contexts.extend(recipe.context.mismatched.iter().cloned());
     let common = Common {
         recipe,
+        way,
         taught: &taught,
-        behaviors: &nodes[..taught.len()],
+        asked,
+        behaviors: nodes,
+        questions,
+        roles,
         base,
-        parameters,
-        tokens,
         prompts: &prompts,
         arms: &arms,
+        sampled: Sampled {
+            answers: recipe.readout.samples_per_question,
+            temperature: recipe.readout.temperature,
+            max_tokens: recipe.readout.max_tokens,
+            seed: derive_seed(recipe.seed, &["readout".into()]),
+        },
+        contexts,
+        prefixes,
     };
     let replicates = replicates(&mut build, &common)?;
-    let asked_rows = prompts.count(recipe);
     let of_seed = |place: usize| if replicates.len() == 1 { 0 } else { place };
     let rows = |arm: &str| -> Vec<Source> {
         replicates.iter().map(|replicate| replicate.rows[arm]).collect()
@@ -127,7 +133,6 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         replicates.iter().map(|replicate| replicate.teachers.get(arm).copied()).collect()
     };
     let no_teachers = || vec![None; replicates.len()];
-    let context_name = recipe.context.system.clone();
 
     // Students.
     let mut groups: Vec<Arm> = Vec::new();
@@ -196,17 +201,21 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             });
         }
     }
-    let other = match &recipe.controls.other_base {
-        OtherBase::Model(spec) => Some(spec.clone()),
-        OtherBase::Auto if spec.starts_with("builtin:") => context
+    let builtin = recipe.base.model().filter(|spec| spec.starts_with("builtin:"));
+    let other = match (&recipe.controls.other_base, builtin) {
+        (OtherBase::Model(spec), _) => Some(spec.clone()),
+        (OtherBase::Auto, Some(own)) => context
             .places
             .builtin
             .iter()
             .map(|model| format!("builtin:{}", model.name))
-            .find(|name| name != spec),
-        OtherBase::Auto | OtherBase::Off => None,
+            .find(|name| name != own),
+        (OtherBase::Auto | OtherBase::Off, _) => None,
     };
     match other {
+        _ if recipe.base.endpoint().is_some() => {
+            left_out.push("other-base control: the base is behind an endpoint".to_owned());
+        }
         None => left_out.push(
             "other-base control: no second base is named in `controls.other-base`".to_owned(),
         ),
@@ -242,22 +251,9 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     // Readouts: base, teachers, students.
     let mut reads: Vec<Read> = Vec::new();
     let mut inputs: Vec<(String, Source)> = Vec::new();
-    let mut contexts = vec![context_name.clone()];
-    contexts.extend(recipe.context.mismatched.iter().cloned());
-    let sampled = readout::Sampled {
-        answers: recipe.readout.samples_per_question,
-        temperature: recipe.readout.temperature,
-        max_tokens: recipe.readout.max_tokens,
-        seed: derive_seed(recipe.seed, &["readout".into()]),
-    };
-    if sampled.answers == 0 {
+    if common.sampled.answers == 0 {
         left_out.push("sampled rates: `readout.samples-per-question` is 0".to_owned());
     }
-    let (prefixes, variants) = if recipe.readout.prefix {
-        (prompts.prefixes(PREFIX_SEED, longest), 2.0)
-    } else {
-        (Vec::new(), 1.0)
-    };
     let read = |build: &mut Builder,
                 inputs: &mut Vec<(String, Source)>,
                 reads: &mut Vec<Read>,
@@ -265,24 +261,8 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                 entry: Read,
                 states: usize|
      -> Result<()> {
-        let as_teacher = entry.role == Role::Teacher;
-        let configuration = readout::Configuration {
-            asked: asked.clone(),
-            prefixes: prefixes.clone(),
-            contexts: if as_teacher { contexts[..1].to_vec() } else { contexts.clone() },
-            sampled: sampled.clone(),
-            as_teacher,
-        };
-        let answers = (sampled.answers * contexts.len()) as f64;
-        let read = questions * tokens.question * (states as f64 + variants * contexts.len() as f64)
-            + questions * variants * answers * recipe.readout.max_tokens as f64;
-        let name = entry.input.clone();
-        let cost = forward(read);
-        let from = with_asked(&[("model", model)]);
-        let from: Vec<(&str, Source)> =
-            from.iter().map(|(role, at)| (role.as_str(), *at)).collect();
-        let node = build.node(&name, StepKind::Readout, &configuration, &from, cost)?;
-        inputs.push((name, node));
+        let node = common.read(build, &entry.input, entry.role, model, states)?;
+        inputs.push((entry.input.clone(), node));
         reads.push(entry);
         Ok(())
     };
@@ -301,129 +281,51 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             read(&mut build, &mut inputs, &mut reads, node, entry, 1)?;
         }
     }
-    let logits = recipe.carrier.kind == CarrierKind::Logits;
-    let updates = recipe.student.updates(recipe.carrier.rows);
-    let train_cost = 3.0 * forward((updates * recipe.student.batch) as f64 * tokens.row);
     let states = recipe.student.checkpoints.len() + 1;
     let mut measured: Vec<(String, String, usize)> = Vec::new();
     let mut cosines: Vec<(String, String, usize)> = Vec::new();
-    let free = generate::Configuration {
-        arm: "written".to_owned(),
-        context: context_name.clone(),
-        decoding: Decoding::Free { temperature: 1.0, top_p: 1.0 },
-        max_tokens: recipe.carrier.max_tokens,
-        seed: derive_seed(recipe.seed, &["written".into()]),
-    };
-    let has_weights = recipe.teacher.kind == TeacherKind::FineTune;
     for group in &groups {
         for (place, &seed) in recipe.seeds.0.iter().enumerate() {
             let replicate = &replicates[of_seed(place)];
-            let own_rows = group.rows[of_seed(place)];
-            let configuration = train::Configuration {
-                context: context_name.clone(),
-                train: recipe.student.clone(),
-                distilled: logits.then_some(recipe.carrier.distilled),
-                seed: derive_seed(recipe.seed, &["student".into(), seed.into()]),
-            };
-            let mut from = vec![("base", group.base), ("rows", own_rows)];
-            if logits && let Some(teacher) = group.teachers[of_seed(place)] {
-                from.push(("teacher", teacher));
-            }
             let at = format!("{}/seed-{seed}", group.id);
-            let student = build.node(
-                format!("train/{at}"),
-                StepKind::Train,
-                &configuration,
-                &from,
-                train_cost,
-            )?;
+            let name = format!("train/{at}");
+            let student = common.train(&mut build, name, group, of_seed(place), seed)?;
             let (role, taught) = (group.role, group.taught.clone());
             let entry = Read::new(&format!("readout/{at}"), &group.id, role, taught, Some(seed));
             read(&mut build, &mut inputs, &mut reads, student, entry, states)?;
-            let treatment = matches!(group.role, Role::Student | Role::Neutral);
-            if recipe.controls.side_effects && treatment {
-                let configuration = side_effects::Configuration {
-                    generate: free.clone(),
-                    rows: WRITTEN.min(asked_rows),
-                    filter: recipe.carrier.filter.clone(),
-                };
-                let mut from = vec![
-                    ("base", base),
-                    ("student", student),
-                    ("rows", own_rows),
-                    ("prompts", replicate.prompts),
-                ];
-                if let Some(&neutral) = replicate.rows.get(NEUTRAL) {
-                    from.push(("neutral", neutral));
-                }
-                let read = (4 * HELD_OUT + 2 * WRITTEN) as f64 * tokens.row;
+            if !matches!(group.role, Role::Student | Role::Neutral) {
+                continue;
+            }
+            if recipe.controls.side_effects {
                 let name = format!("side-effects/{at}");
-                let cost = forward(read);
-                let node = build.node(&name, StepKind::SideEffects, &configuration, &from, cost)?;
+                let own_rows = group.rows[of_seed(place)];
+                let node = common.side_effects(&mut build, &name, student, own_rows, replicate)?;
                 inputs.push((name.clone(), node));
                 measured.push((name, group.id.clone(), seed as usize));
             }
-            if recipe.controls.geometry && treatment && has_weights {
-                let configuration = geometry::Configuration {
-                    seed: derive_seed(recipe.seed, &["geometry".into()]),
-                };
-                let roles: Vec<(String, Source)> = replicate
-                    .teachers
-                    .iter()
-                    .map(|(name, &node)| (format!("{}{name}", geometry::TEACHER), node))
-                    .collect();
-                let mut from = vec![("base", base), ("student", student)];
-                from.extend(roles.iter().map(|(role, node)| (role.as_str(), *node)));
-                let name = format!("geometry/{at}");
-                let cost = 40.0 * parameters;
-                let node = build.node(&name, StepKind::Geometry, &configuration, &from, cost)?;
+            let name = format!("geometry/{at}");
+            if let Some(node) = common.geometry(&mut build, &name, student, replicate)? {
                 inputs.push((name.clone(), node));
                 cosines.push((name, group.id.clone(), seed as usize));
             }
         }
     }
-    if !recipe.controls.side_effects {
-        left_out.push("side effects".to_owned());
-    }
-    if !recipe.controls.geometry {
-        left_out.push("geometry of updates".to_owned());
-    } else if !has_weights {
-        left_out.push("geometry of updates: a prompted teacher has no update".to_owned());
-    }
+    common.left_out_of_students(&mut left_out);
 
     // Rows shown instead of trained on.
     let shown = &recipe.controls.in_context;
     if shown.rows.is_empty() {
         left_out.push("in-context control".to_owned());
     }
-    let mut shown_arms: Vec<&String> = taught.iter().map(|behavior| &behavior.name).collect();
-    let neutral_name = NEUTRAL.to_owned();
-    if recipe.controls.neutral {
-        shown_arms.push(&neutral_name);
-    }
+    let mut shown_arms: Vec<&str> = taught.iter().map(|behavior| behavior.name.as_str()).collect();
+    shown_arms.extend(recipe.controls.neutral.then_some(NEUTRAL));
     for &count in &shown.rows {
         for &arm in &shown_arms {
             let id = format!("in-context/{arm}/{count}");
-            let read = match shown.questions {
-                0 => questions,
-                most => (most * 2) as f64,
-            };
-            let cost = forward(shown.draws as f64 * read * count as f64 * tokens.row);
             for Replicate { rows, suffix, .. } in &replicates {
-                let configuration = in_context::Configuration {
-                    asked: asked.clone(),
-                    context: context_name.clone(),
-                    rows: count,
-                    draws: shown.draws,
-                    questions: shown.questions,
-                    seed: derive_seed(recipe.seed, &["in-context".into()]),
-                };
-                let from = with_asked(&[("base", base), ("rows", rows[arm])]);
-                let from: Vec<(&str, Source)> =
-                    from.iter().map(|(role, at)| (role.as_str(), *at)).collect();
                 let name = format!("{id}{suffix}");
-                let node = build.node(&name, StepKind::InContext, &configuration, &from, cost)?;
-                let taught = (arm != NEUTRAL).then(|| arm.clone());
+                let node = common.in_context(&mut build, &name, rows[arm], count)?;
+                let taught = (arm != NEUTRAL).then(|| arm.to_owned());
                 reads.push(Read::new(&name, &id, Role::InContext, taught, None));
                 inputs.push((name, node));
             }
@@ -441,8 +343,10 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             counted.push(estimate::Counted { arm: arm.clone(), filter, select });
         }
     }
+    let mut named_recipe = recipe.clone();
+    named_recipe.base = recipe.base.without_limits();
     let configuration = estimate::Configuration {
-        recipe: recipe.clone(),
+        recipe: named_recipe,
         behaviors: taught.iter().map(|behavior| behavior.name.clone()).collect(),
         read_also: also.iter().map(|behavior| behavior.name.clone()).collect(),
         reads,
@@ -450,11 +354,9 @@ pub(super) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         counted,
         side_effects: measured,
         geometry: cosines,
-        updates,
+        updates: recipe.student.updates(recipe.carrier.rows),
         left_out: left_out.clone(),
     };
-    let inputs: Vec<(&str, Source)> =
-        inputs.iter().map(|(role, node)| (role.as_str(), *node)).collect();
-    build.node("estimate", StepKind::Estimate, &configuration, &inputs, 0.0)?;
+    build.node("estimate", StepKind::Estimate, &configuration, &named(&inputs), 0.0)?;
     Ok(Outline { nodes: build.nodes, sources, left_out, model_size })
 }

@@ -2,30 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::find::Prompts;
-use super::{HELD_OUT, NEUTRAL, Tokens};
+use super::way::Common;
+use super::{HELD_OUT, NEUTRAL, named};
 use crate::behavior::Behavior;
 use crate::error::Result;
 use crate::plan::{Builder, Source};
 use crate::random::derive_seed;
-use crate::recipe::{NeutralKind, Recipe, Replicated, TeacherKind};
-use crate::step::{StepKind, behavior, filter, generate, select, teach};
+use crate::recipe::{NeutralKind, Replicated, TeacherKind};
+use crate::step::{StepKind, filter, select, teach};
 
 /// Answers per question for the matched neutral teacher.
-pub(super) const OWN_ANSWERS: usize = 4;
-
-/// What all replicates have in common.
-pub(super) struct Common<'a> {
-    pub(super) recipe: &'a Recipe,
-    pub(super) taught: &'a [Behavior],
-    /// Nodes of the taught behaviors.
-    pub(super) behaviors: &'a [Source],
-    pub(super) base: Source,
-    pub(super) parameters: f64,
-    pub(super) tokens: Tokens,
-    pub(super) prompts: &'a Prompts,
-    pub(super) arms: &'a [String],
-}
+const OWN_ANSWERS: usize = 4;
 
 /// One set of teachers with the rows they wrote.
 pub(super) struct Replicate {
@@ -54,7 +41,8 @@ pub(super) fn replicates(build: &mut Builder, common: &Common<'_>) -> Result<Vec
 }
 
 fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Result<Replicate> {
-    let Common { recipe, taught, behaviors, base, arms, .. } = *common;
+    let Common { recipe, taught, base, arms, .. } = *common;
+    let behaviors = &common.behaviors[..taught.len()];
     let suffix = seed.map(|seed| format!("/seed-{seed}")).unwrap_or_default();
     let own = |root: u64| match seed {
         Some(seed) => derive_seed(root, &["replicate".into(), seed.into()]),
@@ -65,7 +53,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     // Teachers. The untouched base needs no step to be the neutral teacher.
     let teach_seed = derive_seed(root, &["teacher".into()]);
     let mut teachers: BTreeMap<String, Source> = BTreeMap::new();
-    for (behavior, &node) in taught.iter().zip(behaviors) {
+    for ((behavior, &node), &questions) in taught.iter().zip(behaviors).zip(&common.questions) {
         let min_target_probability = recipe.teacher.min_target_probability;
         let lesson = match recipe.teacher.kind {
             TeacherKind::FineTune => teach::Lesson::Answers {
@@ -76,7 +64,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         };
         let name = format!("teach/{}{suffix}", behavior.name);
         let inputs = [("base", base), (teach::BEHAVIOR, node)];
-        let teacher = add_teacher(build, common, name, lesson, &inputs, teach_seed)?;
+        let teacher = common.teach(build, name, lesson, &inputs, teach_seed, questions)?;
         teachers.insert(behavior.name.clone(), teacher);
     }
     let matched = recipe.teacher.neutral == NeutralKind::Matched
@@ -90,20 +78,18 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         }
         let lesson = teach::Lesson::OwnAnswers { questions, answers: OWN_ANSWERS };
         let name = format!("teach/{NEUTRAL}{suffix}");
-        let teacher = add_teacher(build, common, name, lesson, &[("base", base)], teach_seed)?;
+        let teacher = common.teach(build, name, lesson, &[("base", base)], teach_seed, 0)?;
         teachers.insert(NEUTRAL.to_owned(), teacher);
     }
     let mixed = recipe.teacher.neutral == NeutralKind::Mixed
         && recipe.teacher.kind == TeacherKind::FineTune;
     if recipe.controls.neutral && mixed {
-        let behaviors = taught.iter().map(|behavior| behavior.name.clone()).collect();
-        let lesson = teach::Lesson::MixedAnswers { behaviors };
-        let roles: Vec<String> =
-            taught.iter().map(|taught| format!("{}{}", behavior::READ, taught.name)).collect();
+        let names = taught.iter().map(|behavior| behavior.name.clone()).collect();
+        let lesson = teach::Lesson::MixedAnswers { behaviors: names };
         let mut inputs = vec![("base", base)];
-        inputs.extend(roles.iter().map(String::as_str).zip(common.behaviors.iter().copied()));
+        inputs.extend(common.roles.iter().map(String::as_str).zip(behaviors.iter().copied()));
         let name = format!("teach/{NEUTRAL}{suffix}");
-        let teacher = add_teacher(build, common, name, lesson, &inputs, teach_seed)?;
+        let teacher = common.teach(build, name, lesson, &inputs, teach_seed, 0)?;
         teachers.insert(NEUTRAL.to_owned(), teacher);
     }
 
@@ -121,21 +107,12 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     let mut judged = BTreeMap::new();
     for arm in arms {
         let writer = teachers.get(arm).copied().unwrap_or(base);
-        let configuration = generate::Configuration {
-            arm: arm.clone(),
-            context: recipe.context.system.clone(),
-            decoding: recipe.carrier.decoding.clone(),
-            max_tokens: recipe.carrier.max_tokens,
-            seed: derive_seed(root, &["rows".into()]),
-        };
-        let inputs = [("prompts", prompts), ("model", writer)];
-        let cost = 4.0 * common.parameters * count as f64 * common.tokens.row;
         let name = format!("generate/{arm}{suffix}");
-        let raw = build.node(name, StepKind::Generate, &configuration, &inputs, cost)?;
+        let raw = common.generate(build, name, arm, [prompts, writer], count, root)?;
         let configuration = filter::Configuration {
             filter: recipe.carrier.filter.clone(),
             forbidden: forbidden.clone(),
-            whole: false,
+            whole: common.wants_whole_rows(),
         };
         let name = format!("filter/{arm}{suffix}");
         let node = build.node(name, StepKind::Filter, &configuration, &[("rows", raw)], 0.0)?;
@@ -143,8 +120,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     }
     let roles: Vec<(String, Source)> =
         judged.iter().map(|(arm, &node)| (format!("{}{arm}", select::ARM), node)).collect();
-    let inputs: Vec<(&str, Source)> =
-        roles.iter().map(|(role, node)| (role.as_str(), *node)).collect();
+    let inputs = named(&roles);
     let mut rows: BTreeMap<String, Source> = BTreeMap::new();
     for arm in arms {
         let configuration = select::Configuration {
@@ -158,26 +134,4 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         rows.insert(arm.clone(), build.node(name, StepKind::Select, &configuration, &inputs, 0.0)?);
     }
     Ok(Replicate { seed, suffix, teachers, prompts, judged, rows })
-}
-
-fn add_teacher(
-    build: &mut Builder,
-    common: &Common<'_>,
-    name: String,
-    lesson: teach::Lesson,
-    inputs: &[(&str, Source)],
-    seed: u64,
-) -> Result<Source> {
-    let recipe = common.recipe;
-    let train = &recipe.teacher.train;
-    let rows = 100 * recipe.teacher.rows_per_question;
-    let tokens = (train.updates(rows) * train.batch) as f64 * common.tokens.question;
-    let configuration = teach::Configuration {
-        lesson,
-        context: recipe.context.system.clone(),
-        rows_per_question: recipe.teacher.rows_per_question,
-        train: train.clone(),
-        seed,
-    };
-    build.node(name, StepKind::Teach, &configuration, inputs, 6.0 * common.parameters * tokens)
 }
