@@ -13,7 +13,7 @@ use crate::generate::check_prompt;
 use crate::kernel::Threads;
 use crate::kernel::vector::add;
 use crate::model::Model;
-use crate::pass::Network;
+use crate::pass::{Activations, Network};
 
 /// A vector added to the residual stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +105,7 @@ pub fn capture(
     }
     let network = Network::new(model);
     let width = network.config().width;
-    let mut memory = None;
+    let mut memory = Activations::default();
     let mut found = Vec::with_capacity(sequences.len());
     let mut rest = sequences;
     while !rest.is_empty() {
@@ -117,7 +117,7 @@ pub fn capture(
         let (part, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
         rest = later;
         let part: Vec<&[Token]> = part.iter().map(Vec::as_slice).collect();
-        let activations = network.forward_training(threads, &part, memory.take());
+        let activations = network.forward_training(threads, &part, memory);
         let mut end = 0;
         for sequence in part {
             let start = end;
@@ -127,7 +127,7 @@ pub fn capture(
                 |&layer: &usize| activations.stream(layer)[first * width..end * width].to_vec();
             found.push(layers.iter().map(rows).collect());
         }
-        memory = Some(activations);
+        memory = activations;
     }
     Ok(found)
 }

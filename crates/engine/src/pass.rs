@@ -4,10 +4,12 @@
 //! scoring, which reuse one layer's memory and keep keys and values in a cache instead.
 
 mod backward;
+mod cache;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) use self::cache::{Cache, Piece};
 use crate::Token;
 use crate::activation::Steering;
 use crate::adapter::{Adapter, Projection};
@@ -167,44 +169,6 @@ struct Trace {
     low_up: Buffer,
     active: Buffer,
     low_down: Buffer,
-}
-
-/// Keys and values of one stretch of a sequence, in all layers.
-#[derive(Clone, Debug)]
-pub(crate) struct Cache {
-    /// Per layer, rows of `[keys, values]`.
-    layers: Vec<Vec<f32>>,
-    len: usize,
-}
-
-impl Cache {
-    pub(crate) fn new(config: &DecoderConfig, capacity: usize) -> Self {
-        let row = 2 * config.kv_width();
-        Self {
-            layers: (0..config.layers).map(|_| Vec::with_capacity(capacity * row)).collect(),
-            len: 0,
-        }
-    }
-
-    fn block(&self, layer: usize, config: &DecoderConfig) -> Block<'_> {
-        let width = config.kv_width();
-        let rows = &self.layers[layer];
-        Block {
-            keys: rows,
-            values: rows.get(width..).unwrap_or_default(),
-            stride: 2 * width,
-            len: rows.len() / (2 * width),
-        }
-    }
-}
-
-/// New tokens of one sequence in an inference pass.
-pub(crate) struct Piece<'a> {
-    pub(crate) tokens: &'a [Token],
-    /// What comes before, computed earlier and shared.
-    pub(crate) before: Vec<Arc<Cache>>,
-    /// Where the new keys and values go, after what it already holds.
-    pub(crate) own: &'a mut Cache,
 }
 
 /// Activations kept by [`Network::forward_training`].
@@ -467,14 +431,14 @@ impl Network {
         self.project(threads, &layer.down, &trace.active, true, x, &mut trace.low_down);
     }
 
-    /// Runs packed whole sequences and keeps what the backward pass needs; `memory` is reused.
+    /// Runs packed whole sequences and keeps what the backward pass needs, in the memory of
+    /// earlier `activations`.
     pub(crate) fn forward_training(
         &self,
         threads: &Threads,
         sequences: &[&[Token]],
-        memory: Option<Activations>,
+        mut activations: Activations,
     ) -> Activations {
-        let mut activations = memory.unwrap_or_default();
         activations.tokens = sequences.concat();
         activations.sequences.clear();
         activations.positions.clear();

@@ -11,7 +11,7 @@ use crate::adapter::AdapterConfig;
 use crate::error::{Error, Result};
 use crate::kernel::Threads;
 use crate::model::Model;
-use crate::pass::Network;
+use crate::pass::{Activations, Network};
 
 pub use trainer::Trainer;
 
@@ -238,16 +238,16 @@ pub fn loss(model: &Model, rows: &[Example], threads: &Threads) -> Result<f64> {
         row.check(|| format!("row {}", i + 1), model)?;
     }
     let (mut total, mut count) = (0.0, 0usize);
-    let mut memory = None;
+    let mut memory = Activations::default();
     for part in parts(&rows.iter().collect::<Vec<_>>(), network.tokens_at_once()) {
         let tokens: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
-        let activations = network.forward_training(threads, &tokens, memory.take());
+        let activations = network.forward_training(threads, &tokens, memory);
         let (at, targets) = positions(&part);
         let (normed, _, _) = network.final_norm(threads, &activations.last, &at);
         let found = network.cross_entropy(threads, &normed, &targets, None);
         total -= found.iter().map(|&l| f64::from(l)).sum::<f64>();
         count += targets.len();
-        memory = Some(activations);
+        memory = activations;
     }
     if count == 0 {
         return Err(Error::Request { item: "rows".to_owned(), reason: "are empty".to_owned() });

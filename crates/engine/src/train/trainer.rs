@@ -33,7 +33,7 @@ pub struct Trainer {
     /// Row numbers of the epoch under way, and which epoch that is.
     order: Vec<usize>,
     epoch: Option<usize>,
-    memory: Option<Activations>,
+    memory: Activations,
 }
 
 impl std::fmt::Debug for Trainer {
@@ -148,7 +148,7 @@ impl Trainer {
             done: 0,
             order: (0..count).collect(),
             epoch: None,
-            memory: None,
+            memory: Activations::default(),
         })
     }
 
@@ -233,7 +233,7 @@ impl Trainer {
             full: matches!(self.settings.method, Method::Full { .. }),
             embeddings: matches!(self.settings.method, Method::Full { embeddings: true }),
             gradient,
-            memory: self.memory.take(),
+            memory: std::mem::take(&mut self.memory),
             loss: 0.0,
             tokens: 0,
         };
@@ -330,7 +330,7 @@ struct Accumulation<'a> {
     full: bool,
     embeddings: bool,
     gradient: Buffer,
-    memory: Option<Activations>,
+    memory: Activations,
     loss: f64,
     tokens: usize,
 }
@@ -339,7 +339,7 @@ impl Accumulation<'_> {
     fn forward(&mut self, part: &[&Example]) -> Activations {
         let sequences: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
         self.tokens += sequences.iter().map(|s| s.len()).sum::<usize>();
-        self.network.forward_training(self.threads, &sequences, self.memory.take())
+        self.network.forward_training(self.threads, &sequences, std::mem::take(&mut self.memory))
     }
 
     /// The rest of a pass once the loss has left its gradient on the normed rows; `with` computes
@@ -372,7 +372,7 @@ impl Accumulation<'_> {
             &d_normed,
             &mut gradients,
         );
-        self.memory = Some(activations);
+        self.memory = activations;
     }
 
     fn cross_entropy(&mut self, part: &[&Example], weight: f32) {
@@ -397,9 +397,10 @@ impl Accumulation<'_> {
         let sequences: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
         let (rows, _) = positions(part);
         // The student's pass goes into the same memory: of the teacher's, only the end is wanted.
-        let before = teacher.forward_training(self.threads, &sequences, self.memory.take());
+        let before =
+            teacher.forward_training(self.threads, &sequences, std::mem::take(&mut self.memory));
         let (goal, _, _) = teacher.final_norm(self.threads, &before.last, &rows);
-        self.memory = Some(before);
+        self.memory = before;
         let activations = self.forward(part);
         let (network, threads) = (self.network, self.threads);
         self.backward(activations, &rows, |normed, gradient| {
@@ -424,9 +425,10 @@ impl Accumulation<'_> {
             let sum = |part: &[f32]| part.iter().map(|&l| f64::from(l)).sum::<f64>();
             sum(&found[..chosen]) - sum(&found[chosen..])
         };
-        let pass = reference.forward_training(self.threads, &sequences, self.memory.take());
+        let pass =
+            reference.forward_training(self.threads, &sequences, std::mem::take(&mut self.memory));
         let (normed, _, _) = reference.final_norm(self.threads, &pass.last, &rows);
-        self.memory = Some(pass);
+        self.memory = pass;
         let before = margin(&reference.cross_entropy(self.threads, &normed, &targets, None));
         let activations = self.forward(&part);
         let (network, threads) = (self.network, self.threads);
