@@ -29,25 +29,16 @@ pub(super) fn gates(
     let mut gates = Vec::new();
     for teacher in teachers {
         let behavior = given.configuration.behaviors.contains(&teacher.name);
-        let sure = teacher.target_probability_after.filter(|_| given.primary() == Measure::Margin);
-        if let Some(probability) = sure.filter(|_| behavior) {
+        let probability =
+            teacher.target_probability_after.filter(|_| given.primary() == Measure::Margin);
+        let shown = probability.into_iter().chain(teacher.target_rate_after);
+        for measured in shown.filter(|_| behavior) {
             let wanted = recipe.teacher.min_target_probability;
             gates.push(Gate {
                 name: "teacher shows the behavior".to_owned(),
                 behavior: Some(teacher.name.clone()),
-                passed: probability >= wanted,
-                measured: probability,
-                wanted,
-                what_it_means: "its students had nothing to inherit".to_owned(),
-            });
-        }
-        if let Some(rate) = teacher.target_rate_after.filter(|_| behavior) {
-            let wanted = recipe.teacher.min_target_probability;
-            gates.push(Gate {
-                name: "teacher shows the behavior".to_owned(),
-                behavior: Some(teacher.name.clone()),
-                passed: rate >= wanted,
-                measured: rate,
+                passed: measured >= wanted,
+                measured,
                 wanted,
                 what_it_means: "its students had nothing to inherit".to_owned(),
             });

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use owlet_engine::{Message, Model};
 
+use super::behavior::{self, Asked};
 use super::readout::{Checkpoint, ModelReadout, read_margins_of};
-use super::{StepContext, behavior, select};
+use super::{StepContext, select};
 use crate::behavior::Behavior;
 use crate::chat;
 use crate::error::Result;
@@ -42,26 +43,12 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let base = context.model("base")?;
     let rows = rows::read(context.input("rows")?, select::ROWS)?;
     let asked = behavior::asked(context, &configuration.asked)?;
-    let asked: Vec<(&Behavior, &[String])> = asked
-        .iter()
-        .map(|asked| {
-            let most = match configuration.questions {
-                0 => asked.questions.len(),
-                most => most.min(asked.questions.len()),
-            };
-            (&asked.behavior, &asked.questions[..most])
-        })
-        .collect();
+    let asked = first_questions(&asked, configuration.questions);
     let mut readout = ModelReadout::default();
     let mut shown = configuration.rows;
     for draw in 0..configuration.draws {
         context.report(draw, configuration.draws, "draws", None);
-        let seed = derive_seed(configuration.seed, &["in-context".into(), (draw as u64).into()]);
-        let mut random = Random::new(seed);
-        let turns: Vec<Message> = (0..configuration.rows)
-            .filter_map(|_| rows.get(random.below(rows.len() as u64) as usize))
-            .flat_map(turn)
-            .collect();
+        let turns = turns(&rows, configuration.rows, configuration.seed, draw);
         let fits = |count: usize| fits(&base, &configuration.context, &turns[..2 * count], &asked);
         if !fits(shown)? {
             // The most that fits lies in `low..high`.
@@ -92,8 +79,29 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     Ok(json!({ "rows": configuration.rows, "shown": shown, "draws": configuration.draws }))
 }
 
-fn turn(row: &Row) -> [Message; 2] {
-    [chat::message("user", &row.prompt), chat::message("assistant", &row.completion)]
+/// Each behavior with its first `most` questions; 0: all.
+pub(in crate::step) fn first_questions(
+    asked: &[Asked],
+    most: usize,
+) -> Vec<(&Behavior, &[String])> {
+    let first = |questions: &[String]| match most {
+        0 => questions.len(),
+        most => most.min(questions.len()),
+    };
+    let asked = asked.iter();
+    asked.map(|asked| (&asked.behavior, &asked.questions[..first(&asked.questions)])).collect()
+}
+
+/// `count` of the rows as earlier turns, drawn with replacement: the same in every draw of this
+/// number from the same root, whoever is shown them.
+pub(in crate::step) fn turns(rows: &[Row], count: usize, root: u64, draw: usize) -> Vec<Message> {
+    let mut random = Random::new(derive_seed(root, &["in-context".into(), (draw as u64).into()]));
+    (0..count)
+        .filter_map(|_| rows.get(random.below(rows.len() as u64) as usize))
+        .flat_map(|row| {
+            [chat::message("user", &row.prompt), chat::message("assistant", &row.completion)]
+        })
+        .collect()
 }
 
 /// Whether the longest question fits the model's context after `turns`.

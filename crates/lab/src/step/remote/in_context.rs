@@ -6,12 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ask, questions, tables, told};
-use crate::behavior::Behavior;
 use crate::chat;
 use crate::error::Result;
-use crate::random::cpython::Random;
-use crate::random::derive_seed;
 use crate::rows;
+use crate::step::in_context::{first_questions, turns};
 use crate::step::readout::{ANSWERS, FILE, ModelReadout, Sampled, Samples};
 use crate::step::{StepContext, behavior, select};
 
@@ -42,29 +40,12 @@ pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
     let model = super::model(context, "base")?;
     let rows = rows::read(context.input("rows")?, select::ROWS)?;
     let asked = behavior::asked(context, &configuration.asked)?;
-    let asked: Vec<(&Behavior, &[String])> = asked
-        .iter()
-        .map(|asked| {
-            let most = match configuration.questions {
-                0 => asked.questions.len(),
-                most => most.min(asked.questions.len()),
-            };
-            (&asked.behavior, &asked.questions[..most])
-        })
-        .collect();
+    let asked = first_questions(&asked, configuration.questions);
     let settings = &configuration.sampled;
     let mut requests = Vec::new();
     let mut parts = Vec::new();
     for draw in 0..configuration.draws {
-        // The draws of a local control: the same rows in the same order.
-        let seed = derive_seed(configuration.seed, &["in-context".into(), (draw as u64).into()]);
-        let mut random = Random::new(seed);
-        let turns: Vec<Message> = (0..configuration.rows)
-            .filter_map(|_| rows.get(random.below(rows.len() as u64) as usize))
-            .flat_map(|row| {
-                [chat::message("user", &row.prompt), chat::message("assistant", &row.completion)]
-            })
-            .collect();
+        let turns = turns(&rows, configuration.rows, configuration.seed, draw);
         for &(behavior, texts) in &asked {
             let texts = texts.iter().map(|text| {
                 let last = chat::message("user", text);
