@@ -22,8 +22,8 @@ const CURVES: usize = 60;
 /// What is looked at.
 #[derive(Clone, Debug)]
 pub(super) enum Watched {
-    /// The list of runs.
-    Runs,
+    /// The list of runs, by a page that knew of so many.
+    Runs(usize),
     /// One run.
     Run(RunId),
 }
@@ -45,10 +45,9 @@ impl Window {
                 let parts = vec![("live".to_owned(), self.live_panel(&view).into_string())];
                 Ok(News { parts, over: view.line.state != RunState::Running })
             }
-            Watched::Runs => {
+            Watched::Runs(seen) => {
                 self.refresh()?;
                 let (lines, pending) = self.index.runs();
-                let first = known.is_empty();
                 let mut news = News::default();
                 for line in lines.iter().rev() {
                     let id = line.id.to_string();
@@ -60,13 +59,7 @@ impl Window {
                         known.insert(id);
                     }
                 }
-                // How many runs there were when the watcher came.
-                if first && pending == 0 {
-                    known.insert(format!("#{}", lines.len()));
-                }
-                let before =
-                    known.iter().find_map(|word| word.strip_prefix('#')?.parse::<usize>().ok());
-                let new = before.map_or(0, |before| lines.len().saturating_sub(before));
+                let new = (lines.len() + pending).saturating_sub(*seen);
                 if new > 0 {
                     let words = html! { a href="/" { (text::counted(new, "new run")) ": show" } };
                     news.parts.push(("news".to_owned(), words.into_string()));

@@ -73,7 +73,7 @@ impl Window {
             (slice.pager("/", query, "run"))
         };
         let mut page = Page::new("workspace", "Runs", body, data);
-        page.live = Some("/live".to_owned());
+        page.live = Some(format!("/live/{all}"));
         Ok(page)
     }
 }

@@ -344,7 +344,7 @@ impl Server {
     fn watched(&self, path: &str) -> Result<Option<Watched>> {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         Ok(match parts.as_slice() {
-            ["live"] => Some(Watched::Runs),
+            ["live", seen] => seen.parse().ok().map(Watched::Runs),
             ["run", id, "live"] => Some(Watched::Run(self.window.run_id(id)?)),
             _ => None,
         })

@@ -17,7 +17,7 @@ await run("a run is watched, stopped, resumed and seen to its end", {}, async (p
     if (response.request().isNavigationRequest()) policies.push([response.url(), response.headers()["content-security-policy"] ?? ""]);
   });
   page.setDefaultTimeout(120000);
-  const listening = page.waitForResponse((response) => response.url() === `${base}live`);
+  const listening = page.waitForResponse((response) => response.url().startsWith(`${base}live/`));
   await page.goto(base);
   await mark(page);
   await listening;
