@@ -13,6 +13,7 @@ pub mod event;
 pub mod execute;
 pub mod grown;
 pub mod inspect;
+pub mod keeping;
 pub mod model_source;
 mod place;
 mod placeholder;

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use clap::Args;
 use fs_err as fs;
 use owlet_engine::train::{Data, Example, Method, TrainSettings, Trainer};
 use owlet_engine::{Model, file};
+use owlet_lab::keeping::{self, Keeping};
 use owlet_lab::model_source::ModelSource;
 use owlet_lab::recipe::{Layer, Recipe, Setting, Training};
 use owlet_lab::{Interrupt, chat};
@@ -50,8 +50,6 @@ pub(crate) struct TrainArgs {
     system: String,
 }
 
-/// Time between two states kept.
-const PAUSE: Duration = Duration::from_secs(20);
 const STATE: &str = "state";
 const KEY: &str = "key";
 /// Makes a folder an adapter in the form of PEFT.
@@ -107,8 +105,7 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
         }
     ));
 
-    let keep = |trainer: &Trainer| keep(trainer, &part, &key);
-    let loss = learn(&mut trainer, &settings, terminal, &interrupt, &keep)?;
+    let loss = learn(&mut trainer, &settings, terminal, &interrupt, &part, &key)?;
     let trained = trainer.model();
     let folder = part.join("model");
     fs::create_dir_all(&folder)?;
@@ -135,11 +132,12 @@ fn learn(
     settings: &TrainSettings,
     terminal: &Terminal,
     interrupt: &Interrupt,
-    keep: &dyn Fn(&Trainer) -> Result<()>,
+    part: &Path,
+    key: &str,
 ) -> Result<f64> {
     let mut progress = Progress::new(terminal);
     let pace = Pace::starting_at(trainer.updates_done());
-    let mut last = Instant::now();
+    let mut keeping = Keeping::new(trainer);
     let (mut loss, mut tokens) = (f64::NAN, 0);
     while trainer.updates_done() < settings.updates {
         let update = trainer.update()?;
@@ -160,13 +158,13 @@ fn learn(
                 update.gradient_norm, update.learning_rate
             ));
         }
-        if interrupt.is_set() {
-            keep(trainer)?;
-            return Err(CliError::interrupted());
+        let stop = interrupt.is_set();
+        if stop || keeping.is_due() {
+            fs::write(part.join(KEY), key)?;
+            keeping.keep(trainer, &[], &part.join(STATE))?;
         }
-        if last.elapsed() > PAUSE {
-            last = Instant::now();
-            keep(trainer)?;
+        if stop {
+            return Err(CliError::interrupted());
         }
     }
     Ok(loss)
@@ -233,8 +231,8 @@ fn name_base(config: &Path, model: &str) -> Result<()> {
 
 /// Restores what an interrupted training of the same kind left.
 fn go_on(trainer: &mut Trainer, part: &Path, key: &str) -> Result<bool> {
-    let (Ok(kept), Ok(state)) = (fs::read_to_string(part.join(KEY)), fs::read(part.join(STATE)))
-    else {
+    let state = part.join(STATE);
+    let (Ok(kept), true) = (fs::read_to_string(part.join(KEY)), state.exists()) else {
         return Ok(false);
     };
     if kept != key {
@@ -244,14 +242,12 @@ fn go_on(trainer: &mut Trainer, part: &Path, key: &str) -> Result<bool> {
         ))
         .hinted("remove it to start afresh, or give the settings of that training"));
     }
-    trainer.restore(&state)?;
+    if keeping::go_on(trainer, &state).is_none() {
+        return Err(CliError::usage(format!(
+            "`{}` is damaged; an unfinished training cannot go on from it",
+            state.display()
+        ))
+        .hinted(format!("remove `{}` to start afresh", part.display())));
+    }
     Ok(true)
-}
-
-fn keep(trainer: &Trainer, part: &Path, key: &str) -> Result<()> {
-    fs::write(part.join(KEY), key)?;
-    let fresh = part.join("state.part");
-    fs::write(&fresh, trainer.state())?;
-    fs::rename(&fresh, part.join(STATE))?;
-    Ok(())
 }

@@ -16,6 +16,16 @@ pub(super) fn from_f32(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect()
 }
 
+/// Writes single precision.
+pub(super) fn to_f32(values: &[f32]) -> Vec<u8> {
+    // Made in one piece: collecting bytes one by one moves a growing vector again and again.
+    let mut bytes = vec![0; 4 * values.len()];
+    for (four, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+        *four = value.to_le_bytes();
+    }
+    bytes
+}
+
 /// Widens a binary16 number exactly.
 pub(super) fn f16_to_f32(half: u16) -> f32 {
     let sign = u32::from(half & 0x8000) << 16;

@@ -161,10 +161,14 @@ impl View for Written<'_> {
     fn data(&self) -> Cow<'_, [u8]> {
         let values = (self.values)();
         let halves = |narrow: fn(f32) -> u16| -> Vec<u8> {
-            values.iter().flat_map(|&value| narrow(value).to_le_bytes()).collect()
+            let mut bytes = vec![0; 2 * values.len()];
+            for (two, &value) in bytes.as_chunks_mut().0.iter_mut().zip(&*values) {
+                *two = narrow(value).to_le_bytes();
+            }
+            bytes
         };
         Cow::Owned(match self.precision {
-            Precision::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Precision::F32 => bytes::to_f32(&values),
             Precision::F16 => halves(bytes::f32_to_f16),
             Precision::Bf16 => halves(bytes::f32_to_bf16),
         })

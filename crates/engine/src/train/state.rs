@@ -1,5 +1,9 @@
-//! A run's resumable state as bytes: a magic line, the number of updates done, and the trained
-//! numbers with their optimiser state. Rows and learning rates follow from the number of updates.
+//! A run's resumable state: a magic line, the number of updates done, and the trained numbers with
+//! their optimiser state. Rows and learning rates follow from the number of updates.
+//!
+//! A state is as large as three models, so it is written and read piece by piece.
+
+use std::io::{ErrorKind, Read, Result as IoResult, Write};
 
 use super::Method;
 use super::trainer::Trainer;
@@ -7,75 +11,97 @@ use crate::error::{Error, Result};
 use crate::kernel::Buffer;
 
 const MAGIC: &[u8; 16] = b"owlet training 1";
+/// Numbers turned into bytes, or back, at once.
+const PIECE: usize = 1 << 14;
 
 impl Trainer {
-    /// Everything needed to go on later, bit for bit.
-    pub fn state(&self) -> Vec<u8> {
-        let weights = match self.settings.method {
+    fn trained_numbers(&self) -> &Buffer {
+        match self.settings.method {
             Method::Full { .. } => &self.network.decoder.parameters.data,
             Method::LowRank(_) => {
-                &self
-                    .network
-                    .adapter
-                    .as_ref()
-                    .expect("a low-rank run has an adapter")
-                    .parameters
-                    .data
+                let adapter = self.network.adapter.as_ref();
+                &adapter.expect("a low-rank run has an adapter").parameters.data
             }
-        };
-        let buffers = [weights, &self.first, &self.second];
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend((self.done as u64).to_le_bytes());
-        for buffer in buffers {
-            bytes.extend((buffer.len() as u64).to_le_bytes());
-            bytes.extend(buffer.iter().flat_map(|x| x.to_le_bytes()));
         }
-        bytes
     }
 
-    /// Goes on from a [`Trainer::state`] of a run with the same model, data and settings.
+    /// Bytes that [`Trainer::write_state`] writes.
+    pub fn state_size(&self) -> usize {
+        let numbers = self.trained_numbers().len() + self.first.len() + self.second.len();
+        MAGIC.len() + 8 + 3 * 8 + 4 * numbers
+    }
+
+    /// Writes everything needed to go on later, bit for bit.
+    pub fn write_state(&self, out: &mut dyn Write) -> IoResult<()> {
+        out.write_all(MAGIC)?;
+        out.write_all(&(self.done as u64).to_le_bytes())?;
+        let mut bytes = vec![0; 4 * PIECE];
+        for buffer in [self.trained_numbers(), &self.first, &self.second] {
+            out.write_all(&(buffer.len() as u64).to_le_bytes())?;
+            for numbers in buffer.chunks(PIECE) {
+                let bytes = &mut bytes[..4 * numbers.len()];
+                for (four, x) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
+                    *four = x.to_le_bytes();
+                }
+                out.write_all(bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on from what [`Trainer::write_state`] of a run with the same model, data and settings
+    /// wrote; reads no further than that.
     ///
     /// Fails, changing nothing, if the bytes are not such a state.
-    pub fn restore(&mut self, state: &[u8]) -> Result<()> {
-        let wrong = |reason: &str| Error::Request {
+    pub fn read_state(&mut self, from: &mut dyn Read) -> Result<()> {
+        let wrong = |reason: String| Error::Request {
             item: "training state".to_owned(),
             reason: format!("{reason}; delete it to start this run afresh"),
         };
-        let rest = state.strip_prefix(MAGIC).ok_or_else(|| wrong("is of another version"))?;
-        let number = |bytes: &[u8]| -> Option<(u64, usize)> {
-            Some((u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?), 8))
+        let fill = |from: &mut dyn Read, bytes: &mut [u8]| {
+            from.read_exact(bytes).map_err(|error| match error.kind() {
+                ErrorKind::UnexpectedEof => wrong("is cut short".to_owned()),
+                _ => wrong(format!("cannot be read: {error}")),
+            })
         };
-        let (done, mut at) = number(rest).ok_or_else(|| wrong("is cut short"))?;
-        let expected = [self.first.len(), self.first.len(), self.second.len()];
-        let mut buffers = Vec::new();
-        for len in expected {
-            let (found, size) = number(&rest[at..]).ok_or_else(|| wrong("is cut short"))?;
-            at += size;
-            if found != len as u64 {
-                return Err(wrong("belongs to a run of another shape"));
+        let number = |from: &mut dyn Read| -> Result<u64> {
+            let mut bytes = [0; 8];
+            fill(from, &mut bytes)?;
+            Ok(u64::from_le_bytes(bytes))
+        };
+        let mut magic = [0; MAGIC.len()];
+        fill(from, &mut magic)?;
+        if magic != *MAGIC {
+            return Err(wrong("is of another version".to_owned()));
+        }
+        let done = number(from)?;
+        let mut bytes = vec![0; 4 * PIECE];
+        let mut read = |len: usize| -> Result<Buffer> {
+            if number(from)? != len as u64 {
+                return Err(wrong("belongs to a run of another shape".to_owned()));
             }
-            let bytes = rest.get(at..at + 4 * len).ok_or_else(|| wrong("is cut short"))?;
-            at += 4 * len;
             let mut buffer = Buffer::zeros(len);
-            for (x, b) in buffer.iter_mut().zip(bytes.chunks_exact(4)) {
-                *x = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+            for numbers in buffer.chunks_mut(PIECE) {
+                let bytes = &mut bytes[..4 * numbers.len()];
+                fill(from, bytes)?;
+                for (x, &four) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+                    *x = f32::from_le_bytes(four);
+                }
             }
-            buffers.push(buffer);
-        }
-        if at != rest.len() {
-            return Err(wrong("is longer than it should be"));
-        }
-        let mut buffers = buffers.into_iter();
-        let mut next = || buffers.next().unwrap_or_default();
-        let weights = match self.settings.method {
+            Ok(buffer)
+        };
+        let trained = read(self.trained_numbers().len())?;
+        let first = read(self.first.len())?;
+        let second = read(self.second.len())?;
+        let parameters = match self.settings.method {
             Method::Full { .. } => self.network.weights_mut(),
             Method::LowRank(_) => {
                 self.network.adapter_mut().expect("a low-rank run has an adapter")
             }
         };
-        weights.data = next();
-        self.first = next();
-        self.second = next();
+        parameters.data = trained;
+        self.first = first;
+        self.second = second;
         self.done = done as usize;
         Ok(())
     }

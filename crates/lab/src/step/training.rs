@@ -3,8 +3,7 @@
 //! Every so often the trainer's whole state goes to scratch, and a copy of the model at each
 //! checkpoint; a stopped training goes on from the state and comes to the same bytes.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use fs_err as fs;
 
@@ -13,13 +12,12 @@ use owlet_engine::{Model, file};
 
 use super::StepContext;
 use crate::error::{Error, Result};
+use crate::keeping::{self, Keeping};
 use crate::model_source::{FINAL, TrainedModel, Weights, checkpoint_folder};
 
 /// The log of updates, one JSON object a line.
 pub(super) const LOG: &str = "updates.jsonl";
 const STATE: &str = "state";
-/// Time between two states kept: little is lost, little is spent.
-const PAUSE: Duration = Duration::from_secs(20);
 
 /// What training came to.
 pub(super) struct Trained {
@@ -85,17 +83,14 @@ pub(super) fn learn(
     updates: usize,
     after: &mut dyn FnMut(&Trainer, usize) -> Result<()>,
 ) -> Result<Vec<Update>> {
-    let mut log: Vec<Update> = Vec::new();
     let state_file = context.scratch.join(STATE);
-    if let Some((state, kept)) = kept_state(&state_file)
-        && trainer.restore(&state).is_ok()
-        && kept.len() == trainer.updates_done()
-    {
-        log = kept;
-    } else if trainer.updates_done() > 0 {
+    let kept = keeping::go_on(trainer, &state_file);
+    let mut log: Vec<Update> =
+        kept.and_then(|log| serde_json::from_slice(&log).ok()).unwrap_or_default();
+    if log.len() != trainer.updates_done() {
         return Err(Error::record(&state_file, "is not usable; remove it and run again"));
     }
-    let mut last = Instant::now();
+    let mut keeping = Keeping::new(trainer);
     while trainer.updates_done() < updates {
         let update = trainer.update()?;
         let (number, loss) = (update.update, update.loss);
@@ -103,9 +98,10 @@ pub(super) fn learn(
         context.report(number, updates, "updates", Some(loss));
         after(trainer, number)?;
         let stop = context.interrupt.is_set();
-        if stop || last.elapsed() > PAUSE {
-            keep_state(&state_file, &trainer.state(), &log)?;
-            last = Instant::now();
+        if stop || keeping.is_due() {
+            let log =
+                serde_json::to_vec(&log).map_err(|error| Error::record(&state_file, error))?;
+            keeping.keep(trainer, &log, &state_file)?;
         }
         if stop {
             return Err(Error::Interrupted);
@@ -142,29 +138,4 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
         fs::copy(entry.path(), to.join(entry.file_name()))?;
     }
     Ok(())
-}
-
-/// The state with its log, sealed by a digest; a half-written one is as good as none.
-fn keep_state(path: &Path, state: &[u8], log: &[Update]) -> Result<()> {
-    let log = serde_json::to_vec(log).map_err(|error| Error::record(path, error))?;
-    let mut bytes = (log.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(&log);
-    bytes.extend(state);
-    let mut sealed = blake3::hash(&bytes).as_bytes().to_vec();
-    sealed.append(&mut bytes);
-    let part: PathBuf = path.with_extension("part");
-    fs::write(&part, sealed)?;
-    Ok(fs::rename(&part, path)?)
-}
-
-fn kept_state(path: &Path) -> Option<(Vec<u8>, Vec<Update>)> {
-    let sealed = fs::read(path).ok()?;
-    let (seal, bytes) = sealed.split_at_checked(32)?;
-    if blake3::hash(bytes).as_bytes() != seal {
-        return None;
-    }
-    let (length, rest) = bytes.split_at_checked(8)?;
-    let length = u64::from_le_bytes(length.try_into().ok()?);
-    let (log, state) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-    Some((state.to_vec(), serde_json::from_slice(log).ok()?))
 }
