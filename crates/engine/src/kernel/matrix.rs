@@ -171,6 +171,7 @@ impl Job<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::{SMALLER, cases};
     use proptest::prelude::*;
 
     fn numbers(len: usize, seed: u32) -> Vec<f32> {
@@ -184,11 +185,11 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(cases(48))]
 
         #[test]
         fn product_agrees_with_loops_and_ignores_threads(
-            m in 1usize..70, k in 1usize..300, n in 1usize..150, seed: u32,
+            m in 1usize..70 / SMALLER, k in 1usize..300 / SMALLER, n in 1usize..150 / SMALLER, seed: u32,
             transpose_a: bool, transpose_b: bool, accumulate: bool,
         ) {
             let (a, b) = (numbers(m * k, seed), numbers(k * n, seed ^ 0x77));
@@ -212,11 +213,11 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
+        #![proptest_config(cases(200))]
 
         #[test]
         fn both_kernels_agree_to_the_bit(
-            m in 1usize..90, k in 0usize..600, n in 1usize..90, gap in 0usize..3, seed: u32,
+            m in 1usize..90 / SMALLER, k in 0usize..600 / SMALLER, n in 1usize..90 / SMALLER, gap in 0usize..3, seed: u32,
             transpose_a: bool, transpose_b: bool, accumulate: bool, deep in 0usize..8,
         ) {
             // Now and then beyond what is packed at once.
@@ -266,7 +267,8 @@ mod tests {
 
     #[test]
     fn an_element_does_not_depend_on_threads_or_on_its_neighbours() {
-        for (m, k, n) in [(1, 576, 700), (64, 576, 1536), (130, 301, 515), (1000, 96, 33)] {
+        for (m, k, n) in [(1usize, 576, 700), (64, 576, 1536), (130, 301, 515), (1000, 96, 33)] {
+            let (m, k, n) = (m.div_ceil(SMALLER), k / SMALLER, n / SMALLER);
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let view = |a| View::dense(a, m, k);
             let mut one = vec![0.0; m * n];

@@ -19,3 +19,17 @@ pub use buffer::Buffer;
 pub use parallel::Threads;
 pub use path::path;
 pub(crate) use vector::{peak_bytes, peak_operations};
+
+/// Under Miri tests have few cases and small shapes: it takes minutes for what takes milliseconds.
+#[cfg(test)]
+const SMALLER: usize = if cfg!(miri) { 10 } else { 1 };
+
+/// So many cases of a property.
+#[cfg(test)]
+fn cases(count: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases: (count / SMALLER as u32).max(2),
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
