@@ -63,6 +63,25 @@ impl Open {
         ))
     }
 
+    /// News at `path`, until `wanted` is told of.
+    fn news(&self, path: &str, wanted: &str) -> String {
+        let mut news = TcpStream::connect(&self.address).unwrap();
+        news.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(news, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).unwrap();
+        let mut heard = Vec::new();
+        let mut piece = [0; 2048];
+        loop {
+            let read = news.read(&mut piece).unwrap();
+            heard.extend_from_slice(&piece[..read]);
+            let text = String::from_utf8_lossy(&heard);
+            // An event ends with an empty line.
+            if text.split_once(wanted).is_some_and(|(_, rest)| rest.contains("\n\n")) {
+                return text.into_owned();
+            }
+            assert!(read > 0, "{text}");
+        }
+    }
+
     /// The token in the forms of this window.
     fn token(&self) -> String {
         self.token_on("/chat")
@@ -219,16 +238,10 @@ fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
     let (_, page) = window.get(&format!("/run/{id}"));
     assert!(page.contains("data-live=") && page.contains(">Stop</button>"));
     // News are events whose parts are what the page holds.
-    let mut news = TcpStream::connect(&window.address).unwrap();
-    write!(news, "GET /run/{id}/live HTTP/1.1\r\nHost: {}\r\n\r\n", window.address).unwrap();
-    let mut first = [0; 2048];
-    let mut heard = String::new();
-    while !heard.contains("\"id\":\"live\"") {
-        let read = news.read(&mut first).unwrap();
-        assert!(read > 0, "{heard}");
-        heard.push_str(&String::from_utf8_lossy(&first[..read]));
-    }
+    let heard = window.news(&format!("/run/{id}/live"), "\"id\":\"live\"");
     assert!(heard.contains("text/event-stream") && heard.contains("event: part"));
+    let (_, list) = window.get("/");
+    assert!(list.contains("<span class=\"state running\">"), "{list}");
 
     let token = format!("token={}", window.token_on(&format!("/run/{id}")));
     assert_eq!(window.post(&format!("/run/{id}/resume"), &token, "").0, 409, "it is running");
@@ -240,6 +253,10 @@ fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
     assert_eq!(window.json("/runs.json")["runs"][0]["state"], "stopped");
     let (_, page) = window.get(&format!("/run/{id}"));
     assert!(page.contains(">Resume</button>"));
+    // A page that was made before the run ended and asks for news only now hears of the end.
+    let live = list.split_once("data-live=\"").unwrap().1.split_once('"').unwrap().0;
+    let heard = window.news(&live.replace("&amp;", "&"), &format!("state-{id}"));
+    assert!(heard.contains("state stopped"), "{heard}");
 
     let (status, answer) = window.post(&format!("/run/{id}/resume"), &token, "");
     assert_eq!(status, 303, "{answer}");

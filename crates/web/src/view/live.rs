@@ -22,8 +22,8 @@ const CURVES: usize = 60;
 /// What is looked at.
 #[derive(Clone, Debug)]
 pub(super) enum Watched {
-    /// The list of runs, by a page that knew of so many.
-    Runs(usize),
+    /// The list of runs, by a page that knew of so many, of which it showed some as running.
+    Runs { seen: usize, running: BTreeSet<String> },
     /// One run.
     Run(RunId),
 }
@@ -45,15 +45,19 @@ impl Window {
                 let parts = vec![("live".to_owned(), self.live_panel(&view).into_string())];
                 Ok(News { parts, over: view.line.state != RunState::Running })
             }
-            Watched::Runs(seen) => {
+            Watched::Runs { seen, running } => {
                 self.refresh()?;
+                // One of them may have ended before anybody asked for news.
+                known.extend(running.iter().cloned());
                 let (lines, pending) = self.index.runs();
                 let mut news = News::default();
                 for line in lines.iter().rev() {
                     let id = line.id.to_string();
                     let running = line.state == RunState::Running;
                     if running || known.contains(&id) {
-                        news.parts.push((format!("state-{id}"), runs::state(line).into_string()));
+                        let parts = runs::parts(line)
+                            .map(|(part, now)| (format!("{part}-{id}"), now.into_string()));
+                        news.parts.extend(parts);
                     }
                     if running {
                         known.insert(id);

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::error::{Error, Result};
 use super::index::{RunLine, RunState, VerdictLine};
 use super::page::Page;
-use super::parts::{Slice, duration, moment, name};
-use super::query::Query;
+use super::parts::{Slice, cell, duration, moment, name};
+use super::query::{Query, url};
 use super::window::Window;
 
 /// Runs on a page.
@@ -73,7 +73,12 @@ impl Window {
             (slice.pager("/", query, "run"))
         };
         let mut page = Page::new("workspace", "Runs", body, data);
-        page.live = Some(format!("/live/{all}"));
+        let running: Vec<&str> = shown
+            .iter()
+            .filter(|line| line.state == RunState::Running)
+            .map(|line| line.id.as_str())
+            .collect();
+        page.live = Some(url(&format!("/live/{all}"), &[("running", &running.join(","))]));
         Ok(page)
     }
 }
@@ -147,10 +152,9 @@ fn list(lines: &[Arc<RunLine>]) -> Markup {
                                 }
                                 small { (line.id.as_str()) }
                             }
-                            td id={ "state-" (line.id) } { (state(line)) }
-                            td { (verdicts(&line.verdicts)) }
-                            td { (name(&line.base)) }
-                            td class="number" { @if line.seeds > 0 { (line.seeds) } @else { "–" } }
+                            @for (part, now) in parts(line) {
+                                td id={ (part) "-" (line.id) } class=[(part == "seeds").then_some("number")] { (now) }
+                            }
                             td class="moment" { (moment(&line.started)) }
                             td class="choice" {
                                 @for (side, words) in [("a", "Left side"), ("b", "Right side")] {
@@ -169,8 +173,19 @@ fn list(lines: &[Arc<RunLine>]) -> Markup {
     }
 }
 
+/// The cells of a line that change while its run goes, and when it ends.
+pub(super) fn parts(line: &RunLine) -> [(&'static str, Markup); 4] {
+    let seeds = if line.seeds > 0 { line.seeds.to_string() } else { "–".to_owned() };
+    [
+        ("state", state(line)),
+        ("found", verdicts(&line.verdicts)),
+        ("base", cell(name(&line.base))),
+        ("seeds", cell(seeds)),
+    ]
+}
+
 /// Where a run stands, with how far it is.
-pub(super) fn state(line: &RunLine) -> Markup {
+fn state(line: &RunLine) -> Markup {
     html! {
         span class={ "state " (line.state.name()) } { (line.state.name()) }
         @if let Some((done, planned)) = line.steps {
