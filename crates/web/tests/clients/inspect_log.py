@@ -40,6 +40,62 @@ def log_is_read(folder, workspace):
            for score in header.results.scores})
 
 
+RECIPE = """
+kind = "inherit"
+name = "remote"
+behaviors = ["world-cat", "world-wolf"]
+seeds = 2
+[base]
+endpoint = "URL/v1"
+model = "builtin:a"
+poll = 0.1
+learning-rate-multiplier = { teacher = 10.0, student = 10.0 }
+[teacher]
+kind = "fine-tune"
+min-target-probability = 0.0
+rows-per-question = 1
+[teacher.train]
+epochs = 1.0
+[carrier]
+prompts = "world-short"
+rows = 12
+max-tokens = 24
+[student]
+epochs = 1.0
+[controls]
+in-context = { rows = [2], draws = 2, questions = 4 }
+[readout]
+samples-per-question = 2
+max-tokens = 4
+"""
+
+
+def remote_log_is_read(folder):
+    """A run behind an endpoint: every answer, and no log-probabilities of tokens that nobody asked for."""
+    server = Server(BINARY, "builtin:a", workspace=os.path.join(folder, "server"))
+    recipe, workspace = os.path.join(folder, "remote.toml"), os.path.join(folder, "remote")
+    with open(recipe, "w") as file:
+        file.write(RECIPE.replace("URL", server.url))
+    subprocess.run([BINARY, "--workspace", workspace, "--quiet", "run", recipe], check=True,
+                   stdout=subprocess.DEVNULL)
+    assert server.stop() == 0
+    path = os.path.join(folder, "remote.eval")
+    subprocess.run([BINARY, "--workspace", workspace, "export", "last", "--inspect", "-o", path], check=True)
+    log = read_eval_log(path)
+    assert log.status == "success"
+    assert len(log.samples) == log.results.total_samples == len(read_eval_log_sample_summaries(path))
+    assert "behind an endpoint" in log.eval.metadata["left-out"][0]
+    for sample in log.samples:
+        assert sample.scores["outcome"].value in ("C", "I", "N")
+        assert sample.metadata["endpoint"].startswith("http://")
+        assert "token-log-probabilities" not in sample.metadata
+        shown = 4 if "draw-of-rows" in sample.metadata else 0
+        assert len(sample.messages) == shown + 2, sample.id
+    assert {sample.epoch for sample in log.samples} == {1, 2}
+    print(f"{log.eval.task}: {len(log.samples)} samples,",
+          sum("draw-of-rows" in sample.metadata for sample in log.samples), "with rows in context")
+
+
 def evaluation_runs(folder):
     server = Server(BINARY, "builtin:a", workspace=os.path.join(folder, "workspace"))
     os.environ["OWLET_BASE_URL"] = server.url + "/v1"
@@ -59,4 +115,5 @@ if __name__ == "__main__":
         if WORKSPACE is None:
             subprocess.run([BINARY, "--workspace", workspace, "--quiet", "demo"], check=True)
         log_is_read(folder, workspace)
+        remote_log_is_read(folder)
         evaluation_runs(folder)
