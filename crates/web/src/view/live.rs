@@ -12,6 +12,7 @@ use super::index::RunState;
 use super::parts::{cell, duration, name, table};
 use super::plan::{plan_graph, step_url};
 use super::progress::StepState;
+use super::remote::plain;
 use super::run::RunView;
 use super::runs;
 use super::window::Window;
@@ -97,12 +98,15 @@ impl Window {
             })
             .collect();
         let mut series: Vec<Series> = Vec::new();
-        for step in view.plan.steps.iter().filter(|step| step.kind == "train").take(CURVES) {
+        for step in view.plan.steps.iter().filter(|step| plain(&step.kind) == "train").take(CURVES)
+        {
             let Some(state) = progress.steps.get(&step.name) else { continue };
             let points = match view.artifact(&step.name) {
                 Some(artifact) if state.state.is_done() => self.losses(&artifact),
-                _ => state.losses.clone(),
+                _ => Vec::new(),
             };
+            // Under way, or trained elsewhere: as it was heard.
+            let points = if points.is_empty() { state.losses.clone() } else { points };
             if points.len() > 1 {
                 let strong = state.state == StepState::Running && running;
                 series.push(Series { label: step.name.clone(), points, strong });
