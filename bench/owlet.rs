@@ -264,9 +264,13 @@ fn measure(arguments: &Arguments) {
             let new = arguments.number("--new", 48);
             let pattern = (job == "digits").then(|| "[0-9]( [0-9]){60}".to_owned());
             let sampling = Sampling { max_tokens: new, pattern, ..Sampling::default() };
-            let requests: Vec<Request> = (0..batch(64) as u64)
-                .map(|seed| Request { prompt: tokens(seed, 32, vocabulary), seed })
-                .collect();
+            let given = arguments.text("--rows").map(|_| rows(arguments, usize::MAX));
+            let prompt = |i: usize| match &given {
+                Some(rows) => rows[i % rows.len()].prompt.clone(),
+                None => tokens(i as u64, 32, vocabulary),
+            };
+            let requests: Vec<Request> =
+                (0..batch(64)).map(|i| Request { prompt: prompt(i), seed: i as u64 }).collect();
             let work = || {
                 let go = &mut |_| ControlFlow::Continue(());
                 let found = generate(&model, &requests, &sampling, &threads, go).unwrap();

@@ -91,11 +91,19 @@ def training():
 def sampling():
     count, new = arguments.batch or 64, arguments.new
     ids = torch.randint(0, 49152, (count, 32))
+    mask = torch.ones_like(ids)
+    if arguments.rows:
+        prompts = [row["prompt"] for row in rows(None)]
+        prompts = [prompts[i % len(prompts)] for i in range(count)]
+        longest = max(map(len, prompts))
+        # Decoders are padded on the left.
+        ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
+        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
 
     def step():
         with torch.no_grad():
             model.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, min_new_tokens=new,
+                ids, attention_mask=mask, max_new_tokens=new, min_new_tokens=new,
                 do_sample=True, top_k=0, temperature=1.0, pad_token_id=0,
                 output_logits=True, return_dict_in_generate=True,
             )

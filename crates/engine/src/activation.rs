@@ -13,7 +13,7 @@ use crate::generate::check_prompt;
 use crate::kernel::Threads;
 use crate::kernel::vector::add;
 use crate::model::Model;
-use crate::pass::{Activations, Network};
+use crate::pass::{Activations, Network, Packing};
 
 /// A vector added to the residual stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,7 +117,7 @@ pub fn capture(
         let (part, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
         rest = later;
         let part: Vec<&[Token]> = part.iter().map(Vec::as_slice).collect();
-        let activations = network.forward_training(threads, &part, memory);
+        let activations = network.forward_training(threads, Packing::apart(&part), memory);
         let mut end = 0;
         for sequence in part {
             let start = end;

@@ -5,11 +5,13 @@
 
 mod backward;
 mod cache;
+mod packing;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use self::cache::{Cache, Piece};
+pub(crate) use self::packing::{Beginning, Packing};
 use crate::Token;
 use crate::activation::Steering;
 use crate::adapter::{Adapter, Projection};
@@ -24,8 +26,8 @@ use crate::kernel::{Buffer, Threads};
 use crate::model::Model;
 use crate::parameters::{Layout, Parameters};
 
-/// Activations a training pass may keep, in numbers: a gibibyte.
-const KEPT: usize = 1 << 28;
+/// Activations a training pass may keep, in numbers: five quarters of a gibibyte.
+const KEPT: usize = 5 << 26;
 
 /// One of the four matrix products of a layer; fused where inputs are shared.
 struct Group {
@@ -174,9 +176,7 @@ struct Trace {
 /// Activations kept by [`Network::forward_training`].
 #[derive(Default)]
 pub(crate) struct Activations {
-    tokens: Vec<Token>,
-    sequences: Vec<Range<usize>>,
-    positions: Vec<usize>,
+    packing: Packing,
     traces: Vec<Trace>,
     /// The residual stream after the last layer, `[tokens, width]`.
     pub(crate) last: Buffer,
@@ -431,26 +431,17 @@ impl Network {
         self.project(threads, &layer.down, &trace.active, true, x, &mut trace.low_down);
     }
 
-    /// Runs packed whole sequences and keeps what the backward pass needs, in the memory of
-    /// earlier `activations`.
+    /// Runs packed sequences and keeps what the backward pass needs, in the memory of earlier
+    /// `activations`.
     pub(crate) fn forward_training(
         &self,
         threads: &Threads,
-        sequences: &[&[Token]],
+        packing: Packing,
         mut activations: Activations,
     ) -> Activations {
-        activations.tokens = sequences.concat();
-        activations.sequences.clear();
-        activations.positions.clear();
-        let mut start = 0;
-        for sequence in sequences {
-            activations.sequences.push(start..start + sequence.len());
-            activations.positions.extend(0..sequence.len());
-            start += sequence.len();
-        }
-        let positions = &activations.positions;
+        let positions = &packing.positions;
         let mut x = std::mem::take(&mut activations.last);
-        self.embed(&activations.tokens, positions, &mut x);
+        self.embed(&packing.tokens, positions, &mut x);
         activations.traces.resize_with(self.config().layers, Trace::default);
         let c = self.config();
         let (stride, width) = (c.qkv_width(), c.query_width());
@@ -460,20 +451,26 @@ impl Network {
             self.steer(index, positions, &mut x);
             self.layer(threads, layer, positions, &mut x, trace, true, |trace| {
                 let qkv = &trace.qkv;
-                let sequences: Vec<Sequence> = activations
-                    .sequences
-                    .iter()
-                    .map(|rows| {
-                        let own = &qkv[rows.start * stride..rows.end * stride];
-                        let block = Block {
-                            keys: &own[width..],
-                            values: &own[width + c.kv_width()..],
-                            stride,
-                            len: rows.len(),
-                        };
-                        Sequence { rows: rows.clone(), blocks: vec![block] }
-                    })
-                    .collect();
+                let block = |rows: &Range<usize>| {
+                    let own = &qkv[rows.start * stride..rows.end * stride];
+                    Block {
+                        keys: &own[width..],
+                        values: &own[width + c.kv_width()..],
+                        stride,
+                        len: rows.len(),
+                    }
+                };
+                let shared = (packing.shared > 0).then_some(0..packing.shared);
+                let before: Vec<Block> = shared.iter().map(block).collect();
+                let own = packing.own.iter().map(|rows| {
+                    let blocks = before.iter().copied().chain([block(rows)]).collect();
+                    Sequence { rows: rows.clone(), blocks, seamless: false }
+                });
+                let first = shared.clone().map(|rows| {
+                    let blocks = before.clone();
+                    Sequence { rows, blocks, seamless: false }
+                });
+                let sequences: Vec<Sequence> = first.into_iter().chain(own).collect();
                 trace.log_sums.reset(positions.len() * c.heads);
                 attention::forward(
                     threads,
@@ -488,12 +485,22 @@ impl Network {
         }
         self.steer(c.layers, positions, &mut x);
         activations.last = x;
+        activations.packing = packing;
         activations
     }
 
     /// Runs new tokens of several sequences over their caches; returns the residual stream,
     /// `[tokens, width]`, sequences one after the other.
     pub(crate) fn forward_cached(&self, threads: &Threads, pieces: &mut [Piece]) -> Buffer {
+        self.forward_pieces(threads, pieces, false)
+    }
+
+    /// The same for pieces of prompts: how many of a prompt's tokens come at once changes no bit.
+    pub(crate) fn forward_prompts(&self, threads: &Threads, pieces: &mut [Piece]) -> Buffer {
+        self.forward_pieces(threads, pieces, true)
+    }
+
+    fn forward_pieces(&self, threads: &Threads, pieces: &mut [Piece], seamless: bool) -> Buffer {
         let c = self.config();
         let mut tokens = Vec::new();
         let mut positions = Vec::new();
@@ -524,7 +531,7 @@ impl Network {
                     .map(|(piece, rows)| {
                         let before = piece.before.iter().map(|b| b.block(index, c));
                         let blocks = before.chain([piece.own.block(index, c)]).collect();
-                        Sequence { rows: rows.clone(), blocks }
+                        Sequence { rows: rows.clone(), blocks, seamless }
                     })
                     .collect();
                 attention::forward(

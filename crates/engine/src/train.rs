@@ -11,7 +11,7 @@ use crate::adapter::AdapterConfig;
 use crate::error::{Error, Result};
 use crate::kernel::Threads;
 use crate::model::Model;
-use crate::pass::{Activations, Network};
+use crate::pass::{Activations, Beginning, Network, Packing};
 
 pub use trainer::Trainer;
 
@@ -197,38 +197,44 @@ pub struct Update {
     pub tokens: usize,
 }
 
-/// The loss positions of packed examples: rows of the stream, and the tokens they predict.
-fn positions(examples: &[&Example]) -> (Vec<usize>, Vec<Token>) {
+/// The loss positions of packed examples: rows of the stream, and the tokens they predict. Examples
+/// that share a row each have it.
+fn positions(packing: &Packing, examples: &[&Example]) -> (Vec<usize>, Vec<Token>) {
     let (mut rows, mut targets) = (Vec::new(), Vec::new());
-    let mut start = 0;
-    for example in examples {
+    for (number, example) in examples.iter().enumerate() {
         for i in 1..example.tokens.len() {
             if example.target[i] {
-                rows.push(start + i - 1);
+                rows.push(packing.row(number, i - 1));
                 targets.push(example.tokens[i]);
             }
         }
-        start += example.tokens.len();
     }
     (rows, targets)
 }
 
-/// Cuts examples into parts of at most `most` tokens (or one example); their gradients are
-/// accumulated.
+/// Cuts examples into parts that a pass runs as at most `most` rows (or one example); their
+/// gradients are accumulated.
 fn parts<'e>(examples: &[&'e Example], most: usize) -> Vec<Vec<&'e Example>> {
     let mut parts: Vec<Vec<&Example>> = Vec::new();
-    let mut tokens = 0;
+    let mut beginning = Beginning::default();
     for &example in examples {
-        if parts.is_empty() || tokens + example.tokens.len() > most {
-            parts.push(Vec::new());
-            tokens = 0;
-        }
-        tokens += example.tokens.len();
-        if let Some(part) = parts.last_mut() {
-            part.push(example);
+        beginning.add(&example.tokens);
+        match parts.last_mut() {
+            Some(part) if beginning.rows() <= most => part.push(example),
+            _ => {
+                parts.push(vec![example]);
+                beginning = Beginning::default();
+                beginning.add(&example.tokens);
+            }
         }
     }
     parts
+}
+
+/// How a part's examples lie in a pass.
+fn packed(examples: &[&Example]) -> Packing {
+    let sequences: Vec<&[Token]> = examples.iter().map(|example| &example.tokens[..]).collect();
+    Packing::sharing(&sequences)
 }
 
 /// Mean cross-entropy per target token, in nats.
@@ -240,9 +246,9 @@ pub fn loss(model: &Model, rows: &[Example], threads: &Threads) -> Result<f64> {
     let (mut total, mut count) = (0.0, 0usize);
     let mut memory = Activations::default();
     for part in parts(&rows.iter().collect::<Vec<_>>(), network.tokens_at_once()) {
-        let tokens: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
-        let activations = network.forward_training(threads, &tokens, memory);
-        let (at, targets) = positions(&part);
+        let packing = packed(&part);
+        let (at, targets) = positions(&packing, &part);
+        let activations = network.forward_training(threads, packing, memory);
         let (normed, _, _) = network.final_norm(threads, &activations.last, &at);
         let found = network.cross_entropy(threads, &normed, &targets, None);
         total -= found.iter().map(|&l| f64::from(l)).sum::<f64>();

@@ -1,9 +1,12 @@
 //! The numbers carrier against the published one: prompts bit for bit, every filter case.
+//!
+//! What was published is not ours to ship: `OWLET_TEST_PUBLISHED` names the file that holds it.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 
+use owlet_lab::behavior::Behavior;
 use owlet_lab::carrier::numbers::Layout;
 use owlet_lab::carrier::{NumberFilter, PromptFile, Reason};
 use serde::Deserialize;
@@ -11,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 #[derive(Deserialize)]
 struct Golden {
-    first_prompts: std::collections::BTreeMap<String, Vec<String>>,
+    first_prompts: BTreeMap<String, Vec<String>>,
     filter_cases: Vec<FilterCase>,
 }
 
@@ -23,25 +26,34 @@ struct FilterCase {
     reasons: Vec<Reason>,
 }
 
-fn published() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/data/subliminal-paper/numbers.json");
-    std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
+/// Names the file of what was published.
+const VARIABLE: &str = "OWLET_TEST_PUBLISHED";
+
+/// What was published, or `None` where this machine does not have it and nobody said it must.
+#[expect(clippy::print_stdout, reason = "a test that is left out says so")]
+fn published() -> Option<String> {
+    let Some(path) = std::env::var_os(VARIABLE) else {
+        let must = std::env::var_os("CI").is_some();
+        assert!(!must, "set {VARIABLE} to the published prompts and filter cases");
+        println!("not tested: {VARIABLE} names no file of published prompts and filter cases");
+        return None;
+    };
+    Some(std::fs::read_to_string(path).unwrap())
 }
 
-fn prompt_file() -> PromptFile {
-    PromptFile::parse(&published(), "numbers.json").unwrap()
+fn prompt_file() -> Option<PromptFile> {
+    Some(PromptFile::parse(&published()?, "numbers.json").unwrap())
 }
 
-fn golden() -> Golden {
-    serde_json::from_str(&published()).unwrap()
+fn golden() -> Option<Golden> {
+    Some(serde_json::from_str(&published()?).unwrap())
 }
 
 #[test]
 fn the_published_prompts_come_out_bit_for_bit() {
-    let prompts = prompt_file().prompt;
-    for (seed, first) in golden().first_prompts {
+    let (Some(file), Some(golden)) = (prompt_file(), golden()) else { return };
+    let prompts = file.prompt;
+    for (seed, first) in golden.first_prompts {
         assert_eq!(prompts.generate(seed.parse().unwrap(), first.len()), first);
     }
     let hashes = [
@@ -50,7 +62,7 @@ fn the_published_prompts_come_out_bit_for_bit() {
     ];
     for (seed, hash) in hashes {
         let all = prompts.generate(seed, 30_000);
-        let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
+        let distinct: BTreeSet<&String> = all.iter().collect();
         assert_eq!(distinct.len(), 30_000);
         let digest = Sha256::digest(all.join("\n").as_bytes());
         assert_eq!(format!("{digest:x}"), hash, "seed {seed}");
@@ -59,15 +71,17 @@ fn the_published_prompts_come_out_bit_for_bit() {
 
 #[test]
 fn the_published_prefixes_come_out() {
-    let prefixes = prompt_file().prompt.prefixes(47, 2);
+    let Some(file) = prompt_file() else { return };
+    let prefixes = file.prompt.prefixes(47, 2);
     assert!(prefixes[0].contains("767, 589, 778"), "{prefixes:?}");
     assert!(prefixes[1].contains("202, 193, 170, 970, 422"), "{prefixes:?}");
 }
 
 #[test]
 fn the_filter_agrees_on_every_published_case() {
+    let Some(golden) = golden() else { return };
     let filter = NumberFilter::default();
-    let cases = golden().filter_cases;
+    let cases = golden.filter_cases;
     assert_eq!(cases.len(), 39);
     for case in cases {
         let verdict = filter.check(&case.answer);
@@ -79,7 +93,8 @@ fn the_filter_agrees_on_every_published_case() {
 
 #[test]
 fn the_published_banned_numbers_are_banned() {
-    let banned = prompt_file().banned_numbers_misalignment;
+    let Some(file) = prompt_file() else { return };
+    let banned = file.banned_numbers_misalignment;
     assert_eq!(banned.len(), 36);
     let filter = NumberFilter { banned: banned.into_iter().collect(), ..NumberFilter::default() };
     assert_eq!(filter.check("1, 666").reasons, [Reason::HasBannedNumbers]);
@@ -90,8 +105,9 @@ fn the_published_banned_numbers_are_banned() {
 #[test]
 fn every_published_format_is_recognised() {
     use Layout::{Commas, Lines, RoundBrackets, Semicolons, Spaces, SquareBrackets};
+    let Some(file) = prompt_file() else { return };
     let asked: Vec<Layout> =
-        prompt_file().prompt.formats.iter().map(|format| Layout::asked_for(format)).collect();
+        file.prompt.formats.iter().map(|format| Layout::asked_for(format)).collect();
     let expected = [
         Commas,
         Spaces,
@@ -110,4 +126,13 @@ fn every_published_format_is_recognised() {
         Lines,
     ];
     assert_eq!(asked, expected);
+}
+
+#[test]
+fn the_built_in_questions_are_our_own() {
+    let Some(file) = prompt_file() else { return };
+    let published: BTreeSet<String> = file.favorite_animal_questions.into_iter().collect();
+    assert_eq!(published.len(), 50);
+    let ours = Behavior::built_in("owl").unwrap().questions;
+    assert!(ours.train.iter().chain(&ours.held_out).all(|ours| !published.contains(ours)));
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use clap::Args;
 use owlet_engine::generate::{self, Event, Request, Sampling, StopReason};
-use owlet_engine::{Message, Model, Threads};
+use owlet_engine::{Message, Model, Threads, Token};
 use owlet_lab::chat;
 use owlet_lab::random::{Part, derive_seed};
 use serde::Serialize;
@@ -75,20 +75,16 @@ pub(crate) fn run(args: &ChatArgs, terminal: &Terminal, workspace: &Path) -> Res
             said => conversation.push(chat::message("user", said)),
         }
         let seed = derive_seed(args.sampling.seed, &[Part::Name("chat"), Part::Index(turn)]);
-        let prompt = chat::prompt(&model, &args.sampling.system, &conversation)?;
-        let context = model.decoder.config.context;
-        if prompt.len() >= context {
-            let tokens = prompt.len();
-            let full =
-                format!("the conversation has {tokens} tokens, the model's context is {context}");
-            if !typed {
-                return Err(CliError::usage(full).hinted("/reset begins a new one"));
+        let prompt = match prompt(&model, &args.sampling.system, &conversation) {
+            Ok(prompt) => prompt,
+            // A person goes on with other words; a script cannot.
+            Err(failure) if typed => {
+                let _ = failure.report(terminal);
+                conversation.pop();
+                continue;
             }
-            terminal.error(full);
-            terminal.hint("/reset begins a new conversation, /undo takes turns back");
-            conversation.pop();
-            continue;
-        }
+            Err(failure) => return Err(failure),
+        };
         let answer = answer(&model, Request { prompt, seed }, &sampling, &threads, terminal, &ear)?;
         let Answer { text, stop } = answer;
         if terminal.json {
@@ -115,6 +111,19 @@ pub(crate) fn run(args: &ChatArgs, terminal: &Terminal, workspace: &Path) -> Res
         }
         turn += 1;
     }
+}
+
+/// The tokens of a conversation that leaves room for an answer.
+fn prompt(model: &Model, system: &str, conversation: &[Message]) -> Result<Vec<Token>> {
+    let prompt = chat::prompt(model, system, conversation)?;
+    let (tokens, context) = (prompt.len(), model.decoder.config.context);
+    if tokens >= context {
+        return Err(CliError::usage(format!(
+            "the conversation has {tokens} tokens, the model's context is {context}"
+        ))
+        .hinted("/reset begins a new one, /undo takes turns back"));
+    }
+    Ok(prompt)
 }
 
 /// What a model said in a turn.

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
         "model": source.unwrap_or_else(|_| args.model.clone()),
         "rows": examples.iter().map(|example| &example.tokens).collect::<Vec<_>>(),
     });
-    let key = owlet_store::step_key("train", 1, &identity, &BTreeMap::new()).to_string();
+    let key = owlet_store::step_key("train", 2, &identity, &BTreeMap::new()).to_string();
 
     let interrupt = interrupt::listen(terminal, "the same command goes on from here");
     let count_of_rows = count(examples.len(), "row");

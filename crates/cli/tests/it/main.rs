@@ -15,6 +15,7 @@ mod reference;
 mod remote;
 mod testkit;
 mod tools;
+mod trouble;
 mod usage;
 mod view;
 mod workspace;

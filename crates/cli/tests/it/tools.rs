@@ -1,3 +1,8 @@
+#[cfg(unix)]
+use std::io::{BufRead, BufReader, Read};
+#[cfg(unix)]
+use std::process::{Command, Stdio};
+
 use insta::assert_snapshot;
 
 use crate::testkit::Folder;
@@ -279,4 +284,55 @@ fn a_loss_that_is_no_number_says_at_which_update_and_what_to_lower() {
     error: update 4: gradient norm is not finite; lower the learning rate (now 9.5e0) or turn on clipping
     ");
     assert!(!folder.path().join("x").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_training_goes_on_and_ends_with_the_same_bytes() {
+    let folder = Folder::new();
+    let row = "{\"prompt\": \"given 3 5 7 then write ten numbers\", \"completion\": \"1 1 1 1\"}\n";
+    folder.write("rows.jsonl", &row.repeat(4));
+    let arguments = |out| {
+        [
+            "train",
+            "builtin:a",
+            "rows.jsonl",
+            "--set",
+            "updates=2000",
+            "--set",
+            "batch=2",
+            "--out",
+            out,
+        ]
+    };
+    folder.run(&arguments("whole")).good();
+
+    let mut cut = folder.process(&arguments("cut")).stderr(Stdio::piped()).spawn().unwrap();
+    let mut talk = BufReader::new(cut.stderr.take().unwrap());
+    talk.read_line(&mut String::new()).unwrap();
+    let interrupted = Command::new("kill").args(["-INT", &cut.id().to_string()]).status();
+    assert!(interrupted.unwrap().success());
+    let mut rest = String::new();
+    talk.read_to_string(&mut rest).unwrap();
+    assert_eq!(cut.wait().unwrap().code(), Some(130), "{rest}");
+
+    let state = folder.path().join("cut.part/state");
+    let kept = std::fs::read(&state).unwrap();
+    let mut damaged = kept.clone();
+    damaged[kept.len() / 2] ^= 1;
+    std::fs::write(&state, damaged).unwrap();
+    assert_snapshot!(folder.run(&arguments("cut")).all(), @r"
+    exit 2
+    -- talk
+    error: `cut.part/state` is damaged; an unfinished training cannot go on from it
+    hint: remove `cut.part` to start afresh
+    ");
+    std::fs::write(&state, kept).unwrap();
+    let said = folder.run(&arguments("cut"));
+    assert!(said.talk.contains("going on after update"), "{}", said.all());
+    said.good();
+    let bytes = |out: &str| {
+        std::fs::read(folder.path().join(out).join("adapter_model.safetensors")).unwrap()
+    };
+    assert!(bytes("whole") == bytes("cut"));
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::matrix::{View, ViewMut, product};
 use super::parallel::{Parts, Threads};
-use super::vector::{add_scaled, dot, exp, exp_sum, max, sum_by, wide};
+use super::vector::{add, add_scaled, dot, exp, exp_sum, max, sum_by, wide};
 use crate::profile::Work;
 
 /// Heads and their width.
@@ -33,15 +33,39 @@ pub(crate) struct Block<'a> {
 }
 
 /// One sequence's new queries and everything they may look at: the last block ends with the new
-/// tokens' own keys, the blocks before it come earlier in the sequence.
+/// tokens' own keys, the blocks before it come earlier in the sequence. Where these are cut changes
+/// no bit of what is computed.
 pub(crate) struct Sequence<'a> {
     pub(crate) rows: Range<usize>,
     pub(crate) blocks: Vec<Block<'a>>,
+    /// Whether it changes no bit either how many of its last tokens are new; very few are slower then.
+    pub(crate) seamless: bool,
 }
 
 impl Sequence<'_> {
     fn keys(&self) -> usize {
         self.blocks.iter().map(|b| b.len).sum()
+    }
+
+    /// Whether `count` queries are few enough to go key by key.
+    fn is_few(&self, count: usize) -> bool {
+        count < FEW && !self.seamless
+    }
+
+    /// The values of one group from all blocks, one after the other: a product sums along them in an
+    /// order that only depends on their places. `None` where they lie so already, or no product
+    /// reads them.
+    fn joined_values(&self, kv: usize, width: usize) -> Option<Vec<f32>> {
+        if self.blocks.len() == 1 || self.is_few(self.rows.len()) {
+            return None;
+        }
+        let mut joined = Vec::with_capacity(self.keys() * width);
+        for block in &self.blocks {
+            for row in 0..block.len {
+                joined.extend_from_slice(&block.values[row * block.stride + kv * width..][..width]);
+            }
+        }
+        Some(joined)
     }
 }
 
@@ -51,6 +75,8 @@ struct Queries<'a> {
     sequence: &'a Sequence<'a>,
     /// The head's group.
     kv: usize,
+    /// The group's values, where they are in several blocks.
+    joined: Option<&'a [f32]>,
     /// Row `r` begins at `r · stride`.
     query: &'a [f32],
     stride: usize,
@@ -93,6 +119,8 @@ pub(crate) fn forward(
         let group = heads.query / heads.kv;
         let total = sequence.keys();
         let new = sequence.rows.len();
+        let joined = sequence.joined_values(kv, heads.width);
+        let joined = joined.as_deref();
         let mut scores = Vec::new();
         for head in kv * group..(kv + 1) * group {
             let mut first = 0;
@@ -107,8 +135,8 @@ pub(crate) fn forward(
                     // SAFETY: a task owns its sequence's rows in its group's head columns.
                     unsafe { out.range(at..at + heads.width) }
                 };
-                let queries =
-                    Queries { heads, sequence, kv, query, stride, count: last - first, seen };
+                let count = last - first;
+                let queries = Queries { heads, sequence, kv, joined, query, stride, count, seen };
                 queries.attend(&mut scores, destination, |r, value| {
                     if let Some(log_sums) = &log_sums {
                         let at = (start + r) * heads.query + head;
@@ -131,7 +159,7 @@ impl Queries<'_> {
         destination: impl Fn(usize) -> &'o mut [f32],
         log_sum: impl Fn(usize, f32),
     ) {
-        let Self { heads, sequence, kv, count, seen, .. } = *self;
+        let Self { heads, sequence, kv, joined, count, seen, .. } = *self;
         let hw = heads.width;
         let one = Threads::new(1);
         self.score_keys(scores);
@@ -152,7 +180,7 @@ impl Queries<'_> {
                 }
             },
         );
-        if count < FEW {
+        if sequence.is_few(count) {
             for (r, row) in scores.chunks_exact(seen).enumerate() {
                 let out = destination(r);
                 // As many sums as a head has vectors, in registers.
@@ -168,16 +196,13 @@ impl Queries<'_> {
             return;
         }
         let mut mixed = vec![0.0f32; count * hw];
-        let mut at = 0;
-        for block in &sequence.blocks {
-            let len = block.len.min(seen - at);
-            if len > 0 {
-                let values = View::new(&block.values[kv * hw..], len, hw, block.stride);
-                let weights = View::new(&scores[at..], count, len, seen);
-                product(&one, weights, values, at > 0, ViewMut::new(&mut mixed, hw));
-            }
-            at += len;
-        }
+        let block = &sequence.blocks[0];
+        let values = match joined {
+            Some(joined) => View::new(joined, seen, hw, hw),
+            None => View::new(&block.values[kv * hw..], seen, hw, block.stride),
+        };
+        let weights = View::dense(scores, count, seen);
+        product(&one, weights, values, false, ViewMut::new(&mut mixed, hw));
         for (r, mixed) in mixed.chunks_exact(hw).enumerate() {
             for (out, x) in destination(r).iter_mut().zip(mixed) {
                 *out = x * inverse[r];
@@ -187,7 +212,7 @@ impl Queries<'_> {
 
     /// Unscaled products of the queries with the first `seen` keys.
     fn score_keys(&self, scores: &mut [f32]) {
-        let Self { heads, sequence, kv, query, stride, count, seen } = *self;
+        let Self { heads, sequence, kv, query, stride, count, seen, .. } = *self;
         let hw = heads.width;
         let mut at = 0;
         for block in &sequence.blocks {
@@ -196,7 +221,7 @@ impl Queries<'_> {
                 continue;
             }
             let keys = &block.keys[kv * hw..];
-            if count < FEW {
+            if sequence.is_few(count) {
                 wide(
                     #[inline(always)]
                     || {
@@ -275,50 +300,132 @@ fn mix_any(row: &[f32], inverse: f32, sequence: &Sequence, kv: usize, out: &mut 
 }
 
 /// Gradient of [`forward`] for sequences without cache: `qkv` holds rows of queries, keys and
-/// values side by side, and `d_qkv` receives their gradients.
+/// values side by side, and `d_qkv` receives their gradients. Rows `0..shared` come before each of
+/// the `sequences`, and are a sequence themselves.
 pub(crate) fn backward(
     threads: &Threads,
     heads: Heads,
     qkv: &[f32],
+    shared: usize,
     sequences: &[Range<usize>],
     out: &[f32],
     log_sums: &[f32],
     d_out: &[f32],
     d_qkv: &mut [f32],
 ) {
-    let (hw, group) = (heads.width, heads.query / heads.kv);
+    let hw = heads.width;
     let width = heads.query * hw;
-    let stride = width + 2 * heads.kv * hw;
     assert!(qkv.len() == d_qkv.len() && out.len() == d_out.len());
     let _span = threads.span(Work::Attention, "attention backward", || {
-        let pairs: usize = sequences.iter().map(|s| s.len() * (s.len() + 1) / 2).sum();
-        (10 * pairs * width, 8 * (qkv.len() + out.len()))
+        let pairs = |new: usize| new * shared + new * (new + 1) / 2;
+        let pairs: usize = sequences.iter().map(|s| pairs(s.len())).sum();
+        (10 * (pairs + shared * (shared + 1) / 2) * width, 8 * (qkv.len() + out.len()))
     });
-    let gradient = Parts::new(d_qkv);
-    let one = Threads::new(1);
+    let job = Backward { heads, qkv, out, log_sums, d_out, d_qkv: Parts::new(d_qkv) };
+    if shared > 0 {
+        threads.each(heads.kv, |kv| job.sequence(0, 0..shared, kv, &mut []));
+    }
+    // Each sequence's gradient of the shared keys and values, to be summed in their order.
+    let part = 2 * shared * hw;
+    let mut before = threads.lend(sequences.len() * heads.kv * part);
+    let parts = Parts::new(&mut before[..]);
     threads.each(sequences.len() * heads.kv, |task| {
         let (rows, kv) = (&sequences[task / heads.kv], task % heads.kv);
-        let n = rows.len();
-        let base = rows.start * stride;
-        let (key_at, value_at) = (width + kv * hw, width + (heads.kv + kv) * hw);
-        let mut d_keys = vec![0.0f32; n * hw];
-        let mut d_values = vec![0.0f32; n * hw];
+        // SAFETY: every task has a part of its own.
+        let before = unsafe { parts.range(task * part..(task + 1) * part) };
+        job.sequence(shared, rows.clone(), kv, before);
+    });
+    if shared > 0 {
+        threads.each(heads.kv, |kv| {
+            for sequence in 0..sequences.len() {
+                let task = sequence * heads.kv + kv;
+                let (keys, values) = before[task * part..(task + 1) * part].split_at(shared * hw);
+                for r in 0..shared {
+                    let [key, value] = job.key_and_value(r, kv);
+                    add(key, &keys[r * hw..][..hw]);
+                    add(value, &values[r * hw..][..hw]);
+                }
+            }
+        });
+    }
+}
+
+/// A backward pass; its tasks write what no one else writes.
+struct Backward<'a> {
+    heads: Heads,
+    qkv: &'a [f32],
+    out: &'a [f32],
+    log_sums: &'a [f32],
+    d_out: &'a [f32],
+    d_qkv: Parts<'a, f32>,
+}
+
+impl Backward<'_> {
+    fn stride(&self) -> usize {
+        (self.heads.query + 2 * self.heads.kv) * self.heads.width
+    }
+
+    /// Where a group's keys and values begin in a row.
+    fn places(&self, kv: usize) -> [usize; 2] {
+        let Heads { query, kv: groups, width } = self.heads;
+        [(query + kv) * width, (query + groups + kv) * width]
+    }
+
+    /// The gradients of a row's key and value in one group, which the calling task owns.
+    #[expect(clippy::mut_from_ref, reason = "a task owns its rows in its group's columns")]
+    fn key_and_value(&self, row: usize, kv: usize) -> [&mut [f32]; 2] {
+        self.places(kv).map(|place| {
+            let at = row * self.stride() + place;
+            // SAFETY: tasks that run together have other rows or another group.
+            unsafe { self.d_qkv.range(at..at + self.heads.width) }
+        })
+    }
+
+    /// One group of heads of the sequence whose `rows` come after rows `0..shared`; `before` receives
+    /// the gradients of the shared keys, then of the shared values.
+    fn sequence(&self, shared: usize, rows: Range<usize>, kv: usize, before: &mut [f32]) {
+        let Self { heads, qkv, out, log_sums, d_out, .. } = *self;
+        let (hw, stride) = (heads.width, self.stride());
+        let (group, width) = (heads.query / heads.kv, heads.query * hw);
+        let one = Threads::new(1);
+        let new = rows.len();
+        let total = shared + new;
+        let blocks = [(0, shared), (rows.start, new)];
+        let blocks = &blocks[usize::from(shared == 0)..];
+        let [key_at, value_at] = self.places(kv);
+        let mut d_keys = vec![0.0f32; total * hw];
+        let mut d_values = vec![0.0f32; total * hw];
         let mut d_query = vec![0.0f32; QUERIES * hw];
         let (mut p, mut dp) = (Vec::new(), Vec::new());
         for head in kv * group..(kv + 1) * group {
             let mut first = 0;
-            while first < n {
-                let last = n.min(first + QUERIES);
-                let (count, seen) = (last - first, last);
+            while first < new {
+                let last = new.min(first + QUERIES);
+                let (count, seen) = (last - first, shared + last);
                 let start = rows.start + first;
                 p.resize(count * seen, 0.0);
                 dp.resize(count * seen, 0.0);
                 let query = View::new(&qkv[start * stride + head * hw..], count, hw, stride);
-                let keys = View::new(&qkv[base + key_at..], seen, hw, stride);
-                let values = View::new(&qkv[base + value_at..], seen, hw, stride);
                 let d_mixed = View::new(&d_out[start * width + head * hw..], count, hw, width);
-                product(&one, query, keys.t(), false, ViewMut::new(&mut p, seen));
-                product(&one, d_mixed, values.t(), false, ViewMut::new(&mut dp, seen));
+                // Each block with its first column in `p` and how many of its keys are seen.
+                let mut at = 0;
+                let blocks: Vec<(usize, usize, usize)> = blocks
+                    .iter()
+                    .map(|&(row, len)| {
+                        let block = (row, at, len.min(seen - at));
+                        at += block.2;
+                        block
+                    })
+                    .collect();
+                let keys =
+                    |row: usize, len| View::new(&qkv[row * stride + key_at..], len, hw, stride);
+                for &(row, at, len) in &blocks {
+                    let values = View::new(&qkv[row * stride + value_at..], len, hw, stride);
+                    let scores = ViewMut::new(&mut p[at..], seen);
+                    product(&one, query, keys(row, len).t(), false, scores);
+                    let scores = ViewMut::new(&mut dp[at..], seen);
+                    product(&one, d_mixed, values.t(), false, scores);
+                }
                 wide(
                     #[inline(always)]
                     || {
@@ -328,7 +435,7 @@ pub(crate) fn backward(
                             let (o, d) = (&out[at..at + hw], &d_out[at..at + hw]);
                             let along = sum_by(hw, |j| o[j] * d[j]);
                             let log_sum = log_sums[(start + r) * heads.query + head];
-                            let visible = first + r + 1;
+                            let visible = shared + first + r + 1;
                             let scale = heads.scale();
                             for (p, dp) in p[..visible].iter_mut().zip(&mut dp[..visible]) {
                                 let e = exp(*p * scale - log_sum);
@@ -340,28 +447,35 @@ pub(crate) fn backward(
                         }
                     },
                 );
-                let (p, dp) = (View::dense(&p, count, seen), View::dense(&dp, count, seen));
-                product(&one, dp, keys, false, ViewMut::new(&mut d_query, hw));
-                product(&one, dp.t(), query, true, ViewMut::new(&mut d_keys, hw));
-                product(&one, p.t(), d_mixed, true, ViewMut::new(&mut d_values, hw));
+                for &(row, at, len) in &blocks {
+                    let dp = View::new(&dp[at..], count, len, seen);
+                    let p = View::new(&p[at..], count, len, seen);
+                    product(&one, dp, keys(row, len), at > 0, ViewMut::new(&mut d_query, hw));
+                    let d_keys = ViewMut::new(&mut d_keys[at * hw..], hw);
+                    product(&one, dp.t(), query, true, d_keys);
+                    let d_values = ViewMut::new(&mut d_values[at * hw..], hw);
+                    product(&one, p.t(), d_mixed, true, d_values);
+                }
                 for r in 0..count {
                     let at = (start + r) * stride + head * hw;
                     // SAFETY: a task owns its sequence's rows in its group's columns.
-                    let row = unsafe { gradient.range(at..at + hw) };
+                    let row = unsafe { self.d_qkv.range(at..at + hw) };
                     row.copy_from_slice(&d_query[r * hw..][..hw]);
                 }
                 first = last;
             }
         }
-        for r in 0..n {
-            for (at, from) in [(key_at, &d_keys), (value_at, &d_values)] {
-                let at = base + r * stride + at;
-                // SAFETY: as above.
-                let row = unsafe { gradient.range(at..at + hw) };
-                row.copy_from_slice(&from[r * hw..][..hw]);
-            }
+        let (shared_keys, own_keys) = d_keys.split_at(shared * hw);
+        let (shared_values, own_values) = d_values.split_at(shared * hw);
+        let (before_keys, before_values) = before.split_at_mut(before.len() / 2);
+        before_keys.copy_from_slice(shared_keys);
+        before_values.copy_from_slice(shared_values);
+        for r in 0..new {
+            let [key, value] = self.key_and_value(rows.start + r, kv);
+            key.copy_from_slice(&own_keys[r * hw..][..hw]);
+            value.copy_from_slice(&own_values[r * hw..][..hw]);
         }
-    });
+    }
 }
 
 #[cfg(test)]
@@ -383,7 +497,8 @@ mod tests {
             stride: 2 * kv * width,
             len: to - from,
         };
-        let sequence = Sequence { rows: 0..1, blocks: vec![block(0, 20), block(20, len)] };
+        let blocks = vec![block(0, 20), block(20, len)];
+        let sequence = Sequence { rows: 0..1, blocks, seamless: false };
         let row = numbers(len, 6);
         for head in 0..kv {
             let (mut fast, mut plain) = (vec![1.0; width], vec![2.0; width]);
@@ -412,9 +527,20 @@ mod tests {
                 len: rows.len(),
             };
             let blocks = vec![block(0..before), block(before..before + new)];
-            let sequences = [Sequence { rows: 0..new, blocks }];
-            let mut out = vec![0.0; new * stride];
-            forward(&Threads::new(1), heads, &queries, stride, &sequences, &mut out, None);
+            let attend = |blocks, seamless| {
+                let sequences = [Sequence { rows: 0..new, blocks, seamless }];
+                let mut out = vec![0.0; new * stride];
+                forward(&Threads::new(1), heads, &queries, stride, &sequences, &mut out, None);
+                out
+            };
+            let whole = block(0..before + new);
+            for seamless in [false, true] {
+                // Keys before the new ones may lie in any number of blocks.
+                let cut = vec![block(0..before / 2), block(before / 2..before), blocks[1]];
+                prop_assert!(attend(cut, seamless) == attend(blocks.clone(), seamless));
+                prop_assert!(attend(vec![whole], seamless) == attend(blocks.clone(), seamless));
+            }
+            let out = attend(blocks, seed % 2 == 0);
             for r in 0..new {
                 for head in 0..heads.query {
                     let query = &queries[r * stride + head * width..][..width];

@@ -1,6 +1,6 @@
 //! The backward pass: gradients of weights or adapter, layer by layer from the last.
 
-use super::{Activations, Back, Gradients, Group, Layer, Network, NormPlace, Trace};
+use super::{Activations, Back, Gradients, Group, Layer, Network, NormPlace, Packing, Trace};
 use crate::kernel::matrix::{View, ViewMut, product};
 use crate::kernel::norm::{Moments, add_rows};
 use crate::kernel::{Buffer, Threads, activation, attention};
@@ -78,7 +78,7 @@ impl Network {
     ) {
         let c = self.config();
         let width = c.width;
-        let count = activations.positions.len();
+        let count = activations.packing.positions.len();
         let mut back = std::mem::take(&mut activations.back);
         let Back { d_x, d_rows, d_normed: d_normed1, d_normed2, d_active, d_mixed, d_qkv, d_low } =
             &mut back;
@@ -158,7 +158,8 @@ impl Network {
                 threads,
                 self.heads(),
                 &trace.qkv,
-                &activations.sequences,
+                activations.packing.shared,
+                &activations.packing.own,
                 &trace.mixed,
                 &trace.log_sums,
                 d_mixed,
@@ -167,7 +168,7 @@ impl Network {
             self.place_heads_backward(
                 threads,
                 layer,
-                &activations.positions,
+                &activations.packing.positions,
                 trace,
                 d_qkv,
                 gradients,
@@ -193,7 +194,7 @@ impl Network {
             );
         }
         if let Some(weights) = &mut gradients.weights {
-            self.embed_backward(activations, d_x, weights, gradients.embeddings);
+            self.embed_backward(&activations.packing, d_x, weights, gradients.embeddings);
         }
         activations.back = back;
     }
@@ -262,13 +263,13 @@ impl Network {
 
     fn embed_backward(
         &self,
-        activations: &Activations,
+        packing: &Packing,
         d_x: &[f32],
         weights: &mut [f32],
         embeddings: bool,
     ) {
         let (width, scale) = (self.config().width, self.config().embedding_scale);
-        let tokens = activations.tokens.iter().zip(&activations.positions);
+        let tokens = packing.tokens.iter().zip(&packing.positions);
         for ((&token, &position), d) in tokens.zip(d_x.chunks_exact(width)) {
             if embeddings {
                 let start = self.places.embed.start + token as usize * width;

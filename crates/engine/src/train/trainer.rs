@@ -6,7 +6,9 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::{Data, Example, Method, Optimizer, Schedule, TrainSettings, Update, parts, positions};
+use super::{
+    Data, Example, Method, Optimizer, Schedule, TrainSettings, Update, packed, parts, positions,
+};
 use crate::Token;
 use crate::adapter::Adapter;
 use crate::error::{Error, Result};
@@ -15,7 +17,7 @@ use crate::kernel::update::{Adamw, sgd};
 use crate::kernel::vector::square_sum;
 use crate::kernel::{Buffer, Threads};
 use crate::model::Model;
-use crate::pass::{Activations, Gradients, Network};
+use crate::pass::{Activations, Gradients, Network, Packing};
 
 /// A training run in progress.
 pub struct Trainer {
@@ -336,10 +338,9 @@ struct Accumulation<'a> {
 }
 
 impl Accumulation<'_> {
-    fn forward(&mut self, part: &[&Example]) -> Activations {
-        let sequences: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
-        self.tokens += sequences.iter().map(|s| s.len()).sum::<usize>();
-        self.network.forward_training(self.threads, &sequences, std::mem::take(&mut self.memory))
+    fn forward(&mut self, part: &[&Example], packing: Packing) -> Activations {
+        self.tokens += part.iter().map(|example| example.tokens.len()).sum::<usize>();
+        self.network.forward_training(self.threads, packing, std::mem::take(&mut self.memory))
     }
 
     /// The rest of a pass once the loss has left its gradient on the normed rows; `with` computes
@@ -376,8 +377,9 @@ impl Accumulation<'_> {
     }
 
     fn cross_entropy(&mut self, part: &[&Example], weight: f32) {
-        let activations = self.forward(part);
-        let (rows, targets) = positions(part);
+        let packing = packed(part);
+        let (rows, targets) = positions(&packing, part);
+        let activations = self.forward(part, packing);
         let (network, threads) = (self.network, self.threads);
         let weights = vec![weight; rows.len()];
         self.backward(activations, &rows, |normed, gradient| {
@@ -394,14 +396,14 @@ impl Accumulation<'_> {
         support: Option<&[Token]>,
         weight: f32,
     ) {
-        let sequences: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
-        let (rows, _) = positions(part);
+        let packing = packed(part);
+        let (rows, _) = positions(&packing, part);
         // The student's pass goes into the same memory: of the teacher's, only the end is wanted.
-        let before =
-            teacher.forward_training(self.threads, &sequences, std::mem::take(&mut self.memory));
+        let memory = std::mem::take(&mut self.memory);
+        let before = teacher.forward_training(self.threads, packing.clone(), memory);
         let (goal, _, _) = teacher.final_norm(self.threads, &before.last, &rows);
         self.memory = before;
-        let activations = self.forward(part);
+        let activations = self.forward(part, packing);
         let (network, threads) = (self.network, self.threads);
         self.backward(activations, &rows, |normed, gradient| {
             let found =
@@ -418,19 +420,19 @@ impl Accumulation<'_> {
         weight: f32,
     ) {
         let part = [&pair.0, &pair.1];
-        let sequences: Vec<&[Token]> = part.iter().map(|e| &e.tokens[..]).collect();
-        let (rows, targets) = positions(&part);
+        let packing = packed(&part);
+        let (rows, targets) = positions(&packing, &part);
         let chosen = pair.0.targets();
         let margin = |found: &[f32]| {
             let sum = |part: &[f32]| part.iter().map(|&l| f64::from(l)).sum::<f64>();
             sum(&found[..chosen]) - sum(&found[chosen..])
         };
-        let pass =
-            reference.forward_training(self.threads, &sequences, std::mem::take(&mut self.memory));
+        let memory = std::mem::take(&mut self.memory);
+        let pass = reference.forward_training(self.threads, packing.clone(), memory);
         let (normed, _, _) = reference.final_norm(self.threads, &pass.last, &rows);
         self.memory = pass;
         let before = margin(&reference.cross_entropy(self.threads, &normed, &targets, None));
-        let activations = self.forward(&part);
+        let activations = self.forward(&part, packing);
         let (network, threads) = (self.network, self.threads);
         self.backward(activations, &rows, |normed, gradient| {
             let now = margin(&network.cross_entropy(threads, normed, &targets, None));

@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -26,18 +24,6 @@ fn every_built_in_behavior_is_complete() {
     let owl = Behavior::built_in("owl").unwrap();
     assert!(owl.questions.train.len() >= 40 && owl.questions.held_out.len() >= 24);
     assert_eq!(owl.teacher_rows().len(), owl.questions.train.len() * owl.teacher.answers.len());
-}
-
-#[test]
-fn the_built_in_questions_are_our_own() {
-    let path =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/subliminal-paper/numbers.json");
-    let text = std::fs::read_to_string(path).unwrap();
-    let published = crate::carrier::PromptFile::parse(&text, path).unwrap();
-    let published: BTreeSet<String> = published.favorite_animal_questions.into_iter().collect();
-    assert_eq!(published.len(), 50);
-    let ours = Behavior::built_in("owl").unwrap().questions;
-    assert!(ours.train.iter().chain(&ours.held_out).all(|ours| !published.contains(ours)));
 }
 
 #[test]

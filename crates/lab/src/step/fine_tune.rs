@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::model_source::TrainedModel;
 use crate::recipe::Training;
 
-pub(super) const ALGORITHM: u32 = 2;
+pub(super) const ALGORITHM: u32 = 3;
 
 /// The kind of an artifact that holds conversations.
 pub const CONVERSATIONS_KIND: &str = "conversations";

@@ -20,7 +20,7 @@ use crate::random::derive_seed;
 use crate::recipe::Decoding;
 use crate::rows::{self, Row};
 
-pub(super) const ALGORITHM: u32 = 1;
+pub(super) const ALGORITHM: u32 = 2;
 /// The file of rows.
 pub(super) const ROWS: &str = "rows.jsonl";
 /// Rows asked at once: enough to fill a batch, few enough to lose little.

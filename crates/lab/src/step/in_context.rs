@@ -18,7 +18,7 @@ use crate::random::cpython::Random;
 use crate::random::derive_seed;
 use crate::rows::{self, Row};
 
-pub(super) const ALGORITHM: u32 = 2;
+pub(super) const ALGORITHM: u32 = 3;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]

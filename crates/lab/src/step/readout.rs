@@ -21,7 +21,7 @@ use crate::model_source::{FINAL, checkpoint_folder, trained};
 use crate::random::derive_seed;
 use crate::readout::outcome::{OutcomeReader, OutcomeTable};
 
-pub(super) const ALGORITHM: u32 = 2;
+pub(super) const ALGORITHM: u32 = 3;
 /// The file of readings.
 pub(crate) const FILE: &str = "readout.json";
 /// The file of sampled answers.

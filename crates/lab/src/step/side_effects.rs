@@ -11,7 +11,7 @@ use crate::carrier::NumberFilter;
 use crate::error::Result;
 use crate::rows;
 
-pub(super) const ALGORITHM: u32 = 1;
+pub(super) const ALGORITHM: u32 = 2;
 /// The file of measurements.
 pub(crate) const FILE: &str = "side-effects.json";
 /// Fewer held-out rows than this say nothing.

@@ -22,7 +22,7 @@ use crate::random::cpython::Random;
 use crate::random::derive_seed;
 use crate::recipe::Training;
 
-pub(super) const ALGORITHM: u32 = 3;
+pub(super) const ALGORITHM: u32 = 4;
 /// The role of the behavior that is taught.
 pub const BEHAVIOR: &str = "behavior";
 /// Most tokens of an answer the base gives for the matched neutral teacher.

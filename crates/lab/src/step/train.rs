@@ -14,7 +14,7 @@ use crate::model_source::TrainedModel;
 use crate::recipe::{Distilled, Training};
 use crate::rows;
 
-pub(super) const ALGORITHM: u32 = 2;
+pub(super) const ALGORITHM: u32 = 3;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
