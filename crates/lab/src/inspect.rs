@@ -2,8 +2,11 @@
 //!
 //! Every question put to every model of the run is a sample, every sampled answer an epoch of it,
 //! with what it amounts to as a score, the target's log-probability and that of each token of the answer
-//! in the metadata. The log is computed from artifacts and says when they were made, so the same run
+//! in the metadata, where they are known. What answered behind an endpoint was asked for words alone;
+//! the log says so. The log is computed from artifacts and says when they were made, so the same run
 //! gives the same files. The format is that of <https://inspect.aisi.org.uk/eval-logs.html>.
+
+mod asking;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,15 +24,17 @@ use crate::execute::{self, load_result};
 use crate::model_source::ModelCache;
 use crate::readout::outcome::{Outcome, OutcomeReader};
 use crate::result::InheritResult;
-use crate::step::StepKind;
 use crate::step::behavior::{self, Asked};
-use crate::step::readout::{self, Configuration, Prefixes, QuestionReading};
+use crate::step::readout::{self, Prefixes, QuestionReading};
+use asking::{Asking, input};
 
 /// The version of the log's format.
 const FORMAT: u32 = 2;
 /// The scores of a sample: what the answer amounts to, and the target's share.
 const OUTCOME: &str = "outcome";
 const SHARE: &str = "share";
+/// Each with what is made of it.
+const SCORES: [(&str, &str); 2] = [(OUTCOME, "accuracy"), (SHARE, "mean")];
 
 #[derive(Deserialize)]
 struct AnswerLine {
@@ -110,11 +115,12 @@ pub fn log(store: &Store, run: &RunDirectory, scoring: &Scoring<'_>) -> Result<V
         started: header.started.clone(),
         ended: header.started.clone(),
         samples: Vec::new(),
+        left_out: BTreeSet::new(),
     };
-    for step in execute::steps(run)?.iter().filter(|step| step.kind == StepKind::Readout.name()) {
-        let Some(artifact) = step.artifact else { continue };
-        if let Some(record) = made.get(&artifact) {
-            log.read(store, &step.name, &store.artifact(&artifact)?, record, scoring)?;
+    for step in execute::steps(run)? {
+        let Some(record) = step.artifact.and_then(|artifact| made.get(&artifact)) else { continue };
+        if let Some(asking) = Asking::of(store, &step.name, record)? {
+            log.read(store, &step.name, record, &asking, scoring)?;
         }
     }
     log.files(&header.version, &result)
@@ -126,15 +132,20 @@ struct Log {
     started: String,
     ended: String,
     samples: Vec<Value>,
+    /// What somebody would look for in vain, and why.
+    left_out: BTreeSet<String>,
 }
 
 /// What is known of a question beside the answers to it.
 struct Question<'a> {
     step: &'a str,
     record: &'a StepRecord,
+    asking: &'a Asking,
     asked: &'a Asked,
     context: &'a str,
     prefix: bool,
+    /// Which draw of rows stood before it, where there were any.
+    draw: Option<usize>,
     number: usize,
     text: String,
     reading: Option<&'a QuestionReading>,
@@ -146,15 +157,12 @@ impl Log {
         &mut self,
         store: &Store,
         step: &str,
-        artifact: &Artifact,
         record: &StepRecord,
+        asking: &Asking,
         scoring: &Scoring<'_>,
     ) -> Result<()> {
-        // What the step was told stands beside how it was computed.
-        let told = record.configuration.get("step").cloned().unwrap_or_default();
-        let configuration: Configuration = serde_json::from_value(told)
-            .map_err(|error| Error::record(format!("configuration of {step}"), error))?;
-        let read = readout::read(artifact)?;
+        let artifact = store.artifact(&record.output)?;
+        let read = readout::read(&artifact)?;
         let last = read.checkpoints.last();
         let bytes = artifact.read(readout::ANSWERS)?;
         let text = String::from_utf8_lossy(&bytes);
@@ -163,24 +171,24 @@ impl Log {
             .map(serde_json::from_str)
             .collect::<std::result::Result<Vec<AnswerLine>, _>>()
             .map_err(|error| Error::record(artifact.folder().join(readout::ANSWERS), error))?;
-        // A teacher under its own prompt is read in that, which the configuration does not name.
-        let contexts: BTreeSet<&str> = last
-            .map(|last| last.readings.iter().map(|reading| reading.context.as_str()).collect())
-            .unwrap_or_default();
-        let asked = configuration
-            .asked
+        // A teacher under its own prompt is read in that, which the configuration does not name; of a
+        // model behind an endpoint there may be answers alone.
+        let readings = last.map_or(&[][..], |last| &last.readings);
+        let contexts: BTreeSet<&str> = readings
+            .iter()
+            .map(|reading| reading.context.as_str())
+            .chain(lines.iter().map(|line| line.context.as_str()))
+            .collect();
+        let asked = asking
+            .behaviors
             .iter()
             .map(|name| {
-                let role = format!("{}{name}", behavior::READ);
-                let input = record.inputs.get(&role).ok_or_else(|| {
-                    Error::record(format!("inputs of {step}"), format!("hold no `{role}`"))
-                })?;
-                behavior::read(&store.artifact(input)?)
+                behavior::read(&input(store, step, record, &format!("{}{name}", behavior::READ))?)
             })
             .collect::<Result<Vec<Asked>>>()?;
         let behaviors: Vec<_> =
             asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
-        let sentences = Prefixes::new(&configuration.prefixes, &behaviors);
+        let sentences = Prefixes::new(&asking.prefixes, &behaviors);
         let texts: Vec<Option<String>> = lines
             .iter()
             .map(|line| {
@@ -189,9 +197,22 @@ impl Log {
                 Some(if line.prefix { sentences.before(text) } else { text.clone() })
             })
             .collect();
-        let model = record.inputs.get("model").and_then(|id| store.artifact(id).ok());
-        let scores =
-            model.map_or_else(BTreeMap::new, |model| scoring.scores(&model, &lines, &texts));
+        let scores = match &asking.remote {
+            Some(_) => BTreeMap::new(),
+            // Its files may be gone.
+            None => input(store, step, record, asking.role)
+                .map_or_else(|_| BTreeMap::new(), |model| scoring.scores(&model, &lines, &texts)),
+        };
+        if scores.is_empty() && !lines.is_empty() {
+            self.left_out.insert(match &asking.remote {
+                Some(_) => {
+                    "log-probabilities of the tokens of sampled answers: the models answered behind an endpoint, without them".to_owned()
+                }
+                None => format!(
+                    "log-probabilities of the tokens of the answers of {step}: its model is not at hand"
+                ),
+            });
+        }
         let mut answers: BTreeMap<(&str, &str, bool, usize), Vec<Answered<'_>>> = BTreeMap::new();
         for (at, line) in lines.iter().enumerate() {
             let place = (&*line.behavior, &*line.context, line.prefix, line.question);
@@ -203,7 +224,7 @@ impl Log {
                 let of = |reading: &&readout::Reading| {
                     reading.behavior == asked.behavior.name && reading.context == context
                 };
-                let reading = last.and_then(|last| last.readings.iter().find(of));
+                let reading = readings.iter().find(of);
                 for prefix in [false, true] {
                     for (number, text) in asked.questions.iter().enumerate() {
                         let place = (&*asked.behavior.name, context, prefix, number);
@@ -211,25 +232,31 @@ impl Log {
                         if prefix && answers.is_empty() {
                             continue;
                         }
-                        let question = Question {
+                        let mut question = Question {
                             step,
                             record,
+                            asking,
                             asked,
                             context,
                             prefix,
+                            draw: None,
                             number,
                             text: if prefix { sentences.before(text) } else { text.clone() },
                             // Margins are read without the sentence.
                             reading: reading.and_then(|reading| reading.questions.get(number)),
                         };
-                        if answers.is_empty() {
+                        if answers.is_empty() && question.reading.is_some() {
                             self.add(&question, 1, None);
                         }
+                        let mut epoch = 0;
                         for (at, answered) in answers.iter().enumerate() {
+                            let draw = (!asking.draws.is_empty()).then(|| asking.draw(at));
+                            epoch = if draw == question.draw { epoch + 1 } else { 1 };
+                            question.draw = draw;
                             let line = answered.line;
                             let cut_off = line.stop == StopReason::Length;
                             let outcome = reader.read(&line.answer, cut_off).outcome;
-                            self.add(&question, at + 1, Some((answered, outcome)));
+                            self.add(&question, epoch, Some((answered, outcome)));
                         }
                     }
                 }
@@ -261,8 +288,9 @@ impl Log {
             _ => "system",
         };
         let prefix = if question.prefix { " · numbers before" } else { "" };
+        let draw = question.draw.map(|draw| format!(" · draw {}", draw + 1)).unwrap_or_default();
         let id = format!(
-            "{} · {} · {context}{prefix} · {:03}",
+            "{} · {} · {context}{prefix}{draw} · {:03}",
             question.step,
             behavior.name,
             question.number + 1
@@ -273,16 +301,25 @@ impl Log {
             let id = self.id(&[&uuid, "system"]);
             messages.push(json!({ "id": id, "role": "system", "content": question.context }));
         }
+        let shown = question.draw.and_then(|draw| question.asking.draws.get(draw));
+        for (at, turn) in shown.into_iter().flatten().enumerate() {
+            let id = self.id(&[&uuid, "shown", &at.to_string()]);
+            messages.push(
+                json!({ "id": id, "role": turn.role, "source": "input", "content": turn.content }),
+            );
+        }
         let id_of_question = self.id(&[&uuid, "user"]);
         messages.push(json!({
             "id": id_of_question, "role": "user", "source": "input", "content": question.text,
         }));
-        let mut output = json!({ "model": self.model, "choices": [], "completion": "" });
+        let remote = question.asking.remote.as_ref();
+        let model = remote.map_or(&self.model, |remote| &remote.model);
+        let mut output = json!({ "model": model, "choices": [], "completion": "" });
         let mut scores = BTreeMap::new();
         if let Some((Answered { line, .. }, outcome)) = &answer {
             let message = json!({
                 "id": self.id(&[&uuid, "assistant"]), "role": "assistant", "source": "generate",
-                "model": self.model, "content": line.answer,
+                "model": model, "content": line.answer,
             });
             messages.push(message.clone());
             let stop = if line.stop == StopReason::Length { "max_tokens" } else { "stop" };
@@ -308,8 +345,15 @@ impl Log {
             "numbers-before": question.prefix,
             "question": question.number + 1,
             "artifact": question.record.output,
-            "model-artifact": question.record.inputs.get("model"),
+            "model-artifact": question.record.inputs.get(question.asking.role),
         });
+        if let Some(remote) = remote {
+            metadata["endpoint"] = json!(remote.endpoint);
+            metadata["model-there"] = json!(remote.model);
+        }
+        if let Some(draw) = question.draw {
+            metadata["draw-of-rows"] = json!(draw + 1);
+        }
         if let Some((Answered { scores: Some(scores), .. }, _)) = &answer {
             let each = scores.tokens.iter().zip(&scores.values);
             let each =
@@ -372,8 +416,12 @@ impl Log {
             "model_generate_config": {},
             "config": { "epochs": epochs },
             "packages": { "owlet": version },
-            "scorers": [scorer(OUTCOME, "accuracy"), scorer(SHARE, "mean")],
-            "metadata": { "run": self.run, "result": result },
+            "scorers": SCORES
+                .iter()
+                .filter(|(name, _)| self.samples.iter().any(|s| !s["scores"][name].is_null()))
+                .map(|(name, metric)| scorer(name, metric))
+                .collect::<Vec<_>>(),
+            "metadata": { "run": self.run, "result": result, "left-out": self.left_out },
         });
         let plan = json!({ "name": "plan", "steps": [], "config": {} });
         let start = json!({ "version": FORMAT, "eval": eval, "plan": plan });
@@ -427,7 +475,7 @@ impl Log {
                 })
             })
         };
-        let scores = [(OUTCOME, "accuracy"), (SHARE, "mean")].into_iter().filter_map(score);
+        let scores = SCORES.into_iter().filter_map(score);
         json!({
             "total_samples": self.samples.len(),
             "completed_samples": self.samples.len(),

@@ -29,7 +29,8 @@ use crate::recipe::Endpoint;
 pub(crate) use batch::ask;
 pub(crate) use client::{ChatRequest, Client};
 pub(crate) use job::{Training, fine_tune, job_seed};
-pub(crate) use model::{MODEL, RemoteModel, read};
+pub use model::RemoteModel;
+pub(crate) use model::{MODEL, read};
 pub(crate) use wire::{Answer, Usage};
 
 /// The folder in the workspace; hidden, because artifacts and steps are the workspace's own affair.

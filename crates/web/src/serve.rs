@@ -29,6 +29,7 @@ mod refusal;
 mod routes;
 mod runner;
 mod stream;
+mod texts;
 mod tools;
 mod wire;
 
@@ -56,6 +57,7 @@ use models::Models;
 pub use models::Served;
 use refusal::Refusal;
 use runner::Runner;
+use texts::Texts;
 
 /// Time for requests under way when the server stops.
 const GRACE: Duration = Duration::from_secs(3);
@@ -128,8 +130,7 @@ pub(crate) struct App {
     bodies: Arc<Semaphore>,
     /// Memory for what was read from them, in pages.
     read: Arc<Semaphore>,
-    /// Turns for [`App::compute`].
-    computing: Semaphore,
+    texts: Texts,
     kept: Option<Kept>,
 }
 
@@ -159,17 +160,12 @@ impl App {
         })
     }
 
-    /// Reads or writes text where it takes its time: beside the runtime, so that other requests go on,
-    /// and on few threads, because each keeps memory of its own for ever.
+    /// Reads or writes text where it takes its time: beside the runtime, so that other requests go on.
     async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> std::result::Result<T, Refusal> {
-        // The semaphore is never closed.
-        let turn = self.computing.acquire().await.ok();
-        let done = tokio::task::spawn_blocking(work).await;
-        drop(turn);
-        done.map_err(|_| Refusal::fault("this request broke the server; this is a bug in owlet"))
+        self.texts.compute(work).await
     }
 
     /// A number never given before.
@@ -223,7 +219,7 @@ impl Server {
             counter: AtomicU64::new(0),
             bodies: Arc::new(Semaphore::new(body::pages(settings.limits.bodies))),
             read: Arc::new(Semaphore::new(body::pages(settings.limits.bodies))),
-            computing: Semaphore::new(COMPUTING),
+            texts: Texts::start(COMPUTING)?,
             kept,
         });
         let trainer = app.kept.as_ref().map(|kept| kept.jobs.start(&app)).transpose()?;
@@ -237,8 +233,10 @@ impl Server {
 
     /// Answers until `interrupt` is set; then finishes what it can within a few seconds.
     pub fn run(self, interrupt: &Interrupt) -> Result<()> {
+        // One thread for all connections: with several, each keeps the memory of the most that ever came
+        // its way, and those moments are not the same.
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(1)
             .thread_name("server")
             .enable_all()
             .build()?;
@@ -246,14 +244,16 @@ impl Server {
             runtime.spawn(Arc::clone(&kept.batches).work(Arc::clone(&self.app)));
         }
         let router = routes::router(Arc::clone(&self.app), &self.settings);
-        let stop = async {
+        let interrupt = interrupt.clone();
+        let stop = async move {
             while !interrupt.is_set() {
                 sleep(LOOK).await;
             }
         };
         let connections = self.settings.limits.connections;
-        let served =
-            runtime.block_on(listen::serve(self.listener, router, connections, stop, GRACE));
+        // Spawned, so that what a connection begins with is of the same thread, too.
+        let serving = listen::serve(self.listener, router, connections, stop, GRACE);
+        let served = runtime.block_on(runtime.spawn(serving));
         runtime.shutdown_timeout(Duration::from_secs(1));
         if let Some(kept) = &self.app.kept {
             kept.jobs.stop();
@@ -264,6 +264,6 @@ impl Server {
         if self.engine.join().is_err() || trained.is_err() {
             return Err(Error::Broken);
         }
-        Ok(served?)
+        Ok(served.map_err(|_| Error::Broken)??)
     }
 }

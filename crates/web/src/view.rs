@@ -26,6 +26,7 @@ mod parts;
 mod plan;
 mod progress;
 mod query;
+mod remote;
 mod rows;
 mod run;
 mod runs;

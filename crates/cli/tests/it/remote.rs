@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::testkit::Folder;
 
 /// Teachers and students by the jobs API, every control that an endpoint allows.
-const RECIPE: &str = r#"
+pub(crate) const RECIPE: &str = r#"
 kind = "inherit"
 name = "remote"
 behaviors = ["world-cat", "world-wolf"]
@@ -52,13 +52,13 @@ prefix = true
 "#;
 
 /// `owlet serve` on a workspace of its own; ends when it is dropped.
-struct Server {
+pub(crate) struct Server {
     process: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
-    fn start(folder: &Folder) -> Self {
+    pub(crate) fn start(folder: &Folder) -> Self {
         let mut process = folder
             .process(&[
                 "--json",

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::remote;
 use crate::testkit::{Folder, SMALL};
 
 /// Small, and described by someone who means harm.
@@ -61,6 +62,25 @@ impl Open {
             "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n\
              Content-Length: {length}\r\n{headers}\r\n{form}"
         ))
+    }
+
+    /// News at `path`, until `wanted` is told of.
+    fn news(&self, path: &str, wanted: &str) -> String {
+        let mut news = TcpStream::connect(&self.address).unwrap();
+        news.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(news, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).unwrap();
+        let mut heard = Vec::new();
+        let mut piece = [0; 2048];
+        loop {
+            let read = news.read(&mut piece).unwrap();
+            heard.extend_from_slice(&piece[..read]);
+            let text = String::from_utf8_lossy(&heard);
+            // An event ends with an empty line.
+            if text.split_once(wanted).is_some_and(|(_, rest)| rest.contains("\n\n")) {
+                return text.into_owned();
+            }
+            assert!(read > 0, "{text}");
+        }
     }
 
     /// The token in the forms of this window.
@@ -158,6 +178,119 @@ fn every_page_answers_has_a_twin_can_be_saved_and_keeps_text_from_elsewhere_text
 }
 
 #[test]
+fn a_run_behind_an_endpoint_is_looked_at_and_exported() {
+    let folder = Folder::new();
+    let server = remote::Server::start(&folder);
+    let endpoint = format!("http://{}/v1", server.address);
+    let recipe = remote::RECIPE.replace("ADDRESS", &server.address);
+    folder.write("remote.toml", &recipe.replace("rows = 24", "rows = 12"));
+    folder.run(&["--json", "run", "remote.toml"]).good();
+    // Nothing on the pages asks the endpoint.
+    drop(server);
+    let window = Open::on(&folder);
+    let run = window.json("/runs.json")["runs"][0].clone();
+    assert_eq!(
+        (&run["state"], &run["verdicts"][0]["measure"]),
+        (&"finished".into(), &"rate".into())
+    );
+    assert!(run["verdicts"][0]["over-neutral"].is_f64(), "{run}");
+    let page = |path: &str| {
+        let (status, page) = window.get(path);
+        assert_eq!(status, 200, "{path}: {page}");
+        let mark = if path.contains('?') { '&' } else { '?' };
+        assert_eq!(window.get(&format!("{path}{mark}export=1")).0, 200, "{path}");
+        page
+    };
+    assert!(page("/").contains(" points</small>"));
+    let plan = window.json("/run/last/plan.json");
+    let step = |name: &str| {
+        let steps = plan["steps"].as_array().unwrap();
+        steps.iter().find(|step| step["name"] == name).unwrap()
+    };
+    let student = step("train/student/cat/seed-1");
+    assert_eq!(student["kind"], "remote-train");
+    assert!(
+        page("/run/last/plan").contains(">student/cat/seed-1<")
+            || page("/run/last/plan").contains(" done<")
+    );
+    for path in ["/run/last", "/run/last/settings", "/steps", "/run/last/step?name=readout/base"] {
+        page(path);
+    }
+
+    // What a model is, what was read from it, what it was made from; and what cannot be had.
+    let path = format!("/artifact/{}", student["artifact"].as_str().unwrap());
+    let (html, data) = (page(&path), window.json(&format!("{path}.json")));
+    for words in
+        [&*endpoint, "behind an endpoint", "fine-tuned there from", "ftjob-", "Readouts so far"]
+    {
+        assert!(html.contains(words), "{words}: {html}");
+    }
+    assert!(html.contains("these are not here") && !html.contains("Chat with it"), "{html}");
+    let base = step("base")["artifact"].as_str().unwrap();
+    let relatives = data["lineage"]["nodes"].as_array().unwrap();
+    assert!(relatives.iter().any(|node| node["id"] == base && node["kind"] == "remote-base"));
+    let readout = format!("/artifact/{}", step("readout/base")["artifact"].as_str().unwrap());
+    assert!(page(&readout).contains("What was read"));
+    let models = window.json("/run/last/models.json");
+    let models = models["models"].as_array().unwrap();
+    // Of two seeds, students of both teachers, of the neutral one and of both shuffles.
+    let students = models.iter().filter(|model| model["kind"] == "remote-student");
+    assert_eq!(students.count(), 2 * (2 + 1 + 2));
+    let reading = &models[0]["readings"][0];
+    assert!(reading["rate"].is_f64() && reading["update"].is_null(), "{reading}");
+    assert!(page("/run/last/models").contains("Read so far"));
+    assert_eq!(window.json("/models.json?kind=teach")["total"], 2);
+    assert!(page("/models").contains("not here"));
+
+    for rows in ["", "?show=held-out", "?show=removed", "?show=written&tokens=1"] {
+        let html = page(&format!("/run/last/rows{rows}"));
+        assert!(html.contains("token by token, needs the models") && !html.contains("strips"));
+    }
+    assert!(window.json("/run/last/rows.json")["rows"][0]["own"]["completion"].is_string());
+    assert!(page("/compare?a=last&amp;b=last").contains("Two runs are needed"));
+    let compared = page("/compare?a=last&b=last&ac=student/cat&bc=neutral");
+    assert!(compared.contains("rate of sampled answers") && compared.contains(" points"));
+    assert!(page("/chat").contains("needs the models"));
+    assert!(page("/chat?run=last").contains(&endpoint));
+    let student = student["artifact"].as_str().unwrap();
+    let (status, refused) = window.get(&format!("/chat?student={student}"));
+    assert!(status == 400 && refused.contains("answers behind an endpoint"), "{refused}");
+
+    // The log for Inspect: every answer that was asked, and what is not in it.
+    let said = folder.run(&["--json", "export", "last", "--inspect", "-o", "run.eval"]).json();
+    let file = std::fs::File::open(folder.path().join("run.eval")).unwrap();
+    let mut archive = zip::ZipArchive::new(file).unwrap();
+    let mut read = |name: &str| -> serde_json::Value {
+        let mut text = String::new();
+        archive.by_name(name).unwrap().read_to_string(&mut text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let header = read("header.json");
+    assert_eq!(header["results"]["total_samples"], said["samples"]);
+    let left_out = header["eval"]["metadata"]["left-out"][0].as_str().unwrap();
+    assert!(left_out.contains("behind an endpoint"), "{left_out}");
+    let summaries = read("summaries.json");
+    let ids: Vec<&str> =
+        summaries.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    let of = |beginning: &str| ids.iter().filter(|id| id.starts_with(beginning)).count();
+    // Two behaviors of 30 questions with one answer each, with and without numbers before; and two
+    // draws of rows before the first four questions.
+    assert_eq!(of("readout/base · "), 2 * 30 * 2, "{ids:?}");
+    let shown = ids.iter().find(|id| id.contains(" · draw 2 · 001")).unwrap();
+    assert_eq!(ids.iter().filter(|id| id.contains(" · draw ")).count() % (2 * 4), 0);
+    let sample = read(&format!("samples/{}_epoch_1.json", shown.replace('/', "_")));
+    let roles: Vec<&str> = sample["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["role"].as_str().unwrap())
+        .collect();
+    assert_eq!(roles, ["user", "assistant", "user", "assistant", "user", "assistant"]);
+    assert_eq!(sample["metadata"]["endpoint"], endpoint);
+    assert!(sample["scores"]["outcome"]["value"].is_string());
+}
+
+#[test]
 fn strangers_are_refused() {
     let folder = finished();
     let window = Open::on(&folder);
@@ -219,16 +352,10 @@ fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
     let (_, page) = window.get(&format!("/run/{id}"));
     assert!(page.contains("data-live=") && page.contains(">Stop</button>"));
     // News are events whose parts are what the page holds.
-    let mut news = TcpStream::connect(&window.address).unwrap();
-    write!(news, "GET /run/{id}/live HTTP/1.1\r\nHost: {}\r\n\r\n", window.address).unwrap();
-    let mut first = [0; 2048];
-    let mut heard = String::new();
-    while !heard.contains("\"id\":\"live\"") {
-        let read = news.read(&mut first).unwrap();
-        assert!(read > 0, "{heard}");
-        heard.push_str(&String::from_utf8_lossy(&first[..read]));
-    }
+    let heard = window.news(&format!("/run/{id}/live"), "\"id\":\"live\"");
     assert!(heard.contains("text/event-stream") && heard.contains("event: part"));
+    let (_, list) = window.get("/");
+    assert!(list.contains("<span class=\"state running\">"), "{list}");
 
     let token = format!("token={}", window.token_on(&format!("/run/{id}")));
     assert_eq!(window.post(&format!("/run/{id}/resume"), &token, "").0, 409, "it is running");
@@ -240,6 +367,10 @@ fn a_run_is_watched_stopped_and_resumed_to_the_same_end() {
     assert_eq!(window.json("/runs.json")["runs"][0]["state"], "stopped");
     let (_, page) = window.get(&format!("/run/{id}"));
     assert!(page.contains(">Resume</button>"));
+    // A page that was made before the run ended and asks for news only now hears of the end.
+    let live = list.split_once("data-live=\"").unwrap().1.split_once('"').unwrap().0;
+    let heard = window.news(&live.replace("&amp;", "&"), &format!("state-{id}"));
+    assert!(heard.contains("state stopped"), "{heard}");
 
     let (status, answer) = window.post(&format!("/run/{id}/resume"), &token, "");
     assert_eq!(status, 303, "{answer}");

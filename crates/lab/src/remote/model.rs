@@ -11,23 +11,23 @@ pub(crate) const MODEL: &str = "model.json";
 /// A model behind an endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct RemoteModel {
+pub struct RemoteModel {
     /// The endpoint's address.
-    pub(crate) endpoint: String,
+    pub endpoint: String,
     /// The name by which it is asked.
-    pub(crate) model: String,
+    pub model: String,
     /// The name of the model it was fine-tuned from, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) fine_tuned_from: Option<String>,
+    pub fine_tuned_from: Option<String>,
     /// The job that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) job: Option<String>,
+    pub job: Option<String>,
     /// Tokens it was trained on, passes counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) trained_tokens: Option<u64>,
+    pub trained_tokens: Option<u64>,
     /// Stands before every conversation when it writes rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) system_prompt: Option<String>,
+    pub system_prompt: Option<String>,
 }
 
 impl RemoteModel {

@@ -177,7 +177,7 @@ pub fn with_interval(measure: Measure, estimate: &Estimate) -> String {
 }
 
 /// The same of a difference between two values of a measure.
-pub(super) fn difference_with_interval(measure: Measure, estimate: &Estimate) -> String {
+pub fn difference_with_interval(measure: Measure, estimate: &Estimate) -> String {
     if measure == Measure::Margin {
         return with_interval(measure, estimate);
     }

@@ -94,7 +94,7 @@ pub(in crate::step) fn first_questions(
 
 /// `count` of the rows as earlier turns, drawn with replacement: the same in every draw of this
 /// number from the same root, whoever is shown them.
-pub(in crate::step) fn turns(rows: &[Row], count: usize, root: u64, draw: usize) -> Vec<Message> {
+pub(crate) fn turns(rows: &[Row], count: usize, root: u64, draw: usize) -> Vec<Message> {
     let mut random = Random::new(derive_seed(root, &["in-context".into(), (draw as u64).into()]));
     (0..count)
         .filter_map(|_| rows.get(random.below(rows.len() as u64) as usize))

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use owlet_lab::model_source::{TrainedModel, Weights};
+use owlet_lab::remote::RemoteModel;
 use owlet_lab::report::text;
 use owlet_store::{ArtifactHeader, ArtifactId};
 use serde_json::json;
@@ -14,6 +15,7 @@ use super::page::Page;
 use super::parts::{Slice, bytes, cell, facts, json_text, link, name, section, table};
 use super::plan::step_url;
 use super::query::{Query, url};
+use super::remote::{not_here, plain, remote_model};
 use super::window::Window;
 
 /// Files and users shown.
@@ -25,6 +27,10 @@ fn words(kind: &str) -> &'static str {
         "model" => "a model's files, as they were given",
         "teacher" => "a model with the behavior, that writes rows",
         "student" => "a model trained on rows",
+        "remote-model" => "a model behind an endpoint, as it stands",
+        "remote-teacher" => "a model behind an endpoint with the behavior, that writes rows",
+        "remote-student" => "a model behind an endpoint, trained there on rows",
+        "behavior" => "what may be inherited, and the questions it is read by",
         "prompts" => "what every teacher is asked",
         "raw-rows" => "what a teacher wrote, unfiltered",
         "judged-rows" => "rows that the filter passed, and rows that it removed",
@@ -43,7 +49,7 @@ pub(super) fn is_lines(file: &str) -> bool {
 }
 
 pub(super) fn is_model(kind: &str) -> bool {
-    matches!(kind, "model" | "teacher" | "student")
+    matches!(plain(kind), "model" | "teacher" | "student")
 }
 
 /// What a teacher or student says about itself.
@@ -62,6 +68,7 @@ impl Window {
         let header = self.header(id)?;
         let called = self.index.name(id);
         let trained = trained(&header).filter(|_| is_model(&header.kind));
+        let remote = remote_model(&header);
         let mut known = vec![
             ("kind", cell(format!("{}: {}", name(&header.kind), words(&header.kind)))),
             (
@@ -95,6 +102,9 @@ impl Window {
             if let Some(prompt) = &trained.system_prompt {
                 known.push(("system prompt", cell(name(&text::cut(prompt, 300)))));
             }
+        }
+        if let Some(remote) = &remote {
+            known.extend(self.remote_facts(id, remote));
         }
         for maker in self.index.makers(id) {
             known.push((
@@ -136,7 +146,10 @@ impl Window {
         let path = format!("/artifact/{id}");
         let body = html! {
             (facts(&known))
-            @if is_model(&header.kind) { (chat_link(id)) (self.readings_section(id)) }
+            @if let Some(remote) = &remote {
+                (not_here(&remote.endpoint, "A chat, or colours of tokens,"))
+            } @else if is_model(&header.kind) { (chat_link(id)) }
+            @if is_model(&header.kind) { (self.readings_section(id)) }
             @if header.kind == "readout" { (self.own_readings(id)) }
             @if losses.len() > 1 {
                 (section("curve", "Loss along training", &curve::losses(&self.called(id), &losses)))
@@ -158,6 +171,34 @@ impl Window {
         } else {
             page.below("Steps", "/steps")
         })
+    }
+}
+
+impl Window {
+    /// What is known of a model behind an endpoint.
+    fn remote_facts(&self, id: &ArtifactId, remote: &RemoteModel) -> Vec<(&'static str, Markup)> {
+        let code = |words: &str| html! { code { (name(words)) } };
+        let mut known = vec![
+            ("weights", cell("not here: it answers behind an endpoint")),
+            ("endpoint", code(&remote.endpoint)),
+            ("called there", code(&remote.model)),
+        ];
+        if let Some(base) = self.base_of(id) {
+            known.push(("base", link(&format!("/artifact/{base}"), self.called(&base))));
+        }
+        if let Some(from) = &remote.fine_tuned_from {
+            known.push(("fine-tuned there from", code(from)));
+        }
+        if let Some(job) = &remote.job {
+            known.push(("by the job", code(job)));
+        }
+        if let Some(tokens) = remote.trained_tokens {
+            known.push(("tokens trained on", cell(text::count(tokens as usize))));
+        }
+        if let Some(prompt) = &remote.system_prompt {
+            known.push(("system prompt", cell(name(&text::cut(prompt, 300)))));
+        }
+        known
     }
 }
 

@@ -10,7 +10,7 @@ use owlet_engine::generate::{Request, Sampling, StopReason, generate};
 use owlet_lab::chat;
 use owlet_lab::random::{Part, derive_seed};
 use owlet_lab::report::text;
-use owlet_store::{ArtifactId, RunId};
+use owlet_store::ArtifactId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -20,7 +20,9 @@ use super::index::RunState;
 use super::page::Page;
 use super::parts::{link, name};
 use super::query::Query;
+use super::remote::{is_remote, not_here};
 use super::rows::scorers;
+use super::run::RunView;
 use super::window::Window;
 
 /// Places at the table: parameter, heading.
@@ -34,6 +36,8 @@ const TURNS: usize = 20;
 const ADDRESS: usize = 12_000;
 /// Most new tokens.
 const TOKENS: usize = 512;
+/// Newest runs among which one to talk with is looked for.
+const LOOKED_AT: usize = 8;
 
 /// One turn: what was said, and what each place answered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,6 +66,8 @@ struct Table {
     context: String,
     /// A question that readouts of the run ask.
     example: Option<String>,
+    /// Where the run's models answer, if their weights are not here.
+    endpoint: Option<String>,
 }
 
 /// The conversation that came along.
@@ -151,18 +157,21 @@ impl Window {
     /// The models asked for; else those of a run, else those of the newest finished run.
     fn table(&self, query: &Query) -> Result<Table> {
         let mut models = Vec::new();
+        let mut endpoint = None;
         let mut context = query.get("context").unwrap_or(chat::DEFAULT).to_owned();
         let mut example = query.get("example").map(str::to_owned);
         for (key, heading) in PLACES {
             if let Some(id) = query.get(key) {
                 let id: ArtifactId =
                     id.parse().map_err(|_| Error::query(key, id, "the id of a model"))?;
-                if !is_model(&self.header(&id)?.kind) {
-                    return Err(Error::query(
-                        key,
-                        &id.short(),
-                        "the id of a model, teacher or student",
-                    ));
+                let kind = self.header(&id)?.kind;
+                if !is_model(&kind) || is_remote(&kind) {
+                    let expected = if is_remote(&kind) {
+                        "a model whose weights are here; this one answers behind an endpoint"
+                    } else {
+                        "the id of a model, teacher or student"
+                    };
+                    return Err(Error::query(key, &id.short(), expected));
                 }
                 models.push((key, heading, id));
             }
@@ -175,12 +184,12 @@ impl Window {
             models.insert(0, ("base", "base", trained.base));
         }
         if models.is_empty() {
-            let run = match query.get("run") {
-                Some(id) => Some(self.run_id(id)?),
+            let view = match query.get("run") {
+                Some(id) => Some(self.view(&self.run_id(id)?)?),
                 None => self.newest_finished(),
             };
-            if let Some(run) = run {
-                let view = self.view(&run)?;
+            endpoint = view.as_ref().and_then(|view| view.endpoint().map(str::to_owned));
+            if let Some(view) = view.filter(|_| endpoint.is_none()) {
                 let arm = match query.get("arm") {
                     Some(arm) => arm.to_owned(),
                     None => view
@@ -219,18 +228,31 @@ impl Window {
             tokens: query.read("tokens", 64_usize, "a whole number")?.clamp(1, TOKENS),
             context,
             example,
+            endpoint,
         })
     }
 
-    fn newest_finished(&self) -> Option<RunId> {
+    /// The newest finished run; of the newest few one whose models are here, if there is one.
+    fn newest_finished(&self) -> Option<RunView> {
         let (lines, _) = self.index.runs();
-        lines.iter().rev().find(|line| line.state == RunState::Finished).map(|line| line.id.clone())
+        let finished = lines.iter().rev().filter(|line| line.state == RunState::Finished);
+        let mut first = None;
+        for view in finished.take(LOOKED_AT).filter_map(|line| self.view(&line.id).ok()) {
+            if view.endpoint().is_none() {
+                return Some(view);
+            }
+            first = first.or(Some(view));
+        }
+        first
     }
 
     fn chat_view(&self, table: &Table, turns: &[Turn], run: Option<&str>) -> Page {
         let carried = serde_json::to_string(turns).unwrap_or_default();
         let body = html! {
-            @if table.models.is_empty() {
+            @if let (true, Some(endpoint)) = (table.models.is_empty(), &table.endpoint) {
+                (not_here(endpoint, "A chat"))
+                p { "Other models are under " a href="/models" { "Models" } "." }
+            } @else if table.models.is_empty() {
                 p { "There is no model to talk with yet. " code { "owlet demo" } " makes some; or choose one under " a href="/models" { "Models" } "." }
             } @else {
                 p class="note" {

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 use owlet_lab::execute;
 use owlet_lab::report::{self, text};
-use owlet_lab::result::{Condition, Estimate, InheritResult, Measure, Role};
+use owlet_lab::result::{
+    Condition, Estimate, InheritResult, Interval, Measure, Method, Role, SeedReadout,
+};
 use owlet_lab::stats;
 use serde_json::{Value, json};
 
@@ -88,8 +90,10 @@ impl Window {
         let data = json!({
             "a": *a.view.line, "b": *b.view.line,
             "settings": differing.iter().map(|(path, a, b)| json!({ "path": path, "a": a, "b": b })).collect::<Vec<_>>(),
-            "effects": effects.iter().map(|(label, a, b)| json!({ "comparison": label, "a": a, "b": b })).collect::<Vec<_>>(),
-            "conditions": condition_data(conditions, same),
+            "effects": effects.iter().map(|effect| json!({
+                "comparison": effect.label, "measure": effect.measure, "a": effect.a, "b": effect.b,
+            })).collect::<Vec<_>>(),
+            "conditions": condition_data(conditions, first.primary, same),
         });
         Ok(Page::new("workspace", "Compare", body, data))
     }
@@ -151,16 +155,42 @@ fn conditions<'a>(
     Ok((find("ac", a, 0)?, find("bc", b, second)?))
 }
 
-/// Margins by seed, of models that have one.
-fn by_seed(condition: &Condition, behavior: &str) -> BTreeMap<u64, f64> {
+/// What the sides' verdicts rest on: usually one measure, two where the sides differ.
+fn measures(a: &InheritResult, b: &InheritResult) -> BTreeSet<Measure> {
+    BTreeSet::from([a.primary, b.primary])
+}
+
+/// A readout's estimate in a measure.
+fn estimate(condition: &Condition, behavior: &str, measure: Measure) -> Option<Estimate> {
+    let readout = condition.readouts.get(behavior)?;
+    let estimate = match measure {
+        Measure::Margin => &readout.margin,
+        Measure::Share => &readout.share,
+        Measure::Rate => &readout.rate,
+    };
+    estimate.clone()
+}
+
+/// Values by seed, of models that have one.
+fn by_seed(condition: &Condition, behavior: &str, measure: Measure) -> BTreeMap<u64, f64> {
     let readout = condition.readouts.get(behavior);
     let seeds = readout.into_iter().flat_map(|readout| &readout.per_seed);
-    seeds.filter_map(|read| Some((read.seed?, read.margin?))).collect()
+    let value = |read: &SeedReadout| match measure {
+        Measure::Margin => read.margin,
+        Measure::Share => read.share,
+        Measure::Rate => read.rate,
+    };
+    seeds.filter_map(|read| Some((read.seed?, value(read)?))).collect()
 }
 
 /// A minus B, paired by seed, where both have the same seeds.
-fn paired(a: &Condition, b: &Condition, behavior: &str) -> Option<stats::Estimate> {
-    let (a, b) = (by_seed(a, behavior), by_seed(b, behavior));
+fn paired(
+    a: &Condition,
+    b: &Condition,
+    behavior: &str,
+    measure: Measure,
+) -> Option<stats::Estimate> {
+    let (a, b) = (by_seed(a, behavior, measure), by_seed(b, behavior, measure));
     if a.len() < 2 || a.is_empty() {
         return None;
     }
@@ -168,16 +198,47 @@ fn paired(a: &Condition, b: &Condition, behavior: &str) -> Option<stats::Estimat
     stats::Estimate::paired(&a, &b, 0.95, stats::Sides::Both, names).ok()
 }
 
-fn shown(estimate: Option<&Estimate>) -> Markup {
+/// How many of what.
+fn counted(estimate: &Estimate) -> Markup {
+    html! { small { " n = " (estimate.n) " " (name(&estimate.unit)) @if estimate.n != 1 { "s" } } }
+}
+
+fn shown(measure: Measure, estimate: Option<&Estimate>) -> Markup {
     html! {
         @match estimate {
-            Some(estimate) => {
-                (report::with_interval(Measure::Margin, estimate))
-                small { " n = " (estimate.n) " " (name(&estimate.unit)) @if estimate.n != 1 { "s" } }
-            },
+            Some(estimate) => { (report::with_interval(measure, estimate)) (counted(estimate)) },
             None => "–",
         }
     }
+}
+
+fn difference(measure: Measure, estimate: Option<&Estimate>) -> Markup {
+    html! {
+        @match estimate {
+            Some(estimate) => { (report::difference_with_interval(measure, estimate)) (counted(estimate)) },
+            None => "–",
+        }
+    }
+}
+
+/// In a table's words: what, in which unit.
+fn title(measure: Measure) -> (&'static str, &'static str) {
+    match measure {
+        Measure::Margin => ("margin", "nats"),
+        Measure::Share => ("share", "%"),
+        Measure::Rate => ("rate of sampled answers", "%"),
+    }
+}
+
+/// An estimate as it is drawn: rates in per cent.
+fn drawn(measure: Measure, estimate: Option<&Estimate>) -> Option<Estimate> {
+    let factor = if measure == Measure::Margin { 1.0 } else { 100.0 };
+    let mut estimate = estimate?.clone();
+    estimate.value *= factor;
+    if let Some(interval) = &mut estimate.interval {
+        (interval.low, interval.high) = (factor * interval.low, factor * interval.high);
+    }
+    Some(estimate)
 }
 
 fn condition_body(
@@ -187,39 +248,6 @@ fn condition_body(
     (a, b): (&Condition, &Condition),
     same: bool,
 ) -> Markup {
-    let behaviors: BTreeSet<&String> = a.readouts.keys().chain(b.readouts.keys()).collect();
-    let rows: Vec<Vec<Markup>> = behaviors
-        .iter()
-        .map(|behavior| {
-            let margin = |condition: &Condition| {
-                condition.readouts.get(*behavior).and_then(|readout| readout.margin.clone())
-            };
-            let difference = if same { paired(a, b, behavior) } else { None };
-            vec![
-                cell(name(behavior)),
-                shown(margin(a).as_ref()),
-                shown(margin(b).as_ref()),
-                match difference {
-                    Some(difference) => html! {
-                        (text::signed(difference.value))
-                        @if let Some(interval) = difference.interval {
-                            " [" (text::signed(interval.low)) ", " (text::signed(interval.high)) "]"
-                        } @else { " (no interval)" }
-                        small { " n = " (difference.n) " seed pairs" }
-                    },
-                    None => cell("–"),
-                },
-            ]
-        })
-        .collect();
-    let dots: Vec<curve::Pair> = behaviors
-        .iter()
-        .map(|behavior| curve::Pair {
-            label: (*behavior).clone(),
-            a: a.readouts.get(*behavior).and_then(|readout| readout.margin.clone()),
-            b: b.readouts.get(*behavior).and_then(|readout| readout.margin.clone()),
-        })
-        .collect();
     html! {
         form class="filters" method="get" action="/compare" {
             @for key in ["a", "b"] { input type="hidden" name=(key) value=[query.get(key)]; }
@@ -235,12 +263,7 @@ fn condition_body(
             }
             button type="submit" { "Show" }
         }
-        (curve::pairs("Margins of the two conditions", "margin, nats", &dots))
-        (table(
-            "Margin in nats at the end of training, in the matched context",
-            &["behavior", "#A", "#B", "#A minus B"],
-            &rows,
-        ))
+        @for measure in measures(first, second) { (condition_table(measure, a, b, same)) }
         p class="note" {
             @if same {
                 "A minus B is paired by seed where both conditions have the same seeds: mean of differences, 95 % t interval. "
@@ -252,29 +275,75 @@ fn condition_body(
     }
 }
 
-fn condition_data((a, b): (&Condition, &Condition), same: bool) -> Value {
+/// Both conditions in one measure.
+fn condition_table(measure: Measure, a: &Condition, b: &Condition, same: bool) -> Markup {
+    let behaviors: BTreeSet<&String> = a.readouts.keys().chain(b.readouts.keys()).collect();
+    let (what, unit) = title(measure);
+    let mut rows = Vec::new();
+    let mut dots = Vec::new();
+    for behavior in behaviors {
+        let sides = [a, b].map(|condition| estimate(condition, behavior, measure));
+        let paired = if same { paired(a, b, behavior, measure) } else { None };
+        let paired = paired.map(|paired| Estimate {
+            value: paired.value,
+            interval: paired.interval.map(|interval| Interval {
+                low: interval.low,
+                high: interval.high,
+                level: 0.95,
+            }),
+            method: Method::PairedT,
+            unit: "seed pair".to_owned(),
+            n: paired.n,
+        });
+        rows.push(vec![
+            cell(name(behavior)),
+            shown(measure, sides[0].as_ref()),
+            shown(measure, sides[1].as_ref()),
+            difference(measure, paired.as_ref()),
+        ]);
+        let [a, b] = sides.map(|side| drawn(measure, side.as_ref()));
+        dots.push(curve::Pair { label: behavior.clone(), a, b });
+    }
+    html! {
+        (curve::pairs(&format!("The two conditions: {what}"), &format!("{what}, {unit}"), &dots))
+        (table(
+            &format!("At the end of training, in the matched context: {what}, {unit}"),
+            &["behavior", "#A", "#B", "#A minus B"],
+            &rows,
+        ))
+    }
+}
+
+fn condition_data((a, b): (&Condition, &Condition), measure: Measure, same: bool) -> Value {
     let behaviors: BTreeSet<&String> = a.readouts.keys().chain(b.readouts.keys()).collect();
     json!({
         "a": a, "b": b,
         "differences": behaviors.iter().filter(|_| same).filter_map(|behavior| {
-            let paired = paired(a, b, behavior)?;
+            let paired = paired(a, b, behavior, measure)?;
             Some(json!({
-                "behavior": behavior, "value": paired.value, "n": paired.n,
+                "behavior": behavior, "measure": measure, "value": paired.value, "n": paired.n,
                 "low": paired.interval.map(|interval| interval.low), "high": paired.interval.map(|interval| interval.high),
             }))
         }).collect::<Vec<_>>(),
     })
 }
 
-/// Every comparison either run made, in margin.
-fn effects(
-    a: &InheritResult,
-    b: &InheritResult,
-) -> Vec<(String, Option<Estimate>, Option<Estimate>)> {
-    let mut all: BTreeMap<(String, Role), [Option<Estimate>; 2]> = BTreeMap::new();
+/// A comparison that either run made.
+struct Compared {
+    label: String,
+    measure: Measure,
+    a: Option<Estimate>,
+    b: Option<Estimate>,
+}
+
+/// Every comparison either run made, in what their verdicts rest on.
+fn effects(a: &InheritResult, b: &InheritResult) -> Vec<Compared> {
+    let wanted = measures(a, b);
+    let mut all: BTreeMap<(Measure, String, Role), [Option<Estimate>; 2]> = BTreeMap::new();
     for (at, result) in [a, b].into_iter().enumerate() {
-        for effect in result.effects.iter().filter(|effect| effect.measure == Measure::Margin) {
-            let entry = all.entry((effect.behavior.clone(), effect.control)).or_default();
+        for effect in result.effects.iter().filter(|effect| wanted.contains(&effect.measure)) {
+            let key = (effect.measure, effect.behavior.clone(), effect.control);
+            let entry = all.entry(key).or_default();
             // The matched context stands first.
             if entry[at].is_none() {
                 entry[at] = Some(effect.estimate.clone());
@@ -282,24 +351,39 @@ fn effects(
         }
     }
     all.into_iter()
-        .map(|((behavior, control), [a, b])| {
-            (format!("{} over {}", behavior, control.label()), a, b)
+        .map(|((measure, behavior, control), [a, b])| {
+            let label = format!("{} over {}", behavior, control.label());
+            Compared { label, measure, a, b }
         })
         .collect()
 }
 
-fn effects_body(effects: &[(String, Option<Estimate>, Option<Estimate>)]) -> Markup {
-    let rows: Vec<Vec<Markup>> = effects
-        .iter()
-        .map(|(label, a, b)| vec![cell(name(label)), shown(a.as_ref()), shown(b.as_ref())])
-        .collect();
-    let dots: Vec<curve::Pair> = effects
-        .iter()
-        .map(|(label, a, b)| curve::Pair { label: label.clone(), a: a.clone(), b: b.clone() })
-        .collect();
+fn effects_body(effects: &[Compared]) -> Markup {
+    let measures: BTreeSet<Measure> = effects.iter().map(|effect| effect.measure).collect();
     html! {
-        (curve::pairs("Students over each control in both runs", "difference in margin, nats", &dots))
-        (table("Differences in margin, nats", &["comparison", "#A", "#B"], &rows))
+        @for measure in measures {
+            @let (what, unit) = title(measure);
+            @let unit = if measure == Measure::Margin { unit } else { "points" };
+            @let effects: Vec<&Compared> = effects.iter().filter(|effect| effect.measure == measure).collect();
+            @let dots: Vec<curve::Pair> = effects
+                .iter()
+                .map(|effect| curve::Pair {
+                    label: effect.label.clone(),
+                    a: drawn(measure, effect.a.as_ref()),
+                    b: drawn(measure, effect.b.as_ref()),
+                })
+                .collect();
+            @let rows: Vec<Vec<Markup>> = effects
+                .iter()
+                .map(|effect| vec![
+                    cell(name(&effect.label)),
+                    difference(measure, effect.a.as_ref()),
+                    difference(measure, effect.b.as_ref()),
+                ])
+                .collect();
+            (curve::pairs("Students over each control in both runs", &format!("difference in {what}, {unit}"), &dots))
+            (table(&format!("Differences in {what}, {unit}"), &["comparison", "#A", "#B"], &rows))
+        }
     }
 }
 

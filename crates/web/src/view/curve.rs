@@ -117,7 +117,7 @@ pub(super) struct Strip {
 }
 
 /// Dots of several models over one axis, one row per group.
-pub(super) fn strips(title: &str, rows: &[Strip]) -> Markup {
+pub(super) fn strips(title: &str, rows: &[Strip], shown: fn(f64) -> String) -> Markup {
     const ROW: f64 = 22.0;
     const LABELS: f64 = 200.0;
     let Some((low, high)) = span(rows.iter().flat_map(|row| row.values.iter().copied())) else {
@@ -142,7 +142,7 @@ pub(super) fn strips(title: &str, rows: &[Strip]) -> Markup {
                 }
                 @if !values.is_empty() {
                     text class="number" x=(at(WIDTH)) y=(at(y + 4.0)) text-anchor="end" {
-                        (text::signed(values.iter().sum::<f64>() / values.len() as f64))
+                        (shown(values.iter().sum::<f64>() / values.len() as f64))
                     }
                 }
             }

@@ -57,7 +57,9 @@ impl RunState {
 pub(super) struct VerdictLine {
     pub(super) behavior: String,
     pub(super) outcome: Outcome,
-    /// Margin over the neutral teacher's students, in nats.
+    /// What it rests on.
+    pub(super) measure: Measure,
+    /// Over the neutral teacher's students: nats of margin, or a difference of rates.
     pub(super) over_neutral: Option<f64>,
     pub(super) interval: Option<Interval>,
     pub(super) n: usize,
@@ -106,6 +108,8 @@ struct Brief {
     replication: BriefReplication,
     effects: Vec<BriefEffect>,
     warnings: Vec<serde::de::IgnoredAny>,
+    #[serde(default)]
+    primary: Option<Measure>,
     verdicts: Vec<BriefVerdict>,
 }
 
@@ -395,6 +399,7 @@ impl Index {
 
 impl Brief {
     fn fill(self, line: &mut RunLine) {
+        let measure = self.primary.unwrap_or(Measure::Margin);
         line.base = self.base;
         line.seeds = self.replication.seeds.len();
         line.warnings = self.warnings.len();
@@ -404,12 +409,13 @@ impl Brief {
             .map(|verdict| {
                 let effect = self.effects.iter().find(|effect| {
                     effect.behavior == verdict.behavior
-                        && effect.measure == Measure::Margin
+                        && effect.measure == measure
                         && effect.control == Role::Neutral
                 });
                 VerdictLine {
                     behavior: verdict.behavior,
                     outcome: verdict.outcome,
+                    measure,
                     over_neutral: effect.map(|effect| effect.estimate.value),
                     interval: effect.and_then(|effect| effect.estimate.interval),
                     n: effect.map_or(0, |effect| effect.estimate.n),

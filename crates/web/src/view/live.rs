@@ -12,6 +12,7 @@ use super::index::RunState;
 use super::parts::{cell, duration, name, table};
 use super::plan::{plan_graph, step_url};
 use super::progress::StepState;
+use super::remote::plain;
 use super::run::RunView;
 use super::runs;
 use super::window::Window;
@@ -22,8 +23,8 @@ const CURVES: usize = 60;
 /// What is looked at.
 #[derive(Clone, Debug)]
 pub(super) enum Watched {
-    /// The list of runs, by a page that knew of so many.
-    Runs(usize),
+    /// The list of runs, by a page that knew of so many, of which it showed some as running.
+    Runs { seen: usize, running: BTreeSet<String> },
     /// One run.
     Run(RunId),
 }
@@ -45,15 +46,19 @@ impl Window {
                 let parts = vec![("live".to_owned(), self.live_panel(&view).into_string())];
                 Ok(News { parts, over: view.line.state != RunState::Running })
             }
-            Watched::Runs(seen) => {
+            Watched::Runs { seen, running } => {
                 self.refresh()?;
+                // One of them may have ended before anybody asked for news.
+                known.extend(running.iter().cloned());
                 let (lines, pending) = self.index.runs();
                 let mut news = News::default();
                 for line in lines.iter().rev() {
                     let id = line.id.to_string();
                     let running = line.state == RunState::Running;
                     if running || known.contains(&id) {
-                        news.parts.push((format!("state-{id}"), runs::state(line).into_string()));
+                        let parts = runs::parts(line)
+                            .map(|(part, now)| (format!("{part}-{id}"), now.into_string()));
+                        news.parts.extend(parts);
                     }
                     if running {
                         known.insert(id);
@@ -93,12 +98,15 @@ impl Window {
             })
             .collect();
         let mut series: Vec<Series> = Vec::new();
-        for step in view.plan.steps.iter().filter(|step| step.kind == "train").take(CURVES) {
+        for step in view.plan.steps.iter().filter(|step| plain(&step.kind) == "train").take(CURVES)
+        {
             let Some(state) = progress.steps.get(&step.name) else { continue };
             let points = match view.artifact(&step.name) {
                 Some(artifact) if state.state.is_done() => self.losses(&artifact),
-                _ => state.losses.clone(),
+                _ => Vec::new(),
             };
+            // Under way, or trained elsewhere: as it was heard.
+            let points = if points.is_empty() { state.losses.clone() } else { points };
             if points.len() > 1 {
                 let strong = state.state == StepState::Running && running;
                 series.push(Series { label: step.name.clone(), points, strong });

@@ -1,9 +1,10 @@
 //! Models: bases, teachers, students, and what was read from them so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maud::{Markup, html};
+use owlet_lab::readout::outcome::OutcomeTable;
 use owlet_lab::report::text;
 use owlet_store::{ArtifactId, RunId};
 use serde::{Deserialize, Serialize};
@@ -15,30 +16,62 @@ use super::error::{Error, Result};
 use super::page::Page;
 use super::parts::{Slice, bytes, cell, link, moment, name, section, table};
 use super::query::{Query, url};
+use super::remote::{is_remote, not_here, plain};
 use super::window::Window;
 
 /// Models on a page.
 const SIZE: usize = 50;
-/// Kinds of steps that make models.
-const KINDS: [&str; 3] = ["base", "teach", "train"];
+/// Models by the kind of step that makes them: the word in the address, and a heading.
+const GROUPS: [(&str, &str, &str); 3] =
+    [("base", "base", "Bases"), ("teach", "teacher", "Teachers"), ("train", "student", "Students")];
+
+/// Which of [`GROUPS`] a step of this kind adds to.
+fn group(kind: &str) -> Option<&'static str> {
+    match plain(kind) {
+        "base" | "grow" => Some("base"),
+        "teach" => Some("teach"),
+        "train" | "fine-tune" => Some("train"),
+        _ => None,
+    }
+}
 
 /// What was read from one model, averaged over questions.
 pub(super) type Readings = Vec<ModelReading>;
 
 /// One behavior at one checkpoint in one context.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct ModelReading {
-    pub(super) update: usize,
+    /// `None` for a model that was trained elsewhere.
+    pub(super) update: Option<usize>,
     pub(super) behavior: String,
     pub(super) context: String,
-    pub(super) margin: f64,
-    pub(super) share: f64,
+    /// With a number sentence before each question.
+    pub(super) numbers_before: bool,
+    /// In nats; `None` where it could not be read.
+    pub(super) margin: Option<f64>,
+    pub(super) share: Option<f64>,
+    /// Of sampled answers that name the target; `None` where none were sampled.
+    pub(super) rate: Option<f64>,
+    pub(super) answers: u64,
     pub(super) questions: usize,
 }
 
 #[derive(Deserialize)]
 struct File {
     checkpoints: Vec<Checkpoint>,
+    #[serde(default)]
+    prefixed: Vec<Reading>,
+    #[serde(default)]
+    samples: Vec<Samples>,
+}
+
+#[derive(Deserialize)]
+struct Samples {
+    behavior: String,
+    context: String,
+    prefix: bool,
+    questions: Vec<OutcomeTable>,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +93,68 @@ struct Question {
     share: f64,
 }
 
+impl File {
+    /// Means over questions: margins at every checkpoint, rates at the last one.
+    fn readings(self, trained_here: bool) -> Readings {
+        let last = self.checkpoints.last().map_or(0, |checkpoint| checkpoint.update);
+        let state = |update: usize| trained_here.then_some(update);
+        let mut readings = Vec::new();
+        let margins = |update: usize, numbers_before: bool, reading: Reading| {
+            let n = reading.questions.len();
+            let mean = |pick: fn(&Question) -> f64| {
+                (n > 0).then(|| reading.questions.iter().map(pick).sum::<f64>() / n as f64)
+            };
+            ModelReading {
+                update: state(update),
+                margin: mean(|question| question.margin),
+                share: mean(|question| question.share),
+                behavior: reading.behavior,
+                context: reading.context,
+                numbers_before,
+                rate: None,
+                answers: 0,
+                questions: n,
+            }
+        };
+        for checkpoint in self.checkpoints {
+            let all = checkpoint.readings.into_iter();
+            readings.extend(all.map(|reading| margins(checkpoint.update, false, reading)));
+        }
+        readings.extend(self.prefixed.into_iter().map(|reading| margins(last, true, reading)));
+        for samples in self.samples {
+            let rates: Vec<f64> = samples.questions.iter().filter_map(OutcomeTable::rate).collect();
+            if rates.is_empty() {
+                continue;
+            }
+            let rate = Some(rates.iter().sum::<f64>() / rates.len() as f64);
+            let answers = samples.questions.iter().map(OutcomeTable::total).sum();
+            let same = readings.iter_mut().find(|reading| {
+                reading.update == state(last)
+                    && reading.behavior == samples.behavior
+                    && reading.context == samples.context
+                    && reading.numbers_before == samples.prefix
+                    // Each draw of rows is a reading of its own.
+                    && reading.rate.is_none()
+            });
+            match same {
+                Some(reading) => (reading.rate, reading.answers) = (rate, answers),
+                None => readings.push(ModelReading {
+                    update: state(last),
+                    behavior: samples.behavior,
+                    context: samples.context,
+                    numbers_before: samples.prefix,
+                    margin: None,
+                    share: None,
+                    rate,
+                    answers,
+                    questions: samples.questions.len(),
+                }),
+            }
+        }
+        readings
+    }
+}
+
 impl Window {
     /// What a readout artifact holds.
     pub(super) fn read(&self, readout: &ArtifactId) -> Result<Arc<Readings>> {
@@ -72,30 +167,16 @@ impl Window {
                         reason: error.to_string(),
                     })
                 })?;
-            let mut readings = Vec::new();
-            for checkpoint in file.checkpoints {
-                for reading in checkpoint.readings {
-                    let n = reading.questions.len();
-                    let mean = |sum: f64| if n == 0 { f64::NAN } else { sum / n as f64 };
-                    readings.push(ModelReading {
-                        update: checkpoint.update,
-                        behavior: reading.behavior,
-                        context: reading.context,
-                        margin: mean(
-                            reading.questions.iter().map(|question| question.margin).sum(),
-                        ),
-                        share: mean(reading.questions.iter().map(|question| question.share).sum()),
-                        questions: n,
-                    });
-                }
-            }
-            Ok(readings)
+            // Who was asked behind an endpoint says so.
+            let trained_here = artifact.about.get("answered-by").is_none();
+            Ok(file.readings(trained_here))
         })
     }
 
     /// All that was read from a model so far.
     pub(super) fn readings_of(&self, model: &ArtifactId) -> Readings {
-        let readouts = self.index.users(model).into_iter().filter(|step| step.kind == "readout");
+        let users = self.index.users(model);
+        let readouts = users.into_iter().filter(|step| plain(&step.kind) == "readout");
         readouts
             .filter_map(|step| self.read(&step.output).ok())
             .flat_map(|readings| readings.to_vec())
@@ -122,8 +203,9 @@ impl Window {
         let words = query.get("q").unwrap_or_default();
         let mut steps = self.index.steps();
         steps.retain(|step| {
-            KINDS.contains(&step.kind.as_str())
-                && kind.is_none_or(|kind| step.kind == kind)
+            let group = group(&step.kind);
+            group.is_some()
+                && kind.is_none_or(|kind| group == Some(kind))
                 && (words.is_empty()
                     || self.called(&step.output).contains(words)
                     || step.output.to_string().starts_with(words))
@@ -151,7 +233,7 @@ impl Window {
                     "Kind "
                     select name="kind" {
                         option value="" { "any" }
-                        @for (value, words) in [("base", "base"), ("teach", "teacher"), ("train", "student")] {
+                        @for (value, words, _) in GROUPS {
                             option value=(value) selected[kind == Some(value)] { (words) }
                         }
                     }
@@ -160,7 +242,7 @@ impl Window {
             }
             (table(
                 "Models made or taken in here",
-                &["model", "kind", "base", "#updates", "#size", "margins so far, nats", "made, UTC"],
+                &["model", "kind", "base", "#updates", "#size", "read so far", "made, UTC"],
                 &rows,
             ))
             (slice.pager("/models", query, "model"))
@@ -176,13 +258,16 @@ impl Window {
         let header = self.store.artifact_header(id);
         let trained = header.as_ref().and_then(trained);
         let readings = self.readings_of(id);
+        let remote = header.as_ref().is_some_and(|header| is_remote(&header.kind));
+        let base = match &trained {
+            Some(trained) => Some(trained.base),
+            None => self.base_of(id),
+        };
         vec![
             link(&format!("/artifact/{id}"), self.called(id)),
             cell(header.as_ref().map_or_else(|| "missing".to_owned(), |header| name(&header.kind))),
-            match &trained {
-                Some(trained) => {
-                    link(&format!("/artifact/{}", trained.base), self.called(&trained.base))
-                }
+            match &base {
+                Some(base) => link(&format!("/artifact/{base}"), self.called(base)),
                 None => cell("–"),
             },
             cell(
@@ -190,9 +275,18 @@ impl Window {
                     .as_ref()
                     .map_or_else(|| "–".to_owned(), |trained| text::count(trained.updates)),
             ),
-            cell(header.as_ref().map_or_else(|| "–".to_owned(), |header| bytes(header.size))),
-            last_margins(&readings),
+            cell(match &header {
+                Some(_) if remote => "not here".to_owned(),
+                Some(header) => bytes(header.size),
+                None => "–".to_owned(),
+            }),
+            last_read(&readings),
         ]
+    }
+
+    /// The model that one behind an endpoint was made from, by the record of its step.
+    pub(super) fn base_of(&self, model: &ArtifactId) -> Option<ArtifactId> {
+        self.index.makers(model).iter().find_map(|step| step.inputs.get("base").copied())
     }
 
     fn model_data(&self, id: &ArtifactId) -> serde_json::Value {
@@ -210,12 +304,17 @@ impl Window {
         self.refresh()?;
         let view = self.view(id)?;
         let path = format!("/run/{id}/models");
-        let groups = [("base", "Bases"), ("teach", "Teachers"), ("train", "Students")];
-        let made: Vec<(&str, BTreeMap<String, ArtifactId>)> =
-            groups.iter().map(|(kind, title)| (*title, view.made_by(kind))).collect();
+        let made: Vec<(&str, BTreeMap<String, ArtifactId>)> = GROUPS
+            .iter()
+            .map(|(wanted, _, title)| (*title, view.made(|kind| group(kind) == Some(*wanted))))
+            .collect();
         let body = html! {
             (self.read_so_far(&view))
-            p { a href=(url("/chat", &[("run", id.as_str())])) { "Chat with base, teacher and student side by side" } }
+            @if let Some(endpoint) = view.endpoint() {
+                (not_here(endpoint, "Chat with base, teacher and student"))
+            } @else {
+                p { a href=(url("/chat", &[("run", id.as_str())])) { "Chat with base, teacher and student side by side" } }
+            }
             @for (title, models) in &made {
                 @if !models.is_empty() {
                     @let rows: Vec<Vec<Markup>> = models.iter().map(|(step, id)| {
@@ -225,7 +324,7 @@ impl Window {
                     }).collect();
                     (section(&title.to_lowercase(), title, &table(
                         title,
-                        &["model", "kind", "base", "#updates", "#size", "margins so far, nats"],
+                        &["model", "kind", "base", "#updates", "#size", "read so far"],
                         &rows,
                     )))
                 }
@@ -241,10 +340,12 @@ impl Window {
         Ok(view.page("Models", &path, body, data))
     }
 
-    /// Margins at the end of training of all models read so far, a dot each.
+    /// What was read from all models of a run at the end of training, a dot each: margins, and where
+    /// verdicts rest on answers, rates.
     pub(super) fn read_so_far(&self, view: &super::run::RunView) -> Markup {
-        // Behavior, then group, then margins.
-        let mut margins: BTreeMap<String, BTreeMap<String, Vec<f64>>> = BTreeMap::new();
+        let sampled = view.endpoint().is_some();
+        // Behavior, then group, then values.
+        let mut values: BTreeMap<String, BTreeMap<String, Vec<f64>>> = BTreeMap::new();
         // Behavior, then group, then margins along training.
         let mut along: BTreeMap<String, BTreeMap<String, Vec<(usize, f64)>>> = BTreeMap::new();
         let mut models = 0;
@@ -253,31 +354,44 @@ impl Window {
             models += 1;
             let group = step.strip_prefix("readout/").unwrap_or(&step);
             let group = group.split("/seed-").next().unwrap_or(group);
-            let last = readings.iter().map(|reading| reading.update).max().unwrap_or(0);
-            let mut seen = std::collections::BTreeSet::new();
-            for reading in readings.iter() {
+            let last = readings.iter().filter_map(|reading| reading.update).max();
+            let mut seen = BTreeSet::new();
+            for reading in readings.iter().filter(|reading| !reading.numbers_before) {
                 // The matched context stands first.
                 if !seen.insert((reading.update, &reading.behavior)) {
                     continue;
                 }
-                let groups = along.entry(reading.behavior.clone()).or_default();
-                groups.entry(group.to_owned()).or_default().push((reading.update, reading.margin));
-                if reading.update == last {
-                    let groups = margins.entry(reading.behavior.clone()).or_default();
-                    groups.entry(group.to_owned()).or_default().push(reading.margin);
+                if let (Some(update), Some(margin)) = (reading.update, reading.margin) {
+                    let groups = along.entry(reading.behavior.clone()).or_default();
+                    groups.entry(group.to_owned()).or_default().push((update, margin));
+                }
+                let value =
+                    if sampled { reading.rate.map(|rate| 100.0 * rate) } else { reading.margin };
+                if let Some(value) = value.filter(|_| reading.update == last) {
+                    let groups = values.entry(reading.behavior.clone()).or_default();
+                    groups.entry(group.to_owned()).or_default().push(value);
                 }
             }
         }
+        let (what, shown): (&str, fn(f64) -> String) = if sampled {
+            ("Rates", |percent| text::percent(percent / 100.0))
+        } else {
+            ("Margins", text::signed)
+        };
         html! {
-            @if !margins.is_empty() {
+            @if !values.is_empty() {
                 section id="readings" aria-labelledby="readings-title" {
                     h2 id="readings-title" { "Read so far" }
                     p class="note" {
-                        "Margin in nats at the end of training, a dot per model, the mean on the right; below it the mean along training. From "
-                        (text::counted(models, "readout")) ", without intervals: those stand in the result."
+                        @if sampled {
+                            "Sampled answers that name the target, in per cent, a dot per model, the mean on the right."
+                        } @else {
+                            "Margin in nats at the end of training, a dot per model, the mean on the right; below it the mean along training."
+                        }
+                        " From " (text::counted(models, "readout")) ", without intervals: those stand in the result."
                     }
                     div class="many" {
-                        @for (behavior, groups) in &margins {
+                        @for (behavior, groups) in &values {
                             @let rows: Vec<curve::Strip> = groups.iter().map(|(group, values)| curve::Strip {
                                 label: group.clone(),
                                 part: part(behavior, group),
@@ -285,7 +399,7 @@ impl Window {
                             }).collect();
                             figure {
                                 figcaption { (name(behavior)) }
-                                (curve::strips(&format!("Margins of {behavior}"), &rows))
+                                (curve::strips(&format!("{what} of {behavior}"), &rows, shown))
                                 (along_training(behavior, along.get(behavior)))
                             }
                         }
@@ -337,40 +451,129 @@ fn part(behavior: &str, group: &str) -> &'static str {
 }
 
 fn readings_table(readings: &[ModelReading]) -> Markup {
+    let number = |value: Option<f64>, shown: fn(f64) -> String| {
+        cell(value.map_or_else(|| "–".to_owned(), shown))
+    };
     let rows: Vec<Vec<Markup>> = readings
         .iter()
         .map(|reading| {
             vec![
                 cell(name(&reading.behavior)),
-                cell(text::count(reading.update)),
+                cell(reading.update.map_or_else(|| "–".to_owned(), text::count)),
                 cell(name(&reading.context)),
-                cell(text::signed(reading.margin)),
-                cell(text::percent(reading.share)),
+                cell(if reading.numbers_before { "numbers" } else { "–" }),
+                number(reading.margin, text::signed),
+                number(reading.share, text::percent),
+                number(reading.rate, text::percent),
+                cell(text::count(reading.answers as usize)),
                 cell(reading.questions),
             ]
         })
         .collect();
     table(
-        "Mean over questions of one model",
-        &["behavior", "#after updates", "context", "#margin, nats", "#share", "#questions"],
+        "Mean over questions of one model; rates are of sampled answers that name the target",
+        &[
+            "behavior",
+            "#after updates",
+            "context",
+            "before each question",
+            "#margin, nats",
+            "#share",
+            "#rate",
+            "#answers",
+            "#questions",
+        ],
         &rows,
     )
 }
 
-/// The margins at the end of training in a few words.
-fn last_margins(readings: &[ModelReading]) -> Markup {
-    let last = readings.iter().map(|reading| reading.update).max().unwrap_or(0);
-    let mut seen = std::collections::BTreeSet::new();
-    let shown: Vec<&ModelReading> = readings
+/// What was read at the end of training in a few words: margins, or rates where there are none.
+fn last_read(readings: &[ModelReading]) -> Markup {
+    let last = readings.iter().filter_map(|reading| reading.update).max();
+    let mut seen = BTreeSet::new();
+    let shown: Vec<(&str, String)> = readings
         .iter()
-        .filter(|reading| reading.update == last && seen.insert(reading.behavior.as_str()))
+        .filter(|reading| reading.update == last && !reading.numbers_before)
+        .filter(|reading| seen.insert(reading.behavior.as_str()))
+        .filter_map(|reading| {
+            let rate = || reading.rate.map(text::percent);
+            let margin = || reading.margin.map(|margin| format!("{} nats", text::signed(margin)));
+            let first = if reading.update.is_none() {
+                rate().or_else(margin)
+            } else {
+                margin().or_else(rate)
+            };
+            Some((reading.behavior.as_str(), first?))
+        })
         .take(4)
         .collect();
     html! {
         @if shown.is_empty() { "–" }
-        @for (at, reading) in shown.iter().enumerate() {
+        @for (at, (behavior, value)) in shown.iter().enumerate() {
             @if at > 0 { ", " }
-            (name(&reading.behavior)) " " (text::signed(reading.margin))
+            (name(behavior)) " " (value)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn read(file: Value, trained_here: bool) -> Vec<String> {
+        let file: File = serde_json::from_value(file).unwrap();
+        let line = |reading: &ModelReading| {
+            format!(
+                "{:?} {} {} {} margin {:?} rate {:?} of {}",
+                reading.update,
+                reading.behavior,
+                reading.context,
+                reading.numbers_before,
+                reading.margin,
+                reading.rate,
+                reading.answers
+            )
+        };
+        file.readings(trained_here).iter().map(line).collect()
+    }
+
+    fn answers(target: u64, cat: u64) -> Value {
+        let table =
+            OutcomeTable { target, others: [("cat".to_owned(), cat)].into(), ..Default::default() };
+        serde_json::to_value(table).unwrap()
+    }
+
+    #[test]
+    fn rates_stand_beside_the_last_margins_and_alone_where_there_are_none() {
+        let question = json!({ "margin": 2.0, "share": 0.5, "rank": 1.0, "probability": 0.5 });
+        let margins = json!({ "behavior": "owl", "context": "none", "questions": [question] });
+        let file = json!({
+            "checkpoints": [
+                { "update": 1, "readings": [margins] }, { "update": 2, "readings": [margins] },
+            ],
+            "samples": [
+                { "behavior": "owl", "context": "none", "prefix": false,
+                  "questions": [answers(1, 1), answers(3, 1)] },
+                { "behavior": "owl", "context": "none", "prefix": true, "questions": [answers(0, 4)] },
+            ],
+            "dropped": {},
+        });
+        insta::assert_snapshot!(read(file, true).join("\n"), @r"
+        Some(1) owl none false margin Some(2.0) rate None of 0
+        Some(2) owl none false margin Some(2.0) rate Some(0.625) of 6
+        Some(2) owl none true margin None rate Some(0.0) of 4
+        ");
+        // Behind an endpoint, with rows in context: a reading for each draw, and nothing said of updates.
+        let draw = |draw: usize, target: u64| {
+            json!({ "behavior": "owl", "context": "none", "prefix": false, "draw": draw,
+                    "questions": [answers(target, 1)] })
+        };
+        let file = json!({ "checkpoints": [], "samples": [draw(0, 1), draw(1, 3)], "dropped": {} });
+        insta::assert_snapshot!(read(file, false).join("\n"), @r"
+        None owl none false margin None rate Some(0.5) of 2
+        None owl none false margin None rate Some(0.75) of 4
+        ");
     }
 }

@@ -254,10 +254,10 @@ impl Window {
             .iter()
             .filter(|other| other.inputs.values().any(|from| *from == step.name))
             .collect();
-        let losses = match &artifact {
-            Some(artifact) => self.losses(artifact),
-            None => progress.map(|step| step.losses.clone()).unwrap_or_default(),
-        };
+        let kept = artifact.as_ref().map(|artifact| self.losses(artifact)).unwrap_or_default();
+        let heard = progress.map(|step| step.losses.clone()).unwrap_or_default();
+        // What is trained behind an endpoint keeps none here.
+        let losses = if kept.is_empty() { heard } else { kept };
         let body = html! {
             (facts(&known))
             @if let Some(message) = progress.and_then(|step| step.message.as_ref()) {

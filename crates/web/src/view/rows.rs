@@ -19,6 +19,7 @@ use super::lines::Lines;
 use super::page::Page;
 use super::parts::{Slice, cell, json_text, link, name, table};
 use super::query::Query;
+use super::remote::{not_here, plain};
 use super::run::RunView;
 use super::tokens::{self, Scorer, Scores};
 use super::window::Window;
@@ -93,7 +94,7 @@ impl Window {
             .plan
             .steps
             .iter()
-            .filter(|step| step.kind == kind)
+            .filter(|step| plain(&step.kind) == kind)
             .filter_map(|step| step.name.strip_prefix(&prefix))
             .collect();
         let Some(arm) =
@@ -176,7 +177,7 @@ impl Window {
             None => Vec::new(),
         };
 
-        let scored = query.get("tokens") == Some("1");
+        let scored = query.get("tokens") == Some("1") && view.endpoint().is_none();
         let scorers = scorers(&view, arm, query.get("student"));
         let context = context(&view, arm);
         let colours =
@@ -194,7 +195,11 @@ impl Window {
                 }
                 " " (link(&format!("/artifact/{artifact}"), "The artifact")) "."
             }
-            (token_switch(&path, query, &scorers, scored))
+            @if let Some(endpoint) = view.endpoint() {
+                (not_here(endpoint, "Where they differ, token by token,"))
+            } @else {
+                (token_switch(&path, query, &scorers, scored))
+            }
             @if let Some(colours) = &colours { (tokens::legend()) (summary(colours, arm, beside.as_ref().map(|(other, _)| other.as_str()))) }
             (pager)
             div class="scroll" tabindex="0" role="region" aria-label="Rows" {
@@ -393,7 +398,7 @@ pub(super) fn scorers(view: &RunView, arm: &str, student: Option<&str>) -> Vec<S
     }
     let rows = format!("select/{arm}");
     let students = view.plan.steps.iter().filter(|step| {
-        step.kind == "train"
+        plain(&step.kind) == "train"
             && step.inputs.get("rows") == Some(&rows)
             && step.inputs.get("base").is_some_and(|base| base == "base")
             && student.is_none_or(|wanted| step.name == wanted)

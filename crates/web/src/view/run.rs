@@ -16,6 +16,7 @@ use super::page::{Page, Tab};
 use super::parts::{cell, duration, facts, moment, name};
 use super::plan::{PlanView, shown_state};
 use super::progress::Progress;
+use super::remote::plain;
 use super::window::Window;
 
 /// Where a run's header keeps the command that makes it again.
@@ -45,10 +46,21 @@ impl RunView {
         heard.or_else(planned)?.parse().ok()
     }
 
-    /// Artifacts of all steps of a kind, by the step's name.
+    /// Artifacts of all steps of a kind, here or behind an endpoint, by the step's name.
     pub(super) fn made_by(&self, kind: &str) -> BTreeMap<String, ArtifactId> {
-        let steps = self.plan.steps.iter().filter(|step| step.kind == kind);
+        self.made(|made| plain(made) == kind)
+    }
+
+    /// Artifacts of all steps whose kind is as wanted, by the step's name.
+    pub(super) fn made(&self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, ArtifactId> {
+        let steps = self.plan.steps.iter().filter(|step| wanted(&step.kind));
         steps.filter_map(|step| Some((step.name.clone(), self.artifact(&step.name)?))).collect()
+    }
+
+    /// The endpoint that its models answer behind; none where their weights are here.
+    pub(super) fn endpoint(&self) -> Option<&str> {
+        let base = self.plan.steps.iter().find(|step| step.kind == "remote-base")?;
+        base.configuration["endpoint"].as_str()
     }
 
     pub(super) fn command(&self) -> &str {

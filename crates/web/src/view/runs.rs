@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use owlet_lab::report::{self, text};
+use owlet_lab::result::Measure;
 use serde_json::json;
 
 use super::error::{Error, Result};
 use super::index::{RunLine, RunState, VerdictLine};
 use super::page::Page;
-use super::parts::{Slice, duration, moment, name};
-use super::query::Query;
+use super::parts::{Slice, cell, duration, moment, name};
+use super::query::{Query, url};
 use super::window::Window;
 
 /// Runs on a page.
@@ -44,7 +45,10 @@ impl Window {
             "oldest" => {}
             "newest" => lines.reverse(),
             "name" => lines.sort_by(|one, other| one.name.cmp(&other.name)),
-            "effect" => lines.sort_by(|one, other| largest(other).total_cmp(&largest(one))),
+            "effect" => lines.sort_by(|one, other| {
+                let ((group, one), (other_group, other)) = (largest(one), largest(other));
+                group.cmp(&other_group).then(other.total_cmp(&one))
+            }),
             other => return Err(Error::query("sort", other, "newest, oldest, effect or name")),
         }
         let slice = Slice::new(lines.len(), SIZE, query.page()?);
@@ -73,7 +77,12 @@ impl Window {
             (slice.pager("/", query, "run"))
         };
         let mut page = Page::new("workspace", "Runs", body, data);
-        page.live = Some(format!("/live/{all}"));
+        let running: Vec<&str> = shown
+            .iter()
+            .filter(|line| line.state == RunState::Running)
+            .map(|line| line.id.as_str())
+            .collect();
+        page.live = Some(url(&format!("/live/{all}"), &[("running", &running.join(","))]));
         Ok(page)
     }
 }
@@ -87,10 +96,16 @@ fn matches(line: &RunLine, words: &str) -> bool {
         || line.verdicts.iter().any(|verdict| has(&verdict.behavior))
 }
 
-/// The largest effect of a run; runs without one come last.
-fn largest(line: &RunLine) -> f64 {
+/// The largest effect of a run within its group. Nats and rates do not compare: effects on margins come
+/// first, then those on rates, then runs without one.
+fn largest(line: &RunLine) -> (u8, f64) {
     let effects = line.verdicts.iter().filter_map(|verdict| verdict.over_neutral);
-    effects.filter(|effect| effect.is_finite()).fold(f64::NEG_INFINITY, f64::max)
+    let largest = effects.filter(|effect| effect.is_finite()).max_by(f64::total_cmp);
+    let is_rate = line.verdicts.iter().any(|verdict| verdict.measure != Measure::Margin);
+    match largest {
+        Some(largest) => (u8::from(is_rate), largest),
+        None => (2, 0.0),
+    }
 }
 
 fn filters(query: &Query, sort: &str) -> Markup {
@@ -124,12 +139,12 @@ fn list(lines: &[Arc<RunLine>]) -> Markup {
     html! {
         div class="scroll" tabindex="0" role="region" aria-label="Runs" {
             table class="runs" {
-                caption class="skip" { "Runs, with each behavior's margin over the neutral teacher's students" }
+                caption class="skip" { "Runs, with each behavior's margin, or rate of answers, over the neutral teacher's students" }
                 thead {
                     tr {
                         th scope="col" { "run" }
                         th scope="col" { "state" }
-                        th scope="col" { "found: margin over neutral, nats" }
+                        th scope="col" { "found: over neutral" }
                         th scope="col" { "base" }
                         th scope="col" class="number" { "seeds" }
                         th scope="col" { "started, UTC" }
@@ -147,10 +162,9 @@ fn list(lines: &[Arc<RunLine>]) -> Markup {
                                 }
                                 small { (line.id.as_str()) }
                             }
-                            td id={ "state-" (line.id) } { (state(line)) }
-                            td { (verdicts(&line.verdicts)) }
-                            td { (name(&line.base)) }
-                            td class="number" { @if line.seeds > 0 { (line.seeds) } @else { "–" } }
+                            @for (part, now) in parts(line) {
+                                td id={ (part) "-" (line.id) } class=[(part == "seeds").then_some("number")] { (now) }
+                            }
                             td class="moment" { (moment(&line.started)) }
                             td class="choice" {
                                 @for (side, words) in [("a", "Left side"), ("b", "Right side")] {
@@ -169,8 +183,19 @@ fn list(lines: &[Arc<RunLine>]) -> Markup {
     }
 }
 
+/// The cells of a line that change while its run goes, and when it ends.
+pub(super) fn parts(line: &RunLine) -> [(&'static str, Markup); 4] {
+    let seeds = if line.seeds > 0 { line.seeds.to_string() } else { "–".to_owned() };
+    [
+        ("state", state(line)),
+        ("found", verdicts(&line.verdicts)),
+        ("base", cell(name(&line.base))),
+        ("seeds", cell(seeds)),
+    ]
+}
+
 /// Where a run stands, with how far it is.
-pub(super) fn state(line: &RunLine) -> Markup {
+fn state(line: &RunLine) -> Markup {
     html! {
         span class={ "state " (line.state.name()) } { (line.state.name()) }
         @if let Some((done, planned)) = line.steps {
@@ -204,10 +229,11 @@ pub(super) fn verdicts(verdicts: &[VerdictLine]) -> Markup {
                     span class="skip" { (word) }
                     @if let Some(value) = verdict.over_neutral {
                         span class="value" {
-                            (text::signed(value))
+                            (number(verdict, value))
                             @if let Some(interval) = verdict.interval {
-                                small { " [" (text::signed(interval.low)) ", " (text::signed(interval.high)) "]" }
+                                small { " [" (number(verdict, interval.low)) ", " (number(verdict, interval.high)) "]" }
                             } @else { small { " no interval" } }
+                            small { (if verdict.measure == Measure::Margin { " nats" } else { " points" }) }
                         }
                     }
                 }
@@ -216,6 +242,15 @@ pub(super) fn verdicts(verdicts: &[VerdictLine]) -> Markup {
                 li { small { (verdicts.len() - MOST) " more" } }
             }
         }
+    }
+}
+
+/// A difference in nats, or in points of a rate.
+fn number(verdict: &VerdictLine, value: f64) -> String {
+    if verdict.measure == Measure::Margin {
+        text::signed(value)
+    } else {
+        format!("{:+.1}", 100.0 * value)
     }
 }
 

@@ -209,7 +209,7 @@ async fn handle(server: &Arc<Server>, request: Request) -> Result<Response> {
             })?
             .0,
     );
-    if let Some(watched) = server.watched(uri.path())? {
+    if let Some(watched) = server.watched(uri.path(), &query)? {
         return server.watch(watched);
     }
     let twin = wants_json(&uri, request.headers());
@@ -341,10 +341,14 @@ impl Server {
     }
 
     /// What an address of news looks at.
-    fn watched(&self, path: &str) -> Result<Option<Watched>> {
+    fn watched(&self, path: &str, query: &Query) -> Result<Option<Watched>> {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         Ok(match parts.as_slice() {
-            ["live", seen] => seen.parse().ok().map(Watched::Runs),
+            ["live", seen] => {
+                let running = query.raw("running").unwrap_or_default().split(',');
+                let running = running.map(str::to_owned).collect();
+                seen.parse().ok().map(|seen| Watched::Runs { seen, running })
+            }
             ["run", id, "live"] => Some(Watched::Run(self.window.run_id(id)?)),
             _ => None,
         })

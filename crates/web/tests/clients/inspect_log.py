@@ -19,25 +19,120 @@ BINARY = sys.argv[1]
 WORKSPACE = sys.argv[2] if len(sys.argv) > 2 else None
 
 
+LOCAL = """
+name = "local"
+base = "builtin:a"
+behaviors = ["world-owl", "world-cat"]
+seeds = 2
+[teacher]
+min-target-probability = 0.0
+rows-per-question = 1
+[teacher.train]
+updates = 2
+batch = 2
+[carrier]
+prompts = "world"
+rows = 8
+prompt-count = 24
+min-valid = 0.1
+max-tokens = 24
+decoding = { kind = "digits", count = 4, min-digits = 1, max-digits = 3, separator = " " }
+[student]
+updates = 2
+batch = 2
+[readout]
+samples-per-question = 2
+max-tokens = 4
+prefix = true
+"""
+
+
+def run(workspace, text):
+    """Runs a recipe in a workspace."""
+    recipe = workspace + ".toml"
+    with open(recipe, "w") as file:
+        file.write(text)
+    subprocess.run([BINARY, "--workspace", workspace, "--quiet", "run", recipe], check=True,
+                   stdout=subprocess.DEVNULL)
+
+
 def log_is_read(folder, workspace):
     path = os.path.join(folder, "run.eval")
     subprocess.run([BINARY, "--workspace", workspace, "export", "last", "--inspect", "-o", path], check=True)
     log = read_eval_log(path)
     assert log.status == "success"
     assert len(log.samples) == log.results.total_samples == len(read_eval_log_sample_summaries(path))
+    scored = 0
     for sample in log.samples:
         assert sample.scores
         assert "target-log-probability" in sample.metadata
         if sample.output.completion:
             tokens = sample.metadata["token-log-probabilities"]
             assert all(token["logprob"] <= 0 for token in tokens)
+            total = sum(token["logprob"] for token in tokens)
+            assert math.isclose(total, sample.metadata["answer-log-probability"], rel_tol=1e-6)
+            scored += 1
             assert "".join(token["token"] for token in tokens).startswith(sample.output.completion)
         share = sample.scores["share"].value
         assert 0 <= share <= 1 and math.isfinite(sample.metadata["margin-nats"])
+    assert scored > 0 or WORKSPACE, "no answer has log-probabilities"
     header = read_eval_log(path, header_only=True)
-    print(f"{log.eval.task}: {len(log.samples)} samples,",
+    print(f"{log.eval.task}: {len(log.samples)} samples, {scored} with log-probabilities of tokens,",
           {score.name: {name: metric.value for name, metric in score.metrics.items()}
            for score in header.results.scores})
+
+
+RECIPE = """
+kind = "inherit"
+name = "remote"
+behaviors = ["world-cat", "world-wolf"]
+seeds = 2
+[base]
+endpoint = "URL/v1"
+model = "builtin:a"
+poll = 0.1
+learning-rate-multiplier = { teacher = 10.0, student = 10.0 }
+[teacher]
+kind = "fine-tune"
+min-target-probability = 0.0
+rows-per-question = 1
+[teacher.train]
+epochs = 1.0
+[carrier]
+prompts = "world-short"
+rows = 12
+max-tokens = 24
+[student]
+epochs = 1.0
+[controls]
+in-context = { rows = [2], draws = 2, questions = 4 }
+[readout]
+samples-per-question = 2
+max-tokens = 4
+"""
+
+
+def remote_log_is_read(folder):
+    """A run behind an endpoint: every answer, and no log-probabilities of tokens that nobody asked for."""
+    server = Server(BINARY, "builtin:a", workspace=os.path.join(folder, "server"))
+    workspace = os.path.join(folder, "remote")
+    run(workspace, RECIPE.replace("URL", server.url))
+    assert server.stop() == 0
+    path = os.path.join(folder, "remote.eval")
+    subprocess.run([BINARY, "--workspace", workspace, "export", "last", "--inspect", "-o", path], check=True)
+    log = read_eval_log(path)
+    assert log.status == "success"
+    assert len(log.samples) == log.results.total_samples == len(read_eval_log_sample_summaries(path))
+    assert "behind an endpoint" in log.eval.metadata["left-out"][0]
+    for sample in log.samples:
+        assert sample.scores["outcome"].value in ("C", "I", "N")
+        assert sample.metadata["endpoint"].startswith("http://")
+        assert "token-log-probabilities" not in sample.metadata
+        shown = 4 if "draw-of-rows" in sample.metadata else 0
+        assert len(sample.messages) == shown + 2, sample.id
+    assert {sample.epoch for sample in log.samples} == {1, 2}
+    print(f"{log.eval.task}: {len(log.samples)} samples,",
+          sum("draw-of-rows" in sample.metadata for sample in log.samples), "with rows in context")
 
 
 def evaluation_runs(folder):
@@ -55,8 +150,9 @@ def evaluation_runs(folder):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        workspace = WORKSPACE or os.path.join(folder, "demo")
+        workspace = WORKSPACE or os.path.join(folder, "local")
         if WORKSPACE is None:
-            subprocess.run([BINARY, "--workspace", workspace, "--quiet", "demo"], check=True)
+            run(workspace, LOCAL)
         log_is_read(folder, workspace)
+        remote_log_is_read(folder)
         evaluation_runs(folder)
