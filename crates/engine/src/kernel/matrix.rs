@@ -248,6 +248,10 @@ mod tests {
                 job.portable(0..m, 0..n);
             });
             prop_assert!(portable.iter().map(|x| x.to_bits()).eq(fast.iter().map(|x| x.to_bits())));
+            #[cfg(target_arch = "x86_64")]
+            let fuses = std::is_x86_feature_detected!("fma");
+            #[cfg(not(target_arch = "x86_64"))]
+            let fuses = true;
             // The scalar twin: chains of 256.
             for i in 0..m {
                 for j in 0..n {
@@ -259,7 +263,8 @@ mod tests {
                         });
                         total = Some(total.map_or(chain, |total| total + chain));
                     }
-                    prop_assert_eq!(total.unwrap_or(0.0), fast[i * stride + j]);
+                    let (total, fast) = (total.unwrap_or(0.0), fast[i * stride + j]);
+                    prop_assert!(total == fast || !fuses && (total - fast).abs() < 1e-3);
                 }
             }
         }

@@ -206,8 +206,10 @@ mod tests {
         for i in -8700..8800 {
             let x = i as f32 / 100.0;
             let (ours, theirs) = (exp(x), x.exp());
+            // Miri errs on purpose where a standard library may.
+            let close = if cfg!(miri) { 2e-6 } else { 3e-7 };
             assert!(
-                ((ours - theirs) / theirs).abs() < 3e-7,
+                ((ours - theirs) / theirs).abs() < close,
                 "exp({x}) = {ours}, expected {theirs}"
             );
         }
