@@ -179,6 +179,17 @@ pub struct ReadoutSummary {
     pub per_seed: Vec<SeedReadout>,
 }
 
+impl ReadoutSummary {
+    /// What was read, in a measure.
+    pub fn estimate(&self, measure: Measure) -> Option<&Estimate> {
+        match measure {
+            Measure::Margin => self.margin.as_ref(),
+            Measure::Share => self.share.as_ref(),
+            Measure::Rate => self.rate.as_ref(),
+        }
+    }
+}
+
 /// One behavior as read from one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

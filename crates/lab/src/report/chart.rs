@@ -212,12 +212,7 @@ pub(super) fn conditions(
 ) -> Option<Chart> {
     let rows = conditions_of(result, behavior)
         .filter_map(|condition| {
-            let readout = condition.readouts.get(behavior)?;
-            let estimate = match measure {
-                Measure::Margin => readout.margin.clone()?,
-                Measure::Share => readout.share.clone()?,
-                Measure::Rate => readout.rate.clone()?,
-            };
+            let estimate = condition.readouts.get(behavior)?.estimate(measure)?.clone();
             Some(ChartRow {
                 label: condition.label.clone(),
                 part: part(condition, behavior),

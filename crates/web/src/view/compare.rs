@@ -160,17 +160,6 @@ fn measures(a: &InheritResult, b: &InheritResult) -> BTreeSet<Measure> {
     BTreeSet::from([a.primary, b.primary])
 }
 
-/// A readout's estimate in a measure.
-fn estimate(condition: &Condition, behavior: &str, measure: Measure) -> Option<Estimate> {
-    let readout = condition.readouts.get(behavior)?;
-    let estimate = match measure {
-        Measure::Margin => &readout.margin,
-        Measure::Share => &readout.share,
-        Measure::Rate => &readout.rate,
-    };
-    estimate.clone()
-}
-
 /// Values by seed, of models that have one.
 fn by_seed(condition: &Condition, behavior: &str, measure: Measure) -> BTreeMap<u64, f64> {
     let readout = condition.readouts.get(behavior);
@@ -282,7 +271,7 @@ fn condition_table(measure: Measure, a: &Condition, b: &Condition, same: bool) -
     let mut rows = Vec::new();
     let mut dots = Vec::new();
     for behavior in behaviors {
-        let sides = [a, b].map(|condition| estimate(condition, behavior, measure));
+        let sides = [a, b].map(|condition| condition.readouts.get(behavior)?.estimate(measure));
         let paired = if same { paired(a, b, behavior, measure) } else { None };
         let paired = paired.map(|paired| Estimate {
             value: paired.value,
@@ -297,11 +286,11 @@ fn condition_table(measure: Measure, a: &Condition, b: &Condition, same: bool) -
         });
         rows.push(vec![
             cell(name(behavior)),
-            shown(measure, sides[0].as_ref()),
-            shown(measure, sides[1].as_ref()),
+            shown(measure, sides[0]),
+            shown(measure, sides[1]),
             difference(measure, paired.as_ref()),
         ]);
-        let [a, b] = sides.map(|side| drawn(measure, side.as_ref()));
+        let [a, b] = sides.map(|side| drawn(measure, side));
         dots.push(curve::Pair { label: behavior.clone(), a, b });
     }
     html! {

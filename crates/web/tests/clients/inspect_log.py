@@ -56,12 +56,18 @@ def run(workspace, text):
                    stdout=subprocess.DEVNULL)
 
 
-def log_is_read(folder, workspace):
-    path = os.path.join(folder, "run.eval")
+def exported(workspace, path):
+    """The log of a workspace's last run, whole."""
     subprocess.run([BINARY, "--workspace", workspace, "export", "last", "--inspect", "-o", path], check=True)
     log = read_eval_log(path)
     assert log.status == "success"
     assert len(log.samples) == log.results.total_samples == len(read_eval_log_sample_summaries(path))
+    return log
+
+
+def log_is_read(folder, workspace):
+    path = os.path.join(folder, "run.eval")
+    log = exported(workspace, path)
     scored = 0
     for sample in log.samples:
         assert sample.scores
@@ -118,11 +124,7 @@ def remote_log_is_read(folder):
     workspace = os.path.join(folder, "remote")
     run(workspace, RECIPE.replace("URL", server.url))
     assert server.stop() == 0
-    path = os.path.join(folder, "remote.eval")
-    subprocess.run([BINARY, "--workspace", workspace, "export", "last", "--inspect", "-o", path], check=True)
-    log = read_eval_log(path)
-    assert log.status == "success"
-    assert len(log.samples) == log.results.total_samples == len(read_eval_log_sample_summaries(path))
+    log = exported(workspace, os.path.join(folder, "remote.eval"))
     assert "behind an endpoint" in log.eval.metadata["left-out"][0]
     for sample in log.samples:
         assert sample.scores["outcome"].value in ("C", "I", "N")

@@ -104,12 +104,7 @@ fn conditions_table(result: &InheritResult, measure: Measure) -> Markup {
     for behavior in &result.behaviors {
         for condition in chart::conditions_of(result, behavior) {
             let Some(readout) = condition.readouts.get(behavior) else { continue };
-            let shown = match measure {
-                Measure::Margin => readout.margin.as_ref(),
-                Measure::Share => readout.share.as_ref(),
-                Measure::Rate => readout.rate.as_ref(),
-            };
-            let Some(shown) = shown else { continue };
+            let Some(shown) = readout.estimate(measure) else { continue };
             let mut row = vec![name(&condition.label), name(behavior)];
             row.extend(estimate(chart::value, measure, shown));
             row.push(readout.rank.map_or_else(|| "–".to_owned(), |rank| format!("{rank:.1}")));
