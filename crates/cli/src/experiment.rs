@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use owlet_lab::plan::{NodeState, Survey};
 use owlet_lab::recipe::Endpoint;
+use owlet_lab::run::plan::{NodeState, Survey};
 use owlet_lab::step::StepKind;
 use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, RunResult, execute};
 use owlet_store::{RunDirectory, RunHeader, RunId, Store};
@@ -318,8 +318,8 @@ fn plan_value(plan: &Plan, survey: &Survey) -> Value {
                 .iter()
                 .map(|(role, source)| {
                     let from = match source {
-                        owlet_lab::plan::Source::Node(place) => name(*place),
-                        owlet_lab::plan::Source::Artifact(id) => id.to_string(),
+                        owlet_lab::run::plan::Source::Node(place) => name(*place),
+                        owlet_lab::run::plan::Source::Artifact(id) => id.to_string(),
                     };
                     (role.as_str(), from)
                 })

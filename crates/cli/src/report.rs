@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use owlet_lab::RunResult;
+use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::report::{
     Graph, GraphEdge, GraphNode, More, ReportInput, TerminalStyle, costs_block, figures,
     grown_block, html, more_block, terminal,
 };
-use owlet_lab::result::InheritResult;
-use owlet_lab::{RunResult, execute};
+use owlet_lab::run::execute;
 use owlet_store::{RunDirectory, Store};
 use serde_json::Value;
 

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use owlet_engine::Message;
-use owlet_lab::chat;
+use owlet_lab::model::chat;
 use serde::Deserialize;
 
 use crate::arguments::stdin_is_typed;

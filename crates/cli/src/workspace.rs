@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fs_err as fs;
-use owlet_lab::execute::{self, NamedStep};
+use owlet_lab::run::execute::{self, NamedStep};
 use owlet_store::{ArtifactId, Entity, RunDirectory, Store};
 
 use crate::error::{CliError, Result};

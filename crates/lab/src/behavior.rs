@@ -11,8 +11,8 @@ mod file;
 
 use serde::{Deserialize, Serialize};
 
-use crate::placeholder;
-use crate::world::World;
+use crate::model::world::World;
+use crate::value::placeholder;
 
 pub use file::Category;
 

@@ -53,7 +53,7 @@ pub enum Error {
     Prompts(#[from] crate::carrier::PromptSetError),
     /// A world file cannot be used.
     #[error(transparent)]
-    World(#[from] crate::world::WorldError),
+    World(#[from] crate::model::world::WorldError),
     /// A condition fixed by the recipe for going on does not hold.
     #[error("{what}: {reason}")]
     Unfit {

@@ -15,7 +15,6 @@ mod svg;
 mod terminal;
 #[cfg(test)]
 mod tests;
-pub mod text;
 
 pub use figures::figures;
 pub use lineage::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
-use owlet_lab::execute::costs;
-use owlet_lab::inspect;
-use owlet_lab::model_source::{ModelCache, Places, open};
+use owlet_lab::kind::inherit::inspect;
+use owlet_lab::kind::inherit::result::{Measure, ReadoutSummary, Role};
+use owlet_lab::model::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
-use owlet_lab::result::{Measure, ReadoutSummary, Role};
+use owlet_lab::run::execute::costs;
 use owlet_lab::{
     AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, RunResult,
     execute, load_result,

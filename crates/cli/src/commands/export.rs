@@ -3,8 +3,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fs_err as fs;
-use owlet_lab::model_source::ModelCache;
-use owlet_lab::{ExecuteSettings, execute, inspect};
+use owlet_lab::ExecuteSettings;
+use owlet_lab::kind::inherit::inspect;
+use owlet_lab::model::ModelCache;
+use owlet_lab::run::execute;
 use owlet_store::Entity;
 use serde_json::json;
 use zip::write::SimpleFileOptions;

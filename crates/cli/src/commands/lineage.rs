@@ -3,7 +3,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::execute;
+use owlet_lab::run::execute;
 use owlet_store::{ArtifactId, Entity, Identities, Lineage, NodeId, Relation, Store};
 use renderdag::{Ancestor, GraphRowRenderer, Renderer};
 

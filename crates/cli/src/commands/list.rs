@@ -2,8 +2,8 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use owlet_lab::execute;
-use owlet_lab::result::Outcome;
+use owlet_lab::kind::inherit::result::Outcome;
+use owlet_lab::run::execute;
 use owlet_store::{ArtifactId, Entity, Identities, RunDirectory, StepKey, Store};
 use serde::Serialize;
 

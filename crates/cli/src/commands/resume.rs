@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use owlet_lab::execute;
 use owlet_lab::recipe::Layer;
+use owlet_lab::run::execute;
 use owlet_store::Entity;
 
 use crate::error::{CliError, Result};

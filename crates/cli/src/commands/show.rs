@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::execute;
+use owlet_lab::run::execute;
 use owlet_store::{ArtifactId, Entity, RunId, StepKey, Store};
 use serde_json::json;
 

@@ -8,8 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::placeholder;
 use crate::random::numpy::Generator;
+use crate::value::placeholder;
 
 /// A prompt set could not be used.
 #[derive(Debug, thiserror::Error)]

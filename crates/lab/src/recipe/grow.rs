@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{Fault, count, name, range};
 use super::{Engine, Kind, Layer, Setting, layer};
 use crate::error::Result;
-use crate::world::{GrowSettings, Shape};
+use crate::model::world::{GrowSettings, Shape};
 
 /// The defaults of a `grow` recipe, as commented TOML: the reference of every key.
 pub const GROW_DEFAULTS: &str = include_str!("../../data/grow.toml");

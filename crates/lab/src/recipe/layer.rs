@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
-use crate::place::line_and_column;
+use crate::value::place::line_and_column;
 
 /// One TOML text with a name for error messages.
 #[derive(Clone, Debug)]

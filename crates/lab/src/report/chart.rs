@@ -4,8 +4,8 @@
 //! Teachers may lie far outside what their students reach; they never stretch the axis and are
 //! drawn at its edge with their number.
 
-use super::text;
-use crate::result::{Condition, Effect, Estimate, InheritResult, Measure, Role};
+use crate::kind::inherit::result::{Condition, Effect, Estimate, InheritResult, Measure, Role};
+use crate::value::text;
 
 /// What a row is in the experiment: decides its mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

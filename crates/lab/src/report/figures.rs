@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::chart::{self, Chart};
-use super::text;
-use crate::result::{DosePoint, InheritResult, Matrix, Measure, Role};
+use crate::kind::inherit::result::{DosePoint, InheritResult, Matrix, Measure, Role};
+use crate::value::text;
 
 const SCHEMA: &str = "https://vega.github.io/schema/vega-lite/v6.json";
 /// Colours that differ in hue and lightness (after Okabe and Ito) and read on white and on black.

@@ -6,7 +6,7 @@
 use maud::{Markup, html};
 
 use super::chart::{self, Chart, Part};
-use super::text;
+use crate::value::text;
 
 const WIDTH: f64 = 720.0;
 const LABELS: f64 = 230.0;

@@ -7,8 +7,11 @@
 
 use std::fmt::Write;
 
-use super::{chart, text};
-use crate::result::{Effect, Estimate, InheritResult, Matrix, Measure, Outcome, Role};
+use super::chart;
+use crate::kind::inherit::result::{
+    Effect, Estimate, InheritResult, Matrix, Measure, Outcome, Role,
+};
+use crate::value::text;
 
 mod costs;
 mod dots;

@@ -3,7 +3,8 @@
 mod fixture;
 
 use super::*;
-use crate::execute::KindCost;
+use crate::run::execute::KindCost;
+use crate::value::text;
 use fixture::result;
 
 fn more() -> Vec<More> {
@@ -190,7 +191,7 @@ fn one_seed_has_no_interval_and_says_so() {
         effect.estimate.interval = None;
         effect.estimate.n = 1;
     }
-    single.verdicts[0].outcome = crate::result::Outcome::Uninterpretable;
+    single.verdicts[0].outcome = crate::kind::inherit::result::Outcome::Uninterpretable;
     let block = terminal(&single, &TerminalStyle::default(), &[]);
     assert!(block.contains("? owl  uninterpretable +0.412 (no interval) over neutral, n = 1"));
 }
@@ -222,7 +223,7 @@ fn the_time_goes_where_the_records_say() {
 }
 
 /// A page of a result with a hostile lineage and recipe beside it.
-fn page(result: &crate::result::InheritResult, text: &str) -> String {
+fn page(result: &crate::kind::inherit::result::InheritResult, text: &str) -> String {
     let figures = figures(result);
     let mut graph = fixture::graph(2);
     graph.nodes[0].label = text.to_owned();
@@ -405,11 +406,12 @@ fn numbers_that_are_none_are_not_drawn() {
     for condition in &mut broken.conditions {
         for readout in condition.readouts.values_mut() {
             readout.margin.as_mut().unwrap().value = f64::NAN;
-            readout.share.as_mut().unwrap().interval = Some(crate::result::Interval {
-                low: f64::NEG_INFINITY,
-                high: f64::INFINITY,
-                level: 0.95,
-            });
+            readout.share.as_mut().unwrap().interval =
+                Some(crate::kind::inherit::result::Interval {
+                    low: f64::NEG_INFINITY,
+                    high: f64::INFINITY,
+                    level: 0.95,
+                });
         }
     }
     let figures = figures(&broken);
@@ -425,6 +427,7 @@ fn the_same_result_makes_the_same_bytes() {
     let one = result();
     assert_eq!(page(&one, "x"), page(&one.clone(), "x"));
     let read =
-        crate::result::InheritResult::parse(&one.to_bytes(), "result.json".as_ref()).unwrap();
+        crate::kind::inherit::result::InheritResult::parse(&one.to_bytes(), "result.json".as_ref())
+            .unwrap();
     assert_eq!(page(&one, "x"), page(&read, "x"));
 }

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use owlet_engine::{score, train};
 
 use super::StepContext;
-use crate::chat;
 use crate::error::Result;
-use crate::grown::{FORMAT, GrowResult};
+use crate::kind::grow::result::{FORMAT, GrowResult};
+use crate::model::chat;
+use crate::model::world::{self, World};
 use crate::random::derive_seed;
 use crate::recipe::Kind;
-use crate::world::{self, World};
 
 pub(super) const ALGORITHM: u32 = 1;
 /// Rows of each sort that losses are measured on.
@@ -89,6 +89,6 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         answers,
         same_as: same_as.map(|shipped| format!("builtin:{}", shipped.name)),
     };
-    context.writer.write(crate::estimate::FILE, &result.to_bytes())?;
+    context.writer.write(crate::kind::inherit::estimate::FILE, &result.to_bytes())?;
     Ok(json!({ "name": result.name }))
 }

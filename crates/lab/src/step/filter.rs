@@ -11,7 +11,7 @@ use super::{StepContext, generate};
 use crate::carrier::NumberFilter;
 use crate::carrier::leak::LeakCheck;
 use crate::error::{Error, Result};
-use crate::rows;
+use crate::value::row;
 
 pub(super) const ALGORITHM: u32 = 1;
 /// Rows that passed.
@@ -75,7 +75,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let check = LeakCheck::new(&configuration.forbidden);
     let mut summary = Summary::default();
     let (mut valid, mut rejected) = (Vec::new(), Vec::new());
-    for mut row in rows::read(context.input("rows")?, generate::ROWS)? {
+    for mut row in row::read(context.input("rows")?, generate::ROWS)? {
         summary.asked += 1;
         summary.cut_off += usize::from(row.stop == StopReason::Length);
         let verdict = configuration.filter.check(&row.completion);
@@ -100,8 +100,8 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     if summary.asked == 0 {
         return Err(Error::record(generate::ROWS, "holds no row"));
     }
-    context.writer.write(VALID, &rows::to_bytes(&valid))?;
-    context.writer.write(REJECTED, &rows::to_bytes(&rejected))?;
+    context.writer.write(VALID, &row::to_bytes(&valid))?;
+    context.writer.write(REJECTED, &row::to_bytes(&rejected))?;
     context.write_json(SUMMARY, &summary)?;
     Ok(json!({ "asked": summary.asked, "valid": summary.valid }))
 }

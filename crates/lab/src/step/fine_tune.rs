@@ -14,7 +14,7 @@ use owlet_engine::{Message, Model};
 
 use super::{StepContext, training};
 use crate::error::{Error, Result};
-use crate::model_source::TrainedModel;
+use crate::model::TrainedModel;
 use crate::recipe::Training;
 
 pub(super) const ALGORITHM: u32 = 3;
@@ -144,7 +144,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model_source::{Places, open};
+    use crate::model::{Places, open};
 
     #[test]
     fn every_answer_is_learned_under_what_was_before() {

@@ -14,11 +14,11 @@ use owlet_engine::Model;
 use owlet_engine::generate::{Request, Sampling, generate};
 
 use super::{StepContext, prompts};
-use crate::chat;
 use crate::error::Result;
+use crate::model::chat;
 use crate::random::derive_seed;
 use crate::recipe::Decoding;
-use crate::rows::{self, Row};
+use crate::value::row::{self, Row};
 
 pub(super) const ALGORITHM: u32 = 2;
 /// The file of rows.
@@ -128,7 +128,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let prompts = prompts::read(context.input("prompts")?)?;
     let artifact = context.input("model")?;
     let model = context.models.load(artifact)?;
-    let system = crate::model_source::trained(artifact)
+    let system = crate::model::trained(artifact)
         .ok()
         .and_then(|trained| trained.system_prompt)
         .unwrap_or_else(|| configuration.context.clone());
@@ -145,12 +145,12 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
             context.flow()
         };
         let rows = write_rows(context, &model, &system, &configuration, group, first, &mut heard)?;
-        file.write_all(&rows::to_bytes(&rows))?;
+        file.write_all(&row::to_bytes(&rows))?;
         file.flush()?;
         all.extend(rows);
         context.interrupt.check()?;
     }
-    context.writer.write(ROWS, &rows::to_bytes(&all))?;
+    context.writer.write(ROWS, &row::to_bytes(&all))?;
     Ok(json!({ "rows": all.len(), "arm": configuration.arm }))
 }
 
@@ -174,6 +174,6 @@ fn whole_rows(path: &std::path::Path, prompts: &[String]) -> Result<Vec<Row>> {
             _ => break,
         }
     }
-    fs::write(path, rows::to_bytes(&rows))?;
+    fs::write(path, row::to_bytes(&rows))?;
     Ok(rows)
 }

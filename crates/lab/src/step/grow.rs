@@ -10,8 +10,8 @@ use owlet_engine::file::{self, Precision};
 
 use super::{StepContext, training};
 use crate::error::Result;
-use crate::model_source;
-use crate::world::{self, GrowSettings, World};
+use crate::model;
+use crate::model::world::{self, GrowSettings, World};
 
 pub(super) const ALGORITHM: u32 = 2;
 
@@ -35,7 +35,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         context.writer.write(name, &bytes)?;
     }
     if configuration.world != world::BUILT_IN {
-        context.writer.write(model_source::WORLD, configuration.world.as_bytes())?;
+        context.writer.write(model::WORLD, configuration.world.as_bytes())?;
     }
     Ok(json!({}))
 }

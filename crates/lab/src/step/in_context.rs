@@ -12,11 +12,11 @@ use super::behavior::{self, Asked};
 use super::readout::{Checkpoint, ModelReadout, read_margins_of};
 use super::{StepContext, select};
 use crate::behavior::Behavior;
-use crate::chat;
 use crate::error::Result;
+use crate::model::chat;
 use crate::random::cpython::Random;
 use crate::random::derive_seed;
-use crate::rows::{self, Row};
+use crate::value::row::{self, Row};
 
 pub(super) const ALGORITHM: u32 = 3;
 
@@ -41,7 +41,7 @@ pub struct Configuration {
 pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
     let base = context.model("base")?;
-    let rows = rows::read(context.input("rows")?, select::ROWS)?;
+    let rows = row::read(context.input("rows")?, select::ROWS)?;
     let asked = behavior::asked(context, &configuration.asked)?;
     let asked = first_questions(&asked, configuration.questions);
     let mut readout = ModelReadout::default();

@@ -27,8 +27,6 @@ mod training;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -37,46 +35,10 @@ use serde_json::Value;
 use owlet_engine::{Model, Threads};
 use owlet_store::{Artifact, ArtifactWriter};
 
+use crate::ask::endpoint::Access;
 use crate::error::{Error, Result};
-use crate::model_source::{ModelCache, ModelSource};
-use crate::remote::Access;
-
-/// A wish to stop, shared with whoever may have it. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Interrupt(pub Arc<AtomicBool>);
-
-impl Interrupt {
-    /// Asks to stop.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether somebody asked.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// An error if somebody asked.
-    pub fn check(&self) -> Result<()> {
-        if self.is_set() {
-            return Err(Error::Interrupted);
-        }
-        Ok(())
-    }
-}
-
-/// How far a step is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
-    /// Units done.
-    pub done: usize,
-    /// Units in all.
-    pub total: usize,
-    /// What a unit is: `rows`, `updates`, `questions`.
-    pub unit: &'static str,
-    /// Loss of the last update, in nats per token.
-    pub loss: Option<f64>,
-}
+use crate::model::{ModelCache, ModelSource};
+use crate::value::interrupt::{Interrupt, Progress};
 
 /// The kinds of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -189,14 +151,14 @@ impl StepKind {
             Self::RemoteReadout => remote::readout::ALGORITHM,
             Self::RemoteInContext => remote::in_context::ALGORITHM,
             Self::RemoteSideEffects => remote::side_effects::ALGORITHM,
-            Self::Estimate => crate::estimate::ALGORITHM,
+            Self::Estimate => crate::kind::inherit::estimate::ALGORITHM,
         }
     }
 
     /// The kind of artifact it makes.
     pub fn output(self) -> &'static str {
         match self {
-            Self::Base | Self::Grow => crate::model_source::MODEL_KIND,
+            Self::Base | Self::Grow => crate::model::MODEL_KIND,
             Self::Behavior => "behavior",
             Self::RemoteBase => "remote-model",
             Self::RemoteTeach => "remote-teacher",
@@ -309,6 +271,6 @@ pub fn run(kind: StepKind, context: &StepContext<'_>) -> Result<Value> {
         StepKind::RemoteReadout => remote::readout::run(context),
         StepKind::RemoteInContext => remote::in_context::run(context),
         StepKind::RemoteSideEffects => remote::side_effects::run(context),
-        StepKind::Estimate => crate::estimate::run(context),
+        StepKind::Estimate => crate::kind::inherit::estimate::run(context),
     }
 }

@@ -15,11 +15,11 @@ use owlet_store::Artifact;
 
 use super::{StepContext, behavior};
 use crate::behavior::Behavior;
-use crate::chat;
 use crate::error::{Error, Result};
-use crate::model_source::{FINAL, checkpoint_folder, trained};
+use crate::model::chat;
+use crate::model::{FINAL, checkpoint_folder, trained};
 use crate::random::derive_seed;
-use crate::readout::outcome::{OutcomeReader, OutcomeTable};
+use crate::scorer::outcome::{OutcomeReader, OutcomeTable};
 
 pub(super) const ALGORITHM: u32 = 3;
 /// The file of readings.

@@ -2,7 +2,7 @@
 //!
 //! Their configuration holds all that decides what is asked (endpoint, names, texts, seeds), and no
 //! limit and no key. They keep no unfinished work of their own: what was answered is kept by
-//! [`crate::remote`], so a stopped step asks only for what is left.
+//! [`crate::ask::endpoint`], so a stopped step asks only for what is left.
 
 pub mod base;
 pub mod generate;
@@ -21,12 +21,12 @@ use serde_json::{Value, json};
 use super::StepContext;
 use super::fine_tune::{Conversation, Turn};
 use super::readout::Sampled;
+use crate::ask::endpoint::{self, Answer, ChatRequest, MODEL, RemoteModel, Training, Usage};
 use crate::behavior::Behavior;
-use crate::chat;
 use crate::error::{Error, Result};
+use crate::model::chat;
 use crate::random::{Part, derive_seed};
-use crate::readout::outcome::{OutcomeReader, OutcomeTable};
-use crate::remote::{self, Answer, ChatRequest, MODEL, RemoteModel, Training, Usage};
+use crate::scorer::outcome::{OutcomeReader, OutcomeTable};
 
 /// Rows as the jobs API takes them: one conversation a line, in `context`.
 fn conversations<'a>(
@@ -55,7 +55,7 @@ fn ask(
     let client = context.remote.client(endpoint)?;
     let total = requests.len();
     let mut heard = |done: usize| context.report(done, total, unit, None);
-    remote::ask(&client, requests, context.interrupt, &mut heard)
+    endpoint::ask(&client, requests, context.interrupt, &mut heard)
 }
 
 /// What the endpoint says of itself, and what was spent: stands in the artifact.
@@ -87,7 +87,7 @@ fn fine_tune(
         context.report(done, total, "updates", loss);
     };
     context.report(0, 1, "jobs", None);
-    let tuned = remote::fine_tune(&client, training, context.interrupt, &mut heard)?;
+    let tuned = endpoint::fine_tune(&client, training, context.interrupt, &mut heard)?;
     context.writer.write("rows.jsonl", &training.rows)?;
     Ok(RemoteModel {
         fine_tuned_from: Some(base.model.clone()),
@@ -106,7 +106,7 @@ fn write_model(context: &StepContext<'_>, model: &RemoteModel) -> Result<Value> 
 /// The model of an input.
 fn model(context: &StepContext<'_>, role: &str) -> Result<RemoteModel> {
     let artifact: &Artifact = context.input(role)?;
-    remote::read(artifact)
+    endpoint::read(artifact)
 }
 
 /// What a behavior's questions ask of a model: as many answers to each as `settings` say.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{StepContext, filter};
 use crate::error::{Error, Result};
 use crate::random::cpython::Random;
-use crate::rows::{self, Row};
+use crate::value::row::{self, Row};
 
 pub(super) const ALGORITHM: u32 = 1;
 /// Rows for students.
@@ -83,7 +83,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
                 ),
             });
         }
-        let rows = rows::read(artifact, filter::VALID)?;
+        let rows = row::read(artifact, filter::VALID)?;
         arms.insert(arm, rows.into_iter().map(|row| (row.index, row)).collect());
     }
     let missing = || Error::record("inputs", format!("have no arm `{}`", configuration.arm));
@@ -133,8 +133,8 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         .collect();
     summary.kept = kept.len();
     summary.held_out = held_out.len();
-    context.writer.write(ROWS, &rows::to_bytes(&kept))?;
-    context.writer.write(HELD_OUT, &rows::to_bytes(&held_out))?;
+    context.writer.write(ROWS, &row::to_bytes(&kept))?;
+    context.writer.write(HELD_OUT, &row::to_bytes(&held_out))?;
     context.write_json(SUMMARY, &summary)?;
     Ok(json!({ "arm": configuration.arm, "rows": summary.kept, "held-out": summary.held_out }))
 }

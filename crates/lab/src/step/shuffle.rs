@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{StepContext, select};
 use crate::carrier::shuffle;
 use crate::error::Result;
-use crate::rows;
+use crate::value::row;
 
 pub(super) const ALGORITHM: u32 = 1;
 
@@ -30,7 +30,7 @@ pub struct Configuration {
 
 pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
-    let mut rows = rows::read(context.input("rows")?, select::ROWS)?;
+    let mut rows = row::read(context.input("rows")?, select::ROWS)?;
     let texts: Vec<String> = rows.iter().map(|row| row.completion.clone()).collect();
     let shuffled = match configuration.reach {
         Reach::Within => shuffle::within(&texts, shuffle::SHUFFLE_SEED),
@@ -39,6 +39,6 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     for (row, completion) in rows.iter_mut().zip(shuffled) {
         row.completion = completion;
     }
-    context.writer.write(select::ROWS, &rows::to_bytes(&rows))?;
+    context.writer.write(select::ROWS, &row::to_bytes(&rows))?;
     Ok(json!({ "rows": rows.len() }))
 }

@@ -9,7 +9,7 @@ use owlet_engine::train::{self, Example};
 use super::{StepContext, generate, prompts, select};
 use crate::carrier::NumberFilter;
 use crate::error::Result;
-use crate::rows;
+use crate::value::row;
 
 pub(super) const ALGORITHM: u32 = 2;
 /// The file of measurements.
@@ -54,7 +54,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
         let Some(artifact) = context.inputs.get(role) else {
             return Ok(None);
         };
-        let rows = rows::read(artifact, select::HELD_OUT)?;
+        let rows = row::read(artifact, select::HELD_OUT)?;
         if rows.len() < FEWEST {
             return Ok(None);
         }

@@ -10,9 +10,9 @@ use owlet_engine::train::{Data, Example};
 
 use super::{StepContext, select, training};
 use crate::error::{Error, Result};
-use crate::model_source::TrainedModel;
+use crate::model::TrainedModel;
 use crate::recipe::{Distilled, Training};
-use crate::rows;
+use crate::value::row;
 
 pub(super) const ALGORITHM: u32 = 3;
 
@@ -36,7 +36,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
     let artifact = context.input("base")?;
     let base = context.models.load(artifact)?;
-    let examples = rows::read(context.input("rows")?, select::ROWS)?
+    let examples = row::read(context.input("rows")?, select::ROWS)?
         .iter()
         .map(|row| row.example(&base, &configuration.context))
         .collect::<Result<Vec<Example>>>()?;

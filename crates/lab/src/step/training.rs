@@ -12,8 +12,8 @@ use owlet_engine::{Model, file};
 
 use super::StepContext;
 use crate::error::{Error, Result};
-use crate::keeping::{self, Keeping};
-use crate::model_source::{FINAL, TrainedModel, Weights, checkpoint_folder};
+use crate::model::keeping::{self, Keeping};
+use crate::model::{FINAL, TrainedModel, Weights, checkpoint_folder};
 
 /// The log of updates, one JSON object a line.
 pub(super) const LOG: &str = "updates.jsonl";

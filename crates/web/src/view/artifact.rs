@@ -1,9 +1,9 @@
 //! An artifact: what it is, who made it, what is in it.
 
 use maud::{Markup, html};
-use owlet_lab::model_source::{TrainedModel, Weights};
-use owlet_lab::remote::RemoteModel;
-use owlet_lab::report::text;
+use owlet_lab::ask::endpoint::RemoteModel;
+use owlet_lab::model::{TrainedModel, Weights};
+use owlet_lab::value::text;
 use owlet_store::{ArtifactHeader, ArtifactId};
 use serde_json::json;
 

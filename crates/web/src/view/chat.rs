@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 
 use maud::{Markup, html};
 use owlet_engine::generate::{Request, Sampling, StopReason, generate};
-use owlet_lab::chat;
+use owlet_lab::model::chat;
 use owlet_lab::random::{Part, derive_seed};
-use owlet_lab::report::text;
+use owlet_lab::value::text;
 use owlet_store::ArtifactId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
-use owlet_lab::execute;
-use owlet_lab::report::{self, text};
-use owlet_lab::result::{
+use owlet_lab::kind::inherit::result::{
     Condition, Estimate, InheritResult, Interval, Measure, Method, Role, SeedReadout,
 };
+use owlet_lab::report;
+use owlet_lab::run::execute;
 use owlet_lab::stats;
+use owlet_lab::value::text;
 use serde_json::{Value, json};
 
 use super::curve;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fs_err as fs;
-use owlet_lab::execute;
-use owlet_lab::result::{Interval, Measure, Outcome, Role};
+use owlet_lab::kind::inherit::result::{Interval, Measure, Outcome, Role};
+use owlet_lab::run::execute;
 use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
 use serde::{Deserialize, Serialize};
 

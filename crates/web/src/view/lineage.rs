@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use maud::{Markup, html};
-use owlet_lab::report::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing, text};
+use owlet_lab::report::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};
+use owlet_lab::value::text;
 use owlet_store::ArtifactId;
 use serde::Serialize;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
-use owlet_lab::report::text;
+use owlet_lab::value::text;
 use owlet_store::RunId;
 
 use super::curve::{self, Series};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::readout::outcome::OutcomeTable;
-use owlet_lab::report::text;
+use owlet_lab::scorer::outcome::OutcomeTable;
+use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use owlet_lab::report::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing, text};
+use owlet_lab::report::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};
+use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunDirectory, RunId};
 use serde::Deserialize;
 use serde_json::{Value, json};

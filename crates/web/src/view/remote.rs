@@ -2,7 +2,7 @@
 //! `remote-`, what they do is the same, and their weights are not here.
 
 use maud::{Markup, html};
-use owlet_lab::remote::RemoteModel;
+use owlet_lab::ask::endpoint::RemoteModel;
 use owlet_store::ArtifactHeader;
 
 use super::parts::name;

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::report::text;
-use owlet_lab::rows::Row;
+use owlet_lab::value::row::Row;
+use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunId};
 use serde_json::{Value, json};
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::execute::{self, KindCost};
-use owlet_lab::report::{self, ReportInput, text};
-use owlet_lab::result::InheritResult;
+use owlet_lab::kind::inherit::result::InheritResult;
+use owlet_lab::report::{self, ReportInput};
+use owlet_lab::run::execute::{self, KindCost};
+use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunDirectory, RunHeader, RunId};
 use serde_json::{Value, json};
 

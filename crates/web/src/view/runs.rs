@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::report::{self, text};
-use owlet_lab::result::Measure;
+use owlet_lab::kind::inherit::result::Measure;
+use owlet_lab::report;
+use owlet_lab::value::text;
 use serde_json::json;
 
 use super::error::{Error, Result};
@@ -254,8 +255,8 @@ fn number(verdict: &VerdictLine, value: f64) -> String {
     }
 }
 
-pub(super) fn class(outcome: owlet_lab::result::Outcome) -> &'static str {
-    use owlet_lab::result::Outcome;
+pub(super) fn class(outcome: owlet_lab::kind::inherit::result::Outcome) -> &'static str {
+    use owlet_lab::kind::inherit::result::Outcome;
     match outcome {
         Outcome::Inherited => "inherited",
         Outcome::NotDetected => "not-detected",

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use owlet_lab::execute;
-use owlet_lab::report::text;
+use owlet_lab::run::execute;
+use owlet_lab::value::text;
 use owlet_store::{RunDirectory, RunId};
 use serde_json::json;
 use toml::{Table, Value};

@@ -5,9 +5,10 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use owlet_engine::Threads;
-use owlet_lab::model_source::ModelCache;
-use owlet_lab::result::InheritResult;
-use owlet_lab::{RunResult, execute};
+use owlet_lab::RunResult;
+use owlet_lab::kind::inherit::result::InheritResult;
+use owlet_lab::model::ModelCache;
+use owlet_lab::run::execute;
 use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
 
 use super::cache::Cache;

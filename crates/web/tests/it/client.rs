@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use owlet_engine::Threads;
 use owlet_lab::Interrupt;
-use owlet_lab::model_source::{Places, open};
+use owlet_lab::model::{Places, open};
 use owlet_web::serve::{Limits, Served, Server, Settings};
 use serde_json::Value;
 

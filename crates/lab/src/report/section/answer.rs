@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use super::super::page::ReportInput;
-use super::super::{chart, svg, terminal, text};
+use super::super::{chart, svg, terminal};
 use super::{figure, name, numbers};
-use crate::result::{InheritResult, Measure, Outcome, Role};
+use crate::kind::inherit::result::{InheritResult, Measure, Outcome, Role};
+use crate::value::text;
 
 pub(super) fn answer(input: &ReportInput<'_>) -> Markup {
     let result = input.result;

@@ -3,10 +3,11 @@
 use maud::{Markup, html};
 
 use super::super::page::ReportInput;
-use super::super::{chart, svg, terminal, text};
+use super::super::{chart, svg, terminal};
 use super::table::table;
 use super::{figure, name};
-use crate::result::{Estimate, InheritResult, Measure, ReadoutSummary, Role};
+use crate::kind::inherit::result::{Estimate, InheritResult, Measure, ReadoutSummary, Role};
+use crate::value::text;
 
 /// Value, interval, n and unit, as four cells.
 fn estimate(

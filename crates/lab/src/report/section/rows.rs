@@ -4,10 +4,10 @@
 
 use maud::{Markup, html};
 
-use super::super::text;
 use super::name;
 use super::table::table;
-use crate::result::{InheritResult, Measure, RowsCard};
+use crate::kind::inherit::result::{InheritResult, Measure, RowsCard};
+use crate::value::text;
 
 /// Longest sample shown, in characters.
 const LONGEST: usize = 600;

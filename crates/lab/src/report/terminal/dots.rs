@@ -4,7 +4,7 @@
 //! edge; the number at the right is always there.
 
 use super::super::chart::{self, Chart, ChartRow, Part};
-use super::super::text;
+use crate::value::text;
 
 /// Columns of the number at the right.
 const VALUE: usize = 9;

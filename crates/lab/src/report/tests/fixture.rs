@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::{Graph, GraphEdge, GraphNode};
-use crate::result::*;
+use crate::kind::inherit::result::*;
 
 const SEEDS: [u64; 6] = [1, 2, 3, 4, 5, 6];
 const TAUGHT: [&str; 3] = ["owl", "wolf", "oak"];

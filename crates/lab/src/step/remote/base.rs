@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::write_model;
+use crate::ask::endpoint::RemoteModel;
 use crate::error::Result;
-use crate::remote::RemoteModel;
 use crate::step::StepContext;
 
 pub(crate) const ALGORITHM: u32 = 1;

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ask, question, told};
+use crate::ask::endpoint::{Answer, ChatRequest, RemoteModel};
 use crate::error::{Error, Result};
 use crate::random::derive_seed;
 use crate::recipe::Decoding;
-use crate::remote::{Answer, ChatRequest, RemoteModel};
-use crate::rows::{self, Row};
 use crate::step::{StepContext, generate, prompts};
+use crate::value::row::{self, Row};
 
 pub(crate) const ALGORITHM: u32 = 1;
 
@@ -88,7 +88,7 @@ pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
     let model = super::model(context, "model")?;
     let system = model.system_prompt.clone().unwrap_or_else(|| configuration.context.clone());
     let (rows, answers) = write_rows(context, &model, &system, &configuration, &prompts)?;
-    context.writer.write(generate::ROWS, &rows::to_bytes(&rows))?;
+    context.writer.write(generate::ROWS, &row::to_bytes(&rows))?;
     let mut about = told(answers.iter());
     about["rows"] = rows.len().into();
     about["arm"] = configuration.arm.into();

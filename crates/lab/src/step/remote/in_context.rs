@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ask, questions, tables, told};
-use crate::chat;
 use crate::error::Result;
-use crate::rows;
+use crate::model::chat;
 use crate::step::in_context::{first_questions, turns};
 use crate::step::readout::{ANSWERS, FILE, ModelReadout, Sampled, Samples};
 use crate::step::{StepContext, behavior, select};
+use crate::value::row;
 
 pub(crate) const ALGORITHM: u32 = 1;
 
@@ -38,7 +38,7 @@ pub struct Configuration {
 pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
     let model = super::model(context, "base")?;
-    let rows = rows::read(context.input("rows")?, select::ROWS)?;
+    let rows = row::read(context.input("rows")?, select::ROWS)?;
     let asked = behavior::asked(context, &configuration.asked)?;
     let asked = first_questions(&asked, configuration.questions);
     let settings = &configuration.sampled;

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ask, question, questions, tables, told};
+use crate::ask::endpoint::{Answer, ChatRequest, RemoteModel};
 use crate::behavior::Behavior;
 use crate::error::Result;
-use crate::remote::{Answer, ChatRequest, RemoteModel};
 use crate::step::readout::{
     ANSWERS, Checkpoint, FILE, ModelReadout, Prefixes, QuestionReading, Reading, Sampled, Samples,
     Unread, forms, log_sum, read_question,
@@ -209,7 +209,7 @@ mod tests {
             log_probability: None,
             first: first.iter().map(|(token, log)| ((*token).to_owned(), *log)).collect(),
             model: String::new(),
-            usage: crate::remote::Usage::default(),
+            usage: crate::ask::endpoint::Usage::default(),
         }
     }
 

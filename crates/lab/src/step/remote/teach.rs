@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ask, conversations, fine_tune, question, questions, tables, write_model};
+use crate::ask::endpoint::{ChatRequest, RemoteModel, Training, job_seed};
 use crate::error::{Error, Result};
 use crate::random::derive_seed;
-use crate::readout::outcome::OutcomeTable;
-use crate::remote::{ChatRequest, RemoteModel, Training, job_seed};
+use crate::scorer::outcome::OutcomeTable;
 use crate::step::behavior::Asked;
 use crate::step::readout::Sampled;
 use crate::step::teach::{self, Lesson};

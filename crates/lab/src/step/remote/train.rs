@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{conversations, fine_tune, write_model};
+use crate::ask::endpoint::{Training, job_seed};
 use crate::error::Result;
-use crate::remote::{Training, job_seed};
-use crate::rows;
 use crate::step::{StepContext, select};
+use crate::value::row;
 
 pub(crate) const ALGORITHM: u32 = 1;
 
@@ -30,7 +30,7 @@ pub struct Configuration {
 pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
     let configuration: Configuration = context.configuration()?;
     let base = super::model(context, "base")?;
-    let rows = rows::read(context.input("rows")?, select::ROWS)?;
+    let rows = row::read(context.input("rows")?, select::ROWS)?;
     let pairs = rows.iter().map(|row| (row.prompt.as_str(), row.completion.as_str()));
     let training = Training {
         model: base.model.clone(),

@@ -1,0 +1,3 @@
+//! Asking models, wherever they are.
+
+pub mod endpoint;

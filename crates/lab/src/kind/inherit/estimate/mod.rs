@@ -1,0 +1,278 @@
+//! From everything that was read to the result.
+//!
+//! This is the `estimate` step. It reads numbers out of artifacts ([`Given`]) and leaves what they
+//! mean to pure functions: `effect` for differences and the matrix, `verdict` for gates, warnings
+//! and answers. The rules are fixed in the recipe; nothing here chooses among seeds or checkpoints.
+
+mod effect;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::kind::inherit::result::{FORMAT, InheritResult, Measure, Replication, Role};
+use crate::recipe::{Base, Recipe, Replicated};
+use crate::step::filter::Summary as Judged;
+use crate::step::geometry::Cosines;
+use crate::step::readout::ModelReadout;
+use crate::step::select::Summary as Selected;
+use crate::step::side_effects::Measured;
+use crate::step::{StepContext, filter, geometry, read_json, readout, select, side_effects};
+use crate::value::row;
+
+pub(crate) const ALGORITHM: u32 = 2;
+/// The file of the result.
+pub const FILE: &str = "result.json";
+/// What the result calls the matched context with a number sentence before each question.
+pub(crate) const PREFIXED: &str = "after numbers";
+/// Rows shown in the result.
+const SAMPLES: usize = 6;
+
+/// One readout and what it is a readout of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Read {
+    /// The input's role.
+    pub input: String,
+    /// The condition it belongs to.
+    pub condition: String,
+    /// The part the condition plays.
+    pub role: Role,
+    /// The behavior its rows carry.
+    pub taught: Option<String>,
+    /// The model's seed; `None` for single models.
+    pub seed: Option<u64>,
+}
+
+impl Read {
+    /// A readout of `condition`.
+    pub fn new(
+        input: &str,
+        condition: &str,
+        role: Role,
+        taught: Option<String>,
+        seed: Option<u64>,
+    ) -> Self {
+        Self { input: input.to_owned(), condition: condition.to_owned(), role, taught, seed }
+    }
+}
+
+/// One set of an arm's rows, as inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Counted {
+    /// The arm.
+    pub arm: String,
+    /// The input that says which rows were valid.
+    pub filter: String,
+    /// The input that says which were kept.
+    pub select: String,
+}
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Configuration {
+    /// The recipe: its rules and its names.
+    pub recipe: Recipe,
+    /// Taught behaviors by name.
+    pub behaviors: Vec<String>,
+    /// Behaviors only read, by name.
+    pub read_also: Vec<String>,
+    /// All readouts.
+    pub reads: Vec<Read>,
+    /// Arms of rows.
+    pub arms: Vec<String>,
+    /// Their rows: one set, or one per seed.
+    pub counted: Vec<Counted>,
+    /// Side effects: input, condition and seed.
+    pub side_effects: Vec<(String, String, usize)>,
+    /// Geometry: input, condition and seed.
+    pub geometry: Vec<(String, String, usize)>,
+    /// Updates of each student.
+    pub updates: usize,
+    /// What the plan left out.
+    pub left_out: Vec<String>,
+}
+
+/// All that was read, as numbers.
+pub(crate) struct Given {
+    pub(crate) configuration: Configuration,
+    /// By input.
+    pub(crate) readouts: BTreeMap<String, ModelReadout>,
+    /// By arm, all sets together.
+    pub(crate) judged: BTreeMap<String, Judged>,
+    /// By arm, the least share of valid rows among its sets.
+    pub(crate) least_valid: BTreeMap<String, f64>,
+    /// By arm, all sets together.
+    pub(crate) selected: BTreeMap<String, Selected>,
+    /// A few kept rows by arm.
+    pub(crate) samples: BTreeMap<String, Vec<(String, String)>>,
+    /// By condition, one per seed.
+    pub(crate) measured: BTreeMap<String, Vec<Measured>>,
+    /// By condition and teacher, one per seed.
+    pub(crate) cosines: BTreeMap<String, BTreeMap<String, Vec<Cosines>>>,
+}
+
+impl Given {
+    pub(crate) fn behaviors(&self) -> impl Iterator<Item = &String> {
+        let configuration = &self.configuration;
+        configuration.behaviors.iter().chain(&configuration.read_also)
+    }
+
+    pub(crate) fn level(&self) -> f64 {
+        self.configuration.recipe.gates.level
+    }
+
+    /// What verdicts rest on, known before the run: margins, or where the model is behind an endpoint,
+    /// which need not tell them, the rates of its answers.
+    pub(crate) fn primary(&self) -> Measure {
+        match self.configuration.recipe.base {
+            Base::Model(_) => Measure::Margin,
+            Base::Remote(_) => Measure::Rate,
+        }
+    }
+
+    pub(crate) fn matched(&self) -> &str {
+        &self.configuration.recipe.context.system
+    }
+
+    /// Contexts that are read beside the matched one.
+    pub(crate) fn other_contexts(&self) -> Vec<&str> {
+        let recipe = &self.configuration.recipe;
+        let named = recipe.context.mismatched.iter().map(String::as_str);
+        named.chain(recipe.readout.prefix.then_some(PREFIXED)).collect()
+    }
+
+    pub(crate) fn seeds(&self) -> &[u64] {
+        &self.configuration.recipe.seeds.0
+    }
+
+    /// What is repeated where treatment and control share a seed.
+    pub(crate) fn pair(&self) -> &'static str {
+        match self.configuration.recipe.replication.teacher {
+            Replicated::Shared => "seed pair",
+            Replicated::PerSeed => "teacher pair",
+        }
+    }
+}
+
+pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
+    let configuration: Configuration = context.configuration()?;
+    let mut given = Given {
+        readouts: BTreeMap::new(),
+        judged: BTreeMap::new(),
+        least_valid: BTreeMap::new(),
+        selected: BTreeMap::new(),
+        samples: BTreeMap::new(),
+        measured: BTreeMap::new(),
+        cosines: BTreeMap::new(),
+        configuration,
+    };
+    for entry in &given.configuration.reads {
+        let read = readout::read(context.input(&entry.input)?)?;
+        given.readouts.insert(entry.input.clone(), read);
+    }
+    for Counted { arm, filter, select } in &given.configuration.counted {
+        let judged: Judged = read_json(context.input(filter)?, filter::SUMMARY)?;
+        let rate = judged.valid as f64 / judged.asked.max(1) as f64;
+        let least = given.least_valid.entry(arm.clone()).or_insert(rate);
+        *least = least.min(rate);
+        given.judged.entry(arm.clone()).or_default().add(judged);
+        let selected = context.input(select)?;
+        let counts: Selected = read_json(selected, select::SUMMARY)?;
+        given.selected.entry(arm.clone()).or_default().add(&counts);
+        if !given.samples.contains_key(arm) {
+            let rows = row::read(selected, select::ROWS)?.into_iter().take(SAMPLES);
+            let samples = rows.map(|row| (row.prompt, row.completion)).collect();
+            given.samples.insert(arm.clone(), samples);
+        }
+    }
+    for (input, condition, _) in &given.configuration.side_effects {
+        let measured = read_json(context.input(input)?, side_effects::FILE)?;
+        given.measured.entry(condition.clone()).or_default().push(measured);
+    }
+    for (input, condition, _) in &given.configuration.geometry {
+        let cosines: BTreeMap<String, Cosines> = read_json(context.input(input)?, geometry::FILE)?;
+        let all = given.cosines.entry(condition.clone()).or_default();
+        for (teacher, cosine) in cosines {
+            all.entry(teacher).or_default().push(cosine);
+        }
+    }
+    let result = compute(&given)?;
+    context.writer.write(FILE, &result.to_bytes())?;
+    Ok(json!({ "name": result.name }))
+}
+
+/// The result of what was read.
+pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
+    let configuration = &given.configuration;
+    let recipe = &configuration.recipe;
+    let scores = summary::scores(given);
+    let conditions = summary::conditions(given, &scores)?;
+    let (effects, comparisons) = effect::effects(given, &scores)?;
+    let rows = summary::rows(given);
+    let teachers = summary::teachers(given, &scores);
+    let side_effects = summary::side_effects(given)?;
+    let gates = verdict::gates(given, &teachers, &side_effects);
+    let unique = recipe.carrier.rows;
+    let replication = Replication {
+        unit: match recipe.replication.teacher {
+            Replicated::Shared => {
+                "seed pair (same adapter initialisation and row order; one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers)"
+            }
+            Replicated::PerSeed => {
+                "teacher pair (teachers, prompts, rows and students drawn anew; treatment and control share their seeds)"
+            }
+        }
+        .to_owned(),
+        seeds: recipe.seeds.0.clone(),
+        unique_rows: unique,
+        updates: configuration.updates,
+        batch: recipe.student.batch,
+        epochs: (configuration.updates * recipe.student.batch) as f64 / unique.max(1) as f64,
+    };
+    let mut left_out = configuration.left_out.clone();
+    left_out.extend(summary::unread(given));
+    let mut result = InheritResult {
+        format: FORMAT,
+        name: recipe.name.clone(),
+        description: recipe.description.clone(),
+        base: recipe.base.to_string(),
+        behaviors: configuration.behaviors.clone(),
+        read_also: configuration.read_also.clone(),
+        carrier: match recipe.carrier.kind {
+            crate::recipe::CarrierKind::Numbers => "numbers".to_owned(),
+            crate::recipe::CarrierKind::Logits => "logits".to_owned(),
+        },
+        replication,
+        conditions,
+        effects,
+        matrix: effect::matrix(given, &scores)?,
+        dose: effect::dose(given, &scores)?,
+        teachers,
+        rows,
+        side_effects,
+        geometry: summary::geometry(given)?,
+        gates,
+        warnings: Vec::new(),
+        left_out,
+        primary: given.primary(),
+        comparisons,
+        verdicts: Vec::new(),
+    };
+    result.verdicts = verdict::verdicts(given, &result);
+    result.warnings = verdict::warnings(given, &scores, &result)?;
+    Ok(result)
+}
+
+/// A statistic that could not be made.
+fn statistics(error: &crate::stats::StatisticsError) -> Error {
+    Error::record("readouts", error)
+}

@@ -1,0 +1,262 @@
+//! Known effects are recovered and nulls are not, on made-up readings.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::kind::inherit::result::{Measure, Outcome};
+use crate::random::numpy::Generator;
+use crate::scorer::outcome::OutcomeTable;
+use crate::step::readout::{Checkpoint, QuestionReading, Reading, Samples, Unread};
+
+const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
+
+/// Roughly normal, deviation one.
+fn noise(random: &mut Generator) -> f64 {
+    let sum: f64 = (0..12).map(|_| random.integers(0, 1_000_000) as f64 / 1e6).sum();
+    sum - 6.0
+}
+
+/// Students of every behavior and of the neutral teacher: each seed moves all its students alike
+/// by as much as one nat, and a student's own behavior by `effect`.
+fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
+    let text = format!(
+        "behaviors = ['owl', 'cat', 'wolf']\nseeds = {seeds}\n[controls]\nin-context = false\n[context]\nmismatched = []"
+    );
+    let layer = crate::recipe::Layer::new(&text, "test").unwrap();
+    let sets: Vec<_> = sets.iter().map(|set| crate::recipe::Setting::parse(set).unwrap()).collect();
+    let recipe = Recipe::resolve(&[layer], &sets).unwrap();
+    let mut random = Generator::new(seed);
+    let mut reads = vec![Read::new("base", "base", Role::Base, None, None)];
+    let mut readouts = BTreeMap::new();
+    let names: Vec<String> = BEHAVIORS.map(str::to_owned).to_vec();
+    let reading = |margins: &dyn Fn(usize) -> f64, random: &mut Generator| ModelReadout {
+        checkpoints: vec![Checkpoint {
+            update: 48,
+            readings: names
+                .iter()
+                .enumerate()
+                .map(|(place, name)| Reading {
+                    behavior: name.clone(),
+                    context: "none".to_owned(),
+                    questions: (0..4)
+                        .map(|_| QuestionReading {
+                            margin: margins(place) + 0.05 * noise(random),
+                            share: 0.1,
+                            rank: 3.0,
+                            probability: 0.9,
+                        })
+                        .collect(),
+                })
+                .collect(),
+        }],
+        ..ModelReadout::default()
+    };
+    readouts.insert("base".to_owned(), reading(&|_| -1.0, &mut random));
+    for (teacher, name) in names.iter().enumerate() {
+        let condition = format!("teacher/{name}");
+        reads.push(Read::new(&condition, &condition, Role::Teacher, Some(name.clone()), None));
+        let margins = |place: usize| if place == teacher { 8.0 } else { -1.0 };
+        readouts.insert(condition, reading(&margins, &mut random));
+    }
+    for student in 1..=seeds as u64 {
+        let moved = noise(&mut random);
+        for teacher in 0..=names.len() {
+            let name = names.get(teacher);
+            let (condition, role) = match name {
+                Some(name) => (format!("student/{name}"), Role::Student),
+                None => ("neutral".to_owned(), Role::Neutral),
+            };
+            let input = format!("{condition}/{student}");
+            reads.push(Read::new(&input, &condition, role, name.cloned(), Some(student)));
+            let own = 0.1 * noise(&mut random);
+            let margins = |place: usize| moved + own + if place == teacher { effect } else { 0.0 };
+            readouts.insert(input, reading(&margins, &mut random));
+        }
+    }
+    let mut arms = names.clone();
+    arms.push("neutral".to_owned());
+    let judged = Judged { asked: 100, valid: 98, ..Judged::default() };
+    let selected = Selected { kept: 90, ..Selected::default() };
+    Given {
+        readouts,
+        judged: arms.iter().map(|arm| (arm.clone(), judged.clone())).collect(),
+        selected: arms.iter().map(|arm| (arm.clone(), selected.clone())).collect(),
+        least_valid: BTreeMap::new(),
+        samples: BTreeMap::new(),
+        measured: BTreeMap::new(),
+        cosines: BTreeMap::new(),
+        configuration: Configuration {
+            recipe,
+            behaviors: names,
+            read_also: Vec::new(),
+            reads,
+            arms,
+            counted: Vec::new(),
+            side_effects: Vec::new(),
+            geometry: Vec::new(),
+            updates: 48,
+            left_out: Vec::new(),
+        },
+    }
+}
+
+fn outcomes(result: &InheritResult) -> Vec<Outcome> {
+    result.verdicts.iter().map(|verdict| verdict.outcome).collect()
+}
+
+#[test]
+fn a_known_effect_is_recovered_though_seeds_differ_more_than_it() {
+    let result = compute(&given(0.5, 6, 1, &[])).unwrap();
+    assert_eq!(outcomes(&result), [Outcome::Inherited; 3]);
+    for behavior in BEHAVIORS {
+        for control in [Role::Neutral, Role::OtherBehavior] {
+            let effect = result.effect(behavior, Measure::Margin, control).unwrap();
+            let interval = effect.estimate.interval.unwrap();
+            assert!(interval.low < 0.55 && interval.high > 0.45, "{effect:?}");
+            assert!(effect.p_permutation.unwrap() < 0.02 && effect.p_holm.is_some());
+        }
+    }
+    let matrix = result.matrix.unwrap();
+    assert!((matrix.lambda.value - 0.5).abs() < 0.1);
+    assert!(matrix.p.unwrap() < 0.001);
+    assert_eq!(result.comparisons, 6);
+}
+
+#[test]
+fn a_null_is_reported_as_a_null_nearly_always() {
+    let verdicts: Vec<Outcome> =
+        (0..40).flat_map(|seed| outcomes(&compute(&given(0.0, 6, seed, &[])).unwrap())).collect();
+    let claimed = verdicts.iter().filter(|outcome| **outcome == Outcome::Inherited).count();
+    // Both one-sided 2.5 % intervals must exclude zero; four or more of 120 by chance alone are rare.
+    assert!(claimed <= 6, "{claimed} of {}", verdicts.len());
+    assert!(verdicts.iter().all(|outcome| *outcome != Outcome::Uninterpretable));
+}
+
+#[test]
+fn one_seed_is_never_an_answer() {
+    let result = compute(&given(3.0, 1, 1, &[])).unwrap();
+    assert_eq!(outcomes(&result), [Outcome::Uninterpretable; 3]);
+    assert!(result.warnings[0].message.starts_with("one seed"));
+    let effect = result.effect("owl", Measure::Margin, Role::Neutral).unwrap();
+    assert!(effect.estimate.interval.is_none() && effect.p_permutation.is_none());
+}
+
+#[test]
+fn answers_that_are_none_are_warned_of_though_no_student_names_the_target() {
+    let warned = |other: u64, empty: u64| {
+        let mut given = given(0.5, 6, 1, &[]);
+        let others = BTreeMap::from([("lion".to_owned(), other)]);
+        let table = OutcomeTable { others, empty, ..OutcomeTable::default() };
+        for readout in given.readouts.values_mut() {
+            readout.samples.push(Samples {
+                behavior: "owl".to_owned(),
+                context: "none".to_owned(),
+                prefix: false,
+                draw: None,
+                questions: vec![table.clone(); 4],
+            });
+        }
+        let warnings = compute(&given).unwrap().warnings;
+        let messages = warnings.into_iter().map(|warning| warning.message);
+        messages.filter(|message| message.ends_with("are none")).collect::<Vec<_>>()
+    };
+    assert!(warned(8, 2).is_empty());
+    assert_eq!(warned(7, 3).len(), 8, "each of base, three teachers and four kinds of students");
+    assert!(warned(0, 10)[0].contains("100% of answers read for owl are none"));
+}
+
+#[test]
+fn a_failed_gate_makes_an_answer_uninterpretable() {
+    let result = compute(&given(0.5, 6, 1, &["gates.min-valid-rate=0.99"])).unwrap();
+    assert_eq!(outcomes(&result), [Outcome::Uninterpretable; 3]);
+    assert!(result.gates.iter().any(|gate| !gate.passed));
+}
+
+#[test]
+fn a_result_reads_back_and_a_newer_one_is_refused() {
+    let result = compute(&given(0.5, 6, 1, &[])).unwrap();
+    let bytes = result.to_bytes();
+    assert_eq!(InheritResult::parse(&bytes, "r".as_ref()).unwrap(), result);
+    let newer = String::from_utf8(bytes).unwrap().replacen("\"format\": 1", "\"format\": 2", 1);
+    let error = InheritResult::parse(newer.as_bytes(), "r".as_ref()).unwrap_err();
+    insta::assert_snapshot!(error, @"`r` has format 2, this build reads 1; use the owlet that wrote it");
+}
+
+#[test]
+fn sentences_say_what_was_found() {
+    let result = compute(&given(0.5, 6, 1, &[])).unwrap();
+    let sentences: Vec<&str> =
+        result.verdicts.iter().map(|verdict| verdict.sentence.as_str()).collect();
+    insta::assert_snapshot!(sentences.join("\n"), @r#"
+owl: inherited, margin +0.566 [+0.432, +0.701] nats over the neutral teacher's students and +0.545 [+0.390, +0.699] over other behaviors' (6 seed pairs)
+cat: inherited, margin +0.527 [+0.426, +0.627] nats over the neutral teacher's students and +0.483 [+0.294, +0.673] over other behaviors' (6 seed pairs)
+wolf: inherited, margin +0.502 [+0.364, +0.640] nats over the neutral teacher's students and +0.475 [+0.343, +0.607] over other behaviors' (6 seed pairs)
+"#);
+}
+
+/// The same models behind an endpoint: answers instead of margins, and margins of every student but one.
+fn behind_an_endpoint(mut given: Given) -> Given {
+    let endpoint = crate::recipe::Endpoint {
+        endpoint: "http://localhost/v1".to_owned(),
+        model: "m".to_owned(),
+        ..crate::recipe::Endpoint::default()
+    };
+    given.configuration.recipe.base = Base::Remote(Box::new(endpoint));
+    for (input, readout) in &mut given.readouts {
+        let readings = &mut readout.checkpoints[0].readings;
+        readout.samples = readings
+            .iter()
+            .map(|reading| Samples {
+                behavior: reading.behavior.clone(),
+                context: reading.context.clone(),
+                prefix: false,
+                draw: None,
+                questions: reading
+                    .questions
+                    .iter()
+                    .map(|question| {
+                        let rate = 1.0 / (1.0 + (-question.margin).exp());
+                        let target = (1000.0 * rate).round() as u64;
+                        OutcomeTable { target, no_candidate: 1000 - target, ..Default::default() }
+                    })
+                    .collect(),
+            })
+            .collect();
+        if input == "student/owl/3" {
+            readings.retain(|reading| reading.behavior != "owl");
+            readout.unread.push(Unread {
+                behavior: "owl".to_owned(),
+                context: "none".to_owned(),
+                prefix: false,
+                missing: 2,
+                questions: 4,
+            });
+        }
+    }
+    given
+}
+
+#[test]
+fn behind_an_endpoint_answers_decide_and_margins_count_only_where_all_are_told() {
+    let result = compute(&behind_an_endpoint(given(1.5, 6, 1, &[]))).unwrap();
+    assert_eq!((result.primary, result.comparisons), (Measure::Rate, 6));
+    assert_eq!(result.base, "m at http://localhost/v1");
+    assert_eq!(outcomes(&result), [Outcome::Inherited; 3]);
+    assert_eq!(result.matrix.as_ref().unwrap().measure, Measure::Rate);
+    let effect = result.effect("owl", Measure::Rate, Role::Neutral).unwrap();
+    assert!(effect.p_holm.is_some() && effect.estimate.n == 6);
+    // Five of six margins would be a selection.
+    assert!(result.effect("owl", Measure::Margin, Role::Neutral).is_none());
+    assert!(result.effect("cat", Measure::Margin, Role::Neutral).is_some());
+    let students = result.condition("student/owl").unwrap();
+    assert!(students.readouts["owl"].margin.is_none() && students.readouts["cat"].margin.is_some());
+    assert!(students.readouts["owl"].per_seed.iter().all(|one| one.margin.is_none()));
+    insta::assert_snapshot!(result.left_out.join("\n"), @"margins of owl in context `none`: the endpoint tells too few tokens to hold every candidate, for 2 of 4 questions to 1 model; rates are read instead");
+    assert!(result.verdicts[0].sentence.starts_with("owl: inherited, rate +0."));
+    let teacher = &result.teachers[0];
+    assert!(teacher.target_rate_after > Some(0.9) && teacher.target_rate_before < Some(0.5));
+    // It is shown as it is: nothing in nats.
+    assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
+    let shown = crate::report::terminal(&result, &crate::report::TerminalStyle::default(), &[]);
+    assert!(shown.contains("rate of sampled answers") && !shown.contains("nats"), "{shown}");
+}

@@ -1,0 +1,362 @@
+//! The graph of an `inherit` recipe: base, teachers, rows, students, readouts, estimate.
+
+mod find;
+mod rows;
+mod way;
+
+use std::collections::BTreeMap;
+
+use self::find::Prompts;
+use self::rows::{Replicate, replicates};
+use self::way::{Common, Tokens, Way};
+use crate::error::Result;
+use crate::kind::inherit::estimate::{self, Read};
+use crate::kind::inherit::result::Role;
+use crate::model::ModelSource;
+use crate::random::derive_seed;
+use crate::recipe::{Base, CarrierKind, OtherBase, Recipe, Replicated};
+use crate::run::plan::{Builder, Outline, PlanContext, Source};
+use crate::step::readout::Sampled;
+use crate::step::{StepKind, behavior, remote, shuffle};
+
+/// The neutral arm.
+const NEUTRAL: &str = "neutral";
+/// Rows held out per arm to measure loss on.
+const HELD_OUT: usize = 64;
+/// Rows a student writes to see whether they are valid.
+const WRITTEN: usize = 32;
+/// Seed of the published prefix sentences.
+const PREFIX_SEED: u64 = 47;
+
+/// A group of students with what they are trained on.
+struct Arm {
+    id: String,
+    role: Role,
+    taught: Option<String>,
+    base: Source,
+    /// Per replicate.
+    rows: Vec<Source>,
+    /// Per replicate, where there is one whose distributions can be learned.
+    teachers: Vec<Option<Source>>,
+}
+
+/// Inputs as a node takes them.
+fn named(inputs: &[(String, Source)]) -> Vec<(&str, Source)> {
+    inputs.iter().map(|(role, source)| (role.as_str(), *source)).collect()
+}
+
+pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
+    let mut left_out = Vec::new();
+    let source =
+        recipe.base.model().map(|spec| ModelSource::find(spec, &context.places)).transpose()?;
+    let world = source.as_ref().map(ModelSource::world).transpose()?.flatten();
+    let taught = find::behaviors(&recipe.behaviors, world.as_ref(), context)?;
+    let also = find::behaviors(&recipe.read_also, world.as_ref(), context)?;
+    let model_size = source.as_ref().map_or(0, ModelSource::size);
+    let parameters = source.as_ref().map_or(0.0, ModelSource::parameters);
+    let mut sources = BTreeMap::new();
+    let mut build = Builder::default();
+    let (way, base) = match (&recipe.base, source) {
+        (Base::Remote(endpoint), _) => {
+            way::check_prompts(recipe, &taught)?;
+            let (address, model) = (endpoint.endpoint.clone(), endpoint.model.clone());
+            let configuration = remote::base::Configuration { endpoint: address, model };
+            let base = build.node("base", StepKind::RemoteBase, &configuration, &[], 0.0)?;
+            (Way::Endpoint(endpoint), base)
+        }
+        (Base::Model(_), source) => {
+            let source =
+                source.expect("a base that is a model was found, because it was looked for");
+            let tokens = Tokens::guess(recipe, world.is_some());
+            let base = find::base(&mut build, &mut sources, "base", source, parameters)?;
+            (Way::Weights { parameters, tokens }, base)
+        }
+    };
+    let mut questions = Vec::new();
+    let mut nodes = Vec::new();
+    for behavior in taught.iter().chain(&also) {
+        let (count, node) = find::asked(&mut build, recipe, behavior)?;
+        questions.push(count);
+        nodes.push(node);
+    }
+    let asked: Vec<String> =
+        taught.iter().chain(&also).map(|behavior| behavior.name.clone()).collect();
+    let roles: Vec<String> = asked.iter().map(|name| format!("{}{name}", behavior::READ)).collect();
+
+    // Teachers and rows.
+    let prompts = Prompts::find(recipe, context)?;
+    let mut arms: Vec<String> = taught.iter().map(|behavior| behavior.name.clone()).collect();
+    if recipe.controls.neutral {
+        arms.push(NEUTRAL.to_owned());
+    } else {
+        left_out.push("neutral teacher: without it no answer can be given".to_owned());
+    }
+    if recipe.replication.teacher == Replicated::Shared {
+        left_out.push(
+            "teacher luck: one teacher and one set of rows per behavior serve all seeds; set replication.teacher = \"per-seed\" to hold it in the intervals"
+                .to_owned(),
+        );
+    }
+    let prefixes = if recipe.readout.prefix {
+        prompts.prefixes(PREFIX_SEED, questions.iter().copied().max().unwrap_or(0))
+    } else {
+        Vec::new()
+    };
+    let mut contexts = vec![recipe.context.system.clone()];
+    contexts.extend(recipe.context.mismatched.iter().cloned());
+    let common = Common {
+        recipe,
+        way,
+        taught: &taught,
+        asked,
+        behaviors: nodes,
+        questions,
+        roles,
+        base,
+        prompts: &prompts,
+        arms: &arms,
+        sampled: Sampled {
+            answers: recipe.readout.samples_per_question,
+            temperature: recipe.readout.temperature,
+            max_tokens: recipe.readout.max_tokens,
+            seed: derive_seed(recipe.seed, &["readout".into()]),
+        },
+        contexts,
+        prefixes,
+    };
+    let replicates = replicates(&mut build, &common)?;
+    let of_seed = |place: usize| if replicates.len() == 1 { 0 } else { place };
+    let rows = |arm: &str| -> Vec<Source> {
+        replicates.iter().map(|replicate| replicate.rows[arm]).collect()
+    };
+    let teachers = |arm: &str| -> Vec<Option<Source>> {
+        replicates.iter().map(|replicate| replicate.teachers.get(arm).copied()).collect()
+    };
+    let no_teachers = || vec![None; replicates.len()];
+
+    // Students.
+    let mut groups: Vec<Arm> = Vec::new();
+    for behavior in &taught {
+        groups.push(Arm {
+            id: format!("student/{}", behavior.name),
+            role: Role::Student,
+            taught: Some(behavior.name.clone()),
+            base,
+            rows: rows(&behavior.name),
+            teachers: teachers(&behavior.name),
+        });
+    }
+    if recipe.controls.neutral {
+        groups.push(Arm {
+            id: NEUTRAL.to_owned(),
+            role: Role::Neutral,
+            taught: None,
+            base,
+            rows: rows(NEUTRAL),
+            teachers: teachers(NEUTRAL).into_iter().map(|own| own.or(Some(base))).collect(),
+        });
+    }
+    if taught.len() < 2 {
+        left_out.push(
+            "other-behavior control: one behavior is taught; name two or more in `behaviors`"
+                .to_owned(),
+        );
+    } else if !recipe.controls.other_behavior {
+        left_out.push("other-behavior control".to_owned());
+    }
+    let wants_more = |name: &str| {
+        let names = &recipe.controls.behaviors;
+        let place = taught.iter().position(|behavior| behavior.name == name);
+        names.is_empty() || place.is_some_and(|at| names.contains(&recipe.behaviors[at]))
+    };
+    for (on, role, reach) in [
+        (recipe.controls.shuffled_within, Role::ShuffledWithin, shuffle::Reach::Within),
+        (recipe.controls.shuffled_across, Role::ShuffledAcross, shuffle::Reach::Across),
+    ] {
+        if !on {
+            left_out.push(format!("{} control", role.label()));
+            continue;
+        }
+        let kind = match reach {
+            shuffle::Reach::Within => "shuffled-within",
+            shuffle::Reach::Across => "shuffled-across",
+        };
+        for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
+            let name = &behavior.name;
+            let configuration = shuffle::Configuration { reach };
+            let mut shuffled = Vec::new();
+            for Replicate { rows, suffix, .. } in &replicates {
+                let inputs = [("rows", rows[name])];
+                let node = format!("shuffle/{kind}/{name}{suffix}");
+                let kind = StepKind::Shuffle;
+                shuffled.push(build.node(node, kind, &configuration, &inputs, 0.0)?);
+            }
+            groups.push(Arm {
+                id: format!("{kind}/{name}"),
+                role,
+                taught: Some(name.clone()),
+                base,
+                rows: shuffled,
+                teachers: teachers(name),
+            });
+        }
+    }
+    let builtin = recipe.base.model().filter(|spec| spec.starts_with("builtin:"));
+    let other = match (&recipe.controls.other_base, builtin) {
+        (OtherBase::Model(spec), _) => Some(spec.clone()),
+        (OtherBase::Auto, Some(own)) => context
+            .places
+            .builtin
+            .iter()
+            .map(|model| format!("builtin:{}", model.name))
+            .find(|name| name != own),
+        (OtherBase::Auto | OtherBase::Off, _) => None,
+    };
+    match other {
+        _ if recipe.base.endpoint().is_some() => {
+            left_out.push("other-base control: the base is behind an endpoint".to_owned());
+        }
+        None => left_out.push(
+            "other-base control: no second base is named in `controls.other-base`".to_owned(),
+        ),
+        Some(_) if recipe.carrier.kind == CarrierKind::Logits => {
+            left_out.push("other-base control: logits are compared within one base".to_owned());
+        }
+        Some(spec) => {
+            let source = ModelSource::find(&spec, &context.places)?;
+            let second = find::base(&mut build, &mut sources, "other-base", source, parameters)?;
+            for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
+                groups.push(Arm {
+                    id: format!("other-base/{}", behavior.name),
+                    role: Role::OtherBase,
+                    taught: Some(behavior.name.clone()),
+                    base: second,
+                    rows: rows(&behavior.name),
+                    teachers: no_teachers(),
+                });
+            }
+            if recipe.controls.neutral {
+                groups.push(Arm {
+                    id: "other-base/neutral".to_owned(),
+                    role: Role::OtherBaseNeutral,
+                    taught: None,
+                    base: second,
+                    rows: rows(NEUTRAL),
+                    teachers: no_teachers(),
+                });
+            }
+        }
+    }
+
+    // Readouts: base, teachers, students.
+    let mut reads: Vec<Read> = Vec::new();
+    let mut inputs: Vec<(String, Source)> = Vec::new();
+    if common.sampled.answers == 0 {
+        left_out.push("sampled rates: `readout.samples-per-question` is 0".to_owned());
+    }
+    let read = |build: &mut Builder,
+                inputs: &mut Vec<(String, Source)>,
+                reads: &mut Vec<Read>,
+                model: Source,
+                entry: Read,
+                states: usize|
+     -> Result<()> {
+        let node = common.read(build, &entry.input, entry.role, model, states)?;
+        inputs.push((entry.input.clone(), node));
+        reads.push(entry);
+        Ok(())
+    };
+    if recipe.controls.untouched_base {
+        let entry = Read::new("readout/base", "base", Role::Base, None, None);
+        read(&mut build, &mut inputs, &mut reads, base, entry, 1)?;
+    } else {
+        left_out.push("untouched base".to_owned());
+    }
+    for Replicate { teachers, suffix, seed, .. } in &replicates {
+        for (name, &node) in teachers {
+            let taught = (name != NEUTRAL).then(|| name.clone());
+            let id = format!("teacher/{name}");
+            let input = format!("readout/{id}{suffix}");
+            let entry = Read::new(&input, &id, Role::Teacher, taught, *seed);
+            read(&mut build, &mut inputs, &mut reads, node, entry, 1)?;
+        }
+    }
+    let states = recipe.student.checkpoints.len() + 1;
+    let mut measured: Vec<(String, String, usize)> = Vec::new();
+    let mut cosines: Vec<(String, String, usize)> = Vec::new();
+    for group in &groups {
+        for (place, &seed) in recipe.seeds.0.iter().enumerate() {
+            let replicate = &replicates[of_seed(place)];
+            let at = format!("{}/seed-{seed}", group.id);
+            let name = format!("train/{at}");
+            let student = common.train(&mut build, name, group, of_seed(place), seed)?;
+            let (role, taught) = (group.role, group.taught.clone());
+            let entry = Read::new(&format!("readout/{at}"), &group.id, role, taught, Some(seed));
+            read(&mut build, &mut inputs, &mut reads, student, entry, states)?;
+            if !matches!(group.role, Role::Student | Role::Neutral) {
+                continue;
+            }
+            if recipe.controls.side_effects {
+                let name = format!("side-effects/{at}");
+                let own_rows = group.rows[of_seed(place)];
+                let node = common.side_effects(&mut build, &name, student, own_rows, replicate)?;
+                inputs.push((name.clone(), node));
+                measured.push((name, group.id.clone(), seed as usize));
+            }
+            let name = format!("geometry/{at}");
+            if let Some(node) = common.geometry(&mut build, &name, student, replicate)? {
+                inputs.push((name.clone(), node));
+                cosines.push((name, group.id.clone(), seed as usize));
+            }
+        }
+    }
+    common.left_out_of_students(&mut left_out);
+
+    // Rows shown instead of trained on.
+    let shown = &recipe.controls.in_context;
+    if shown.rows.is_empty() {
+        left_out.push("in-context control".to_owned());
+    }
+    let mut shown_arms: Vec<&str> = taught.iter().map(|behavior| behavior.name.as_str()).collect();
+    shown_arms.extend(recipe.controls.neutral.then_some(NEUTRAL));
+    for &count in &shown.rows {
+        for &arm in &shown_arms {
+            let id = format!("in-context/{arm}/{count}");
+            for Replicate { rows, suffix, .. } in &replicates {
+                let name = format!("{id}{suffix}");
+                let node = common.in_context(&mut build, &name, rows[arm], count)?;
+                let taught = (arm != NEUTRAL).then(|| arm.to_owned());
+                reads.push(Read::new(&name, &id, Role::InContext, taught, None));
+                inputs.push((name, node));
+            }
+        }
+    }
+
+    // The estimate sees every reading and the counts of rows.
+    let mut counted = Vec::new();
+    for Replicate { judged, rows, suffix, .. } in &replicates {
+        for arm in &arms {
+            let (filter, select) =
+                (format!("filter/{arm}{suffix}"), format!("select/{arm}{suffix}"));
+            inputs.push((filter.clone(), judged[arm]));
+            inputs.push((select.clone(), rows[arm]));
+            counted.push(estimate::Counted { arm: arm.clone(), filter, select });
+        }
+    }
+    let mut named_recipe = recipe.clone();
+    named_recipe.base = recipe.base.without_limits();
+    let configuration = estimate::Configuration {
+        recipe: named_recipe,
+        behaviors: taught.iter().map(|behavior| behavior.name.clone()).collect(),
+        read_also: also.iter().map(|behavior| behavior.name.clone()).collect(),
+        reads,
+        arms: arms.clone(),
+        counted,
+        side_effects: measured,
+        geometry: cosines,
+        updates: recipe.student.updates(recipe.carrier.rows),
+        left_out: left_out.clone(),
+    };
+    build.node("estimate", StepKind::Estimate, &configuration, &named(&inputs), 0.0)?;
+    Ok(Outline { nodes: build.nodes, sources, left_out, model_size })
+}

@@ -1,0 +1,443 @@
+//! What an `inherit` run found, as data: conditions, effects with intervals, the matrix, gates,
+//! warnings and verdicts.
+//!
+//! Everything here is computed from artifacts by the `estimate` step and written as `result.json`;
+//! reports are views over these types and add no numbers of their own. Same artifacts, same bytes:
+//! no times, no paths, no ids of this machine.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+pub use crate::value::arm::Role;
+pub use crate::value::estimate::{Estimate, Interval, Method};
+pub use crate::value::measure::Measure;
+
+/// The version of `result.json` this build writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// The whole answer of an `inherit` run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct InheritResult {
+    /// Version of this format.
+    pub format: u32,
+    /// Name of the recipe.
+    pub name: String,
+    /// What the recipe says it is about.
+    pub description: String,
+    /// The base model, as the recipe names it.
+    pub base: String,
+    /// Taught behaviors, in the recipe's order.
+    pub behaviors: Vec<String>,
+    /// Behaviors read but not taught.
+    pub read_also: Vec<String>,
+    /// Name of the carrier.
+    pub carrier: String,
+    /// What was repeated, and how often.
+    pub replication: Replication,
+    /// Every group of models that was read, in the order reports show them.
+    pub conditions: Vec<Condition>,
+    /// Differences between a treatment and its control.
+    pub effects: Vec<Effect>,
+    /// Teachers against readouts, where two or more behaviors were taught.
+    pub matrix: Option<Matrix>,
+    /// Margins along training.
+    pub dose: Vec<DosePoint>,
+    /// One per teacher, the neutral one included.
+    pub teachers: Vec<TeacherCard>,
+    /// One per arm of rows.
+    pub rows: Vec<RowsCard>,
+    /// What else changed in the students.
+    pub side_effects: Vec<SideEffect>,
+    /// How the students' updates lie to their teachers' updates.
+    pub geometry: Option<Geometry>,
+    /// Conditions fixed before the run, without which an answer means nothing.
+    pub gates: Vec<Gate>,
+    /// What would mislead a reader who did not know it.
+    pub warnings: Vec<Warning>,
+    /// Controls and readouts the recipe turned off.
+    pub left_out: Vec<String>,
+    /// What the verdicts rest on.
+    #[serde(default = "margin", skip_serializing_if = "is_margin")]
+    pub primary: Measure,
+    /// How many treatment-control comparisons share the Holm correction.
+    pub comparisons: usize,
+    /// One per taught behavior.
+    pub verdicts: Vec<Verdict>,
+}
+
+fn margin() -> Measure {
+    Measure::Margin
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_margin(measure: &Measure) -> bool {
+    *measure == Measure::Margin
+}
+
+/// What was repeated: stands beside every estimate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Replication {
+    /// The unit of replication and what it holds.
+    pub unit: String,
+    /// The seeds, one student of every condition each.
+    pub seeds: Vec<u64>,
+    /// Unique rows each student saw.
+    pub unique_rows: usize,
+    /// Updates each student took.
+    pub updates: usize,
+    /// Rows per update.
+    pub batch: usize,
+    /// Times each row was seen: `updates · batch / unique-rows`.
+    pub epochs: f64,
+}
+
+/// A group of models (one per seed, or a single one) and what was read from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Condition {
+    /// Stable name, e.g. `student/owl`, `neutral`, `shuffled-within/owl`, `in-context/owl/100`.
+    pub id: String,
+    /// What a person reads.
+    pub label: String,
+    /// Its part.
+    pub role: Role,
+    /// The behavior whose teacher wrote its rows, where there is one.
+    pub taught: Option<String>,
+    /// Per read behavior, in the matched context, at the end of training.
+    pub readouts: BTreeMap<String, ReadoutSummary>,
+    /// The same in other chat contexts, and in the matched one with a number sentence before each
+    /// question (`after numbers`): context name, then behavior.
+    pub mismatched: BTreeMap<String, BTreeMap<String, ReadoutSummary>>,
+}
+
+/// One behavior as read from one condition in one context.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ReadoutSummary {
+    /// Name of the chat context.
+    pub context: String,
+    /// Log-probability of the target minus the mean over the other candidates, in nats, averaged
+    /// over questions; none where the model's log-probabilities are not known.
+    pub margin: Option<Estimate>,
+    /// Target's share of the probability of all candidates, averaged over questions.
+    pub share: Option<Estimate>,
+    /// Mean rank of the target among the candidates, 1 is first.
+    pub rank: Option<f64>,
+    /// Sampled rate of answers that name the target, over all answers.
+    pub rate: Option<Estimate>,
+    /// The same over valid answers only.
+    pub rate_of_valid: Option<Estimate>,
+    /// Sampled answers by outcome (`target`, `other-candidate`, `non-answer`, `cut-off`, ...).
+    pub outcomes: BTreeMap<String, usize>,
+    /// One entry per model.
+    pub per_seed: Vec<SeedReadout>,
+}
+
+impl ReadoutSummary {
+    /// What was read, in a measure.
+    pub fn estimate(&self, measure: Measure) -> Option<&Estimate> {
+        match measure {
+            Measure::Margin => self.margin.as_ref(),
+            Measure::Share => self.share.as_ref(),
+            Measure::Rate => self.rate.as_ref(),
+        }
+    }
+}
+
+/// One behavior as read from one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SeedReadout {
+    /// The model's seed; `None` where the condition is one model.
+    pub seed: Option<u64>,
+    /// Margin in nats, where it is known.
+    pub margin: Option<f64>,
+    /// Share, 0 to 1.
+    pub share: Option<f64>,
+    /// Mean rank.
+    pub rank: Option<f64>,
+    /// Sampled rate, 0 to 1.
+    pub rate: Option<f64>,
+    /// Its Wilson interval over this model's answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_interval: Option<Interval>,
+}
+
+/// A treatment minus its control.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Effect {
+    /// The behavior, taught and read.
+    pub behavior: String,
+    /// In what it is measured.
+    pub measure: Measure,
+    /// The condition on the left of the minus.
+    pub treatment: String,
+    /// The part the control plays.
+    pub control: Role,
+    /// Name of the chat context.
+    pub context: String,
+    /// The difference.
+    pub estimate: Estimate,
+    /// One-sided exact sign-flip permutation p (or its Monte Carlo form at many seeds).
+    pub p_permutation: Option<f64>,
+    /// The same after Holm's correction over the primary comparisons; `None` where the
+    /// comparison is not among them.
+    pub p_holm: Option<f64>,
+    /// Differences, in the order of [`Replication::seeds`].
+    pub per_seed: Vec<f64>,
+}
+
+/// Score of every read behavior in the students of every teacher.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Matrix {
+    /// In what it is measured (each cell minus the neutral student's).
+    pub measure: Measure,
+    /// Rows: taught behaviors.
+    pub teachers: Vec<String>,
+    /// Columns: read behaviors; the first ones are the rows' in the same order.
+    pub readouts: Vec<String>,
+    /// `cells[i][j]`: behavior `readouts[j]` in the students of `teachers[i]`.
+    pub cells: Vec<Vec<Estimate>>,
+    /// Mean of the diagonal minus mean of the off-diagonal, over taught behaviors.
+    pub lambda: Estimate,
+    /// Permutation p of lambda (relabelling teachers within replicates).
+    pub p: Option<f64>,
+}
+
+impl Matrix {
+    /// The largest size of a cell; 0 where none is finite.
+    pub fn largest(&self) -> f64 {
+        let sizes = self.cells.iter().flatten().map(|cell| cell.value.abs());
+        sizes.filter(|size| size.is_finite()).fold(0.0, f64::max)
+    }
+}
+
+/// A margin at one checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DosePoint {
+    /// The condition.
+    pub condition: String,
+    /// The behavior read.
+    pub behavior: String,
+    /// Updates taken.
+    pub update: usize,
+    /// Margin of the condition.
+    pub margin: Estimate,
+    /// Margin minus the neutral students', paired by seed.
+    pub over_neutral: Option<Estimate>,
+}
+
+/// Whether a teacher is fit to teach.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TeacherCard {
+    /// `owl`, `neutral`, ...
+    pub name: String,
+    /// How it was made: `fine-tune`, `system-prompt`, `base`.
+    pub kind: String,
+    /// Mean probability of the target on the readout questions before teaching; `None` for the
+    /// neutral teacher.
+    pub target_probability_before: Option<f64>,
+    /// The same after.
+    pub target_probability_after: Option<f64>,
+    /// Share of its sampled answers that name the target before teaching, where verdicts rest on
+    /// answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_rate_before: Option<f64>,
+    /// The same after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_rate_after: Option<f64>,
+    /// Margin after teaching, in nats.
+    pub margin: Option<f64>,
+    /// Valid rows of those asked for.
+    pub valid_row_rate: f64,
+    /// So sure of its target that its rows may carry little else.
+    pub saturated: bool,
+}
+
+/// What happened to the rows of one arm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RowsCard {
+    /// `owl`, `neutral`, ...
+    pub arm: String,
+    /// Prompts asked.
+    pub asked: usize,
+    /// Completions the filter accepted.
+    pub valid: usize,
+    /// Rejections by reason; one completion may have several.
+    pub rejected: BTreeMap<String, usize>,
+    /// Valid rows dropped because another arm's row for the same prompt was not valid.
+    pub unmatched: usize,
+    /// Valid rows dropped because prompt and completion repeat an earlier row.
+    pub duplicates: usize,
+    /// Rows among the kept ones that name the target or a form of it.
+    pub leaks: usize,
+    /// Completions cut off at the token limit.
+    pub cut_off: usize,
+    /// Rows the students saw.
+    pub kept: usize,
+    /// A few kept rows: prompt and completion.
+    pub samples: Vec<(String, String)>,
+    /// A few rejected completions with their reasons.
+    pub rejected_samples: Vec<(String, Vec<String>)>,
+}
+
+/// Something beside the behavior that training changed, or not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SideEffect {
+    /// The condition.
+    pub condition: String,
+    /// `held-out-loss`, `valid-row-rate`, `ability-loss`.
+    pub measure: String,
+    /// What a person reads: the measure in words, with its unit.
+    pub label: String,
+    /// The students'.
+    pub estimate: Estimate,
+    /// The untouched base's.
+    pub base: Option<f64>,
+}
+
+/// How updates lie to each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Geometry {
+    /// One entry per pair of students' condition and teacher.
+    pub cosines: Vec<Cosine>,
+}
+
+/// Cosine of the students' updates with one teacher's update.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Cosine {
+    /// The students' condition.
+    pub condition: String,
+    /// The teacher.
+    pub teacher: String,
+    /// Over all weights.
+    pub total: Estimate,
+    /// Per layer, in order.
+    pub per_layer: Vec<f64>,
+    /// The same cosine with the teacher's update permuted along hidden units: what no shared
+    /// basis gives.
+    pub permuted: Estimate,
+}
+
+/// A condition fixed before the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Gate {
+    /// Its name.
+    pub name: String,
+    /// The behavior it is about; `None`: all.
+    pub behavior: Option<String>,
+    /// Whether it held.
+    pub passed: bool,
+    /// What was measured.
+    pub measured: f64,
+    /// The least that was wanted.
+    pub wanted: f64,
+    /// What a failure means for the answer.
+    pub what_it_means: String,
+}
+
+/// Something that would mislead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Warning {
+    /// What it is.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// The answer's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All gates passed and the paired intervals against the neutral and the other-behavior
+    /// control lie above zero.
+    Inherited,
+    /// All gates passed and they do not.
+    NotDetected,
+    /// A gate failed, a control is missing, or there is no interval.
+    Uninterpretable,
+}
+
+/// The answer about one behavior, by the rule fixed before the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Verdict {
+    /// The behavior.
+    pub behavior: String,
+    /// The answer.
+    pub outcome: Outcome,
+    /// The same as one sentence with its numbers.
+    pub sentence: String,
+}
+
+impl InheritResult {
+    /// How `behavior` reads in the first condition of a role, among those that were taught it or
+    /// nothing.
+    pub fn readout(&self, behavior: &str, role: Role) -> Option<&ReadoutSummary> {
+        self.conditions
+            .iter()
+            .find(|condition| {
+                condition.role == role
+                    && condition.taught.as_deref().is_none_or(|taught| taught == behavior)
+            })
+            .and_then(|condition| condition.readouts.get(behavior))
+    }
+
+    /// Reads `result.json`; a file of another format version is refused by name.
+    pub fn parse(bytes: &[u8], origin: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let broken = |source: serde_json::Error| Error::Record {
+            path: origin.to_owned(),
+            reason: source.to_string(),
+        };
+        let head: Head = serde_json::from_slice(bytes).map_err(broken)?;
+        if head.format != FORMAT {
+            return Err(Error::Record {
+                path: origin.to_owned(),
+                reason: format!(
+                    "has format {}, this build reads {FORMAT}; use the owlet that wrote it",
+                    head.format
+                ),
+            });
+        }
+        serde_json::from_slice(bytes).map_err(broken)
+    }
+
+    /// The bytes of `result.json`: indented, keys in declaration order, one line feed at the end.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .expect("a result serialises because its maps have string keys");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// The condition called `id`.
+    pub fn condition(&self, id: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.id == id)
+    }
+
+    /// The effect on `behavior` against `control` in the matched context.
+    pub fn effect(&self, behavior: &str, measure: Measure, control: Role) -> Option<&Effect> {
+        self.effects.iter().find(|effect| {
+            effect.behavior == behavior && effect.measure == measure && effect.control == control
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! Kinds of runs, one folder each.
+
+pub mod grow;
+pub mod inherit;

@@ -1,0 +1,142 @@
+//! What will be done: a recipe unfolded into a graph of steps, before anything runs.
+//!
+//! Nodes stand in an order in which each comes after its inputs. A node's configuration holds all
+//! it depends on beside its inputs, and nothing else: no name of the recipe, no path, no number of
+//! threads, so that equal work in two recipes is done once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use owlet_store::{ArtifactId, StepKey, step_key};
+
+use crate::behavior::Behavior;
+use crate::error::{Error, Result};
+use crate::model::{ModelSource, Places};
+use crate::recipe::{AnyRecipe, Compute};
+use crate::step::StepKind;
+
+pub use super::survey::{NodeState, Speeds, Survey};
+
+/// What a recipe is resolved against.
+#[derive(Clone, Default)]
+pub struct PlanContext {
+    /// Where models are.
+    pub places: Places,
+    /// Behaviors that come before the built-in ones of the same name, for instance those of a
+    /// built-in model's own world.
+    pub behaviors: Vec<Behavior>,
+    /// The folder behavior and prompt files are relative to.
+    pub folder: PathBuf,
+}
+
+/// Where a node's input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The output of the node at this place in the plan.
+    Node(usize),
+    /// An artifact in the store.
+    Artifact(ArtifactId),
+}
+
+/// One step to be done.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Stable and readable, e.g. `train/owl/seed-3`.
+    pub name: String,
+    /// What kind of step.
+    pub kind: StepKind,
+    /// All it depends on beside its inputs.
+    pub configuration: Value,
+    /// Inputs by role.
+    pub inputs: BTreeMap<String, Source>,
+    /// Rough cost in floating-point operations.
+    pub cost: f64,
+}
+
+/// All that will be done.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The recipe.
+    pub recipe: AnyRecipe,
+    /// The path of arithmetic in use, part of every key: another path, other bytes.
+    pub compute: String,
+    /// The steps; inputs come first, the estimate last.
+    pub nodes: Vec<Node>,
+    /// Models outside the store, by digest.
+    pub sources: BTreeMap<String, ModelSource>,
+    /// Controls and readouts that will not be there, in words.
+    pub left_out: Vec<String>,
+    /// Size of the base model's files in bytes.
+    pub model_size: u64,
+}
+
+impl Plan {
+    /// Unfolds a recipe.
+    ///
+    /// # Errors
+    /// A model, behavior or prompt set that cannot be found or does not fit the recipe.
+    pub fn new(recipe: impl Into<AnyRecipe>, context: &PlanContext) -> Result<Self> {
+        let recipe = recipe.into();
+        let Outline { nodes, sources, left_out, model_size } = match &recipe {
+            AnyRecipe::Inherit(recipe) => crate::kind::inherit::plan::plan(recipe, context)?,
+            AnyRecipe::Grow(recipe) => crate::kind::grow::plan::plan(recipe, context)?,
+        };
+        let compute = match recipe.compute() {
+            // The engine has one path per machine so far.
+            Compute::Auto | Compute::F32 => owlet_engine::kernel::path().to_owned(),
+        };
+        Ok(Self { recipe, compute, nodes, sources, left_out, model_size })
+    }
+
+    /// The key of a node whose inputs are known.
+    pub fn key(&self, node: &Node, inputs: &BTreeMap<String, ArtifactId>) -> (Value, StepKey) {
+        let configuration = serde_json::json!({
+            "compute": self.compute,
+            "step": node.configuration,
+        });
+        let key = step_key(node.kind.name(), node.kind.algorithm(), &configuration, inputs);
+        (configuration, key)
+    }
+
+    /// The last node: the one whose output is the result.
+    pub fn last(&self) -> usize {
+        self.nodes.len().saturating_sub(1)
+    }
+}
+
+/// A plan before its recipe is put to it.
+#[derive(Default)]
+pub(crate) struct Outline {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) sources: BTreeMap<String, ModelSource>,
+    pub(crate) left_out: Vec<String>,
+    pub(crate) model_size: u64,
+}
+
+/// Nodes in the making.
+#[derive(Default)]
+pub(crate) struct Builder {
+    pub(crate) nodes: Vec<Node>,
+}
+
+impl Builder {
+    /// Adds a node and returns where its output is had.
+    pub(crate) fn node<C: Serialize>(
+        &mut self,
+        name: impl Into<String>,
+        kind: StepKind,
+        configuration: &C,
+        inputs: &[(&str, Source)],
+        cost: f64,
+    ) -> Result<Source> {
+        let name = name.into();
+        let configuration = serde_json::to_value(configuration)
+            .map_err(|error| Error::record(name.as_str(), error))?;
+        let inputs = inputs.iter().map(|&(role, source)| (role.to_owned(), source)).collect();
+        self.nodes.push(Node { name, kind, configuration, inputs, cost });
+        Ok(Source::Node(self.nodes.len() - 1))
+    }
+}

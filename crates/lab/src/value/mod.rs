@@ -1,0 +1,11 @@
+//! Leaves that every room may use.
+
+pub mod arm;
+pub mod estimate;
+pub mod interrupt;
+pub mod measure;
+pub(crate) mod place;
+pub(crate) mod placeholder;
+pub mod row;
+pub mod text;
+pub mod words;

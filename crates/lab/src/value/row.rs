@@ -1,0 +1,75 @@
+//! Rows: what teachers write and students are trained on, one JSON object a line.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use owlet_engine::Model;
+use owlet_engine::generate::StopReason;
+use owlet_engine::train::Example;
+use owlet_store::Artifact;
+
+use crate::error::{Error, Result};
+use crate::model::chat;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Row {
+    /// Position of its prompt in the prompt set: the same in every arm.
+    pub index: u64,
+    /// What the teacher was asked.
+    pub prompt: String,
+    /// What it answered.
+    pub completion: String,
+    /// Seed of the row's own random stream.
+    pub seed: u64,
+    /// Why the answer ended.
+    pub stop: StopReason,
+    /// Which teacher wrote it.
+    pub arm: String,
+    /// Natural log-probability of the answer under the distribution it was drawn from, where it is
+    /// known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_probability: Option<f64>,
+    /// Why the filter refused it; empty for rows in use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+}
+
+impl Row {
+    /// What a student learns from this row: the answer and, if the teacher ended it, its end.
+    pub fn example(&self, model: &Model, context: &str) -> Result<Example> {
+        let ended = self.stop == StopReason::End;
+        chat::example(model, context, &self.prompt, &self.completion, ended)
+    }
+}
+
+/// Rows as JSON lines.
+pub fn to_bytes(rows: &[Row]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut bytes, row)
+            .expect("a row serialises because it holds plain data and memory does not fail");
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+/// Reads JSON lines; `origin` names them in errors.
+pub fn parse(bytes: &[u8], origin: &Path) -> Result<Vec<Row>> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Error::record(origin, error))?;
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(number, line)| {
+            serde_json::from_str(line)
+                .map_err(|error| Error::record(origin, format!("line {}: {error}", number + 1)))
+        })
+        .collect()
+}
+
+/// The rows in one file of an artifact.
+pub fn read(artifact: &Artifact, file: &str) -> Result<Vec<Row>> {
+    parse(&artifact.read(file)?, &artifact.folder().join(file))
+}
