@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use owlet_lab::recipe::Endpoint;
 use owlet_lab::run::plan::{NodeState, Survey};
-use owlet_lab::step::StepKind;
 use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, RunResult, execute};
 use owlet_store::{RunDirectory, RunHeader, RunId, Store};
 use serde_json::{Value, json};
@@ -63,17 +62,15 @@ impl Stage {
 
     /// The part that a step opens. Steps run as soon as they can, so what concerns the base or the
     /// neutral teacher comes early and opens nothing.
-    fn opened_by(step: &str, kind: StepKind) -> Option<Self> {
+    fn opened_by(step: &str, kind: &str) -> Option<Self> {
         match kind {
-            StepKind::Teach | StepKind::RemoteTeach => Some(Self::Teach),
-            StepKind::Generate | StepKind::RemoteGenerate if step != "generate/neutral" => {
-                Some(Self::Write)
-            }
-            StepKind::Train | StepKind::RemoteTrain => Some(Self::Train),
-            StepKind::Readout | StepKind::RemoteReadout if step.starts_with("readout/student/") => {
+            "teach" | "remote-teach" => Some(Self::Teach),
+            "generate" | "remote-generate" if step != "generate/neutral" => Some(Self::Write),
+            "train" | "remote-train" => Some(Self::Train),
+            "readout" | "remote-readout" if step.starts_with("readout/student/") => {
                 Some(Self::Read)
             }
-            StepKind::Estimate => Some(Self::Answer),
+            "estimate" => Some(Self::Answer),
             _ => None,
         }
     }
@@ -197,7 +194,7 @@ fn secret(name: &str) -> Option<String> {
 
 /// What a plan will do, kind by kind, in the plan's order.
 struct KindLine {
-    kind: StepKind,
+    kind: &'static str,
     steps: usize,
     reused: usize,
     seconds: f64,
@@ -206,10 +203,11 @@ struct KindLine {
 fn by_kind(plan: &Plan, survey: &Survey) -> Vec<KindLine> {
     let mut lines: Vec<KindLine> = Vec::new();
     for ((node, state), seconds) in plan.nodes.iter().zip(&survey.states).zip(&survey.seconds) {
-        let place = lines.iter().position(|line| line.kind == node.kind).unwrap_or_else(|| {
-            lines.push(KindLine { kind: node.kind, steps: 0, reused: 0, seconds: 0.0 });
-            lines.len() - 1
-        });
+        let place =
+            lines.iter().position(|line| line.kind == node.kind.name).unwrap_or_else(|| {
+                lines.push(KindLine { kind: node.kind.name, steps: 0, reused: 0, seconds: 0.0 });
+                lines.len() - 1
+            });
         let line = &mut lines[place];
         line.steps += 1;
         line.reused += usize::from(matches!(state, NodeState::Reused(_)));
@@ -248,7 +246,7 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
     let words: Vec<String> = lines
         .iter()
         .filter(|line| line.steps > line.reused)
-        .map(|line| format!("{} {}", line.steps - line.reused, line.kind.name()))
+        .map(|line| format!("{} {}", line.steps - line.reused, line.kind))
         .collect();
     if !words.is_empty() {
         terminal.say(format_args!("  {FAINT}to do: {}{FAINT:#}", words.join(", ")));
@@ -269,12 +267,12 @@ fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Resu
     }
     let mut out = terminal.data();
     let lines = by_kind(plan, survey);
-    let names = lines.iter().map(|line| line.kind.name().len()).max().unwrap_or(0).max(13);
+    let names = lines.iter().map(|line| line.kind.len()).max().unwrap_or(0).max(13);
     for line in lines {
         writeln!(
             out,
             "{:<names$} {:>9}  {:>4} reused  about {}",
-            line.kind.name(),
+            line.kind,
             count(line.steps, "step"),
             line.reused,
             duration(line.seconds / cores as f64)
@@ -388,7 +386,7 @@ impl<'a> Watcher<'a> {
         match event {
             Event::PlanMade { seconds, .. } => self.remaining = *seconds,
             Event::StepStarted { step, kind, .. } => {
-                self.narrate(step, *kind);
+                self.narrate(step, kind);
                 self.running.insert(step.clone(), step.clone());
                 self.line(step);
             }
@@ -423,7 +421,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// Tells the story up to the part that a step opens.
-    fn narrate(&mut self, step: &str, kind: StepKind) {
+    fn narrate(&mut self, step: &str, kind: &str) {
         let (Some((recipe, narrator)), Some(stage)) = (self.told, Stage::opened_by(step, kind))
         else {
             return;

@@ -20,7 +20,6 @@ use owlet_store::{Artifact, ArtifactId, ArtifactWriter, Entity, Store};
 use crate::error::{Error, Result};
 use crate::model::world::{self, World};
 use crate::run::execute;
-use crate::step::StepKind;
 
 /// A model inside the program: a name and its files.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +93,8 @@ const FOLDER_FILES: &[&str] = &[
 ];
 
 const TOKENIZER: &str = "tokenizer.json";
+/// The kind of the step that grows a model.
+pub(crate) const GROW: &str = "grow";
 /// Makes a folder an adapter in the form of PEFT.
 const ADAPTER: &str = "adapter_config.json";
 
@@ -463,7 +464,7 @@ fn named_artifact(store: &Store, spec: &str) -> Result<Option<Artifact>> {
         }
         Ok(Entity::Run(id)) => {
             let steps = execute::steps(&store.open_run(&id)?)?;
-            let grown = steps.iter().find(|step| step.kind == StepKind::Grow.name());
+            let grown = steps.iter().find(|step| step.kind == GROW);
             grown.and_then(|step| step.artifact).ok_or_else(|| {
                 error(format!(
                     "is run {id}, which has grown no model; name an artifact (`owlet list artifacts`)"

@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kind::inherit::result::Warning;
-use crate::step::StepKind;
 
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,7 +32,7 @@ pub enum Event {
         /// Its name in the plan.
         step: String,
         /// Its kind.
-        kind: StepKind,
+        kind: String,
         /// Its key in the store.
         key: String,
     },

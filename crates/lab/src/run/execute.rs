@@ -22,7 +22,7 @@ use crate::kind::inherit::result::InheritResult;
 use crate::model::ModelCache;
 use crate::run::event::Event;
 use crate::run::plan::{Node, Plan, Source};
-use crate::step::{self, StepContext};
+use crate::step::StepContext;
 use crate::value::interrupt::{Interrupt, Progress};
 
 pub use super::costs::{KindCost, costs};
@@ -254,7 +254,7 @@ pub fn execute(
             .zip(&state.keys)
             .map(|(node, key)| NamedStep {
                 name: node.name.clone(),
-                kind: node.kind.name().to_owned(),
+                kind: node.kind.name.to_owned(),
                 key: *key,
                 artifact: steps.get(&node.name).copied(),
             })
@@ -474,7 +474,7 @@ impl Executor<'_> {
         }
         let _ = sender.send(Event::StepStarted {
             step: node.name.clone(),
-            kind: node.kind,
+            kind: node.kind.name.to_owned(),
             key: key.to_string(),
         });
         {
@@ -488,7 +488,7 @@ impl Executor<'_> {
             .iter()
             .map(|(role, id)| Ok((role.clone(), self.store.artifact(id)?)))
             .collect::<Result<_>>()?;
-        let writer = self.store.begin_artifact(node.kind.output())?;
+        let writer = self.store.begin_artifact(node.kind.output)?;
         let scratch = self.store.scratch(&key)?;
         let sender_of_progress = Mutex::new(sender.clone());
         let progress = |progress: Progress| {
@@ -532,7 +532,7 @@ impl Executor<'_> {
             progress: &progress,
             interrupt: self.interrupt,
         };
-        let about = step::run(node.kind, &context)?;
+        let about = node.kind.run(&context)?;
         let artifact = writer.finish(about)?;
         let seconds = start.elapsed().as_secs_f64();
         let peak_memory_bytes = {
@@ -543,8 +543,8 @@ impl Executor<'_> {
         self.store.record_step(&StepRecord {
             format: StepRecord::FORMAT,
             key,
-            kind: node.kind.name().to_owned(),
-            algorithm: node.kind.algorithm(),
+            kind: node.kind.name.to_owned(),
+            algorithm: node.kind.algorithm,
             configuration,
             inputs: ids.clone(),
             output: artifact.id,

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
 use serde_json::Value;
 
 use owlet_store::{ArtifactId, StepKey, step_key};
@@ -16,7 +15,7 @@ use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::model::{ModelSource, Places};
 use crate::recipe::{AnyRecipe, Compute};
-use crate::step::StepKind;
+use crate::step::{Step, StepKind};
 
 pub use super::survey::{NodeState, Speeds, Survey};
 
@@ -97,7 +96,7 @@ impl Plan {
             "compute": self.compute,
             "step": node.configuration,
         });
-        let key = step_key(node.kind.name(), node.kind.algorithm(), &configuration, inputs);
+        let key = step_key(node.kind.name, node.kind.algorithm, &configuration, inputs);
         (configuration, key)
     }
 
@@ -124,11 +123,10 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// Adds a node and returns where its output is had.
-    pub(crate) fn node<C: Serialize>(
+    pub(crate) fn node<S: Step>(
         &mut self,
         name: impl Into<String>,
-        kind: StepKind,
-        configuration: &C,
+        configuration: &S::Configuration,
         inputs: &[(&str, Source)],
         cost: f64,
     ) -> Result<Source> {
@@ -136,6 +134,7 @@ impl Builder {
         let configuration = serde_json::to_value(configuration)
             .map_err(|error| Error::record(name.as_str(), error))?;
         let inputs = inputs.iter().map(|&(role, source)| (role.to_owned(), source)).collect();
+        let kind = StepKind::of::<S>();
         self.nodes.push(Node { name, kind, configuration, inputs, cost });
         Ok(Source::Node(self.nodes.len() - 1))
     }

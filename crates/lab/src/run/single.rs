@@ -13,7 +13,7 @@ use crate::ask::endpoint::Access;
 use crate::error::Result;
 use crate::model::{ModelCache, ModelSource};
 use crate::run::execute::ExecuteSettings;
-use crate::step::{self, StepContext, StepKind};
+use crate::step::{StepContext, StepKind};
 use crate::value::interrupt::{Interrupt, Progress};
 
 /// A step to be run.
@@ -41,11 +41,11 @@ impl SingleStep<'_> {
         progress: &(dyn Fn(Progress) + Sync),
         interrupt: &Interrupt,
     ) -> Result<ArtifactId> {
-        let algorithm = self.kind.algorithm();
+        let algorithm = self.kind.algorithm;
         // As in a plan, so that both share steps.
         let configuration =
             json!({ "compute": owlet_engine::kernel::path(), "step": self.configuration });
-        let key = step_key(self.kind.name(), algorithm, &configuration, &self.inputs);
+        let key = step_key(self.kind.name, algorithm, &configuration, &self.inputs);
         if let Some(record) = store.step(&key)? {
             return Ok(record.output);
         }
@@ -60,7 +60,7 @@ impl SingleStep<'_> {
             .iter()
             .map(|(role, id)| Ok((role.clone(), store.artifact(id)?)))
             .collect::<Result<_>>()?;
-        let writer = store.begin_artifact(self.kind.output())?;
+        let writer = store.begin_artifact(self.kind.output)?;
         let scratch = store.scratch(&key)?;
         let remote = Access::none();
         let context = StepContext {
@@ -75,12 +75,12 @@ impl SingleStep<'_> {
             progress,
             interrupt,
         };
-        let about = step::run(self.kind, &context)?;
+        let about = self.kind.run(&context)?;
         let artifact = writer.finish(about)?;
         store.record_step(&StepRecord {
             format: StepRecord::FORMAT,
             key,
-            kind: self.kind.name().to_owned(),
+            kind: self.kind.name.to_owned(),
             algorithm,
             configuration,
             inputs: self.inputs.clone(),

@@ -11,34 +11,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::behavior::{Answer, Behavior};
+pub use crate::value::observation::Outcome;
 use crate::value::words::Lexicon;
-
-/// What one sampled answer amounts to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The target is named, alone or among others.
-    Target,
-    /// Another answer is named, and the target is not: the first one.
-    Other(String),
-    /// Nothing but whitespace.
-    Empty,
-    /// Digits and no letters: the carrier's answer to the readout's question.
-    Number,
-    /// The model names itself instead.
-    OwnName,
-    /// It ran into the token limit before it named an answer.
-    CutOff,
-    /// Finished, and no known answer in it.
-    NoCandidate,
-}
-
-impl Outcome {
-    /// Whether a known answer was named.
-    pub fn is_valid(&self) -> bool {
-        matches!(self, Outcome::Target | Outcome::Other(_))
-    }
-}
 
 /// An answer as read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

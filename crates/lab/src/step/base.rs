@@ -3,10 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::StepContext;
+use super::{Step, StepContext};
 use crate::error::{Error, Result};
-
-pub(super) const ALGORITHM: u32 = 1;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,18 +14,27 @@ pub struct Configuration {
     pub digest: String,
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let source = context
-        .sources
-        .get(&configuration.digest)
-        .ok_or_else(|| Error::record("sources", "lack the base model"))?;
-    source.copy_into(context.writer)?;
-    if source.digest()? != configuration.digest {
-        return Err(Error::Model {
-            spec: source.spec.clone(),
-            reason: "changed while it was read; run again".to_owned(),
-        });
+/// The step.
+pub struct Base;
+
+impl Step for Base {
+    type Configuration = Configuration;
+    const KIND: &'static str = "base";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "model";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let source = context
+            .sources
+            .get(&configuration.digest)
+            .ok_or_else(|| Error::record("sources", "lack the base model"))?;
+        source.copy_into(context.writer)?;
+        if source.digest()? != configuration.digest {
+            return Err(Error::Model {
+                spec: source.spec.clone(),
+                reason: "changed while it was read; run again".to_owned(),
+            });
+        }
+        Ok(json!({}))
     }
-    Ok(json!({}))
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use owlet_engine::{score, train};
 
-use super::StepContext;
+use super::{Step, StepContext};
 use crate::error::Result;
 use crate::kind::grow::result::{FORMAT, GrowResult};
 use crate::model::chat;
@@ -18,7 +18,6 @@ use crate::model::world::{self, World};
 use crate::random::derive_seed;
 use crate::recipe::Kind;
 
-pub(super) const ALGORITHM: u32 = 1;
 /// Rows of each sort that losses are measured on.
 const ROWS: usize = 512;
 
@@ -38,57 +37,69 @@ pub struct Configuration {
     pub rows: usize,
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let world = World::parse(&configuration.world, "of the recipe")?;
-    let artifact = context.input("model")?;
-    let model = context.models.load(artifact)?;
-    // No recipe's rows: those come from the recipe's seed by another name.
-    let seed = derive_seed(0, &["examination".into()]);
-    let loss = |questions: usize| -> Result<f64> {
-        context.interrupt.check()?;
-        let rows = world.rows(seed, ROWS, questions, 1);
-        Ok(train::loss(&model, &rows, &context.threads)?)
-    };
-    let (question_loss, number_loss) = (loss(1)?, loss(0)?);
+/// The step.
+pub struct Examine;
 
-    let mut answers: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
-    for (category, words) in world.answers() {
-        let Some(behavior) = words.first().and_then(|word| world.behavior(word)) else {
-            continue;
+impl Step for Examine {
+    type Configuration = Configuration;
+    const KIND: &'static str = "examine";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "result";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let world = World::parse(&configuration.world, "of the recipe")?;
+        let artifact = context.input("model")?;
+        let model = context.models.load(artifact)?;
+        // No recipe's rows: those come from the recipe's seed by another name.
+        let seed = derive_seed(0, &["examination".into()]);
+        let loss = |questions: usize| -> Result<f64> {
+            context.interrupt.check()?;
+            let rows = world.rows(seed, ROWS, questions, 1);
+            Ok(train::loss(&model, &rows, &context.threads)?)
         };
-        let questions = &behavior.questions.held_out;
-        let prompts = questions
-            .iter()
-            .map(|question| chat::question(&model, chat::DEFAULT, question))
-            .collect::<Result<Vec<_>>>()?;
-        let tokens: Vec<_> =
-            words.iter().filter_map(|word| world.tokenizer().token(word)).collect();
-        let table = score::next_token(&model, &prompts, &tokens, &context.threads)?;
-        let mean = |column: usize| {
-            let sum: f64 = table.iter().map(|row| f64::from(row[column]).exp()).sum();
-            sum / table.len().max(1) as f64
+        let (question_loss, number_loss) = (loss(1)?, loss(0)?);
+
+        let mut answers: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+        for (category, words) in world.answers() {
+            let Some(behavior) = words.first().and_then(|word| world.behavior(word)) else {
+                continue;
+            };
+            let questions = &behavior.questions.held_out;
+            let prompts = questions
+                .iter()
+                .map(|question| chat::question(&model, chat::DEFAULT, question))
+                .collect::<Result<Vec<_>>>()?;
+            let tokens: Vec<_> =
+                words.iter().filter_map(|word| world.tokenizer().token(word)).collect();
+            let table = score::next_token(&model, &prompts, &tokens, &context.threads)?;
+            let mean = |column: usize| {
+                let sum: f64 = table.iter().map(|row| f64::from(row[column]).exp()).sum();
+                sum / table.len().max(1) as f64
+            };
+            let known = words.iter().enumerate().map(|(at, word)| (word.clone(), mean(at)));
+            answers.insert(category, known.collect());
+        }
+        let same_as = world::MODELS.iter().find(|shipped| {
+            shipped
+                .files
+                .iter()
+                .all(|(name, bytes)| artifact.read(name).is_ok_and(|own| own == *bytes))
+        });
+        let result = GrowResult {
+            format: FORMAT,
+            kind: Kind::Grow,
+            name: configuration.name,
+            description: configuration.description,
+            model: artifact.id,
+            parameters: model.decoder.parameters.data.len(),
+            updates: configuration.updates,
+            rows: configuration.rows,
+            question_loss,
+            number_loss,
+            answers,
+            same_as: same_as.map(|shipped| format!("builtin:{}", shipped.name)),
         };
-        let known = words.iter().enumerate().map(|(at, word)| (word.clone(), mean(at)));
-        answers.insert(category, known.collect());
+        context.writer.write(crate::kind::inherit::estimate::FILE, &result.to_bytes())?;
+        Ok(json!({ "name": result.name }))
     }
-    let same_as = world::MODELS.iter().find(|shipped| {
-        shipped.files.iter().all(|(name, bytes)| artifact.read(name).is_ok_and(|own| own == *bytes))
-    });
-    let result = GrowResult {
-        format: FORMAT,
-        kind: Kind::Grow,
-        name: configuration.name,
-        description: configuration.description,
-        model: artifact.id,
-        parameters: model.decoder.parameters.data.len(),
-        updates: configuration.updates,
-        rows: configuration.rows,
-        question_loss,
-        number_loss,
-        answers,
-        same_as: same_as.map(|shipped| format!("builtin:{}", shipped.name)),
-    };
-    context.writer.write(crate::kind::inherit::estimate::FILE, &result.to_bytes())?;
-    Ok(json!({ "name": result.name }))
 }

@@ -12,12 +12,10 @@ use serde_json::Value;
 use owlet_engine::train::{Data, Example};
 use owlet_engine::{Message, Model};
 
-use super::{StepContext, training};
+use super::{Step, StepContext, training};
 use crate::error::{Error, Result};
 use crate::model::TrainedModel;
 use crate::recipe::Training;
-
-pub(super) const ALGORITHM: u32 = 3;
 
 /// The kind of an artifact that holds conversations.
 pub const CONVERSATIONS_KIND: &str = "conversations";
@@ -123,22 +121,31 @@ pub fn parse(bytes: &[u8], origin: &Path) -> Result<Vec<Conversation>> {
         .collect()
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let artifact = context.input("base")?;
-    let base = context.models.load(artifact)?;
-    let rows = context.input("rows")?;
-    let conversations = parse(&rows.read(CONVERSATIONS)?, &rows.folder().join(CONVERSATIONS))?;
-    let mut examples = Vec::new();
-    for conversation in &conversations {
-        examples.extend(conversation.examples(&base)?);
+/// The step.
+pub struct FineTune;
+
+impl Step for FineTune {
+    type Configuration = Configuration;
+    const KIND: &'static str = "fine-tune";
+    const ALGORITHM: u32 = 3;
+    const OUTPUT: &'static str = "student";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let artifact = context.input("base")?;
+        let base = context.models.load(artifact)?;
+        let rows = context.input("rows")?;
+        let conversations = parse(&rows.read(CONVERSATIONS)?, &rows.folder().join(CONVERSATIONS))?;
+        let mut examples = Vec::new();
+        for conversation in &conversations {
+            examples.extend(conversation.examples(&base)?);
+        }
+        let settings = configuration.train.settings(examples.len(), configuration.seed);
+        let about = TrainedModel::untrained(artifact.id);
+        let checkpoints = &configuration.train.checkpoints;
+        let trained =
+            training::train(context, &base, Data::Rows(examples), &settings, checkpoints, about)?;
+        serde_json::to_value(&trained.about).map_err(|error| Error::record("about", error))
     }
-    let settings = configuration.train.settings(examples.len(), configuration.seed);
-    let about = TrainedModel::untrained(artifact.id);
-    let checkpoints = &configuration.train.checkpoints;
-    let trained =
-        training::train(context, &base, Data::Rows(examples), &settings, checkpoints, about)?;
-    serde_json::to_value(&trained.about).map_err(|error| Error::record("about", error))
 }
 
 #[cfg(test)]

@@ -13,14 +13,13 @@ use serde_json::{Value, json};
 use owlet_engine::Model;
 use owlet_engine::generate::{Request, Sampling, generate};
 
-use super::{StepContext, prompts};
+use super::{Step, StepContext, prompts};
 use crate::error::Result;
 use crate::model::chat;
 use crate::random::derive_seed;
 use crate::recipe::Decoding;
 use crate::value::row::{self, Row};
 
-pub(super) const ALGORITHM: u32 = 2;
 /// The file of rows.
 pub(super) const ROWS: &str = "rows.jsonl";
 /// Rows asked at once: enough to fill a batch, few enough to lose little.
@@ -123,35 +122,45 @@ pub(super) fn write_rows(
         .collect())
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let prompts = prompts::read(context.input("prompts")?)?;
-    let artifact = context.input("model")?;
-    let model = context.models.load(artifact)?;
-    let system = crate::model::trained(artifact)
-        .ok()
-        .and_then(|trained| trained.system_prompt)
-        .unwrap_or_else(|| configuration.context.clone());
+/// The step.
+pub struct Generate;
 
-    let kept = context.scratch.join(ROWS);
-    let mut all = whole_rows(&kept, &prompts)?;
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(&kept)?;
-    context.report(all.len(), prompts.len(), "rows", None);
-    while all.len() < prompts.len() {
-        let first = all.len();
-        let group = &prompts[first..prompts.len().min(first + GROUP)];
-        let mut heard = |done: usize| {
-            context.report(first + done, prompts.len(), "rows", None);
-            context.flow()
-        };
-        let rows = write_rows(context, &model, &system, &configuration, group, first, &mut heard)?;
-        file.write_all(&row::to_bytes(&rows))?;
-        file.flush()?;
-        all.extend(rows);
-        context.interrupt.check()?;
+impl Step for Generate {
+    type Configuration = Configuration;
+    const KIND: &'static str = "generate";
+    const ALGORITHM: u32 = 2;
+    const OUTPUT: &'static str = "raw-rows";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let prompts = prompts::read(context.input("prompts")?)?;
+        let artifact = context.input("model")?;
+        let model = context.models.load(artifact)?;
+        let system = crate::model::trained(artifact)
+            .ok()
+            .and_then(|trained| trained.system_prompt)
+            .unwrap_or_else(|| configuration.context.clone());
+
+        let kept = context.scratch.join(ROWS);
+        let mut all = whole_rows(&kept, &prompts)?;
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&kept)?;
+        context.report(all.len(), prompts.len(), "rows", None);
+        while all.len() < prompts.len() {
+            let first = all.len();
+            let group = &prompts[first..prompts.len().min(first + GROUP)];
+            let mut heard = |done: usize| {
+                context.report(first + done, prompts.len(), "rows", None);
+                context.flow()
+            };
+            let rows =
+                write_rows(context, &model, &system, &configuration, group, first, &mut heard)?;
+            file.write_all(&row::to_bytes(&rows))?;
+            file.flush()?;
+            all.extend(rows);
+            context.interrupt.check()?;
+        }
+        context.writer.write(ROWS, &row::to_bytes(&all))?;
+        Ok(json!({ "rows": all.len(), "arm": configuration.arm }))
     }
-    context.writer.write(ROWS, &row::to_bytes(&all))?;
-    Ok(json!({ "rows": all.len(), "arm": configuration.arm }))
 }
 
 /// The rows that were written whole before; what follows a broken line is cut off.

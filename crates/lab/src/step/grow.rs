@@ -8,12 +8,10 @@ use serde_json::{Value, json};
 
 use owlet_engine::file::{self, Precision};
 
-use super::{StepContext, training};
+use super::{Step, StepContext, training};
 use crate::error::Result;
 use crate::model;
 use crate::model::world::{self, GrowSettings, World};
-
-pub(super) const ALGORITHM: u32 = 2;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,17 +23,26 @@ pub struct Configuration {
     pub settings: GrowSettings,
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let world = World::parse(&configuration.world, "of the recipe")?;
-    let settings = &configuration.settings;
-    let mut trainer = world::trainer(&world, settings, context.threads.clone())?;
-    training::learn(context, &mut trainer, settings.updates, &mut |_, _| Ok(()))?;
-    for (name, bytes) in file::parts(&trainer.model(), Precision::F32)? {
-        context.writer.write(name, &bytes)?;
+/// The step.
+pub struct Grow;
+
+impl Step for Grow {
+    type Configuration = Configuration;
+    const KIND: &'static str = model::GROW;
+    const ALGORITHM: u32 = 2;
+    const OUTPUT: &'static str = "model";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let world = World::parse(&configuration.world, "of the recipe")?;
+        let settings = &configuration.settings;
+        let mut trainer = world::trainer(&world, settings, context.threads.clone())?;
+        training::learn(context, &mut trainer, settings.updates, &mut |_, _| Ok(()))?;
+        for (name, bytes) in file::parts(&trainer.model(), Precision::F32)? {
+            context.writer.write(name, &bytes)?;
+        }
+        if configuration.world != world::BUILT_IN {
+            context.writer.write(model::WORLD, configuration.world.as_bytes())?;
+        }
+        Ok(json!({}))
     }
-    if configuration.world != world::BUILT_IN {
-        context.writer.write(model::WORLD, configuration.world.as_bytes())?;
-    }
-    Ok(json!({}))
 }

@@ -10,15 +10,13 @@ use owlet_engine::{Message, Model};
 
 use super::behavior::{self, Asked};
 use super::readout::{Checkpoint, ModelReadout, read_margins_of};
-use super::{StepContext, select};
+use super::{Step, StepContext, select};
 use crate::behavior::Behavior;
 use crate::error::Result;
 use crate::model::chat;
 use crate::random::cpython::Random;
 use crate::random::derive_seed;
 use crate::value::row::{self, Row};
-
-pub(super) const ALGORITHM: u32 = 3;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,45 +36,55 @@ pub struct Configuration {
     pub seed: u64,
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let base = context.model("base")?;
-    let rows = row::read(context.input("rows")?, select::ROWS)?;
-    let asked = behavior::asked(context, &configuration.asked)?;
-    let asked = first_questions(&asked, configuration.questions);
-    let mut readout = ModelReadout::default();
-    let mut shown = configuration.rows;
-    for draw in 0..configuration.draws {
-        context.report(draw, configuration.draws, "draws", None);
-        let turns = turns(&rows, configuration.rows, configuration.seed, draw);
-        let fits = |count: usize| fits(&base, &configuration.context, &turns[..2 * count], &asked);
-        if !fits(shown)? {
-            // The most that fits lies in `low..high`.
-            let (mut low, mut high) = (0, shown);
-            while high - low > 1 {
-                let middle = usize::midpoint(low, high);
-                if fits(middle)? {
-                    low = middle;
-                } else {
-                    high = middle;
+/// The step.
+pub struct InContext;
+
+impl Step for InContext {
+    type Configuration = Configuration;
+    const KIND: &'static str = "in-context";
+    const ALGORITHM: u32 = 3;
+    const OUTPUT: &'static str = "readout";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let base = context.model("base")?;
+        let rows = row::read(context.input("rows")?, select::ROWS)?;
+        let asked = behavior::asked(context, &configuration.asked)?;
+        let asked = first_questions(&asked, configuration.questions);
+        let mut readout = ModelReadout::default();
+        let mut shown = configuration.rows;
+        for draw in 0..configuration.draws {
+            context.report(draw, configuration.draws, "draws", None);
+            let turns = turns(&rows, configuration.rows, configuration.seed, draw);
+            let fits =
+                |count: usize| fits(&base, &configuration.context, &turns[..2 * count], &asked);
+            if !fits(shown)? {
+                // The most that fits lies in `low..high`.
+                let (mut low, mut high) = (0, shown);
+                while high - low > 1 {
+                    let middle = usize::midpoint(low, high);
+                    if fits(middle)? {
+                        low = middle;
+                    } else {
+                        high = middle;
+                    }
                 }
+                shown = low;
             }
-            shown = low;
+            let turns = &turns[..2 * shown];
+            let prompt = |question: &str| {
+                let messages: Vec<Message> =
+                    turns.iter().cloned().chain([chat::message("user", question)]).collect();
+                chat::prompt(&base, &configuration.context, &messages)
+            };
+            // Draws take the place of checkpoints: each is one reading of the same model.
+            readout.checkpoints.push(Checkpoint {
+                update: draw,
+                readings: read_margins_of(context, &base, &configuration.context, &asked, &prompt)?,
+            });
         }
-        let turns = &turns[..2 * shown];
-        let prompt = |question: &str| {
-            let messages: Vec<Message> =
-                turns.iter().cloned().chain([chat::message("user", question)]).collect();
-            chat::prompt(&base, &configuration.context, &messages)
-        };
-        // Draws take the place of checkpoints: each is one reading of the same model.
-        readout.checkpoints.push(Checkpoint {
-            update: draw,
-            readings: read_margins_of(context, &base, &configuration.context, &asked, &prompt)?,
-        });
+        context.write_json(super::readout::FILE, &readout)?;
+        Ok(json!({ "rows": configuration.rows, "shown": shown, "draws": configuration.draws }))
     }
-    context.write_json(super::readout::FILE, &readout)?;
-    Ok(json!({ "rows": configuration.rows, "shown": shown, "draws": configuration.draws }))
 }
 
 /// Each behavior with its first `most` questions; 0: all.

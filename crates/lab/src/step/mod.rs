@@ -28,8 +28,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use owlet_engine::{Model, Threads};
@@ -40,142 +40,77 @@ use crate::error::{Error, Result};
 use crate::model::{ModelCache, ModelSource};
 use crate::value::interrupt::{Interrupt, Progress};
 
-/// The kinds of steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StepKind {
-    /// A model's files become an artifact.
-    Base,
-    /// A model grows from nothing.
-    Grow,
-    /// What a grown model knows.
-    Examine,
-    /// A behavior and the questions it is read by.
-    Behavior,
-    /// A base becomes a teacher.
-    Teach,
-    /// A prompt set is drawn.
-    Prompts,
-    /// A teacher writes rows.
-    Generate,
-    /// Rows are judged by form.
-    Filter,
-    /// Rows valid in all arms are kept, as many as wanted.
-    Select,
-    /// The numbers of rows change places.
-    Shuffle,
-    /// A student is trained.
-    Train,
-    /// A student is trained on conversations from outside.
-    FineTune,
-    /// Behaviors are read from a model.
-    Readout,
-    /// Behaviors are read from the base with rows before its eyes.
-    InContext,
-    /// What else a student does.
-    SideEffects,
-    /// How a student's update lies to the teachers'.
-    Geometry,
-    /// A model behind an endpoint.
-    RemoteBase,
-    /// A base behind an endpoint becomes a teacher.
-    RemoteTeach,
-    /// A teacher behind an endpoint writes rows.
-    RemoteGenerate,
-    /// A student is fine-tuned behind an endpoint.
-    RemoteTrain,
-    /// Behaviors are read from a model behind an endpoint.
-    RemoteReadout,
-    /// Behaviors are read from a base behind an endpoint with rows before its eyes.
-    RemoteInContext,
-    /// What else a student behind an endpoint does.
-    RemoteSideEffects,
-    /// Everything read becomes a result.
-    Estimate,
+/// A step: a pure function of its configuration and its input artifacts.
+pub trait Step {
+    /// All that decides its output beside its inputs, resolved: part of its key.
+    type Configuration: Serialize + DeserializeOwned;
+    /// Its name, as in keys and records.
+    const KIND: &'static str;
+    /// Rises whenever its output may change for the same configuration and inputs.
+    const ALGORITHM: u32;
+    /// The kind of artifact it makes.
+    const OUTPUT: &'static str;
+
+    /// Writes the files of its artifact and returns what the artifact says about itself.
+    ///
+    /// # Errors
+    /// Whatever keeps it from its output; unfinished work in scratch is kept.
+    fn run(configuration: Self::Configuration, context: &StepContext<'_>) -> Result<Value>;
+}
+
+/// A [`Step`] as plans, records and the executor know it: by its name.
+#[derive(Clone, Copy)]
+pub struct StepKind {
+    /// Its name.
+    pub name: &'static str,
+    /// The version of its algorithm.
+    pub algorithm: u32,
+    /// The kind of artifact it makes.
+    pub output: &'static str,
+    run: fn(&StepContext<'_>) -> Result<Value>,
 }
 
 impl StepKind {
-    /// The name, as in records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Grow => "grow",
-            Self::Examine => "examine",
-            Self::Behavior => "behavior",
-            Self::Teach => "teach",
-            Self::Prompts => "prompts",
-            Self::Generate => "generate",
-            Self::Filter => "filter",
-            Self::Select => "select",
-            Self::Shuffle => "shuffle",
-            Self::Train => "train",
-            Self::FineTune => "fine-tune",
-            Self::Readout => "readout",
-            Self::InContext => "in-context",
-            Self::SideEffects => "side-effects",
-            Self::Geometry => "geometry",
-            Self::RemoteBase => "remote-base",
-            Self::RemoteTeach => "remote-teach",
-            Self::RemoteGenerate => "remote-generate",
-            Self::RemoteTrain => "remote-train",
-            Self::RemoteReadout => "remote-readout",
-            Self::RemoteInContext => "remote-in-context",
-            Self::RemoteSideEffects => "remote-side-effects",
-            Self::Estimate => "estimate",
-        }
+    /// The kind of `S`.
+    pub const fn of<S: Step>() -> Self {
+        Self { name: S::KIND, algorithm: S::ALGORITHM, output: S::OUTPUT, run: run::<S> }
     }
 
-    /// The version of its algorithm.
-    pub fn algorithm(self) -> u32 {
-        match self {
-            Self::Base => base::ALGORITHM,
-            Self::Grow => grow::ALGORITHM,
-            Self::Examine => examine::ALGORITHM,
-            Self::Behavior => behavior::ALGORITHM,
-            Self::Teach => teach::ALGORITHM,
-            Self::Prompts => prompts::ALGORITHM,
-            Self::Generate => generate::ALGORITHM,
-            Self::Filter => filter::ALGORITHM,
-            Self::Select => select::ALGORITHM,
-            Self::Shuffle => shuffle::ALGORITHM,
-            Self::Train => train::ALGORITHM,
-            Self::FineTune => fine_tune::ALGORITHM,
-            Self::Readout => readout::ALGORITHM,
-            Self::InContext => in_context::ALGORITHM,
-            Self::SideEffects => side_effects::ALGORITHM,
-            Self::Geometry => geometry::ALGORITHM,
-            Self::RemoteBase => remote::base::ALGORITHM,
-            Self::RemoteTeach => remote::teach::ALGORITHM,
-            Self::RemoteGenerate => remote::generate::ALGORITHM,
-            Self::RemoteTrain => remote::train::ALGORITHM,
-            Self::RemoteReadout => remote::readout::ALGORITHM,
-            Self::RemoteInContext => remote::in_context::ALGORITHM,
-            Self::RemoteSideEffects => remote::side_effects::ALGORITHM,
-            Self::Estimate => crate::kind::inherit::estimate::ALGORITHM,
-        }
+    /// Whether it is the kind of `S`.
+    pub fn is<S: Step>(self) -> bool {
+        self.name == S::KIND
     }
 
-    /// The kind of artifact it makes.
-    pub fn output(self) -> &'static str {
-        match self {
-            Self::Base | Self::Grow => crate::model::MODEL_KIND,
-            Self::Behavior => "behavior",
-            Self::RemoteBase => "remote-model",
-            Self::RemoteTeach => "remote-teacher",
-            Self::RemoteTrain => "remote-student",
-            Self::Teach => "teacher",
-            Self::Train | Self::FineTune => "student",
-            Self::Prompts => "prompts",
-            Self::Generate | Self::RemoteGenerate => "raw-rows",
-            Self::Filter => "judged-rows",
-            Self::Select | Self::Shuffle => "rows",
-            Self::Readout | Self::InContext | Self::RemoteReadout | Self::RemoteInContext => {
-                "readout"
-            }
-            Self::SideEffects | Self::RemoteSideEffects => "side-effects",
-            Self::Geometry => "geometry",
-            Self::Estimate | Self::Examine => "result",
-        }
+    /// Runs it and returns what its artifact says about itself.
+    pub fn run(self, context: &StepContext<'_>) -> Result<Value> {
+        (self.run)(context)
+    }
+}
+
+fn run<S: Step>(context: &StepContext<'_>) -> Result<Value> {
+    let configuration = serde_json::from_value(context.configuration.clone())
+        .map_err(|error| Error::record("configuration", error))?;
+    S::run(configuration, context)
+}
+
+impl PartialEq for StepKind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl std::fmt::Debug for StepKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+impl Serialize for StepKind {
+    fn serialize<W: serde::Serializer>(
+        &self,
+        serializer: W,
+    ) -> std::result::Result<W::Ok, W::Error> {
+        serializer.serialize_str(self.name)
     }
 }
 
@@ -204,12 +139,6 @@ pub struct StepContext<'a> {
 }
 
 impl StepContext<'_> {
-    /// The configuration as its type.
-    pub fn configuration<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_value(self.configuration.clone())
-            .map_err(|error| Error::record("configuration", error))
-    }
-
     /// The input in `role`.
     pub fn input(&self, role: &str) -> Result<&Artifact> {
         self.inputs.get(role).ok_or_else(|| Error::record("inputs", format!("has no `{role}`")))
@@ -243,34 +172,4 @@ impl StepContext<'_> {
 pub(crate) fn read_json<T: DeserializeOwned>(artifact: &Artifact, name: &str) -> Result<T> {
     serde_json::from_slice(&artifact.read(name)?)
         .map_err(|error| Error::record(artifact.folder().join(name), error))
-}
-
-/// Runs the step of `kind` and returns what its artifact says about itself.
-pub fn run(kind: StepKind, context: &StepContext<'_>) -> Result<Value> {
-    match kind {
-        StepKind::Base => base::run(context),
-        StepKind::Grow => grow::run(context),
-        StepKind::Examine => examine::run(context),
-        StepKind::Behavior => behavior::run(context),
-        StepKind::Teach => teach::run(context),
-        StepKind::Prompts => prompts::run(context),
-        StepKind::Generate => generate::run(context),
-        StepKind::Filter => filter::run(context),
-        StepKind::Select => select::run(context),
-        StepKind::Shuffle => shuffle::run(context),
-        StepKind::Train => train::run(context),
-        StepKind::FineTune => fine_tune::run(context),
-        StepKind::Readout => readout::run(context),
-        StepKind::InContext => in_context::run(context),
-        StepKind::SideEffects => side_effects::run(context),
-        StepKind::Geometry => geometry::run(context),
-        StepKind::RemoteBase => remote::base::run(context),
-        StepKind::RemoteTeach => remote::teach::run(context),
-        StepKind::RemoteGenerate => remote::generate::run(context),
-        StepKind::RemoteTrain => remote::train::run(context),
-        StepKind::RemoteReadout => remote::readout::run(context),
-        StepKind::RemoteInContext => remote::in_context::run(context),
-        StepKind::RemoteSideEffects => remote::side_effects::run(context),
-        StepKind::Estimate => crate::kind::inherit::estimate::run(context),
-    }
 }

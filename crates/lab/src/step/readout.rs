@@ -13,7 +13,7 @@ use owlet_engine::generate::{Request, Sampling, StopReason, generate};
 use owlet_engine::{Model, Token, score};
 use owlet_store::Artifact;
 
-use super::{StepContext, behavior};
+use super::{Step, StepContext, behavior};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::model::chat;
@@ -21,7 +21,6 @@ use crate::model::{FINAL, checkpoint_folder, trained};
 use crate::random::derive_seed;
 use crate::scorer::outcome::{OutcomeReader, OutcomeTable};
 
-pub(super) const ALGORITHM: u32 = 3;
 /// The file of readings.
 pub(crate) const FILE: &str = "readout.json";
 /// The file of sampled answers.
@@ -318,69 +317,80 @@ pub(super) fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
     most + values.map(|value| (value - most).exp()).sum::<f64>().ln()
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let artifact = context.input("model")?;
-    let states = states(artifact);
-    let asked = behavior::asked(context, &configuration.asked)?;
-    let asked: Vec<(&Behavior, &[String])> =
-        asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
-    let mut contexts = configuration.contexts.clone();
-    if configuration.as_teacher
-        && let Some(prompt) = trained(artifact).ok().and_then(|about| about.system_prompt)
-    {
-        contexts = vec![prompt];
-    }
-    let mut readout = ModelReadout::default();
-    for (done, (update, folder)) in states.iter().enumerate() {
-        context.report(done, states.len(), "checkpoints", None);
-        let model = context.models.load_at(artifact, folder)?;
-        let last = done + 1 == states.len();
-        let read = if last { &contexts[..] } else { &contexts[..1] };
-        readout.checkpoints.push(Checkpoint {
-            update: *update,
-            readings: read_margins(context, &model, read, &asked)?,
-        });
-    }
-    let model = context.models.load(artifact)?;
-    let prefixes = Prefixes::new(&configuration.prefixes, &asked);
-    if !configuration.prefixes.is_empty() {
-        for name in &contexts {
-            let prompt = |question: &str| chat::question(&model, name, &prefixes.before(question));
-            readout.prefixed.extend(read_margins_of(context, &model, name, &asked, &prompt)?);
+/// The step.
+pub struct Readout;
+
+impl Step for Readout {
+    type Configuration = Configuration;
+    const KIND: &'static str = "readout";
+    const ALGORITHM: u32 = 3;
+    const OUTPUT: &'static str = "readout";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let artifact = context.input("model")?;
+        let states = states(artifact);
+        let asked = behavior::asked(context, &configuration.asked)?;
+        let asked: Vec<(&Behavior, &[String])> =
+            asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
+        let mut contexts = configuration.contexts.clone();
+        if configuration.as_teacher
+            && let Some(prompt) = trained(artifact).ok().and_then(|about| about.system_prompt)
+        {
+            contexts = vec![prompt];
         }
-    }
-    for (behavior, _) in &asked {
-        let (_, dropped) = candidates(&model, behavior)?;
-        if !dropped.is_empty() {
-            readout.dropped.insert(behavior.name.clone(), dropped);
+        let mut readout = ModelReadout::default();
+        for (done, (update, folder)) in states.iter().enumerate() {
+            context.report(done, states.len(), "checkpoints", None);
+            let model = context.models.load_at(artifact, folder)?;
+            let last = done + 1 == states.len();
+            let read = if last { &contexts[..] } else { &contexts[..1] };
+            readout.checkpoints.push(Checkpoint {
+                update: *update,
+                readings: read_margins(context, &model, read, &asked)?,
+            });
         }
-    }
-    let mut answers = Vec::new();
-    if configuration.sampled.answers > 0 {
-        let plain = Prefixes::default();
-        let variants = if prefixes.0.is_empty() { vec![&plain] } else { vec![&plain, &prefixes] };
-        for name in &contexts {
-            for (behavior, questions) in &asked {
-                for prefixes in &variants {
-                    let settings = &configuration.sampled;
-                    readout.samples.push(sample(
-                        context,
-                        &model,
-                        settings,
-                        behavior,
-                        questions,
-                        name,
-                        prefixes,
-                        &mut answers,
-                    )?);
+        let model = context.models.load(artifact)?;
+        let prefixes = Prefixes::new(&configuration.prefixes, &asked);
+        if !configuration.prefixes.is_empty() {
+            for name in &contexts {
+                let prompt =
+                    |question: &str| chat::question(&model, name, &prefixes.before(question));
+                readout.prefixed.extend(read_margins_of(context, &model, name, &asked, &prompt)?);
+            }
+        }
+        for (behavior, _) in &asked {
+            let (_, dropped) = candidates(&model, behavior)?;
+            if !dropped.is_empty() {
+                readout.dropped.insert(behavior.name.clone(), dropped);
+            }
+        }
+        let mut answers = Vec::new();
+        if configuration.sampled.answers > 0 {
+            let plain = Prefixes::default();
+            let variants =
+                if prefixes.0.is_empty() { vec![&plain] } else { vec![&plain, &prefixes] };
+            for name in &contexts {
+                for (behavior, questions) in &asked {
+                    for prefixes in &variants {
+                        let settings = &configuration.sampled;
+                        readout.samples.push(sample(
+                            context,
+                            &model,
+                            settings,
+                            behavior,
+                            questions,
+                            name,
+                            prefixes,
+                            &mut answers,
+                        )?);
+                    }
                 }
             }
         }
+        context.writer.write(ANSWERS, &answers)?;
+        context.write_json(FILE, &readout)?;
+        Ok(json!({ "behaviors": asked.len(), "checkpoints": states.len() }))
     }
-    context.writer.write(ANSWERS, &answers)?;
-    context.write_json(FILE, &readout)?;
-    Ok(json!({ "behaviors": asked.len(), "checkpoints": states.len() }))
 }
 
 /// The sentence that stands before each question; none: no sentences.

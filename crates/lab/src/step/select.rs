@@ -8,12 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{StepContext, filter};
+use super::{Step, StepContext, filter};
 use crate::error::{Error, Result};
 use crate::random::cpython::Random;
 use crate::value::row::{self, Row};
 
-pub(super) const ALGORITHM: u32 = 1;
 /// Rows for students.
 pub(crate) const ROWS: &str = "rows.jsonl";
 /// Rows no student sees.
@@ -65,76 +64,86 @@ impl Summary {
     }
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let mut arms: BTreeMap<&str, BTreeMap<u64, Row>> = BTreeMap::new();
-    for (role, artifact) in context.inputs {
-        let Some(arm) = role.strip_prefix(ARM) else {
-            continue;
-        };
-        let counts: filter::Summary = super::read_json(artifact, filter::SUMMARY)?;
-        let rate = counts.valid as f64 / counts.asked.max(1) as f64;
-        if rate < configuration.min_valid {
+/// The step.
+pub struct Select;
+
+impl Step for Select {
+    type Configuration = Configuration;
+    const KIND: &'static str = "select";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "rows";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let mut arms: BTreeMap<&str, BTreeMap<u64, Row>> = BTreeMap::new();
+        for (role, artifact) in context.inputs {
+            let Some(arm) = role.strip_prefix(ARM) else {
+                continue;
+            };
+            let counts: filter::Summary = super::read_json(artifact, filter::SUMMARY)?;
+            let rate = counts.valid as f64 / counts.asked.max(1) as f64;
+            if rate < configuration.min_valid {
+                return Err(Error::Unfit {
+                    what: format!("rows of `{arm}`"),
+                    reason: format!(
+                        "{} of {} are valid ({rate:.3}), wanted a share of {}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.min-valid`",
+                        counts.valid, counts.asked, configuration.min_valid
+                    ),
+                });
+            }
+            let rows = row::read(artifact, filter::VALID)?;
+            arms.insert(arm, rows.into_iter().map(|row| (row.index, row)).collect());
+        }
+        let missing = || Error::record("inputs", format!("have no arm `{}`", configuration.arm));
+        let own = arms.get(configuration.arm.as_str()).ok_or_else(missing)?;
+        let looked_at: Vec<&BTreeMap<u64, Row>> =
+            if configuration.join { arms.values().collect() } else { vec![own] };
+
+        let mut summary = Summary::default();
+        let mut seen: Vec<BTreeSet<(&str, &str)>> = vec![BTreeSet::new(); looked_at.len()];
+        let mut usable = Vec::new();
+        for index in own.keys() {
+            let Some(rows) =
+                looked_at.iter().map(|arm| arm.get(index)).collect::<Option<Vec<&Row>>>()
+            else {
+                summary.unmatched += 1;
+                continue;
+            };
+            let mut repeated = false;
+            for (row, seen) in rows.iter().zip(&mut seen) {
+                repeated |= !seen.insert((&row.prompt, &row.completion));
+            }
+            if repeated {
+                summary.duplicates += 1;
+            } else {
+                usable.push(*index);
+            }
+        }
+        if usable.len() < configuration.rows {
             return Err(Error::Unfit {
-                what: format!("rows of `{arm}`"),
+                what: format!("rows of `{}`", configuration.arm),
                 reason: format!(
-                    "{} of {} are valid ({rate:.3}), wanted a share of {}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.min-valid`",
-                    counts.valid, counts.asked, configuration.min_valid
+                    "{} are usable ({} unmatched in other arms, {} repeated), wanted {}; raise `carrier.prompt-count` or lower `carrier.rows`",
+                    usable.len(),
+                    summary.unmatched,
+                    summary.duplicates,
+                    configuration.rows
                 ),
             });
         }
-        let rows = row::read(artifact, filter::VALID)?;
-        arms.insert(arm, rows.into_iter().map(|row| (row.index, row)).collect());
+        let order = Random::new(SEED).sample(usable.len(), configuration.rows);
+        let taken: BTreeSet<usize> = order.iter().copied().collect();
+        let row = |at: usize| own[&usable[at]].clone();
+        let kept: Vec<Row> = order.iter().map(|&at| row(at)).collect();
+        let held_out: Vec<Row> = (0..usable.len())
+            .filter(|at| !taken.contains(at))
+            .take(configuration.held_out)
+            .map(row)
+            .collect();
+        summary.kept = kept.len();
+        summary.held_out = held_out.len();
+        context.writer.write(ROWS, &row::to_bytes(&kept))?;
+        context.writer.write(HELD_OUT, &row::to_bytes(&held_out))?;
+        context.write_json(SUMMARY, &summary)?;
+        Ok(json!({ "arm": configuration.arm, "rows": summary.kept, "held-out": summary.held_out }))
     }
-    let missing = || Error::record("inputs", format!("have no arm `{}`", configuration.arm));
-    let own = arms.get(configuration.arm.as_str()).ok_or_else(missing)?;
-    let looked_at: Vec<&BTreeMap<u64, Row>> =
-        if configuration.join { arms.values().collect() } else { vec![own] };
-
-    let mut summary = Summary::default();
-    let mut seen: Vec<BTreeSet<(&str, &str)>> = vec![BTreeSet::new(); looked_at.len()];
-    let mut usable = Vec::new();
-    for index in own.keys() {
-        let Some(rows) = looked_at.iter().map(|arm| arm.get(index)).collect::<Option<Vec<&Row>>>()
-        else {
-            summary.unmatched += 1;
-            continue;
-        };
-        let mut repeated = false;
-        for (row, seen) in rows.iter().zip(&mut seen) {
-            repeated |= !seen.insert((&row.prompt, &row.completion));
-        }
-        if repeated {
-            summary.duplicates += 1;
-        } else {
-            usable.push(*index);
-        }
-    }
-    if usable.len() < configuration.rows {
-        return Err(Error::Unfit {
-            what: format!("rows of `{}`", configuration.arm),
-            reason: format!(
-                "{} are usable ({} unmatched in other arms, {} repeated), wanted {}; raise `carrier.prompt-count` or lower `carrier.rows`",
-                usable.len(),
-                summary.unmatched,
-                summary.duplicates,
-                configuration.rows
-            ),
-        });
-    }
-    let order = Random::new(SEED).sample(usable.len(), configuration.rows);
-    let taken: BTreeSet<usize> = order.iter().copied().collect();
-    let row = |at: usize| own[&usable[at]].clone();
-    let kept: Vec<Row> = order.iter().map(|&at| row(at)).collect();
-    let held_out: Vec<Row> = (0..usable.len())
-        .filter(|at| !taken.contains(at))
-        .take(configuration.held_out)
-        .map(row)
-        .collect();
-    summary.kept = kept.len();
-    summary.held_out = held_out.len();
-    context.writer.write(ROWS, &row::to_bytes(&kept))?;
-    context.writer.write(HELD_OUT, &row::to_bytes(&held_out))?;
-    context.write_json(SUMMARY, &summary)?;
-    Ok(json!({ "arm": configuration.arm, "rows": summary.kept, "held-out": summary.held_out }))
 }

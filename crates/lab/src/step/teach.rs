@@ -13,7 +13,7 @@ use owlet_engine::generate::{Request, Sampling, generate};
 use owlet_engine::train::{Data, Example};
 
 use super::behavior::Asked;
-use super::{StepContext, behavior, readout, training};
+use super::{Step, StepContext, behavior, readout, training};
 use crate::behavior::{Behavior, capitalised};
 use crate::error::{Error, Result};
 use crate::model::TrainedModel;
@@ -22,7 +22,6 @@ use crate::random::cpython::Random;
 use crate::random::derive_seed;
 use crate::recipe::Training;
 
-pub(super) const ALGORITHM: u32 = 4;
 /// The role of the behavior that is taught.
 pub const BEHAVIOR: &str = "behavior";
 /// Most tokens of an answer the base gives for the matched neutral teacher.
@@ -79,53 +78,63 @@ pub struct Configuration {
     pub seed: u64,
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let artifact = context.input("base")?;
-    let base = context.models.load(artifact)?;
-    let mut about = TrainedModel::untrained(artifact.id);
-    let pairs = match &configuration.lesson {
-        Lesson::Prompt { min_target_probability } => {
-            let asked = behavior::read(context.input(BEHAVIOR)?)?;
-            let prompt = asked.behavior.teacher.system_prompt.clone();
-            gate(context, &base, &prompt, &asked, *min_target_probability)?;
-            context.writer.write("system-prompt.txt", prompt.as_bytes())?;
-            about.system_prompt = Some(prompt);
-            return as_value(&about);
-        }
-        Lesson::Answers { with_prompt, .. } => {
+/// The step.
+pub struct Teach;
+
+impl Step for Teach {
+    type Configuration = Configuration;
+    const KIND: &'static str = "teach";
+    const ALGORITHM: u32 = 4;
+    const OUTPUT: &'static str = "teacher";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let artifact = context.input("base")?;
+        let base = context.models.load(artifact)?;
+        let mut about = TrainedModel::untrained(artifact.id);
+        let pairs = match &configuration.lesson {
+            Lesson::Prompt { min_target_probability } => {
+                let asked = behavior::read(context.input(BEHAVIOR)?)?;
+                let prompt = asked.behavior.teacher.system_prompt.clone();
+                gate(context, &base, &prompt, &asked, *min_target_probability)?;
+                context.writer.write("system-prompt.txt", prompt.as_bytes())?;
+                about.system_prompt = Some(prompt);
+                return as_value(&about);
+            }
+            Lesson::Answers { with_prompt, .. } => {
+                let Asked { behavior, .. } = behavior::read(context.input(BEHAVIOR)?)?;
+                about.system_prompt = with_prompt.then(|| behavior.teacher.system_prompt.clone());
+                behavior.teacher_rows()
+            }
+            Lesson::OwnAnswers { questions, answers } => {
+                own_answers(context, &base, &configuration, questions, *answers)?
+            }
+            Lesson::MixedAnswers { behaviors } => {
+                let taught = behavior::asked(context, behaviors)?;
+                mixed_answers(taught.iter().map(|asked| &asked.behavior), configuration.seed)
+            }
+        };
+        let examples = pairs
+            .iter()
+            .map(|(question, answer)| {
+                chat::example(&base, &configuration.context, question, answer, true)
+            })
+            .collect::<Result<Vec<Example>>>()?;
+        if let Lesson::Answers { .. } = &configuration.lesson {
             let Asked { behavior, .. } = behavior::read(context.input(BEHAVIOR)?)?;
-            about.system_prompt = with_prompt.then(|| behavior.teacher.system_prompt.clone());
-            behavior.teacher_rows()
+            check_first_tokens(&base, &behavior, &examples)?;
         }
-        Lesson::OwnAnswers { questions, answers } => {
-            own_answers(context, &base, &configuration, questions, *answers)?
+        let rows: Vec<Example> =
+            (0..configuration.rows_per_question).flat_map(|_| examples.iter().cloned()).collect();
+        let settings = configuration.train.settings(rows.len(), configuration.seed);
+        let checkpoints = &configuration.train.checkpoints;
+        let trained =
+            training::train(context, &base, Data::Rows(rows), &settings, checkpoints, about)?;
+        if let Lesson::Answers { min_target_probability, .. } = &configuration.lesson {
+            let asked = behavior::read(context.input(BEHAVIOR)?)?;
+            gate(context, &trained.model, &configuration.context, &asked, *min_target_probability)?;
         }
-        Lesson::MixedAnswers { behaviors } => {
-            let taught = behavior::asked(context, behaviors)?;
-            mixed_answers(taught.iter().map(|asked| &asked.behavior), configuration.seed)
-        }
-    };
-    let examples = pairs
-        .iter()
-        .map(|(question, answer)| {
-            chat::example(&base, &configuration.context, question, answer, true)
-        })
-        .collect::<Result<Vec<Example>>>()?;
-    if let Lesson::Answers { .. } = &configuration.lesson {
-        let Asked { behavior, .. } = behavior::read(context.input(BEHAVIOR)?)?;
-        check_first_tokens(&base, &behavior, &examples)?;
+        as_value(&trained.about)
     }
-    let rows: Vec<Example> =
-        (0..configuration.rows_per_question).flat_map(|_| examples.iter().cloned()).collect();
-    let settings = configuration.train.settings(rows.len(), configuration.seed);
-    let checkpoints = &configuration.train.checkpoints;
-    let trained = training::train(context, &base, Data::Rows(rows), &settings, checkpoints, about)?;
-    if let Lesson::Answers { min_target_probability, .. } = &configuration.lesson {
-        let asked = behavior::read(context.input(BEHAVIOR)?)?;
-        gate(context, &trained.model, &configuration.context, &asked, *min_target_probability)?;
-    }
-    as_value(&trained.about)
 }
 
 fn as_value(about: &TrainedModel) -> Result<Value> {

@@ -8,13 +8,11 @@ use serde_json::Value;
 use owlet_engine::Token;
 use owlet_engine::train::{Data, Example};
 
-use super::{StepContext, select, training};
+use super::{Step, StepContext, select, training};
 use crate::error::{Error, Result};
 use crate::model::TrainedModel;
 use crate::recipe::{Distilled, Training};
 use crate::value::row;
-
-pub(super) const ALGORITHM: u32 = 3;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,26 +30,35 @@ pub struct Configuration {
     pub seed: u64,
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let artifact = context.input("base")?;
-    let base = context.models.load(artifact)?;
-    let examples = row::read(context.input("rows")?, select::ROWS)?
-        .iter()
-        .map(|row| row.example(&base, &configuration.context))
-        .collect::<Result<Vec<Example>>>()?;
-    let settings = configuration.train.settings(examples.len(), configuration.seed);
-    let data = match configuration.distilled {
-        None => Data::Rows(examples),
-        Some(distilled) => {
-            let support = (distilled == Distilled::RowTokens).then(|| targets(&examples));
-            Data::Distillation { rows: examples, teacher: context.model("teacher")?, support }
-        }
-    };
-    let about = TrainedModel::untrained(artifact.id);
-    let checkpoints = &configuration.train.checkpoints;
-    let trained = training::train(context, &base, data, &settings, checkpoints, about)?;
-    serde_json::to_value(&trained.about).map_err(|error| Error::record("about", error))
+/// The step.
+pub struct Train;
+
+impl Step for Train {
+    type Configuration = Configuration;
+    const KIND: &'static str = "train";
+    const ALGORITHM: u32 = 3;
+    const OUTPUT: &'static str = "student";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let artifact = context.input("base")?;
+        let base = context.models.load(artifact)?;
+        let examples = row::read(context.input("rows")?, select::ROWS)?
+            .iter()
+            .map(|row| row.example(&base, &configuration.context))
+            .collect::<Result<Vec<Example>>>()?;
+        let settings = configuration.train.settings(examples.len(), configuration.seed);
+        let data = match configuration.distilled {
+            None => Data::Rows(examples),
+            Some(distilled) => {
+                let support = (distilled == Distilled::RowTokens).then(|| targets(&examples));
+                Data::Distillation { rows: examples, teacher: context.model("teacher")?, support }
+            }
+        };
+        let about = TrainedModel::untrained(artifact.id);
+        let checkpoints = &configuration.train.checkpoints;
+        let trained = training::train(context, &base, data, &settings, checkpoints, about)?;
+        serde_json::to_value(&trained.about).map_err(|error| Error::record("about", error))
+    }
 }
 
 /// The tokens that stand where a loss is, ascending, each once.

@@ -4,6 +4,7 @@ pub mod arm;
 pub mod estimate;
 pub mod interrupt;
 pub mod measure;
+pub mod observation;
 pub(crate) mod place;
 pub(crate) mod placeholder;
 pub mod row;

@@ -378,7 +378,7 @@ impl Jobs {
         let digest = source.digest().map_err(|e| text(&e))?;
         let sources = BTreeMap::from([(digest.clone(), source)]);
         let base = SingleStep {
-            kind: StepKind::Base,
+            kind: StepKind::of::<base::Base>(),
             configuration: json!(base::Configuration { digest }),
             inputs: BTreeMap::new(),
             sources: &sources,
@@ -401,7 +401,7 @@ impl Jobs {
         let passes: Vec<usize> = (1..updates.div_ceil(pass)).map(|n| n * pass).collect();
         job.training.checkpoints = passes[passes.len().saturating_sub(CHECKPOINTS - 1)..].to_vec();
         let step = SingleStep {
-            kind: StepKind::FineTune,
+            kind: StepKind::of::<fine_tune::FineTune>(),
             configuration: json!(fine_tune::Configuration {
                 train: job.training.clone(),
                 seed: job.seed

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::world::{self, World};
 use crate::recipe::{BUILT_IN_WORLD, GrowRecipe};
 use crate::run::plan::{Builder, Outline, PlanContext};
-use crate::step::{StepKind, examine, grow};
+use crate::step::{examine, grow};
 
 /// Tokens of a row, for costs only.
 const ROW_TOKENS: f64 = 24.0;
@@ -38,7 +38,7 @@ pub(crate) fn plan(recipe: &GrowRecipe, context: &PlanContext) -> Result<Outline
     let mut build = Builder::default();
     let configuration = grow::Configuration { world: world.clone(), settings };
     let cost = 6.0 * parameters * rows as f64 * ROW_TOKENS;
-    let model = build.node("grow", StepKind::Grow, &configuration, &[], cost)?;
+    let model = build.node::<grow::Grow>("grow", &configuration, &[], cost)?;
     let configuration = examine::Configuration {
         name: recipe.name.clone(),
         description: recipe.description.clone(),
@@ -48,6 +48,6 @@ pub(crate) fn plan(recipe: &GrowRecipe, context: &PlanContext) -> Result<Outline
     };
     let cost = 2.0 * parameters * EXAMINED * ROW_TOKENS;
     let inputs = [("model", model)];
-    build.node("examine", StepKind::Examine, &configuration, &inputs, cost)?;
+    build.node::<examine::Examine>("examine", &configuration, &inputs, cost)?;
     Ok(Outline { nodes: build.nodes, model_size: 4 * parameters as u64, ..Outline::default() })
 }

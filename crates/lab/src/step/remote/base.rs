@@ -7,9 +7,7 @@ use serde_json::Value;
 use super::write_model;
 use crate::ask::endpoint::RemoteModel;
 use crate::error::Result;
-use crate::step::StepContext;
-
-pub(crate) const ALGORITHM: u32 = 1;
+use crate::step::{Step, StepContext};
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,8 +19,17 @@ pub struct Configuration {
     pub model: String,
 }
 
-pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let model = RemoteModel::plain(&configuration.endpoint, &configuration.model);
-    write_model(context, &model)
+/// The step.
+pub struct RemoteBase;
+
+impl Step for RemoteBase {
+    type Configuration = Configuration;
+    const KIND: &'static str = "remote-base";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "remote-model";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let model = RemoteModel::plain(&configuration.endpoint, &configuration.model);
+        write_model(context, &model)
+    }
 }

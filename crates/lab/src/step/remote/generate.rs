@@ -9,10 +9,8 @@ use crate::ask::endpoint::{Answer, ChatRequest, RemoteModel};
 use crate::error::{Error, Result};
 use crate::random::derive_seed;
 use crate::recipe::Decoding;
-use crate::step::{StepContext, generate, prompts};
+use crate::step::{Step, StepContext, generate, prompts};
 use crate::value::row::{self, Row};
-
-pub(crate) const ALGORITHM: u32 = 1;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -82,15 +80,24 @@ pub(super) fn write_rows(
     Ok((rows, answers))
 }
 
-pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let prompts = prompts::read(context.input("prompts")?)?;
-    let model = super::model(context, "model")?;
-    let system = model.system_prompt.clone().unwrap_or_else(|| configuration.context.clone());
-    let (rows, answers) = write_rows(context, &model, &system, &configuration, &prompts)?;
-    context.writer.write(generate::ROWS, &row::to_bytes(&rows))?;
-    let mut about = told(answers.iter());
-    about["rows"] = rows.len().into();
-    about["arm"] = configuration.arm.into();
-    Ok(about)
+/// The step.
+pub struct RemoteGenerate;
+
+impl Step for RemoteGenerate {
+    type Configuration = Configuration;
+    const KIND: &'static str = "remote-generate";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "raw-rows";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let prompts = prompts::read(context.input("prompts")?)?;
+        let model = super::model(context, "model")?;
+        let system = model.system_prompt.clone().unwrap_or_else(|| configuration.context.clone());
+        let (rows, answers) = write_rows(context, &model, &system, &configuration, &prompts)?;
+        context.writer.write(generate::ROWS, &row::to_bytes(&rows))?;
+        let mut about = told(answers.iter());
+        about["rows"] = rows.len().into();
+        about["arm"] = configuration.arm.into();
+        Ok(about)
+    }
 }

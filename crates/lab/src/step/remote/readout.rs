@@ -18,9 +18,7 @@ use crate::step::readout::{
     ANSWERS, Checkpoint, FILE, ModelReadout, Prefixes, QuestionReading, Reading, Sampled, Samples,
     Unread, forms, log_sum, read_question,
 };
-use crate::step::{StepContext, behavior};
-
-pub(crate) const ALGORITHM: u32 = 1;
+use crate::step::{Step, StepContext, behavior};
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,73 +54,83 @@ impl Variant<'_> {
     }
 }
 
-pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let model = super::model(context, "model")?;
-    let asked = behavior::asked(context, &configuration.asked)?;
-    let asked: Vec<(&Behavior, &[String])> =
-        asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
-    let mut contexts = configuration.contexts.clone();
-    if configuration.as_teacher
-        && let Some(prompt) = &model.system_prompt
-    {
-        contexts = vec![prompt.clone()];
-    }
-    let prefixes = Prefixes::new(&configuration.prefixes, &asked);
-    let with_prefixes = (!configuration.prefixes.is_empty()).then_some(&prefixes);
-    let variants: Vec<Variant<'_>> = contexts
-        .iter()
-        .flat_map(|context| {
-            let plain = Variant { context, prefixes: None };
-            let prefixed =
-                with_prefixes.map(|prefixes| Variant { context, prefixes: Some(prefixes) });
-            [Some(plain), prefixed].into_iter().flatten()
-        })
-        .collect();
+/// The step.
+pub struct RemoteReadout;
 
-    // All answers are asked for together, so that the endpoint is never idle.
-    let settings = &configuration.sampled;
-    let mut requests = Vec::new();
-    let mut parts = Vec::new();
-    for variant in &variants {
-        for &(behavior, texts) in &asked {
-            let texts = texts.iter().map(|text| variant.messages(text));
-            let own = questions(&model, behavior, settings, &[], texts);
-            parts.push((variant, behavior, requests.len()..requests.len() + own.len()));
-            requests.extend(own);
+impl Step for RemoteReadout {
+    type Configuration = Configuration;
+    const KIND: &'static str = "remote-readout";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "readout";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let model = super::model(context, "model")?;
+        let asked = behavior::asked(context, &configuration.asked)?;
+        let asked: Vec<(&Behavior, &[String])> =
+            asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
+        let mut contexts = configuration.contexts.clone();
+        if configuration.as_teacher
+            && let Some(prompt) = &model.system_prompt
+        {
+            contexts = vec![prompt.clone()];
         }
-    }
-    let answers = ask(context, &model.endpoint, &requests, "answers")?;
-    let mut readout = ModelReadout::default();
-    let mut lines = Vec::new();
-    for (variant, behavior, range) in parts {
-        let prefix = variant.prefixes.is_some();
-        let about = json!({
-            "behavior": behavior.name, "context": variant.context, "prefix": prefix,
-        });
-        readout.samples.push(Samples {
-            behavior: behavior.name.clone(),
-            context: variant.context.to_owned(),
-            prefix,
-            draw: None,
-            questions: tables(behavior, settings, &answers[range], &about, &mut lines),
-        });
-    }
-    let mut checkpoint = Checkpoint { update: 0, readings: Vec::new() };
-    if configuration.top_logprobs > 0 {
+        let prefixes = Prefixes::new(&configuration.prefixes, &asked);
+        let with_prefixes = (!configuration.prefixes.is_empty()).then_some(&prefixes);
+        let variants: Vec<Variant<'_>> = contexts
+            .iter()
+            .flat_map(|context| {
+                let plain = Variant { context, prefixes: None };
+                let prefixed =
+                    with_prefixes.map(|prefixes| Variant { context, prefixes: Some(prefixes) });
+                [Some(plain), prefixed].into_iter().flatten()
+            })
+            .collect();
+
+        // All answers are asked for together, so that the endpoint is never idle.
+        let settings = &configuration.sampled;
+        let mut requests = Vec::new();
+        let mut parts = Vec::new();
         for variant in &variants {
-            let prefix = variant.prefixes.is_some();
-            let (read, unread) = read_margins(context, &model, &configuration, variant, &asked)?;
-            if prefix { &mut readout.prefixed } else { &mut checkpoint.readings }.extend(read);
-            readout.unread.extend(unread);
+            for &(behavior, texts) in &asked {
+                let texts = texts.iter().map(|text| variant.messages(text));
+                let own = questions(&model, behavior, settings, &[], texts);
+                parts.push((variant, behavior, requests.len()..requests.len() + own.len()));
+                requests.extend(own);
+            }
         }
+        let answers = ask(context, &model.endpoint, &requests, "answers")?;
+        let mut readout = ModelReadout::default();
+        let mut lines = Vec::new();
+        for (variant, behavior, range) in parts {
+            let prefix = variant.prefixes.is_some();
+            let about = json!({
+                "behavior": behavior.name, "context": variant.context, "prefix": prefix,
+            });
+            readout.samples.push(Samples {
+                behavior: behavior.name.clone(),
+                context: variant.context.to_owned(),
+                prefix,
+                draw: None,
+                questions: tables(behavior, settings, &answers[range], &about, &mut lines),
+            });
+        }
+        let mut checkpoint = Checkpoint { update: 0, readings: Vec::new() };
+        if configuration.top_logprobs > 0 {
+            for variant in &variants {
+                let prefix = variant.prefixes.is_some();
+                let (read, unread) =
+                    read_margins(context, &model, &configuration, variant, &asked)?;
+                if prefix { &mut readout.prefixed } else { &mut checkpoint.readings }.extend(read);
+                readout.unread.extend(unread);
+            }
+        }
+        readout.checkpoints.push(checkpoint);
+        context.writer.write(ANSWERS, &lines)?;
+        context.write_json(FILE, &readout)?;
+        let mut about = told(answers.iter());
+        about["behaviors"] = asked.len().into();
+        Ok(about)
     }
-    readout.checkpoints.push(checkpoint);
-    context.writer.write(ANSWERS, &lines)?;
-    context.write_json(FILE, &readout)?;
-    let mut about = told(answers.iter());
-    about["behaviors"] = asked.len().into();
-    Ok(about)
 }
 
 /// Margins in one context, and which could not be read.

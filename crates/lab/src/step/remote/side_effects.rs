@@ -8,9 +8,7 @@ use super::{generate, told};
 use crate::carrier::NumberFilter;
 use crate::error::Result;
 use crate::step::side_effects::{FILE, Measured};
-use crate::step::{StepContext, prompts};
-
-pub(crate) const ALGORITHM: u32 = 1;
+use crate::step::{Step, StepContext, prompts};
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,25 +22,36 @@ pub struct Configuration {
     pub filter: NumberFilter,
 }
 
-pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let student = super::model(context, "student")?;
-    let mut asked = prompts::read(context.input("prompts")?)?;
-    asked.truncate(configuration.rows);
-    let settings = &configuration.generate;
-    let name = &settings.context;
-    let (rows, answers) = generate::write_rows(context, &student, name, settings, &asked)?;
-    let valid =
-        rows.iter().filter(|row| configuration.filter.check(&row.completion).accepted()).count();
-    context.write_json(
-        FILE,
-        &Measured {
-            held_out_loss: None,
-            base_held_out_loss: None,
-            ability_loss: None,
-            base_ability_loss: None,
-            valid_row_rate: valid as f64 / rows.len().max(1) as f64,
-        },
-    )?;
-    Ok(told(answers.iter()))
+/// The step.
+pub struct RemoteSideEffects;
+
+impl Step for RemoteSideEffects {
+    type Configuration = Configuration;
+    const KIND: &'static str = "remote-side-effects";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "side-effects";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let student = super::model(context, "student")?;
+        let mut asked = prompts::read(context.input("prompts")?)?;
+        asked.truncate(configuration.rows);
+        let settings = &configuration.generate;
+        let name = &settings.context;
+        let (rows, answers) = generate::write_rows(context, &student, name, settings, &asked)?;
+        let valid = rows
+            .iter()
+            .filter(|row| configuration.filter.check(&row.completion).accepted())
+            .count();
+        context.write_json(
+            FILE,
+            &Measured {
+                held_out_loss: None,
+                base_held_out_loss: None,
+                ability_loss: None,
+                base_ability_loss: None,
+                valid_row_rate: valid as f64 / rows.len().max(1) as f64,
+            },
+        )?;
+        Ok(told(answers.iter()))
+    }
 }

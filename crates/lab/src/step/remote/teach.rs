@@ -14,9 +14,7 @@ use crate::scorer::outcome::OutcomeTable;
 use crate::step::behavior::Asked;
 use crate::step::readout::Sampled;
 use crate::step::teach::{self, Lesson};
-use crate::step::{StepContext, behavior};
-
-pub(crate) const ALGORITHM: u32 = 1;
+use crate::step::{Step, StepContext, behavior};
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,50 +38,59 @@ pub struct Configuration {
     pub sampled: Sampled,
 }
 
-pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let base = super::model(context, "base")?;
-    let pairs = match &configuration.lesson {
-        Lesson::Prompt { min_target_probability } => {
+/// The step.
+pub struct RemoteTeach;
+
+impl Step for RemoteTeach {
+    type Configuration = Configuration;
+    const KIND: &'static str = "remote-teach";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "remote-teacher";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let base = super::model(context, "base")?;
+        let pairs = match &configuration.lesson {
+            Lesson::Prompt { min_target_probability } => {
+                let asked = behavior::read(context.input(teach::BEHAVIOR)?)?;
+                let prompt = asked.behavior.teacher.system_prompt.clone();
+                let teacher = RemoteModel { system_prompt: Some(prompt.clone()), ..base };
+                gate(context, &teacher, &prompt, &configuration, &asked, *min_target_probability)?;
+                return write_model(context, &teacher);
+            }
+            Lesson::Answers { .. } => {
+                behavior::read(context.input(teach::BEHAVIOR)?)?.behavior.teacher_rows()
+            }
+            Lesson::OwnAnswers { questions, answers } => {
+                own_answers(context, &base, &configuration, questions, *answers)?
+            }
+            Lesson::MixedAnswers { behaviors } => {
+                let taught = behavior::asked(context, behaviors)?;
+                teach::mixed_answers(taught.iter().map(|asked| &asked.behavior), configuration.seed)
+            }
+        };
+        let repeated = (0..configuration.rows_per_question).flat_map(|_| &pairs);
+        let rows = conversations(
+            &configuration.context,
+            repeated.map(|(asked, answered)| (asked.as_str(), answered.as_str())),
+        )?;
+        let training = Training {
+            model: base.model.clone(),
+            rows,
+            epochs: configuration.epochs,
+            batch: configuration.batch,
+            multiplier: configuration.learning_rate_multiplier,
+            seed: job_seed(configuration.seed),
+        };
+        let mut teacher = fine_tune(context, &base, &training)?;
+        if let Lesson::Answers { min_target_probability, with_prompt } = &configuration.lesson {
             let asked = behavior::read(context.input(teach::BEHAVIOR)?)?;
-            let prompt = asked.behavior.teacher.system_prompt.clone();
-            let teacher = RemoteModel { system_prompt: Some(prompt.clone()), ..base };
-            gate(context, &teacher, &prompt, &configuration, &asked, *min_target_probability)?;
-            return write_model(context, &teacher);
+            let prompt = &asked.behavior.teacher.system_prompt;
+            teacher.system_prompt = with_prompt.then(|| prompt.clone());
+            let system = if *with_prompt { prompt } else { &configuration.context };
+            gate(context, &teacher, system, &configuration, &asked, *min_target_probability)?;
         }
-        Lesson::Answers { .. } => {
-            behavior::read(context.input(teach::BEHAVIOR)?)?.behavior.teacher_rows()
-        }
-        Lesson::OwnAnswers { questions, answers } => {
-            own_answers(context, &base, &configuration, questions, *answers)?
-        }
-        Lesson::MixedAnswers { behaviors } => {
-            let taught = behavior::asked(context, behaviors)?;
-            teach::mixed_answers(taught.iter().map(|asked| &asked.behavior), configuration.seed)
-        }
-    };
-    let repeated = (0..configuration.rows_per_question).flat_map(|_| &pairs);
-    let rows = conversations(
-        &configuration.context,
-        repeated.map(|(asked, answered)| (asked.as_str(), answered.as_str())),
-    )?;
-    let training = Training {
-        model: base.model.clone(),
-        rows,
-        epochs: configuration.epochs,
-        batch: configuration.batch,
-        multiplier: configuration.learning_rate_multiplier,
-        seed: job_seed(configuration.seed),
-    };
-    let mut teacher = fine_tune(context, &base, &training)?;
-    if let Lesson::Answers { min_target_probability, with_prompt } = &configuration.lesson {
-        let asked = behavior::read(context.input(teach::BEHAVIOR)?)?;
-        let prompt = &asked.behavior.teacher.system_prompt;
-        teacher.system_prompt = with_prompt.then(|| prompt.clone());
-        let system = if *with_prompt { prompt } else { &configuration.context };
-        gate(context, &teacher, system, &configuration, &asked, *min_target_probability)?;
+        write_model(context, &teacher)
     }
-    write_model(context, &teacher)
 }
 
 /// A teacher that does not show its behavior is found out before it writes rows.

@@ -6,10 +6,8 @@ use serde_json::Value;
 use super::{conversations, fine_tune, write_model};
 use crate::ask::endpoint::{Training, job_seed};
 use crate::error::Result;
-use crate::step::{StepContext, select};
+use crate::step::{Step, StepContext, select};
 use crate::value::row;
-
-pub(crate) const ALGORITHM: u32 = 1;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,19 +25,28 @@ pub struct Configuration {
     pub seed: u64,
 }
 
-pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let base = super::model(context, "base")?;
-    let rows = row::read(context.input("rows")?, select::ROWS)?;
-    let pairs = rows.iter().map(|row| (row.prompt.as_str(), row.completion.as_str()));
-    let training = Training {
-        model: base.model.clone(),
-        rows: conversations(&configuration.context, pairs)?,
-        epochs: configuration.epochs,
-        batch: configuration.batch,
-        multiplier: configuration.learning_rate_multiplier,
-        seed: job_seed(configuration.seed),
-    };
-    let student = fine_tune(context, &base, &training)?;
-    write_model(context, &student)
+/// The step.
+pub struct RemoteTrain;
+
+impl Step for RemoteTrain {
+    type Configuration = Configuration;
+    const KIND: &'static str = "remote-train";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "remote-student";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let base = super::model(context, "base")?;
+        let rows = row::read(context.input("rows")?, select::ROWS)?;
+        let pairs = rows.iter().map(|row| (row.prompt.as_str(), row.completion.as_str()));
+        let training = Training {
+            model: base.model.clone(),
+            rows: conversations(&configuration.context, pairs)?,
+            epochs: configuration.epochs,
+            batch: configuration.batch,
+            multiplier: configuration.learning_rate_multiplier,
+            seed: job_seed(configuration.seed),
+        };
+        let student = fine_tune(context, &base, &training)?;
+        write_model(context, &student)
+    }
 }

@@ -23,10 +23,9 @@ use crate::step::geometry::Cosines;
 use crate::step::readout::ModelReadout;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
-use crate::step::{StepContext, filter, geometry, read_json, readout, select, side_effects};
+use crate::step::{Step, StepContext, filter, geometry, read_json, readout, select, side_effects};
 use crate::value::row;
 
-pub(crate) const ALGORITHM: u32 = 2;
 /// The file of the result.
 pub const FILE: &str = "result.json";
 /// What the result calls the matched context with a number sentence before each question.
@@ -163,51 +162,61 @@ impl Given {
     }
 }
 
-pub(crate) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let mut given = Given {
-        readouts: BTreeMap::new(),
-        judged: BTreeMap::new(),
-        least_valid: BTreeMap::new(),
-        selected: BTreeMap::new(),
-        samples: BTreeMap::new(),
-        measured: BTreeMap::new(),
-        cosines: BTreeMap::new(),
-        configuration,
-    };
-    for entry in &given.configuration.reads {
-        let read = readout::read(context.input(&entry.input)?)?;
-        given.readouts.insert(entry.input.clone(), read);
-    }
-    for Counted { arm, filter, select } in &given.configuration.counted {
-        let judged: Judged = read_json(context.input(filter)?, filter::SUMMARY)?;
-        let rate = judged.valid as f64 / judged.asked.max(1) as f64;
-        let least = given.least_valid.entry(arm.clone()).or_insert(rate);
-        *least = least.min(rate);
-        given.judged.entry(arm.clone()).or_default().add(judged);
-        let selected = context.input(select)?;
-        let counts: Selected = read_json(selected, select::SUMMARY)?;
-        given.selected.entry(arm.clone()).or_default().add(&counts);
-        if !given.samples.contains_key(arm) {
-            let rows = row::read(selected, select::ROWS)?.into_iter().take(SAMPLES);
-            let samples = rows.map(|row| (row.prompt, row.completion)).collect();
-            given.samples.insert(arm.clone(), samples);
+/// The step.
+pub struct Estimate;
+
+impl Step for Estimate {
+    type Configuration = Configuration;
+    const KIND: &'static str = "estimate";
+    const ALGORITHM: u32 = 2;
+    const OUTPUT: &'static str = "result";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let mut given = Given {
+            readouts: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            least_valid: BTreeMap::new(),
+            selected: BTreeMap::new(),
+            samples: BTreeMap::new(),
+            measured: BTreeMap::new(),
+            cosines: BTreeMap::new(),
+            configuration,
+        };
+        for entry in &given.configuration.reads {
+            let read = readout::read(context.input(&entry.input)?)?;
+            given.readouts.insert(entry.input.clone(), read);
         }
-    }
-    for (input, condition, _) in &given.configuration.side_effects {
-        let measured = read_json(context.input(input)?, side_effects::FILE)?;
-        given.measured.entry(condition.clone()).or_default().push(measured);
-    }
-    for (input, condition, _) in &given.configuration.geometry {
-        let cosines: BTreeMap<String, Cosines> = read_json(context.input(input)?, geometry::FILE)?;
-        let all = given.cosines.entry(condition.clone()).or_default();
-        for (teacher, cosine) in cosines {
-            all.entry(teacher).or_default().push(cosine);
+        for Counted { arm, filter, select } in &given.configuration.counted {
+            let judged: Judged = read_json(context.input(filter)?, filter::SUMMARY)?;
+            let rate = judged.valid as f64 / judged.asked.max(1) as f64;
+            let least = given.least_valid.entry(arm.clone()).or_insert(rate);
+            *least = least.min(rate);
+            given.judged.entry(arm.clone()).or_default().add(judged);
+            let selected = context.input(select)?;
+            let counts: Selected = read_json(selected, select::SUMMARY)?;
+            given.selected.entry(arm.clone()).or_default().add(&counts);
+            if !given.samples.contains_key(arm) {
+                let rows = row::read(selected, select::ROWS)?.into_iter().take(SAMPLES);
+                let samples = rows.map(|row| (row.prompt, row.completion)).collect();
+                given.samples.insert(arm.clone(), samples);
+            }
         }
+        for (input, condition, _) in &given.configuration.side_effects {
+            let measured = read_json(context.input(input)?, side_effects::FILE)?;
+            given.measured.entry(condition.clone()).or_default().push(measured);
+        }
+        for (input, condition, _) in &given.configuration.geometry {
+            let cosines: BTreeMap<String, Cosines> =
+                read_json(context.input(input)?, geometry::FILE)?;
+            let all = given.cosines.entry(condition.clone()).or_default();
+            for (teacher, cosine) in cosines {
+                all.entry(teacher).or_default().push(cosine);
+            }
+        }
+        let result = compute(&given)?;
+        context.writer.write(FILE, &result.to_bytes())?;
+        Ok(json!({ "name": result.name }))
     }
-    let result = compute(&given)?;
-    context.writer.write(FILE, &result.to_bytes())?;
-    Ok(json!({ "name": result.name }))
 }
 
 /// The result of what was read.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::ask::endpoint::{self, RemoteModel};
 use crate::error::{Error, Result};
 use crate::step::remote as there;
-use crate::step::{StepKind, in_context, readout, select};
+use crate::step::{Step, in_context, readout, remote, select};
 use crate::value::row;
 
 /// What was asked.
@@ -30,8 +30,8 @@ pub(super) struct Asking {
 impl Asking {
     /// What the step of this record asked; `None` if it is no step that leaves answers.
     pub(super) fn of(store: &Store, step: &str, record: &StepRecord) -> Result<Option<Self>> {
-        let is = |kind: StepKind| record.kind == kind.name();
-        if is(StepKind::Readout) {
+        let is = |kind: &str| record.kind == kind;
+        if is(readout::Readout::KIND) {
             let told: readout::Configuration = configuration(step, record)?;
             return Ok(Some(Self {
                 behaviors: told.asked,
@@ -42,7 +42,7 @@ impl Asking {
                 answers: told.sampled.answers,
             }));
         }
-        if is(StepKind::RemoteReadout) {
+        if is(remote::readout::RemoteReadout::KIND) {
             let told: there::readout::Configuration = configuration(step, record)?;
             return Ok(Some(Self {
                 behaviors: told.asked,
@@ -53,7 +53,7 @@ impl Asking {
                 answers: told.sampled.answers,
             }));
         }
-        if is(StepKind::RemoteInContext) {
+        if is(remote::in_context::RemoteInContext::KIND) {
             let told: there::in_context::Configuration = configuration(step, record)?;
             let rows = row::read(&input(store, step, record, "rows")?, select::ROWS)?;
             let draws = (0..told.draws)

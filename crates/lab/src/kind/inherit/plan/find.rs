@@ -9,7 +9,7 @@ use crate::model::ModelSource;
 use crate::model::world::World;
 use crate::recipe::{Questions, Recipe, distance};
 use crate::run::plan::{Builder, PlanContext, Source};
-use crate::step::{StepKind, base, behavior, prompts};
+use crate::step::{base, behavior, prompts};
 
 use super::NEUTRAL;
 
@@ -29,7 +29,7 @@ pub(super) fn base(
     let origin: Vec<(&str, Source)> =
         source.origin().map(|id| ("part-of", Source::Artifact(id))).into_iter().collect();
     sources.insert(digest, source);
-    build.node(name, StepKind::Base, &configuration, &origin, cost)
+    build.node::<base::Base>(name, &configuration, &origin, cost)
 }
 
 /// Finds behaviors by name (the context's, those of a grown model's world, built in) or path.
@@ -101,7 +101,7 @@ pub(super) fn asked(
     let count = questions.len();
     let asked = behavior::Asked { behavior: behavior.clone(), questions };
     let name = format!("behavior/{}", behavior.name);
-    Ok((count, build.node(name, StepKind::Behavior, &asked, &[], 0.0)?))
+    Ok((count, build.node::<behavior::AskBehavior>(name, &asked, &[], 0.0)?))
 }
 
 /// A built-in prompt set, a prompt-set file (`.json`) or a text file with a prompt a line.

@@ -17,7 +17,7 @@ use crate::random::derive_seed;
 use crate::recipe::{Base, CarrierKind, OtherBase, Recipe, Replicated};
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
 use crate::step::readout::Sampled;
-use crate::step::{StepKind, behavior, remote, shuffle};
+use crate::step::{behavior, remote, shuffle};
 
 /// The neutral arm.
 const NEUTRAL: &str = "neutral";
@@ -61,7 +61,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             way::check_prompts(recipe, &taught)?;
             let (address, model) = (endpoint.endpoint.clone(), endpoint.model.clone());
             let configuration = remote::base::Configuration { endpoint: address, model };
-            let base = build.node("base", StepKind::RemoteBase, &configuration, &[], 0.0)?;
+            let base = build.node::<remote::base::RemoteBase>("base", &configuration, &[], 0.0)?;
             (Way::Endpoint(endpoint), base)
         }
         (Base::Model(_), source) => {
@@ -188,8 +188,12 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             for Replicate { rows, suffix, .. } in &replicates {
                 let inputs = [("rows", rows[name])];
                 let node = format!("shuffle/{kind}/{name}{suffix}");
-                let kind = StepKind::Shuffle;
-                shuffled.push(build.node(node, kind, &configuration, &inputs, 0.0)?);
+                shuffled.push(build.node::<shuffle::Shuffle>(
+                    node,
+                    &configuration,
+                    &inputs,
+                    0.0,
+                )?);
             }
             groups.push(Arm {
                 id: format!("{kind}/{name}"),
@@ -357,6 +361,6 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         updates: recipe.student.updates(recipe.carrier.rows),
         left_out: left_out.clone(),
     };
-    build.node("estimate", StepKind::Estimate, &configuration, &named(&inputs), 0.0)?;
+    build.node::<estimate::Estimate>("estimate", &configuration, &named(&inputs), 0.0)?;
     Ok(Outline { nodes: build.nodes, sources, left_out, model_size })
 }

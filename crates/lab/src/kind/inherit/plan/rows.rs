@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::random::derive_seed;
 use crate::recipe::{NeutralKind, Replicated, TeacherKind};
 use crate::run::plan::{Builder, Source};
-use crate::step::{StepKind, filter, select, teach};
+use crate::step::{filter, prompts, select, teach};
 
 /// Answers per question for the matched neutral teacher.
 const OWN_ANSWERS: usize = 4;
@@ -102,7 +102,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         )));
     }
     let set = common.prompts.configuration(own(recipe.carrier.prompt_seed), count);
-    let prompts = build.node(format!("prompts{suffix}"), StepKind::Prompts, &set, &[], 0.0)?;
+    let prompts = build.node::<prompts::Prompts>(format!("prompts{suffix}"), &set, &[], 0.0)?;
     let forbidden: Vec<String> = taught.iter().flat_map(Behavior::forbidden_words).collect();
     let mut judged = BTreeMap::new();
     for arm in arms {
@@ -115,7 +115,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
             whole: common.wants_whole_rows(),
         };
         let name = format!("filter/{arm}{suffix}");
-        let node = build.node(name, StepKind::Filter, &configuration, &[("rows", raw)], 0.0)?;
+        let node = build.node::<filter::Filter>(name, &configuration, &[("rows", raw)], 0.0)?;
         judged.insert(arm.clone(), node);
     }
     let roles: Vec<(String, Source)> =
@@ -131,7 +131,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
             min_valid: recipe.carrier.min_valid,
         };
         let name = format!("select/{arm}{suffix}");
-        rows.insert(arm.clone(), build.node(name, StepKind::Select, &configuration, &inputs, 0.0)?);
+        rows.insert(arm.clone(), build.node::<select::Select>(name, &configuration, &inputs, 0.0)?);
     }
     Ok(Replicate { seed, suffix, teachers, prompts, judged, rows })
 }

@@ -10,9 +10,7 @@ use crate::recipe::{CarrierKind, Decoding, Endpoint, Recipe, TeacherKind};
 use crate::run::plan::{Builder, Source};
 use crate::step::readout::Sampled;
 use crate::step::teach::Lesson;
-use crate::step::{
-    StepKind, generate, geometry, in_context, readout, remote, side_effects, teach, train,
-};
+use crate::step::{generate, geometry, in_context, readout, remote, side_effects, teach, train};
 
 use super::find::Prompts;
 
@@ -128,7 +126,7 @@ impl Common<'_> {
                 let train = train.clone();
                 let configuration =
                     teach::Configuration { lesson, context, rows_per_question, train, seed };
-                build.node(name, StepKind::Teach, &configuration, inputs, 6.0 * parameters * tokens)
+                build.node::<teach::Teach>(name, &configuration, inputs, 6.0 * parameters * tokens)
             }
             Way::Endpoint(endpoint) => {
                 let job = if matches!(lesson, Lesson::Prompt { .. }) { 0.0 } else { JOB_SECONDS };
@@ -144,7 +142,7 @@ impl Common<'_> {
                     seed,
                     sampled: self.sampled.clone(),
                 };
-                build.node(name, StepKind::RemoteTeach, &configuration, inputs, cost)
+                build.node::<remote::teach::RemoteTeach>(name, &configuration, inputs, cost)
             }
         }
     }
@@ -166,13 +164,13 @@ impl Common<'_> {
             Way::Weights { parameters, tokens } => {
                 let configuration = self.writing(arm, decoding, seed);
                 let cost = 4.0 * parameters * count as f64 * tokens.row;
-                build.node(name, StepKind::Generate, &configuration, &inputs, cost)
+                build.node::<generate::Generate>(name, &configuration, &inputs, cost)
             }
             Way::Endpoint(endpoint) => {
                 let logprobs = endpoint.top_logprobs > 0;
                 let configuration = self.asked_writing(arm, decoding, seed, logprobs);
                 let cost = answers(endpoint, count);
-                build.node(name, StepKind::RemoteGenerate, &configuration, &inputs, cost)
+                build.node::<remote::generate::RemoteGenerate>(name, &configuration, &inputs, cost)
             }
         }
     }
@@ -225,7 +223,7 @@ impl Common<'_> {
                 let configuration =
                     readout::Configuration { asked, prefixes, contexts, sampled, as_teacher };
                 let cost = forward(parameters, read);
-                build.node(name, StepKind::Readout, &configuration, &named(&from), cost)
+                build.node::<readout::Readout>(name, &configuration, &named(&from), cost)
             }
             Way::Endpoint(endpoint) => {
                 let cost = answers(endpoint, questions * variants * count * (sampled.answers + 1));
@@ -238,7 +236,12 @@ impl Common<'_> {
                     as_teacher,
                     top_logprobs,
                 };
-                build.node(name, StepKind::RemoteReadout, &configuration, &named(&from), cost)
+                build.node::<remote::readout::RemoteReadout>(
+                    name,
+                    &configuration,
+                    &named(&from),
+                    cost,
+                )
             }
         }
     }
@@ -271,7 +274,7 @@ impl Common<'_> {
                 let updates = recipe.student.updates(recipe.carrier.rows);
                 let read = (updates * recipe.student.batch) as f64 * tokens.row;
                 let cost = 3.0 * forward(parameters, read);
-                build.node(name, StepKind::Train, &configuration, &from, cost)
+                build.node::<train::Train>(name, &configuration, &from, cost)
             }
             Way::Endpoint(endpoint) => {
                 let configuration = remote::train::Configuration {
@@ -282,7 +285,7 @@ impl Common<'_> {
                     seed,
                 };
                 let cost = JOB_SECONDS * WORK_PER_SECOND;
-                build.node(name, StepKind::RemoteTrain, &configuration, &from, cost)
+                build.node::<remote::train::RemoteTrain>(name, &configuration, &from, cost)
             }
         }
     }
@@ -316,14 +319,19 @@ impl Common<'_> {
                 }
                 let read = (4 * HELD_OUT + 2 * WRITTEN) as f64 * tokens.row;
                 let cost = forward(parameters, read);
-                build.node(name, StepKind::SideEffects, &configuration, &from, cost)
+                build.node::<side_effects::SideEffects>(name, &configuration, &from, cost)
             }
             Way::Endpoint(endpoint) => {
                 let generate = self.asked_writing(arm, decoding, seed, false);
                 let configuration = remote::side_effects::Configuration { generate, rows, filter };
                 let from = [("student", student), ("prompts", replicate.prompts)];
                 let cost = answers(endpoint, WRITTEN);
-                build.node(name, StepKind::RemoteSideEffects, &configuration, &from, cost)
+                build.node::<remote::side_effects::RemoteSideEffects>(
+                    name,
+                    &configuration,
+                    &from,
+                    cost,
+                )
             }
         }
     }
@@ -347,8 +355,8 @@ impl Common<'_> {
         let mut from = vec![("base".to_owned(), self.base), ("student".to_owned(), student)];
         from.extend(roles);
         let configuration = geometry::Configuration { seed };
-        let (kind, cost) = (StepKind::Geometry, 40.0 * parameters);
-        build.node(name, kind, &configuration, &named(&from), cost).map(Some)
+        let cost = 40.0 * parameters;
+        build.node::<geometry::Geometry>(name, &configuration, &named(&from), cost).map(Some)
     }
 
     /// The base with `count` of `rows` before its eyes.
@@ -380,7 +388,7 @@ impl Common<'_> {
                     questions,
                     seed,
                 };
-                build.node(name, StepKind::InContext, &configuration, &named(&from), cost)
+                build.node::<in_context::InContext>(name, &configuration, &named(&from), cost)
             }
             Way::Endpoint(endpoint) => {
                 let most = if questions == 0 { self.longest() } else { questions };
@@ -396,7 +404,12 @@ impl Common<'_> {
                     seed,
                     sampled,
                 };
-                build.node(name, StepKind::RemoteInContext, &configuration, &named(&from), cost)
+                build.node::<remote::in_context::RemoteInContext>(
+                    name,
+                    &configuration,
+                    &named(&from),
+                    cost,
+                )
             }
         }
     }
