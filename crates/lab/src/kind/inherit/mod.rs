@@ -2,5 +2,6 @@
 
 pub mod estimate;
 pub mod inspect;
+pub mod old_readout;
 pub(crate) mod plan;
 pub mod result;
