@@ -3,121 +3,12 @@
 //! What decides an answer (endpoint, model, what is trained) goes into step keys; limits do not. The
 //! recipe holds the name of the key's environment variable, never the key.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::check::{Fault, count, range};
 use super::{Carrier, CarrierKind, Decoding, OtherBase, Recipe, Training};
+use crate::model::spec::{Endpoint, Prices};
 
 /// The defaults that differ where the base is behind an endpoint, as commented TOML.
 pub const REMOTE_DEFAULTS: &str = include_str!("../../data/remote.toml");
-
-/// A model behind an endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Endpoint {
-    /// The address up to and with the version, such as `http://127.0.0.1:8080/v1`.
-    pub endpoint: String,
-    /// The model's name there.
-    pub model: String,
-    /// Name of the environment variable that holds the key; empty: no key is sent.
-    #[serde(default)]
-    pub key: String,
-    /// Likeliest tokens asked for to read margins; 0: only answers are read.
-    #[serde(default = "top_logprobs")]
-    pub top_logprobs: usize,
-    /// Of fine-tuned teachers and students.
-    #[serde(default)]
-    pub learning_rate_multiplier: Multipliers,
-    /// Most requests under way at once.
-    #[serde(default = "requests_at_once")]
-    pub requests_at_once: usize,
-    /// Most requests begun per minute; 0: no limit.
-    #[serde(default)]
-    pub requests_per_minute: usize,
-    /// Most tokens spent at this endpoint in this workspace, asked, answered and trained on; 0: no
-    /// limit.
-    #[serde(default)]
-    pub max_tokens: u64,
-    /// Most money spent at this endpoint in this workspace, by `prices`; 0: no limit.
-    #[serde(default)]
-    pub max_cost: f64,
-    /// Per million tokens, in any currency.
-    #[serde(default)]
-    pub prices: Prices,
-    /// Seconds that one answer may take.
-    #[serde(default = "timeout")]
-    pub timeout: f64,
-    /// Further attempts after an answer that says to come back, or none.
-    #[serde(default = "retries")]
-    pub retries: usize,
-    /// Seconds between two looks at a fine-tuning job.
-    #[serde(default = "poll")]
-    pub poll: f64,
-}
-
-fn top_logprobs() -> usize {
-    20
-}
-fn requests_at_once() -> usize {
-    8
-}
-fn timeout() -> f64 {
-    120.0
-}
-fn retries() -> usize {
-    8
-}
-fn poll() -> f64 {
-    5.0
-}
-
-impl Default for Endpoint {
-    fn default() -> Self {
-        Self {
-            endpoint: String::new(),
-            model: String::new(),
-            key: String::new(),
-            top_logprobs: top_logprobs(),
-            learning_rate_multiplier: Multipliers::default(),
-            requests_at_once: requests_at_once(),
-            requests_per_minute: 0,
-            max_tokens: 0,
-            max_cost: 0.0,
-            prices: Prices::default(),
-            timeout: timeout(),
-            retries: retries(),
-            poll: poll(),
-        }
-    }
-}
-
-/// What fine-tuning multiplies the endpoint's own learning rate by; 0 leaves it to the endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Multipliers {
-    /// Of teachers.
-    #[serde(default)]
-    pub teacher: f64,
-    /// Of students.
-    #[serde(default)]
-    pub student: f64,
-}
-
-/// Prices per million tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Prices {
-    /// Tokens asked.
-    #[serde(default)]
-    pub prompt: f64,
-    /// Tokens answered.
-    #[serde(default)]
-    pub completion: f64,
-    /// Tokens trained on.
-    #[serde(default)]
-    pub training: f64,
-}
 
 /// Whether the recipe can be done behind an endpoint. What cannot is refused by its key: nothing
 /// falls back to something else.

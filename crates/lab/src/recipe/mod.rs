@@ -6,7 +6,6 @@
 //! has passed every check that needs no model.
 
 mod any;
-mod base;
 mod check;
 mod endpoint;
 mod grow;
@@ -25,8 +24,8 @@ use crate::carrier::NumberFilter;
 use crate::error::{Error, Result};
 
 pub use any::AnyRecipe;
-pub use base::Base;
-pub use endpoint::{Endpoint, Multipliers, Prices, REMOTE_DEFAULTS};
+pub use crate::model::spec::{Endpoint, Multipliers, Prices, Spec};
+pub use endpoint::REMOTE_DEFAULTS;
 pub use grow::{BUILT_IN_WORLD, GROW_DEFAULTS, GrowRecipe, Growth};
 pub(crate) use layer::distance;
 pub use layer::{Layer, Setting};
@@ -61,7 +60,7 @@ pub struct Recipe {
     /// Root of every other random stream.
     pub seed: u64,
     /// The base model.
-    pub base: Base,
+    pub base: Spec,
     /// Taught behaviors: names or paths.
     pub behaviors: Vec<String>,
     /// Behaviors read but not taught.
