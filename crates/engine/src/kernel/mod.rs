@@ -11,14 +11,16 @@ pub(crate) mod matrix;
 pub(crate) mod norm;
 mod parallel;
 mod path;
+mod peaks;
 pub(crate) mod rotary;
 pub(crate) mod update;
 pub(crate) mod vector;
 
 pub use buffer::Buffer;
+pub(crate) use parallel::Rows;
 pub use parallel::Threads;
 pub use path::path;
-pub(crate) use vector::{peak_bytes, peak_operations};
+pub use peaks::Peaks;
 
 /// Under Miri tests have few cases and small shapes: it takes minutes for what takes milliseconds.
 #[cfg(test)]
