@@ -3,6 +3,8 @@
 //! All of the engine's unsafe code is below this module, behind functions that check shapes.
 //! Every sum is taken in an order that does not depend on the number of threads.
 
+#![expect(unsafe_code, reason = "kernels index and write in parallel behind checked shapes")]
+
 pub(crate) mod activation;
 pub(crate) mod attention;
 mod buffer;
