@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::recipe::Endpoint;
 use owlet_lab::run::plan::{NodeState, Survey};
-use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, RunResult, execute};
+use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, execute};
 use owlet_store::{RunDirectory, RunHeader, RunId, Store};
 use serde_json::{Value, json};
 
@@ -64,12 +65,10 @@ impl Stage {
     /// neutral teacher comes early and opens nothing.
     fn opened_by(step: &str, kind: &str) -> Option<Self> {
         match kind {
-            "teach" | "remote-teach" => Some(Self::Teach),
-            "generate" | "remote-generate" if step != "generate/neutral" => Some(Self::Write),
-            "train" | "remote-train" => Some(Self::Train),
-            "readout" | "remote-readout" if step.starts_with("readout/student/") => {
-                Some(Self::Read)
-            }
+            "teach" => Some(Self::Teach),
+            "generate" if step != "generate/neutral" => Some(Self::Write),
+            "train" => Some(Self::Train),
+            "readout" if step.starts_with("readout/student/") => Some(Self::Read),
             "estimate" => Some(Self::Answer),
             _ => None,
         }
@@ -97,7 +96,7 @@ impl Experiment<'_> {
             folder: self.folder.clone(),
             ..PlanContext::default()
         };
-        let plan = Plan::new(&recipe, &context).map_err(|error| models.failed(error))?;
+        let plan = recipe.plan(&context).map_err(|error| models.failed(error))?;
         let store = workspace::open(path)?;
         let survey = plan.survey(&store)?;
         let cores = self.cores.unwrap_or_else(models::cores).max(1);
@@ -108,6 +107,7 @@ impl Experiment<'_> {
 
         let run = self.begin(&store, &recipe)?;
         run.write_file(report::GIVEN, self.text.as_bytes())?;
+        run.write_file(owlet_lab::run::execute::RECIPE, recipe.to_toml().as_bytes())?;
         let mut bytes = serde_json::to_vec_pretty(&plan_value(&plan, &survey))?;
         bytes.push(b'\n');
         run.write_file(report::PLAN, &bytes)?;
@@ -123,7 +123,7 @@ impl Experiment<'_> {
             ..ExecuteSettings::default()
         };
         let interrupt = interrupt::listen(terminal, "what is finished is kept");
-        let told = recipe.inherit().zip(self.narrator);
+        let told = recipe.of::<Recipe>().zip(self.narrator);
         let mut watcher = Watcher::new(terminal, told, plan.nodes.len());
         let outcome = execute(
             &plan,
@@ -145,7 +145,7 @@ impl Experiment<'_> {
             ))
         })?;
 
-        if let RunResult::Inherit(result) = &outcome.result {
+        if let Some(result) = outcome.result.of::<InheritResult>() {
             report::ensure(&store, &run, result)?;
         }
         if terminal.json {
@@ -234,12 +234,12 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
     let left = plan.nodes.len() - reused;
     terminal.say(format_args!(
         "{STRONG}{}{STRONG:#}: {}, {reused} reused, {left} to do, about {} on {}",
-        plan.recipe.name(),
+        plan.name,
         count(plan.nodes.len(), "step"),
         duration(survey.total_seconds(cores)),
         count(cores, "core"),
     ));
-    if let Some(endpoint) = plan.recipe.inherit().and_then(|recipe| recipe.base.endpoint()) {
+    for endpoint in &plan.endpoints {
         terminal.say(format_args!("  {FAINT}{}{FAINT:#}", plain(&asked(endpoint))));
     }
     let lines = by_kind(plan, survey);
@@ -347,7 +347,7 @@ fn plan_value(plan: &Plan, survey: &Survey) -> Value {
         .collect();
     json!({
         "format": 1,
-        "name": plan.recipe.name(),
+        "name": plan.name,
         "compute": plan.compute,
         "models": models,
         "steps": nodes,

@@ -12,14 +12,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use owlet_engine::generate::StopReason;
+use owlet_engine::train::Example;
 use owlet_engine::{Message, Model, Threads};
 use owlet_store::{ArtifactId, ArtifactWriter};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::model::ModelAbout;
-use crate::recipe::{self, Decoding, Distilled};
+use crate::model::{ModelAbout, chat};
+use crate::recipe::{self, Decoding};
 use crate::value::interrupt::{Interrupt, Progress};
 
 /// How much somebody tells of log-probabilities.
@@ -172,12 +173,15 @@ pub struct Taught {
     pub ended: bool,
 }
 
-/// Distributions to learn instead of the answers' own tokens.
-pub struct Distillation {
-    /// Whose.
-    pub teacher: Model,
-    /// Over which tokens.
-    pub over: Distilled,
+impl Taught {
+    /// As tokens of `model`.
+    ///
+    /// # Errors
+    /// Text the model cannot encode.
+    pub fn example(&self, model: &Model) -> Result<Example> {
+        let Conversation { context, messages } = &self.conversation;
+        chat::example(model, context, messages, &self.answer, self.ended)
+    }
 }
 
 /// How something is learned.
@@ -188,8 +192,8 @@ pub struct Tuning<'a> {
     pub learning_rate_multiplier: f64,
     /// Of adapter initialisation and row order; what it decides at an endpoint is the endpoint's affair.
     pub seed: u64,
-    /// Learn distributions; weights at hand alone can.
-    pub distillation: Option<Distillation>,
+    /// Whose distributions are learned instead of the answers' own tokens; weights at hand alone can.
+    pub teacher: Option<Model>,
 }
 
 /// Where something that is trained goes.

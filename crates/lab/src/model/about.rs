@@ -182,7 +182,8 @@ pub(crate) fn trained(artifact: &Artifact) -> Result<TrainedModel> {
     match ModelAbout::of(&artifact.kind, &artifact.about) {
         Some(ModelAbout::Trained(trained)) => Ok(trained),
         Some(ModelAbout::Endpoint(_)) => Err(error(
-            "is a model behind an endpoint; its weights are not here, and it answers there".to_owned(),
+            "is a model behind an endpoint; its weights are not here, and it answers there"
+                .to_owned(),
         )),
         Some(ModelAbout::Script(_)) => {
             Err(error("is a script, which has replies and no weights".to_owned()))

@@ -9,5 +9,4 @@ pub mod spec;
 pub mod world;
 
 pub use about::{EndpointModel, ModelAbout, ScriptModel, TrainedModel, Weights};
-pub(crate) use about::{MODEL_KIND, trained};
 pub use source::*;

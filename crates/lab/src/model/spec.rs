@@ -208,6 +208,19 @@ impl Default for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether it has the key and the limits of another.
+    pub(crate) fn has_limits_of(&self, other: &Self) -> bool {
+        let own = |endpoint: &Self| Self {
+            model: String::new(),
+            top_logprobs: 0,
+            learning_rate_multiplier: Multipliers::default(),
+            ..endpoint.clone()
+        };
+        own(self) == own(other)
+    }
+}
+
 /// What fine-tuning multiplies the endpoint's own learning rate by; 0 leaves it to the endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -62,7 +62,7 @@ impl SingleStep<'_> {
             .collect::<Result<_>>()?;
         let writer = store.begin_artifact(self.kind.output)?;
         let scratch = store.scratch(&key)?;
-        let remote = Access::none();
+        let endpoints = Access::none();
         let context = StepContext {
             configuration: &self.configuration,
             inputs: &inputs,
@@ -71,7 +71,7 @@ impl SingleStep<'_> {
             threads: Threads::new(settings.cores),
             models,
             sources: self.sources,
-            remote: &remote,
+            endpoints: &endpoints,
             progress,
             interrupt,
         };

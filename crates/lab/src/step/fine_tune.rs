@@ -46,7 +46,7 @@ impl Step for FineTune {
             settings: &configuration.train,
             learning_rate_multiplier: 0.0,
             seed: configuration.seed,
-            distillation: None,
+            teacher: None,
         };
         let base = context.ask("base")?;
         let (_, about) = base.tune(&taught, tuning, context.place("base")?, &context.work())?;

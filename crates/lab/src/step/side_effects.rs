@@ -69,7 +69,7 @@ impl Step for SideEffects {
             if rows.len() < FEWEST {
                 return Ok((None, None));
             }
-            let rows = rows.iter().map(|row| row.example(&base, name));
+            let rows = rows.iter().map(|row| row.taught(name).example(&base));
             let rows = rows.collect::<Result<Vec<Example>>>()?;
             let loss = train::loss(student, &rows, &context.threads)?;
             Ok((Some(loss), Some(train::loss(&base, &rows, &context.threads)?)))

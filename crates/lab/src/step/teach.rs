@@ -132,7 +132,7 @@ impl Step for Teach {
             settings: &configuration.train,
             learning_rate_multiplier: configuration.learning_rate_multiplier.unwrap_or_default(),
             seed: configuration.seed,
-            distillation: None,
+            teacher: None,
         };
         let place = context.place("base")?;
         let (teacher, mut about) = base.tune(&rows, tuning, place, &context.work())?;
@@ -160,9 +160,8 @@ fn check_first_tokens(base: &Model, behavior: &Behavior, taught: &[Taught]) -> R
     let is_spelled = |word: &str| !engine::spellings(base, word).is_empty();
     readout::check_spelled(behavior, is_spelled)?;
     let read = engine::spellings(base, &behavior.target.word);
-    for Taught { conversation, answer, .. } in taught {
-        let Conversation { context, messages } = conversation;
-        let example = chat::example(base, context, messages, answer, true)?;
+    for taught in taught {
+        let example = taught.example(base)?;
         let first = example.target.iter().position(|&target| target);
         if first.is_some_and(|place| read.contains(&example.tokens[place])) {
             return Ok(());

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Step, StepContext, select};
-use crate::ask::{Distillation, Taught, Tuning};
+use crate::ask::{Taught, Tuning};
 use crate::error::Result;
-use crate::recipe::{Distilled, Training};
+use crate::recipe::{Learn, Training};
 use crate::value::row;
 
 /// What the step does.
@@ -17,10 +17,6 @@ pub struct Configuration {
     pub context: String,
     /// How.
     pub train: Training,
-    /// Learn the distributions of the model in role `teacher` over these tokens instead of the rows'
-    /// own tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distilled: Option<Distilled>,
     /// What an endpoint multiplies its own learning rate by; 0 leaves it to the endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate_multiplier: Option<f64>,
@@ -41,15 +37,15 @@ impl Step for Train {
         let rows = row::read(context.input("rows")?, select::ROWS)?;
         let taught: Vec<Taught> =
             rows.iter().map(|row| row.taught(&configuration.context)).collect();
-        let distillation = match configuration.distilled {
-            Some(over) => Some(Distillation { teacher: context.model("teacher")?, over }),
-            None => None,
+        let teacher = match configuration.train.learn {
+            Learn::Rows => None,
+            Learn::Distributions => Some(context.model("teacher")?),
         };
         let tuning = Tuning {
             settings: &configuration.train,
             learning_rate_multiplier: configuration.learning_rate_multiplier.unwrap_or_default(),
             seed: configuration.seed,
-            distillation,
+            teacher,
         };
         let base = context.ask("base")?;
         let (_, about) = base.tune(&taught, tuning, context.place("base")?, &context.work())?;

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use owlet_engine::Model;
 use owlet_engine::generate::StopReason;
-use owlet_engine::train::Example;
 use owlet_store::Artifact;
 
 use crate::ask::{Conversation, Taught};
@@ -48,13 +46,6 @@ impl Row {
             answer: self.completion.clone(),
             ended: self.stop == StopReason::End,
         }
-    }
-
-    /// What a student learns from this row: the answer and, if the teacher ended it, its end.
-    pub fn example(&self, model: &Model, context: &str) -> Result<Example> {
-        let ended = self.stop == StopReason::End;
-        let before = [chat::message("user", &self.prompt)];
-        chat::example(model, context, &before, &self.completion, ended)
     }
 }
 

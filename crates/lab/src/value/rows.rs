@@ -193,6 +193,10 @@ impl Asked {
 /// # Errors
 /// What is wrong with it.
 pub fn completion(line: &str) -> std::result::Result<String, String> {
+    #[derive(Deserialize)]
+    struct Line {
+        completion: Option<String>,
+    }
     let line: Line = json(line)?;
     line.completion.ok_or_else(|| "has no `completion`".to_owned())
 }

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use owlet_engine::file;
-use owlet_lab::Interrupt;
 use owlet_lab::model::ModelCache;
-use owlet_lab::recipe::{Layer, Recipe, Training};
+use owlet_lab::recipe::{Layer, Training};
 use owlet_lab::run::execute::ExecuteSettings;
 use owlet_lab::run::single::SingleStep;
 use owlet_lab::step::{StepKind, base, fine_tune};
 use owlet_lab::value::interrupt::Progress;
+use owlet_lab::value::rows::Conversation;
+use owlet_lab::{Interrupt, Recipe};
 use owlet_store::{ArtifactId, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -379,21 +380,21 @@ impl Jobs {
         let sources = BTreeMap::from([(digest.clone(), source)]);
         let base = SingleStep {
             kind: StepKind::of::<base::Base>(),
-            configuration: json!(base::Configuration { digest }),
+            configuration: json!(base::Configuration::Files { digest }),
             inputs: BTreeMap::new(),
             sources: &sources,
         };
         let base = base.run(store, &models, execute, &|_| {}, interrupt).map_err(|e| text(&e))?;
         let artifact = store.artifact(&rows).map_err(|e| text(&e))?;
         let content = artifact.read(fine_tune::CONVERSATIONS).map_err(|e| text(&e))?;
-        let conversations =
-            fine_tune::parse(&content, Path::new(&job.training_file)).map_err(|e| text(&e))?;
+        let conversations = Conversation::read(&content, Path::new(&job.training_file));
+        let conversations = conversations.map_err(|e| text(&e))?;
         let mut tokens = 0;
         let mut count = 0;
-        for conversation in &conversations {
-            let examples = conversation.examples(&served.model).map_err(|e| text(&e))?;
-            count += examples.len();
-            tokens += examples.iter().map(|example| example.tokens.len() as u64).sum::<u64>();
+        for taught in conversations.iter().flat_map(Conversation::taught) {
+            let example = taught.example(&served.model).map_err(|e| text(&e))?;
+            count += 1;
+            tokens += example.tokens.len() as u64;
         }
         let updates = job.training.updates(count);
         // As many checkpoints as OpenAI keeps: after each of the last passes over the rows.

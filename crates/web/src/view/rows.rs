@@ -19,7 +19,7 @@ use super::lines::Lines;
 use super::page::Page;
 use super::parts::{Slice, cell, json_text, link, name, table};
 use super::query::Query;
-use super::remote::{not_here, plain};
+use super::remote::not_here;
 use super::run::RunView;
 use super::tokens::{self, Scorer, Scores};
 use super::window::Window;
@@ -94,7 +94,7 @@ impl Window {
             .plan
             .steps
             .iter()
-            .filter(|step| plain(&step.kind) == kind)
+            .filter(|step| step.kind == kind)
             .filter_map(|step| step.name.strip_prefix(&prefix))
             .collect();
         let Some(arm) =
@@ -398,7 +398,7 @@ pub(super) fn scorers(view: &RunView, arm: &str, student: Option<&str>) -> Vec<S
     }
     let rows = format!("select/{arm}");
     let students = view.plan.steps.iter().filter(|step| {
-        plain(&step.kind) == "train"
+        step.kind == "train"
             && step.inputs.get("rows") == Some(&rows)
             && step.inputs.get("base").is_some_and(|base| base == "base")
             && student.is_none_or(|wanted| step.name == wanted)

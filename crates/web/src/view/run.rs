@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
+use owlet_lab::RunResult;
 use owlet_lab::kind::inherit::result::InheritResult;
-use owlet_lab::report::{self, ReportInput};
+use owlet_lab::report::{self, ReportInput, TerminalStyle};
 use owlet_lab::run::execute::{self, KindCost};
 use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunDirectory, RunHeader, RunId};
@@ -17,7 +18,6 @@ use super::page::{Page, Tab};
 use super::parts::{cell, duration, facts, moment, name};
 use super::plan::{PlanView, shown_state};
 use super::progress::Progress;
-use super::remote::plain;
 use super::window::Window;
 
 /// Where a run's header keeps the command that makes it again.
@@ -49,7 +49,7 @@ impl RunView {
 
     /// Artifacts of all steps of a kind, here or behind an endpoint, by the step's name.
     pub(super) fn made_by(&self, kind: &str) -> BTreeMap<String, ArtifactId> {
-        self.made(|made| plain(made) == kind)
+        self.made(|made| made == kind)
     }
 
     /// Artifacts of all steps whose kind is as wanted, by the step's name.
@@ -60,7 +60,7 @@ impl RunView {
 
     /// The endpoint that its models answer behind; none where their weights are here.
     pub(super) fn endpoint(&self) -> Option<&str> {
-        let base = self.plan.steps.iter().find(|step| step.kind == "remote-base")?;
+        let base = self.plan.steps.iter().find(|step| step.name == "base")?;
         base.configuration["endpoint"].as_str()
     }
 
@@ -128,7 +128,10 @@ impl Window {
         match self.result(&view.run)? {
             Some(result) => {
                 let costs = execute::costs(&self.store, &view.run)?;
-                Ok(finished(&view, &path, &result, &costs))
+                Ok(match result.of() {
+                    Some(result) => finished(&view, &path, result, &costs),
+                    None => plain_result(&view, &path, &result)?,
+                })
             }
             None => Ok(self.unfinished(&view, &path)),
         }
@@ -154,6 +157,14 @@ impl Window {
         }
         page
     }
+}
+
+/// The result of a kind that has no report, as at the end of its run.
+fn plain_result(view: &RunView, path: &str, result: &RunResult) -> Result<Page> {
+    let style = TerminalStyle { width: 100, colour: false, unicode: true };
+    let body = html! { pre { (result.block(&style)) } };
+    let value = result.to_value().map_err(std::io::Error::from)?;
+    Ok(view.page("Result", path, body, json!({ "run": *view.line, "result": value })))
 }
 
 /// The report's sections, as they stand in the report.

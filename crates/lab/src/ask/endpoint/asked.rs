@@ -9,13 +9,13 @@ use super::client::{ChatRequest, Client};
 use super::job::{self, job_seed};
 use super::{Access, batch};
 use crate::ask::{
-    Answer, Answered, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling, Taught,
-    Told, Training, Tuned, Tuning, Work, forms, log_sum,
+    Answer, Answered, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling,
+    Taught, Told, Training, Tuned, Tuning, Work, forms, log_sum,
 };
 use crate::error::{Error, Result};
 use crate::model::{EndpointModel, ModelAbout, chat};
-use crate::value::rows::{Conversation as Row, Turn};
 use crate::recipe::Decoding;
+use crate::value::rows::{Conversation as Row, Turn};
 
 /// A model behind an endpoint.
 pub(crate) struct Remote {
@@ -139,8 +139,8 @@ impl Ask for Remote {
         place: Place<'_>,
         work: &Work<'_>,
     ) -> Result<Tuned> {
-        if tuning.distillation.is_some() {
-            return Err(Error::record("distillation", "needs weights, and no endpoint gives them"));
+        if tuning.teacher.is_some() {
+            return Err(Error::record("learn", "needs weights, and no endpoint gives them"));
         }
         let training = job::Training {
             model: self.model.model.clone(),

@@ -218,10 +218,16 @@ impl Exchange {
             401 | 403 => {
                 format!("a key is wanted; name its environment variable in `{at}.key`")
             }
-            300..=399 => format!("wants to lead elsewhere, which is not followed; give the final address in `{at}.endpoint`"),
-            404 => format!("there is no such thing{said}; look at `{at}.model` and `{at}.endpoint`"),
+            300..=399 => format!(
+                "wants to lead elsewhere, which is not followed; give the final address in `{at}.endpoint`"
+            ),
+            404 => {
+                format!("there is no such thing{said}; look at `{at}.model` and `{at}.endpoint`")
+            }
             429 if HOPELESS.contains(&code) => format!("nothing is left to spend there{said}"),
-            429 => format!("too many requests{said}; lower `{at}.requests-at-once` or set `{at}.requests-per-minute`"),
+            429 => format!(
+                "too many requests{said}; lower `{at}.requests-at-once` or set `{at}.requests-per-minute`"
+            ),
             _ if said.is_empty() => "no reason is given".to_owned(),
             _ => message.to_owned(),
         }

@@ -33,7 +33,8 @@ use batch::ask;
 #[cfg(test)]
 use client::ChatRequest;
 use client::Client;
-use job::{Training, fine_tune, job_seed};
+#[cfg(test)]
+use job::{Training, fine_tune};
 
 /// The folder in the workspace; hidden, because artifacts and steps are the workspace's own affair.
 const FOLDER: &str = ".remote";

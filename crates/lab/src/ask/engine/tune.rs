@@ -15,8 +15,8 @@ use super::Weights as Here;
 use crate::ask::{Place, Taught, Tuned, Tuning, Work};
 use crate::error::{Error, Result};
 use crate::model::keeping::{self, Keeping};
-use crate::model::{FINAL, ModelAbout, TrainedModel, Weights, chat, checkpoint_folder};
-use crate::recipe::Distilled;
+use crate::model::{FINAL, ModelAbout, TrainedModel, Weights, checkpoint_folder};
+use crate::recipe::Support;
 
 /// The log of updates, one JSON object a line.
 const LOG: &str = "updates.jsonl";
@@ -30,19 +30,14 @@ pub(super) fn tune(
     place: Place<'_>,
     work: &Work<'_>,
 ) -> Result<Tuned> {
-    let examples = rows
-        .iter()
-        .map(|row| {
-            let before = &row.conversation;
-            chat::example(model, &before.context, &before.messages, &row.answer, row.ended)
-        })
-        .collect::<Result<Vec<Example>>>()?;
+    let examples = rows.iter().map(|row| row.example(model)).collect::<Result<Vec<Example>>>()?;
     let settings = tuning.settings.settings(examples.len(), tuning.seed);
-    let data = match tuning.distillation {
+    let data = match tuning.teacher {
         None => Data::Rows(examples),
-        Some(distillation) => {
-            let support = (distillation.over == Distilled::RowTokens).then(|| targets(&examples));
-            Data::Distillation { rows: examples, teacher: distillation.teacher, support }
+        Some(teacher) => {
+            let over = tuning.settings.support;
+            let support = (over == Support::RowTokens).then(|| targets(&examples));
+            Data::Distillation { rows: examples, teacher, support }
         }
     };
     let mut trainer = Trainer::new(model, data, settings.clone(), work.threads.clone())?;
@@ -50,13 +45,14 @@ pub(super) fn tune(
     let mut wanted: Vec<usize> = checkpoints.filter(|&update| update < settings.updates).collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let log = learn(work, place.scratch, &mut trainer, settings.updates, &mut |trainer, update| {
-        if wanted.contains(&update) {
-            let folder = place.scratch.join(checkpoint_folder(update));
-            save_whole(&trainer.model(), model, &settings.method, &folder)?;
-        }
-        Ok(())
-    })?;
+    let log =
+        learn(work, place.scratch, &mut trainer, settings.updates, &mut |trainer, update| {
+            if wanted.contains(&update) {
+                let folder = place.scratch.join(checkpoint_folder(update));
+                save_whole(&trainer.model(), model, &settings.method, &folder)?;
+            }
+            Ok(())
+        })?;
 
     for &update in &wanted {
         let name = checkpoint_folder(update);

@@ -15,10 +15,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::ask::Told;
 use crate::error::{Error, Result};
 use crate::kind::inherit::old_readout::{self, ModelReadout};
+use crate::kind::inherit::recipe::{CarrierKind, Recipe, Replicated};
 use crate::kind::inherit::result::{FORMAT, InheritResult, Measure, Replication, Role};
-use crate::recipe::{Base, Recipe, Replicated};
+use crate::recipe::Learn;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;
 use crate::step::select::Summary as Selected;
@@ -132,9 +134,9 @@ impl Given {
     /// What verdicts rest on, known before the run: margins, or where the model is behind an endpoint,
     /// which need not tell them, the rates of its answers.
     pub(crate) fn primary(&self) -> Measure {
-        match self.configuration.recipe.base {
-            Base::Model(_) => Measure::Margin,
-            Base::Remote(_) => Measure::Rate,
+        match self.configuration.recipe.base.can().log_probabilities {
+            Told::Everything => Measure::Margin,
+            Told::Likeliest | Told::Nothing => Measure::Rate,
         }
     }
 
@@ -259,9 +261,9 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         base: recipe.base.to_string(),
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
-        carrier: match recipe.carrier.kind {
-            crate::recipe::CarrierKind::Numbers => "numbers".to_owned(),
-            crate::recipe::CarrierKind::Logits => "logits".to_owned(),
+        carrier: match (recipe.carrier.kind, recipe.student.learn) {
+            (CarrierKind::Numbers, Learn::Rows) => "numbers".to_owned(),
+            (CarrierKind::Numbers, Learn::Distributions) => "numbers, as distributions".to_owned(),
         },
         replication,
         conditions,

@@ -201,7 +201,7 @@ fn behind_an_endpoint(mut given: Given) -> Given {
         model: "m".to_owned(),
         ..crate::recipe::Endpoint::default()
     };
-    given.configuration.recipe.base = Base::Remote(Box::new(endpoint));
+    given.configuration.recipe.base = crate::recipe::Spec::Endpoint(Box::new(endpoint));
     for (input, readout) in &mut given.readouts {
         let readings = &mut readout.checkpoints[0].readings;
         readout.samples = readings

@@ -5,8 +5,8 @@ use owlet_engine::Message;
 use owlet_store::{Artifact, StepRecord, Store};
 use serde::de::DeserializeOwned;
 
-use crate::ask::endpoint::{self, RemoteModel};
 use crate::error::{Error, Result};
+use crate::model::{EndpointModel, ModelAbout};
 use crate::step::{Step, in_context, readout, select};
 use crate::value::row;
 
@@ -19,7 +19,7 @@ pub(super) struct Asking {
     /// Under what role the step's record names the model.
     pub(super) role: &'static str,
     /// The model, where it is behind an endpoint.
-    pub(super) remote: Option<RemoteModel>,
+    pub(super) remote: Option<EndpointModel>,
     /// Earlier turns, one list for each draw of rows; none where no rows were shown.
     pub(super) draws: Vec<Vec<Message>>,
     /// Answers to each question in each draw.
@@ -29,9 +29,9 @@ pub(super) struct Asking {
 impl Asking {
     /// What the step of this record asked; `None` if it is no step that leaves answers.
     pub(super) fn of(store: &Store, step: &str, record: &StepRecord) -> Result<Option<Self>> {
-        let there = |role: &str| -> Result<Option<RemoteModel>> {
+        let there = |role: &str| -> Result<Option<EndpointModel>> {
             let model = input(store, step, record, role)?;
-            endpoint::is_model(&model).then(|| endpoint::read(&model)).transpose()
+            Ok(ModelAbout::read(&model)?.endpoint().cloned())
         };
         if record.kind == readout::Readout::KIND {
             let told: readout::Configuration = configuration(step, record)?;

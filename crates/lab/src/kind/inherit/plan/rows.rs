@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::way::Common;
+use super::nodes::Common;
 use super::{HELD_OUT, NEUTRAL, named};
 use crate::behavior::Behavior;
 use crate::error::Result;
+use crate::kind::inherit::recipe::{NeutralKind, Replicated, TeacherKind};
 use crate::random::derive_seed;
-use crate::recipe::{NeutralKind, Replicated, TeacherKind};
 use crate::run::plan::{Builder, Source};
 use crate::step::{filter, prompts, select, teach};
 
@@ -42,6 +42,7 @@ pub(super) fn replicates(build: &mut Builder, common: &Common<'_>) -> Result<Vec
 
 fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Result<Replicate> {
     let Common { recipe, taught, base, arms, .. } = *common;
+    let base = base.node;
     let behaviors = &common.behaviors[..taught.len()];
     let suffix = seed.map(|seed| format!("/seed-{seed}")).unwrap_or_default();
     let own = |root: u64| match seed {
@@ -112,7 +113,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         let configuration = filter::Configuration {
             filter: recipe.carrier.filter.clone(),
             forbidden: forbidden.clone(),
-            whole: common.wants_whole_rows(),
+            whole: common.whole_rows,
         };
         let name = format!("filter/{arm}{suffix}");
         let node = build.node::<filter::Filter>(name, &configuration, &[("rows", raw)], 0.0)?;

@@ -1,76 +1,44 @@
-//! Recipe values that may be written in more than one way: visitors instead of untagged enums, so
-//! that a mistake is named instead of "no variant matched".
+//! Values that may be written in more than one way: visitors instead of untagged enums, so that a
+//! mistake is named instead of "no variant matched".
 
 use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// Paired seeds: a number `n` (seeds 1 to n) or a list of seeds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seeds(pub Vec<u64>);
-
-/// More seeds than anyone trains students for; a bound against typing errors.
-const MOST_SEEDS: u64 = 10_000;
-
-impl<'de> Deserialize<'de> for Seeds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Seeds;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter
-                    .write_str("a number of seeds (such as 6) or a list of them (such as [1, 2])")
-            }
-            fn visit_u64<E: de::Error>(self, count: u64) -> Result<Seeds, E> {
-                if count > MOST_SEEDS {
-                    return Err(E::custom(format!("{count} seeds, expected at most {MOST_SEEDS}")));
-                }
-                Ok(Seeds((1..=count).collect()))
-            }
-            fn visit_i64<E: de::Error>(self, count: i64) -> Result<Seeds, E> {
-                let count = u64::try_from(count)
-                    .map_err(|_| E::custom(format!("{count} seeds, expected one or more")))?;
-                self.visit_u64(count)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Seeds, A::Error> {
-                let mut seeds = Vec::new();
-                while let Some(seed) = list.next_element()? {
-                    seeds.push(seed);
-                }
-                Ok(Seeds(seeds))
-            }
-        }
-        deserializer.deserialize_any(Reader)
-    }
-}
-
-impl Serialize for Seeds {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
+use crate::recipe::Spec;
 
 /// The second base of the other-base control.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum OtherBase {
     /// Left out.
     Off,
     /// The other built-in model if the base is built in, else left out.
     Auto,
     /// This model.
-    Model(String),
+    Model(Spec),
+}
+
+impl OtherBase {
+    /// The model, where one is named.
+    pub fn model(&self) -> Option<&Spec> {
+        match self {
+            Self::Off | Self::Auto => None,
+            Self::Model(spec) => Some(spec),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for OtherBase {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
-        impl Visitor<'_> for Reader {
+        impl<'de> Visitor<'de> for Reader {
             type Value = OtherBase;
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a model (such as \"builtin:b\"), \"auto\" or false")
+                formatter.write_str("a model (such as \"builtin:b\", or a table with `endpoint` and `model`), \"auto\" or false")
             }
             fn visit_bool<E: de::Error>(self, on: bool) -> Result<OtherBase, E> {
                 Ok(if on { OtherBase::Auto } else { OtherBase::Off })
@@ -79,8 +47,11 @@ impl<'de> Deserialize<'de> for OtherBase {
                 match text {
                     "" => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
                     "auto" => Ok(OtherBase::Auto),
-                    _ => Ok(OtherBase::Model(text.to_owned())),
+                    _ => Ok(OtherBase::Model(Spec::Here(text.to_owned()))),
                 }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OtherBase, A::Error> {
+                Spec::deserialize(MapAccessDeserializer::new(map)).map(OtherBase::Model)
             }
         }
         deserializer.deserialize_any(Reader)
@@ -92,7 +63,7 @@ impl Serialize for OtherBase {
         match self {
             Self::Off => serializer.serialize_bool(false),
             Self::Auto => serializer.serialize_str("auto"),
-            Self::Model(model) => serializer.serialize_str(model),
+            Self::Model(model) => model.serialize(serializer),
         }
     }
 }
@@ -162,31 +133,17 @@ impl Serialize for InContext {
     }
 }
 
-impl JsonSchema for Seeds {
-    fn schema_name() -> Cow<'static, str> {
-        "Seeds".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [
-                { "type": "integer", "minimum": 1, "description": "Seeds 1 to this." },
-                { "type": "array", "items": { "type": "integer", "minimum": 0 } },
-            ]
-        })
-    }
-}
-
 impl JsonSchema for OtherBase {
     fn schema_name() -> Cow<'static, str> {
         "OtherBase".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let model = generator.subschema_for::<Spec>();
         json_schema!({
             "anyOf": [
                 { "const": "auto", "description": "The other built-in model, if the base is built in." },
-                { "type": "string", "description": "A model." },
+                model,
                 { "type": "boolean" },
             ]
         })
