@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fs_err as fs;
-use owlet_lab::kind::inherit::result::{Interval, Measure, Outcome, Role};
+use owlet_lab::kind::inherit::result::{Control, Interval, Measure, Outcome};
 use owlet_lab::run::execute;
 use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
 use serde::{Deserialize, Serialize};
@@ -122,7 +122,7 @@ struct BriefReplication {
 struct BriefEffect {
     behavior: String,
     measure: Measure,
-    control: Role,
+    control: Control,
     estimate: BriefEstimate,
 }
 
@@ -410,7 +410,7 @@ impl Brief {
                 let effect = self.effects.iter().find(|effect| {
                     effect.behavior == verdict.behavior
                         && effect.measure == measure
-                        && effect.control == Role::Neutral
+                        && effect.control == Control::Neutral
                 });
                 VerdictLine {
                     behavior: verdict.behavior,
