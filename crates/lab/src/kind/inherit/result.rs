@@ -469,13 +469,10 @@ impl InheritResult {
         let head: Head = serde_json::from_slice(bytes).map_err(broken)?;
         match head.format {
             1 => format_1::parse(bytes).map_err(broken),
-            FORMAT => serde_json::from_slice(bytes).map_err(broken),
-            other => Err(Error::record(
-                origin,
-                format!(
-                    "has format {other}, this build reads up to {FORMAT}; use the owlet that wrote it"
-                ),
-            )),
+            other => {
+                Error::check_format(origin, other, FORMAT)?;
+                serde_json::from_slice(bytes).map_err(broken)
+            }
         }
     }
 

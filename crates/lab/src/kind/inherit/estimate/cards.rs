@@ -19,8 +19,8 @@ const SATURATED: f64 = 0.999;
 pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> {
     let recipe = &given.configuration.recipe;
     let kind = match recipe.teacher.kind {
-        crate::recipe::TeacherKind::FineTune => "fine-tune",
-        crate::recipe::TeacherKind::SystemPrompt => "system-prompt",
+        crate::kind::inherit::recipe::TeacherKind::FineTune => "fine-tune",
+        crate::kind::inherit::recipe::TeacherKind::SystemPrompt => "system-prompt",
     };
     given
         .configuration

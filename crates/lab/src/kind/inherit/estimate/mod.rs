@@ -18,14 +18,15 @@ use serde_json::{Value, json};
 
 use self::effect::Differences;
 use crate::error::{Error, Result};
+use crate::kind::inherit::old_readout::{self, ModelReadout};
+use crate::kind::inherit::recipe::{CarrierKind, Recipe, Replicated};
 use crate::kind::inherit::result::{Arm, FORMAT, Frame, InheritResult, Measure, Replication};
-use crate::recipe::{Base, Recipe, Replicated};
+use crate::recipe::Base;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;
-use crate::step::readout::ModelReadout;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
-use crate::step::{Step, StepContext, filter, geometry, read_json, readout, select, side_effects};
+use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
 use crate::value::row;
 
 /// The file of the result.
@@ -164,7 +165,7 @@ pub struct Estimate;
 impl Step for Estimate {
     type Configuration = Configuration;
     const KIND: &'static str = "estimate";
-    const ALGORITHM: u32 = 3;
+    const ALGORITHM: u32 = 4;
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
@@ -178,8 +179,11 @@ impl Step for Estimate {
             cosines: BTreeMap::new(),
             configuration,
         };
+        let named = given.configuration.behaviors.iter().chain(&given.configuration.read_also);
+        let asked = behavior::asked(context, &named.cloned().collect::<Vec<_>>())?;
         for entry in &given.configuration.reads {
-            let read = readout::read(context.input(&entry.input)?)?;
+            let observations = old_readout::observations(context.input(&entry.input)?)?;
+            let read = ModelReadout::of(&observations, &asked);
             given.readouts.insert(entry.input.clone(), read);
         }
         for Counted { arm, filter, select } in &given.configuration.counted {
@@ -235,8 +239,8 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
         carrier: match recipe.carrier.kind {
-            crate::recipe::CarrierKind::Numbers => "numbers".to_owned(),
-            crate::recipe::CarrierKind::Logits => "logits".to_owned(),
+            CarrierKind::Numbers => "numbers".to_owned(),
+            CarrierKind::Logits => "logits".to_owned(),
         },
         replication: replication(configuration),
         context: given.matched().to_owned(),

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{Given, statistics};
 use crate::error::Result;
+use crate::kind::inherit::old_readout::{self as readout, ModelReadout, Samples};
 use crate::kind::inherit::result::{
     Answers, Arm, Estimate, Frame, Interval, Measure, Method, ModelReading, Reading,
 };
 use crate::scorer::outcome::OutcomeTable;
 use crate::stats;
-use crate::step::readout::{self, ModelReadout, Samples};
 use crate::value::text::counted;
 
 /// What readings are grouped by, beside their measure: arm, context, frame and behavior.

@@ -11,9 +11,10 @@ use self::rows::{Replicate, replicates};
 use self::way::{Common, Tokens, Way};
 use crate::error::Result;
 use crate::kind::inherit::estimate::{self, Read};
+use crate::kind::inherit::recipe::{CarrierKind, OtherBase, Recipe, Replicated};
 use crate::model::ModelSource;
 use crate::random::derive_seed;
-use crate::recipe::{Base, CarrierKind, OtherBase, Recipe, Replicated};
+use crate::recipe::Base;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
 use crate::step::readout::Sampled;
 use crate::step::{behavior, remote, shuffle};
@@ -56,7 +57,9 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         (Base::Remote(endpoint), _) => {
             way::check_prompts(recipe, &taught)?;
             let (address, model) = (endpoint.endpoint.clone(), endpoint.model.clone());
-            let configuration = remote::base::Configuration { endpoint: address, model };
+            let top_logprobs = endpoint.top_logprobs;
+            let configuration =
+                remote::base::Configuration { endpoint: address, model, top_logprobs };
             let base = build.node::<remote::base::RemoteBase>("base", &configuration, &[], 0.0)?;
             (Way::Endpoint(endpoint), base)
         }
@@ -322,6 +325,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     }
 
     // The estimate sees every reading and the counts of rows.
+    inputs.extend(common.roles.iter().cloned().zip(common.behaviors.iter().copied()));
     let mut counted = Vec::new();
     for Replicate { judged, rows, suffix, .. } in &replicates {
         for arm in &arms {
@@ -347,5 +351,6 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         left_out: left_out.clone(),
     };
     build.node::<estimate::Estimate>("estimate", &configuration, &named(&inputs), 0.0)?;
-    Ok(Outline { nodes: build.nodes, sources, left_out, model_size })
+    let endpoint = recipe.base.endpoint().cloned();
+    Ok(Outline { nodes: build.nodes, sources, left_out, model_size, endpoint })
 }
