@@ -3,7 +3,7 @@
 mod fixture;
 
 use super::*;
-use crate::run::execute::KindCost;
+use crate::value::cost::KindCost;
 use crate::value::text;
 use fixture::result;
 
