@@ -2,12 +2,11 @@
 
 use super::cost::{Pace, Reading};
 use super::find::Prompts;
-use super::{Arm, HELD_OUT, NEUTRAL, Replicate, WRITTEN, named};
+use super::{Group, HELD_OUT, Replicate, WRITTEN, named};
 use crate::ask::{Capabilities, Told, Training as Trained};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{Recipe, TeacherKind};
-use crate::kind::inherit::result::Role;
 use crate::model::spec::{Multipliers, Spec};
 use crate::random::derive_seed;
 use crate::recipe::{Decoding, Learn};
@@ -15,6 +14,7 @@ use crate::run::plan::{Builder, Source};
 use crate::step::readout::Sampled;
 use crate::step::teach::Lesson;
 use crate::step::{generate, geometry, in_context, readout, side_effects, teach, train};
+use crate::value::arm::{Arm, NEUTRAL};
 
 /// A base: what the plan knows of a model that teachers and students begin from.
 #[derive(Clone, Copy)]
@@ -123,11 +123,11 @@ impl Common<'_> {
         &self,
         build: &mut Builder,
         name: &str,
-        role: Role,
+        arm: &Arm,
         (model, base): (Source, &Bound<'_>),
         states: usize,
     ) -> Result<Source> {
-        let as_teacher = role == Role::Teacher;
+        let as_teacher = matches!(arm, Arm::Teacher(_));
         let contexts = if as_teacher { self.contexts[..1].to_vec() } else { self.contexts.clone() };
         let cost = base.pace.read(Reading {
             questions: self.all_questions(),
@@ -153,7 +153,7 @@ impl Common<'_> {
         &self,
         build: &mut Builder,
         name: String,
-        group: &Arm<'_>,
+        group: &Group<'_>,
         at: usize,
         seed: u64,
     ) -> Result<Source> {
