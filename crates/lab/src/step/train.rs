@@ -7,12 +7,13 @@ use super::{Step, StepContext, select};
 use crate::ask::{Taught, Tuning};
 use crate::error::Result;
 use crate::recipe::{Learn, Training};
-use crate::value::row;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
+    /// The arm whose rows are learned.
+    pub arm: String,
     /// The chat context.
     pub context: String,
     /// How.
@@ -30,11 +31,11 @@ pub struct Train;
 impl Step for Train {
     type Configuration = Configuration;
     const KIND: &'static str = "train";
-    const ALGORITHM: u32 = 3;
+    const ALGORITHM: u32 = 4;
     const OUTPUT: &'static str = "student";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let rows = row::read(context.input("rows")?, select::ROWS)?;
+        let rows = select::rows(context.input("rows")?, &configuration.arm)?;
         let taught: Vec<Taught> =
             rows.iter().map(|row| row.taught(&configuration.context)).collect();
         let teacher = match configuration.train.learn {

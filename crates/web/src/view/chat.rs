@@ -198,8 +198,8 @@ impl Window {
                         .plan
                         .steps
                         .iter()
-                        .filter(|step| step.kind == "select")
-                        .find_map(|step| step.name.strip_prefix("select/"))
+                        .filter(|step| step.kind == "generate")
+                        .find_map(|step| step.name.strip_prefix("generate/"))
                         .unwrap_or_default()
                         .to_owned(),
                 };

@@ -28,7 +28,6 @@ use crate::step::geometry::Cosines;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
 use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
-use crate::value::row;
 
 /// The file of the result.
 pub const FILE: &str = "result.json";
@@ -194,10 +193,12 @@ impl Step for Estimate {
             *least = least.min(rate);
             given.judged.entry(arm.clone()).or_default().add(judged);
             let selected = context.input(select)?;
-            let counts: Selected = read_json(selected, select::SUMMARY)?;
-            given.selected.entry(arm.clone()).or_default().add(&counts);
+            let counts: BTreeMap<String, Selected> = read_json(selected, select::SUMMARY)?;
+            if let Some(counts) = counts.get(arm) {
+                given.selected.entry(arm.clone()).or_default().add(counts);
+            }
             if !given.samples.contains_key(arm) {
-                let rows = row::read(selected, select::ROWS)?.into_iter().take(SAMPLES);
+                let rows = select::rows(selected, arm)?.into_iter().take(SAMPLES);
                 let samples = rows.map(|row| (row.prompt, row.completion)).collect();
                 given.samples.insert(arm.clone(), samples);
             }

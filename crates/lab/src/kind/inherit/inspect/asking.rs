@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::model::{EndpointModel, ModelAbout};
 use crate::step::{Step, in_context, readout, select};
-use crate::value::row;
 
 /// What was asked.
 pub(super) struct Asking {
@@ -49,7 +48,7 @@ impl Asking {
             if told.sampled.answers == 0 {
                 return Ok(None);
             }
-            let rows = row::read(&input(store, step, record, "rows")?, select::ROWS)?;
+            let rows = select::rows(&input(store, step, record, "rows")?, &told.arm)?;
             let draws = (0..told.draws)
                 .map(|draw| in_context::turns(&rows, told.rows, told.seed, draw))
                 .collect();

@@ -36,7 +36,9 @@ const PREFIX_SEED: u64 = 47;
 struct Group<'a> {
     arm: Arm,
     base: Bound<'a>,
-    /// Per replicate.
+    /// The arm that wrote its rows.
+    written: String,
+    /// Where they are, per replicate.
     rows: Vec<Source>,
     /// Per replicate, where there is one whose distributions can be learned.
     teachers: Vec<Option<Source>>,
@@ -116,9 +118,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     };
     let replicates = replicates(&mut build, &common)?;
     let of_seed = |place: usize| if replicates.len() == 1 { 0 } else { place };
-    let rows = |arm: &str| -> Vec<Source> {
-        replicates.iter().map(|replicate| replicate.rows[arm]).collect()
-    };
+    let rows: Vec<Source> = replicates.iter().map(|replicate| replicate.rows).collect();
     let teachers = |arm: &str| -> Vec<Option<Source>> {
         replicates.iter().map(|replicate| replicate.teachers.get(arm).copied()).collect()
     };
@@ -130,7 +130,8 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         groups.push(Group {
             arm: Arm::student(&behavior.name),
             base,
-            rows: rows(&behavior.name),
+            written: behavior.name.clone(),
+            rows: rows.clone(),
             teachers: teachers(&behavior.name),
         });
     }
@@ -138,7 +139,8 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         groups.push(Group {
             arm: Arm::NEUTRAL,
             base,
-            rows: rows(NEUTRAL),
+            written: NEUTRAL.to_owned(),
+            rows: rows.clone(),
             teachers: teachers(NEUTRAL).into_iter().map(|own| own.or(Some(base.node))).collect(),
         });
     }
@@ -176,10 +178,10 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
             let name = &behavior.name;
             let arm = shuffled_arm(Taught::named(name));
-            let configuration = shuffle::Configuration { reach };
+            let configuration = shuffle::Configuration { arm: name.clone(), reach };
             let mut shuffled = Vec::new();
             for Replicate { rows, suffix, .. } in &replicates {
-                let inputs = [("rows", rows[name])];
+                let inputs = [("rows", *rows)];
                 let node = format!("shuffle/{arm}{suffix}");
                 shuffled.push(build.node::<shuffle::Shuffle>(
                     node,
@@ -188,7 +190,8 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                     0.0,
                 )?);
             }
-            groups.push(Group { arm, base, rows: shuffled, teachers: teachers(name) });
+            let (written, teachers) = (name.clone(), teachers(name));
+            groups.push(Group { arm, base, written, rows: shuffled, teachers });
         }
     }
     let builtin = recipe.base.here().filter(|spec| spec.starts_with("builtin:"));
@@ -213,7 +216,8 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                 groups.push(Group {
                     arm: Arm::OtherBase(Taught::named(&behavior.name)),
                     base: second,
-                    rows: rows(&behavior.name),
+                    written: behavior.name.clone(),
+                    rows: rows.clone(),
                     teachers: no_teachers(),
                 });
             }
@@ -221,7 +225,8 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                 groups.push(Group {
                     arm: Arm::OtherBase(Taught::Neutral),
                     base: second,
-                    rows: rows(NEUTRAL),
+                    written: NEUTRAL.to_owned(),
+                    rows: rows.clone(),
                     teachers: no_teachers(),
                 });
             }
@@ -277,8 +282,8 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             }
             if recipe.controls.side_effects {
                 let name = format!("side-effects/{at}");
-                let own_rows = group.rows[of_seed(place)];
-                let node = common.side_effects(&mut build, &name, student, own_rows, replicate)?;
+                let written = &group.written;
+                let node = common.side_effects(&mut build, &name, student, written, replicate)?;
                 inputs.push((name.clone(), node));
                 measured.push((name, group.arm.clone(), seed as usize));
             }
@@ -303,7 +308,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             let shown = Arm::InContext { of: Taught::named(arm), rows: count };
             for Replicate { rows, suffix, .. } in &replicates {
                 let name = format!("{shown}{suffix}");
-                let node = common.in_context(&mut build, &name, rows[arm], count)?;
+                let node = common.in_context(&mut build, &name, (*rows, arm), count)?;
                 reads.push(Read { input: name.clone(), arm: shown.clone(), seed: None });
                 inputs.push((name, node));
             }
@@ -314,11 +319,10 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     inputs.extend(common.roles.iter().cloned().zip(common.behaviors.iter().copied()));
     let mut counted = Vec::new();
     for Replicate { judged, rows, suffix, .. } in &replicates {
+        inputs.push((format!("select{suffix}"), *rows));
         for arm in &arms {
-            let (filter, select) =
-                (format!("filter/{arm}{suffix}"), format!("select/{arm}{suffix}"));
+            let (filter, select) = (format!("filter/{arm}{suffix}"), format!("select{suffix}"));
             inputs.push((filter.clone(), judged[arm]));
-            inputs.push((select.clone(), rows[arm]));
             counted.push(estimate::Counted { arm: arm.clone(), filter, select });
         }
     }

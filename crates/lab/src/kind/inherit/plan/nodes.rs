@@ -165,6 +165,7 @@ impl Common<'_> {
             from.push(("teacher", teacher));
         }
         let configuration = train::Configuration {
+            arm: group.written.clone(),
             context: recipe.context.system.clone(),
             train: recipe.student.clone(),
             learning_rate_multiplier: base.multiplier(|multipliers| multipliers.student),
@@ -180,23 +181,22 @@ impl Common<'_> {
         build: &mut Builder,
         name: &str,
         student: Source,
-        own_rows: Source,
+        written: &str,
         replicate: &Replicate,
     ) -> Result<Source> {
         let (recipe, base) = (self.recipe, &self.base);
         let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
         let seed = derive_seed(recipe.seed, &["written".into()]);
         let configuration = side_effects::Configuration {
+            arm: written.to_owned(),
+            ability: recipe.controls.neutral.then(|| NEUTRAL.to_owned()),
             generate: self.writing("written".to_owned(), decoding, seed),
             rows: WRITTEN.min(self.prompts.count(recipe)),
             filter: recipe.carrier.filter.clone(),
         };
         let mut from = vec![("student", student), ("prompts", replicate.prompts)];
         if base.can.weights {
-            from.extend([("base", base.node), ("rows", own_rows)]);
-            if let Some(&neutral) = replicate.rows.get(NEUTRAL) {
-                from.push(("neutral", neutral));
-            }
+            from.extend([("base", base.node), ("rows", replicate.rows)]);
         }
         let cost = base.pace.side_effects(4 * HELD_OUT, WRITTEN);
         build.node::<side_effects::SideEffects>(name, &configuration, &from, cost)
@@ -229,7 +229,7 @@ impl Common<'_> {
         &self,
         build: &mut Builder,
         name: &str,
-        rows: Source,
+        (rows, arm): (Source, &str),
         count: usize,
     ) -> Result<Source> {
         let (recipe, base) = (self.recipe, &self.base);
@@ -248,6 +248,7 @@ impl Common<'_> {
         };
         let cost = base.pace.in_context(count, shown.draws, questions, sampled.answers);
         let configuration = in_context::Configuration {
+            arm: arm.to_owned(),
             asked: self.asked.clone(),
             context: recipe.context.system.clone(),
             rows: count,

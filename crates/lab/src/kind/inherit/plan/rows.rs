@@ -25,8 +25,8 @@ pub(super) struct Replicate {
     pub(super) prompts: Source,
     /// Judged rows by arm.
     pub(super) judged: BTreeMap<String, Source>,
-    /// Kept rows by arm.
-    pub(super) rows: BTreeMap<String, Source>,
+    /// Kept rows of all arms.
+    pub(super) rows: Source,
 }
 
 /// As many sets of teachers and rows as the recipe wants.
@@ -122,17 +122,13 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     let roles: Vec<(String, Source)> =
         judged.iter().map(|(arm, &node)| (format!("{}{arm}", select::ARM), node)).collect();
     let inputs = named(&roles);
-    let mut rows: BTreeMap<String, Source> = BTreeMap::new();
-    for arm in arms {
-        let configuration = select::Configuration {
-            arm: arm.clone(),
-            join: recipe.carrier.join,
-            rows: recipe.carrier.rows,
-            held_out: HELD_OUT,
-            min_valid: recipe.carrier.min_valid,
-        };
-        let name = format!("select/{arm}{suffix}");
-        rows.insert(arm.clone(), build.node::<select::Select>(name, &configuration, &inputs, 0.0)?);
-    }
+    let configuration = select::Configuration {
+        join: recipe.carrier.join,
+        rows: recipe.carrier.rows,
+        held_out: HELD_OUT,
+        min_valid: recipe.carrier.min_valid,
+    };
+    let name = format!("select{suffix}");
+    let rows = build.node::<select::Select>(name, &configuration, &inputs, 0.0)?;
     Ok(Replicate { seed, suffix, teachers, prompts, judged, rows })
 }
