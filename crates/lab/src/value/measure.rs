@@ -282,6 +282,7 @@ impl Measure {
 
     /// What stands beside it where shares of the target are shown along the way: of log-probabilities
     /// the share, of answers the rate.
+    #[must_use]
     pub fn share(self) -> Self {
         if self.needs_log_probabilities() { Self::Share } else { Self::Rate }
     }
@@ -346,15 +347,15 @@ mod tests {
     fn one_question_gives_every_measure_of_its_kind() {
         let logs = [0.5_f64.ln(), 0.25_f64.ln(), 0.125_f64.ln()];
         let answers = [Outcome::Target, Outcome::Other("cat".to_owned()), Outcome::Empty];
-        let mut table = String::new();
+        let mut table = Vec::new();
         for measure in Measure::ALL {
             let logs = measure.of(Evidence::Candidates(&logs)).map(|value| measure.value(value));
             let answers: Vec<_> =
                 answers.iter().map(|outcome| measure.of(Evidence::Answer(outcome))).collect();
             assert_eq!(logs.is_some(), measure.needs_log_probabilities());
-            table += &format!("{:<22} {logs:?} {answers:?}\n", measure.title());
+            table.push(format!("{:<22} {logs:?} {answers:?}", measure.title()));
         }
-        insta::assert_snapshot!(table, @r#"
+        insta::assert_snapshot!(table.join("\n"), @r#"
         margin                 Some("+1.040") [None, None, None]
         share                  Some("57.1 %") [None, None, None]
         rank                   Some("1.0") [None, None, None]
@@ -375,17 +376,17 @@ mod tests {
             n: 6,
         };
         let whole = estimate(Some(Interval { low: -0.01, high: 0.26, level: 0.95 }));
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for measure in [Measure::Margin, Measure::Share] {
-            lines += &format!(
-                "{}: {}; {}; {}\n",
+            lines.push(format!(
+                "{}: {}; {}; {}",
                 measure.axis(),
                 measure.with_interval(&whole),
                 measure.difference_with_interval(&whole),
                 measure.with_interval(&estimate(None)),
-            );
+            ));
         }
-        insta::assert_snapshot!(lines, @r"
+        insta::assert_snapshot!(lines.join("\n"), @r"
         margin, nats: +0.125 [-0.010, +0.260]; +0.125 [-0.010, +0.260]; +0.125 (no interval)
         share among candidates: 12.5 % [-1.0 %, 26.0 %]; +12.5 points [-1.0, +26.0]; 12.5 % (no interval)
         ");
