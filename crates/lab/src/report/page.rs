@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Graph, section};
 use crate::kind::inherit::result::InheritResult;
-use crate::run::execute::KindCost;
+use crate::value::cost::KindCost;
 use crate::value::text;
 
 /// What a report is made from.

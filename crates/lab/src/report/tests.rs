@@ -4,7 +4,7 @@ mod fixture;
 
 use super::*;
 use crate::kind::inherit::result::{Arm, Interval, Measure, Taught};
-use crate::run::execute::KindCost;
+use crate::value::cost::KindCost;
 use crate::value::text;
 use fixture::result;
 

@@ -2,30 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use owlet_store::{RunDirectory, StepKey, Store};
-use serde::Serialize;
+use owlet_store::{StepKey, Store};
 
-use super::execute::steps;
+use super::record::Record;
 use crate::error::Result;
-
-/// What the steps of one kind took.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct KindCost {
-    /// The kind.
-    pub kind: String,
-    /// How many there are.
-    pub steps: usize,
-    /// Time they took, each times its threads: core-seconds.
-    pub core_seconds: f64,
-    /// The most memory the process held during any of them, in bytes, where known.
-    pub peak_memory: Option<u64>,
-}
+use crate::value::cost::KindCost;
 
 /// Where the time of a finished run went: per kind of step, the longest first. Steps that were reused
 /// count with what they took when they were made.
-pub fn costs(store: &Store, run: &RunDirectory) -> Result<Vec<KindCost>> {
-    let keys: BTreeSet<StepKey> = steps(run)?.into_iter().filter_map(|step| step.key).collect();
+pub fn costs(store: &Store, run: &Record) -> Result<Vec<KindCost>> {
+    let keys: BTreeSet<StepKey> =
+        run.steps()?.steps.into_iter().filter_map(|step| step.key).collect();
     let mut kinds: BTreeMap<String, KindCost> = BTreeMap::new();
     for key in keys {
         let record = match store.step_record(&key) {

@@ -112,6 +112,7 @@ impl Scale {
 
 /// All that is said of a measure.
 struct Facts {
+    id: &'static str,
     title: &'static str,
     axis: &'static str,
     sentence: &'static str,
@@ -134,11 +135,17 @@ impl Measure {
     pub const COMPARED: [Self; 3] = [Self::Margin, Self::Share, Self::Rate];
 
     fn facts(self) -> Facts {
-        let (title, axis, sentence, scale, needs_log_probabilities) = match self {
-            Self::Margin => {
-                ("margin", "margin, nats", "logit margin of the target in nats", Scale::Nats, true)
-            }
+        let (id, title, axis, sentence, scale, needs_log_probabilities) = match self {
+            Self::Margin => (
+                "margin",
+                "margin",
+                "margin, nats",
+                "logit margin of the target in nats",
+                Scale::Nats,
+                true,
+            ),
             Self::Share => (
+                "share",
                 "share",
                 "share among candidates",
                 "target's share of the probability of all candidates",
@@ -147,12 +154,14 @@ impl Measure {
             ),
             Self::Rank => (
                 "rank",
+                "rank",
                 "rank among candidates",
                 "rank of the target among the candidates",
                 Scale::Rank,
                 true,
             ),
             Self::Probability => (
+                "probability",
                 "probability",
                 "probability of the target",
                 "probability of the target itself",
@@ -161,6 +170,7 @@ impl Measure {
             ),
             Self::Mass => (
                 "mass",
+                "mass",
                 "probability of all candidates",
                 "probability of all candidates together",
                 Scale::Share,
@@ -168,12 +178,14 @@ impl Measure {
             ),
             Self::Rate => (
                 "rate",
+                "rate",
                 "rate of sampled answers",
                 "rate of sampled answers that name the target",
                 Scale::Share,
                 false,
             ),
             Self::RateOfValid => (
+                "rate-of-valid",
                 "rate of valid answers",
                 "rate of valid answers",
                 "rate of valid sampled answers that name the target",
@@ -181,7 +193,7 @@ impl Measure {
                 false,
             ),
         };
-        Facts { title, axis, sentence, scale, needs_log_probabilities }
+        Facts { id, title, axis, sentence, scale, needs_log_probabilities }
     }
 
     /// What one question gave, where the measure can be had of it: `margin` and its like of
@@ -216,6 +228,11 @@ impl Measure {
             )
             | (Self::Rate | Self::RateOfValid, Evidence::Candidates(_)) => None,
         }
+    }
+
+    /// How it is spelled in files.
+    pub fn id(self) -> &'static str {
+        self.facts().id
     }
 
     /// In a word or two: `margin`.
@@ -353,6 +370,7 @@ mod tests {
             let answers: Vec<_> =
                 answers.iter().map(|outcome| measure.of(Evidence::Answer(outcome))).collect();
             assert_eq!(logs.is_some(), measure.needs_log_probabilities());
+            assert_eq!(serde_json::to_value(measure).unwrap(), measure.id());
             table.push(format!("{:<22} {logs:?} {answers:?}", measure.title()));
         }
         insta::assert_snapshot!(table.join("\n"), @r#"

@@ -30,6 +30,14 @@ pub enum Frame {
 }
 
 impl Frame {
+    /// How it is spelled in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::AfterNumbers => "after-numbers",
+        }
+    }
+
     /// What a report calls it; nothing where nothing stands around the question.
     pub fn label(self) -> Option<&'static str> {
         match self {

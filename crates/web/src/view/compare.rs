@@ -10,7 +10,6 @@ use owlet_lab::RunResult;
 use owlet_lab::kind::inherit::result::{
     Arm, Control, Estimate, InheritResult, Interval, Measure, Method, Reading,
 };
-use owlet_lab::run::execute;
 use owlet_lab::stats;
 use owlet_lab::value::text;
 use serde_json::{Value, json};
@@ -23,7 +22,7 @@ use super::parts::{cell, link, name, section, table};
 use super::query::Query;
 use super::run::RunView;
 use super::runs::verdicts;
-use super::settings::{file, values};
+use super::settings::values;
 use super::window::Window;
 
 /// Runs offered for choice.
@@ -392,7 +391,8 @@ fn effects_body(effects: &[Compared]) -> Markup {
 }
 
 fn differing(a: &RunView, b: &RunView) -> Vec<(String, String, String)> {
-    let (a, b) = (values(&file(&a.run, execute::RECIPE)), values(&file(&b.run, execute::RECIPE)));
+    let resolved = |side: &RunView| values(&side.run.resolved().unwrap_or_default());
+    let (a, b) = (resolved(a), resolved(b));
     let paths: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let none = String::from("–");
     paths

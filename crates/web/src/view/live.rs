@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
+use owlet_lab::run::progress::StepState;
 use owlet_lab::value::text;
 use owlet_store::RunId;
 
@@ -11,7 +12,6 @@ use super::error::Result;
 use super::index::RunState;
 use super::parts::{cell, duration, name, table};
 use super::plan::{plan_graph, step_url};
-use super::progress::StepState;
 use super::remote::plain;
 use super::run::RunView;
 use super::runs;

@@ -2,6 +2,7 @@
 
 mod brief;
 pub mod estimate;
+pub mod export;
 pub mod inspect;
 
 pub(crate) mod plan;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use owlet_store::{Artifact, ArtifactId, Store};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::step::behavior::{self, Asked};
 use crate::value::measure::{Evidence, Measure};
 use crate::value::observation::{self, Frame, Given, Observation, Outcome};
@@ -180,6 +180,12 @@ fn told(log_probabilities: &BTreeMap<String, Option<f64>>, asked: &Asked) -> Tol
 /// A file that cannot be read, or a line of it.
 pub fn observations(readout: &Artifact) -> Result<Vec<Observation>> {
     let file = observation::FILE;
+    if !readout.folder().join(file).is_file() {
+        let reason = format!(
+            "holds no `{file}`: it was made by an earlier owlet; run its recipe again to read the models anew"
+        );
+        return Err(Error::record(readout.folder(), reason));
+    }
     observation::parse(&readout.read(file)?, &readout.folder().join(file))
 }
 

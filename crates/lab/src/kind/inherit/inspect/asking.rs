@@ -62,15 +62,18 @@ impl Asking {
     }
 }
 
-fn configuration<T: DeserializeOwned>(step: &str, record: &StepRecord) -> Result<T> {
-    // What the step was told stands beside how it was computed.
+/// What the step was told, beside how it was computed.
+pub(in crate::kind::inherit) fn configuration<T: DeserializeOwned>(
+    step: &str,
+    record: &StepRecord,
+) -> Result<T> {
     let told = record.configuration.get("step").cloned().unwrap_or_default();
     serde_json::from_value(told)
         .map_err(|error| Error::record(format!("configuration of {step}"), error))
 }
 
 /// The input in `role`.
-pub(super) fn input(
+pub(in crate::kind::inherit) fn input(
     store: &Store,
     step: &str,
     record: &StepRecord,
