@@ -5,16 +5,14 @@
 //! what is finished is never lost. Nothing a step makes depends on how many workers there are.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use owlet_engine::Profile;
 use owlet_store::{ArtifactId, StepKey, Store};
 
 use super::executor::Executor;
 use super::record::{NamedStep, Record, Recorder};
-use crate::ask::endpoint::Secrets;
+use super::settings::ExecuteSettings;
 use crate::error::{Error, Result};
 use crate::kind::{RESULT, RunResult};
 use crate::run::event::Event;
@@ -23,45 +21,6 @@ use crate::value::interrupt::Interrupt;
 
 /// Time between two looks at whether somebody asked the run to stop.
 const STOP_PAUSE: Duration = Duration::from_millis(300);
-
-/// How a plan is run; nothing here changes what comes out.
-#[derive(Clone)]
-pub struct ExecuteSettings {
-    /// Cores to use.
-    pub cores: usize,
-    /// Steps at once; 0: by the size of the model.
-    pub jobs: usize,
-    /// Bytes of model weights kept in memory for the next step.
-    pub model_memory: usize,
-    /// Name of this machine, for the records.
-    pub host: String,
-    /// Version of this program, for the records.
-    pub version: String,
-    /// The time now, as RFC 3339 in UTC, for the records.
-    pub now: Arc<dyn Fn() -> String + Send + Sync>,
-    /// The most memory in bytes that this process held since it was last asked; none if unknown.
-    pub peak_memory: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
-    /// Listens to the engine.
-    pub profile: Option<Profile>,
-    /// Keys of endpoints, by the name that a recipe gives.
-    pub secrets: Secrets,
-}
-
-impl Default for ExecuteSettings {
-    fn default() -> Self {
-        Self {
-            cores: 1,
-            jobs: 0,
-            model_memory: 4 << 30,
-            host: String::new(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            now: Arc::new(|| "1970-01-01T00:00:00Z".to_owned()),
-            peak_memory: Arc::new(|| None),
-            profile: None,
-            secrets: Arc::new(|_| None),
-        }
-    }
-}
 
 /// What an executed plan made.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use owlet_engine::Threads;
 use owlet_store::{Artifact, ArtifactId, StepCost, StepKey, StepRecord, Store};
 
-use super::execute::ExecuteSettings;
+use super::settings::ExecuteSettings;
 use crate::ask::endpoint::Access;
 use crate::error::{Error, Result};
 use crate::model::ModelCache;

@@ -130,7 +130,10 @@ impl Record {
         let record = Self::claim_id(store, beginning)?;
         record.write_file(GIVEN, beginning.given.as_bytes())?;
         record.write_file(RECIPE, beginning.resolved.as_bytes())?;
-        write_json(&record, PLAN, &beginning.plan)?;
+        let mut plan = serde_json::to_vec_pretty(&beginning.plan)
+            .map_err(|error| Error::record(PLAN, error))?;
+        plan.push(b'\n');
+        record.write_file(PLAN, &plan)?;
         Ok(record)
     }
 
@@ -284,11 +287,4 @@ impl<'a> Recorder<'a> {
     pub(super) fn finish(self) -> Result<()> {
         self.failed.map_or(Ok(()), Err)
     }
-}
-
-/// Writes a value as indented JSON.
-fn write_json(run: &RunDirectory, name: &str, value: &impl Serialize) -> Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| Error::record(name, error))?;
-    bytes.push(b'\n');
-    Ok(run.write_file(name, &bytes)?)
 }
