@@ -19,8 +19,9 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use fs_err as fs;
 use owlet_store::{RunDirectory, RunHeader, RunId, Store};
 use serde::{Deserialize, Serialize};
 
@@ -220,6 +221,14 @@ impl Record {
     /// It is not finished, or this build does not read the result.
     pub fn result(&self) -> Result<RunResult> {
         RunResult::parse(&self.read_file(RESULT)?, &self.path().join(RESULT))
+    }
+
+    /// Changes whenever a run without a result does, and is cheap to look at: the size of the event
+    /// log and the time of the folder.
+    pub fn stamp(&self) -> (u64, Option<SystemTime>) {
+        let size = fs::metadata(self.path().join("events.jsonl")).map_or(0, |file| file.len());
+        let changed = fs::metadata(self.path()).and_then(|folder| folder.modified()).ok();
+        (size, changed)
     }
 
     /// How far the run is, by its events.
