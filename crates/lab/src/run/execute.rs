@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use owlet_store::{ArtifactId, StepKey, Store};
+use owlet_store::{ArtifactId, Store};
 
 use super::executor::Executor;
 use super::record::{NamedStep, Record, Recorder};
@@ -32,6 +32,13 @@ pub struct RunOutcome {
 }
 
 impl RunOutcome {
+    fn of(steps: &[NamedStep]) -> Result<Self> {
+        let last = steps.last().and_then(|step| step.artifact);
+        let artifact = last.ok_or_else(|| Error::record("plan", "has no step to run"))?;
+        let made = steps.iter().filter_map(|step| Some((step.name.clone(), step.artifact?)));
+        Ok(Self { artifact, steps: made.collect() })
+    }
+
     /// What was found, where the plan is a recipe's.
     ///
     /// # Errors
@@ -92,9 +99,9 @@ pub fn execute(
         };
         listen(&receiver, &mut hear, &stop);
     });
-    let (keys, outputs) = executor.finish()?;
+    let steps = executor.finish()?;
 
-    let outcome = outcome(plan, &outputs)?;
+    let outcome = RunOutcome::of(&steps)?;
     if run.is_some() {
         for warning in outcome.result(store)?.warnings() {
             hear(&Event::Warning { warning });
@@ -104,7 +111,7 @@ pub fn execute(
     hear(&Event::RunFinished { result: outcome.artifact.to_string(), seconds });
     if let Some(run) = run {
         let bytes = store.artifact(&outcome.artifact)?.read(RESULT)?;
-        run.finish(named(plan, &keys, &outputs), seconds, &bytes)?;
+        run.finish(steps, seconds, &bytes)?;
     }
     drop(claim);
     recorder.map_or(Ok(()), Recorder::finish)?;
@@ -125,24 +132,4 @@ fn listen(events: &Receiver<Event>, hear: &mut dyn FnMut(&Event), stop: &dyn Fn(
             stop();
         }
     }
-}
-
-fn outcome(plan: &Plan, outputs: &[Option<ArtifactId>]) -> Result<RunOutcome> {
-    let last = outputs.last().copied().flatten();
-    let artifact = last.ok_or_else(|| Error::record("plan", "has no step to run"))?;
-    let made = plan.nodes.iter().zip(outputs);
-    let steps = made.filter_map(|(node, output)| Some((node.name.clone(), (*output)?))).collect();
-    Ok(RunOutcome { artifact, steps })
-}
-
-fn named(plan: &Plan, keys: &[Option<StepKey>], outputs: &[Option<ArtifactId>]) -> Vec<NamedStep> {
-    let nodes = plan.nodes.iter().zip(keys).zip(outputs);
-    nodes
-        .map(|((node, key), output)| NamedStep {
-            name: node.name.clone(),
-            kind: node.kind.name.to_owned(),
-            key: *key,
-            artifact: *output,
-        })
-        .collect()
 }

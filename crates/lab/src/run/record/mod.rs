@@ -238,7 +238,9 @@ impl Record {
     pub fn progress(&self) -> Result<Progress> {
         let (events, _) = self.events_from(0)?;
         let mut progress = Progress::default();
-        events.iter().for_each(|event| progress.hear(event));
+        for event in &events {
+            progress.hear(event);
+        }
         Ok(progress)
     }
 
@@ -252,7 +254,9 @@ impl Record {
             return Ok(None);
         }
         let mut progress = Progress::clone(&heard.progress);
-        events.iter().for_each(|event| progress.hear(event));
+        for event in &events {
+            progress.hear(event);
+        }
         Ok(Some(Heard { offset, progress: Arc::new(progress) }))
     }
 
