@@ -80,11 +80,6 @@ impl Access {
         }
     }
 
-    /// To nowhere: for steps that ask nobody.
-    pub fn none() -> Self {
-        Self::new(None, &(Arc::new(|_: &str| None) as Secrets), Path::new(""))
-    }
-
     /// The client for `address`, which must be that of the recipe.
     pub(crate) fn client(&self, address: &str) -> Result<Arc<Client>> {
         let endpoint = self.endpoint.as_ref().filter(|known| known.endpoint == address);
