@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use owlet_engine::Threads;
 use owlet_store::{Artifact, ArtifactId, StepCost, StepKey, StepRecord, Store};
 
-use super::execute::ExecuteSettings;
+use super::record::NamedStep;
+use super::settings::ExecuteSettings;
 use crate::ask::endpoint::Access;
 use crate::error::{Error, Result};
 use crate::model::ModelCache;
@@ -132,17 +133,24 @@ impl<'a> Executor<'a> {
         self.jobs
     }
 
-    /// Keys and outputs of all nodes, once the workers are gone.
+    /// What became of all nodes, once the workers are gone.
     ///
     /// # Errors
     /// What failed first, and the interruption.
-    pub(super) fn finish(self) -> Result<(Vec<Option<StepKey>>, Vec<Option<ArtifactId>>)> {
+    pub(super) fn finish(self) -> Result<Vec<NamedStep>> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = state.failed {
             return Err(if error.is_interruption() { Error::Interrupted } else { error });
         }
         self.interrupt.check()?;
-        Ok((state.keys, state.outputs))
+        let nodes = self.plan.nodes.iter().zip(state.keys).zip(state.outputs);
+        let named = nodes.map(|((node, key), artifact)| NamedStep {
+            name: node.name.clone(),
+            kind: node.kind.name.to_owned(),
+            key,
+            artifact,
+        });
+        Ok(named.collect())
     }
 
     /// One worker: does nodes until none is left for it.

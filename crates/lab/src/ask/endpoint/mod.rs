@@ -78,11 +78,6 @@ impl Access {
         }
     }
 
-    /// To nowhere: for steps that ask nobody.
-    pub fn none() -> Self {
-        Self::new(&[], &(Arc::new(|_: &str| None) as Secrets), Path::new(""))
-    }
-
     /// The client for `address`, which must be one the plan names.
     pub(crate) fn client(&self, address: &str) -> Result<Arc<Client>> {
         let endpoint = self.endpoints.iter().find(|known| known.endpoint == address);

@@ -21,8 +21,6 @@ pub(super) struct Asking {
     pub(super) remote: Option<EndpointModel>,
     /// Earlier turns, one list for each draw of rows; none where no rows were shown.
     pub(super) draws: Vec<Vec<Message>>,
-    /// Answers to each question in each draw.
-    pub(super) answers: usize,
 }
 
 impl Asking {
@@ -40,7 +38,6 @@ impl Asking {
                 role: "model",
                 remote: there("model").ok().flatten(),
                 draws: Vec::new(),
-                answers: told.sampled.answers,
             }));
         }
         if record.kind == in_context::InContext::KIND {
@@ -58,27 +55,24 @@ impl Asking {
                 role: "base",
                 remote: there("base")?,
                 draws,
-                answers: told.sampled.answers,
             }));
         }
         Ok(None)
     }
-
-    /// In which draw the answer with this number among those to its question was given.
-    pub(super) fn draw(&self, number: usize) -> usize {
-        if self.draws.is_empty() { 0 } else { number / self.answers.max(1) }
-    }
 }
 
-fn configuration<T: DeserializeOwned>(step: &str, record: &StepRecord) -> Result<T> {
-    // What the step was told stands beside how it was computed.
+/// What the step was told, beside how it was computed.
+pub(in crate::kind::inherit) fn configuration<T: DeserializeOwned>(
+    step: &str,
+    record: &StepRecord,
+) -> Result<T> {
     let told = record.configuration.get("step").cloned().unwrap_or_default();
     serde_json::from_value(told)
         .map_err(|error| Error::record(format!("configuration of {step}"), error))
 }
 
 /// The input in `role`.
-pub(super) fn input(
+pub(in crate::kind::inherit) fn input(
     store: &Store,
     step: &str,
     record: &StepRecord,
