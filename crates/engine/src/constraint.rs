@@ -1,5 +1,5 @@
-//! Patterns that completions must match: a regular expression becomes an automaton over bytes, and
-//! each of its states a set of tokens that can still lead to a match.
+//! What completions must match: a pattern (a regular expression that becomes an automaton over bytes,
+//! each of whose states is a set of tokens that can still lead to a match) or a grammar.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +11,19 @@ use regex_automata::util::start;
 
 use crate::Token;
 use crate::error::{Error, Result};
+use crate::grammar::Walk;
 use crate::tokenizer::Tokenizer;
 
 /// Memory an automaton may take, in bytes.
 const AUTOMATON: usize = 64 << 20;
 
-/// Where a completion stands in the pattern.
+/// Where a completion stands in what it must match.
+pub(crate) enum Place {
+    Pattern(State),
+    Grammar(Box<Walk>),
+}
+
+/// Where a completion stands in a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     state: StateID,

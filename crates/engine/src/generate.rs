@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Token;
 use crate::error::{Error, Result};
+use crate::grammar::Grammar;
 use crate::kernel::Threads;
 use crate::model::Model;
 
@@ -50,6 +51,9 @@ pub struct Sampling {
     /// A regular expression the whole completion must match; tokens that cannot lead to a match
     /// are never sampled.
     pub pattern: Option<String>,
+    /// A grammar the whole completion must match, compiled for the model's tokenizer.
+    #[serde(skip)]
+    pub grammar: Option<Grammar>,
     /// Added to the logits of tokens, before the temperature.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub bias: BTreeMap<Token, f32>,
@@ -77,6 +81,7 @@ impl Default for Sampling {
             max_tokens: 256,
             stop: Vec::new(),
             pattern: None,
+            grammar: None,
             bias: BTreeMap::new(),
             frequency_penalty: 0.0,
             presence_penalty: 0.0,
@@ -94,7 +99,7 @@ pub enum StopReason {
     Stop,
     /// The most new tokens were reached, or the context was full.
     Length,
-    /// The pattern was matched and allows nothing more.
+    /// The pattern or grammar was matched and allows nothing more.
     Pattern,
 }
 
@@ -129,7 +134,7 @@ pub fn generate(
             finished += 1;
             ControlFlow::Continue(())
         }
-        Some(Event::Sampled(_)) => ControlFlow::Continue(()),
+        Some(_) => ControlFlow::Continue(()),
         None => progress(finished),
     })
 }
@@ -163,15 +168,20 @@ fn drive(
     }
     let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
     while !generator.is_idle() {
-        let mut flow = ControlFlow::Continue(());
+        let (mut flow, mut failed) = (ControlFlow::Continue(()), None);
         generator.step(&mut |event| {
             if flow.is_continue() {
                 flow = hear(Some(&event));
             }
-            if let Event::Finished { request, completion, .. } = event {
-                done[request] = Some(completion);
+            match event {
+                Event::Sampled(_) => {}
+                Event::Finished { request, completion, .. } => done[request] = Some(completion),
+                Event::Failed { error, .. } => failed = failed.take().or(Some(error)),
             }
         })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         if flow.is_break() || hear(None).is_break() {
             return Err(Error::Interrupted);
         }
@@ -236,6 +246,9 @@ impl Sampling {
         }
         if self.max_tokens == 0 {
             return fail("max-tokens", "is 0, expected at least one".to_owned());
+        }
+        if self.pattern.is_some() && self.grammar.is_some() {
+            return fail("grammar", "and `pattern` are both set, expected one of them".to_owned());
         }
         if self.stop.iter().any(String::is_empty) {
             return fail(

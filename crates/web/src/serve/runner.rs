@@ -21,9 +21,6 @@ use super::refusal::Refusal;
 
 /// Events a listener may be behind before it counts as too slow.
 const BEHIND: usize = 4096;
-/// Requests with patterns after which an idle batch is dropped: what patterns allow is remembered, and
-/// grows.
-const PATTERNS: usize = 16;
 /// Scored items computed between two steps of the batches.
 const SCORED_AT_ONCE: usize = 16;
 /// Completions in the background under way at once: a new interactive request waits for one step of
@@ -199,8 +196,6 @@ struct Batch {
     model: Model,
     generator: Generator,
     listeners: BTreeMap<usize, Listener>,
-    /// Requests with patterns so far.
-    patterns: usize,
 }
 
 /// Work of one priority.
@@ -280,7 +275,6 @@ impl Lane {
             batch.drop_deserted(metrics);
             step(batch, threads, metrics);
         }
-        self.batches.retain(|_, batch| batch.patterns < PATTERNS || !batch.generator.is_idle());
         for work in std::mem::take(&mut self.scores) {
             self.score(work, threads);
         }
@@ -297,9 +291,7 @@ impl Lane {
             generator: Generator::new(&order.model, threads),
             model: order.model,
             listeners: BTreeMap::new(),
-            patterns: 0,
         });
-        batch.patterns += usize::from(order.sampling.pattern.is_some());
         let mut places = places.into_iter();
         for (choice, request) in order.requests.into_iter().enumerate() {
             let place = places.next();
@@ -433,6 +425,9 @@ fn step(batch: &mut Batch, threads: &Threads, metrics: &Metrics) {
                     let Some(listener) = listeners.get(&request) else { return };
                     let heard = Heard::Finished { choice: listener.choice, text, completion };
                     (request, heard, true)
+                }
+                generate::Event::Failed { request, error } => {
+                    (request, Heard::Failed(error.into()), true)
                 }
             };
             if last {
