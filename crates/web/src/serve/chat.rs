@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use axum::extract::State;
 use axum::response::Response;
 use owlet_engine::Grammar;
-use owlet_engine::generate::StopReason;
+use owlet_engine::generate::{Completion, StopReason};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::answer::{self, Part, Splitter, Told};
@@ -17,7 +17,7 @@ use super::decoding::{self, Decoding};
 use super::fields::Fields;
 use super::models::Served;
 use super::refusal::Refusal;
-use super::runner::{Heard, Order, Runner};
+use super::runner::{Order, Runner};
 use super::stream::{self, Frames};
 use super::tools::{Call, Form, Tools};
 use super::wire::{self, usage};
@@ -106,7 +106,8 @@ pub(crate) async fn respond(
         stream::respond(ChatFrames::new(asked, decoding.choices, decoding.stream_usage), heard)
             .await?
     } else {
-        whole(app, asked, decoding.choices, heard).await?
+        let gathered = stream::gather(heard, decoding.choices, asked.logprobs).await?;
+        app.compute(move || wire::json(&finished(&asked, gathered))).await?
     };
     Ok(wire::with_warnings(response, &ignored))
 }
@@ -128,45 +129,12 @@ fn response_format(fields: &mut Fields) -> Result<Option<Form>, Refusal> {
     }
 }
 
-/// One choice as it comes in.
-struct Coming {
-    told: Vec<Told>,
-    tokens: usize,
-    finished: Option<(String, StopReason)>,
-}
-
-async fn whole(
-    app: &App,
-    asked: Asked,
-    choices: usize,
-    mut heard: mpsc::Receiver<Heard>,
-) -> Result<Response, Refusal> {
-    let mut coming: Vec<Coming> =
-        (0..choices).map(|_| Coming { told: Vec::new(), tokens: 0, finished: None }).collect();
-    while coming.iter().any(|choice| choice.finished.is_none()) {
-        match heard.recv().await.ok_or_else(wire::stopping)? {
-            Heard::Failed(refusal) => return Err(refusal),
-            Heard::Token { choice, token, log_probability, top, .. } => {
-                if asked.logprobs {
-                    coming[choice].told.push(Told { token, log_probability, top });
-                }
-            }
-            Heard::Finished { choice, completion, .. } => {
-                coming[choice].tokens = completion.tokens.len();
-                coming[choice].finished = Some((completion.text, completion.stop));
-            }
-        }
-    }
-    app.compute(move || wire::json(&finished(&asked, coming))).await
-}
-
-fn finished(asked: &Asked, coming: Vec<Coming>) -> Value {
-    let completion_tokens = coming.iter().map(|choice| choice.tokens).sum();
-    let choices: Vec<Value> = coming
+fn finished(asked: &Asked, gathered: Vec<(Vec<Told>, Completion)>) -> Value {
+    let completion_tokens = gathered.iter().map(|(_, completion)| completion.tokens.len()).sum();
+    let choices: Vec<Value> = gathered
         .into_iter()
         .enumerate()
-        .map(|(index, choice)| {
-            let (text, stop) = choice.finished.unwrap_or((String::new(), StopReason::End));
+        .map(|(index, (told, Completion { text, stop, .. }))| {
             let mut splitter = Splitter::new(Arc::clone(&asked.tools));
             let mut parts = splitter.push(&text);
             parts.extend(splitter.finish());
@@ -198,7 +166,7 @@ fn finished(asked: &Asked, coming: Vec<Coming>) -> Value {
             }
             let logprobs = asked
                 .logprobs
-                .then(|| answer::chat_logprobs(&asked.model.model.tokenizer, &choice.told, 0));
+                .then(|| answer::chat_logprobs(&asked.model.model.tokenizer, &told, 0));
             json!({
                 "index": index,
                 "message": message,
