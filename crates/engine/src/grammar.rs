@@ -558,16 +558,18 @@ mod tests {
         ];
         let told: Vec<String> = hostile.into_iter().map(refused).collect();
         insta::assert_snapshot!(told.join("\n"), @r#"
-    `grammar` has an object of more than 1000 properties
+    `grammar` has a schema with more than 1000 `properties`, `required` or `prefixItems`
     `grammar` has schemas of 215453 bytes with 5413 parts, at most 262144 and 5000 can be held
     `grammar` has schemas of 300910 bytes with 1 parts, at most 262144 and 5000 can be held
     `grammar` has a schema more than 100 levels deep
     `grammar` has schemas that join others and 7 patterns and formats, at most 6 can be held then
-    `grammar` has a `multipleOf` of 99999989, expected at most 10000 without its point
+    `grammar` has a `multipleOf` of 99999989, expected 1 to 10000 without its point
     `grammar` has schemas that join others and whose `multipleOf` together are more than 10000
-    `grammar` has a `multipleOf` of 0, expected at most 10000 without its point
-    `grammar` cannot be held: regex parse error:
-    `grammar` cannot be held: regex parse error:
+    `grammar` has a `multipleOf` of 0, expected 1 to 10000 without its point
+    `grammar` has a schema with more than 1000 `properties`, `required` or `prefixItems`
+    `grammar` has a schema with more than 1000 `properties`, `required` or `prefixItems`
+    `grammar` cannot be held: regex parse error: ( ^ error: unclosed group
+    `grammar` cannot be held: regex parse error: (?=a)b ^^^ error: look-around, including look-ahead and look-behind, is not supported
     `grammar` cannot be held: Only absolute $ref's (#/...) are supported without 'referencing' feature; ref 'https://attacker.example/schema'
     `grammar` cannot be held: Unsatisfiable schema: incompatible types
     `grammar` has a schema that is none
