@@ -63,12 +63,10 @@ impl Stage {
     /// neutral teacher comes early and opens nothing.
     fn opened_by(step: &str, kind: &str) -> Option<Self> {
         match kind {
-            "teach" | "remote-teach" => Some(Self::Teach),
-            "generate" | "remote-generate" if step != "generate/neutral" => Some(Self::Write),
-            "train" | "remote-train" => Some(Self::Train),
-            "readout" | "remote-readout" if step.starts_with("readout/student/") => {
-                Some(Self::Read)
-            }
+            "teach" => Some(Self::Teach),
+            "generate" if step != "generate/neutral" => Some(Self::Write),
+            "train" => Some(Self::Train),
+            "readout" if step.starts_with("readout/student/") => Some(Self::Read),
             "estimate" => Some(Self::Answer),
             _ => None,
         }
@@ -227,7 +225,7 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
         duration(survey.total_seconds(cores)),
         count(cores, "core"),
     ));
-    if let Some(endpoint) = &plan.endpoint {
+    for endpoint in &plan.endpoints {
         terminal.say(format_args!("  {FAINT}{}{FAINT:#}", plain(&asked(endpoint))));
     }
     let lines = by_kind(plan, survey);

@@ -85,7 +85,7 @@ pub(super) struct Executor<'a> {
     /// Foreseen core-seconds of each node.
     foreseen: Vec<f64>,
     models: ModelCache,
-    remote: Access,
+    endpoints: Access,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -98,10 +98,9 @@ impl<'a> Executor<'a> {
         interrupt: &'a Interrupt,
         foreseen: Vec<f64>,
     ) -> Self {
-        let endpoint = plan.endpoint.as_ref();
-        let jobs = match (settings.jobs, endpoint) {
+        let jobs = match (settings.jobs, plan.waits()) {
             // Steps that ask do not compute: they wait.
-            (0, Some(endpoint)) => settings.cores.max(endpoint.requests_at_once.min(MOST_WAITING)),
+            (0, Some(at_once)) => settings.cores.max(at_once.min(MOST_WAITING)),
             (0, None) if plan.model_size < SMALL_MODEL => settings.cores,
             (0, None) => settings.cores / 4,
             (jobs, _) => jobs,
@@ -113,7 +112,7 @@ impl<'a> Executor<'a> {
             interrupt,
             jobs: jobs.max(1),
             models: ModelCache::new(store.clone(), settings.model_memory),
-            remote: Access::new(endpoint, &settings.secrets, store.root()),
+            endpoints: Access::new(&plan.endpoints, &settings.secrets, store.root()),
             state: Mutex::new(State {
                 outputs: vec![None; plan.nodes.len()],
                 keys: vec![None; plan.nodes.len()],
@@ -317,7 +316,7 @@ impl<'a> Executor<'a> {
             },
             models: &self.models,
             sources: &self.plan.sources,
-            remote: &self.remote,
+            endpoints: &self.endpoints,
             progress: &progress,
             interrupt: self.interrupt,
         };
