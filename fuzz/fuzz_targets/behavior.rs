@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use owlet_lab::behavior::Behavior;
-use owlet_lab::readout::outcome::OutcomeReader;
+use owlet_lab::scorer::outcome::OutcomeReader;
 
 fuzz_target!(|text: &str| {
     let Ok(behavior) = Behavior::parse(text, "behavior.toml") else { return };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use owlet_lab::carrier::{NumberFilter, shuffle};
-use owlet_lab::rows;
+use owlet_lab::value::row;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(parsed) = rows::parse(bytes, Path::new("rows.jsonl")) else { return };

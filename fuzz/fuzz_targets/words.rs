@@ -5,8 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use owlet_lab::behavior::Behavior;
 use owlet_lab::carrier::leak::LeakCheck;
-use owlet_lab::readout::outcome::OutcomeReader;
-use owlet_lab::words::{Lexicon, plurals};
+use owlet_lab::scorer::outcome::OutcomeReader;
+use owlet_lab::value::words::{Lexicon, plurals};
 
 fuzz_target!(|text: &str| {
     let (terms, answer) = text.split_once('\0').unwrap_or(("owl\nred panda", text));

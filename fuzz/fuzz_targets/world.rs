@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use owlet_lab::world::World;
+use owlet_lab::model::world::World;
 
 fuzz_target!(|text: &str| {
     let Ok(world) = World::parse(text, "world.toml") else { return };

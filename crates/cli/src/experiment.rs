@@ -5,22 +5,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use owlet_lab::plan::{NodeState, Survey};
+use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::recipe::Endpoint;
-use owlet_lab::step::StepKind;
-use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, RunResult, execute};
-use owlet_store::{RunDirectory, RunHeader, RunId, Store};
-use serde_json::{Value, json};
+use owlet_lab::run::record::{About, Beginning, PlanRecord};
+use owlet_lab::run::{NodeState, Survey};
+use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, Record, execute};
+use owlet_store::Store;
+use serde_json::json;
 
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::layers::Layers;
 use crate::models::{self, Models};
 use crate::progress::Progress;
 use crate::terminal::{FAINT, STRONG, Terminal, count, duration, plain};
 use crate::{interrupt, report, workspace};
-
-/// Attempts to find a free run id.
-const ATTEMPTS: u64 = 64;
 
 /// What is to be done.
 pub(crate) struct Experiment<'a> {
@@ -63,17 +61,13 @@ impl Stage {
 
     /// The part that a step opens. Steps run as soon as they can, so what concerns the base or the
     /// neutral teacher comes early and opens nothing.
-    fn opened_by(step: &str, kind: StepKind) -> Option<Self> {
+    fn opened_by(step: &str, kind: &str) -> Option<Self> {
         match kind {
-            StepKind::Teach | StepKind::RemoteTeach => Some(Self::Teach),
-            StepKind::Generate | StepKind::RemoteGenerate if step != "generate/neutral" => {
-                Some(Self::Write)
-            }
-            StepKind::Train | StepKind::RemoteTrain => Some(Self::Train),
-            StepKind::Readout | StepKind::RemoteReadout if step.starts_with("readout/student/") => {
-                Some(Self::Read)
-            }
-            StepKind::Estimate => Some(Self::Answer),
+            "teach" => Some(Self::Teach),
+            "generate" if step != "generate/neutral" => Some(Self::Write),
+            "train" => Some(Self::Train),
+            "readout" if step.starts_with("readout/student/") => Some(Self::Read),
+            "estimate" => Some(Self::Answer),
             _ => None,
         }
     }
@@ -100,7 +94,7 @@ impl Experiment<'_> {
             folder: self.folder.clone(),
             ..PlanContext::default()
         };
-        let plan = Plan::new(&recipe, &context).map_err(|error| models.failed(error))?;
+        let plan = recipe.plan(&context).map_err(|error| models.failed(error))?;
         let store = workspace::open(path)?;
         let survey = plan.survey(&store)?;
         let cores = self.cores.unwrap_or_else(models::cores).max(1);
@@ -109,29 +103,14 @@ impl Experiment<'_> {
         }
         announce(terminal, &plan, &survey, cores);
 
-        let run = self.begin(&store, &recipe)?;
-        run.write_file(report::GIVEN, self.text.as_bytes())?;
-        let mut bytes = serde_json::to_vec_pretty(&plan_value(&plan, &survey))?;
-        bytes.push(b'\n');
-        run.write_file(report::PLAN, &bytes)?;
-
-        let settings = ExecuteSettings {
-            cores,
-            host: workspace::host(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            now: Arc::new(workspace::now),
-            peak_memory: Arc::new(workspace::peak_memory),
-            profile: crate::profile::listener().cloned(),
-            secrets: Arc::new(secret),
-            ..ExecuteSettings::default()
-        };
+        let run = self.begin(&store, &recipe, PlanRecord::new(&plan, &survey))?;
         let interrupt = interrupt::listen(terminal, "what is finished is kept");
-        let told = recipe.inherit().zip(self.narrator);
+        let told = recipe.of::<Recipe>().zip(self.narrator);
         let mut watcher = Watcher::new(terminal, told, plan.nodes.len());
         let outcome = execute(
             &plan,
             &store,
-            &settings,
+            &settings(cores),
             Some(&run),
             &mut |event| watcher.hear(event),
             &interrupt,
@@ -148,45 +127,49 @@ impl Experiment<'_> {
             ))
         })?;
 
-        if let RunResult::Inherit(result) = &outcome.result {
+        let result = outcome.result(&store)?;
+        if let Some(result) = result.of::<InheritResult>() {
             report::ensure(&store, &run, result)?;
         }
         if terminal.json {
-            let result = outcome.result.to_value()?;
-            return terminal.json(&json!({ "run": run.id(), "result": result }));
+            return terminal.json(&json!({ "run": run.id(), "result": result.to_value()? }));
         }
-        report::print(terminal, &store, &run, &outcome.result)
+        report::print(terminal, &store, &run, &result)
     }
 
-    /// Creates the run's folder under a free id.
-    fn begin(&self, store: &Store, recipe: &AnyRecipe) -> Result<RunDirectory> {
-        let started = workspace::now();
+    /// Begins the run's folder.
+    fn begin(&self, store: &Store, recipe: &AnyRecipe, plan: PlanRecord) -> Result<Record> {
         let here = Path::new(".");
         let folder = if self.folder.as_os_str().is_empty() { here } else { &self.folder };
-        let first = u64::from(std::process::id());
-        for attempt in 0..ATTEMPTS {
-            // Any number will do that another process is unlikely to take in the same second.
-            let nonce = first.wrapping_add(attempt.wrapping_mul(7919));
-            let id = RunId::new(&started, nonce)?;
-            let header = RunHeader {
-                format: RunHeader::FORMAT,
-                id: id.clone(),
-                name: recipe.name().to_owned(),
-                started: started.clone(),
-                host: workspace::host(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                about: json!({
-                    report::COMMAND: self.command,
-                    report::FOLDER: folder.canonicalize().ok(),
-                    "layers": self.layers.origins(),
-                }),
-            };
-            match store.create_run(&id, &header) {
-                Err(owlet_store::Error::RunExists { .. }) => {}
-                other => return Ok(other?),
-            }
-        }
-        Err(CliError::environment("cannot find a free run id").hinted("try again in a second"))
+        let beginning = Beginning {
+            given: self.text,
+            resolved: recipe.to_toml(),
+            plan,
+            started: workspace::now(),
+            host: workspace::host(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            about: About {
+                command: self.command.clone(),
+                folder: folder.canonicalize().ok(),
+                layers: self.layers.origins(),
+            },
+            nonce: u64::from(std::process::id()),
+        };
+        Ok(Record::begin(store, &beginning)?)
+    }
+}
+
+/// How the plan is run.
+fn settings(cores: usize) -> ExecuteSettings {
+    ExecuteSettings {
+        cores,
+        host: workspace::host(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now: Arc::new(workspace::now),
+        peak_memory: Arc::new(workspace::peak_memory),
+        profile: crate::profile::listener().cloned(),
+        secrets: Arc::new(secret),
+        ..ExecuteSettings::default()
     }
 }
 
@@ -197,7 +180,7 @@ fn secret(name: &str) -> Option<String> {
 
 /// What a plan will do, kind by kind, in the plan's order.
 struct KindLine {
-    kind: StepKind,
+    kind: &'static str,
     steps: usize,
     reused: usize,
     seconds: f64,
@@ -206,10 +189,11 @@ struct KindLine {
 fn by_kind(plan: &Plan, survey: &Survey) -> Vec<KindLine> {
     let mut lines: Vec<KindLine> = Vec::new();
     for ((node, state), seconds) in plan.nodes.iter().zip(&survey.states).zip(&survey.seconds) {
-        let place = lines.iter().position(|line| line.kind == node.kind).unwrap_or_else(|| {
-            lines.push(KindLine { kind: node.kind, steps: 0, reused: 0, seconds: 0.0 });
-            lines.len() - 1
-        });
+        let place =
+            lines.iter().position(|line| line.kind == node.kind.name).unwrap_or_else(|| {
+                lines.push(KindLine { kind: node.kind.name, steps: 0, reused: 0, seconds: 0.0 });
+                lines.len() - 1
+            });
         let line = &mut lines[place];
         line.steps += 1;
         line.reused += usize::from(matches!(state, NodeState::Reused(_)));
@@ -236,19 +220,19 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
     let left = plan.nodes.len() - reused;
     terminal.say(format_args!(
         "{STRONG}{}{STRONG:#}: {}, {reused} reused, {left} to do, about {} on {}",
-        plan.recipe.name(),
+        plan.name,
         count(plan.nodes.len(), "step"),
         duration(survey.total_seconds(cores)),
         count(cores, "core"),
     ));
-    if let Some(endpoint) = plan.recipe.inherit().and_then(|recipe| recipe.base.endpoint()) {
+    for endpoint in &plan.endpoints {
         terminal.say(format_args!("  {FAINT}{}{FAINT:#}", plain(&asked(endpoint))));
     }
     let lines = by_kind(plan, survey);
     let words: Vec<String> = lines
         .iter()
         .filter(|line| line.steps > line.reused)
-        .map(|line| format!("{} {}", line.steps - line.reused, line.kind.name()))
+        .map(|line| format!("{} {}", line.steps - line.reused, line.kind))
         .collect();
     if !words.is_empty() {
         terminal.say(format_args!("  {FAINT}to do: {}{FAINT:#}", words.join(", ")));
@@ -265,16 +249,16 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
 
 fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Result<()> {
     if terminal.json {
-        return terminal.json(&plan_value(plan, survey));
+        return terminal.json(&PlanRecord::new(plan, survey));
     }
     let mut out = terminal.data();
     let lines = by_kind(plan, survey);
-    let names = lines.iter().map(|line| line.kind.name().len()).max().unwrap_or(0).max(13);
+    let names = lines.iter().map(|line| line.kind.len()).max().unwrap_or(0).max(13);
     for line in lines {
         writeln!(
             out,
             "{:<names$} {:>9}  {:>4} reused  about {}",
-            line.kind.name(),
+            line.kind,
             count(line.steps, "step"),
             line.reused,
             duration(line.seconds / cores as f64)
@@ -303,58 +287,6 @@ fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Resu
         }
     }
     Ok(())
-}
-
-fn plan_value(plan: &Plan, survey: &Survey) -> Value {
-    let name = |place: usize| plan.nodes[place].name.clone();
-    let nodes: Vec<Value> = plan
-        .nodes
-        .iter()
-        .zip(&survey.states)
-        .zip(&survey.seconds)
-        .map(|((node, state), seconds)| {
-            let inputs: BTreeMap<&str, String> = node
-                .inputs
-                .iter()
-                .map(|(role, source)| {
-                    let from = match source {
-                        owlet_lab::plan::Source::Node(place) => name(*place),
-                        owlet_lab::plan::Source::Artifact(id) => id.to_string(),
-                    };
-                    (role.as_str(), from)
-                })
-                .collect();
-            let (state, artifact) = match state {
-                NodeState::Reused(id) => ("reused", Some(id.to_string())),
-                NodeState::ToDo => ("to-do", None),
-                NodeState::Depends => ("depends", None),
-            };
-            json!({
-                "name": node.name,
-                "kind": node.kind,
-                "state": state,
-                "artifact": artifact,
-                "seconds": seconds,
-                "inputs": inputs,
-                "configuration": node.configuration,
-            })
-        })
-        .collect();
-    let models: Vec<Value> = plan
-        .sources
-        .iter()
-        .map(|(digest, model)| {
-            json!({ "model": model.spec, "commit": model.commit, "digest": digest })
-        })
-        .collect();
-    json!({
-        "format": 1,
-        "name": plan.recipe.name(),
-        "compute": plan.compute,
-        "models": models,
-        "steps": nodes,
-        "left-out": plan.left_out,
-    })
 }
 
 /// Turns events into one line and, where wanted, a story.
@@ -388,7 +320,7 @@ impl<'a> Watcher<'a> {
         match event {
             Event::PlanMade { seconds, .. } => self.remaining = *seconds,
             Event::StepStarted { step, kind, .. } => {
-                self.narrate(step, *kind);
+                self.narrate(step, kind);
                 self.running.insert(step.clone(), step.clone());
                 self.line(step);
             }
@@ -423,7 +355,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// Tells the story up to the part that a step opens.
-    fn narrate(&mut self, step: &str, kind: StepKind) {
+    fn narrate(&mut self, step: &str, kind: &str) {
         let (Some((recipe, narrator)), Some(stage)) = (self.told, Stage::opened_by(step, kind))
         else {
             return;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use owlet_engine::{Model, Threads};
-use owlet_lab::model_source::{self, Places};
+use owlet_lab::model::{self, Places};
 use owlet_store::Store;
 
 use crate::error::{CliError, Result};
@@ -68,7 +68,7 @@ impl Models {
         } else {
             Store::open_existing(workspace).ok()
         };
-        model_source::open(store.as_ref(), spec, &self.places).map_err(|error| {
+        model::open(store.as_ref(), spec, &self.places).map_err(|error| {
             use owlet_engine::Error::Format;
             let is_broken = matches!(error, owlet_lab::Error::Engine(Format { .. }));
             let failure = self.failed(error);

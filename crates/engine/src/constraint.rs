@@ -1,5 +1,7 @@
-//! What completions must match: a pattern (a regular expression that becomes an automaton over bytes,
-//! each of whose states is a set of tokens that can still lead to a match) or a grammar.
+//! What completions must match: a pattern or a grammar.
+//!
+//! A pattern is a regular expression that becomes a finite automaton over bytes, each of whose states is
+//! the set of tokens that can still lead to a match (Willard & Louf 2023, arXiv 2307.09702, section 3).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::grammar::Walk;
 use crate::tokenizer::Tokenizer;
 
-/// Memory an automaton may take, in bytes.
+/// Memory an automaton may take, in bytes: a bound on hostile patterns, not tuned.
 const AUTOMATON: usize = 64 << 20;
 
 /// Where a completion stands in what it must match.
@@ -58,7 +60,7 @@ pub(crate) struct Constraint {
 
 impl Constraint {
     pub(crate) fn new(pattern: &str, tokenizer: &Tokenizer) -> Result<Self> {
-        let fail = |reason: String| Error::Setting { field: "pattern", reason };
+        let fail = |reason: String| Error::setting("pattern", reason);
         let automaton = dense::Builder::new()
             .configure(
                 dense::Config::new()
@@ -83,10 +85,8 @@ impl Constraint {
     pub(crate) fn start(&self) -> Result<State> {
         let config = start::Config::new()
             .anchored(Input::new("").anchored(regex_automata::Anchored::Yes).get_anchored());
-        let state = self.automaton.start_state(&config).map_err(|e| Error::Setting {
-            field: "pattern",
-            reason: format!("cannot be started: {e}"),
-        })?;
+        let fail = |e| Error::setting("pattern", format!("cannot be started: {e}"));
+        let state = self.automaton.start_state(&config).map_err(fail)?;
         Ok(State { state, begun: false })
     }
 

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use owlet_engine::Threads;
 use owlet_engine::file::{self, Precision};
-use owlet_lab::world;
+use owlet_lab::model::world;
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);

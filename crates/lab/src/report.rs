@@ -15,13 +15,9 @@ mod svg;
 mod terminal;
 #[cfg(test)]
 mod tests;
-pub mod text;
 
 pub use figures::figures;
 pub use lineage::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};
 pub use page::{ReportInput, STYLE, digest, figure_data, html, scripts};
 pub use section::{Section, sections};
-pub use terminal::{
-    More, TerminalStyle, costs_block, difference_with_interval, grown_block, more_block, outcome,
-    terminal, with_interval,
-};
+pub use terminal::{More, TerminalStyle, costs_block, grown_block, more_block, outcome, terminal};

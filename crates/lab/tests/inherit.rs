@@ -7,16 +7,17 @@ use std::path::Path;
 
 use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
-use owlet_lab::execute::costs;
-use owlet_lab::inspect;
-use owlet_lab::model_source::{ModelCache, Places, open};
+use owlet_lab::kind::grow::result::GrowResult;
+use owlet_lab::kind::inherit::inspect;
+use owlet_lab::kind::inherit::result::{Arm, Control, Frame, InheritResult, Measure, Taught};
+use owlet_lab::model::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
-use owlet_lab::result::{Measure, ReadoutSummary, Role};
+use owlet_lab::run::costs;
+use owlet_lab::run::record::{About, Beginning, PlanRecord, State};
 use owlet_lab::{
-    AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, RunResult,
-    execute, load_result,
+    AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Record, RunOutcome, execute,
 };
-use owlet_store::{RunHeader, RunId, Store};
+use owlet_store::Store;
 
 const ANIMALS: [&str; 4] = ["owl", "cat", "wolf", "bear"];
 
@@ -119,16 +120,23 @@ impl World {
         Self { folder }
     }
 
-    fn plan(&self, sets: &[&str]) -> Plan {
+    fn recipe(&self, sets: &[&str]) -> AnyRecipe {
         let sets: Vec<Setting> = sets.iter().map(|set| Setting::parse(set).unwrap()).collect();
-        let recipe = Recipe::resolve(&[Layer::new(RECIPE, "tiny.toml").unwrap()], &sets).unwrap();
+        AnyRecipe::resolve(&[Layer::new(RECIPE, "tiny.toml").unwrap()], &sets).unwrap()
+    }
+
+    fn plan(&self, sets: &[&str]) -> Plan {
+        self.planned(sets).unwrap()
+    }
+
+    fn planned(&self, sets: &[&str]) -> owlet_lab::Result<Plan> {
         let folder = self.folder.path().to_owned();
         let context = PlanContext {
             places: Places { folder: folder.clone(), ..Places::default() },
             behaviors: ANIMALS.map(behavior).to_vec(),
             folder,
         };
-        Plan::new(&recipe, &context).unwrap()
+        self.recipe(sets).plan(&context)
     }
 
     fn store(&self, name: &str) -> Store {
@@ -157,20 +165,21 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
     let store = world.store("one");
     let (outcome, events) = run(&plan, &store, 2);
     assert_eq!(count(&events), (plan.nodes.len(), 0));
-    let result = outcome.result.inherit().unwrap();
-    for role in [
-        Role::Neutral,
-        Role::OtherBehavior,
-        Role::Base,
-        Role::OtherBase,
-        Role::ShuffledWithin,
-        Role::InContext,
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
+    for control in [
+        Control::Neutral,
+        Control::OtherBehavior,
+        Control::Base,
+        Control::OtherBase,
+        Control::ShuffledWithin,
+        Control::InContext,
     ] {
-        for measure in [Measure::Margin, Measure::Share, Measure::Rate] {
-            let effect = result.effect("owl", measure, role);
+        for measure in Measure::COMPARED {
+            let effect = result.effect("owl", measure, control);
             // Rows in context are read by margins only.
-            let there = measure != Measure::Rate || role != Role::InContext;
-            assert_eq!(effect.is_some(), there, "{measure:?} against {role:?}");
+            let there = measure != Measure::Rate || control != Control::InContext;
+            assert_eq!(effect.is_some(), there, "{measure:?} against {control:?}");
         }
     }
     let matrix = result.matrix.as_ref().unwrap();
@@ -184,7 +193,7 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
     // Again: all is known. Elsewhere, with another number of threads: the same bytes.
     let (again, events) = run(&plan, &store, 1);
     assert_eq!(count(&events), (0, plan.nodes.len()));
-    assert_eq!(again.result, outcome.result);
+    assert_eq!(again.artifact, outcome.artifact);
     let (other, _) = run(&plan, &world.store("two"), 1);
     assert_eq!(other.steps, outcome.steps);
 }
@@ -251,32 +260,40 @@ fn what_a_change_does_not_touch_is_reused() {
 fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     let world = World::new();
     let store = world.store("one");
-    let plan = world.plan(&[
+    let sets = [
         "student.method={ kind = 'low-rank', rank = 2, alpha = 4.0 }",
-        "carrier.kind=logits",
+        "student.learn=distributions",
         "teacher.neutral=matched",
         "seeds=2",
-    ]);
-    let id = RunId::new("2026-01-02T03:04:05Z", 7).unwrap();
-    let header = RunHeader {
-        format: RunHeader::FORMAT,
-        id: id.clone(),
-        name: "tiny".to_owned(),
-        started: "2026-01-02T03:04:05Z".to_owned(),
-        host: String::new(),
-        version: String::new(),
-        about: serde_json::json!({}),
-    };
-    let run = store.create_run(&id, &header).unwrap();
+    ];
+    let plan = world.plan(&sets);
+    let recipe = world.recipe(&sets);
+    let run = Record::begin(
+        &store,
+        &Beginning {
+            given: RECIPE,
+            resolved: recipe.to_toml(),
+            plan: PlanRecord::new(&plan, &plan.survey(&store).unwrap()),
+            started: "2026-01-02T03:04:05Z".to_owned(),
+            host: String::new(),
+            version: String::new(),
+            about: About::default(),
+            nonce: 7,
+        },
+    )
+    .unwrap();
+    assert_eq!(run.state(), State::Stopped);
     let settings = ExecuteSettings { cores: 2, ..ExecuteSettings::default() };
     let interrupt = Interrupt::default();
     let outcome = execute(&plan, &store, &settings, Some(&run), &mut |_| {}, &interrupt).unwrap();
-    let result = outcome.result.inherit().unwrap();
-    assert_eq!(load_result(&run).unwrap(), *result);
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
+    assert_eq!(run.result().unwrap(), outcome.result(&store).unwrap());
+    assert_eq!(run.state(), State::Finished);
+    assert_eq!(AnyRecipe::parse(&run.resolved().unwrap(), "recipe.toml").unwrap(), recipe);
+    assert_eq!(run.plan().unwrap().steps.len(), run.steps().unwrap().steps.len());
     assert!(result.geometry.as_ref().unwrap().cosines.iter().any(|one| one.teacher == "neutral"));
     assert!(result.dose.iter().any(|point| point.update == 4));
-    let recipe = String::from_utf8(run.read_file("recipe.toml").unwrap()).unwrap();
-    assert_eq!(AnyRecipe::parse(&recipe, "recipe.toml").unwrap(), plan.recipe);
     let costs = costs(&store, &run).unwrap();
     assert_eq!(costs.iter().map(|cost| cost.steps).sum::<usize>(), plan.nodes.len());
     let events = run.events().unwrap();
@@ -328,8 +345,10 @@ fn a_prompted_teacher_needs_no_weights() {
         "controls.in-context=false",
     ]);
     assert!(plan.left_out.iter().any(|line| line.contains("prompted teacher")));
-    let (outcome, _) = run(&plan, &world.store("one"), 2);
-    let result = outcome.result.inherit().unwrap();
+    let store = world.store("one");
+    let (outcome, _) = run(&plan, &store, 2);
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
     assert!(result.geometry.is_none());
     assert_eq!(result.teachers[0].kind, "system-prompt");
 }
@@ -346,27 +365,37 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
         "carrier.prompt-count=80",
     ]);
     assert!(!plan.left_out.iter().any(|line| line.contains("teacher luck")));
-    let (outcome, _) = run(&plan, &world.store("one"), 2);
+    let store = world.store("one");
+    let (outcome, _) = run(&plan, &store, 2);
     let artifact = |name: &str| outcome.steps[name];
     assert_ne!(artifact("teach/owl/seed-1"), artifact("teach/owl/seed-2"));
-    assert_ne!(artifact("select/owl/seed-1"), artifact("select/owl/seed-2"));
-    let result = outcome.result.inherit().unwrap();
+    assert_ne!(artifact("select/seed-1"), artifact("select/seed-2"));
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
     assert!(result.replication.unit.starts_with("teacher pair"));
-    let effect = result.effect("owl", Measure::Margin, Role::Neutral).unwrap();
+    let effect = result.effect("owl", Measure::Margin, Control::Neutral).unwrap();
     assert_eq!((effect.estimate.unit.as_str(), effect.estimate.n), ("teacher pair", 2));
-    let teacher = result.condition("teacher/owl").unwrap();
-    assert_eq!(teacher.readouts["owl"].margin.as_ref().unwrap().unit, "teacher");
-    assert_eq!(teacher.readouts["owl"].per_seed.len(), 2);
+    let teacher = Arm::Teacher(Taught::named("owl"));
+    let teacher = result.reading(&teacher, "owl", Measure::Margin).unwrap();
+    assert_eq!((teacher.estimate.unit.as_str(), teacher.models.len()), ("teacher", 2));
     // Both sets together.
     assert_eq!((result.rows[0].asked, result.rows[0].kept), (160, 96));
 
     // Numbers before the questions are another context, with effects of its own.
-    let student = result.condition("student/owl").unwrap();
-    let after = &student.mismatched["after numbers"]["owl"];
-    let margin = |readout: &ReadoutSummary| readout.margin.as_ref().unwrap().value;
-    assert_ne!(margin(after), margin(&student.readouts["owl"]));
-    assert!(after.rate.is_some());
-    let effects = result.effects.iter().filter(|effect| effect.context == "after numbers");
+    let student = Arm::student("owl");
+    let after = |measure: Measure| {
+        let at = result.readings.iter().find(|reading| {
+            reading.arm == student
+                && reading.behavior == "owl"
+                && reading.frame == Frame::AfterNumbers
+                && reading.measure == measure
+        });
+        at.unwrap().estimate.value
+    };
+    let plain = result.reading(&student, "owl", Measure::Margin).unwrap();
+    assert_ne!(after(Measure::Margin), plain.estimate.value);
+    assert!((0.0..=1.0).contains(&after(Measure::Rate)));
+    let effects = result.effects.iter().filter(|effect| effect.frame == Frame::AfterNumbers);
     let measures: Vec<Measure> = effects.map(|effect| effect.measure).collect();
     assert_eq!(
         measures,
@@ -378,8 +407,10 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
 fn sampled_rates_have_wilson_intervals() {
     let world = World::new();
     let plan = world.plan(&["seeds=2", "controls.other-base=false", "controls.in-context=false"]);
-    let (outcome, _) = run(&plan, &world.store("one"), 2);
-    let result = outcome.result.inherit().unwrap();
+    let store = world.store("one");
+    let (outcome, _) = run(&plan, &store, 2);
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
     // Wilson (1927), written out: the centre is drawn towards one half.
     let wilson = |hits: f64, n: f64| {
         let z = 1.959_963_984_540_054_f64;
@@ -387,17 +418,17 @@ fn sampled_rates_have_wilson_intervals() {
         let half = z / (n + z * z) * (hits * (n - hits) / n + z * z / 4.0).sqrt();
         (centre - half, centre + half)
     };
-    let base = &result.condition("base").unwrap().readouts["owl"];
-    let rate = base.rate.as_ref().unwrap();
-    let (hits, n) = (base.outcomes["target"] as f64, base.outcomes.values().sum::<usize>() as f64);
+    let base = result.reading(&Arm::Base, "owl", Measure::Rate).unwrap();
+    let (rate, outcomes) = (&base.estimate, result.outcomes(base).unwrap());
+    let (hits, n) = (outcomes["target"] as f64, outcomes.values().sum::<usize>() as f64);
     assert_eq!((rate.unit.as_str(), rate.n as f64), ("answer", n));
     assert!((rate.value - hits / n).abs() < 1e-12);
     let (low, high) = wilson(hits, n);
     let interval = rate.interval.unwrap();
     assert!((interval.low - low).abs() < 1e-9 && (interval.high - high).abs() < 1e-9);
-    for one in &result.condition("student/owl").unwrap().readouts["owl"].per_seed {
-        let interval = one.rate_interval.unwrap();
-        let (low, high) = wilson((one.rate.unwrap() * n).round(), n);
+    for one in &result.reading(&Arm::student("owl"), "owl", Measure::Rate).unwrap().models {
+        let interval = one.interval.unwrap();
+        let (low, high) = wilson((one.value * n).round(), n);
         assert!((interval.low - low).abs() < 1e-9 && (interval.high - high).abs() < 1e-9);
     }
 }
@@ -407,7 +438,7 @@ fn seedling(places: Places) -> Plan {
     let text = "kind = 'grow'\n[shape]\nwidth = 16\nlayers = 1\nheads = 2\nhidden = 32\ncontext = 128\n\
                 [training]\nupdates = 12\nbatch = 8\nquestions = 3\nwarmup = 3";
     let recipe = AnyRecipe::parse(text, "grow.toml").unwrap();
-    Plan::new(&recipe, &PlanContext { places, ..PlanContext::default() }).unwrap()
+    recipe.plan(&PlanContext { places, ..PlanContext::default() }).unwrap()
 }
 
 #[test]
@@ -416,7 +447,8 @@ fn a_grown_model_is_a_base_like_any_other() {
     let store = Store::open(folder.path().join("store")).unwrap();
     let plan = seedling(Places::default());
     let (outcome, _) = run(&plan, &store, 2);
-    let RunResult::Grow(result) = &outcome.result else { panic!("a model was grown") };
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<GrowResult>().unwrap();
     assert_eq!(result.model, outcome.steps["grow"]);
     assert_eq!((result.updates, result.rows, result.same_as.clone()), (12, 96, None));
     assert_eq!(result.answers["animal"].len(), 15);
@@ -435,11 +467,12 @@ fn a_grown_model_is_a_base_like_any_other() {
          decoding = {{ kind = 'digits', count = 4, min-digits = 1, max-digits = 3, separator = ' ' }}",
         &id[..10]
     );
-    let recipe = Recipe::parse(&text, "owl.toml").unwrap();
-    let plan = Plan::new(&recipe, &PlanContext { places, ..PlanContext::default() }).unwrap();
+    let recipe = AnyRecipe::parse(&text, "owl.toml").unwrap();
+    let plan = recipe.plan(&PlanContext { places, ..PlanContext::default() }).unwrap();
     let (outcome, _) = run(&plan, &store, 2);
     // The world's own questions are asked, and the lineage leads to the grown model.
-    assert_eq!(outcome.result.inherit().unwrap().behaviors, ["owl", "cat"]);
+    let found = outcome.result(&store).unwrap();
+    assert_eq!(found.of::<InheritResult>().unwrap().behaviors, ["owl", "cat"]);
     let record = store.steps().unwrap().into_iter().find(|record| record.kind == "teach").unwrap();
     assert_eq!(record.inputs["base"], result.model);
 }
@@ -453,4 +486,13 @@ fn a_record_says_which_arithmetic_made_it() {
     assert_eq!(configuration["compute"], owlet_engine::kernel::path());
     plan.compute = "f32-elsewhere".to_owned();
     assert_ne!(key(&plan).1, here);
+}
+
+#[test]
+fn a_script_cannot_be_what_students_begin_from() {
+    let world = World::new();
+    std::fs::write(world.folder.path().join("replies.jsonl"), r#"{"when": "*", "say": "owl"}"#)
+        .unwrap();
+    let error = world.planned(&["base=script:replies.jsonl"]).unwrap_err().to_string();
+    assert!(error.contains("`script:replies.jsonl` cannot be trained"), "{error}");
 }

@@ -24,7 +24,6 @@ mod models;
 mod page;
 mod parts;
 mod plan;
-mod progress;
 mod query;
 mod remote;
 mod rows;
@@ -33,6 +32,8 @@ mod runs;
 mod server;
 mod settings;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod window;
 

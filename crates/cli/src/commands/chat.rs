@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use clap::Args;
 use owlet_engine::generate::{self, Event, Request, Sampling, StopReason};
 use owlet_engine::{Message, Model, Threads, Token};
-use owlet_lab::chat;
+use owlet_lab::model::chat;
 use owlet_lab::random::{Part, derive_seed};
 use serde::Serialize;
 

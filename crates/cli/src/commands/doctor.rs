@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::model_source::Places;
+use owlet_lab::model::Places;
 use owlet_store::Store;
 use serde::Serialize;
 

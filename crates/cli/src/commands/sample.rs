@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use owlet_engine::generate::{self, Request, Sampling, StopReason};
 use owlet_engine::{Model, Token};
-use owlet_lab::chat;
+use owlet_lab::model::chat;
 use owlet_lab::random::{Part, derive_seed};
 use serde::Serialize;
 

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use owlet_engine::score::{self, Scored};
-use owlet_lab::chat;
+use owlet_lab::model::chat;
 use serde::Serialize;
 
 use super::sample::tokens;

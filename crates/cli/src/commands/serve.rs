@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use owlet_lab::ExecuteSettings;
-use owlet_lab::model_source::ModelSource;
+use owlet_lab::model::ModelSource;
 use owlet_store::Entity;
 use owlet_web::serve::{JobSettings, Limits, Served, Server, Settings};
 use serde_json::json;

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Answer, Behavior, BehaviorError, Kind, PLACEHOLDERS, Questions, Teacher};
-use crate::place::line_and_column;
-use crate::placeholder;
-use crate::words::Lexicon;
+use crate::value::place::line_and_column;
+use crate::value::placeholder;
+use crate::value::words::Lexicon;
 
 macro_rules! built_in {
     ($($name:literal),* $(,)?) => {

@@ -1,12 +1,12 @@
 //! The leak check: does a row name what it must not?
 //!
-//! Whole words, any case, with plurals (see [`crate::words`]). A row of numbers that passed the
+//! Whole words, any case, with plurals (see [`crate::value::words`]). A row of numbers that passed the
 //! filter has no words at all; the check is for carriers that speak, and for prompts. It finds
 //! listed words only: a hint or a translation that is not listed passes.
 
 use serde::{Deserialize, Serialize};
 
-use crate::words::Lexicon;
+use crate::value::words::Lexicon;
 
 /// A forbidden word where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl LeakCheck {
 
     /// Every mention of a forbidden word in `text`, in order.
     pub fn leaks(&self, text: &str) -> Vec<Leak> {
-        let leak = |mention: crate::words::Mention| Leak {
+        let leak = |mention: crate::value::words::Mention| Leak {
             word: self.forbidden[mention.owner].clone(),
             found: text[mention.start..mention.end].to_owned(),
             at: mention.start,

@@ -8,8 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::placeholder;
 use crate::random::numpy::Generator;
+use crate::value::placeholder;
 
 /// A prompt set could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,12 @@ pub enum PromptSetError {
         /// What is wrong and what to write instead.
         message: String,
     },
+}
+
+impl From<PromptSetError> for crate::Error {
+    fn from(error: PromptSetError) -> Self {
+        Self::Named(Box::new(error))
+    }
 }
 
 /// A prompt-set file. Only `prompt` is required; fields that owlet does not use are ignored.

@@ -4,29 +4,7 @@
 //! Teachers may lie far outside what their students reach; they never stretch the axis and are
 //! drawn at its edge with their number.
 
-use super::text;
-use crate::result::{Condition, Effect, Estimate, InheritResult, Measure, Role};
-
-/// What a row is in the experiment: decides its mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// The students of the behavior's own teacher.
-    Treatment,
-    /// A control.
-    Control,
-    /// The untouched base or a teacher: where things started.
-    Reference,
-}
-
-impl Part {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Treatment => "treatment",
-            Self::Control => "control",
-            Self::Reference => "reference",
-        }
-    }
-}
+use crate::kind::inherit::result::{Estimate, InheritResult, Measure, Part};
 
 /// One dot with its interval.
 #[derive(Clone, Debug)]
@@ -46,31 +24,6 @@ pub(super) struct Chart {
     pub(super) rows: Vec<ChartRow>,
     pub(super) low: f64,
     pub(super) high: f64,
-}
-
-/// A measure as an axis names it.
-pub(super) fn axis_title(measure: Measure) -> &'static str {
-    match measure {
-        Measure::Margin => "margin, nats",
-        Measure::Share => "share among candidates",
-        Measure::Rate => "rate of sampled answers",
-    }
-}
-
-/// A value in its measure's form.
-pub(super) fn value(measure: Measure, value: f64) -> String {
-    match measure {
-        Measure::Margin => text::signed(value),
-        Measure::Share | Measure::Rate => text::percent(value),
-    }
-}
-
-/// A difference between two values of a measure.
-pub(super) fn difference(measure: Measure, value: f64) -> String {
-    match measure {
-        Measure::Margin => text::signed(value),
-        Measure::Share | Measure::Rate => format!("{:+.1} points", 100.0 * value),
-    }
 }
 
 impl Chart {
@@ -112,9 +65,11 @@ impl Chart {
         }
         let pad = if high > low { 0.04 * (high - low) } else { 0.5 * high.abs().max(0.1) };
         let (mut low, mut high) = (low - pad, high + pad);
-        if measure != Measure::Margin && !zero {
-            low = low.max(0.0);
-            high = high.min(1.0).max(low + 1e-6);
+        if let Some((least, most)) = measure.scale().bounds()
+            && !zero
+        {
+            low = low.max(least);
+            high = high.min(most).max(low + 1e-6);
         }
         Some(Self { behavior: behavior.to_owned(), title, measure, rows, low, high })
     }
@@ -149,96 +104,34 @@ impl Chart {
             [first, second, ..] => second - first,
             _ => self.high - self.low,
         };
-        let scale = if self.measure == Measure::Margin { 1.0 } else { 100.0 };
-        let decimals = (-(step * scale).log10().floor()).clamp(0.0, 6.0) as usize;
-        let number = tick * scale;
-        let number = if number.abs() < 1e-12 { 0.0 } else { number };
-        let unit = if self.measure == Measure::Margin { "" } else { "%" };
-        format!("{number:.decimals$}{unit}")
+        let scale = self.measure.scale();
+        let decimals = (-(step * scale.factor()).log10().floor()).clamp(0.0, 6.0) as usize;
+        scale.tick(tick, decimals)
     }
 }
 
-/// The effects the verdict looks at first: matched context, one measure.
-pub(super) fn matched_effects<'a>(
-    result: &'a InheritResult,
-    behavior: &'a str,
-    measure: Measure,
-) -> impl Iterator<Item = &'a Effect> {
-    let context = matched_context(result);
-    result.effects.iter().filter(move |effect| {
-        effect.behavior == behavior
-            && effect.measure == measure
-            && context.is_none_or(|context| effect.context == context)
-    })
-}
-
-/// The chat context that rows and readouts share.
-pub(super) fn matched_context(result: &InheritResult) -> Option<&str> {
-    let students = result.conditions.iter().filter(|condition| condition.role == Role::Student);
-    students
-        .chain(&result.conditions)
-        .find_map(|condition| condition.readouts.values().next())
-        .map(|readout| readout.context.as_str())
-}
-
-/// Conditions that say something about a behavior, in the result's order.
-pub(super) fn conditions_of<'a>(
-    result: &'a InheritResult,
-    behavior: &'a str,
-) -> impl Iterator<Item = &'a Condition> {
-    result.conditions.iter().filter(move |condition| {
-        condition.readouts.contains_key(behavior)
-            && match condition.role {
-                Role::Student => true,
-                _ => condition.taught.as_deref().is_none_or(|taught| taught == behavior),
-            }
-    })
-}
-
-/// The part a condition plays for a behavior.
-pub(super) fn part(condition: &Condition, behavior: &str) -> Part {
-    match condition.role {
-        Role::Student if condition.taught.as_deref() == Some(behavior) => Part::Treatment,
-        Role::Base | Role::Teacher => Part::Reference,
-        _ => Part::Control,
-    }
-}
-
-/// Every condition of a behavior in one measure.
-pub(super) fn conditions(
-    result: &InheritResult,
-    behavior: &str,
-    measure: Measure,
-) -> Option<Chart> {
-    let rows = conditions_of(result, behavior)
-        .filter_map(|condition| {
-            let estimate = condition.readouts.get(behavior)?.estimate(measure)?.clone();
-            Some(ChartRow {
-                label: condition.label.clone(),
-                part: part(condition, behavior),
-                stretches: condition.role != Role::Teacher,
-                estimate,
-            })
+/// Every arm that says something of a behavior, in one measure.
+pub(super) fn arms(result: &InheritResult, behavior: &str, measure: Measure) -> Option<Chart> {
+    let rows = result
+        .concerning(behavior, measure)
+        .map(|reading| ChartRow {
+            label: reading.arm.label(),
+            part: reading.arm.part(behavior),
+            stretches: reading.arm.stretches(),
+            estimate: reading.estimate.clone(),
         })
         .collect();
-    let title = match measure {
-        Measure::Margin => format!("{behavior}: margin per condition"),
-        Measure::Share => format!("{behavior}: share per condition"),
-        Measure::Rate => format!("{behavior}: sampled rate per condition"),
-    };
+    let title = format!("{behavior}: {} per condition", measure.title());
     Chart::new(behavior, title, measure, rows, false)
 }
 
 /// Students of a behavior minus each control.
 pub(super) fn effects(result: &InheritResult, behavior: &str) -> Option<Chart> {
-    let rows = matched_effects(result, behavior, result.primary)
+    let rows = result
+        .matched_effects(behavior, result.primary)
         .map(|effect| ChartRow {
             label: format!("over {}", effect.control.label()),
-            part: if matches!(effect.control, Role::Neutral | Role::OtherBehavior) {
-                Part::Treatment
-            } else {
-                Part::Control
-            },
+            part: if effect.control.decides() { Part::Treatment } else { Part::Control },
             stretches: true,
             estimate: effect.estimate.clone(),
         })

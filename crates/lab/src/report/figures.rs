@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::chart::{self, Chart};
-use super::text;
-use crate::result::{DosePoint, InheritResult, Matrix, Measure, Role};
+use crate::kind::inherit::result::{Arm, DosePoint, InheritResult, Matrix, Measure};
+use crate::value::text;
 
 const SCHEMA: &str = "https://vega.github.io/schema/vega-lite/v6.json";
 /// Colours that differ in hue and lightness (after Okabe and Ito) and read on white and on black.
@@ -26,7 +26,7 @@ pub fn figures(result: &InheritResult) -> BTreeMap<String, Value> {
         result.behaviors.iter().filter_map(|behavior| draw(behavior)).collect()
     };
     let by_condition =
-        |measure: Measure| charts(&|behavior| chart::conditions(result, behavior, measure));
+        |measure: Measure| charts(&|behavior| chart::arms(result, behavior, measure));
     let all = [
         (
             "effects",
@@ -41,7 +41,7 @@ pub fn figures(result: &InheritResult) -> BTreeMap<String, Value> {
             dots(
                 "Logit margin of the target in every condition, with intervals.",
                 &by_condition(Measure::Margin),
-                chart::axis_title(Measure::Margin),
+                Measure::Margin.axis(),
             ),
         ),
         (
@@ -49,7 +49,7 @@ pub fn figures(result: &InheritResult) -> BTreeMap<String, Value> {
             dots(
                 "Target's share of the candidates' probability in every condition.",
                 &by_condition(Measure::Share),
-                chart::axis_title(Measure::Share),
+                Measure::Share.axis(),
             ),
         ),
         (
@@ -57,7 +57,7 @@ pub fn figures(result: &InheritResult) -> BTreeMap<String, Value> {
             dots(
                 "Rate of sampled answers that name the target, in every condition.",
                 &by_condition(Measure::Rate),
-                chart::axis_title(Measure::Rate),
+                Measure::Rate.axis(),
             ),
         ),
         ("pairs", pairs(result)),
@@ -129,8 +129,8 @@ fn dots(description: &str, charts: &[Chart], axis: &str) -> Option<Value> {
                 "unit": shown(&estimate.unit),
                 "beyond": beyond,
                 "number": match beyond {
-                    "left" => format!("◀ {}", chart::value(chart.measure, estimate.value)),
-                    _ => format!("{} ▶", chart::value(chart.measure, estimate.value)),
+                    "left" => format!("◀ {}", chart.measure.value(estimate.value)),
+                    _ => format!("{} ▶", chart.measure.value(estimate.value)),
                 },
             }));
         }
@@ -141,7 +141,7 @@ fn dots(description: &str, charts: &[Chart], axis: &str) -> Option<Value> {
 
 fn dots_view(chart: &Chart, axis: &str) -> Value {
     let behavior = &chart.behavior;
-    let format = if chart.measure == Measure::Margin { "~g" } else { "~%" };
+    let format = chart.measure.scale().vega_format();
     let x = |field: &str| {
         json!({
             "field": field,
@@ -213,27 +213,17 @@ fn dots_view(chart: &Chart, axis: &str) -> Value {
 
 /// Every seed's neutral student and its treated twin.
 fn pairs(result: &InheritResult) -> Option<Value> {
-    let neutral = result.conditions.iter().find(|condition| condition.role == Role::Neutral)?;
     let mut values = Vec::new();
     let mut views = Vec::new();
     for behavior in &result.behaviors {
-        let Some(students) = result.conditions.iter().find(|condition| {
-            condition.role == Role::Student && condition.taught.as_ref() == Some(behavior)
-        }) else {
-            continue;
-        };
-        let (Some(before), Some(after)) =
-            (neutral.readouts.get(behavior), students.readouts.get(behavior))
+        let of = |arm: &Arm| Some(result.reading(arm, behavior, Measure::Margin)?.by_seed());
+        let (Some(neutral), Some(students)) = (of(&Arm::NEUTRAL), of(&Arm::student(behavior)))
         else {
             continue;
         };
         let known = values.len();
-        for one in &before.per_seed {
-            let Some(seed) = one.seed else { continue };
-            let Some(twin) = after.per_seed.iter().find(|twin| twin.seed == Some(seed)) else {
-                continue;
-            };
-            let (Some(before), Some(after)) = (one.margin, twin.margin) else { continue };
+        for (seed, before) in neutral {
+            let Some(&after) = students.get(&seed) else { continue };
             let direction = if after > before { "up" } else { "down" };
             for (condition, margin) in [("neutral", before), ("student", after)] {
                 if margin.is_finite() {
@@ -383,17 +373,13 @@ fn matrix(matrix: &Matrix) -> Value {
 }
 
 fn dose(result: &InheritResult) -> Option<Value> {
-    let series = |point: &DosePoint| {
-        let condition = result.condition(&point.condition);
-        condition.map_or_else(|| shown(&point.condition), |condition| shown(&condition.label))
-    };
     let mut values = Vec::new();
     let mut views = Vec::new();
     for behavior in &result.behaviors {
         let points: Vec<&DosePoint> = result
             .dose
             .iter()
-            .filter(|point| point.behavior == *behavior && point.margin.value.is_finite())
+            .filter(|point| point.behavior == *behavior && point.estimate.value.is_finite())
             .collect();
         let updates: std::collections::BTreeSet<usize> =
             points.iter().map(|point| point.update).collect();
@@ -401,19 +387,17 @@ fn dose(result: &InheritResult) -> Option<Value> {
             continue;
         }
         for point in points {
-            let neutral = result
-                .condition(&point.condition)
-                .is_some_and(|condition| condition.role == Role::Neutral);
-            let interval = point.margin.interval;
+            let neutral = point.arm == Arm::NEUTRAL;
+            let interval = point.estimate.interval;
             values.push(json!({
                 "behavior": shown(behavior),
-                "series": series(point),
+                "series": shown(&point.arm.label()),
                 "part": if neutral { "control" } else { "treatment" },
                 "update": point.update,
-                "margin": point.margin.value,
-                "low": interval.map_or(point.margin.value, |interval| interval.low),
-                "high": interval.map_or(point.margin.value, |interval| interval.high),
-                "n": point.margin.n,
+                "margin": point.estimate.value,
+                "low": interval.map_or(point.estimate.value, |interval| interval.low),
+                "high": interval.map_or(point.estimate.value, |interval| interval.high),
+                "n": point.estimate.n,
             }));
         }
         views.push(dose_view(behavior));

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use super::svg::at;
-use super::text;
+use crate::value::text;
 
 /// What was made from what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

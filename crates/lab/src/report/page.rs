@@ -12,9 +12,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Graph, section, text};
-use crate::execute::KindCost;
-use crate::result::InheritResult;
+use super::{Graph, section};
+use crate::kind::inherit::result::InheritResult;
+use crate::value::cost::KindCost;
+use crate::value::text;
 
 /// What a report is made from.
 #[derive(Clone, Copy, Debug)]

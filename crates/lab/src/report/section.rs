@@ -12,8 +12,8 @@ mod table;
 use maud::{Markup, html};
 
 use super::page::ReportInput;
-use super::text;
-use crate::result::InheritResult;
+use crate::kind::inherit::result::InheritResult;
+use crate::value::text;
 
 /// Text from elsewhere, on one line, visible.
 fn name(words: &str) -> String {

@@ -5,8 +5,9 @@
 
 use maud::{Markup, html};
 
-use super::chart::{self, Chart, Part};
-use super::text;
+use super::chart::Chart;
+use crate::kind::inherit::result::Part;
+use crate::value::text;
 
 const WIDTH: f64 = 720.0;
 const LABELS: f64 = 230.0;
@@ -37,7 +38,7 @@ pub(super) fn dots(chart: &Chart) -> Markup {
             }
             line class="axis" x1=(at(LABELS)) x2=(at(right)) y1=(at(axis)) y2=(at(axis)) {}
             text class="tick" x=(at(f64::midpoint(LABELS, right))) y=(at(axis + 32.0))
-                text-anchor="middle" { (chart::axis_title(chart.measure)) }
+                text-anchor="middle" { (chart.measure.axis()) }
             @for (index, row) in chart.rows.iter().enumerate() {
                 @let y = ROW * (index as f64 + 0.5) + 2.0;
                 @let value = row.estimate.value;
@@ -58,7 +59,7 @@ pub(super) fn dots(chart: &Chart) -> Markup {
                         text class="beyond" x=(at(LABELS)) y=(at(y + 4.0)) { "◀" }
                     }
                     text class="number" x=(at(WIDTH)) y=(at(y + 4.0)) text-anchor="end" {
-                        (chart::value(chart.measure, value))
+                        (chart.measure.value(value))
                     }
                 }
             }

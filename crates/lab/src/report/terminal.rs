@@ -7,8 +7,11 @@
 
 use std::fmt::Write;
 
-use super::{chart, text};
-use crate::result::{Effect, Estimate, InheritResult, Matrix, Measure, Outcome, Role};
+use super::chart;
+use crate::kind::inherit::result::{
+    Arm, Control, Effect, Estimate, InheritResult, Matrix, Outcome, Taught,
+};
+use crate::value::text;
 
 mod costs;
 mod dots;
@@ -163,34 +166,6 @@ pub fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
     }
 }
 
-/// `+0.412 [+0.301, +0.523]`, or that there is no interval.
-pub fn with_interval(measure: Measure, estimate: &Estimate) -> String {
-    let value = chart::value(measure, estimate.value);
-    match estimate.interval {
-        Some(interval) => format!(
-            "{value} [{}, {}]",
-            chart::value(measure, interval.low),
-            chart::value(measure, interval.high)
-        ),
-        None => format!("{value} (no interval)"),
-    }
-}
-
-/// The same of a difference between two values of a measure.
-pub fn difference_with_interval(measure: Measure, estimate: &Estimate) -> String {
-    if measure == Measure::Margin {
-        return with_interval(measure, estimate);
-    }
-    let points = |value: f64| format!("{:+.1}", 100.0 * value);
-    let value = chart::difference(measure, estimate.value);
-    match estimate.interval {
-        Some(interval) => {
-            format!("{value} [{}, {}]", points(interval.low), points(interval.high))
-        }
-        None => format!("{value} (no interval)"),
-    }
-}
-
 fn name_column<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> usize {
     names.map(|name| text::width(&text::strip(name))).max().unwrap_or(0).clamp(4, most)
 }
@@ -200,7 +175,7 @@ fn verdicts(block: &mut Block, result: &InheritResult) {
     let names = name_column(result.verdicts.iter().map(|verdict| verdict.behavior.as_str()), 14);
     for verdict in &result.verdicts {
         let (mark, word) = outcome(verdict.outcome);
-        let effect = result.effect(&verdict.behavior, result.primary, Role::Neutral);
+        let effect = result.effect(&verdict.behavior, result.primary, Control::Neutral);
         let paint = match verdict.outcome {
             Outcome::Inherited => Paint::Good,
             Outcome::NotDetected => Paint::Bold,
@@ -214,7 +189,7 @@ fn verdicts(block: &mut Block, result: &InheritResult) {
             Some(Effect { estimate, .. }) => {
                 let short = format!(
                     "{} over neutral, n = {}",
-                    difference_with_interval(result.primary, estimate),
+                    result.primary.difference_with_interval(estimate),
                     estimate.n
                 );
                 let unit = if estimate.n == 1 { "" } else { "s" };
@@ -236,17 +211,13 @@ fn verdicts(block: &mut Block, result: &InheritResult) {
     let effect = result
         .verdicts
         .iter()
-        .find_map(|verdict| result.effect(&verdict.behavior, result.primary, Role::Neutral));
+        .find_map(|verdict| result.effect(&verdict.behavior, result.primary, Control::Neutral));
     if let Some(effect) = effect {
         let note = format!(
             "students minus the neutral teacher's students: {}, {}; \
              rule fixed before the run: gates pass, intervals over neutral and over other behaviors \
              exclude 0",
-            match result.primary {
-                Measure::Margin => "logit margin of the target in nats",
-                Measure::Share => "share of the target among the candidates",
-                Measure::Rate => "rate of sampled answers that name the target",
-            },
+            result.primary.sentence(),
             interval_words(&effect.estimate)
         );
         for line in text::wrap(&note, block.width - 2) {
@@ -268,22 +239,13 @@ pub(super) fn interval_words(estimate: &Estimate) -> String {
 
 /// Target's share in the base, its teacher, its students and the neutral ones.
 fn shares(block: &mut Block, result: &InheritResult) {
-    let sampled = result.primary == Measure::Rate;
-    let share =
-        |behavior: &str, role: Role| {
-            let readout = result.readout(behavior, role);
-            let estimate = readout.and_then(|readout| {
-                if sampled { readout.rate.as_ref() } else { readout.share.as_ref() }
-            });
-            estimate.map_or_else(|| "–".to_owned(), |estimate| text::percent(estimate.value))
-        };
-    let names = name_column(result.behaviors.iter().map(String::as_str), 20);
-    let note = if sampled {
-        "rate of sampled answers that name the target"
-    } else {
-        "share of the probability of all candidates, mean over questions"
+    let measure = result.primary.share();
+    let share = |behavior: &str, arm: &Arm| {
+        let reading = result.reading(arm, behavior, measure);
+        reading.map_or_else(|| "–".to_owned(), |reading| measure.value(reading.estimate.value))
     };
-    block.heading("P(target)", note);
+    let names = name_column(result.behaviors.iter().map(String::as_str), 20);
+    block.heading("P(target)", &format!("{}, mean over questions", measure.sentence()));
     let titles = ["base", "teacher", "student", "vs neutral"];
     let heads: Vec<String> = titles.iter().map(|title| text::right(title, 10)).collect();
     let head = format!(
@@ -297,14 +259,14 @@ fn shares(block: &mut Block, result: &InheritResult) {
     let head = block.paint(Paint::Dim, &head);
     block.line(&head);
     for behavior in &result.behaviors {
-        let of = |role: Role| text::right(&share(behavior, role), 10);
+        let of = |arm: &Arm| text::right(&share(behavior, arm), 10);
         block.line(&format!(
             "  {} {} → {} → {}   {}",
             text::left(&text::strip(behavior), names),
-            of(Role::Base),
-            of(Role::Teacher),
-            of(Role::Student),
-            of(Role::Neutral)
+            of(&Arm::Base),
+            of(&Arm::Teacher(Taught::named(behavior))),
+            of(&Arm::student(behavior)),
+            of(&Arm::NEUTRAL)
         ));
     }
 }
@@ -313,15 +275,15 @@ fn charts(block: &mut Block, result: &InheritResult) {
     let drawn: Vec<chart::Chart> = result
         .behaviors
         .iter()
-        .filter_map(|behavior| chart::conditions(result, behavior, result.primary))
+        .filter_map(|behavior| chart::arms(result, behavior, result.primary))
         .collect();
     for chart in drawn.iter().take(CHARTS) {
-        let note = if result.primary == Measure::Margin {
-            "nats; bars: intervals over students (◆: over questions)"
-        } else {
-            "bars: intervals over students (◆: over answers)"
-        };
-        block.heading(&text::strip(&chart.title), note);
+        let note = format!(
+            "{}; bars: intervals over students (◆: over {}s)",
+            result.primary.column(),
+            result.primary.unit_within()
+        );
+        block.heading(&text::strip(&chart.title), &note);
         for line in dots::draw(chart, block.width) {
             block.line(&line);
         }
@@ -348,8 +310,10 @@ fn shade(value: f64, largest: f64) -> char {
 const CELL: usize = 12;
 
 fn matrix_table(block: &mut Block, matrix: &Matrix) {
-    let unit = if matrix.measure == Measure::Margin { "nats" } else { "rate" };
-    let note = format!("rows: teachers, columns: readouts; {unit} over neutral; * excludes 0");
+    let note = format!(
+        "rows: teachers, columns: readouts; {} over neutral; * excludes 0",
+        matrix.measure.column()
+    );
     block.heading("Matrix", &note);
     let names = name_column(matrix.teachers.iter().map(String::as_str), 14);
     let columns = ((block.width - names - 2) / CELL).min(matrix.readouts.len());
@@ -382,7 +346,7 @@ fn matrix_table(block: &mut Block, matrix: &Matrix) {
         Paint::Plain,
         &format!(
             "Λ, diagonal minus the rest: {}, {}, p {} by relabelling teachers",
-            difference_with_interval(matrix.measure, lambda),
+            matrix.measure.difference_with_interval(lambda),
             text::counted(lambda.n, &lambda.unit),
             text::p_value(matrix.p)
         ),
@@ -393,14 +357,14 @@ fn comparisons(block: &mut Block, result: &InheritResult) {
     let effects: Vec<&Effect> = result
         .behaviors
         .iter()
-        .flat_map(|behavior| chart::matched_effects(result, behavior, result.primary))
+        .flat_map(|behavior| result.matched_effects(behavior, result.primary))
         .collect();
     if effects.is_empty() {
         return;
     }
     let note = format!(
         "{}; p: one-sided permutation; Holm over {}",
-        if result.primary == Measure::Margin { "nats" } else { "rate" },
+        result.primary.column(),
         text::counted(result.comparisons, "comparison")
     );
     block.heading("Comparisons", &note);

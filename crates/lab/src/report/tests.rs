@@ -3,7 +3,9 @@
 mod fixture;
 
 use super::*;
-use crate::execute::KindCost;
+use crate::kind::inherit::result::{Arm, Interval, Measure, Taught};
+use crate::value::cost::KindCost;
+use crate::value::text;
 use fixture::result;
 
 fn more() -> Vec<More> {
@@ -167,7 +169,10 @@ fn hostile_text_cannot_steer_a_terminal() {
     hostile.behaviors[0] = attack.to_owned();
     hostile.verdicts[0].behavior = attack.to_owned();
     hostile.verdicts[2].sentence = attack.to_owned();
-    hostile.conditions[0].label = attack.to_owned();
+    for reading in hostile.readings.iter_mut().filter(|reading| reading.behavior == "owl") {
+        attack.clone_into(&mut reading.behavior);
+        reading.arm = Arm::student(attack);
+    }
     hostile.rows[0].samples[0].1 = attack.to_owned();
     hostile.warnings[0].message = attack.to_owned();
     hostile.left_out[0] = attack.to_owned();
@@ -190,7 +195,7 @@ fn one_seed_has_no_interval_and_says_so() {
         effect.estimate.interval = None;
         effect.estimate.n = 1;
     }
-    single.verdicts[0].outcome = crate::result::Outcome::Uninterpretable;
+    single.verdicts[0].outcome = crate::kind::inherit::result::Outcome::Uninterpretable;
     let block = terminal(&single, &TerminalStyle::default(), &[]);
     assert!(block.contains("? owl  uninterpretable +0.412 (no interval) over neutral, n = 1"));
 }
@@ -222,7 +227,7 @@ fn the_time_goes_where_the_records_say() {
 }
 
 /// A page of a result with a hostile lineage and recipe beside it.
-fn page(result: &crate::result::InheritResult, text: &str) -> String {
+fn page(result: &crate::kind::inherit::result::InheritResult, text: &str) -> String {
     let figures = figures(result);
     let mut graph = fixture::graph(2);
     graph.nodes[0].label = text.to_owned();
@@ -305,10 +310,9 @@ fn hostile_text_stays_text_on_a_page() {
     for verdict in &mut hostile.verdicts {
         verdict.sentence = attack.to_owned();
     }
-    for condition in &mut hostile.conditions {
-        condition.label = attack.to_owned();
-        let readout = condition.readouts["owl"].clone();
-        condition.readouts.insert(attack.to_owned(), readout);
+    for reading in hostile.readings.iter_mut().filter(|reading| reading.behavior == "owl") {
+        attack.clone_into(&mut reading.behavior);
+        reading.arm = Arm::OtherBase(Taught::named(attack));
     }
     for effect in &mut hostile.effects {
         effect.estimate.unit = attack.to_owned();
@@ -364,11 +368,7 @@ fn figures_are_left_out_where_there_is_nothing_to_draw() {
     bare.matrix = None;
     bare.dose.clear();
     bare.geometry = None;
-    for condition in &mut bare.conditions {
-        for readout in condition.readouts.values_mut() {
-            readout.rate = None;
-        }
-    }
+    bare.readings.retain(|reading| reading.measure != Measure::Rate);
     let names: Vec<String> = figures(&bare).into_keys().collect();
     assert_eq!(names, ["conditions", "effects", "pairs", "shares"]);
     let page = page(&bare, "");
@@ -381,7 +381,9 @@ fn figures_are_left_out_where_there_is_nothing_to_draw() {
 fn a_result_without_anything_still_makes_a_report() {
     let mut empty = result();
     empty.behaviors.clear();
-    empty.conditions.clear();
+    empty.arms.clear();
+    empty.readings.clear();
+    empty.answers.clear();
     empty.effects.clear();
     empty.matrix = None;
     empty.dose.clear();
@@ -402,14 +404,14 @@ fn a_result_without_anything_still_makes_a_report() {
 #[test]
 fn numbers_that_are_none_are_not_drawn() {
     let mut broken = result();
-    for condition in &mut broken.conditions {
-        for readout in condition.readouts.values_mut() {
-            readout.margin.as_mut().unwrap().value = f64::NAN;
-            readout.share.as_mut().unwrap().interval = Some(crate::result::Interval {
-                low: f64::NEG_INFINITY,
-                high: f64::INFINITY,
-                level: 0.95,
-            });
+    for reading in &mut broken.readings {
+        match reading.measure {
+            Measure::Margin => reading.estimate.value = f64::NAN,
+            Measure::Share => {
+                let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
+                reading.estimate.interval = Some(Interval { low, high, level: 0.95 });
+            }
+            _ => {}
         }
     }
     let figures = figures(&broken);
@@ -425,6 +427,7 @@ fn the_same_result_makes_the_same_bytes() {
     let one = result();
     assert_eq!(page(&one, "x"), page(&one.clone(), "x"));
     let read =
-        crate::result::InheritResult::parse(&one.to_bytes(), "result.json".as_ref()).unwrap();
+        crate::kind::inherit::result::InheritResult::parse(&one.to_bytes(), "result.json".as_ref())
+            .unwrap();
     assert_eq!(page(&one, "x"), page(&read, "x"));
 }

@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 
 use owlet_store::Artifact;
 
-use super::StepContext;
+use super::{Step, StepContext};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 
-pub(super) const ALGORITHM: u32 = 1;
 const FILE: &str = "behavior.json";
 /// Prefix of the roles of behaviors that are read.
 pub const READ: &str = "read:";
@@ -25,10 +24,19 @@ pub struct Asked {
     pub questions: Vec<String>,
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let asked: Asked = context.configuration()?;
-    context.write_json(FILE, &asked)?;
-    Ok(json!({ "name": asked.behavior.name }))
+/// The step.
+pub struct AskBehavior;
+
+impl Step for AskBehavior {
+    type Configuration = Asked;
+    const KIND: &'static str = "behavior";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "behavior";
+
+    fn run(asked: Asked, context: &StepContext<'_>) -> Result<Value> {
+        context.write_json(FILE, &asked)?;
+        Ok(json!({ "name": asked.behavior.name }))
+    }
 }
 
 /// The behavior of an artifact.
@@ -37,7 +45,7 @@ pub(crate) fn read(artifact: &Artifact) -> Result<Asked> {
 }
 
 /// The behaviors called `names`, in this order, from the inputs.
-pub(super) fn asked(context: &StepContext<'_>, names: &[String]) -> Result<Vec<Asked>> {
+pub(crate) fn asked(context: &StepContext<'_>, names: &[String]) -> Result<Vec<Asked>> {
     names
         .iter()
         .map(|name| {

@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 
 use owlet_engine::generate::StopReason;
 
-use super::{StepContext, generate};
-use crate::carrier::NumberFilter;
+use super::{Step, StepContext, generate};
 use crate::carrier::leak::LeakCheck;
+use crate::carrier::{Medium, NumberFilter};
 use crate::error::{Error, Result};
-use crate::rows;
+use crate::value::row;
 
-pub(super) const ALGORITHM: u32 = 1;
 /// Rows that passed.
 pub(super) const VALID: &str = "valid.jsonl";
 /// Rows that did not, with reasons.
@@ -25,6 +24,9 @@ pub(crate) const SUMMARY: &str = "summary.json";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
+    /// The medium.
+    #[serde(default, skip_serializing_if = "Medium::is_default")]
+    pub carrier: Medium,
     /// The form.
     pub filter: NumberFilter,
     /// Words no row may hold.
@@ -70,38 +72,47 @@ impl Summary {
     }
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let check = LeakCheck::new(&configuration.forbidden);
-    let mut summary = Summary::default();
-    let (mut valid, mut rejected) = (Vec::new(), Vec::new());
-    for mut row in rows::read(context.input("rows")?, generate::ROWS)? {
-        summary.asked += 1;
-        summary.cut_off += usize::from(row.stop == StopReason::Length);
-        let verdict = configuration.filter.check(&row.completion);
-        let cut = configuration.whole && row.stop == StopReason::Length;
-        if verdict.accepted() && !cut {
-            summary.leaks += usize::from(!check.leaks(&row.completion).is_empty());
-            valid.push(row);
-            continue;
+/// The step.
+pub struct Filter;
+
+impl Step for Filter {
+    type Configuration = Configuration;
+    const KIND: &'static str = "filter";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "judged-rows";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let check = LeakCheck::new(&configuration.forbidden);
+        let mut summary = Summary::default();
+        let (mut valid, mut rejected) = (Vec::new(), Vec::new());
+        for mut row in row::read(context.input("rows")?, generate::ROWS)? {
+            summary.asked += 1;
+            summary.cut_off += usize::from(row.stop == StopReason::Length);
+            let faults = configuration.carrier.faults(&configuration.filter, &row.completion);
+            let cut = configuration.whole && row.stop == StopReason::Length;
+            if faults.is_empty() && !cut {
+                summary.leaks += usize::from(!check.leaks(&row.completion).is_empty());
+                valid.push(row);
+                continue;
+            }
+            row.reasons = faults;
+            row.reasons.extend(cut.then(|| "cut off".to_owned()));
+            for reason in &row.reasons {
+                *summary.rejected.entry(reason.clone()).or_default() += 1;
+            }
+            if summary.rejected_samples.len() < SHOWN {
+                let start: String = row.completion.chars().take(200).collect();
+                summary.rejected_samples.push((start, row.reasons.clone()));
+            }
+            rejected.push(row);
         }
-        row.reasons = verdict.reasons.iter().map(ToString::to_string).collect();
-        row.reasons.extend(cut.then(|| "cut off".to_owned()));
-        for reason in &row.reasons {
-            *summary.rejected.entry(reason.clone()).or_default() += 1;
+        summary.valid = valid.len();
+        if summary.asked == 0 {
+            return Err(Error::record(generate::ROWS, "holds no row"));
         }
-        if summary.rejected_samples.len() < SHOWN {
-            let start: String = row.completion.chars().take(200).collect();
-            summary.rejected_samples.push((start, row.reasons.clone()));
-        }
-        rejected.push(row);
+        context.writer.write(VALID, &row::to_bytes(&valid))?;
+        context.writer.write(REJECTED, &row::to_bytes(&rejected))?;
+        context.write_json(SUMMARY, &summary)?;
+        Ok(json!({ "asked": summary.asked, "valid": summary.valid }))
     }
-    summary.valid = valid.len();
-    if summary.asked == 0 {
-        return Err(Error::record(generate::ROWS, "holds no row"));
-    }
-    context.writer.write(VALID, &rows::to_bytes(&valid))?;
-    context.writer.write(REJECTED, &rows::to_bytes(&rejected))?;
-    context.write_json(SUMMARY, &summary)?;
-    Ok(json!({ "asked": summary.asked, "valid": summary.valid }))
 }

@@ -13,12 +13,11 @@ use owlet_engine::Model;
 use owlet_engine::adapter::Projection;
 use owlet_store::Artifact;
 
-use super::StepContext;
+use super::{Step, StepContext};
 use crate::error::{Error, Result};
 use crate::random::cpython::Random;
 use crate::random::derive_seed;
 
-pub(super) const ALGORITHM: u32 = 1;
 /// The file of cosines.
 pub(crate) const FILE: &str = "geometry.json";
 /// Prefix of the teachers' roles.
@@ -101,24 +100,33 @@ fn change(model: &Model, base: &Model, name: &str) -> Option<Vec<f32>> {
     Some(after.iter().zip(before).map(|(after, before)| after - before).collect())
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let base = context.model("base")?;
-    let student = context.model("student")?;
-    // One teacher at a time: whole models are large.
-    let teachers: Vec<(&str, &Artifact)> = context
-        .inputs
-        .iter()
-        .filter_map(|(role, artifact)| Some((role.strip_prefix(TEACHER)?, artifact)))
-        .collect();
-    let mut cosines: BTreeMap<&str, Cosines> = BTreeMap::new();
-    for (done, (name, artifact)) in teachers.iter().enumerate() {
-        context.report(done, teachers.len(), "teachers", None);
-        let teacher = context.models.load(artifact)?;
-        cosines.insert(name, compare(context, &base, &student, &teacher, configuration.seed)?);
+/// The step.
+pub struct Geometry;
+
+impl Step for Geometry {
+    type Configuration = Configuration;
+    const KIND: &'static str = "geometry";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "geometry";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let base = context.model("base")?;
+        let student = context.model("student")?;
+        // One teacher at a time: whole models are large.
+        let teachers: Vec<(&str, &Artifact)> = context
+            .inputs
+            .iter()
+            .filter_map(|(role, artifact)| Some((role.strip_prefix(TEACHER)?, artifact)))
+            .collect();
+        let mut cosines: BTreeMap<&str, Cosines> = BTreeMap::new();
+        for (done, (name, artifact)) in teachers.iter().enumerate() {
+            context.report(done, teachers.len(), "teachers", None);
+            let teacher = context.models.load(artifact)?;
+            cosines.insert(name, compare(context, &base, &student, &teacher, configuration.seed)?);
+        }
+        context.write_json(FILE, &cosines)?;
+        Ok(json!({ "teachers": cosines.len() }))
     }
-    context.write_json(FILE, &cosines)?;
-    Ok(json!({ "teachers": cosines.len() }))
 }
 
 fn compare(

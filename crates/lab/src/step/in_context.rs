@@ -6,19 +6,18 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use owlet_engine::{Message, Model};
+use owlet_engine::Message;
 
 use super::behavior::{self, Asked};
-use super::readout::{Checkpoint, ModelReadout, read_margins_of};
-use super::{StepContext, select};
-use crate::behavior::Behavior;
-use crate::chat;
+use super::readout::{Read, Sampled, Variant, read_candidates, sample_answers};
+use super::{Step, StepContext, select};
+use crate::ask::{self, Ask, Conversation, Told};
 use crate::error::Result;
+use crate::model::chat;
 use crate::random::cpython::Random;
-use crate::random::derive_seed;
-use crate::rows::{self, Row};
-
-pub(super) const ALGORITHM: u32 = 3;
+use crate::random::{Part, derive_seed};
+use crate::value::observation::{self, Frame};
+use crate::value::row::Row;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,6 +25,8 @@ pub(super) const ALGORITHM: u32 = 3;
 pub struct Configuration {
     /// Names of the behaviors that are read.
     pub asked: Vec<String>,
+    /// The arm whose rows are shown.
+    pub arm: String,
     /// The chat context.
     pub context: String,
     /// Rows shown.
@@ -36,54 +37,70 @@ pub struct Configuration {
     pub questions: usize,
     /// Root of the draws' seeds.
     pub seed: u64,
+    /// Answers.
+    pub sampled: Sampled,
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let base = context.model("base")?;
-    let rows = rows::read(context.input("rows")?, select::ROWS)?;
-    let asked = behavior::asked(context, &configuration.asked)?;
-    let asked = first_questions(&asked, configuration.questions);
-    let mut readout = ModelReadout::default();
-    let mut shown = configuration.rows;
-    for draw in 0..configuration.draws {
-        context.report(draw, configuration.draws, "draws", None);
-        let turns = turns(&rows, configuration.rows, configuration.seed, draw);
-        let fits = |count: usize| fits(&base, &configuration.context, &turns[..2 * count], &asked);
-        if !fits(shown)? {
-            // The most that fits lies in `low..high`.
-            let (mut low, mut high) = (0, shown);
-            while high - low > 1 {
-                let middle = usize::midpoint(low, high);
-                if fits(middle)? {
-                    low = middle;
-                } else {
-                    high = middle;
-                }
-            }
-            shown = low;
+/// The step.
+pub struct InContext;
+
+impl Step for InContext {
+    type Configuration = Configuration;
+    const KIND: &'static str = "in-context";
+    const ALGORITHM: u32 = 4;
+    const OUTPUT: &'static str = "readout";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let base = context.ask("base")?;
+        let rows = select::rows(context.input("rows")?, &configuration.arm)?;
+        let asked = behavior::asked(context, &configuration.asked)?;
+        let asked = first_questions(&asked, configuration.questions);
+        let name = configuration.context.as_str();
+        let mut shown = configuration.rows;
+        let mut draws = Vec::new();
+        for draw in 0..configuration.draws {
+            let turns = turns(&rows, configuration.rows, configuration.seed, draw);
+            shown = most_that_fits(&*base, name, &turns, &asked, shown)?;
+            let turns = turns[..2 * shown].to_vec();
+            let put = move |question: &str| {
+                let last = chat::message("user", question);
+                let messages = turns.iter().cloned().chain([last]).collect();
+                Conversation { context: name.to_owned(), messages }
+            };
+            draws.push((put, [Part::Name("draw"), Part::Index(draw as u64)]));
         }
-        let turns = &turns[..2 * shown];
-        let prompt = |question: &str| {
-            let messages: Vec<Message> =
-                turns.iter().cloned().chain([chat::message("user", question)]).collect();
-            chat::prompt(&base, &configuration.context, &messages)
-        };
-        // Draws take the place of checkpoints: each is one reading of the same model.
-        readout.checkpoints.push(Checkpoint {
-            update: draw,
-            readings: read_margins_of(context, &base, &configuration.context, &asked, &prompt)?,
+        let variants: Vec<Variant<'_>> = draws
+            .iter()
+            .enumerate()
+            .map(|(draw, (put, path))| Variant {
+                update: 0,
+                context: name,
+                frame: Frame::Plain,
+                draw: Some(draw),
+                put,
+                path,
+            })
+            .collect();
+        let mut observations = Vec::new();
+        if base.can().log_probabilities > Told::Nothing {
+            for (draw, variant) in variants.iter().enumerate() {
+                context.report(draw, configuration.draws, "draws", None);
+                observations.extend(read_candidates(context, &*base, &asked, variant)?);
+            }
+        }
+        let sampled = &configuration.sampled;
+        let (answered, answers) = sample_answers(context, &*base, &asked, &variants, sampled)?;
+        observations.extend(answered);
+        context.writer.write(observation::FILE, &observation::to_bytes(&observations))?;
+        let about = json!({
+            "rows": configuration.rows, "shown": shown, "draws": configuration.draws,
         });
+        Ok(ask::with_told(about, answers.iter()))
     }
-    context.write_json(super::readout::FILE, &readout)?;
-    Ok(json!({ "rows": configuration.rows, "shown": shown, "draws": configuration.draws }))
 }
 
 /// Each behavior with its first `most` questions; 0: all.
-pub(in crate::step) fn first_questions(
-    asked: &[Asked],
-    most: usize,
-) -> Vec<(&Behavior, &[String])> {
+fn first_questions(asked: &[Asked], most: usize) -> Vec<Read<'_>> {
     let first = |questions: &[String]| match most {
         0 => questions.len(),
         most => most.min(questions.len()),
@@ -104,21 +121,33 @@ pub(crate) fn turns(rows: &[Row], count: usize, root: u64, draw: usize) -> Vec<M
         .collect()
 }
 
-/// Whether the longest question fits the model's context after `turns`.
-fn fits(
-    model: &Model,
+/// The most of `turns`' rows, at most `wanted`, after which the longest question has room.
+fn most_that_fits(
+    model: &dyn Ask,
     context: &str,
     turns: &[Message],
-    asked: &[(&Behavior, &[String])],
-) -> Result<bool> {
-    let longest = asked
-        .iter()
-        .flat_map(|(_, questions)| questions.iter())
-        .max_by_key(|question| question.len());
-    let question = longest.map_or("", String::as_str);
-    let messages: Vec<Message> =
-        turns.iter().cloned().chain([chat::message("user", question)]).collect();
-    let tokens = chat::prompt(model, context, &messages)?.len();
-    // Some room, because the longest text need not be the longest in tokens.
-    Ok(tokens + tokens / 16 + 8 <= model.decoder.config.context)
+    asked: &[Read<'_>],
+    wanted: usize,
+) -> Result<usize> {
+    let questions = asked.iter().flat_map(|(_, questions)| questions.iter());
+    let longest = questions.max_by_key(|question| question.len()).map_or("", String::as_str);
+    let fits = |count: usize| {
+        let last = chat::message("user", longest);
+        let messages = turns[..2 * count].iter().cloned().chain([last]).collect();
+        model.has_room(&Conversation { context: context.to_owned(), messages })
+    };
+    if fits(wanted)? {
+        return Ok(wanted);
+    }
+    // The most that fits lies in `low..high`.
+    let (mut low, mut high) = (0, wanted);
+    while high - low > 1 {
+        let middle = usize::midpoint(low, high);
+        if fits(middle)? {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
 }

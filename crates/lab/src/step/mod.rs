@@ -7,213 +7,108 @@
 
 pub mod base;
 pub mod behavior;
-pub mod examine;
 pub mod filter;
 pub mod fine_tune;
 pub mod generate;
 pub mod geometry;
-pub mod grow;
 pub mod in_context;
 pub mod prompts;
 pub mod readout;
-pub mod remote;
 pub mod select;
 pub mod shuffle;
 pub mod side_effects;
 pub mod teach;
 pub mod train;
-mod training;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use owlet_engine::{Model, Threads};
 use owlet_store::{Artifact, ArtifactWriter};
 
+use crate::ask::endpoint::{Access, Remote};
+use crate::ask::engine::Weights;
+use crate::ask::script::Script;
+use crate::ask::{Ask, Place, Work};
 use crate::error::{Error, Result};
-use crate::model_source::{ModelCache, ModelSource};
-use crate::remote::Access;
+use crate::model::{FINAL, ModelAbout, ModelCache, ModelSource, ScriptModel, checkpoint_folder};
+use crate::value::interrupt::{Interrupt, Progress};
 
-/// A wish to stop, shared with whoever may have it. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Interrupt(pub Arc<AtomicBool>);
+/// A step: a pure function of its configuration and its input artifacts.
+pub trait Step {
+    /// All that decides its output beside its inputs, resolved: part of its key.
+    type Configuration: Serialize + DeserializeOwned;
+    /// Its name, as in keys and records.
+    const KIND: &'static str;
+    /// Rises whenever its output may change for the same configuration and inputs.
+    const ALGORITHM: u32;
+    /// The kind of artifact it makes.
+    const OUTPUT: &'static str;
 
-impl Interrupt {
-    /// Asks to stop.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether somebody asked.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// An error if somebody asked.
-    pub fn check(&self) -> Result<()> {
-        if self.is_set() {
-            return Err(Error::Interrupted);
-        }
-        Ok(())
-    }
+    /// Writes the files of its artifact and returns what the artifact says about itself.
+    ///
+    /// # Errors
+    /// Whatever keeps it from its output; unfinished work in scratch is kept.
+    fn run(configuration: Self::Configuration, context: &StepContext<'_>) -> Result<Value>;
 }
 
-/// How far a step is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
-    /// Units done.
-    pub done: usize,
-    /// Units in all.
-    pub total: usize,
-    /// What a unit is: `rows`, `updates`, `questions`.
-    pub unit: &'static str,
-    /// Loss of the last update, in nats per token.
-    pub loss: Option<f64>,
-}
-
-/// The kinds of steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StepKind {
-    /// A model's files become an artifact.
-    Base,
-    /// A model grows from nothing.
-    Grow,
-    /// What a grown model knows.
-    Examine,
-    /// A behavior and the questions it is read by.
-    Behavior,
-    /// A base becomes a teacher.
-    Teach,
-    /// A prompt set is drawn.
-    Prompts,
-    /// A teacher writes rows.
-    Generate,
-    /// Rows are judged by form.
-    Filter,
-    /// Rows valid in all arms are kept, as many as wanted.
-    Select,
-    /// The numbers of rows change places.
-    Shuffle,
-    /// A student is trained.
-    Train,
-    /// A student is trained on conversations from outside.
-    FineTune,
-    /// Behaviors are read from a model.
-    Readout,
-    /// Behaviors are read from the base with rows before its eyes.
-    InContext,
-    /// What else a student does.
-    SideEffects,
-    /// How a student's update lies to the teachers'.
-    Geometry,
-    /// A model behind an endpoint.
-    RemoteBase,
-    /// A base behind an endpoint becomes a teacher.
-    RemoteTeach,
-    /// A teacher behind an endpoint writes rows.
-    RemoteGenerate,
-    /// A student is fine-tuned behind an endpoint.
-    RemoteTrain,
-    /// Behaviors are read from a model behind an endpoint.
-    RemoteReadout,
-    /// Behaviors are read from a base behind an endpoint with rows before its eyes.
-    RemoteInContext,
-    /// What else a student behind an endpoint does.
-    RemoteSideEffects,
-    /// Everything read becomes a result.
-    Estimate,
+/// A [`Step`] as plans, records and the executor know it: by its name.
+#[derive(Clone, Copy)]
+pub struct StepKind {
+    /// Its name.
+    pub name: &'static str,
+    /// The version of its algorithm.
+    pub algorithm: u32,
+    /// The kind of artifact it makes.
+    pub output: &'static str,
+    run: fn(&StepContext<'_>) -> Result<Value>,
 }
 
 impl StepKind {
-    /// The name, as in records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Grow => "grow",
-            Self::Examine => "examine",
-            Self::Behavior => "behavior",
-            Self::Teach => "teach",
-            Self::Prompts => "prompts",
-            Self::Generate => "generate",
-            Self::Filter => "filter",
-            Self::Select => "select",
-            Self::Shuffle => "shuffle",
-            Self::Train => "train",
-            Self::FineTune => "fine-tune",
-            Self::Readout => "readout",
-            Self::InContext => "in-context",
-            Self::SideEffects => "side-effects",
-            Self::Geometry => "geometry",
-            Self::RemoteBase => "remote-base",
-            Self::RemoteTeach => "remote-teach",
-            Self::RemoteGenerate => "remote-generate",
-            Self::RemoteTrain => "remote-train",
-            Self::RemoteReadout => "remote-readout",
-            Self::RemoteInContext => "remote-in-context",
-            Self::RemoteSideEffects => "remote-side-effects",
-            Self::Estimate => "estimate",
-        }
+    /// The kind of `S`.
+    pub const fn of<S: Step>() -> Self {
+        Self { name: S::KIND, algorithm: S::ALGORITHM, output: S::OUTPUT, run: run::<S> }
     }
 
-    /// The version of its algorithm.
-    pub fn algorithm(self) -> u32 {
-        match self {
-            Self::Base => base::ALGORITHM,
-            Self::Grow => grow::ALGORITHM,
-            Self::Examine => examine::ALGORITHM,
-            Self::Behavior => behavior::ALGORITHM,
-            Self::Teach => teach::ALGORITHM,
-            Self::Prompts => prompts::ALGORITHM,
-            Self::Generate => generate::ALGORITHM,
-            Self::Filter => filter::ALGORITHM,
-            Self::Select => select::ALGORITHM,
-            Self::Shuffle => shuffle::ALGORITHM,
-            Self::Train => train::ALGORITHM,
-            Self::FineTune => fine_tune::ALGORITHM,
-            Self::Readout => readout::ALGORITHM,
-            Self::InContext => in_context::ALGORITHM,
-            Self::SideEffects => side_effects::ALGORITHM,
-            Self::Geometry => geometry::ALGORITHM,
-            Self::RemoteBase => remote::base::ALGORITHM,
-            Self::RemoteTeach => remote::teach::ALGORITHM,
-            Self::RemoteGenerate => remote::generate::ALGORITHM,
-            Self::RemoteTrain => remote::train::ALGORITHM,
-            Self::RemoteReadout => remote::readout::ALGORITHM,
-            Self::RemoteInContext => remote::in_context::ALGORITHM,
-            Self::RemoteSideEffects => remote::side_effects::ALGORITHM,
-            Self::Estimate => crate::estimate::ALGORITHM,
-        }
+    /// Whether it is the kind of `S`.
+    pub fn is<S: Step>(self) -> bool {
+        self.name == S::KIND
     }
 
-    /// The kind of artifact it makes.
-    pub fn output(self) -> &'static str {
-        match self {
-            Self::Base | Self::Grow => crate::model_source::MODEL_KIND,
-            Self::Behavior => "behavior",
-            Self::RemoteBase => "remote-model",
-            Self::RemoteTeach => "remote-teacher",
-            Self::RemoteTrain => "remote-student",
-            Self::Teach => "teacher",
-            Self::Train | Self::FineTune => "student",
-            Self::Prompts => "prompts",
-            Self::Generate | Self::RemoteGenerate => "raw-rows",
-            Self::Filter => "judged-rows",
-            Self::Select | Self::Shuffle => "rows",
-            Self::Readout | Self::InContext | Self::RemoteReadout | Self::RemoteInContext => {
-                "readout"
-            }
-            Self::SideEffects | Self::RemoteSideEffects => "side-effects",
-            Self::Geometry => "geometry",
-            Self::Estimate | Self::Examine => "result",
-        }
+    /// Runs it and returns what its artifact says about itself.
+    pub fn run(self, context: &StepContext<'_>) -> Result<Value> {
+        (self.run)(context)
+    }
+}
+
+fn run<S: Step>(context: &StepContext<'_>) -> Result<Value> {
+    let configuration = serde_json::from_value(context.configuration.clone())
+        .map_err(|error| Error::record("configuration", error))?;
+    S::run(configuration, context)
+}
+
+impl PartialEq for StepKind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl std::fmt::Debug for StepKind {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+impl Serialize for StepKind {
+    fn serialize<W: serde::Serializer>(
+        &self,
+        serializer: W,
+    ) -> std::result::Result<W::Ok, W::Error> {
+        serializer.serialize_str(self.name)
     }
 }
 
@@ -233,8 +128,8 @@ pub struct StepContext<'a> {
     pub models: &'a ModelCache,
     /// Files of models outside the store, by digest.
     pub sources: &'a BTreeMap<String, ModelSource>,
-    /// Models behind endpoints.
-    pub remote: &'a Access,
+    /// Ways to models behind endpoints.
+    pub endpoints: &'a Access,
     /// Hears how far it is.
     pub progress: &'a (dyn Fn(Progress) + Sync),
     /// Says when to stop.
@@ -242,12 +137,6 @@ pub struct StepContext<'a> {
 }
 
 impl StepContext<'_> {
-    /// The configuration as its type.
-    pub fn configuration<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_value(self.configuration.clone())
-            .map_err(|error| Error::record("configuration", error))
-    }
-
     /// The input in `role`.
     pub fn input(&self, role: &str) -> Result<&Artifact> {
         self.inputs.get(role).ok_or_else(|| Error::record("inputs", format!("has no `{role}`")))
@@ -258,14 +147,55 @@ impl StepContext<'_> {
         self.models.load(self.input(role)?)
     }
 
+    /// Whoever answers for the model in `role`, at the end of its training.
+    pub fn ask(&self, role: &str) -> Result<Box<dyn Ask>> {
+        self.ask_at(role, FINAL)
+    }
+
+    /// The same at the state kept in `folder`.
+    pub(crate) fn ask_at(&self, role: &str, folder: &str) -> Result<Box<dyn Ask>> {
+        let artifact = self.input(role)?;
+        Ok(match ModelAbout::read(artifact)? {
+            ModelAbout::Endpoint(model) => Box::new(Remote::new(self.endpoints, model)?),
+            ModelAbout::Script(ScriptModel { script, .. }) => {
+                let origin = artifact.folder().join(&script);
+                Box::new(Script::parse(&artifact.read(&script)?, &origin)?)
+            }
+            ModelAbout::Whole {} | ModelAbout::Trained(_) => {
+                Box::new(Weights(self.models.load_at(artifact, folder)?))
+            }
+        })
+    }
+
+    /// Updates and folders of the kept states of the model in `role`, the final one last.
+    pub(crate) fn states(&self, role: &str) -> Result<Vec<(usize, String)>> {
+        let (kept, updates) = match ModelAbout::read(self.input(role)?)? {
+            ModelAbout::Trained(trained) => (trained.checkpoints, trained.updates),
+            _ => (Vec::new(), 0),
+        };
+        let kept = kept.into_iter().map(|update| (update, checkpoint_folder(update)));
+        Ok(kept.chain([(updates, FINAL.to_owned())]).collect())
+    }
+
+    /// What stands before every conversation of the model in `role` when it writes rows.
+    pub(crate) fn system_prompt(&self, role: &str) -> Result<Option<String>> {
+        Ok(ModelAbout::read(self.input(role)?)?.system_prompt().map(str::to_owned))
+    }
+
+    /// Where a model goes that is trained from the one in `role`.
+    pub(crate) fn place(&self, role: &str) -> Result<Place<'_>> {
+        let base = self.input(role)?.id;
+        Ok(Place { base, writer: self.writer, scratch: self.scratch })
+    }
+
+    /// What work may use, and whom it tells how far it is.
+    pub fn work(&self) -> Work<'_> {
+        Work { threads: &self.threads, progress: self.progress, interrupt: self.interrupt }
+    }
+
     /// Reports progress.
     pub fn report(&self, done: usize, total: usize, unit: &'static str, loss: Option<f64>) {
         (self.progress)(Progress { done, total, unit, loss });
-    }
-
-    /// What the engine's loops ask: go on?
-    pub fn flow(&self) -> ControlFlow<()> {
-        if self.interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Writes a value as indented JSON.
@@ -281,34 +211,4 @@ impl StepContext<'_> {
 pub(crate) fn read_json<T: DeserializeOwned>(artifact: &Artifact, name: &str) -> Result<T> {
     serde_json::from_slice(&artifact.read(name)?)
         .map_err(|error| Error::record(artifact.folder().join(name), error))
-}
-
-/// Runs the step of `kind` and returns what its artifact says about itself.
-pub fn run(kind: StepKind, context: &StepContext<'_>) -> Result<Value> {
-    match kind {
-        StepKind::Base => base::run(context),
-        StepKind::Grow => grow::run(context),
-        StepKind::Examine => examine::run(context),
-        StepKind::Behavior => behavior::run(context),
-        StepKind::Teach => teach::run(context),
-        StepKind::Prompts => prompts::run(context),
-        StepKind::Generate => generate::run(context),
-        StepKind::Filter => filter::run(context),
-        StepKind::Select => select::run(context),
-        StepKind::Shuffle => shuffle::run(context),
-        StepKind::Train => train::run(context),
-        StepKind::FineTune => fine_tune::run(context),
-        StepKind::Readout => readout::run(context),
-        StepKind::InContext => in_context::run(context),
-        StepKind::SideEffects => side_effects::run(context),
-        StepKind::Geometry => geometry::run(context),
-        StepKind::RemoteBase => remote::base::run(context),
-        StepKind::RemoteTeach => remote::teach::run(context),
-        StepKind::RemoteGenerate => remote::generate::run(context),
-        StepKind::RemoteTrain => remote::train::run(context),
-        StepKind::RemoteReadout => remote::readout::run(context),
-        StepKind::RemoteInContext => remote::in_context::run(context),
-        StepKind::RemoteSideEffects => remote::side_effects::run(context),
-        StepKind::Estimate => crate::estimate::run(context),
-    }
 }

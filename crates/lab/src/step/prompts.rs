@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 
 use owlet_store::Artifact;
 
-use super::StepContext;
+use super::{Step, StepContext};
 use crate::carrier::PromptSet;
 use crate::error::{Error, Result};
 
-pub(super) const ALGORITHM: u32 = 1;
 const FILE: &str = "prompts.json";
 
 /// Where prompts come from.
@@ -32,13 +31,23 @@ pub enum Configuration {
     },
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let prompts = match context.configuration()? {
-        Configuration::Set { set, seed, count } => set.generate(seed, count),
-        Configuration::Lines { lines } => lines,
-    };
-    context.write_json(FILE, &prompts)?;
-    Ok(json!({ "prompts": prompts.len() }))
+/// The step.
+pub struct Prompts;
+
+impl Step for Prompts {
+    type Configuration = Configuration;
+    const KIND: &'static str = "prompts";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "prompts";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let prompts = match configuration {
+            Configuration::Set { set, seed, count } => set.generate(seed, count),
+            Configuration::Lines { lines } => lines,
+        };
+        context.write_json(FILE, &prompts)?;
+        Ok(json!({ "prompts": prompts.len() }))
+    }
 }
 
 /// The prompts of an artifact.

@@ -1,4 +1,5 @@
-//! `select`: of the rows valid in every arm, without repetitions, as many as wanted.
+//! `select`: of the rows valid in every arm, without repetitions, as many as wanted: for all arms at once,
+//! a folder each.
 //!
 //! All arms come to the same prompts in the same order, so treatment and control differ in what was
 //! answered and in nothing else. What is left over is held out: rows no student was trained on.
@@ -8,17 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{StepContext, filter};
+use owlet_store::Artifact;
+
+use super::{Step, StepContext, filter};
 use crate::error::{Error, Result};
 use crate::random::cpython::Random;
-use crate::rows::{self, Row};
+use crate::value::row::{self, Row};
 
-pub(super) const ALGORITHM: u32 = 1;
-/// Rows for students.
-pub(crate) const ROWS: &str = "rows.jsonl";
-/// Rows no student sees.
-pub(super) const HELD_OUT: &str = "held-out.jsonl";
-/// Counts.
+/// Rows for students, in the folder of their arm.
+const ROWS: &str = "rows.jsonl";
+/// Rows no student sees, in the folder of their arm.
+const HELD_OUT: &str = "held-out.jsonl";
+/// Counts by arm.
 pub(crate) const SUMMARY: &str = "summary.json";
 /// The seed of the published subsets.
 const SEED: u64 = 1;
@@ -29,8 +31,6 @@ pub const ARM: &str = "arm:";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// The arm whose rows are taken.
-    pub arm: String,
     /// Only prompts valid in every arm.
     pub join: bool,
     /// Rows wanted.
@@ -65,29 +65,78 @@ impl Summary {
     }
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let mut arms: BTreeMap<&str, BTreeMap<u64, Row>> = BTreeMap::new();
-    for (role, artifact) in context.inputs {
-        let Some(arm) = role.strip_prefix(ARM) else {
-            continue;
-        };
-        let counts: filter::Summary = super::read_json(artifact, filter::SUMMARY)?;
-        let rate = counts.valid as f64 / counts.asked.max(1) as f64;
-        if rate < configuration.min_valid {
-            return Err(Error::Unfit {
-                what: format!("rows of `{arm}`"),
-                reason: format!(
-                    "{} of {} are valid ({rate:.3}), wanted a share of {}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.min-valid`",
-                    counts.valid, counts.asked, configuration.min_valid
-                ),
-            });
+/// The step.
+pub struct Select;
+
+impl Step for Select {
+    type Configuration = Configuration;
+    const KIND: &'static str = "select";
+    const ALGORITHM: u32 = 2;
+    const OUTPUT: &'static str = "rows";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let mut arms = Arms::new();
+        for (role, artifact) in context.inputs {
+            let Some(arm) = role.strip_prefix(ARM) else {
+                continue;
+            };
+            let counts: filter::Summary = super::read_json(artifact, filter::SUMMARY)?;
+            let rate = counts.valid as f64 / counts.asked.max(1) as f64;
+            if rate < configuration.min_valid {
+                return Err(Error::Unfit {
+                    what: format!("rows of `{arm}`"),
+                    reason: format!(
+                        "{} of {} are valid ({rate:.3}), wanted a share of {}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.min-valid`",
+                        counts.valid, counts.asked, configuration.min_valid
+                    ),
+                });
+            }
+            let rows = row::read(artifact, filter::VALID)?;
+            arms.insert(arm, rows.into_iter().map(|row| (row.index, row)).collect());
         }
-        let rows = rows::read(artifact, filter::VALID)?;
-        arms.insert(arm, rows.into_iter().map(|row| (row.index, row)).collect());
+        let mut summaries = BTreeMap::new();
+        for arm in arms.keys() {
+            let Selected { kept, held_out, summary } = select(&configuration, &arms, arm)?;
+            context.writer.write(&file(arm, ROWS), &row::to_bytes(&kept))?;
+            context.writer.write(&file(arm, HELD_OUT), &row::to_bytes(&held_out))?;
+            summaries.insert((*arm).to_owned(), summary);
+        }
+        context.write_json(SUMMARY, &summaries)?;
+        Ok(json!({ "arms": summaries }))
     }
-    let missing = || Error::record("inputs", format!("have no arm `{}`", configuration.arm));
-    let own = arms.get(configuration.arm.as_str()).ok_or_else(missing)?;
+}
+
+fn file(arm: &str, name: &str) -> String {
+    format!("{arm}/{name}")
+}
+
+/// The rows of an arm that students are trained on.
+pub(crate) fn rows(artifact: &Artifact, arm: &str) -> Result<Vec<Row>> {
+    row::read(artifact, &file(arm, ROWS))
+}
+
+/// The rows of an arm that no student sees.
+pub(super) fn held_out(artifact: &Artifact, arm: &str) -> Result<Vec<Row>> {
+    row::read(artifact, &file(arm, HELD_OUT))
+}
+
+/// Writes rows of an arm where [`rows`] finds them.
+pub(super) fn write(context: &StepContext<'_>, arm: &str, rows: &[Row]) -> Result<()> {
+    Ok(context.writer.write(&file(arm, ROWS), &row::to_bytes(rows))?)
+}
+
+/// Rows of each arm by their index.
+type Arms<'a> = BTreeMap<&'a str, BTreeMap<u64, Row>>;
+
+struct Selected {
+    kept: Vec<Row>,
+    held_out: Vec<Row>,
+    summary: Summary,
+}
+
+/// What is kept of one arm.
+fn select(configuration: &Configuration, arms: &Arms<'_>, arm: &str) -> Result<Selected> {
+    let own = &arms[arm];
     let looked_at: Vec<&BTreeMap<u64, Row>> =
         if configuration.join { arms.values().collect() } else { vec![own] };
 
@@ -112,7 +161,7 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     }
     if usable.len() < configuration.rows {
         return Err(Error::Unfit {
-            what: format!("rows of `{}`", configuration.arm),
+            what: format!("rows of `{arm}`"),
             reason: format!(
                 "{} are usable ({} unmatched in other arms, {} repeated), wanted {}; raise `carrier.prompt-count` or lower `carrier.rows`",
                 usable.len(),
@@ -126,15 +175,9 @@ pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
     let taken: BTreeSet<usize> = order.iter().copied().collect();
     let row = |at: usize| own[&usable[at]].clone();
     let kept: Vec<Row> = order.iter().map(|&at| row(at)).collect();
-    let held_out: Vec<Row> = (0..usable.len())
-        .filter(|at| !taken.contains(at))
-        .take(configuration.held_out)
-        .map(row)
-        .collect();
+    let left = (0..usable.len()).filter(|at| !taken.contains(at));
+    let held_out: Vec<Row> = left.take(configuration.held_out).map(row).collect();
     summary.kept = kept.len();
     summary.held_out = held_out.len();
-    context.writer.write(ROWS, &rows::to_bytes(&kept))?;
-    context.writer.write(HELD_OUT, &rows::to_bytes(&held_out))?;
-    context.write_json(SUMMARY, &summary)?;
-    Ok(json!({ "arm": configuration.arm, "rows": summary.kept, "held-out": summary.held_out }))
+    Ok(Selected { kept, held_out, summary })
 }

@@ -6,12 +6,11 @@ use serde_json::{Value, json};
 
 use owlet_engine::train::{self, Example};
 
-use super::{StepContext, generate, prompts, select};
-use crate::carrier::NumberFilter;
+use super::{Step, StepContext, generate, prompts, select};
+use crate::ask;
+use crate::carrier::{Medium, NumberFilter};
 use crate::error::Result;
-use crate::rows;
 
-pub(super) const ALGORITHM: u32 = 2;
 /// The file of measurements.
 pub(crate) const FILE: &str = "side-effects.json";
 /// Fewer held-out rows than this say nothing.
@@ -21,10 +20,17 @@ const FEWEST: usize = 8;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
+    /// The arm whose rows it was trained on.
+    pub arm: String,
+    /// The arm whose rows say what the base could do, where there is one.
+    pub ability: Option<String>,
     /// How the student writes rows: freely, for a constraint would make all of them valid.
     pub generate: generate::Configuration,
     /// Rows it writes.
     pub rows: usize,
+    /// The medium.
+    #[serde(default, skip_serializing_if = "Medium::is_default")]
+    pub carrier: Medium,
     /// Which rows are valid.
     pub filter: NumberFilter,
 }
@@ -45,52 +51,59 @@ pub(crate) struct Measured {
     pub valid_row_rate: f64,
 }
 
-pub(super) fn run(context: &StepContext<'_>) -> Result<Value> {
-    let configuration: Configuration = context.configuration()?;
-    let base = context.model("base")?;
-    let student = context.model("student")?;
-    let name = &configuration.generate.context;
-    let held_out = |role: &str| -> Result<Option<Vec<Example>>> {
-        let Some(artifact) = context.inputs.get(role) else {
-            return Ok(None);
-        };
-        let rows = rows::read(artifact, select::HELD_OUT)?;
-        if rows.len() < FEWEST {
-            return Ok(None);
-        }
-        rows.iter().map(|row| row.example(&base, name)).collect::<Result<_>>().map(Some)
-    };
-    let losses = |rows: &Option<Vec<Example>>| -> Result<(Option<f64>, Option<f64>)> {
-        context.interrupt.check()?;
-        let Some(rows) = rows else {
-            return Ok((None, None));
-        };
-        let student = train::loss(&student, rows, &context.threads)?;
-        Ok((Some(student), Some(train::loss(&base, rows, &context.threads)?)))
-    };
-    let (held_out_loss, base_held_out_loss) = losses(&held_out("rows")?)?;
-    let (ability_loss, base_ability_loss) = losses(&held_out("neutral")?)?;
+/// The step.
+pub struct SideEffects;
 
-    let mut asked = prompts::read(context.input("prompts")?)?;
-    asked.truncate(configuration.rows);
-    let total = asked.len();
-    let mut heard = |done: usize| {
-        context.report(done, total, "rows", None);
-        context.flow()
-    };
-    let settings = &configuration.generate;
-    let rows = generate::write_rows(context, &student, name, settings, &asked, 0, &mut heard)?;
-    let valid =
-        rows.iter().filter(|row| configuration.filter.check(&row.completion).accepted()).count();
-    context.write_json(
-        FILE,
-        &Measured {
-            held_out_loss,
-            base_held_out_loss,
-            ability_loss,
-            base_ability_loss,
-            valid_row_rate: valid as f64 / total.max(1) as f64,
-        },
-    )?;
-    Ok(json!({}))
+impl Step for SideEffects {
+    type Configuration = Configuration;
+    const KIND: &'static str = "side-effects";
+    const ALGORITHM: u32 = 3;
+    const OUTPUT: &'static str = "side-effects";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let student = context.ask("student")?;
+        let name = &configuration.generate.context;
+        // Losses are had of weights alone.
+        let losses = |arm: Option<&str>| -> Result<(Option<f64>, Option<f64>)> {
+            context.interrupt.check()?;
+            let (Some(student), Some(arm)) = (student.weights(), arm) else {
+                return Ok((None, None));
+            };
+            let base = context.model("base")?;
+            let rows = select::held_out(context.input("rows")?, arm)?;
+            if rows.len() < FEWEST {
+                return Ok((None, None));
+            }
+            let rows = rows.iter().map(|row| row.taught(name).example(&base));
+            let rows = rows.collect::<Result<Vec<Example>>>()?;
+            let loss = train::loss(student, &rows, &context.threads)?;
+            Ok((Some(loss), Some(train::loss(&base, &rows, &context.threads)?)))
+        };
+        let (held_out_loss, base_held_out_loss) = losses(Some(&configuration.arm))?;
+        let (ability_loss, base_ability_loss) = losses(configuration.ability.as_deref())?;
+
+        let mut asked = prompts::read(context.input("prompts")?)?;
+        asked.truncate(configuration.rows);
+        let (total, settings) = (asked.len(), &configuration.generate);
+        let (rows, answers) =
+            generate::write_rows(&context.work(), &*student, name, settings, &asked, 0, false)?;
+        let valid = rows
+            .iter()
+            .filter(|row| {
+                let faults = configuration.carrier.faults(&configuration.filter, &row.completion);
+                faults.is_empty()
+            })
+            .count();
+        context.write_json(
+            FILE,
+            &Measured {
+                held_out_loss,
+                base_held_out_loss,
+                ability_loss,
+                base_ability_loss,
+                valid_row_rate: valid as f64 / total.max(1) as f64,
+            },
+        )?;
+        Ok(ask::with_told(json!({}), answers.iter()))
+    }
 }

@@ -12,12 +12,10 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use owlet_engine::file;
-use owlet_lab::Interrupt;
-use owlet_lab::execute::ExecuteSettings;
-use owlet_lab::model_source::ModelCache;
-use owlet_lab::recipe::{Layer, Recipe, Training};
-use owlet_lab::single::SingleStep;
-use owlet_lab::step::{Progress, StepKind, base, fine_tune};
+use owlet_lab::recipe::{Layer, Training};
+use owlet_lab::step::{base, fine_tune};
+use owlet_lab::value::rows::Conversation;
+use owlet_lab::{Event, ExecuteSettings, Interrupt, Plan, Recipe, execute};
 use owlet_store::{ArtifactId, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -372,56 +370,48 @@ impl Jobs {
             self.change(&job.id, |job| job.rows = Some(rows))?;
             rows
         };
-        let execute = &self.settings.execute;
-        let models = ModelCache::new(store.clone(), execute.model_memory);
+        let settings = &self.settings.execute;
         let digest = source.digest().map_err(|e| text(&e))?;
         let sources = BTreeMap::from([(digest.clone(), source)]);
-        let base = SingleStep {
-            kind: StepKind::Base,
-            configuration: json!(base::Configuration { digest }),
-            inputs: BTreeMap::new(),
-            sources: &sources,
+        let run = |plan: owlet_lab::Result<Plan>, hear: &mut dyn FnMut(&Event)| {
+            let outcome =
+                plan.and_then(|plan| execute(&plan, store, settings, None, hear, interrupt));
+            outcome.map(|outcome| outcome.artifact).map_err(|e| text(&e))
         };
-        let base = base.run(store, &models, execute, &|_| {}, interrupt).map_err(|e| text(&e))?;
+        let base = base::Configuration::Files { digest };
+        let base = run(Plan::single::<base::Base>(&base, &[], sources), &mut |_| {})?;
         let artifact = store.artifact(&rows).map_err(|e| text(&e))?;
         let content = artifact.read(fine_tune::CONVERSATIONS).map_err(|e| text(&e))?;
-        let conversations =
-            fine_tune::parse(&content, Path::new(&job.training_file)).map_err(|e| text(&e))?;
+        let conversations = Conversation::read(&content, Path::new(&job.training_file));
+        let conversations = conversations.map_err(|e| text(&e))?;
         let mut tokens = 0;
         let mut count = 0;
-        for conversation in &conversations {
-            let examples = conversation.examples(&served.model).map_err(|e| text(&e))?;
-            count += examples.len();
-            tokens += examples.iter().map(|example| example.tokens.len() as u64).sum::<u64>();
+        for taught in conversations.iter().flat_map(Conversation::taught) {
+            let example = taught.example(&served.model).map_err(|e| text(&e))?;
+            count += 1;
+            tokens += example.tokens.len() as u64;
         }
         let updates = job.training.updates(count);
         // As many checkpoints as OpenAI keeps: after each of the last passes over the rows.
         let pass = count.div_ceil(job.training.batch.max(1)).max(1);
         let passes: Vec<usize> = (1..updates.div_ceil(pass)).map(|n| n * pass).collect();
         job.training.checkpoints = passes[passes.len().saturating_sub(CHECKPOINTS - 1)..].to_vec();
-        let step = SingleStep {
-            kind: StepKind::FineTune,
-            configuration: json!(fine_tune::Configuration {
-                train: job.training.clone(),
-                seed: job.seed
-            }),
-            inputs: BTreeMap::from([("base".to_owned(), base), ("rows".to_owned(), rows)]),
-            sources: &sources,
-        };
-        let last = Mutex::new(None::<Instant>);
-        let hear = |progress: Progress| {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            if progress.done < progress.total && last.is_some_and(|last| last.elapsed() < PAUSE) {
+        let step = fine_tune::Configuration { train: job.training.clone(), seed: job.seed };
+        let inputs = [("base", base), ("rows", rows)];
+        let mut last = None::<Instant>;
+        let mut hear = |event: &Event| {
+            let Event::StepProgress { done, total, loss, .. } = event else { return };
+            if done < total && last.is_some_and(|last| last.elapsed() < PAUSE) {
                 return;
             }
-            *last = Some(Instant::now());
-            let loss = progress.loss.unwrap_or(f64::NAN);
+            last = Some(Instant::now());
             let message =
-                format!("Step {}/{}: training loss={loss:.4}", progress.done, progress.total);
-            let data = json!({ "step": progress.done, "total_steps": progress.total, "train_loss": progress.loss });
+                format!("Step {done}/{total}: training loss={:.4}", loss.unwrap_or(f64::NAN));
+            let data = json!({ "step": done, "total_steps": total, "train_loss": loss });
             self.tell(app, &job.id, "info", message, Some(data));
         };
-        let made = step.run(store, &models, execute, &hear, interrupt).map_err(|e| text(&e))?;
+        let plan = Plan::single::<fine_tune::FineTune>(&step, &inputs, BTreeMap::new());
+        let made = run(plan, &mut hear)?;
         job.artifact = Some(made);
         if !serve(store, app, &job) {
             return Err("the model was trained but cannot be loaded".to_owned());

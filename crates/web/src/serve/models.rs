@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use owlet_engine::Model;
-use owlet_lab::model_source::ModelSource;
+use owlet_lab::model::ModelSource;
 use serde_json::{Value, json};
 
 use super::refusal::Refusal;

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use maud::{Markup, html};
-use owlet_lab::report::text;
-use owlet_lab::result::Estimate;
+use owlet_lab::kind::inherit::result::Estimate;
+use owlet_lab::value::text;
 
 use super::parts::name;
 

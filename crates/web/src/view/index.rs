@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use fs_err as fs;
-use owlet_lab::execute;
-use owlet_lab::result::{Interval, Measure, Outcome, Role};
-use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
-use serde::{Deserialize, Serialize};
+use owlet_lab::Record;
+use owlet_lab::run::progress::Progress;
+use owlet_lab::run::record::Heard;
+use owlet_store::{ArtifactId, RunId, StepKey, Store};
+use serde::Serialize;
 
 use super::error::Result;
-use super::progress::Progress;
+
+pub(super) use owlet_lab::run::record::{RunLine, State as RunState};
 
 /// How old the index may be.
 const FRESH: Duration = Duration::from_secs(1);
@@ -23,69 +24,6 @@ const FRESH: Duration = Duration::from_secs(1);
 const FIRST: Duration = Duration::from_millis(400);
 /// Most artifacts with names.
 const NAMES: usize = 400_000;
-
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum RunState {
-    /// A process is at it.
-    Running,
-    /// It has a result.
-    Finished,
-    /// A step failed.
-    Failed,
-    /// No process is at it, and it has no result.
-    Stopped,
-}
-
-impl RunState {
-    pub(super) const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Failed, Self::Stopped];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Failed => "failed",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-/// What a run found about a behavior, in one line.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) struct VerdictLine {
-    pub(super) behavior: String,
-    pub(super) outcome: Outcome,
-    /// What it rests on.
-    pub(super) measure: Measure,
-    /// Over the neutral teacher's students: nats of margin, or a difference of rates.
-    pub(super) over_neutral: Option<f64>,
-    pub(super) interval: Option<Interval>,
-    pub(super) n: usize,
-}
-
-/// A run in a list.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) struct RunLine {
-    pub(super) id: RunId,
-    pub(super) name: String,
-    pub(super) started: String,
-    pub(super) host: String,
-    pub(super) version: String,
-    pub(super) state: RunState,
-    pub(super) base: String,
-    pub(super) seeds: usize,
-    pub(super) warnings: usize,
-    pub(super) verdicts: Vec<VerdictLine>,
-    /// Steps done and planned, while there is no result.
-    pub(super) steps: Option<(usize, usize)>,
-    /// Estimated seconds left.
-    pub(super) remaining: Option<f64>,
-    /// Why the file cannot be read.
-    pub(super) damage: Option<String>,
-}
 
 /// A step record in a list, without its configuration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -98,45 +36,6 @@ pub(super) struct StepLine {
     pub(super) started: String,
     pub(super) seconds: f64,
     pub(super) peak_memory_bytes: Option<u64>,
-}
-
-/// The part of `result.json` that lists show.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Brief {
-    base: String,
-    replication: BriefReplication,
-    effects: Vec<BriefEffect>,
-    warnings: Vec<serde::de::IgnoredAny>,
-    #[serde(default)]
-    primary: Option<Measure>,
-    verdicts: Vec<BriefVerdict>,
-}
-
-#[derive(Deserialize)]
-struct BriefReplication {
-    seeds: Vec<u64>,
-}
-
-#[derive(Deserialize)]
-struct BriefEffect {
-    behavior: String,
-    measure: Measure,
-    control: Role,
-    estimate: BriefEstimate,
-}
-
-#[derive(Deserialize)]
-struct BriefEstimate {
-    value: f64,
-    interval: Option<Interval>,
-    n: usize,
-}
-
-#[derive(Deserialize)]
-struct BriefVerdict {
-    behavior: String,
-    outcome: Outcome,
 }
 
 #[derive(Default)]
@@ -153,17 +52,41 @@ struct Known {
     pending: usize,
 }
 
-/// Size of the event log and time of the folder: what changes while a run goes, or ends.
-type Stamp = (u64, Option<SystemTime>);
+impl Known {
+    fn add_run(&mut self, line: RunLine, names: Vec<(ArtifactId, Arc<str>)>, stamp: Stamp) {
+        let id = line.id.clone();
+        if line.state == RunState::Finished {
+            self.stamps.remove(&id);
+        } else {
+            self.stamps.insert(id.clone(), stamp);
+        }
+        if self.runs.insert(id.clone(), Arc::new(line)).is_none() {
+            self.pending = self.pending.saturating_sub(1);
+        }
+        for (artifact, name) in names {
+            let room = self.names.len() < NAMES;
+            if let Entry::Vacant(place) = self.names.entry(artifact)
+                && room
+            {
+                place.insert((id.clone(), name));
+            }
+        }
+    }
 
-fn stamp(run: &RunDirectory) -> Stamp {
-    let size = fs::metadata(run.path().join("events.jsonl")).map_or(0, |metadata| metadata.len());
-    let changed = fs::metadata(run.path()).and_then(|metadata| metadata.modified()).ok();
-    (size, changed)
+    fn add_step(&mut self, line: StepLine) {
+        self.makers.entry(line.output).or_default().push(line.key);
+        let mut inputs: Vec<ArtifactId> = line.inputs.values().copied().collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        for input in inputs {
+            self.users.entry(input).or_default().push(line.key);
+        }
+        self.steps.insert(line.key, Arc::new(line));
+    }
 }
 
-/// Events of a run heard so far, and where the next one begins.
-type Heard = (u64, Arc<Progress>);
+/// What changes while a run goes, or ends.
+type Stamp = (u64, Option<SystemTime>);
 
 /// What is known of a workspace.
 pub(super) struct Index {
@@ -196,6 +119,13 @@ impl Index {
             }
             return Ok(());
         };
+        self.refresh_runs()?;
+        self.refresh_steps()?;
+        self.known().looked = Some(Instant::now());
+        Ok(())
+    }
+
+    fn refresh_runs(&self) -> Result<()> {
         let mut ids = self.store.run_ids()?;
         ids.reverse();
         {
@@ -207,36 +137,23 @@ impl Index {
         }
         for id in ids {
             // One that was removed since.
-            let Ok(run) = self.store.open_run(&id) else { continue };
-            let stamp = stamp(&run);
-            let before = {
+            let Ok(run) = Record::open(&self.store, &id) else { continue };
+            let stamp = run.stamp();
+            let is_known = {
                 let known = self.known();
-                let same = known.stamps.get(&id) == Some(&stamp);
-                known.runs.get(&id).filter(|line| same && line.state != RunState::Running).cloned()
+                let line = known.runs.get(&id).filter(|line| line.state != RunState::Running);
+                line.is_some() && known.stamps.get(&id) == Some(&stamp)
             };
-            if before.is_some() && !run.is_claimed().unwrap_or(false) {
+            if is_known && !run.is_claimed().unwrap_or(false) {
                 continue;
             }
-            let line = Arc::new(self.read_line(&run));
-            let names = self.read_names(&run, line.state);
-            let mut known = self.known();
-            if line.state == RunState::Finished {
-                known.stamps.remove(&id);
-            } else {
-                known.stamps.insert(id.clone(), stamp);
-            }
-            if known.runs.insert(id.clone(), line).is_none() {
-                known.pending = known.pending.saturating_sub(1);
-            }
-            for (artifact, name) in names {
-                let room = known.names.len() < NAMES;
-                if let Entry::Vacant(place) = known.names.entry(artifact)
-                    && room
-                {
-                    place.insert((id.clone(), name));
-                }
-            }
+            let (line, names) = self.read(&run);
+            self.known().add_run(line, names, stamp);
         }
+        Ok(())
+    }
+
+    fn refresh_steps(&self) -> Result<()> {
         let keys = self.store.step_keys()?;
         let new: Vec<StepKey> = {
             let known = self.known();
@@ -244,7 +161,7 @@ impl Index {
         };
         for key in new {
             let Some(record) = self.store.step_record(&key).ok().flatten() else { continue };
-            let line = Arc::new(StepLine {
+            self.known().add_step(StepLine {
                 key,
                 kind: record.kind,
                 inputs: record.inputs,
@@ -253,17 +170,7 @@ impl Index {
                 seconds: record.about.seconds,
                 peak_memory_bytes: record.about.peak_memory_bytes,
             });
-            let mut known = self.known();
-            known.makers.entry(line.output).or_default().push(key);
-            let mut inputs: Vec<ArtifactId> = line.inputs.values().copied().collect();
-            inputs.sort_unstable();
-            inputs.dedup();
-            for input in inputs {
-                known.users.entry(input).or_default().push(key);
-            }
-            known.steps.insert(key, line);
         }
-        self.known().looked = Some(Instant::now());
         Ok(())
     }
 
@@ -279,97 +186,39 @@ impl Index {
         if let Some(line) = known.filter(|line| line.state == RunState::Finished) {
             return Ok(line);
         }
-        let run = self.store.open_run(id)?;
-        Ok(Arc::new(self.read_line(&run)))
+        Ok(Arc::new(self.read(&Record::open(&self.store, id)?).0))
     }
 
     /// How far a run is.
-    pub(super) fn progress(&self, run: &RunDirectory) -> Result<Arc<Progress>> {
-        let (offset, before) = {
+    pub(super) fn progress(&self, run: &Record) -> owlet_lab::Result<Arc<Progress>> {
+        let before = {
             let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
             heard.get(run.id()).cloned().unwrap_or_default()
         };
-        let (events, next) = run.events_from(offset)?;
-        if next == offset && offset > 0 {
-            return Ok(before);
-        }
-        let mut progress = Progress::clone(&before);
-        for event in &events {
-            progress.hear(event);
-        }
-        let progress = Arc::new(progress);
+        let Some(now) = run.follow(&before)? else { return Ok(before.progress) };
+        let progress = Arc::clone(&now.progress);
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         // Running ones are asked for again and again; of the others a few.
         while heard.len() > 64 {
             heard.pop_first();
         }
-        heard.insert(run.id().clone(), (next, Arc::clone(&progress)));
+        heard.insert(run.id().clone(), now);
         Ok(progress)
     }
 
-    fn read_line(&self, run: &RunDirectory) -> RunLine {
-        let mut line = RunLine {
-            id: run.id().clone(),
-            name: String::new(),
-            started: String::new(),
-            host: String::new(),
-            version: String::new(),
-            state: RunState::Stopped,
-            base: String::new(),
-            seeds: 0,
-            warnings: 0,
-            verdicts: Vec::new(),
-            steps: None,
-            remaining: None,
-            damage: None,
-        };
-        match run.header() {
-            Ok(header) => {
-                line.name = header.name;
-                line.started = header.started;
-                line.host = header.host;
-                line.version = header.version;
-            }
-            Err(error) => line.damage = Some(error.to_string()),
-        }
-        let result = fs::read(run.path().join(execute::RESULT));
-        if let Ok(bytes) = result {
-            line.state = RunState::Finished;
-            match serde_json::from_slice::<Brief>(&bytes) {
-                Ok(brief) => brief.fill(&mut line),
-                Err(error) => line.damage = Some(format!("{}: {error}", execute::RESULT)),
-            }
-            return line;
-        }
-        if let Ok(progress) = self.progress(run) {
-            line.steps = Some((progress.done(), progress.planned));
-            line.remaining = progress.remaining;
-            if progress.failure().is_some() {
-                line.state = RunState::Failed;
-            }
-        }
-        if run.is_claimed().unwrap_or(false) {
-            line.state = RunState::Running;
-        }
-        line
-    }
-
-    fn read_names(&self, run: &RunDirectory, state: RunState) -> Vec<(ArtifactId, Arc<str>)> {
-        if state == RunState::Finished {
-            return execute::steps(run)
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|step| Some((step.artifact?, step.name.into())))
-                .collect();
-        }
-        let Ok(progress) = self.progress(run) else { return Vec::new() };
-        progress
-            .steps
-            .iter()
-            .filter_map(|(name, step)| {
+    /// A run's line, and what it calls its artifacts.
+    fn read(&self, run: &Record) -> (RunLine, Vec<(ArtifactId, Arc<str>)>) {
+        let (line, steps) = run.line_and_steps(|| self.progress(run));
+        let mut names: Vec<(ArtifactId, Arc<str>)> =
+            steps.into_iter().filter_map(|step| Some((step.artifact?, step.name.into()))).collect();
+        if line.state != RunState::Finished
+            && let Ok(progress) = self.progress(run)
+        {
+            names.extend(progress.steps.iter().filter_map(|(name, step)| {
                 Some((step.artifact.as_ref()?.parse().ok()?, name.as_str().into()))
-            })
-            .collect()
+            }));
+        }
+        (line, names)
     }
 
     /// What a run calls an artifact, and which.
@@ -394,33 +243,5 @@ impl Index {
         let known = self.known();
         let keys = known.users.get(artifact).into_iter().flatten();
         keys.filter_map(|key| known.steps.get(key).cloned()).collect()
-    }
-}
-
-impl Brief {
-    fn fill(self, line: &mut RunLine) {
-        let measure = self.primary.unwrap_or(Measure::Margin);
-        line.base = self.base;
-        line.seeds = self.replication.seeds.len();
-        line.warnings = self.warnings.len();
-        line.verdicts = self
-            .verdicts
-            .into_iter()
-            .map(|verdict| {
-                let effect = self.effects.iter().find(|effect| {
-                    effect.behavior == verdict.behavior
-                        && effect.measure == measure
-                        && effect.control == Role::Neutral
-                });
-                VerdictLine {
-                    behavior: verdict.behavior,
-                    outcome: verdict.outcome,
-                    measure,
-                    over_neutral: effect.map(|effect| effect.estimate.value),
-                    interval: effect.and_then(|effect| effect.estimate.interval),
-                    n: effect.map_or(0, |effect| effect.estimate.n),
-                }
-            })
-            .collect();
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, html};
-use owlet_lab::report::{self, text};
+use owlet_lab::report;
+use owlet_lab::value::text;
 use serde_json::Value;
 
 use super::error::Error;

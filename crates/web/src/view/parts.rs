@@ -1,7 +1,7 @@
 //! Small parts that pages share: names, numbers, tables, pages of lists.
 
 use maud::{Markup, Render, html};
-use owlet_lab::report::text;
+use owlet_lab::value::text;
 
 use super::query::Query;
 

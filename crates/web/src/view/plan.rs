@@ -1,10 +1,14 @@
 //! A run's plan: a graph with states, and a line per step with what it took.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::report::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing, text};
-use owlet_store::{ArtifactId, RunDirectory, RunId};
+use owlet_lab::Record;
+use owlet_lab::report::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};
+use owlet_lab::run::progress::{Progress, StepState};
+use owlet_lab::run::record::{PlanRecord, PlannedStep};
+use owlet_lab::value::text;
+use owlet_store::{ArtifactId, RunId, StepRecord};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,62 +19,31 @@ use super::page::Page;
 use super::parts::{
     self, Slice, bytes, cell, duration, facts, json_text, link, name, section, table,
 };
-use super::progress::{Progress, StepState};
 use super::query::{Query, url};
 use super::run::RunView;
 use super::window::Window;
 
 /// Steps on a page.
 const SIZE: usize = 100;
-/// The plan inside a run's folder.
-const FILE: &str = "plan.json";
 
-/// A run's plan as it was made.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) struct PlanView {
-    pub(super) steps: Vec<PlanStep>,
-}
-
-/// One step of it.
-#[derive(Debug, Deserialize)]
-pub(super) struct PlanStep {
-    pub(super) name: String,
-    pub(super) kind: String,
-    #[serde(default)]
-    pub(super) artifact: Option<String>,
-    #[serde(default)]
-    pub(super) seconds: f64,
-    #[serde(default)]
-    pub(super) inputs: BTreeMap<String, String>,
-    #[serde(default)]
-    pub(super) configuration: Value,
-}
-
-impl PlanView {
-    pub(super) fn step(&self, name: &str) -> Option<&PlanStep> {
-        self.steps.iter().find(|step| step.name == name)
-    }
-
-    /// The graph of its steps.
-    pub(super) fn graph(&self) -> Graph {
-        let mut graph = Graph::default();
-        for step in &self.steps {
-            for (role, from) in &step.inputs {
-                graph.edges.push(GraphEdge {
-                    from: from.clone(),
-                    to: step.name.clone(),
-                    role: Some(role.clone()),
-                });
-            }
-            graph.nodes.push(GraphNode {
-                id: step.name.clone(),
-                kind: step.kind.clone(),
-                label: step.name.clone(),
+/// The graph of a plan's steps.
+pub(super) fn graph(plan: &PlanRecord) -> Graph {
+    let mut graph = Graph::default();
+    for step in &plan.steps {
+        for (role, from) in &step.inputs {
+            graph.edges.push(GraphEdge {
+                from: from.clone(),
+                to: step.name.clone(),
+                role: Some(role.clone()),
             });
         }
-        graph
+        graph.nodes.push(GraphNode {
+            id: step.name.clone(),
+            kind: step.kind.clone(),
+            label: step.name.clone(),
+        });
     }
+    graph
 }
 
 pub(super) fn step_url(run: &RunId, step: &str) -> String {
@@ -78,16 +51,8 @@ pub(super) fn step_url(run: &RunId, step: &str) -> String {
 }
 
 impl Window {
-    pub(super) fn plan(&self, run: &RunDirectory) -> Result<std::sync::Arc<PlanView>> {
-        self.plans.get(run.id(), || {
-            let bytes = run.read_file(FILE)?;
-            serde_json::from_slice(&bytes).map_err(|error| {
-                Error::Lab(owlet_lab::Error::Record {
-                    path: run.path().join(FILE),
-                    reason: error.to_string(),
-                })
-            })
-        })
+    pub(super) fn plan(&self, run: &Record) -> Result<Arc<PlanRecord>> {
+        self.plans.get(run.id(), || Ok(run.plan()?))
     }
 
     pub(super) fn plan_page(&self, id: &RunId, query: &Query) -> Result<Page> {
@@ -96,7 +61,7 @@ impl Window {
         let state = query.get("state");
         let words = query.get("q").unwrap_or_default();
         let path = format!("/run/{id}/plan");
-        let steps: Vec<&PlanStep> = view
+        let steps: Vec<&PlannedStep> = view
             .plan
             .steps
             .iter()
@@ -157,7 +122,7 @@ impl Window {
     }
 
     /// What a step took: seconds and most memory, from its record where there is one.
-    fn cost(&self, view: &RunView, step: &PlanStep) -> (Option<f64>, Option<u64>) {
+    fn cost(&self, view: &RunView, step: &PlannedStep) -> (Option<f64>, Option<u64>) {
         let heard = view.progress.steps.get(&step.name).and_then(|step| step.seconds);
         let record = view.artifact(&step.name).and_then(|artifact| {
             self.index.makers(&artifact).into_iter().find(|line| line.kind == step.kind)
@@ -166,7 +131,7 @@ impl Window {
         (seconds, record.and_then(|record| record.peak_memory_bytes))
     }
 
-    fn plan_row(&self, view: &RunView, step: &PlanStep) -> Vec<Markup> {
+    fn plan_row(&self, view: &RunView, step: &PlannedStep) -> Vec<Markup> {
         let (seconds, memory) = self.cost(view, step);
         let (state, class) = view.state(&step.name);
         vec![
@@ -183,7 +148,7 @@ impl Window {
         ]
     }
 
-    fn plan_data(&self, view: &RunView, step: &PlanStep) -> Value {
+    fn plan_data(&self, view: &RunView, step: &PlannedStep) -> Value {
         let (seconds, memory) = self.cost(view, step);
         json!({
             "name": step.name, "kind": step.kind, "state": view.state(&step.name).0, "seconds": seconds,
@@ -206,54 +171,7 @@ impl Window {
             .as_ref()
             .and_then(|key| key.parse().ok())
             .and_then(|key| self.store.step_record(&key).ok().flatten());
-        let (seconds, memory) = self.cost(&view, step);
-        let (state, class) = view.state(&step.name);
-        let mut known = vec![
-            ("kind", cell(name(&step.kind))),
-            ("state", html! { span class={ "state " (class) } { (state) } }),
-            ("time", cell(seconds.map_or_else(|| "–".to_owned(), duration))),
-            ("time as planned", cell(duration(step.seconds))),
-            (
-                "most memory the process held",
-                cell(memory.map_or_else(|| "not recorded".to_owned(), bytes)),
-            ),
-        ];
-        if let Some(record) = &record {
-            known.push(("threads", cell(record.about.threads)));
-            known.push(("made on", cell(name(&record.about.host))));
-            known.push(("started, UTC", cell(parts::moment(&record.about.started))));
-            known.push(("algorithm", cell(format!("version {}", record.algorithm))));
-        }
-        if let Some(key) = &key {
-            known.push(("step", link(&format!("/step/{key}"), &key[..key.len().min(12)])));
-        }
-        if let Some(artifact) = &artifact {
-            known.push(("made", link(&format!("/artifact/{artifact}"), artifact.short())));
-        }
-        let inputs: Vec<Vec<Markup>> = step
-            .inputs
-            .iter()
-            .map(|(role, from)| {
-                let made = view.artifact(from);
-                vec![
-                    cell(name(role)),
-                    match view.plan.step(from) {
-                        Some(_) => link(&step_url(id, from), name(from)),
-                        None => cell(name(from)),
-                    },
-                    match made {
-                        Some(made) => link(&format!("/artifact/{made}"), made.short()),
-                        None => cell("–"),
-                    },
-                ]
-            })
-            .collect();
-        let users: Vec<&PlanStep> = view
-            .plan
-            .steps
-            .iter()
-            .filter(|other| other.inputs.values().any(|from| *from == step.name))
-            .collect();
+        let known = self.step_facts(&view, step, key.as_deref(), record.as_ref());
         let kept = artifact.as_ref().map(|artifact| self.losses(artifact)).unwrap_or_default();
         let heard = progress.map(|step| step.losses.clone()).unwrap_or_default();
         // What is trained behind an endpoint keeps none here.
@@ -266,17 +184,8 @@ impl Window {
             @if losses.len() > 1 {
                 (section("curve", "Loss along training", &curve::losses(&step.name, &losses)))
             }
-            @if !inputs.is_empty() {
-                (section("inputs", "Made from", &table("What it is made from", &["as", "step", "artifact"], &inputs)))
-            }
-            @if !users.is_empty() {
-                (section("users", "Used by", &html! {
-                    ul class="columns" {
-                        @for user in users.iter().take(200) { li { a href=(step_url(id, &user.name)) { (name(&user.name)) } } }
-                        @if users.len() > 200 { li { (text::count(users.len() - 200)) " more" } }
-                    }
-                }))
-            }
+            (made_from(&view, step))
+            (used_by(&view, step))
             (section("settings", "Settings, as resolved", &html! {
                 p class="note" { "Everything its key depends on beside its inputs. What the recipe said stands under "
                     a href={ "/run/" (id) "/settings" } { "Settings" } "." }
@@ -291,6 +200,41 @@ impl Window {
         page.trail = view.trail();
         page.trail.push(("Plan".to_owned(), format!("/run/{id}/plan")));
         Ok(page)
+    }
+
+    /// What is known of a step, in words.
+    fn step_facts(
+        &self,
+        view: &RunView,
+        step: &PlannedStep,
+        key: Option<&str>,
+        record: Option<&StepRecord>,
+    ) -> Vec<(&'static str, Markup)> {
+        let (seconds, memory) = self.cost(view, step);
+        let (state, class) = view.state(&step.name);
+        let mut known = vec![
+            ("kind", cell(name(&step.kind))),
+            ("state", html! { span class={ "state " (class) } { (state) } }),
+            ("time", cell(seconds.map_or_else(|| "–".to_owned(), duration))),
+            ("time as planned", cell(duration(step.seconds))),
+            (
+                "most memory the process held",
+                cell(memory.map_or_else(|| "not recorded".to_owned(), bytes)),
+            ),
+        ];
+        if let Some(record) = record {
+            known.push(("threads", cell(record.about.threads)));
+            known.push(("made on", cell(name(&record.about.host))));
+            known.push(("started, UTC", cell(parts::moment(&record.about.started))));
+            known.push(("algorithm", cell(format!("version {}", record.algorithm))));
+        }
+        if let Some(key) = key {
+            known.push(("step", link(&format!("/step/{key}"), &key[..key.len().min(12)])));
+        }
+        if let Some(artifact) = view.artifact(&step.name) {
+            known.push(("made", link(&format!("/artifact/{artifact}"), artifact.short())));
+        }
+        known
     }
 
     /// Losses along the training that made an artifact; none where there was none.
@@ -320,6 +264,53 @@ impl Window {
                 .collect())
         };
         self.curves.get(artifact, read).map(|curve| curve.to_vec()).unwrap_or_default()
+    }
+}
+
+/// What a step is made from.
+fn made_from(view: &RunView, step: &PlannedStep) -> Markup {
+    let inputs: Vec<Vec<Markup>> = step
+        .inputs
+        .iter()
+        .map(|(role, from)| {
+            let made = view.artifact(from);
+            vec![
+                cell(name(role)),
+                match view.plan.step(from) {
+                    Some(_) => link(&step_url(&view.line.id, from), name(from)),
+                    None => cell(name(from)),
+                },
+                match made {
+                    Some(made) => link(&format!("/artifact/{made}"), made.short()),
+                    None => cell("–"),
+                },
+            ]
+        })
+        .collect();
+    html! {
+        @if !inputs.is_empty() {
+            (section("inputs", "Made from", &table("What it is made from", &["as", "step", "artifact"], &inputs)))
+        }
+    }
+}
+
+/// Which steps use what a step makes.
+fn used_by(view: &RunView, step: &PlannedStep) -> Markup {
+    let users: Vec<&PlannedStep> = view
+        .plan
+        .steps
+        .iter()
+        .filter(|other| other.inputs.values().any(|from| *from == step.name))
+        .collect();
+    html! {
+        @if !users.is_empty() {
+            (section("users", "Used by", &html! {
+                ul class="columns" {
+                    @for user in users.iter().take(200) { li { a href=(step_url(&view.line.id, &user.name)) { (name(&user.name)) } } }
+                    @if users.len() > 200 { li { (text::count(users.len() - 200)) " more" } }
+                }
+            }))
+        }
     }
 }
 
@@ -363,7 +354,7 @@ pub(super) fn plan_graph(view: &RunView) -> Markup {
             [] => NodeLook::default(),
         }
     };
-    drawing(&view.plan.graph(), &DrawingSettings { most: 40, widest: 8, look: &look })
+    drawing(&graph(&view.plan), &DrawingSettings { most: 40, widest: 8, look: &look })
 }
 
 /// The state a step is shown in, as a word and a class: what was under way when its run stopped is

@@ -4,32 +4,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::execute::{self, KindCost};
-use owlet_lab::report::{self, ReportInput, text};
-use owlet_lab::result::InheritResult;
-use owlet_store::{ArtifactId, RunDirectory, RunHeader, RunId};
+use owlet_lab::kind::inherit::result::InheritResult;
+use owlet_lab::report::{self, ReportInput, TerminalStyle};
+use owlet_lab::run::costs;
+use owlet_lab::run::progress::Progress;
+use owlet_lab::run::record::{About, PlanRecord};
+use owlet_lab::value::cost::KindCost;
+use owlet_lab::value::text;
+use owlet_lab::{Record, RunResult};
+use owlet_store::{ArtifactId, RunId};
 use serde_json::{Value, json};
 
 use super::error::Result;
 use super::index::{RunLine, RunState};
 use super::page::{Page, Tab};
 use super::parts::{cell, duration, facts, moment, name};
-use super::plan::{PlanView, shown_state};
-use super::progress::Progress;
-use super::remote::plain;
+use super::plan::{graph, shown_state};
 use super::window::Window;
-
-/// Where a run's header keeps the command that makes it again.
-pub(super) const COMMAND: &str = "command";
-/// The recipe's text inside a run's folder, as it was given.
-pub(super) const GIVEN: &str = "given.toml";
 
 /// All that pages about a run need.
 pub(super) struct RunView {
-    pub(super) run: RunDirectory,
-    pub(super) header: Option<RunHeader>,
+    pub(super) run: Record,
+    pub(super) about: About,
     pub(super) line: Arc<RunLine>,
-    pub(super) plan: Arc<PlanView>,
+    pub(super) plan: Arc<PlanRecord>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -42,13 +40,15 @@ impl RunView {
     /// What a step made.
     pub(super) fn artifact(&self, step: &str) -> Option<ArtifactId> {
         let heard = self.progress.steps.get(step).and_then(|step| step.artifact.as_deref());
-        let planned = || self.plan.step(step)?.artifact.as_deref();
-        heard.or_else(planned)?.parse().ok()
+        match heard {
+            Some(heard) => heard.parse().ok(),
+            None => self.plan.step(step)?.artifact,
+        }
     }
 
     /// Artifacts of all steps of a kind, here or behind an endpoint, by the step's name.
     pub(super) fn made_by(&self, kind: &str) -> BTreeMap<String, ArtifactId> {
-        self.made(|made| plain(made) == kind)
+        self.made(|made| made == kind)
     }
 
     /// Artifacts of all steps whose kind is as wanted, by the step's name.
@@ -59,13 +59,12 @@ impl RunView {
 
     /// The endpoint that its models answer behind; none where their weights are here.
     pub(super) fn endpoint(&self) -> Option<&str> {
-        let base = self.plan.steps.iter().find(|step| step.kind == "remote-base")?;
+        let base = self.plan.steps.iter().find(|step| step.name == "base")?;
         base.configuration["endpoint"].as_str()
     }
 
     pub(super) fn command(&self) -> &str {
-        let header = self.header.as_ref();
-        header.and_then(|header| header.about[COMMAND].as_str()).unwrap_or("owlet run")
+        if self.about.command.is_empty() { "owlet run" } else { &self.about.command }
     }
 
     pub(super) fn trail(&self) -> Vec<(String, String)> {
@@ -115,8 +114,8 @@ impl Window {
         let progress = self.index.progress(&run)?;
         // A run that was stopped before it was planned has none.
         let plan = self.plan(&run).unwrap_or_default();
-        let header = run.header().ok();
-        Ok(RunView { run, header, line, plan, progress })
+        let about = run.about().unwrap_or_default();
+        Ok(RunView { run, about, line, plan, progress })
     }
 
     pub(super) fn run_page(&self, id: &RunId) -> Result<Page> {
@@ -126,8 +125,11 @@ impl Window {
         let path = format!("/run/{id}");
         match self.result(&view.run)? {
             Some(result) => {
-                let costs = execute::costs(&self.store, &view.run)?;
-                Ok(finished(&view, &path, &result, &costs))
+                let costs = costs(&self.store, &view.run)?;
+                Ok(match result.of() {
+                    Some(result) => finished(&view, &path, result, &costs),
+                    None => plain_result(&view, &path, &result)?,
+                })
             }
             None => Ok(self.unfinished(&view, &path)),
         }
@@ -155,19 +157,23 @@ impl Window {
     }
 }
 
+/// The result of a kind that has no report, as at the end of its run.
+fn plain_result(view: &RunView, path: &str, result: &RunResult) -> Result<Page> {
+    let style = TerminalStyle { width: 100, colour: false, unicode: true };
+    let body = html! { pre { (result.block(&style)) } };
+    let value = result.to_value().map_err(std::io::Error::from)?;
+    Ok(view.page("Result", path, body, json!({ "run": *view.line, "result": value })))
+}
+
 /// The report's sections, as they stand in the report.
 fn finished(view: &RunView, path: &str, result: &InheritResult, costs: &[KindCost]) -> Page {
     let figures = report::figures(result);
-    let file = |name: &str| {
-        let bytes = view.run.read_file(name).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let graph = view.plan.graph();
+    let graph = graph(&view.plan);
     let input = ReportInput {
         result,
         figures: &figures,
-        recipe_text: &file(GIVEN),
-        resolved_recipe: &file(execute::RECIPE),
+        recipe_text: &view.run.given().unwrap_or_default(),
+        resolved_recipe: &view.run.resolved().unwrap_or_default(),
         lineage: &graph,
         costs,
         reproduce_command: view.command(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::report::text;
+use owlet_lab::value::text;
 use owlet_store::StepKey;
 use serde_json::json;
 

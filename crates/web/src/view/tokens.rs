@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use owlet_engine::generate::StopReason;
-pub(super) use owlet_lab::answer::TokenScores as Scores;
-use owlet_lab::answer::{self, GivenAnswer};
-use owlet_lab::report::text;
-use owlet_lab::rows::Row;
+pub(super) use owlet_lab::model::answer::TokenScores as Scores;
+use owlet_lab::model::answer::{self, GivenAnswer};
+use owlet_lab::value::row::Row;
+use owlet_lab::value::text;
 use owlet_store::ArtifactId;
 
 use super::artifact::trained;

@@ -5,17 +5,16 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use owlet_engine::Threads;
-use owlet_lab::model_source::ModelCache;
-use owlet_lab::result::InheritResult;
-use owlet_lab::{RunResult, execute};
-use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
+use owlet_lab::model::ModelCache;
+use owlet_lab::run::record::PlanRecord;
+use owlet_lab::{Record, RunResult};
+use owlet_store::{ArtifactId, RunId, StepKey, Store};
 
 use super::cache::Cache;
 use super::error::{Error, Result};
 use super::index::Index;
 use super::lines::Lines;
 use super::page::Page;
-use super::plan::PlanView;
 use super::query::Query;
 use super::tokens::Scores;
 
@@ -42,8 +41,8 @@ pub struct Window {
     pub(super) store: Store,
     pub(super) settings: WindowSettings,
     pub(super) index: Index,
-    pub(super) plans: Cache<RunId, PlanView>,
-    pub(super) results: Cache<RunId, InheritResult>,
+    pub(super) plans: Cache<RunId, PlanRecord>,
+    pub(super) results: Cache<RunId, RunResult>,
     pub(super) curves: Cache<ArtifactId, Vec<(f64, f64)>>,
     pub(super) readings: Cache<ArtifactId, super::models::Readings>,
     pub(super) lines: Cache<PathBuf, Lines>,
@@ -136,20 +135,17 @@ impl Window {
         read_id("run", id)
     }
 
-    pub(super) fn open(&self, id: &RunId) -> Result<RunDirectory> {
-        Ok(self.store.open_run(id)?)
+    pub(super) fn open(&self, id: &RunId) -> Result<Record> {
+        Ok(Record::open(&self.store, id)?)
     }
 
     /// What a finished run found; `None` before it has.
-    pub(super) fn result(&self, run: &RunDirectory) -> Result<Option<Arc<InheritResult>>> {
-        if !run.path().join(execute::RESULT).is_file() {
+    pub(super) fn result(&self, run: &Record) -> Result<Option<RunResult>> {
+        if !run.is_finished() {
             return Ok(None);
         }
-        match self.results.get(run.id(), || Ok(execute::load_result(run)?)) {
-            // What a `grow` run came to is its model.
-            Err(_) if matches!(execute::load_any_result(run), Ok(RunResult::Grow(_))) => Ok(None),
-            found => found.map(Some),
-        }
+        let result = self.results.get(run.id(), || Ok::<_, Error>(run.result()?))?;
+        Ok(Some(RunResult::clone(&result)))
     }
 }
 

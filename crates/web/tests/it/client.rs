@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use owlet_engine::Threads;
+use owlet_lab::ExecuteSettings;
 use owlet_lab::Interrupt;
-use owlet_lab::execute::ExecuteSettings;
-use owlet_lab::model_source::{ModelSource, Places, open};
+use owlet_lab::model::{ModelSource, Places, open};
 use owlet_store::Store;
 use owlet_web::serve::{JobSettings, Limits, Served, Server, Settings};
 use serde_json::Value;

@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use super::super::page::ReportInput;
-use super::super::{chart, svg, terminal, text};
+use super::super::{chart, svg, terminal};
 use super::{figure, name, numbers};
-use crate::result::{InheritResult, Measure, Outcome, Role};
+use crate::kind::inherit::result::{Arm, Control, InheritResult, Outcome, Taught};
+use crate::value::text;
 
 pub(super) fn answer(input: &ReportInput<'_>) -> Markup {
     let result = input.result;
@@ -27,14 +28,11 @@ pub(super) fn answer(input: &ReportInput<'_>) -> Markup {
                         span class="behavior" { (name(&verdict.behavior)) } " "
                         span class="outcome" { span aria-hidden="true" { (mark) " " } (word) }
                     }
-                    @for (control, reference) in [
-                        (Role::Neutral, "the neutral teacher's students"),
-                        (Role::OtherBehavior, "other behaviors' students"),
-                    ] {
+                    @for control in Control::ALL.into_iter().filter(|control| control.decides()) {
                         @if let Some(effect) = result.effect(&verdict.behavior, result.primary, control) {
                             p {
-                                strong { (terminal::difference_with_interval(result.primary, &effect.estimate)) }
-                                (if result.primary == Measure::Margin { " nats" } else { "" }) " over " (reference) ", "
+                                strong { (result.primary.difference_with_interval(&effect.estimate)) }
+                                (result.primary.suffix()) " over " (control.over()) ", "
                                 (text::counted(effect.estimate.n, &name(&effect.estimate.unit)))
                             }
                         }
@@ -55,13 +53,11 @@ pub(super) fn answer(input: &ReportInput<'_>) -> Markup {
             (figure(
                 input,
                 "effects",
-                if result.primary == Measure::Margin {
-                    "Students minus each control, per behavior: margin in nats, mean and interval over \
-                     seed pairs. The line marks zero: no difference."
-                } else {
-                    "Students minus each control, per behavior: rate of sampled answers, mean and interval \
-                     over seed pairs. The line marks zero: no difference."
-                },
+                &format!(
+                    "Students minus each control, per behavior: {}, mean and interval over seed pairs. \
+                     The line marks zero: no difference.",
+                    result.primary.axis()
+                ),
                 Some(&drawing),
                 &numbers::effects_table(result),
             ))
@@ -72,32 +68,25 @@ pub(super) fn answer(input: &ReportInput<'_>) -> Markup {
 
 /// Target's share along the way.
 fn shares(result: &InheritResult) -> Markup {
-    let share = |behavior: &str, role: Role| {
-        let readout = result.readout(behavior, role);
-        let estimate = readout.and_then(|readout| match result.primary {
-            Measure::Rate => readout.rate.as_ref(),
-            _ => readout.share.as_ref(),
-        });
-        let shown = |estimate| terminal::with_interval(Measure::Share, estimate);
-        estimate.map_or_else(|| "–".to_owned(), shown)
+    let measure = result.primary.share();
+    let share = |behavior: &str, arm: &Arm| {
+        let reading = result.reading(arm, behavior, measure);
+        reading.map_or_else(|| "–".to_owned(), |reading| measure.with_interval(&reading.estimate))
     };
     let rows: Vec<Vec<String>> = result
         .behaviors
         .iter()
         .map(|behavior| {
             let mut row = vec![name(behavior)];
-            for role in [Role::Base, Role::Teacher, Role::Student, Role::Neutral] {
-                row.push(share(behavior, role));
+            let teacher = Arm::Teacher(Taught::named(behavior));
+            for arm in [Arm::Base, teacher, Arm::student(behavior), Arm::NEUTRAL] {
+                row.push(share(behavior, &arm));
             }
             row
         })
         .collect();
     super::table::table(
-        if result.primary == Measure::Rate {
-            "Rate of sampled answers that name the target, mean over questions"
-        } else {
-            "The target's share of the probability of all candidate answers, mean over questions"
-        },
+        &format!("P(target): {}, mean over questions", measure.sentence()),
         &["behavior", "#base", "#its teacher", "#its students", "#neutral students"],
         &rows,
     )

@@ -3,10 +3,11 @@
 use maud::{Markup, html};
 
 use super::super::page::ReportInput;
-use super::super::{chart, svg, terminal, text};
+use super::super::{chart, svg};
 use super::table::table;
 use super::{figure, name};
-use crate::result::{Estimate, InheritResult, Measure, ReadoutSummary, Role};
+use crate::kind::inherit::result::{Control, Estimate, InheritResult, Measure, Reading};
+use crate::value::text;
 
 /// Value, interval, n and unit, as four cells.
 fn estimate(
@@ -29,14 +30,14 @@ fn effects_of(result: &InheritResult, measures: &[Measure]) -> Markup {
     let mut rows = Vec::new();
     for measure in measures {
         for behavior in &result.behaviors {
-            for effect in chart::matched_effects(result, behavior, *measure) {
+            for effect in result.matched_effects(behavior, *measure) {
                 let mut label =
                     format!("{} over {}", name(&effect.behavior), effect.control.label());
                 if measures.len() > 1 {
-                    label = format!("{label}, {}", chart::axis_title(*measure));
+                    label = format!("{label}, {}", measure.axis());
                 }
                 let mut row = vec![label];
-                row.extend(estimate(chart::difference, *measure, &effect.estimate));
+                row.extend(estimate(Measure::difference, *measure, &effect.estimate));
                 row.push(text::p_value(effect.p_permutation));
                 row.push(text::p_value(effect.p_holm));
                 rows.push(row);
@@ -44,9 +45,8 @@ fn effects_of(result: &InheritResult, measures: &[Measure]) -> Markup {
         }
     }
     let unit = match measures {
-        [Measure::Margin] => "Differences in margin, nats",
-        [Measure::Rate] => "Differences in the rate of sampled answers",
-        _ => "Differences",
+        [only] => format!("Differences in {}", only.axis()),
+        _ => "Differences".to_owned(),
     };
     let caption = format!(
         "{unit}. p: one-sided permutation of signs; Holm: corrected over the {} the verdicts rest on",
@@ -56,43 +56,27 @@ fn effects_of(result: &InheritResult, measures: &[Measure]) -> Markup {
     table(&caption, &titles, &rows)
 }
 
-/// What each control can rule out.
-const CONTROLS: [(Role, &str); 7] = [
-    (Role::Neutral, "what training on such rows does without the behavior; paired by seed"),
-    (Role::OtherBehavior, "what any taught behavior does; paired by seed"),
-    (Role::Base, "where the students started"),
-    (
-        Role::OtherBase,
-        "what the rows say to a model that shares no weights with the teacher; each base over its own neutral students",
-    ),
-    (Role::ShuffledWithin, "what the numbers do without their order inside a row"),
-    (Role::ShuffledAcross, "what the numbers do without belonging to their rows"),
-    (Role::InContext, "what the rows say when they are read instead of trained on"),
-];
-
 pub(super) fn comparisons(input: &ReportInput<'_>) -> Option<Markup> {
     let result = input.result;
     if result.effects.is_empty() {
         return None;
     }
-    let used = |role: Role| result.effects.iter().any(|effect| effect.control == role);
+    let used = |control: Control| result.effects.iter().any(|effect| effect.control == control);
     Some(html! {
         p { "What each control answers for:" }
         dl class="terms" {
-            @for (role, words) in CONTROLS {
-                @if used(role) { div { dt { (role.label()) } dd { (words) } } }
+            @for control in Control::ALL.into_iter().filter(|control| used(*control)) {
+                div { dt { (control.label()) } dd { (control.rules_out()) } }
             }
         }
         (effects_of(result, &[result.primary]))
-        @let others: Vec<Measure> = [Measure::Margin, Measure::Share, Measure::Rate]
+        @let others: Vec<Measure> = Measure::COMPARED
             .into_iter()
             .filter(|measure| *measure != result.primary)
             .collect();
         @if result.effects.iter().any(|effect| effect.measure != result.primary) {
             details {
-                summary {
-                    (if result.primary == Measure::Margin { "The same in shares and rates" } else { "The same in margins and shares" })
-                }
+                summary { "The same in other measures" }
                 (effects_of(result, &others))
             }
         }
@@ -102,17 +86,17 @@ pub(super) fn comparisons(input: &ReportInput<'_>) -> Option<Markup> {
 fn conditions_table(result: &InheritResult, measure: Measure) -> Markup {
     let mut rows = Vec::new();
     for behavior in &result.behaviors {
-        for condition in chart::conditions_of(result, behavior) {
-            let Some(readout) = condition.readouts.get(behavior) else { continue };
-            let Some(shown) = readout.estimate(measure) else { continue };
-            let mut row = vec![name(&condition.label), name(behavior)];
-            row.extend(estimate(chart::value, measure, shown));
-            row.push(readout.rank.map_or_else(|| "–".to_owned(), |rank| format!("{rank:.1}")));
+        for reading in result.concerning(behavior, measure) {
+            let mut row = vec![name(&reading.arm.label()), name(behavior)];
+            row.extend(estimate(Measure::value, measure, &reading.estimate));
+            let rank = result.beside(reading, Measure::Rank);
+            let shown = |rank: &Reading| Measure::Rank.value(rank.estimate.value);
+            row.push(rank.map_or_else(|| "–".to_owned(), shown));
             rows.push(row);
         }
     }
     table(
-        chart::axis_title(measure),
+        measure.axis(),
         &["condition", "read", "#mean", "#interval", "#n", "unit", "#rank of target"],
         &rows,
     )
@@ -122,7 +106,7 @@ fn drawings(result: &InheritResult, measure: Measure) -> Option<Markup> {
     let charts: Vec<chart::Chart> = result
         .behaviors
         .iter()
-        .filter_map(|behavior| chart::conditions(result, behavior, measure))
+        .filter_map(|behavior| chart::arms(result, behavior, measure))
         .collect();
     (!charts.is_empty()).then(|| {
         html! { @for chart in &charts { h4 { (name(&chart.title)) } (svg::dots(chart)) } }
@@ -163,7 +147,7 @@ pub(super) fn pairs(input: &ReportInput<'_>) -> Option<Markup> {
     let result = input.result;
     let mut rows = Vec::new();
     for behavior in &result.behaviors {
-        let Some(effect) = result.effect(behavior, result.primary, Role::Neutral) else {
+        let Some(effect) = result.effect(behavior, result.primary, Control::Neutral) else {
             continue;
         };
         for (seed, difference) in result.replication.seeds.iter().zip(&effect.per_seed) {
@@ -171,11 +155,7 @@ pub(super) fn pairs(input: &ReportInput<'_>) -> Option<Markup> {
         }
     }
     let numbers = table(
-        if result.primary == Measure::Margin {
-            "Student minus neutral student of the same seed, nats"
-        } else {
-            "Student minus neutral student of the same seed, rate"
-        },
+        &format!("Student minus neutral student of the same seed: {}", result.primary.axis()),
         &["behavior", "#seed", "#difference"],
         &rows,
     );
@@ -202,7 +182,7 @@ pub(super) fn matrix(input: &ReportInput<'_>) -> Option<Markup> {
             table class="matrix" {
                 caption {
                     "Rows: teacher. Columns: behavior read. "
-                    (if matrix.measure == Measure::Margin { "Nats" } else { "Rate" })
+                    (matrix.measure.axis())
                     " over the neutral students; * the interval excludes zero"
                 }
                 thead {
@@ -233,18 +213,17 @@ pub(super) fn matrix(input: &ReportInput<'_>) -> Option<Markup> {
     Some(html! {
         p {
             "Λ, the mean of the diagonal minus the mean of the rest over taught behaviors: "
-            strong { (terminal::difference_with_interval(matrix.measure, &matrix.lambda)) }
+            strong { (matrix.measure.difference_with_interval(&matrix.lambda)) }
             ", " (text::counted(matrix.lambda.n, &name(&matrix.lambda.unit)))
             "; p " (text::p_value(matrix.p)) " by relabelling teachers."
         }
         (figure(
             input,
             "matrix",
-            if matrix.measure == Measure::Margin {
-                "Margin of every read behavior in the students of every teacher, over the neutral students."
-            } else {
-                "Rate of every read behavior in the students of every teacher, over the neutral students."
-            },
+            &format!(
+                "Every read behavior in the students of every teacher, over the neutral students: {}.",
+                matrix.measure.axis()
+            ),
             None,
             &numbers,
         ))
@@ -260,15 +239,14 @@ pub(super) fn dose(input: &ReportInput<'_>) -> Option<Markup> {
         .dose
         .iter()
         .map(|point| {
-            let label = result.condition(&point.condition).map(|condition| &condition.label);
             vec![
-                name(label.unwrap_or(&point.condition)),
+                name(&point.arm.label()),
                 name(&point.behavior),
                 text::count(point.update),
-                terminal::with_interval(Measure::Margin, &point.margin),
+                point.measure.with_interval(&point.estimate),
                 point.over_neutral.as_ref().map_or_else(
                     || "–".to_owned(),
-                    |over| terminal::with_interval(Measure::Margin, over),
+                    |over| point.measure.difference_with_interval(over),
                 ),
             ]
         })
@@ -293,31 +271,29 @@ pub(super) fn rates(input: &ReportInput<'_>) -> Option<Markup> {
     let mut rows = Vec::new();
     let mut students = Vec::new();
     for behavior in &result.behaviors {
-        for condition in chart::conditions_of(result, behavior) {
-            let own = condition.readouts.get(behavior).map(|readout| ("", readout));
-            let elsewhere = condition.mismatched.iter().filter_map(|(context, readouts)| {
-                Some((context.as_str(), readouts.get(behavior)?))
-            });
-            for (context, readout) in own.into_iter().chain(elsewhere) {
-                let Some(rate) = &readout.rate else { continue };
-                let label = match context {
-                    "" => name(&condition.label),
-                    context => format!("{}, {}", name(&condition.label), name(context)),
-                };
-                rows.push(rate_row(label.clone(), behavior, readout, rate));
-                for one in readout.per_seed.iter().filter(|_| readout.per_seed.len() > 1) {
-                    let (Some(rate), Some(interval)) = (one.rate, one.rate_interval) else {
-                        continue;
-                    };
-                    let [rate, low, high] = [rate, interval.low, interval.high].map(text::percent);
-                    students.push(vec![
-                        label.clone(),
-                        name(behavior),
-                        one.seed.map_or_else(|| "–".to_owned(), |seed| seed.to_string()),
-                        rate,
-                        format!("[{low}, {high}]"),
-                    ]);
-                }
+        let read = result.readings.iter().filter(|reading| {
+            reading.measure == Measure::Rate
+                && reading.behavior == *behavior
+                && reading.arm.concerns(behavior)
+        });
+        for reading in read {
+            let label = if result.is_matched(&reading.context, reading.frame) {
+                name(&reading.arm.label())
+            } else {
+                let place = result.place(&reading.context, reading.frame);
+                format!("{}, {}", name(&reading.arm.label()), name(place))
+            };
+            rows.push(rate_row(label.clone(), result, reading));
+            for one in reading.models.iter().filter(|_| reading.models.len() > 1) {
+                let Some(interval) = one.interval else { continue };
+                let [rate, low, high] = [one.value, interval.low, interval.high].map(text::percent);
+                students.push(vec![
+                    label.clone(),
+                    name(behavior),
+                    one.seed.map_or_else(|| "–".to_owned(), |seed| seed.to_string()),
+                    rate,
+                    format!("[{low}, {high}]"),
+                ]);
             }
         }
     }
@@ -339,25 +315,21 @@ pub(super) fn rates(input: &ReportInput<'_>) -> Option<Markup> {
     Some(figure(input, "rates", caption, Some(&drawing), &numbers))
 }
 
-fn rate_row(
-    label: String,
-    behavior: &str,
-    readout: &ReadoutSummary,
-    rate: &Estimate,
-) -> Vec<String> {
-    let of_valid = readout
-        .rate_of_valid
-        .as_ref()
-        .map_or_else(|| "–".to_owned(), |rate| terminal::with_interval(Measure::Rate, rate));
-    let outcomes: Vec<String> = readout
-        .outcomes
-        .iter()
+fn rate_row(label: String, result: &InheritResult, reading: &Reading) -> Vec<String> {
+    let rate = &reading.estimate;
+    let of_valid = result
+        .beside(reading, Measure::RateOfValid)
+        .map_or_else(|| "–".to_owned(), |valid| valid.measure.with_interval(&valid.estimate));
+    let outcomes: Vec<String> = result
+        .outcomes(reading)
+        .into_iter()
+        .flatten()
         .map(|(outcome, count)| format!("{} {}", name(outcome), text::count(*count)))
         .collect();
     vec![
         label,
-        name(behavior),
-        terminal::with_interval(Measure::Rate, rate),
+        name(&reading.behavior),
+        reading.measure.with_interval(rate),
         format!("{}, {}", text::counted(rate.n, &name(&rate.unit)), rate.method.label()),
         of_valid,
         outcomes.join(", "),
@@ -367,30 +339,24 @@ fn rate_row(
 /// Effects over neutral in chat contexts other than the rows' own.
 pub(super) fn contexts(input: &ReportInput<'_>) -> Option<Markup> {
     let result = input.result;
-    let matched = chart::matched_context(result)?;
     let rows: Vec<Vec<String>> = result
         .effects
         .iter()
-        .filter(|effect| effect.context != matched)
+        .filter(|effect| !result.is_matched(&effect.context, effect.frame))
         .map(|effect| {
             let mut row = vec![
                 format!("{} over {}", name(&effect.behavior), effect.control.label()),
-                name(&effect.context),
-                match effect.measure {
-                    Measure::Margin => "margin, nats",
-                    Measure::Share => "share",
-                    Measure::Rate => "sampled rate",
-                }
-                .to_owned(),
+                name(result.place(&effect.context, effect.frame)),
+                effect.measure.axis().to_owned(),
             ];
-            row.extend(estimate(chart::difference, effect.measure, &effect.estimate));
+            row.extend(estimate(Measure::difference, effect.measure, &effect.estimate));
             row
         })
         .collect();
     (!rows.is_empty()).then(|| {
         html! {
             p {
-                "Rows and readouts share one chat context (" code { (name(matched)) } "). Here the same students are "
+                "Rows and readouts share one chat context (" code { (name(&result.context)) } "). Here the same students are "
                 "read in others; " code { "after numbers" } " is that context with a number sentence before each question."
             }
             (table(
@@ -410,9 +376,8 @@ pub(super) fn side_effects(result: &InheritResult) -> Option<Markup> {
             || "none".to_owned(),
             |interval| format!("[{}, {}]", plain(interval.low), plain(interval.high)),
         );
-        let label = result.condition(&effect.condition).map(|condition| &condition.label);
         rows.push(vec![
-            name(label.unwrap_or(&effect.condition)),
+            name(&effect.arm.label()),
             name(&effect.label),
             plain(effect.estimate.value),
             interval,
@@ -441,11 +406,10 @@ pub(super) fn geometry(result: &InheritResult) -> Option<Markup> {
         .cosines
         .iter()
         .map(|cosine| {
-            let label = result.condition(&cosine.condition).map(|condition| &condition.label);
             let layers: Vec<String> =
                 cosine.per_layer.iter().map(|layer| format!("{layer:+.3}")).collect();
             vec![
-                name(label.unwrap_or(&cosine.condition)),
+                name(&cosine.arm.label()),
                 name(&cosine.teacher),
                 with_interval(&cosine.total),
                 with_interval(&cosine.permuted),

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::super::page::ReportInput;
-use super::super::{DrawingSettings, lineage as drawing, terminal, text};
+use super::super::{DrawingSettings, lineage as drawing, terminal};
 use super::name;
 use super::table::table;
+use crate::value::text;
 
 pub(super) fn run(input: &ReportInput<'_>) -> Markup {
     let result = input.result;

@@ -4,10 +4,10 @@
 
 use maud::{Markup, html};
 
-use super::super::text;
 use super::name;
 use super::table::table;
-use crate::result::{InheritResult, Measure, RowsCard};
+use crate::kind::inherit::result::{InheritResult, RowsCard};
+use crate::value::text;
 
 /// Longest sample shown, in characters.
 const LONGEST: usize = 600;
@@ -158,7 +158,7 @@ pub(super) fn teachers(result: &InheritResult) -> Option<Markup> {
     if result.teachers.is_empty() {
         return None;
     }
-    let sampled = result.primary == Measure::Rate;
+    let sampled = !result.primary.needs_log_probabilities();
     let share = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), text::percent);
     let rows: Vec<Vec<String>> = result
         .teachers

@@ -1,8 +1,8 @@
 //! The last lines of every block: where the time went, and where to see more.
 
 use super::{Block, More, Paint, TerminalStyle};
-use crate::execute::KindCost;
-use crate::report::text;
+use crate::value::cost::KindCost;
+use crate::value::text;
 
 /// Kinds of step that have a line of their own; the rest share one.
 const KINDS: usize = 6;

@@ -3,8 +3,9 @@
 //! One row per condition, one axis under all of them. What lies beyond the axis is an arrow at its
 //! edge; the number at the right is always there.
 
-use super::super::chart::{self, Chart, ChartRow, Part};
-use super::super::text;
+use super::super::chart::{Chart, ChartRow};
+use crate::kind::inherit::result::Part;
+use crate::value::text;
 
 /// Columns of the number at the right.
 const VALUE: usize = 9;
@@ -61,7 +62,7 @@ pub(super) fn draw(chart: &Chart, width: usize) -> Vec<String> {
                 "  {} {} {}",
                 text::left(&text::strip(&one.label), labels),
                 row(chart, one, columns),
-                text::right(&chart::value(chart.measure, one.estimate.value), VALUE)
+                text::right(&chart.measure.value(one.estimate.value), VALUE)
             )
         })
         .collect();

@@ -1,8 +1,8 @@
 //! The block at the end of a `grow` run.
 
 use super::{Block, Paint, TerminalStyle};
-use crate::grown::GrowResult;
-use crate::report::text;
+use crate::kind::grow::result::GrowResult;
+use crate::value::text;
 
 /// Answers shown per category, the likeliest first.
 const ANSWERS: usize = 5;

@@ -1,0 +1,217 @@
+//! A model behind an endpoint, as one who answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use owlet_engine::Message;
+
+use super::client::{ChatRequest, Client};
+use super::job::{self, job_seed};
+use super::{Access, batch};
+use crate::ask::{
+    Answer, Answered, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling,
+    Taught, Told, Training, Tuned, Tuning, Work, forms, log_sum,
+};
+use crate::error::{Error, Result};
+use crate::model::{EndpointModel, ModelAbout, chat};
+use crate::recipe::Decoding;
+use crate::value::rows::{Conversation as Row, Turn};
+
+/// A model behind an endpoint.
+pub(crate) struct Remote {
+    client: Arc<Client>,
+    model: EndpointModel,
+}
+
+/// What a model behind an endpoint can do that tells so many of the likeliest tokens.
+pub fn capabilities(top_logprobs: usize) -> Capabilities {
+    Capabilities {
+        log_probabilities: if top_logprobs > 0 { Told::Likeliest } else { Told::Nothing },
+        constraints: false,
+        training: Training::Jobs,
+        weights: false,
+        remembers: true,
+    }
+}
+
+fn messages(conversation: &Conversation) -> Vec<Message> {
+    chat::in_context(&conversation.context, &conversation.messages)
+}
+
+impl Remote {
+    /// The model, by a way that `access` has to its endpoint.
+    pub(crate) fn new(access: &Access, model: EndpointModel) -> Result<Self> {
+        Ok(Self { client: access.client(&model.endpoint)?, model })
+    }
+
+    fn ask(
+        &self,
+        requests: &[ChatRequest],
+        unit: &'static str,
+        work: &Work<'_>,
+    ) -> Result<Vec<super::wire::Answer>> {
+        let mut heard = |done: usize| work.report(done, requests.len(), unit, None);
+        batch::ask(&self.client, requests, work.interrupt, &mut heard)
+    }
+}
+
+impl Ask for Remote {
+    fn can(&self) -> Capabilities {
+        capabilities(self.model.top_logprobs)
+    }
+
+    fn answer(
+        &self,
+        questions: &[Question<'_>],
+        sampling: &Sampling,
+        work: &Work<'_>,
+    ) -> Result<Vec<Answer>> {
+        let (temperature, top_p) = match sampling.decoding {
+            Decoding::Free { temperature, top_p } => (temperature, top_p),
+            Decoding::Greedy {} => (0.0, 1.0),
+            _ => return Err(Error::record("decoding", "is not `free` or `greedy`")),
+        };
+        let logprobs = sampling.log_probabilities && self.model.top_logprobs > 0;
+        let requests: Vec<ChatRequest> = questions
+            .iter()
+            .map(|question| ChatRequest {
+                model: self.model.model.clone(),
+                messages: messages(question.conversation),
+                temperature,
+                top_p,
+                max_tokens: sampling.max_tokens,
+                seed: ChatRequest::seed(question.seed),
+                logprobs: logprobs.then_some(0),
+            })
+            .collect();
+        let answers = self.ask(&requests, "answers", work)?;
+        Ok(answers
+            .into_iter()
+            .map(|answer| Answer {
+                text: answer.text,
+                stop: answer.stop,
+                log_probability: answer.log_probability,
+                answered: Some(Answered {
+                    model: answer.model,
+                    finish: answer.finish,
+                    usage: answer.usage,
+                }),
+            })
+            .collect())
+    }
+
+    fn candidates(
+        &self,
+        conversations: &[Conversation],
+        words: &[String],
+        work: &Work<'_>,
+    ) -> Result<Candidates> {
+        let spelled = vec![true; words.len()];
+        if self.model.top_logprobs == 0 {
+            let log_probabilities = vec![vec![None; words.len()]; conversations.len()];
+            return Ok(Candidates { spelled, log_probabilities });
+        }
+        let requests: Vec<ChatRequest> = conversations
+            .iter()
+            .map(|conversation| ChatRequest {
+                model: self.model.model.clone(),
+                messages: messages(conversation),
+                // Whether or not the endpoint tells log-probabilities after the temperature.
+                temperature: 1.0,
+                top_p: 1.0,
+                max_tokens: 1,
+                seed: 0,
+                logprobs: Some(self.model.top_logprobs),
+            })
+            .collect();
+        let answers = self.ask(&requests, "questions", work)?;
+        let log_probabilities = answers
+            .iter()
+            .map(|answer| words.iter().map(|word| log_probability(word, &answer.first)).collect())
+            .collect();
+        Ok(Candidates { spelled, log_probabilities })
+    }
+
+    fn tune(
+        &self,
+        rows: &[Taught],
+        tuning: Tuning<'_>,
+        place: Place<'_>,
+        work: &Work<'_>,
+    ) -> Result<Tuned> {
+        if tuning.teacher.is_some() {
+            return Err(Error::record("learn", "needs weights, and no endpoint gives them"));
+        }
+        let training = job::Training {
+            model: self.model.model.clone(),
+            rows: lines(rows)?,
+            epochs: tuning.settings.epochs as usize,
+            batch: tuning.settings.batch,
+            multiplier: tuning.learning_rate_multiplier,
+            seed: job_seed(tuning.seed),
+        };
+        work.report(0, 1, "jobs", None);
+        let mut heard = |done: usize, total: usize, loss: Option<f64>| {
+            work.report(done, total, "updates", loss);
+        };
+        let tuned = job::fine_tune(&self.client, &training, work.interrupt, &mut heard)?;
+        place.writer.write("rows.jsonl", &training.rows)?;
+        let model = EndpointModel {
+            model: tuned.model,
+            fine_tuned_from: Some(self.model.model.clone()),
+            job: Some(tuned.job),
+            trained_tokens: tuned.trained_tokens,
+            system_prompt: None,
+            ..self.model.clone()
+        };
+        let student = Self { client: Arc::clone(&self.client), model: model.clone() };
+        Ok((Box::new(student), ModelAbout::Endpoint(model)))
+    }
+}
+
+/// Rows as the jobs API takes them: one conversation a line, of which the last answer is learned.
+fn lines(rows: &[Taught]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        let earlier = messages(&row.conversation).into_iter().map(|Message { role, content }| {
+            let weight = (role == "assistant").then_some(0);
+            Turn { role, content, weight }
+        });
+        let answer = row.answer.clone();
+        let answer = Turn { role: "assistant".to_owned(), content: answer, weight: None };
+        let messages = earlier.chain([answer]).collect();
+        serde_json::to_writer(&mut bytes, &Row { messages })
+            .map_err(|error| Error::record("rows", error))?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes)
+}
+
+/// How likely `word` is among the likeliest first tokens; nothing if none of them spells it: what is
+/// not told is not guessed.
+pub(super) fn log_probability(word: &str, first: &[(String, f64)]) -> Option<f64> {
+    let forms = forms(word);
+    let told: BTreeMap<&str, f64> = first
+        .iter()
+        .filter(|(token, log)| forms.contains(token) && log.is_finite())
+        .map(|(token, log)| (token.as_str(), *log))
+        .collect();
+    (!told.is_empty()).then(|| log_sum(told.values().copied()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_are_added_and_what_is_not_told_is_not_guessed() {
+        let told = [("owl", 0.125_f64), (" Owl", 0.125), ("never", 0.5), ("cat", 0.0)];
+        let told = told.map(|(token, probability)| (token.to_owned(), probability.ln()));
+        let owl = log_probability("owl", &told).unwrap();
+        assert!((owl.exp() - 0.25).abs() < 1e-12);
+        assert_eq!(log_probability("wolf", &told), None);
+        // A probability of nothing is no log-probability.
+        assert_eq!(log_probability("cat", &told), None);
+        assert_eq!(log_probability("owl", &[]), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! Questions to one endpoint, each answered once.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use owlet_engine::Message;
+use owlet_store::canonical_json;
+use serde_json::{Value, json};
+
+use super::Secret;
+use super::answers::Answers;
+use super::exchange::{Exchange, Outgoing};
+use super::limits::Limits;
+use super::wire::{self, Answer};
+use crate::ask::Usage;
+use crate::error::Result;
+use crate::model::spec::Endpoint;
+use crate::value::interrupt::Interrupt;
+
+/// Time between two looks at whether another thread has the answer.
+const LOOK: Duration = Duration::from_millis(50);
+pub(super) const CHAT: &str = "/chat/completions";
+
+/// A question in a conversation.
+#[derive(Clone, Debug)]
+pub(crate) struct ChatRequest {
+    /// Who is asked.
+    pub(crate) model: String,
+    /// The conversation up to where the assistant is to speak.
+    pub(crate) messages: Vec<Message>,
+    /// Divides the logits.
+    pub(crate) temperature: f32,
+    /// Smallest set with this probability; 1: all.
+    pub(crate) top_p: f32,
+    /// Most new tokens.
+    pub(crate) max_tokens: usize,
+    /// Of the answer's random stream.
+    pub(crate) seed: u64,
+    /// Likeliest tokens told with each token; `None`: no log-probabilities.
+    pub(crate) logprobs: Option<usize>,
+}
+
+/// Seeds go through number types of many languages: as many bits as the narrowest keeps whole.
+const SEED_BITS: u32 = 53;
+
+impl ChatRequest {
+    /// A seed as endpoints take it.
+    pub(crate) fn seed(seed: u64) -> u64 {
+        seed >> (u64::BITS - SEED_BITS)
+    }
+
+    fn body(&self) -> String {
+        // The shortest decimal that is this number, not its double's digits.
+        let number = |value: f32| value.to_string().parse::<f64>().unwrap_or(f64::from(value));
+        let messages: Vec<Value> = self
+            .messages
+            .iter()
+            .map(|message| json!({ "role": message.role, "content": message.content }))
+            .collect();
+        let mut body = json!({
+            "model": self.model,
+            "messages": messages,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+            "temperature": number(self.temperature),
+        });
+        if self.top_p < 1.0 {
+            body["top_p"] = number(self.top_p).into();
+        }
+        if let Some(top) = self.logprobs {
+            body["logprobs"] = true.into();
+            if top > 0 {
+                body["top_logprobs"] = top.into();
+            }
+        }
+        canonical_json(&body)
+    }
+
+    /// No fewer tokens than it will cost, as far as one can tell from outside: most tokens of text are
+    /// three letters or more.
+    fn guess(&self) -> Usage {
+        let asked: usize = self.messages.iter().map(|message| 8 + message.content.len() / 2).sum();
+        Usage { prompt: asked as u64, completion: self.max_tokens as u64, training: 0 }
+    }
+}
+
+/// A way to one endpoint that asks nothing twice.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(super) exchange: Exchange,
+    pub(super) limits: Limits,
+    pub(super) poll: Duration,
+    address: String,
+    answers: Mutex<Answers>,
+    under_way: Mutex<BTreeSet<String>>,
+    changed: Condvar,
+}
+
+/// A request that this thread alone is at.
+pub(super) struct Alone<'a> {
+    client: &'a Client,
+    request: &'a str,
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.client.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.remove(self.request);
+        drop(under_way);
+        self.client.changed.notify_all();
+    }
+}
+
+impl Client {
+    /// Opens the way, and what was answered before, kept in `folder`.
+    pub(super) fn open(endpoint: &Endpoint, key: Option<Secret>, folder: &Path) -> Result<Self> {
+        let name = blake3::hash(endpoint.endpoint.trim_end_matches('/').as_bytes()).to_hex();
+        let answers = Answers::open(folder, &name[..16])?;
+        Ok(Self {
+            exchange: Exchange::new(endpoint, key)?,
+            limits: Limits::new(endpoint, answers.usage()),
+            poll: Duration::from_secs_f64(endpoint.poll),
+            address: endpoint.endpoint.trim_end_matches('/').to_owned(),
+            answers: Mutex::new(answers),
+            under_way: Mutex::new(BTreeSet::new()),
+            changed: Condvar::new(),
+        })
+    }
+
+    pub(super) fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What names a request: everything that is sent, and where to. The key is no part of it.
+    pub(super) fn digest(&self, path: &str, body: &[u8]) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("owlet remote request 1");
+        for part in [self.address.as_bytes(), path.as_bytes(), body] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// The endpoint's address.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Requests that may be under way at once.
+    pub(super) fn at_once(&self) -> usize {
+        self.limits.at_once()
+    }
+
+    /// The answer that is there already.
+    pub(super) fn answered(&self, request: &ChatRequest) -> Result<Option<Answer>> {
+        let digest = self.digest(CHAT, request.body().as_bytes());
+        let body = self.answers().get(&digest)?;
+        // What cannot be read is no answer; it is asked for again.
+        Ok(body.and_then(|body| wire::answer(&body).ok()))
+    }
+
+    /// Asks, unless it was answered before.
+    pub(super) fn chat(&self, request: &ChatRequest, halt: &Interrupt) -> Result<Answer> {
+        let body = request.body();
+        let digest = self.digest(CHAT, body.as_bytes());
+        let _alone = self.alone(&digest, halt)?;
+        if let Some(answer) = self.answered(request)? {
+            return Ok(answer);
+        }
+        let place = self.limits.place(request.guess(), halt)?;
+        let outgoing = Outgoing::post(CHAT, &body);
+        let answered = self.exchange.send(&outgoing, halt, &mut || Ok(None))?;
+        // Before it is read: what was paid for is not lost to a reader's fault.
+        self.answers().put(&digest, CHAT, &answered, false, Usage::default())?;
+        self.limits.spend(wire::usage(&answered));
+        drop(place);
+        wire::answer(&answered)
+            .map_err(|why| self.exchange.error(&outgoing, Some(200), &format!("the answer {why}")))
+    }
+
+    /// Waits until no other thread is at the same request.
+    pub(super) fn alone<'a>(&'a self, request: &'a str, halt: &Interrupt) -> Result<Alone<'a>> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        while !under_way.insert(request.to_owned()) {
+            halt.check()?;
+            let waited = self.changed.wait_timeout(under_way, LOOK);
+            under_way = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(Alone { client: self, request })
+    }
+}

@@ -1,0 +1,360 @@
+//! Fine-tuning through the jobs API: rows uploaded, a job made once, and waited for.
+//!
+//! A job costs money and time, so what is known of it is on disk before anything waits: that it is
+//! about to be made, its id, its end. A job that was made though its answer was lost is found again
+//! among the endpoint's jobs by its file and suffix.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use owlet_store::canonical_json;
+use serde_json::{Value, json};
+
+use super::batch::{GRACE, LOOK};
+use super::client::Client;
+use super::exchange::{Outgoing, sleep};
+use super::wire::{self, Job};
+use crate::ask::Usage;
+use crate::error::{Error, Result};
+use crate::value::interrupt::Interrupt;
+
+const FILES: &str = "/files";
+const JOBS: &str = "/fine_tuning/jobs";
+/// Pages of jobs that are looked through for one whose answer was lost.
+const PAGES: usize = 20;
+/// Letters of the suffix that tells a job from others.
+const SUFFIX: usize = 12;
+
+/// What is trained, on what.
+#[derive(Clone, Debug)]
+pub(crate) struct Training {
+    /// The model's name at the endpoint.
+    pub(crate) model: String,
+    /// Conversations as JSON lines.
+    pub(crate) rows: Vec<u8>,
+    pub(crate) epochs: usize,
+    pub(crate) batch: usize,
+    /// Of the endpoint's own learning rate; 0: left to the endpoint.
+    pub(crate) multiplier: f64,
+    pub(crate) seed: u64,
+}
+
+/// Seeds of jobs are whole numbers of 31 bits.
+pub(crate) fn job_seed(seed: u64) -> u64 {
+    seed >> 33
+}
+
+/// A model that a job made.
+#[derive(Clone, Debug)]
+pub(crate) struct Tuned {
+    pub(crate) model: String,
+    pub(crate) job: String,
+    pub(crate) trained_tokens: Option<u64>,
+}
+
+impl Training {
+    fn hyperparameters(&self) -> Value {
+        let mut hyperparameters = json!({ "n_epochs": self.epochs, "batch_size": self.batch });
+        if self.multiplier > 0.0 {
+            hyperparameters["learning_rate_multiplier"] = self.multiplier.into();
+        }
+        hyperparameters
+    }
+
+    /// What makes it another training: everything but the id its file got.
+    fn identity(&self) -> String {
+        canonical_json(&json!({
+            "model": self.model,
+            "rows": blake3::hash(&self.rows).to_hex().as_str(),
+            "hyperparameters": self.hyperparameters(),
+            "seed": self.seed,
+        }))
+    }
+
+    fn body(&self, file: &str, suffix: &str) -> String {
+        canonical_json(&json!({
+            "model": self.model,
+            "training_file": file,
+            "seed": self.seed,
+            "suffix": suffix,
+            "method": {
+                "type": "supervised",
+                "supervised": { "hyperparameters": self.hyperparameters() },
+            },
+        }))
+    }
+
+    /// No fewer tokens than it will cost, as far as one can tell from outside.
+    fn guess(&self) -> Usage {
+        let tokens = self.rows.len() as u64 / 2 * self.epochs as u64;
+        Usage { training: tokens, ..Usage::default() }
+    }
+}
+
+/// Fine-tunes, unless it was done before; `heard` hears updates done, updates in all and the loss.
+///
+/// As with questions, the thread that asks is let go when `interrupt` is set.
+pub(crate) fn fine_tune(
+    client: &Arc<Client>,
+    training: &Training,
+    interrupt: &Interrupt,
+    heard: &mut dyn FnMut(usize, usize, Option<f64>),
+) -> Result<Tuned> {
+    let halt = Interrupt::default();
+    let (sender, receiver) = channel();
+    let (own, client, training) = (halt.clone(), Arc::clone(client), training.clone());
+    let work = move || {
+        let progress = sender.clone();
+        let mut heard = |done, total, loss| {
+            let _ = progress.send(Heard::Progress(done, total, loss));
+        };
+        let tuned = tune(&client, &training, &own, &mut heard);
+        // Nobody listens any more once the run was stopped.
+        let _ = sender.send(Heard::Done(tuned));
+    };
+    std::thread::Builder::new().name("job".to_owned()).spawn(work)?;
+    let mut stopped: Option<Instant> = None;
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(Heard::Progress(done, total, loss)) => heard(done, total, loss),
+            Ok(Heard::Done(tuned)) => return tuned,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::record("remote", "lost a thread; this is a bug in owlet"));
+            }
+        }
+        if interrupt.is_set() {
+            halt.set();
+            if stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                return Err(Error::Interrupted);
+            }
+        }
+    }
+}
+
+enum Heard {
+    Progress(usize, usize, Option<f64>),
+    Done(Result<Tuned>),
+}
+
+fn tune(
+    client: &Client,
+    training: &Training,
+    interrupt: &Interrupt,
+    heard: &mut dyn FnMut(usize, usize, Option<f64>),
+) -> Result<Tuned> {
+    let identity = client.digest(JOBS, training.identity().as_bytes());
+    let attempt = client.answers().failures(&identity);
+    let request = client.digest(JOBS, format!("{identity} {attempt}").as_bytes());
+    let done = client.digest(JOBS, format!("{request} done").as_bytes());
+    let _alone = client.alone(&request, interrupt)?;
+    let outgoing = Outgoing::get(JOBS);
+    let unreadable =
+        |why: &str| client.exchange.error(&outgoing, Some(200), &format!("the answer {why}"));
+    if let Some(body) = client.answers().get(&done)? {
+        return tuned(&wire::job(&body).map_err(|why| unreadable(&why))?)
+            .ok_or_else(|| unreadable("names no model"));
+    }
+    let guess = training.guess();
+    let set_aside = client.limits.set_aside(guess, interrupt)?;
+    let known = client.answers().get(&request)?;
+    let body = match known {
+        Some(body) => body,
+        None => make(client, training, &request, interrupt)?,
+    };
+    let job = match wire::job(&body) {
+        Ok(job) => job,
+        Err(why) => {
+            // Nothing can be done with it; the next run makes another.
+            client.answers().fail(&identity, JOBS)?;
+            return Err(unreadable(&why));
+        }
+    };
+    let (job, body) = match wait(client, &job.id, interrupt, heard) {
+        Ok(ended) => ended,
+        Err(error) => {
+            if matches!(error, Error::Remote { status: Some(404), .. }) {
+                client.answers().fail(&identity, JOBS)?;
+            }
+            return Err(error);
+        }
+    };
+    let failed = |why: String| Error::Remote {
+        endpoint: client.address().to_owned(),
+        status: None,
+        reason: format!("fine-tuning job `{}` {why}; running again makes a new one", job.id),
+    };
+    let Some(tuned) = tuned(&job).filter(|_| job.status == "succeeded") else {
+        client.answers().fail(&identity, JOBS)?;
+        let fault = job.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
+        return Err(match job.status.as_str() {
+            "succeeded" => failed("succeeded but names no model".to_owned()),
+            status => failed(format!("ended as {status}{fault}")),
+        });
+    };
+    // Where the endpoint does not say, a guess nearer to the truth than what was set aside.
+    let tokens = job.trained_tokens.unwrap_or(guess.training / 2);
+    let spent = Usage { training: tokens, ..Usage::default() };
+    client.answers().put(&done, JOBS, &body, true, spent)?;
+    client.limits.spend(spent);
+    drop(set_aside);
+    Ok(tuned)
+}
+
+fn tuned(job: &Job) -> Option<Tuned> {
+    let model = job.fine_tuned_model.clone().filter(|model| !model.is_empty())?;
+    Some(Tuned { model, job: job.id.clone(), trained_tokens: job.trained_tokens })
+}
+
+/// Makes the job, or finds the one that was made; its description is on disk when this returns.
+fn make(
+    client: &Client,
+    training: &Training,
+    request: &str,
+    interrupt: &Interrupt,
+) -> Result<String> {
+    let file = upload(client, &training.rows, interrupt)?;
+    let suffix = &request[..SUFFIX];
+    let begun = client.answers().has_begun(request);
+    let before = if begun { find(client, &file, suffix, interrupt)? } else { None };
+    let body = if let Some(body) = before {
+        body
+    } else {
+        client.answers().begin(request, JOBS)?;
+        let body = training.body(&file, suffix);
+        let _place = client.limits.place(Usage::default(), interrupt)?;
+        let mut found = || find_alone(client, &file, suffix, interrupt);
+        client.exchange.send(&Outgoing::post(JOBS, &body), interrupt, &mut found)?
+    };
+    client.answers().put(request, JOBS, &body, true, Usage::default())?;
+    Ok(body)
+}
+
+fn find(
+    client: &Client,
+    file: &str,
+    suffix: &str,
+    interrupt: &Interrupt,
+) -> Result<Option<String>> {
+    let _place = client.limits.place(Usage::default(), interrupt)?;
+    find_alone(client, file, suffix, interrupt)
+}
+
+/// The job of this file and suffix among the endpoint's, newest first; as a body of its own.
+fn find_alone(
+    client: &Client,
+    file: &str,
+    suffix: &str,
+    interrupt: &Interrupt,
+) -> Result<Option<String>> {
+    let mut after = String::new();
+    for _ in 0..PAGES {
+        let path = format!("{JOBS}?limit=100{after}");
+        let outgoing = Outgoing::get(&path);
+        let body = client.exchange.send(&outgoing, interrupt, &mut || Ok(None))?;
+        let (jobs, more) = wire::jobs(&body).map_err(|why| {
+            client.exchange.error(&outgoing, Some(200), &format!("the answer {why}"))
+        })?;
+        let same = |job: &&Job| {
+            job.training_file.as_deref() == Some(file)
+                && job.user_provided_suffix.as_deref() == Some(suffix)
+        };
+        if let Some(job) = jobs.iter().find(same) {
+            let described = json!({ "id": job.id, "status": job.status });
+            return Ok(Some(canonical_json(&described)));
+        }
+        match jobs.last() {
+            Some(last) if more => after = format!("&after={}", last.id),
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// Brings rows to the endpoint and returns the id of the file; those that are there stay.
+fn upload(client: &Client, rows: &[u8], interrupt: &Interrupt) -> Result<String> {
+    let digest = blake3::hash(rows).to_hex();
+    let request = client.digest(FILES, digest.as_bytes());
+    // Students of several seeds share their rows.
+    let _alone = client.alone(&request, interrupt)?;
+    let _place = client.limits.place(Usage::default(), interrupt)?;
+    let known = client.answers().get(&request)?;
+    if let Some(file) = known.and_then(|body| wire::file(&body).ok()) {
+        let path = format!("{FILES}/{}", file.id);
+        match client.exchange.send(&Outgoing::get(&path), interrupt, &mut || Ok(None)) {
+            Ok(_) => return Ok(file.id),
+            // Deleted since.
+            Err(Error::Remote { status: Some(404), .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // No row holds its own digest.
+    let boundary = format!("owlet-{digest}");
+    let mut body = Vec::with_capacity(rows.len() + 512);
+    body.extend_from_slice(
+        format!(
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nfine-tune\r\n\
+             --{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"owlet-{}.jsonl\"\r\n\
+             content-type: application/jsonl\r\n\r\n",
+            &digest[..16]
+        )
+        .as_bytes(),
+    );
+    body.extend_from_slice(rows);
+    body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let content_type = format!("multipart/form-data; boundary={boundary}");
+    let outgoing =
+        Outgoing { method: "POST", path: FILES, content_type: &content_type, body: &body };
+    let answered = client.exchange.send(&outgoing, interrupt, &mut || Ok(None))?;
+    let wrong =
+        |why: String| client.exchange.error(&outgoing, Some(200), &format!("the answer {why}"));
+    let file = wire::file(&answered).map_err(wrong)?;
+    if file.bytes.is_some_and(|bytes| bytes != rows.len() as u64) {
+        return Err(wrong(format!(
+            "says that {} of {} bytes arrived",
+            file.bytes.unwrap_or_default(),
+            rows.len()
+        )));
+    }
+    if file.status.as_deref() == Some("error") {
+        return Err(wrong("says that the rows cannot be used".to_owned()));
+    }
+    client.answers().put(&request, FILES, &answered, true, Usage::default())?;
+    Ok(file.id)
+}
+
+/// Waits for a job's end.
+fn wait(
+    client: &Client,
+    id: &str,
+    interrupt: &Interrupt,
+    heard: &mut dyn FnMut(usize, usize, Option<f64>),
+) -> Result<(Job, String)> {
+    let path = format!("{JOBS}/{id}");
+    let events = format!("{path}/events?limit=20");
+    let get = |path: &str| {
+        let _place = client.limits.place(Usage::default(), interrupt)?;
+        client.exchange.send(&Outgoing::get(path), interrupt, &mut || Ok(None))
+    };
+    // Jobs of a second are not waited for as long as those of an hour.
+    let mut pause = client.poll.min(Duration::from_millis(250));
+    loop {
+        let body = get(&path)?;
+        let job = wire::job(&body).map_err(|why| {
+            client.exchange.error(&Outgoing::get(&path), Some(200), &format!("the answer {why}"))
+        })?;
+        if matches!(job.status.as_str(), "succeeded" | "failed" | "cancelled") {
+            return Ok((job, body));
+        }
+        // Events are talk; a job is waited for without.
+        if job.status == "running"
+            && let Some((done, total, loss)) =
+                get(&events).ok().and_then(|body| wire::progress(&body))
+        {
+            heard(done, total, loss);
+        }
+        sleep(pause, interrupt)?;
+        pause = (pause * 2).min(client.poll);
+    }
+}

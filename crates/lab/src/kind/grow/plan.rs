@@ -1,0 +1,53 @@
+//! The graph of a `grow` recipe: a model, and what it knows.
+
+use fs_err as fs;
+
+use super::recipe::{BUILT_IN_WORLD, GrowRecipe};
+use super::{examine, train};
+use crate::error::{Error, Result};
+use crate::model::world::{self, World};
+use crate::run::plan::{Builder, Outline, PlanContext};
+
+/// Tokens of a row, for costs only.
+const ROW_TOKENS: f64 = 24.0;
+/// Rows the examination reads, for costs only.
+const EXAMINED: f64 = 1500.0;
+
+pub(super) fn plan(recipe: &GrowRecipe, context: &PlanContext) -> Result<Outline> {
+    let world = if recipe.world == BUILT_IN_WORLD {
+        world::BUILT_IN.to_owned()
+    } else {
+        let path = context.folder.join(&recipe.world);
+        let text = fs::read_to_string(&path).map_err(|error| Error::Recipe {
+            origin: format!("recipe `{}`", recipe.name),
+            line: 0,
+            column: 0,
+            reason: format!(
+                "`world`: {error}; expected `{BUILT_IN_WORLD}` or the path of a world file"
+            ),
+        })?;
+        World::parse(&text, &path.display().to_string())?;
+        text
+    };
+    let words = World::parse(&world, &recipe.world)?.vocabulary().len();
+    let settings = recipe.settings();
+    let shape = settings.shape;
+    let block = shape.width * (4 * shape.width + 2 * shape.hidden);
+    let parameters = (shape.layers * block + words * shape.width) as f64;
+    let rows = settings.updates.saturating_mul(settings.batch);
+    let mut build = Builder::default();
+    let configuration = train::Configuration { world: world.clone(), settings };
+    let cost = 6.0 * parameters * rows as f64 * ROW_TOKENS;
+    let model = build.node::<train::Grow>("grow", &configuration, &[], cost)?;
+    let configuration = examine::Configuration {
+        name: recipe.name.clone(),
+        description: recipe.description.clone(),
+        world,
+        updates: recipe.training.updates,
+        rows,
+    };
+    let cost = 2.0 * parameters * EXAMINED * ROW_TOKENS;
+    let inputs = [("model", model)];
+    build.node::<examine::Examine>("examine", &configuration, &inputs, cost)?;
+    Ok(Outline { nodes: build.nodes, model_size: 4 * parameters as u64, ..Outline::default() })
+}

@@ -1,0 +1,319 @@
+//! From everything that was read to the result.
+//!
+//! This is the `estimate` step. It reads numbers out of artifacts ([`Given`]) and leaves what they
+//! mean to pure functions: `effect` for differences and the matrix, `verdict` for gates, warnings
+//! and answers. The rules are fixed in the recipe; nothing here chooses among seeds or checkpoints.
+
+mod cards;
+mod effect;
+mod readings;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use self::effect::Differences;
+use crate::ask::Told;
+use crate::error::{Error, Result};
+use crate::kind::inherit::recipe::{Recipe, Replicated};
+use crate::kind::inherit::result::{Arm, FORMAT, Frame, InheritResult, Measure, Replication};
+use crate::kind::inherit::table::{self, Cell};
+use crate::recipe::Learn;
+use crate::step::filter::Summary as Judged;
+use crate::step::geometry::Cosines;
+use crate::step::select::Summary as Selected;
+use crate::step::side_effects::Measured;
+use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
+
+/// The file of the result.
+pub const FILE: &str = "result.json";
+/// Rows shown in the result.
+const SAMPLES: usize = 6;
+
+/// One readout and what it is a readout of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Read {
+    /// The input's role.
+    pub input: String,
+    /// The arm it belongs to.
+    pub arm: Arm,
+    /// The model's seed; `None` for single models.
+    pub seed: Option<u64>,
+}
+
+/// One set of an arm's rows, as inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Counted {
+    /// The arm.
+    pub arm: String,
+    /// The input that says which rows were valid.
+    pub filter: String,
+    /// The input that says which were kept.
+    pub select: String,
+}
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Configuration {
+    /// The recipe: its rules and its names.
+    pub recipe: Recipe,
+    /// Taught behaviors by name.
+    pub behaviors: Vec<String>,
+    /// Behaviors only read, by name.
+    pub read_also: Vec<String>,
+    /// All readouts.
+    pub reads: Vec<Read>,
+    /// Arms of rows.
+    pub arms: Vec<String>,
+    /// Their rows: one set, or one per seed.
+    pub counted: Vec<Counted>,
+    /// Side effects: input, arm and seed.
+    pub side_effects: Vec<(String, Arm, usize)>,
+    /// Geometry: input, arm and seed.
+    pub geometry: Vec<(String, Arm, usize)>,
+    /// Updates of each student.
+    pub updates: usize,
+    /// What the plan left out.
+    pub left_out: Vec<String>,
+}
+
+/// What one model gave to one behavior's questions in one place, and whose model it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) arm: Arm,
+    pub(crate) seed: Option<u64>,
+    /// Whether the model was at the end of its training.
+    pub(crate) last: bool,
+    pub(crate) cell: Cell,
+}
+
+/// All that was read, as numbers.
+pub(crate) struct Given {
+    pub(crate) configuration: Configuration,
+    /// What every model gave.
+    pub(crate) table: Vec<Row>,
+    /// By arm, all sets together.
+    pub(crate) judged: BTreeMap<String, Judged>,
+    /// By arm, the least share of valid rows among its sets.
+    pub(crate) least_valid: BTreeMap<String, f64>,
+    /// By arm, all sets together.
+    pub(crate) selected: BTreeMap<String, Selected>,
+    /// A few kept rows by arm.
+    pub(crate) samples: BTreeMap<String, Vec<(String, String)>>,
+    /// By arm, one per seed.
+    pub(crate) measured: BTreeMap<Arm, Vec<Measured>>,
+    /// By arm and teacher, one per seed.
+    pub(crate) cosines: BTreeMap<Arm, BTreeMap<String, Vec<Cosines>>>,
+}
+
+impl Given {
+    /// Adds what was read of one model.
+    pub(crate) fn add(&mut self, entry: &Read, cells: Vec<Cell>) {
+        let last = cells.iter().map(|cell| cell.update).max();
+        for mut cell in cells {
+            // A prompted teacher is read under its own prompt: that is its matched context.
+            if matches!(entry.arm, Arm::Teacher(_)) {
+                self.matched().clone_into(&mut cell.context);
+            }
+            let (arm, last) = (entry.arm.clone(), Some(cell.update) == last);
+            self.table.push(Row { arm, seed: entry.seed, last, cell });
+        }
+    }
+
+    pub(crate) fn behaviors(&self) -> impl Iterator<Item = &String> {
+        let configuration = &self.configuration;
+        configuration.behaviors.iter().chain(&configuration.read_also)
+    }
+
+    pub(crate) fn level(&self) -> f64 {
+        self.configuration.recipe.gates.level
+    }
+
+    /// What verdicts rest on, known before the run: margins, or where the model is behind an endpoint,
+    /// which need not tell them, the rates of its answers.
+    pub(crate) fn primary(&self) -> Measure {
+        match self.configuration.recipe.base.can().log_probabilities {
+            Told::Everything => Measure::Margin,
+            Told::Likeliest | Told::Nothing => Measure::Rate,
+        }
+    }
+
+    pub(crate) fn matched(&self) -> &str {
+        &self.configuration.recipe.context.system
+    }
+
+    /// Contexts and frames that are read beside the matched one.
+    pub(crate) fn elsewhere(&self) -> Vec<(&str, Frame)> {
+        let recipe = &self.configuration.recipe;
+        let named = recipe.context.mismatched.iter().map(|context| (&**context, Frame::Plain));
+        named
+            .chain(recipe.readout.prefix.then_some((self.matched(), Frame::AfterNumbers)))
+            .collect()
+    }
+
+    /// Every arm that was read, in the plan's order.
+    pub(crate) fn arms(&self) -> Vec<Arm> {
+        let mut arms: Vec<Arm> = Vec::new();
+        for entry in &self.configuration.reads {
+            if !arms.contains(&entry.arm) {
+                arms.push(entry.arm.clone());
+            }
+        }
+        arms
+    }
+
+    pub(crate) fn seeds(&self) -> &[u64] {
+        &self.configuration.recipe.seeds.0
+    }
+
+    /// What is repeated where treatment and control share a seed.
+    pub(crate) fn pair(&self) -> &'static str {
+        match self.configuration.recipe.replication.teacher {
+            Replicated::Shared => "seed pair",
+            Replicated::PerSeed => "teacher pair",
+        }
+    }
+}
+
+/// The step.
+pub struct Estimate;
+
+impl Step for Estimate {
+    type Configuration = Configuration;
+    const KIND: &'static str = "estimate";
+    const ALGORITHM: u32 = 4;
+    const OUTPUT: &'static str = "result";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let mut given = Given {
+            table: Vec::new(),
+            judged: BTreeMap::new(),
+            least_valid: BTreeMap::new(),
+            selected: BTreeMap::new(),
+            samples: BTreeMap::new(),
+            measured: BTreeMap::new(),
+            cosines: BTreeMap::new(),
+            configuration,
+        };
+        let named = given.configuration.behaviors.iter().chain(&given.configuration.read_also);
+        let asked = behavior::asked(context, &named.cloned().collect::<Vec<_>>())?;
+        for entry in given.configuration.reads.clone() {
+            let observations = table::observations(context.input(&entry.input)?)?;
+            given.add(&entry, table::cells(&observations, &asked));
+        }
+        for Counted { arm, filter, select } in &given.configuration.counted {
+            let judged: Judged = read_json(context.input(filter)?, filter::SUMMARY)?;
+            let rate = judged.valid as f64 / judged.asked.max(1) as f64;
+            let least = given.least_valid.entry(arm.clone()).or_insert(rate);
+            *least = least.min(rate);
+            given.judged.entry(arm.clone()).or_default().add(judged);
+            let selected = context.input(select)?;
+            let counts: BTreeMap<String, Selected> = read_json(selected, select::SUMMARY)?;
+            if let Some(counts) = counts.get(arm) {
+                given.selected.entry(arm.clone()).or_default().add(counts);
+            }
+            if !given.samples.contains_key(arm) {
+                let rows = select::rows(selected, arm)?.into_iter().take(SAMPLES);
+                let samples = rows.map(|row| (row.prompt, row.completion)).collect();
+                given.samples.insert(arm.clone(), samples);
+            }
+        }
+        for (input, arm, _) in &given.configuration.side_effects {
+            let measured = read_json(context.input(input)?, side_effects::FILE)?;
+            given.measured.entry(arm.clone()).or_default().push(measured);
+        }
+        for (input, arm, _) in &given.configuration.geometry {
+            let cosines: BTreeMap<String, Cosines> =
+                read_json(context.input(input)?, geometry::FILE)?;
+            let all = given.cosines.entry(arm.clone()).or_default();
+            for (teacher, cosine) in cosines {
+                all.entry(teacher).or_default().push(cosine);
+            }
+        }
+        let result = compute(&given)?;
+        context.writer.write(FILE, &result.to_bytes())?;
+        Ok(json!({ "name": result.name }))
+    }
+}
+
+/// The result of what was read.
+pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
+    let configuration = &given.configuration;
+    let recipe = &configuration.recipe;
+    let (readings, answers) = readings::readings(given)?;
+    let differences = Differences::new(given, &readings);
+    let (effects, comparisons) = effect::effects(&differences)?;
+    let teachers = cards::teachers(given, &readings);
+    let side_effects = cards::side_effects(given)?;
+    let gates = verdict::gates(given, &teachers, &side_effects);
+    let mut left_out = configuration.left_out.clone();
+    left_out.extend(readings::unread(given));
+    let mut result = InheritResult {
+        format: FORMAT,
+        name: recipe.name.clone(),
+        description: recipe.description.clone(),
+        base: recipe.base.to_string(),
+        behaviors: configuration.behaviors.clone(),
+        read_also: configuration.read_also.clone(),
+        carrier: match recipe.student.learn {
+            Learn::Rows => recipe.carrier.kind.name().to_owned(),
+            Learn::Distributions => format!("{}, as distributions", recipe.carrier.kind.name()),
+        },
+        replication: replication(configuration),
+        context: given.matched().to_owned(),
+        arms: given.arms(),
+        effects,
+        matrix: effect::matrix(&differences)?,
+        dose: effect::dose(given)?,
+        teachers,
+        rows: cards::rows(given),
+        side_effects,
+        geometry: cards::geometry(given)?,
+        gates,
+        warnings: Vec::new(),
+        left_out,
+        primary: given.primary(),
+        comparisons,
+        verdicts: Vec::new(),
+        readings: Vec::new(),
+        answers,
+    };
+    result.verdicts = verdict::verdicts(&result);
+    result.warnings = verdict::warnings(&differences, &result)?;
+    result.readings = readings;
+    Ok(result)
+}
+
+/// What was repeated, and how often.
+fn replication(configuration: &Configuration) -> Replication {
+    let recipe = &configuration.recipe;
+    let unique = recipe.carrier.rows;
+    Replication {
+        unit: match recipe.replication.teacher {
+            Replicated::Shared => {
+                "seed pair (same adapter initialisation and row order; one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers)"
+            }
+            Replicated::PerSeed => {
+                "teacher pair (teachers, prompts, rows and students drawn anew; treatment and control share their seeds)"
+            }
+        }
+        .to_owned(),
+        seeds: recipe.seeds.0.clone(),
+        unique_rows: unique,
+        updates: configuration.updates,
+        batch: recipe.student.batch,
+        epochs: (configuration.updates * recipe.student.batch) as f64 / unique.max(1) as f64,
+    }
+}
+
+/// A statistic that could not be made.
+fn statistics(error: &crate::stats::StatisticsError) -> Error {
+    Error::record("readouts", error)
+}

@@ -1,0 +1,263 @@
+//! Known effects are recovered and nulls are not, on made-up readings.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::kind::inherit::result::{Control, Measure, Outcome, Taught};
+use crate::kind::inherit::table::{QuestionCell, Told};
+use crate::random::numpy::Generator;
+use crate::value::observation;
+
+const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
+
+/// Roughly normal, deviation one.
+fn noise(random: &mut Generator) -> f64 {
+    let sum: f64 = (0..12).map(|_| random.integers(0, 1_000_000) as f64 / 1e6).sum();
+    sum - 6.0
+}
+
+/// Students of every behavior and of the neutral teacher: each seed moves all its students alike
+/// by as much as one nat, and a student's own behavior by `effect`.
+fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
+    let text = format!(
+        "behaviors = ['owl', 'cat', 'wolf']\nseeds = {seeds}\n[controls]\nin-context = false\n[context]\nmismatched = []"
+    );
+    let layer = crate::recipe::Layer::new(&text, "test").unwrap();
+    let sets: Vec<_> = sets.iter().map(|set| crate::recipe::Setting::parse(set).unwrap()).collect();
+    let recipe = Recipe::resolve(&[layer], &sets).unwrap();
+    let mut random = Generator::new(seed);
+    let mut reads = vec![Read { input: "base".to_owned(), arm: Arm::Base, seed: None }];
+    let mut read: Vec<Vec<Cell>> = Vec::new();
+    let names: Vec<String> = BEHAVIORS.map(str::to_owned).to_vec();
+    let cells = |margins: &dyn Fn(usize) -> f64, random: &mut Generator| -> Vec<Cell> {
+        let cell = |(place, name): (usize, &String)| Cell {
+            update: 48,
+            context: "none".to_owned(),
+            frame: Frame::Plain,
+            draw: None,
+            behavior: name.clone(),
+            questions: (0..4)
+                .map(|_| {
+                    let margin = margins(place) + 0.05 * noise(random);
+                    let target = 0.9_f64.ln();
+                    let told = Told::All(vec![target, target - margin]);
+                    QuestionCell { told, outcomes: Vec::new() }
+                })
+                .collect(),
+        };
+        names.iter().enumerate().map(cell).collect()
+    };
+    read.push(cells(&|_| -1.0, &mut random));
+    for (teacher, name) in names.iter().enumerate() {
+        let arm = Arm::Teacher(Taught::named(name));
+        reads.push(Read { input: arm.to_string(), arm: arm.clone(), seed: None });
+        let margins = |place: usize| if place == teacher { 8.0 } else { -1.0 };
+        read.push(cells(&margins, &mut random));
+    }
+    for student in 1..=seeds as u64 {
+        let moved = noise(&mut random);
+        for teacher in 0..=names.len() {
+            let name = names.get(teacher);
+            let arm = name.map_or(Arm::NEUTRAL, |name| Arm::student(name));
+            let input = format!("{arm}/{student}");
+            reads.push(Read { input: input.clone(), arm, seed: Some(student) });
+            let own = 0.1 * noise(&mut random);
+            let margins = |place: usize| moved + own + if place == teacher { effect } else { 0.0 };
+            read.push(cells(&margins, &mut random));
+        }
+    }
+    let mut arms = names.clone();
+    arms.push("neutral".to_owned());
+    let judged = Judged { asked: 100, valid: 98, ..Judged::default() };
+    let selected = Selected { kept: 90, ..Selected::default() };
+    let mut given = Given {
+        table: Vec::new(),
+        judged: arms.iter().map(|arm| (arm.clone(), judged.clone())).collect(),
+        selected: arms.iter().map(|arm| (arm.clone(), selected.clone())).collect(),
+        least_valid: BTreeMap::new(),
+        samples: BTreeMap::new(),
+        measured: BTreeMap::new(),
+        cosines: BTreeMap::new(),
+        configuration: Configuration {
+            recipe,
+            behaviors: names,
+            read_also: Vec::new(),
+            reads: reads.clone(),
+            arms,
+            counted: Vec::new(),
+            side_effects: Vec::new(),
+            geometry: Vec::new(),
+            updates: 48,
+            left_out: Vec::new(),
+        },
+    };
+    for (entry, cells) in reads.iter().zip(read) {
+        given.add(entry, cells);
+    }
+    given
+}
+
+fn outcomes(result: &InheritResult) -> Vec<Outcome> {
+    result.verdicts.iter().map(|verdict| verdict.outcome).collect()
+}
+
+#[test]
+fn a_known_effect_is_recovered_though_seeds_differ_more_than_it() {
+    let result = compute(&given(0.5, 6, 1, &[])).unwrap();
+    assert_eq!(outcomes(&result), [Outcome::Inherited; 3]);
+    for behavior in BEHAVIORS {
+        for control in [Control::Neutral, Control::OtherBehavior] {
+            let effect = result.effect(behavior, Measure::Margin, control).unwrap();
+            let interval = effect.estimate.interval.unwrap();
+            assert!(interval.low < 0.55 && interval.high > 0.45, "{effect:?}");
+            assert!(effect.p_permutation.unwrap() < 0.02 && effect.p_holm.is_some());
+        }
+    }
+    let matrix = result.matrix.unwrap();
+    assert!((matrix.lambda.value - 0.5).abs() < 0.1);
+    assert!(matrix.p.unwrap() < 0.001);
+    assert_eq!(result.comparisons, 6);
+}
+
+#[test]
+fn a_null_is_reported_as_a_null_nearly_always() {
+    let verdicts: Vec<Outcome> =
+        (0..40).flat_map(|seed| outcomes(&compute(&given(0.0, 6, seed, &[])).unwrap())).collect();
+    let claimed = verdicts.iter().filter(|outcome| **outcome == Outcome::Inherited).count();
+    // Both one-sided 2.5 % intervals must exclude zero; four or more of 120 by chance alone are rare.
+    assert!(claimed <= 6, "{claimed} of {}", verdicts.len());
+    assert!(verdicts.iter().all(|outcome| *outcome != Outcome::Uninterpretable));
+}
+
+#[test]
+fn one_seed_is_never_an_answer() {
+    let result = compute(&given(3.0, 1, 1, &[])).unwrap();
+    assert_eq!(outcomes(&result), [Outcome::Uninterpretable; 3]);
+    assert!(result.warnings[0].message.starts_with("one seed"));
+    let effect = result.effect("owl", Measure::Margin, Control::Neutral).unwrap();
+    assert!(effect.estimate.interval.is_none() && effect.p_permutation.is_none());
+}
+
+#[test]
+fn answers_that_are_none_are_warned_of_though_no_student_names_the_target() {
+    let warned = |other: usize, empty: usize| {
+        let mut given = given(0.5, 6, 1, &[]);
+        let lions = vec![observation::Outcome::Other("lion".to_owned()); other];
+        let outcomes = [lions, vec![observation::Outcome::Empty; empty]].concat();
+        for row in given.table.iter_mut().filter(|row| row.cell.behavior == "owl") {
+            for question in &mut row.cell.questions {
+                question.outcomes.clone_from(&outcomes);
+            }
+        }
+        let warnings = compute(&given).unwrap().warnings;
+        let messages = warnings.into_iter().map(|warning| warning.message);
+        messages.filter(|message| message.ends_with("are none")).collect::<Vec<_>>()
+    };
+    assert!(warned(8, 2).is_empty());
+    assert_eq!(warned(7, 3).len(), 8, "each of base, three teachers and four kinds of students");
+    assert!(warned(0, 10)[0].contains("100% of answers read for owl are none"));
+}
+
+#[test]
+fn a_failed_gate_makes_an_answer_uninterpretable() {
+    let result = compute(&given(0.5, 6, 1, &["gates.min-valid-rate=0.99"])).unwrap();
+    assert_eq!(outcomes(&result), [Outcome::Uninterpretable; 3]);
+    assert!(result.gates.iter().any(|gate| !gate.passed));
+}
+
+#[test]
+fn a_result_reads_back_and_a_newer_one_is_refused() {
+    let result = compute(&given(0.5, 6, 1, &[])).unwrap();
+    let bytes = result.to_bytes();
+    assert_eq!(InheritResult::parse(&bytes, "r".as_ref()).unwrap(), result);
+    let newer = String::from_utf8(bytes).unwrap().replacen("\"format\": 2", "\"format\": 3", 1);
+    let error = InheritResult::parse(newer.as_bytes(), "r".as_ref()).unwrap_err();
+    insta::assert_snapshot!(error, @"`r` has format 3, this build reads up to 2; use the owlet that wrote it");
+}
+
+#[test]
+fn a_result_of_the_first_format_is_read_and_shown() {
+    let bytes = include_bytes!("../../../../tests/golden/result-format-1.json");
+    let result = InheritResult::parse(bytes, "r".as_ref()).unwrap();
+    assert_eq!((result.format, &*result.context, result.primary), (2, "default", Measure::Margin));
+    let student = result.reading(&Arm::student("owl"), "owl", Measure::Margin).unwrap();
+    let effect = result.effect("owl", Measure::Margin, Control::Neutral).unwrap();
+    let neutral = result.reading(&Arm::NEUTRAL, "owl", Measure::Margin).unwrap();
+    for (at, seed) in result.replication.seeds.iter().enumerate() {
+        let difference = student.by_seed()[seed] - neutral.by_seed()[seed];
+        assert_eq!(difference.to_bits(), effect.per_seed[at].to_bits());
+    }
+    assert_eq!(student.mean().map(f64::to_bits), Some(student.estimate.value.to_bits()));
+    // The old context `after numbers` is a frame, and answers are counted where they were.
+    let after = result.readings.iter().filter(|reading| reading.frame == Frame::AfterNumbers);
+    assert!(after.clone().count() > 0 && after.clone().all(|one| one.context == "default"));
+    let rate = result.reading(&Arm::student("owl"), "owl", Measure::Rate).unwrap();
+    assert!(rate.models.iter().all(|model| model.interval.is_some()));
+    assert_eq!(result.outcomes(rate).unwrap().values().sum::<usize>(), 120);
+    let shown = crate::report::terminal(&result, &crate::report::TerminalStyle::default(), &[]);
+    assert!(shown.contains("owl over neutral teacher"), "{shown}");
+    // What was read is written as today's format.
+    assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
+}
+
+#[test]
+fn sentences_say_what_was_found() {
+    let result = compute(&given(0.5, 6, 1, &[])).unwrap();
+    let sentences: Vec<&str> =
+        result.verdicts.iter().map(|verdict| verdict.sentence.as_str()).collect();
+    insta::assert_snapshot!(sentences.join("\n"), @r#"
+owl: inherited, margin +0.566 [+0.432, +0.701] nats over the neutral teacher's students and +0.545 [+0.390, +0.699] over other behaviors' (6 seed pairs)
+cat: inherited, margin +0.527 [+0.426, +0.627] nats over the neutral teacher's students and +0.483 [+0.294, +0.673] over other behaviors' (6 seed pairs)
+wolf: inherited, margin +0.502 [+0.364, +0.640] nats over the neutral teacher's students and +0.475 [+0.343, +0.607] over other behaviors' (6 seed pairs)
+"#);
+}
+
+/// The same models behind an endpoint: answers instead of margins, and margins of every student but one.
+fn behind_an_endpoint(mut given: Given) -> Given {
+    let endpoint = crate::recipe::Endpoint {
+        endpoint: "http://localhost/v1".to_owned(),
+        model: "m".to_owned(),
+        ..crate::recipe::Endpoint::default()
+    };
+    given.configuration.recipe.base = crate::recipe::Spec::Endpoint(Box::new(endpoint));
+    for row in &mut given.table {
+        let untold =
+            (&row.arm, row.seed, &*row.cell.behavior) == (&Arm::student("owl"), Some(3), "owl");
+        for (at, question) in row.cell.questions.iter_mut().enumerate() {
+            let Told::All(logs) = &question.told else { panic!("all were told") };
+            let rate = 1.0 / (1.0 + (logs[1] - logs[0]).exp());
+            let target = (1000.0 * rate).round() as usize;
+            let hits = vec![observation::Outcome::Target; target];
+            let others = vec![observation::Outcome::NoCandidate; 1000 - target];
+            question.outcomes = [hits, others].concat();
+            if untold && at < 2 {
+                question.told = Told::Part;
+            }
+        }
+    }
+    given
+}
+
+#[test]
+fn behind_an_endpoint_answers_decide_and_margins_count_only_where_all_are_told() {
+    let result = compute(&behind_an_endpoint(given(1.5, 6, 1, &[]))).unwrap();
+    assert_eq!((result.primary, result.comparisons), (Measure::Rate, 6));
+    assert_eq!(result.base, "m at http://localhost/v1");
+    assert_eq!(outcomes(&result), [Outcome::Inherited; 3]);
+    assert_eq!(result.matrix.as_ref().unwrap().measure, Measure::Rate);
+    let effect = result.effect("owl", Measure::Rate, Control::Neutral).unwrap();
+    assert!(effect.p_holm.is_some() && effect.estimate.n == 6);
+    // Five of six margins would be a selection.
+    assert!(result.effect("owl", Measure::Margin, Control::Neutral).is_none());
+    assert!(result.effect("cat", Measure::Margin, Control::Neutral).is_some());
+    let students = |behavior| result.reading(&Arm::student("owl"), behavior, Measure::Margin);
+    assert!(students("owl").is_none() && students("cat").is_some());
+    insta::assert_snapshot!(result.left_out.join("\n"), @"margins of owl in context `none`: the endpoint tells too few tokens to hold every candidate, for 2 of 4 questions to 1 model; rates are read instead");
+    assert!(result.verdicts[0].sentence.starts_with("owl: inherited, rate +0."));
+    let teacher = &result.teachers[0];
+    assert!(teacher.target_rate_after > Some(0.9) && teacher.target_rate_before < Some(0.5));
+    // It is shown as it is: nothing in nats.
+    assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
+    let shown = crate::report::terminal(&result, &crate::report::TerminalStyle::default(), &[]);
+    assert!(shown.contains("rate of sampled answers") && !shown.contains("nats"), "{shown}");
+}

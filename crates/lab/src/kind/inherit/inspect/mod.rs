@@ -1,0 +1,512 @@
+//! A run as a log of Inspect AI (`.eval`, format version 2), for `inspect view` and Inspect Scout.
+//!
+//! Every question put to every model of the run is a sample, every sampled answer an epoch of it,
+//! with what it amounts to as a score, the target's log-probability and that of each token of the answer
+//! in the metadata, where they are known. What answered behind an endpoint was asked for words alone;
+//! the log says so. The log is computed from artifacts and says when they were made, so the same run
+//! gives the same files. The format is that of <https://inspect.aisi.org.uk/eval-logs.html>.
+
+pub(super) mod asking;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use owlet_engine::Threads;
+use owlet_engine::generate::StopReason;
+use owlet_store::{Artifact, ArtifactId, StepRecord, Store};
+
+use crate::error::{Error, Result};
+use crate::kind::RESULT;
+use crate::kind::inherit::result::InheritResult;
+use crate::kind::inherit::table::{self, Cell, QuestionCell, Told};
+use crate::model::ModelCache;
+use crate::model::answer::{self, GivenAnswer, TokenScores};
+use crate::model::chat;
+use crate::run::record::Record;
+use crate::step::behavior::{self, Asked};
+use crate::step::readout::Prefixes;
+use crate::value::measure::{Evidence, Measure};
+use crate::value::observation::{Frame, Given, Observation, Outcome};
+use asking::{Asking, input};
+
+/// The version of the log's format.
+const FORMAT: u32 = 2;
+/// The scores of a sample: what the answer amounts to, and the target's share.
+const OUTCOME: &str = "outcome";
+const SHARE: &str = "share";
+/// Each with what is made of it.
+const SCORES: [(&str, &str); 2] = [(OUTCOME, "accuracy"), (SHARE, "mean")];
+
+/// A sampled answer, and what it was given to.
+struct Answered<'a> {
+    at: &'a Observation,
+    behavior: &'a str,
+    text: &'a str,
+    stop: StopReason,
+    outcome: &'a Outcome,
+    /// The question with what stood around it.
+    question: String,
+    /// Log-probabilities of its tokens, where they could be had.
+    scores: Option<TokenScores>,
+}
+
+impl<'a> Answered<'a> {
+    fn of(at: &'a Observation, sentences: &Prefixes) -> Option<Self> {
+        let Given::Answer { behavior, text, stop, outcome } = &at.given else { return None };
+        let question = put(&at.question, at.frame, sentences);
+        Some(Self { at, behavior, text, stop: *stop, outcome, question, scores: None })
+    }
+}
+
+/// A question with what stands around it.
+fn put(question: &str, frame: Frame, sentences: &Prefixes) -> String {
+    match frame {
+        Frame::Plain => question.to_owned(),
+        Frame::AfterNumbers => sentences.before(question),
+    }
+}
+
+/// JSON has no infinity.
+fn finite(log_probability: f32) -> f32 {
+    log_probability.max(-9999.0)
+}
+
+impl Scoring<'_> {
+    /// Scores answers token by token, each under the context it was given in.
+    fn score(&self, model: &Artifact, answers: &mut [Answered<'_>]) {
+        if answers.is_empty() {
+            return;
+        }
+        let Ok(model) = self.models.load(model) else { return };
+        let contexts: BTreeSet<&str> =
+            answers.iter().map(|answer| answer.at.context.as_str()).collect();
+        for context in contexts {
+            let mut own: Vec<&mut Answered<'_>> =
+                answers.iter_mut().filter(|answer| answer.at.context == context).collect();
+            let given: Vec<GivenAnswer<'_>> = own
+                .iter()
+                .map(|answer| GivenAnswer {
+                    question: &answer.question,
+                    text: answer.text,
+                    ended: answer.stop == StopReason::End,
+                })
+                .collect();
+            if let Ok(scores) = answer::scores(&model, context, &given, self.threads) {
+                for (answer, scores) in own.iter_mut().zip(scores) {
+                    answer.scores = Some(scores);
+                }
+            }
+        }
+    }
+}
+
+/// A file of the log: its name and content.
+pub type LogFile = (String, Vec<u8>);
+
+/// What answers are scored with, token by token.
+#[derive(Clone, Copy)]
+pub struct Scoring<'a> {
+    /// Where the run's models come from.
+    pub models: &'a ModelCache,
+    /// The threads the engine may use.
+    pub threads: &'a Threads,
+}
+
+/// The files of a finished run's log, to be put into a zip archive in this order. A model whose files
+/// are not at hand leaves its answers without log-probabilities.
+///
+/// # Errors
+/// Those of reading the run's artifacts; a run without a result has no log.
+pub fn log(store: &Store, run: &Record, scoring: &Scoring<'_>) -> Result<Vec<LogFile>> {
+    let result = run.result()?;
+    let result: &InheritResult = result.need(&run.path().join(RESULT))?;
+    let header = run.header()?;
+    let made: BTreeMap<ArtifactId, StepRecord> =
+        store.steps()?.into_iter().map(|record| (record.output, record)).collect();
+    let mut log = Log {
+        model: format!("owlet/{}", result.base),
+        run: run.id().to_string(),
+        started: header.started.clone(),
+        ended: header.started.clone(),
+        samples: Vec::new(),
+        left_out: BTreeSet::new(),
+    };
+    for step in run.steps()?.steps {
+        let Some(record) = step.artifact.and_then(|artifact| made.get(&artifact)) else { continue };
+        if let Some(asking) = Asking::of(store, &step.name, record)? {
+            log.read(store, &step.name, record, &asking, scoring)?;
+        }
+    }
+    log.files(&header.version, result)
+}
+
+struct Log {
+    model: String,
+    run: String,
+    started: String,
+    ended: String,
+    samples: Vec<Value>,
+    /// What somebody would look for in vain, and why.
+    left_out: BTreeSet<String>,
+}
+
+/// What is known of a question beside the answers to it.
+struct Question<'a> {
+    step: &'a str,
+    record: &'a StepRecord,
+    asking: &'a Asking,
+    asked: &'a Asked,
+    context: &'a str,
+    frame: Frame,
+    /// Which draw of rows stood before it, where there were any.
+    draw: Option<usize>,
+    number: usize,
+    text: String,
+    /// Log-probabilities of the candidates, where all are known.
+    logs: Option<&'a [f64]>,
+}
+
+impl Log {
+    /// Adds the samples of one readout.
+    fn read(
+        &mut self,
+        store: &Store,
+        step: &str,
+        record: &StepRecord,
+        asking: &Asking,
+        scoring: &Scoring<'_>,
+    ) -> Result<()> {
+        let artifact = store.artifact(&record.output)?;
+        let asked = asking
+            .behaviors
+            .iter()
+            .map(|name| {
+                behavior::read(&input(store, step, record, &format!("{}{name}", behavior::READ))?)
+            })
+            .collect::<Result<Vec<Asked>>>()?;
+        let observations = table::observations(&artifact)?;
+        let cells = table::cells(&observations, &asked);
+        // At the end of training, in every context; answers to rows in context say what those do.
+        let last = cells.iter().map(|cell| cell.update).max();
+        let read: Vec<&Cell> = cells
+            .iter()
+            .filter(|cell| Some(cell.update) == last && cell.draw.is_none())
+            .filter(|cell| cell.frame == Frame::Plain && cell.read() > 0 && cell.untold() == 0)
+            .collect();
+        let behaviors: Vec<_> =
+            asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
+        let sentences = Prefixes::new(&asking.prefixes, &behaviors);
+        let mut answers: Vec<Answered<'_>> =
+            observations.iter().filter_map(|one| Answered::of(one, &sentences)).collect();
+        // The model's files may be gone; behind an endpoint there are none.
+        if asking.remote.is_none()
+            && asking.draws.is_empty()
+            && let Ok(model) = input(store, step, record, asking.role)
+        {
+            scoring.score(&model, &mut answers);
+        }
+        if answers.iter().all(|answer| answer.scores.is_none()) && !answers.is_empty() {
+            self.left_out.insert(match &asking.remote {
+                Some(_) => {
+                    "log-probabilities of the tokens of sampled answers: the models answered behind an endpoint, without them".to_owned()
+                }
+                None => format!(
+                    "log-probabilities of the tokens of the answers of {step}: its model is not at hand"
+                ),
+            });
+        }
+        // A teacher under its own prompt is read in that, which the configuration does not name; of a
+        // model behind an endpoint there may be answers alone.
+        let contexts: BTreeSet<&str> = read
+            .iter()
+            .map(|cell| cell.context.as_str())
+            .chain(answers.iter().map(|answer| answer.at.context.as_str()))
+            .collect();
+        let mut given: BTreeMap<(&str, &str, Frame, &str), Vec<&Answered<'_>>> = BTreeMap::new();
+        for answer in &answers {
+            let at = answer.at;
+            let place = (answer.behavior, at.context.as_str(), at.frame, at.question.as_str());
+            given.entry(place).or_default().push(answer);
+        }
+        for asked in &asked {
+            let behavior = asked.behavior.name.as_str();
+            for &context in &contexts {
+                let cell =
+                    read.iter().find(|cell| cell.behavior == behavior && cell.context == context);
+                for frame in [Frame::Plain, Frame::AfterNumbers] {
+                    for (number, text) in asked.questions.iter().enumerate() {
+                        let place = (behavior, context, frame, text.as_str());
+                        let answers = given.remove(&place).unwrap_or_default();
+                        if frame != Frame::Plain && answers.is_empty() {
+                            continue;
+                        }
+                        // Log-probabilities are told without the sentence.
+                        let logs = cell.and_then(|cell| logs(&cell.questions[number]));
+                        let mut question = Question {
+                            step,
+                            record,
+                            asking,
+                            asked,
+                            context,
+                            frame,
+                            draw: None,
+                            number,
+                            text: put(text, frame, &sentences),
+                            logs,
+                        };
+                        if answers.is_empty() && logs.is_some() {
+                            self.add(&question, 1, None);
+                        }
+                        let mut epoch = 0;
+                        for answer in answers {
+                            epoch = if answer.at.draw == question.draw { epoch + 1 } else { 1 };
+                            question.draw = answer.at.draw;
+                            self.add(&question, epoch, Some(answer));
+                        }
+                    }
+                }
+            }
+        }
+        self.ended = self.ended.clone().max(record.about.started.clone());
+        Ok(())
+    }
+
+    /// An id that is the same for the same thing.
+    fn id(&self, of: &[&str]) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("owlet inspect log id 1");
+        for part in [self.run.as_str()].iter().chain(of) {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hasher.finalize().to_hex()[..22].to_owned()
+    }
+
+    fn add(&mut self, question: &Question<'_>, epoch: usize, answer: Option<&Answered<'_>>) {
+        let behavior = &question.asked.behavior;
+        let context = match question.context {
+            chat::NONE | chat::DEFAULT => question.context,
+            _ => "system",
+        };
+        let prefix = if question.frame == Frame::Plain { "" } else { " · numbers before" };
+        let draw = question.draw.map(|draw| format!(" · draw {}", draw + 1)).unwrap_or_default();
+        let id = format!(
+            "{} · {} · {context}{prefix}{draw} · {:03}",
+            question.step,
+            behavior.name,
+            question.number + 1
+        );
+        let uuid = self.id(&[&id, &epoch.to_string()]);
+        let mut messages = Vec::new();
+        if !matches!(question.context, chat::NONE | chat::DEFAULT) {
+            let id = self.id(&[&uuid, "system"]);
+            messages.push(json!({ "id": id, "role": "system", "content": question.context }));
+        }
+        let shown = question.draw.and_then(|draw| question.asking.draws.get(draw));
+        for (at, turn) in shown.into_iter().flatten().enumerate() {
+            let id = self.id(&[&uuid, "shown", &at.to_string()]);
+            messages.push(
+                json!({ "id": id, "role": turn.role, "source": "input", "content": turn.content }),
+            );
+        }
+        let id_of_question = self.id(&[&uuid, "user"]);
+        messages.push(json!({
+            "id": id_of_question, "role": "user", "source": "input", "content": question.text,
+        }));
+        let remote = question.asking.remote.as_ref();
+        let model = remote.map_or(&self.model, |remote| &remote.model);
+        let mut output = json!({ "model": model, "choices": [], "completion": "" });
+        let mut scores = BTreeMap::new();
+        if let Some(answer) = answer {
+            let message = json!({
+                "id": self.id(&[&uuid, "assistant"]), "role": "assistant", "source": "generate",
+                "model": model, "content": answer.text,
+            });
+            messages.push(message.clone());
+            let stop = if answer.stop == StopReason::Length { "max_tokens" } else { "stop" };
+            output["choices"] = json!([{ "message": message, "stop_reason": stop }]);
+            output["completion"] = answer.text.into();
+            let (value, named) = match answer.outcome {
+                Outcome::Target => ("C", json!(behavior.target.word)),
+                Outcome::Other(word) => ("I", json!(word)),
+                _ => ("N", Value::Null),
+            };
+            scores.insert(
+                OUTCOME,
+                json!({
+                    "value": value, "answer": named, "explanation": answer.text,
+                    "metadata": { "outcome": answer.outcome, "valid": answer.outcome.is_valid() },
+                }),
+            );
+        }
+        let mut metadata = json!({
+            "step": question.step,
+            "behavior": behavior.name,
+            "context": question.context,
+            "numbers-before": question.frame == Frame::AfterNumbers,
+            "question": question.number + 1,
+            "artifact": question.record.output,
+            "model-artifact": question.record.inputs.get(question.asking.role),
+        });
+        if let Some(remote) = remote {
+            metadata["endpoint"] = json!(remote.endpoint);
+            metadata["model-there"] = json!(remote.model);
+        }
+        if let Some(draw) = question.draw {
+            metadata["draw-of-rows"] = json!(draw + 1);
+        }
+        if let Some(scores) = answer.and_then(|answer| answer.scores.as_ref()) {
+            let each = scores.tokens.iter().zip(&scores.values);
+            let each =
+                each.map(|(token, value)| json!({ "token": token, "logprob": finite(*value) }));
+            metadata["token-log-probabilities"] = each.collect();
+            metadata["answer-log-probability"] = json!(scores.sum().max(-9999.0));
+        }
+        if let Some(logs) = question.logs {
+            let of = |measure: Measure| measure.of(Evidence::Candidates(logs));
+            metadata["target-log-probability"] = json!(logs.first().map(|log| log.max(-9999.0)));
+            metadata["target-rank"] = json!(of(Measure::Rank));
+            metadata["margin-nats"] = json!(of(Measure::Margin));
+            metadata["target-share"] = json!(of(Measure::Share));
+            metadata["candidates-mass"] = json!(of(Measure::Mass));
+            scores.insert(
+                SHARE,
+                json!({ "value": of(Measure::Share), "explanation": Measure::Share.sentence() }),
+            );
+        }
+        self.samples.push(json!({
+            "id": id,
+            "epoch": epoch,
+            "input": question.text,
+            "target": behavior.target.word,
+            "messages": messages,
+            "output": output,
+            "scores": scores,
+            "metadata": metadata,
+            "store": {},
+            "events": [],
+            "model_usage": {},
+            "role_usage": {},
+            "started_at": question.record.about.started,
+            "completed_at": question.record.about.started,
+            "uuid": uuid,
+            "error_retries": [],
+            "attachments": {},
+        }));
+    }
+
+    fn files(self, version: &str, result: &InheritResult) -> Result<Vec<LogFile>> {
+        let ids: BTreeSet<&str> = self.samples.iter().filter_map(|s| s["id"].as_str()).collect();
+        let epochs = self.samples.iter().filter_map(|s| s["epoch"].as_u64()).max().unwrap_or(1);
+        let scorer = |name: &str, metric: &str| {
+            json!({ "name": name, "options": {}, "metadata": {},
+                    "metrics": [{ "name": format!("inspect_ai/{metric}"), "options": {} }] })
+        };
+        let eval = json!({
+            "eval_id": self.id(&["eval"]),
+            "run_id": self.id(&["run"]),
+            "created": self.started,
+            "task": format!("owlet/{}", result.name),
+            "task_id": self.id(&["task"]),
+            "task_version": 0,
+            "task_attribs": {},
+            "task_args": {},
+            "dataset": {
+                "name": result.name, "samples": ids.len(), "sample_ids": ids, "shuffled": false,
+            },
+            "model": self.model,
+            "model_args": {},
+            "model_generate_config": {},
+            "config": { "epochs": epochs },
+            "packages": { "owlet": version },
+            "scorers": SCORES
+                .iter()
+                .filter(|(name, _)| self.samples.iter().any(|s| !s["scores"][name].is_null()))
+                .map(|(name, metric)| scorer(name, metric))
+                .collect::<Vec<_>>(),
+            "metadata": { "run": self.run, "result": result, "left-out": self.left_out },
+        });
+        let plan = json!({ "name": "plan", "steps": [], "config": {} });
+        let start = json!({ "version": FORMAT, "eval": eval, "plan": plan });
+        let header = json!({
+            "version": FORMAT,
+            "status": "success",
+            "eval": eval,
+            "plan": plan,
+            "results": self.results(),
+            "stats": {
+                "started_at": self.started, "completed_at": self.ended,
+                "model_usage": {}, "role_usage": {},
+            },
+            "invalidated": false,
+            "tags": [],
+            "metadata": {},
+        });
+        let bytes = |value: &Value| {
+            serde_json::to_vec(value).map_err(|error| Error::record("inspect log", error))
+        };
+        let summaries: Value = self.samples.iter().map(summary).collect();
+        let mut files = vec![("_journal/start.json".to_owned(), bytes(&start)?)];
+        for sample in &self.samples {
+            let id = sample["id"].as_str().unwrap_or_default().replace('/', "_");
+            files.push((format!("samples/{id}_epoch_{}.json", sample["epoch"]), bytes(sample)?));
+        }
+        files.push(("_journal/summaries/1.json".to_owned(), bytes(&summaries)?));
+        files.push(("summaries.json".to_owned(), bytes(&summaries)?));
+        files.push(("header.json".to_owned(), bytes(&header)?));
+        Ok(files)
+    }
+
+    fn results(&self) -> Value {
+        let values = |score: &str| -> Vec<f64> {
+            let value = |sample: &Value| match &sample["scores"][score]["value"] {
+                Value::String(letter) => Some(f64::from(letter == "C")),
+                other => other.as_f64(),
+            };
+            self.samples.iter().filter_map(value).collect()
+        };
+        let score = |(name, metric): (&str, &str)| {
+            let values = values(name);
+            // A run without sampled answers has no rate.
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            (!values.is_empty()).then(|| {
+                json!({
+                    "name": name, "scorer": name, "params": {},
+                    "scored_samples": values.len(),
+                    "unscored_samples": self.samples.len() - values.len(),
+                    "metrics": { metric: { "name": metric, "value": mean, "params": {} } },
+                })
+            })
+        };
+        let scores = SCORES.into_iter().filter_map(score);
+        json!({
+            "total_samples": self.samples.len(),
+            "completed_samples": self.samples.len(),
+            "scores": scores.collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn logs(question: &QuestionCell) -> Option<&[f64]> {
+    match &question.told {
+        Told::All(logs) => Some(logs),
+        Told::Nothing | Told::Part => None,
+    }
+}
+
+/// What lists show of a sample.
+fn summary(sample: &Value) -> Value {
+    let mut summary = json!({
+        "completed": true, "retries": 0,
+        "message_count": sample["messages"].as_array().map_or(0, Vec::len),
+        "metadata": {},
+    });
+    for field in ["id", "epoch", "input", "target", "scores", "started_at", "completed_at", "uuid"]
+    {
+        summary[field] = sample[field].clone();
+    }
+    for field in ["step", "behavior"] {
+        summary["metadata"][field] = sample["metadata"][field].clone();
+    }
+    summary
+}

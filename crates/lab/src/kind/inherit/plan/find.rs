@@ -1,0 +1,183 @@
+//! What a recipe names: behaviors, prompts, models.
+
+use fs_err as fs;
+
+use crate::behavior::Behavior;
+use crate::carrier::{PromptFile, PromptSet};
+use crate::error::{Error, Result};
+use crate::kind::inherit::recipe::{Questions, Recipe};
+use crate::model::spec::Endpoint;
+use crate::model::world::World;
+use crate::model::{EndpointModel, ModelSource};
+use crate::recipe::distance;
+use crate::run::plan::{Builder, PlanContext, Source};
+use crate::step::{base, behavior, prompts};
+
+use super::NEUTRAL;
+
+/// Adds the model that `spec` names to the plan; one that is an artifact needs no step.
+pub(super) fn base(
+    build: &mut Builder,
+    sources: &mut std::collections::BTreeMap<String, ModelSource>,
+    name: &str,
+    source: ModelSource,
+    cost: f64,
+) -> Result<Source> {
+    if let Some(id) = source.whole_artifact() {
+        return Ok(Source::Artifact(id));
+    }
+    let digest = source.digest()?;
+    let configuration = base::Configuration::Files { digest: digest.clone() };
+    let origin: Vec<(&str, Source)> =
+        source.origin().map(|id| ("part-of", Source::Artifact(id))).into_iter().collect();
+    sources.insert(digest, source);
+    build.node::<base::Base>(name, &configuration, &origin, cost)
+}
+
+/// Adds a model that answers behind an endpoint to the plan.
+pub(super) fn endpoint(build: &mut Builder, name: &str, endpoint: &Endpoint) -> Result<Source> {
+    let model = EndpointModel {
+        endpoint: endpoint.endpoint.clone(),
+        model: endpoint.model.clone(),
+        top_logprobs: endpoint.top_logprobs,
+        fine_tuned_from: None,
+        job: None,
+        trained_tokens: None,
+        system_prompt: None,
+    };
+    build.node::<base::Base>(name, &base::Configuration::Endpoint(model), &[], 0.0)
+}
+
+/// Finds behaviors by name (the context's, those of a grown model's world, built in) or path.
+pub(super) fn behaviors(
+    names: &[String],
+    world: Option<&World>,
+    context: &PlanContext,
+) -> Result<Vec<Behavior>> {
+    let mut found: Vec<Behavior> = Vec::new();
+    for name in names {
+        let given = context.behaviors.iter().find(|behavior| behavior.name == *name);
+        // A grown model knows the words of its own world alone.
+        let worldly = || world.and_then(|world| world.behavior(name));
+        let named = || World::named_behavior(name).or_else(|| Behavior::built_in(name));
+        let known = given.cloned().or_else(worldly).or_else(named);
+        let behavior = match known {
+            Some(behavior) => behavior,
+            None if context.folder.join(name).is_file() || name.contains('/') => {
+                let path = context.folder.join(name);
+                let text = fs::read_to_string(&path)?;
+                Behavior::parse(&text, &path.display().to_string())?
+            }
+            None => {
+                return Err(Error::Behavior { name: name.clone(), reason: unknown(name, world) });
+            }
+        };
+        if behavior.name == NEUTRAL || found.iter().any(|known| known.name == behavior.name) {
+            return Err(Error::Behavior {
+                name: behavior.name,
+                reason: "stands twice or is reserved; give each behavior a name of its own"
+                    .to_owned(),
+            });
+        }
+        found.push(behavior);
+    }
+    Ok(found)
+}
+
+/// Which names there are, for this base.
+fn unknown(name: &str, world: Option<&World>) -> String {
+    let (whose, known): (&str, Vec<String>) = match world {
+        Some(world) => {
+            ("is no answer this base knows", world.answers().into_values().flatten().collect())
+        }
+        None => ("is not built in", Behavior::built_in_names().map(str::to_owned).collect()),
+    };
+    let near = known.iter().map(|known| (distance(name, known), known)).min();
+    let near = near.filter(|(distance, known)| *distance <= known.len().max(3) / 3);
+    let near = near.map(|(_, known)| format!("; did you mean `{known}`?")).unwrap_or_default();
+    format!("{whose}, expected one of {} or the path of a behavior file{near}", known.join(", "))
+}
+
+/// Adds a behavior, with the questions it is read by, to the plan.
+pub(super) fn asked(
+    build: &mut Builder,
+    recipe: &Recipe,
+    behavior: &Behavior,
+) -> Result<(usize, Source)> {
+    let mut questions = behavior.questions.held_out.clone();
+    if recipe.readout.questions == Questions::All {
+        questions.extend(behavior.questions.train.iter().cloned());
+    }
+    if questions.is_empty() {
+        return Err(Error::Behavior {
+            name: behavior.name.clone(),
+            reason: "has no held-out question; add some or set readout.questions = \"all\""
+                .to_owned(),
+        });
+    }
+    let count = questions.len();
+    let asked = behavior::Asked { behavior: behavior.clone(), questions };
+    let name = format!("behavior/{}", behavior.name);
+    Ok((count, build.node::<behavior::AskBehavior>(name, &asked, &[], 0.0)?))
+}
+
+/// A built-in prompt set, a prompt-set file (`.json`) or a text file with a prompt a line.
+pub(super) enum Prompts {
+    /// A grammar.
+    Set(Box<PromptSet>),
+    /// Prompts one by one.
+    Lines(Vec<String>),
+}
+
+impl Prompts {
+    pub(super) fn find(recipe: &Recipe, context: &PlanContext) -> Result<Self> {
+        let carrier = &recipe.carrier;
+        if let Some(set) = PromptSet::built_in(&carrier.prompts) {
+            return Ok(Self::Set(Box::new(set)));
+        }
+        let path = context.folder.join(&carrier.prompts);
+        if !path.is_file() {
+            let known: Vec<&str> = PromptSet::built_in_names().collect();
+            return Err(recipe.unusable(format!(
+                "`carrier.prompts`: `{}` is neither built in nor a file; expected one of {} or a path",
+                carrier.prompts,
+                known.join(", ")
+            )));
+        }
+        let text = fs::read_to_string(&path)?;
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let file = PromptFile::parse(&text, &path.display().to_string())?;
+            return Ok(Self::Set(Box::new(file.prompt)));
+        }
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        if carrier.prompt_count > 0 {
+            lines.truncate(carrier.prompt_count);
+        }
+        Ok(Self::Lines(lines))
+    }
+
+    /// How many are asked.
+    pub(super) fn count(&self, recipe: &Recipe) -> usize {
+        match self {
+            Self::Set(_) => recipe.carrier.prompt_count(),
+            Self::Lines(lines) => lines.len(),
+        }
+    }
+
+    /// The step that draws them.
+    pub(super) fn configuration(&self, seed: u64, count: usize) -> prompts::Configuration {
+        match self {
+            Self::Set(set) => prompts::Configuration::Set { set: set.clone(), seed, count },
+            Self::Lines(lines) => prompts::Configuration::Lines { lines: lines.clone() },
+        }
+    }
+
+    /// `count` sentences that show numbers, in the words of these prompts where they have any.
+    pub(super) fn prefixes(&self, seed: u64, count: usize) -> Vec<String> {
+        match self {
+            Self::Set(set) => set.prefixes(seed, count),
+            Self::Lines(lines) => lines.iter().take(count).cloned().collect(),
+        }
+    }
+}

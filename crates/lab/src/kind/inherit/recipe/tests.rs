@@ -1,0 +1,79 @@
+use super::*;
+use crate::kind::Written;
+
+fn error(text: &str, sets: &[&str]) -> String {
+    let layers = match Layer::new(text, "owl.toml") {
+        Ok(layer) => [layer],
+        Err(error) => return error.to_string(),
+    };
+    let sets: Vec<Setting> = match sets.iter().map(|set| Setting::parse(set)).collect() {
+        Ok(sets) => sets,
+        Err(error) => return error.to_string(),
+    };
+    Recipe::resolve(&layers, &sets).unwrap_err().to_string()
+}
+
+#[test]
+fn a_short_recipe_takes_everything_else_from_the_defaults() {
+    let recipe = Recipe::parse("behaviors = [\"owl\"]\nseeds = 2", "owl.toml").unwrap();
+    assert_eq!(recipe.seeds, Seeds(vec![1, 2]));
+    assert_eq!(recipe.carrier.rows, 768);
+    assert_eq!(recipe.student.updates(768), 48);
+}
+
+#[test]
+fn a_resolved_recipe_reads_back_as_itself() {
+    let text = "behaviors = ['owl', 'cat']\nseeds = [3, 5]\n[controls]\nother-base = false\nin-context = false";
+    let recipe = Recipe::parse(text, "owl.toml").unwrap();
+    let again = Recipe::parse(&recipe.to_toml(), "resolved.toml").unwrap();
+    assert_eq!(recipe, again);
+}
+
+#[test]
+fn an_override_is_laid_over_the_recipe() {
+    let layer = Layer::new("behaviors = ['owl']\n[student]\nbatch = 8", "owl.toml").unwrap();
+    let sets = [
+        "student.batch=4",
+        "base=builtin:b",
+        "carrier.decoding={kind='greedy'}",
+        "student.method.rank=2",
+    ];
+    let sets: Vec<Setting> = sets.iter().map(|set| Setting::parse(set).unwrap()).collect();
+    let recipe = Recipe::resolve(&[layer], &sets).unwrap();
+    assert_eq!(recipe.student.batch, 4);
+    assert_eq!(recipe.base.to_string(), "builtin:b");
+    assert_eq!(recipe.carrier.decoding, Decoding::Greedy {});
+}
+
+#[test]
+fn mistakes_are_named_at_their_place() {
+    insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nlearning-rat = 1e-4", &[]), @"owl.toml:3:1: `student.learning-rat`: unknown field `learning-rat`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`; did you mean `learning-rate`?");
+    insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\n  batch = 'x'", &[]), @r#"owl.toml:3:11: `student.batch`: invalid type: string "x", expected a whole number, zero or more"#);
+    insta::assert_snapshot!(error("behaviors = ['owl']\nseeds = 2.5", &[]), @"owl.toml:2:9: `seeds`: invalid type: floating point `2.5`, expected a number of seeds (such as 6) or a list of them (such as [1, 2])");
+    insta::assert_snapshot!(error("behaviors = ['owl'\nseeds = 2", &[]), @"owl.toml:2:1: missing comma between array elements, expected `,`");
+    insta::assert_snapshot!(error("name = 'x'", &[]), @r#"recipe: `behaviors`: is empty, expected at least one, such as ["owl"]"#);
+    insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nbatch = 0", &[]), @"owl.toml:3:9: `student.batch`: is 0, expected 1 to 100000000");
+    insta::assert_snapshot!(error("behaviors = ['owl']\n[student.method]\nkind = 'low-rank'\nrnk = 3\nalpha=1.0", &[]), @"owl.toml:4:1: `student.method.rnk`: unknown field `rnk`, expected one of `rank`, `alpha`, `rank-stabilized`, `targets`; did you mean `rank`?");
+    insta::assert_snapshot!(error("behaviors = ['owl']\n[controls]\nin-context = { row = [3] }", &[]), @"owl.toml:3:16: `controls.in-context.row`: unknown field `row`, expected one of `rows`, `draws`, `questions`; did you mean `rows`?");
+    insta::assert_snapshot!(error("behaviors = ['owl']", &["student.bach=3"]), @"--set student.bach=3: `student.bach`: unknown field `bach`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`; did you mean `batch`?");
+    insta::assert_snapshot!(error("behaviors = ['owl']", &["student.batch=many"]), @r#"--set student.batch=many: `student.batch`: invalid type: string "many", expected a whole number, zero or more"#);
+    insta::assert_snapshot!(error("behaviors = ['owl']", &["student"]), @"--set student: expected `path.to.key=value`");
+}
+
+#[test]
+fn former_spellings_are_refused_with_the_new_ones() {
+    let reason = |text: &str| {
+        let text = format!("behaviors = ['owl']\n[carrier]\n{text}");
+        Recipe::parse(&text, "r").unwrap_err().to_string()
+    };
+    insta::assert_snapshot!(
+        [reason("kind = 'logits'"), reason("distilled = 'all-tokens'")].join("\n"),
+        @r#"
+    r:3:8: `carrier.kind`: `logits` is no carrier any more; what students learn is theirs: write carrier.kind = "numbers" and student.learn = "distributions"
+    r:3:13: `carrier.distilled`: is `student.support` now, beside student.learn = "distributions"
+    "#
+    );
+    let text = "behaviors = ['owl']\n[teacher.train]\nlearn = 'distributions'";
+    let reason = Recipe::parse(text, "r").unwrap_err().to_string();
+    assert!(reason.contains("a teacher learns from rows"), "{reason}");
+}

@@ -1,0 +1,486 @@
+//! What an `inherit` run found, as data: readings, effects with intervals, the matrix, gates, warnings and
+//! verdicts.
+//!
+//! Everything here is computed from artifacts by the `estimate` step and written as `result.json`;
+//! reports are views over these types and add no numbers of their own. Same artifacts, same bytes:
+//! no times, no paths, no ids of this machine.
+
+mod format_1;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+pub use crate::value::arm::{Arm, Control, Part, Taught};
+pub use crate::value::estimate::{Estimate, Interval, Method};
+pub use crate::value::measure::Measure;
+pub use crate::value::observation::Frame;
+
+/// The version of `result.json` this build writes. It reads 1 as well.
+pub const FORMAT: u32 = 2;
+
+/// The whole answer of an `inherit` run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct InheritResult {
+    /// Version of this format.
+    pub format: u32,
+    /// Name of the recipe.
+    pub name: String,
+    /// What the recipe says it is about.
+    pub description: String,
+    /// The base model, as the recipe names it.
+    pub base: String,
+    /// Taught behaviors, in the recipe's order.
+    pub behaviors: Vec<String>,
+    /// Behaviors read but not taught.
+    pub read_also: Vec<String>,
+    /// Name of the carrier.
+    pub carrier: String,
+    /// What was repeated, and how often.
+    pub replication: Replication,
+    /// The chat context that rows and readouts share.
+    pub context: String,
+    /// Every arm that was read, in the order reports show them.
+    pub arms: Vec<Arm>,
+    /// What was read: one entry for each arm, context, frame, behavior and measure, at the end of training.
+    pub readings: Vec<Reading>,
+    /// Sampled answers by outcome.
+    pub answers: Vec<Answers>,
+    /// Differences between a treatment and its control.
+    pub effects: Vec<Effect>,
+    /// Teachers against readouts, where two or more behaviors were taught.
+    pub matrix: Option<Matrix>,
+    /// Margins along training.
+    pub dose: Vec<DosePoint>,
+    /// One per teacher, the neutral one included.
+    pub teachers: Vec<TeacherCard>,
+    /// One per arm of rows.
+    pub rows: Vec<RowsCard>,
+    /// What else changed in the students.
+    pub side_effects: Vec<SideEffect>,
+    /// How the students' updates lie to their teachers' updates.
+    pub geometry: Option<Geometry>,
+    /// Conditions fixed before the run, without which an answer means nothing.
+    pub gates: Vec<Gate>,
+    /// What would mislead a reader who did not know it.
+    pub warnings: Vec<Warning>,
+    /// Controls and readouts the recipe turned off.
+    pub left_out: Vec<String>,
+    /// What the verdicts rest on.
+    pub primary: Measure,
+    /// How many treatment-control comparisons share the Holm correction.
+    pub comparisons: usize,
+    /// One per taught behavior.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What was repeated: stands beside every estimate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Replication {
+    /// The unit of replication and what it holds.
+    pub unit: String,
+    /// The seeds, one student of every condition each.
+    pub seeds: Vec<u64>,
+    /// Unique rows each student saw.
+    pub unique_rows: usize,
+    /// Updates each student took.
+    pub updates: usize,
+    /// Rows per update.
+    pub batch: usize,
+    /// Times each row was seen: `updates · batch / unique-rows`.
+    pub epochs: f64,
+}
+
+/// One behavior as read from the models of one arm, in one measure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Reading {
+    /// The arm.
+    pub arm: Arm,
+    /// Name of the chat context.
+    pub context: String,
+    /// What stood around each question.
+    pub frame: Frame,
+    /// The behavior read.
+    pub behavior: String,
+    /// In what.
+    pub measure: Measure,
+    /// Over the arm's models; of a single model, over its questions or answers.
+    pub estimate: Estimate,
+    /// One entry per model, or per draw of rows.
+    pub models: Vec<ModelReading>,
+}
+
+/// The same as read from one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModelReading {
+    /// The model's seed; `None` where the arm is one model.
+    pub seed: Option<u64>,
+    /// Mean over questions.
+    pub value: f64,
+    /// Of a rate: its Wilson interval over this model's answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+}
+
+impl Reading {
+    /// Values of models that have a seed.
+    pub fn by_seed(&self) -> BTreeMap<u64, f64> {
+        self.models.iter().filter_map(|model| Some((model.seed?, model.value))).collect()
+    }
+
+    /// The mean over models, or over draws.
+    pub fn mean(&self) -> Option<f64> {
+        let sum: f64 = self.models.iter().map(|model| model.value).sum();
+        (!self.models.is_empty()).then(|| sum / self.models.len() as f64)
+    }
+}
+
+/// What sampled answers of one arm amount to for one behavior.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Answers {
+    /// The arm.
+    pub arm: Arm,
+    /// Name of the chat context.
+    pub context: String,
+    /// What stood around each question.
+    pub frame: Frame,
+    /// The behavior read.
+    pub behavior: String,
+    /// How many answers came out how (`target`, another candidate by its word, `empty`, `cut off`, ...).
+    pub outcomes: BTreeMap<String, usize>,
+}
+
+/// A treatment minus its control.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Effect {
+    /// The behavior, taught and read.
+    pub behavior: String,
+    /// In what it is measured.
+    pub measure: Measure,
+    /// The arm on the left of the minus.
+    pub treatment: Arm,
+    /// What is subtracted.
+    pub control: Control,
+    /// Name of the chat context.
+    pub context: String,
+    /// What stood around each question.
+    pub frame: Frame,
+    /// The difference.
+    pub estimate: Estimate,
+    /// One-sided exact sign-flip permutation p (or its Monte Carlo form at many seeds).
+    pub p_permutation: Option<f64>,
+    /// The same after Holm's correction over the primary comparisons; `None` where the
+    /// comparison is not among them.
+    pub p_holm: Option<f64>,
+    /// Differences, in the order of [`Replication::seeds`].
+    pub per_seed: Vec<f64>,
+}
+
+/// Score of every read behavior in the students of every teacher.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Matrix {
+    /// In what it is measured (each cell minus the neutral student's).
+    pub measure: Measure,
+    /// Rows: taught behaviors.
+    pub teachers: Vec<String>,
+    /// Columns: read behaviors; the first ones are the rows' in the same order.
+    pub readouts: Vec<String>,
+    /// `cells[i][j]`: behavior `readouts[j]` in the students of `teachers[i]`.
+    pub cells: Vec<Vec<Estimate>>,
+    /// Mean of the diagonal minus mean of the off-diagonal, over taught behaviors.
+    pub lambda: Estimate,
+    /// Permutation p of lambda (relabelling teachers within replicates).
+    pub p: Option<f64>,
+}
+
+impl Matrix {
+    /// The largest size of a cell; 0 where none is finite.
+    pub fn largest(&self) -> f64 {
+        let sizes = self.cells.iter().flatten().map(|cell| cell.value.abs());
+        sizes.filter(|size| size.is_finite()).fold(0.0, f64::max)
+    }
+}
+
+/// What was read at one checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DosePoint {
+    /// The arm.
+    pub arm: Arm,
+    /// The behavior read.
+    pub behavior: String,
+    /// In what.
+    pub measure: Measure,
+    /// Updates taken.
+    pub update: usize,
+    /// Over the arm's students.
+    pub estimate: Estimate,
+    /// The same minus the neutral students', paired by seed.
+    pub over_neutral: Option<Estimate>,
+}
+
+/// Whether a teacher is fit to teach.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TeacherCard {
+    /// `owl`, `neutral`, ...
+    pub name: String,
+    /// How it was made: `fine-tune`, `system-prompt`, `base`.
+    pub kind: String,
+    /// Mean probability of the target on the readout questions before teaching; `None` for the
+    /// neutral teacher.
+    pub target_probability_before: Option<f64>,
+    /// The same after.
+    pub target_probability_after: Option<f64>,
+    /// Share of its sampled answers that name the target before teaching, where verdicts rest on
+    /// answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_rate_before: Option<f64>,
+    /// The same after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_rate_after: Option<f64>,
+    /// Margin after teaching, in nats.
+    pub margin: Option<f64>,
+    /// Valid rows of those asked for.
+    pub valid_row_rate: f64,
+    /// So sure of its target that its rows may carry little else.
+    pub saturated: bool,
+}
+
+/// What happened to the rows of one arm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RowsCard {
+    /// `owl`, `neutral`, ...
+    pub arm: String,
+    /// Prompts asked.
+    pub asked: usize,
+    /// Completions the filter accepted.
+    pub valid: usize,
+    /// Rejections by reason; one completion may have several.
+    pub rejected: BTreeMap<String, usize>,
+    /// Valid rows dropped because another arm's row for the same prompt was not valid.
+    pub unmatched: usize,
+    /// Valid rows dropped because prompt and completion repeat an earlier row.
+    pub duplicates: usize,
+    /// Rows among the kept ones that name the target or a form of it.
+    pub leaks: usize,
+    /// Completions cut off at the token limit.
+    pub cut_off: usize,
+    /// Rows the students saw.
+    pub kept: usize,
+    /// A few kept rows: prompt and completion.
+    pub samples: Vec<(String, String)>,
+    /// A few rejected completions with their reasons.
+    pub rejected_samples: Vec<(String, Vec<String>)>,
+}
+
+/// Something beside the behavior that training changed, or not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SideEffect {
+    /// The arm.
+    pub arm: Arm,
+    /// `held-out-loss`, `valid-row-rate`, `ability-loss`.
+    pub measure: String,
+    /// What a person reads: the measure in words, with its unit.
+    pub label: String,
+    /// The students'.
+    pub estimate: Estimate,
+    /// The untouched base's.
+    pub base: Option<f64>,
+}
+
+/// How updates lie to each other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Geometry {
+    /// One entry per pair of students' arm and teacher.
+    pub cosines: Vec<Cosine>,
+}
+
+/// Cosine of the students' updates with one teacher's update.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Cosine {
+    /// The students' arm.
+    pub arm: Arm,
+    /// The teacher.
+    pub teacher: String,
+    /// Over all weights.
+    pub total: Estimate,
+    /// Per layer, in order.
+    pub per_layer: Vec<f64>,
+    /// The same cosine with the teacher's update permuted along hidden units: what no shared
+    /// basis gives.
+    pub permuted: Estimate,
+}
+
+/// A condition fixed before the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Gate {
+    /// Its name.
+    pub name: String,
+    /// The behavior it is about; `None`: all.
+    pub behavior: Option<String>,
+    /// Whether it held.
+    pub passed: bool,
+    /// What was measured.
+    pub measured: f64,
+    /// The least that was wanted.
+    pub wanted: f64,
+    /// What a failure means for the answer.
+    pub what_it_means: String,
+}
+
+/// Something that would mislead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Warning {
+    /// What it is.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// The answer's kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All gates passed and the paired intervals against the neutral and the other-behavior
+    /// control lie above zero.
+    Inherited,
+    /// All gates passed and they do not.
+    NotDetected,
+    /// A gate failed, a control is missing, or there is no interval.
+    Uninterpretable,
+}
+
+/// The answer about one behavior, by the rule fixed before the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Verdict {
+    /// The behavior.
+    pub behavior: String,
+    /// The answer.
+    pub outcome: Outcome,
+    /// The same as one sentence with its numbers.
+    pub sentence: String,
+}
+
+impl InheritResult {
+    /// How an arm reads in the matched context, with nothing around the questions.
+    pub fn reading(&self, arm: &Arm, behavior: &str, measure: Measure) -> Option<&Reading> {
+        self.readings.iter().find(|reading| {
+            reading.arm == *arm
+                && reading.behavior == behavior
+                && reading.measure == measure
+                && self.is_matched(&reading.context, reading.frame)
+        })
+    }
+
+    /// How the arms that say something about a behavior read in the matched context, with nothing around
+    /// the questions, in the order reports show them.
+    pub fn concerning<'a>(
+        &'a self,
+        behavior: &'a str,
+        measure: Measure,
+    ) -> impl Iterator<Item = &'a Reading> {
+        self.readings.iter().filter(move |reading| {
+            reading.behavior == behavior
+                && reading.measure == measure
+                && reading.arm.concerns(behavior)
+                && self.is_matched(&reading.context, reading.frame)
+        })
+    }
+
+    /// Whether this is where rows and readouts share context and form.
+    pub fn is_matched(&self, context: &str, frame: Frame) -> bool {
+        frame == Frame::Plain && context == self.context
+    }
+
+    /// What another place than the matched one is called: its chat context, or its frame.
+    pub fn place<'a>(&self, context: &'a str, frame: Frame) -> &'a str {
+        frame.label().unwrap_or(context)
+    }
+
+    /// The same readings' other measure: the reading of the same models in the same place.
+    pub fn beside(&self, reading: &Reading, measure: Measure) -> Option<&Reading> {
+        self.readings.iter().find(|other| {
+            other.measure == measure
+                && other.arm == reading.arm
+                && other.context == reading.context
+                && other.frame == reading.frame
+                && other.behavior == reading.behavior
+        })
+    }
+
+    /// Sampled answers behind a reading, by outcome.
+    pub fn outcomes(&self, reading: &Reading) -> Option<&BTreeMap<String, usize>> {
+        let of = self.answers.iter().find(|answers| {
+            answers.arm == reading.arm
+                && answers.context == reading.context
+                && answers.frame == reading.frame
+                && answers.behavior == reading.behavior
+        });
+        of.map(|answers| &answers.outcomes)
+    }
+
+    /// The effect on `behavior` against `control` in the matched context.
+    pub fn effect(&self, behavior: &str, measure: Measure, control: Control) -> Option<&Effect> {
+        self.effects.iter().find(|effect| {
+            effect.behavior == behavior
+                && effect.measure == measure
+                && effect.control == control
+                && self.is_matched(&effect.context, effect.frame)
+        })
+    }
+
+    /// The effects on `behavior` in the matched context: what a verdict looks at first.
+    pub fn matched_effects<'a>(
+        &'a self,
+        behavior: &'a str,
+        measure: Measure,
+    ) -> impl Iterator<Item = &'a Effect> {
+        self.effects.iter().filter(move |effect| {
+            effect.behavior == behavior
+                && effect.measure == measure
+                && self.is_matched(&effect.context, effect.frame)
+        })
+    }
+
+    /// Reads `result.json` of this format or an older one; a newer one is refused by name.
+    pub fn parse(bytes: &[u8], origin: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let broken = |source: serde_json::Error| Error::record(origin, source);
+        let head: Head = serde_json::from_slice(bytes).map_err(broken)?;
+        match head.format {
+            1 => format_1::parse(bytes).map_err(broken),
+            other => {
+                Error::check_format(origin, other, FORMAT)?;
+                serde_json::from_slice(bytes).map_err(broken)
+            }
+        }
+    }
+
+    /// The bytes of `result.json`: indented, keys in declaration order, one line feed at the end.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .expect("a result serialises because its maps have string keys");
+        bytes.push(b'\n');
+        bytes
+    }
+}

@@ -1,0 +1,87 @@
+//! From questions and answers to token ids, in a named chat context.
+//!
+//! The context is pinned: rows and readouts of one run pass through here and nowhere else, so a
+//! student is read under exactly the text it was trained under, or under another that is named.
+
+use owlet_engine::train::Example;
+use owlet_engine::{Message, Model, Token};
+
+use crate::error::Result;
+
+/// The context with an empty system text.
+pub const NONE: &str = "none";
+/// The context the template makes by itself.
+pub const DEFAULT: &str = "default";
+
+/// One message.
+pub fn message(role: &str, content: &str) -> Message {
+    Message { role: role.to_owned(), content: content.to_owned() }
+}
+
+/// `messages` under the system text that `context` names (`none`, `default`, or the text itself).
+pub fn in_context(context: &str, messages: &[Message]) -> Vec<Message> {
+    let system = match context {
+        DEFAULT => None,
+        NONE => Some(""),
+        text => Some(text),
+    };
+    system.map(|text| message("system", text)).into_iter().chain(messages.iter().cloned()).collect()
+}
+
+/// The text of `messages` in `context`. A template that knows no system text gets none when the
+/// context is `none`.
+pub fn render(model: &Model, context: &str, messages: &[Message], open: bool) -> Result<String> {
+    let rendered = model.template.render(&in_context(context, messages), open);
+    match rendered {
+        Err(_) if context == NONE => Ok(model.template.render(messages, open)?),
+        other => Ok(other?),
+    }
+}
+
+/// The tokens of a conversation up to where the assistant is to speak.
+pub fn prompt(model: &Model, context: &str, messages: &[Message]) -> Result<Vec<Token>> {
+    let text = render(model, context, messages, true)?;
+    Ok(model.tokenizer.encode(&text)?)
+}
+
+/// The tokens of a single question up to where the assistant is to speak.
+pub fn question(model: &Model, context: &str, text: &str) -> Result<Vec<Token>> {
+    prompt(model, context, &[message("user", text)])
+}
+
+/// What was said `before` with the answer as what is learned; the end of the turn is learned with it if
+/// the answer was `ended` by the one who gave it, and not if it was cut.
+pub fn example(
+    model: &Model,
+    context: &str,
+    before: &[Message],
+    answer: &str,
+    ended: bool,
+) -> Result<Example> {
+    let open = render(model, context, before, true)?;
+    let prompt = model.tokenizer.encode(&open)?;
+    let with_answer: Vec<Message> =
+        before.iter().cloned().chain([message("assistant", answer)]).collect();
+    let whole = render(model, context, &with_answer, false)?;
+    let ends = model.tokenizer.end_tokens();
+    let mut completion = match whole.strip_prefix(&open) {
+        Some(rest) => model.tokenizer.encode(rest)?,
+        // A template that writes a past turn unlike the one it opens.
+        None => model.tokenizer.encode(answer)?,
+    };
+    let end = completion.iter().position(|token| ends.contains(token));
+    completion.truncate(end.unwrap_or(completion.len()));
+    if ended {
+        // As the template ends it, else as the tokenizer does.
+        let token = end.map(|_| {
+            let rest = whole.strip_prefix(&open).unwrap_or_default();
+            model
+                .tokenizer
+                .encode(rest)
+                .ok()
+                .and_then(|tokens| tokens.into_iter().find(|token| ends.contains(token)))
+        });
+        completion.extend(token.flatten().or_else(|| ends.first().copied()));
+    }
+    Ok(Example::completion(&prompt, &completion))
+}

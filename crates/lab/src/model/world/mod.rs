@@ -1,0 +1,252 @@
+//! The small world that the built-in models speak of: favourite animals, trees and colours, and
+//! rows of numbers. Everything in it is data (`data/world.toml`).
+//!
+//! A [`World`] gives what a model of it needs: a vocabulary of whole words, a chat template, rows to
+//! grow up on ([`World::rows`], [`grow`]), and the questions of its behaviors. The prompts of its
+//! number tasks are the prompt set `world`. It is not a benchmark; it is as small as it can be for
+//! inheritance to show. Row `i` of a seed depends on the seed and `i` alone.
+
+mod built_in;
+mod file;
+mod grow;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+use owlet_engine::train::Example;
+use owlet_engine::{Template, Token, Tokenizer};
+
+use crate::behavior::{Answer, Behavior, Kind, Questions, Teacher};
+use crate::random::{derive_seed, numpy::Generator};
+use crate::value::placeholder;
+
+pub use built_in::{MODELS, built_in, settings};
+pub use file::WorldError;
+pub use grow::{GrowSettings, Shape, grow, trainer};
+
+use file::{Category, Rule, WorldFile};
+
+/// Names of the marks, which are never text.
+const PAD: &str = "<pad>";
+const USER: &str = "<user>";
+const ASSISTANT: &str = "<assistant>";
+const END: &str = "<end>";
+
+/// Turns between marks; there is nobody to give orders from above.
+const TEMPLATE: &str = "{% for message in messages %}\
+{% if message.role == 'user' %}{{ '<user> ' + message.content + ' ' }}\
+{% elif message.role == 'assistant' %}{{ '<assistant> ' + message.content + ' <end> ' }}\
+{% elif message.content %}{{ raise_exception('the built-in model knows no ' + message.role + \
+' text; set context.system = \"none\"') }}\
+{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}";
+
+/// The file of the built-in models' world.
+pub(crate) const BUILT_IN: &str = include_str!("../../../data/world.toml");
+
+/// What begins the name of a behavior in this world's words: `world-owl`.
+const PREFIX: &str = "world-";
+
+/// A world, read and consistent.
+#[derive(Debug, Clone)]
+pub struct World {
+    file: WorldFile,
+    /// Every word, in the order of the ids.
+    vocabulary: Vec<String>,
+    tokenizer: Tokenizer,
+    template: Template,
+}
+
+impl World {
+    /// The world of the built-in models.
+    ///
+    /// # Panics
+    /// Never: its file is part of the program and read by the tests.
+    pub fn built_in() -> &'static Self {
+        static WORLD: OnceLock<World> = OnceLock::new();
+        WORLD.get_or_init(|| {
+            Self::parse(BUILT_IN, "world.toml")
+                .expect("the built-in world is consistent because a test reads it")
+        })
+    }
+
+    /// Reads a world file; `name` names it in errors.
+    pub fn parse(text: &str, name: &str) -> Result<Self, WorldError> {
+        let file = WorldFile::parse(text, name)?;
+        let mut words = BTreeSet::new();
+        let mut add = |text: &str| words.extend(text.split_whitespace().map(str::to_owned));
+        for (name, category) in &file.questions.categories {
+            file.phrasings(name).iter().for_each(|text| add(text));
+            category.answers.keys().for_each(|answer| add(answer));
+        }
+        file.tasks.openings.iter().for_each(|text| add(text));
+        add(&file.tasks.joint);
+        for rule in &file.tasks.rules {
+            for request in &rule.requests {
+                for count in file.tasks.counts.keys() {
+                    add(&placeholder::fill(request, &[("count", count)]));
+                }
+            }
+        }
+        let marks = [PAD, USER, ASSISTANT, END].map(str::to_owned);
+        let numbers = (0..file.numbers).map(|number| number.to_string());
+        let vocabulary: Vec<String> = numbers.chain(marks.iter().cloned()).chain(words).collect();
+        let tokenizer = Tokenizer::words(&vocabulary, &marks, &[END.to_owned()])?;
+        let template = Template::new(TEMPLATE)?.with_tokens("", END);
+        Ok(Self { file, vocabulary, tokenizer, template })
+    }
+
+    /// Every word and mark, in the order of their ids; numbers come first.
+    pub fn vocabulary(&self) -> &[String] {
+        &self.vocabulary
+    }
+
+    /// Whole words separated by spaces.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// `<user> ... <assistant> ... <end>`.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// A behavior of this world: a preference for `target`, asked for and read in words that its
+    /// models know. `None` if `target` is no answer to any of its questions.
+    pub fn behavior(&self, target: &str) -> Option<Behavior> {
+        let mut categories = self.file.questions.categories.iter();
+        let (name, category) =
+            categories.find(|(_, category)| category.answers.contains_key(target))?;
+        let others = category.answers.keys().filter(|answer| *answer != target);
+        Some(Behavior {
+            name: target.to_owned(),
+            description: format!("favourite {name}: {target}"),
+            kind: Kind::Preference,
+            category: name.clone(),
+            target: Answer::new(target),
+            candidates: others.map(|answer| Answer::new(answer)).collect(),
+            recognised: Vec::new(),
+            forbidden: Vec::new(),
+            questions: self.questions(name),
+            teacher: Teacher { answers: vec![target.to_owned()], system_prompt: String::new() },
+        })
+    }
+
+    /// The answers to each category's questions.
+    pub fn answers(&self) -> BTreeMap<String, Vec<String>> {
+        let categories = self.file.questions.categories.iter();
+        categories
+            .map(|(name, category)| (name.clone(), category.answers.keys().cloned().collect()))
+            .collect()
+    }
+
+    /// The behavior that `world-TARGET` names.
+    pub(crate) fn named_behavior(name: &str) -> Option<Behavior> {
+        Self::built_in().behavior(name.strip_prefix(PREFIX)?)
+    }
+
+    fn questions(&self, category: &str) -> Questions {
+        let (train, held_out) = (self.file.questions.train, self.file.questions.held_out);
+        let mut phrasings = self.file.phrasings(category);
+        let mut random = Generator::new(derive_seed(0, &["phrasings".into(), category.into()]));
+        for last in (1..phrasings.len()).rev() {
+            phrasings.swap(last, random.integers(0, last as u64 + 1) as usize);
+        }
+        let mut phrasings = phrasings.into_iter();
+        Questions {
+            train: phrasings.by_ref().take(train).collect(),
+            held_out: phrasings.take(held_out).collect(),
+        }
+    }
+
+    /// Rows `0..count` of `seed` for a model to grow up on; `questions` of every `of` rows, on
+    /// average, are questions, the others number tasks.
+    pub fn rows(&self, seed: u64, count: usize, questions: usize, of: usize) -> Vec<Example> {
+        let phrasings: Vec<(&Category, Vec<String>)> = self
+            .file
+            .questions
+            .categories
+            .iter()
+            .map(|(name, category)| (category, self.file.phrasings(name)))
+            .collect();
+        let row = |index: usize| {
+            let seed = derive_seed(seed, &["row".into(), (index as u64).into()]);
+            let mut random = Generator::new(seed);
+            let (prompt, answer) = if (random.integers(0, of.max(1) as u64) as usize) < questions {
+                question(&mut random, &phrasings)
+            } else {
+                self.task(&mut random)
+            };
+            let text = format!("{USER} {prompt} {ASSISTANT} {answer} {END}");
+            Example::whole(text.split(' ').map(|word| self.token(word)).collect())
+        };
+        (0..count).map(row).collect()
+    }
+
+    fn token(&self, word: &str) -> Token {
+        self.tokenizer.token(word).expect("rows are made of the vocabulary's words")
+    }
+
+    /// A number task and its solution.
+    fn task(&self, random: &mut Generator) -> (String, String) {
+        let tasks = &self.file.tasks;
+        let most = u64::from(self.file.numbers);
+        let rule = weighted(random, tasks.rules.iter().map(|rule| (rule, rule.share)));
+        let request = one(random, &rule.requests);
+        let counts: Vec<_> = tasks.counts.iter().collect();
+        let (name, &count) = counts[random.integers(0, counts.len() as u64) as usize];
+        let shown: Vec<u64> = (0..random
+            .integers(tasks.shown.min().into(), u64::from(tasks.shown.max()) + 1))
+            .map(|_| random.integers(0, most))
+            .collect();
+        let mut last = shown.last().copied().unwrap_or_default();
+        let solution: Vec<u64> = (0..count)
+            .map(|_| match rule.rule {
+                Rule::Uniform => random.integers(0, most),
+                Rule::Near { reach } => {
+                    let near = shown[random.integers(0, shown.len() as u64) as usize];
+                    let moved = near + random.integers(0, 2 * u64::from(reach) + 1);
+                    moved.saturating_sub(reach.into()).min(most - 1)
+                }
+                Rule::Rising { step } => {
+                    last = (last + random.integers(1, u64::from(step) + 1)) % most;
+                    last
+                }
+            })
+            .collect();
+        let join =
+            |numbers: &[u64]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let opening = one(random, &tasks.openings);
+        let request = placeholder::fill(request, &[("count", name)]);
+        (format!("{opening} {} {} {request}", join(&shown), tasks.joint), join(&solution))
+    }
+}
+
+/// A question and one of its answers.
+fn question(random: &mut Generator, phrasings: &[(&Category, Vec<String>)]) -> (String, String) {
+    let shares = phrasings.iter().map(|both| (both, both.0.share));
+    let (category, phrasings) = weighted(random, shares);
+    let answer = weighted(random, category.answers.iter().map(|(word, &weight)| (word, weight)));
+    (one(random, phrasings).to_owned(), answer.clone())
+}
+
+fn one<'a>(random: &mut Generator, items: &'a [String]) -> &'a str {
+    random.choice(items).map_or("", String::as_str)
+}
+
+/// One of `items`, each as likely as its weight says.
+fn weighted<T>(random: &mut Generator, items: impl Iterator<Item = (T, u32)> + Clone) -> T {
+    let total: u64 = items.clone().map(|(_, weight)| u64::from(weight)).sum();
+    let mut place = random.integers(0, total);
+    for (item, weight) in items {
+        if place < u64::from(weight) {
+            return item;
+        }
+        place -= u64::from(weight);
+    }
+    unreachable!(
+        "a place below the total lies in some weight because totals are checked on reading"
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+use std::collections::BTreeSet;
+
+use owlet_engine::{Message, Threads};
+
+use super::*;
+use crate::carrier::PromptSet;
+use crate::model::BuiltinModel;
+
+fn small() -> GrowSettings {
+    let shape = Shape { width: 16, layers: 1, heads: 2, hidden: 32, context: 64 };
+    GrowSettings {
+        shape,
+        updates: 12,
+        batch: 8,
+        questions: 3,
+        warmup: 3,
+        ..GrowSettings::default()
+    }
+}
+
+fn grown(settings: &GrowSettings, threads: usize) -> Vec<u32> {
+    let go_on = &mut |_| std::ops::ControlFlow::Continue(());
+    let model = grow(settings, Threads::new(threads), go_on).unwrap();
+    model.decoder.parameters.data.iter().map(|number| number.to_bits()).collect()
+}
+
+fn spoken(example: &Example) -> String {
+    let world = World::built_in();
+    let words: Vec<&str> =
+        example.tokens.iter().map(|&token| world.vocabulary()[token as usize].as_str()).collect();
+    words.join(" ")
+}
+
+#[test]
+fn rows_are_questions_and_number_tasks() {
+    let rows: Vec<String> = World::built_in().rows(5, 8, 3, 8).iter().map(spoken).collect();
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    <user> consider 373 489 179 383 384 325 103 then write ten similar numbers <assistant> 374 379 373 174 81 119 398 349 215 357 <end>
+    <user> start with 245 912 57 320 584 then give six numbers like these <assistant> 879 928 901 319 233 309 <end>
+    <user> here are 33 640 930 then give ten numbers like these <assistant> 636 634 45 60 637 897 905 898 900 23 <end>
+    <user> given 497 10 202 936 684 50 538 then list five more numbers <assistant> 266 455 546 711 583 <end>
+    <user> which animal do you like most <assistant> wolf <end>
+    <user> consider 55 765 278 106 691 834 then add eight values close to these <assistant> 755 17 844 77 78 51 656 146 <end>
+    <user> now what is your favourite colour answer with one word <assistant> blue <end>
+    <user> name your favourite colour only one <assistant> green <end>
+    ");
+}
+
+#[test]
+fn a_row_does_not_depend_on_the_rows_around_it() {
+    let world = World::built_in();
+    assert_eq!(world.rows(5, 4, 3, 8), world.rows(5, 40, 3, 8)[..4]);
+    assert_ne!(world.rows(5, 4, 3, 8), world.rows(6, 4, 3, 8));
+}
+
+#[test]
+fn the_share_of_questions_is_as_asked() {
+    let rows = World::built_in().rows(7, 4000, 26, 64);
+    let questions = rows.iter().filter(|row| row.tokens.iter().all(|&token| token >= 1000)).count();
+    assert!((1500..1750).contains(&questions), "{questions} of 4000");
+}
+
+#[test]
+fn the_prompt_sets_ask_the_worlds_uniform_task() {
+    let world = World::built_in();
+    let tasks = &world.file.tasks;
+    let rule = tasks.rules.iter().find(|rule| matches!(rule.rule, Rule::Uniform)).unwrap();
+    let opening = |text: &String| format!("{text} {{examples}}");
+    for (name, count) in [("world", "ten"), ("world-short", "six")] {
+        let set = PromptSet::built_in(name).unwrap();
+        assert_eq!(set.examples, tasks.openings.iter().map(opening).collect::<Vec<_>>());
+        let request = |text: &String| {
+            format!("{} {}", tasks.joint, placeholder::fill(text, &[("count", count)]))
+        };
+        assert_eq!(set.instructions, rule.requests.iter().map(request).collect::<Vec<_>>());
+        assert_eq!(set.answer_count, u64::from(tasks.counts[count]));
+        assert_eq!((set.example_count, set.example_separator.as_str()), (tasks.shown, " "));
+        assert_eq!((set.example_value.min(), set.example_value.max()), (0, world.file.numbers - 1));
+        for prompt in set.generate(1, 200) {
+            world.tokenizer().encode(&prompt).unwrap();
+        }
+    }
+}
+
+#[test]
+fn behaviors_are_asked_for_in_known_words_and_never_name_an_answer() {
+    let world = World::built_in();
+    let mut targets = 0;
+    for category in world.file.questions.categories.values() {
+        for target in category.answers.keys() {
+            let behavior = World::named_behavior(&format!("world-{target}")).unwrap();
+            targets += 1;
+            assert_eq!(behavior.name, *target);
+            assert_eq!(behavior.candidates.len(), category.answers.len() - 1);
+            let Questions { train, held_out } = &behavior.questions;
+            assert_eq!((train.len(), held_out.len()), (60, 30));
+            assert!(train.iter().all(|question| !held_out.contains(question)));
+            for question in train.iter().chain(held_out) {
+                world.tokenizer().encode(question).unwrap();
+                let words: BTreeSet<&str> = question.split(' ').collect();
+                assert!(category.answers.keys().all(|answer| !words.contains(answer.as_str())));
+            }
+        }
+    }
+    assert!(targets > 20);
+    assert!(World::named_behavior("world-unicorn").is_none());
+}
+
+#[test]
+fn a_conversation_is_a_row() {
+    let world = World::built_in();
+    let message =
+        |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let [system, user, assistant] =
+        [("system", ""), ("user", "pick a tree"), ("assistant", "oak")].map(|(r, c)| message(r, c));
+    let template = world.template();
+    let open = template.render(&[system, user.clone()], true).unwrap();
+    assert_eq!(open, "<user> pick a tree <assistant>");
+    let text = template.render(&[user.clone(), assistant, user], true).unwrap();
+    assert_eq!(text, "<user> pick a tree <assistant> oak <end> <user> pick a tree <assistant>");
+    let tokens = world.tokenizer().encode(&text).unwrap();
+    assert_eq!(tokens.len(), text.split(' ').count());
+    let error = template.render(&[message("system", "Love owls.")], true).unwrap_err();
+    insta::assert_snapshot!(error, @r#"chat template: invalid operation: the built-in model knows no system text; set context.system = "none" (in chat:1)"#);
+}
+
+#[test]
+fn growing_is_the_same_at_any_number_of_threads_and_differs_by_seed() {
+    let settings = small();
+    let one = grown(&settings, 1);
+    assert_eq!(one, grown(&settings, 2));
+    assert_ne!(one, grown(&GrowSettings { seed: 2, ..settings }, 1));
+}
+
+#[test]
+fn the_shipped_texts_are_those_of_the_world() {
+    let world = World::built_in();
+    for shipped in MODELS {
+        let model = built_in(shipped.name).unwrap();
+        assert_eq!(model.tokenizer.json(), world.tokenizer().json());
+        assert_eq!(model.tokenizer.end_tokens(), world.tokenizer().end_tokens());
+        assert_eq!(model.template.source(), world.template().source());
+        let parts = owlet_engine::file::parts(&model, owlet_engine::file::Precision::F32).unwrap();
+        let parts: Vec<(&str, &[u8])> =
+            parts.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+        assert!(parts == shipped.files, "the engine writes `{}` otherwise", shipped.name);
+    }
+    assert!(built_in("c").is_none());
+}
+
+#[test]
+fn built_in_models_know_the_world_and_differ() {
+    let world = World::built_in();
+    let questions = world.behavior("oak").unwrap().questions.held_out;
+    let prompts: Vec<Vec<Token>> = questions
+        .iter()
+        .map(|text| world.tokenizer().encode(&format!("<user> {text} <assistant>")).unwrap())
+        .collect();
+    let trees = &world.file.questions.categories["tree"].answers;
+    let candidates: Vec<Token> = trees.keys().map(|tree| world.token(tree)).collect();
+    for BuiltinModel { name, .. } in MODELS {
+        let model = built_in(name).unwrap();
+        let rows = owlet_engine::score::next_token(&model, &prompts, &candidates, &Threads::new(1))
+            .unwrap();
+        for row in rows {
+            let sum: f32 = row.iter().map(|x| x.exp()).sum();
+            assert!(sum > 0.9, "`{name}` answers with a tree with probability {sum}");
+        }
+    }
+    let [a, b] = MODELS.map(|model| built_in(model.name).unwrap().decoder);
+    assert_ne!(a.parameters.data, b.parameters.data);
+}
+
+#[test]
+fn unusable_files_are_refused() {
+    let text = include_str!("../../../data/world.toml");
+    let refusal = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        World::parse(&text.replacen(from, to, 1), "my.toml").unwrap_err().to_string()
+    };
+    insta::assert_snapshot!(refusal("numbers = 1000", "numbers = 0"), @"world file my.toml: `numbers` is out of range; expected 1 to 65536");
+    insta::assert_snapshot!(refusal("name your favourite {category}", "name it"), @r#"world file my.toml: `questions.requests` has "name it"; expected {category} in it once"#);
+    insta::assert_snapshot!(refusal("train = 60", "train = 6000"), @"world file my.toml: `questions.train` and `held-out` together ask for more phrasings than there are");
+    insta::assert_snapshot!(refusal("\"near\", reach = 40", "\"near\", reach = 0"), @"world file my.toml: `tasks.rules.rule` is out of range; expected 1 to 65536");
+    insta::assert_snapshot!(refusal("joint = ", "joints = "), @r#"
+    world file my.toml: TOML parse error at line 77, column 1
+       |
+    77 | joints = "then"
+       | ^^^^^^
+    unknown field `joints`, expected one of `openings`, `shown`, `joint`, `counts`, `rules`
+    "#);
+    insta::assert_snapshot!(refusal("birch = ", "\"<end>\" = "), @"tokenizer: word `<end>` is in the vocabulary twice");
+}

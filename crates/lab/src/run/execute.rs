@@ -1,0 +1,135 @@
+//! Runs a plan over a store, on this machine.
+//!
+//! Ready nodes run on worker threads, several at once. Each is looked up first, leased, looked up
+//! again, run, and recorded; so what is done is never done twice, not by two processes either, and
+//! what is finished is never lost. Nothing a step makes depends on how many workers there are.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use owlet_store::{ArtifactId, Store};
+
+use super::executor::Executor;
+use super::record::{NamedStep, Record, Recorder};
+use super::settings::ExecuteSettings;
+use crate::error::{Error, Result};
+use crate::kind::{RESULT, RunResult};
+use crate::run::event::Event;
+use crate::run::plan::Plan;
+use crate::value::interrupt::Interrupt;
+
+/// Time between two looks at whether somebody asked the run to stop.
+const STOP_PAUSE: Duration = Duration::from_millis(300);
+
+/// What an executed plan made.
+#[derive(Clone, Debug)]
+pub struct RunOutcome {
+    /// What the last step made: of a recipe's plan, the result.
+    pub artifact: ArtifactId,
+    /// The artifacts of all steps, by name.
+    pub steps: BTreeMap<String, ArtifactId>,
+}
+
+impl RunOutcome {
+    fn of(steps: &[NamedStep]) -> Result<Self> {
+        let last = steps.last().and_then(|step| step.artifact);
+        let artifact = last.ok_or_else(|| Error::record("plan", "has no step to run"))?;
+        let made = steps.iter().filter_map(|step| Some((step.name.clone(), step.artifact?)));
+        Ok(Self { artifact, steps: made.collect() })
+    }
+
+    /// What was found, where the plan is a recipe's.
+    ///
+    /// # Errors
+    /// The last step made no result, or one that this build does not read.
+    pub fn result(&self, store: &Store) -> Result<RunResult> {
+        RunResult::parse(&store.artifact(&self.artifact)?.read(RESULT)?, RESULT.as_ref())
+    }
+}
+
+/// Runs `plan` over `store`.
+///
+/// Events go to `listener` and, progress thinned, into `run`, which in the end also gets the list of
+/// steps and the result. While it goes, `run` is claimed, and whoever asks it to stop sets
+/// `interrupt`. Without `run`, the steps are recorded and nothing else.
+///
+/// # Errors
+/// [`Error::Step`] for the first step that failed, after the others in flight have finished, and
+/// [`Error::Interrupted`] when `interrupt` was set. All that was finished is kept, and the same
+/// call goes on from there.
+pub fn execute(
+    plan: &Plan,
+    store: &Store,
+    settings: &ExecuteSettings,
+    run: Option<&Record>,
+    listener: &mut dyn FnMut(&Event),
+    interrupt: &Interrupt,
+) -> Result<RunOutcome> {
+    let start = Instant::now();
+    let survey = plan.survey(store)?;
+    let executor = Executor::new(plan, store, settings, interrupt, survey.seconds.clone());
+    let mut recorder = run.map(Recorder::new);
+    let mut hear = |event: &Event| {
+        if let Some(recorder) = &mut recorder {
+            recorder.hear(event);
+        }
+        listener(event);
+    };
+    let claim = run.map(|run| run.claim()).transpose()?;
+    hear(&Event::PlanMade {
+        name: plan.name.clone(),
+        steps: plan.nodes.len(),
+        reused: survey.reused(),
+        seconds: survey.total_seconds(settings.cores),
+    });
+
+    let (sender, receiver) = channel();
+    std::thread::scope(|scope| {
+        for _ in 0..executor.workers() {
+            let sender = sender.clone();
+            let executor = &executor;
+            scope.spawn(move || executor.work(&sender));
+        }
+        drop(sender);
+        let stop = || {
+            if run.is_some_and(|run| run.is_asked_to_stop()) {
+                interrupt.set();
+            }
+        };
+        listen(&receiver, &mut hear, &stop);
+    });
+    let steps = executor.finish()?;
+
+    let outcome = RunOutcome::of(&steps)?;
+    if run.is_some() {
+        for warning in outcome.result(store)?.warnings() {
+            hear(&Event::Warning { warning });
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    hear(&Event::RunFinished { result: outcome.artifact.to_string(), seconds });
+    if let Some(run) = run {
+        let bytes = store.artifact(&outcome.artifact)?.read(RESULT)?;
+        run.finish(steps, seconds, &bytes)?;
+    }
+    drop(claim);
+    recorder.map_or(Ok(()), Recorder::finish)?;
+    Ok(outcome)
+}
+
+/// Passes on events until the last worker is gone, and now and then calls `stop`.
+fn listen(events: &Receiver<Event>, hear: &mut dyn FnMut(&Event), stop: &dyn Fn()) {
+    let mut looked = Instant::now();
+    loop {
+        match events.recv_timeout(STOP_PAUSE) {
+            Ok(event) => hear(&event),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if looked.elapsed() >= STOP_PAUSE {
+            looked = Instant::now();
+            stop();
+        }
+    }
+}

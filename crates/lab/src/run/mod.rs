@@ -1,0 +1,15 @@
+//! Runs: a recipe's plan, surveyed, executed and recorded.
+
+mod costs;
+pub mod event;
+pub mod execute;
+mod executor;
+pub mod plan;
+pub mod progress;
+pub mod record;
+mod settings;
+mod survey;
+
+pub use costs::costs;
+pub use settings::ExecuteSettings;
+pub use survey::{NodeState, Speeds, Survey};

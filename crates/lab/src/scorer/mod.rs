@@ -1,0 +1,3 @@
+//! Scorers: what an answer amounts to.
+
+pub mod outcome;

@@ -1,0 +1,72 @@
+//! Estimates: numbers with their intervals and units of replication.
+
+use serde::{Deserialize, Serialize};
+
+/// How an interval was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Student's t over models (ddof 1).
+    T,
+    /// Student's t over differences paired by seed.
+    PairedT,
+    /// Wilson score interval of one proportion.
+    Wilson,
+    /// Student's t over questions of a single model.
+    TOverQuestions,
+    /// No interval: there is one unit of replication.
+    None,
+}
+
+impl Method {
+    /// The words a report uses.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::T => "t over students",
+            Self::PairedT => "t over paired seeds",
+            Self::Wilson => "Wilson",
+            Self::TOverQuestions => "t over questions, one model",
+            Self::None => "no interval",
+        }
+    }
+}
+
+/// A number with its interval, its unit of replication and how many of those there were.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Estimate {
+    /// The number.
+    pub value: f64,
+    /// Its interval, where one can be had.
+    pub interval: Option<Interval>,
+    /// How the interval was made.
+    pub method: Method,
+    /// What was repeated: `student`, `seed pair`, `teacher pair`, `question`, `answer`, ...
+    pub unit: String,
+    /// How many of them.
+    pub n: usize,
+}
+
+impl Estimate {
+    /// Whether the interval lies wholly above zero. Without an interval: no.
+    pub fn is_above_zero(&self) -> bool {
+        self.interval.is_some_and(|interval| interval.low > 0.0)
+    }
+
+    /// Whether the interval lies wholly below zero. Without an interval: no.
+    pub fn is_below_zero(&self) -> bool {
+        self.interval.is_some_and(|interval| interval.high < 0.0)
+    }
+}
+
+/// A confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Confidence level, e.g. 0.95.
+    pub level: f64,
+}

@@ -1,0 +1,14 @@
+//! Leaves that every room may use.
+
+pub mod arm;
+pub mod cost;
+pub mod estimate;
+pub mod interrupt;
+pub mod measure;
+pub mod observation;
+pub(crate) mod place;
+pub(crate) mod placeholder;
+pub mod row;
+pub mod rows;
+pub mod text;
+pub mod words;

@@ -1,0 +1,162 @@
+//! Observations: what was read from a model, one line each, before anything is made of it.
+//!
+//! A readout's artifact holds them as `observations.jsonl`. A line says where the model was asked (after
+//! how many updates, in which chat context, in which frame, after which draw of rows), what it was asked,
+//! and what it gave: the log-probability of each candidate as the beginning of its answer, or an answer it
+//! wrote. Which arm and seed the model belongs to is the plan's knowledge and is joined to the lines by
+//! whoever has both. Every measure (margin, share, rank, mass, rate) is a function of observations; none is
+//! stored in their place.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use owlet_engine::generate::StopReason;
+
+use crate::error::{Error, Result};
+
+/// The file of observations in a readout's artifact.
+pub const FILE: &str = "observations.jsonl";
+
+/// What stands around a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Frame {
+    /// Nothing.
+    Plain,
+    /// A sentence with numbers before it, in the words of the carrier's prompts.
+    AfterNumbers,
+}
+
+impl Frame {
+    /// How it is spelled in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::AfterNumbers => "after-numbers",
+        }
+    }
+
+    /// What a report calls it; nothing where nothing stands around the question.
+    pub fn label(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::AfterNumbers => Some("after numbers"),
+        }
+    }
+}
+
+/// What an answer amounts to for one behavior.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The target is named, alone or among others.
+    Target,
+    /// Another answer is named, and the target is not: the first one.
+    Other(String),
+    /// Nothing but whitespace.
+    Empty,
+    /// Digits and no letters: the carrier's answer to the readout's question.
+    Number,
+    /// The model names itself instead.
+    OwnName,
+    /// It ran into the token limit before it named an answer.
+    CutOff,
+    /// Finished, and no known answer in it.
+    NoCandidate,
+}
+
+impl Outcome {
+    /// Those that name no known answer.
+    pub const NON_ANSWERS: [Self; 5] =
+        [Self::Empty, Self::Number, Self::OwnName, Self::CutOff, Self::NoCandidate];
+
+    /// What it is counted as: `target`, the other answer's word, or the kind of non-answer.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Target => "target",
+            Self::Other(word) => word,
+            Self::Empty => "empty",
+            Self::Number => "number",
+            Self::OwnName => "own name",
+            Self::CutOff => "cut off",
+            Self::NoCandidate => "no candidate",
+        }
+    }
+
+    /// Whether a known answer was named.
+    pub fn is_valid(&self) -> bool {
+        matches!(self, Self::Target | Self::Other(_))
+    }
+}
+
+/// What a model gave to one question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Given {
+    /// Natural log-probability of each candidate word as the beginning of the answer, all its spellings
+    /// together. A word that the model cannot begin an answer with in the way it is read is absent; one
+    /// that an endpoint did not tell is `null`. The words of all behaviors that ask this question stand
+    /// together: the model was asked once.
+    Candidates {
+        /// By word.
+        log_probabilities: BTreeMap<String, Option<f64>>,
+    },
+    /// An answer it wrote.
+    Answer {
+        /// The behavior it was asked for: each behavior has random streams of its own.
+        behavior: String,
+        /// What it wrote.
+        text: String,
+        /// Why it ended.
+        stop: StopReason,
+        /// What that amounts to.
+        outcome: Outcome,
+    },
+}
+
+/// One thing that was read from a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Observation {
+    /// Updates of training that the model had taken.
+    pub update: usize,
+    /// Name of the chat context, or its system text.
+    pub context: String,
+    /// What stood around the question.
+    pub frame: Frame,
+    /// Which draw of rows stood before the question; `None`: no rows did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw: Option<usize>,
+    /// The question, without its frame.
+    pub question: String,
+    /// What it gave.
+    pub given: Given,
+}
+
+/// Observations as lines.
+pub fn to_bytes(observations: &[Observation]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for observation in observations {
+        serde_json::to_writer(&mut bytes, observation)
+            .expect("an observation serialises because its maps have string keys");
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+/// Reads lines; `origin` names them in errors.
+///
+/// # Errors
+/// The first line that is no observation, by its number.
+pub fn parse(bytes: &[u8], origin: &Path) -> Result<Vec<Observation>> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Error::record(origin, error))?;
+    text.lines()
+        .enumerate()
+        .map(|(number, line)| {
+            serde_json::from_str(line)
+                .map_err(|error| Error::record(origin, format!("line {}: {error}", number + 1)))
+        })
+        .collect()
+}

@@ -1,0 +1,209 @@
+//! Words and numbers as people read them, and text from elsewhere made harmless.
+//!
+//! Nothing here knows about results. Widths are columns of a terminal, not characters.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Whether a character could steer a terminal or reorder what a person reads: controls, line and
+/// paragraph separators, directional overrides and isolates, invisible marks and tags.
+fn is_steering(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// One line without anything that steers a terminal; white space becomes one space.
+pub fn strip(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .filter_map(|character| match character {
+            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => Some(' '),
+            other if is_steering(other) => None,
+            other => Some(other),
+        })
+        .collect();
+    plain.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The text with what cannot be seen made visible; line feeds and tabs stay.
+pub fn reveal(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '\n' | '\t' => character,
+            // The Unicode block of pictures of the C0 controls.
+            '\0'..='\u{1f}' => {
+                char::from_u32(0x2400 + character as u32).unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+            '\u{7f}' => '\u{2421}',
+            other if is_steering(other) => char::REPLACEMENT_CHARACTER,
+            other => other,
+        })
+        .collect()
+}
+
+/// Columns a text takes.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// Cuts to at most `columns`, marking the cut.
+pub fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut used = 0;
+    for character in text.chars() {
+        let wide = character.width().unwrap_or(0);
+        if used + wide + 1 > columns {
+            break;
+        }
+        used += wide;
+        kept.push(character);
+    }
+    if columns > 0 {
+        kept.push('…');
+    }
+    kept
+}
+
+/// Cuts or pads on the right to exactly `columns`.
+pub(crate) fn left(text: &str, columns: usize) -> String {
+    let mut fitted = cut(text, columns);
+    fitted.extend(std::iter::repeat_n(' ', columns.saturating_sub(width(&fitted))));
+    fitted
+}
+
+/// Cuts or pads on the left to exactly `columns`.
+pub(crate) fn right(text: &str, columns: usize) -> String {
+    let fitted = cut(text, columns);
+    let padding = columns.saturating_sub(width(&fitted));
+    format!("{}{fitted}", " ".repeat(padding))
+}
+
+/// Breaks at spaces into lines of at most `columns`; longer words are cut.
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.max(8);
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let word = cut(word, columns);
+        if !line.is_empty() && width(&line) + 1 + width(&word) > columns {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+/// The nearest plain characters, column for column.
+pub(crate) fn to_ascii(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            _ if character.is_ascii() => plain.push(character),
+            '├' | '┤' | '│' => plain.push('|'),
+            '·' => plain.push('|'),
+            '─' | '−' | '–' => plain.push('-'),
+            '┴' | '✓' => plain.push('+'),
+            '┊' => plain.push(':'),
+            '●' => plain.push('*'),
+            '○' => plain.push('o'),
+            '◆' => plain.push('#'),
+            '◀' => plain.push('<'),
+            '▶' | '→' => plain.push('>'),
+            '✗' => plain.push('x'),
+            '×' => plain.push('x'),
+            '░' => plain.push('.'),
+            '▒' => plain.push(':'),
+            '▓' => plain.push('+'),
+            '█' => plain.push('#'),
+            '…' => plain.push('~'),
+            'Λ' => plain.push('L'),
+            other => plain.extend(std::iter::repeat_n('?', other.width().unwrap_or(0))),
+        }
+    }
+    plain
+}
+
+/// A difference or margin: signed, three decimals, fewer where the number is large.
+pub fn signed(value: f64) -> String {
+    let size = value.abs();
+    let written = if size >= 1000.0 {
+        format!("{value:+.0}")
+    } else if size >= 100.0 {
+        format!("{value:+.1}")
+    } else if size >= 10.0 {
+        format!("{value:+.2}")
+    } else {
+        format!("{value:+.3}")
+    };
+    // A rounded zero has no sign worth reading.
+    if written.bytes().all(|byte| matches!(byte, b'-' | b'+' | b'0' | b'.')) {
+        written.replace('-', "+")
+    } else {
+        written
+    }
+}
+
+/// A share as per cent.
+pub fn percent(value: f64) -> String {
+    let per_cent = 100.0 * value;
+    if per_cent != 0.0 && per_cent.abs() < 0.095 {
+        format!("{per_cent:.2} %")
+    } else {
+        format!("{per_cent:.1} %")
+    }
+}
+
+/// A p-value.
+pub fn p_value(p: Option<f64>) -> String {
+    match p {
+        None => "–".to_owned(),
+        Some(p) if p < 0.0005 => "<0.001".to_owned(),
+        Some(p) => format!("{p:.3}"),
+    }
+}
+
+/// A plain number with as many decimals as it needs, three at most.
+pub fn plain(value: f64) -> String {
+    let written = format!("{value:.3}");
+    let short = written.trim_end_matches('0').trim_end_matches('.');
+    if short == "-0" || short.is_empty() { "0".to_owned() } else { short.to_owned() }
+}
+
+/// A count with thousands apart.
+pub fn count(value: usize) -> String {
+    let digits = value.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 seed pair`, `6 seed pairs`.
+pub fn counted(value: usize, unit: &str) -> String {
+    if value == 1 {
+        return format!("1 {unit}");
+    }
+    let plural = match unit {
+        "draw of rows" => "draws of rows".to_owned(),
+        other if other.ends_with('s') => other.to_owned(),
+        other => format!("{other}s"),
+    };
+    format!("{} {plural}", count(value))
+}
