@@ -242,12 +242,13 @@ mod tests {
         let told = logs(&[("owl", Some(0.25)), (first, Some(0.25)), (second, Some(0.25))]);
         let surer = logs(&[("owl", Some(0.5)), (first, Some(0.125)), (second, Some(0.125))]);
         let other = || Outcome::Other(first.to_owned());
+        let name = owl.behavior.name.clone();
         let observations = [
             one("which?", told),
             one("what?", surer),
-            one("which?", answer("owl", Outcome::Target)),
-            one("which?", answer("owl", other())),
-            one("what?", answer("owl", Outcome::Empty)),
+            one("which?", answer(&name, Outcome::Target)),
+            one("which?", answer(&name, other())),
+            one("what?", answer(&name, Outcome::Empty)),
             // Another behavior's answer to the same question.
             one("what?", answer("cat", Outcome::Target)),
         ];
