@@ -126,13 +126,17 @@ impl World {
     }
 
     fn plan(&self, sets: &[&str]) -> Plan {
+        self.planned(sets).unwrap()
+    }
+
+    fn planned(&self, sets: &[&str]) -> owlet_lab::Result<Plan> {
         let folder = self.folder.path().to_owned();
         let context = PlanContext {
             places: Places { folder: folder.clone(), ..Places::default() },
             behaviors: ANIMALS.map(behavior).to_vec(),
             folder,
         };
-        self.recipe(sets).plan(&context).unwrap()
+        self.recipe(sets).plan(&context)
     }
 
     fn store(&self, name: &str) -> Store {
@@ -258,7 +262,7 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     let store = world.store("one");
     let sets = [
         "student.method={ kind = 'low-rank', rank = 2, alpha = 4.0 }",
-        "carrier.kind=logits",
+        "student.learn=distributions",
         "teacher.neutral=matched",
         "seeds=2",
     ];
@@ -365,7 +369,7 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     let (outcome, _) = run(&plan, &store, 2);
     let artifact = |name: &str| outcome.steps[name];
     assert_ne!(artifact("teach/owl/seed-1"), artifact("teach/owl/seed-2"));
-    assert_ne!(artifact("select/owl/seed-1"), artifact("select/owl/seed-2"));
+    assert_ne!(artifact("select/seed-1"), artifact("select/seed-2"));
     let result = outcome.result(&store).unwrap();
     let result = result.of::<InheritResult>().unwrap();
     assert!(result.replication.unit.starts_with("teacher pair"));
@@ -482,4 +486,13 @@ fn a_record_says_which_arithmetic_made_it() {
     assert_eq!(configuration["compute"], owlet_engine::kernel::path());
     plan.compute = "f32-elsewhere".to_owned();
     assert_ne!(key(&plan).1, here);
+}
+
+#[test]
+fn a_script_cannot_be_what_students_begin_from() {
+    let world = World::new();
+    std::fs::write(world.folder.path().join("replies.jsonl"), r#"{"when": "*", "say": "owl"}"#)
+        .unwrap();
+    let error = world.planned(&["base=script:replies.jsonl"]).unwrap_err().to_string();
+    assert!(error.contains("`script:replies.jsonl` cannot be trained"), "{error}");
 }

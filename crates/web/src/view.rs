@@ -32,6 +32,8 @@ mod runs;
 mod server;
 mod settings;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod window;
 

@@ -7,7 +7,9 @@ mod executor;
 pub mod plan;
 pub mod progress;
 pub mod record;
+mod settings;
 mod survey;
 
 pub use costs::costs;
+pub use settings::ExecuteSettings;
 pub use survey::{NodeState, Speeds, Survey};

@@ -10,7 +10,6 @@ use owlet_store::ArtifactId;
 use serde::Serialize;
 
 use super::parts::{cell, link, name, table};
-use super::remote::plain;
 use super::window::Window;
 
 /// Most relatives of each side.
@@ -105,7 +104,7 @@ impl Window {
 
 /// What a box says of a step below its kind: its name without it.
 pub(super) fn short(node: &GraphNode) -> String {
-    let rest = node.label.strip_prefix(plain(&node.kind)).and_then(|rest| rest.strip_prefix('/'));
+    let rest = node.label.strip_prefix(&node.kind).and_then(|rest| rest.strip_prefix('/'));
     rest.unwrap_or(&node.label).to_owned()
 }
 

@@ -12,7 +12,6 @@ use super::error::Result;
 use super::index::RunState;
 use super::parts::{cell, duration, name, table};
 use super::plan::{plan_graph, step_url};
-use super::remote::plain;
 use super::run::RunView;
 use super::runs;
 use super::window::Window;
@@ -98,8 +97,7 @@ impl Window {
             })
             .collect();
         let mut series: Vec<Series> = Vec::new();
-        for step in view.plan.steps.iter().filter(|step| plain(&step.kind) == "train").take(CURVES)
-        {
+        for step in view.plan.steps.iter().filter(|step| step.kind == "train").take(CURVES) {
             let Some(state) = progress.steps.get(&step.name) else { continue };
             let points = match view.artifact(&step.name) {
                 Some(artifact) if state.state.is_done() => self.losses(&artifact),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use owlet_lab::kind::inherit::table::{self, Cell};
+use owlet_lab::model::ModelAbout;
 use owlet_lab::value::measure::Measure;
 use owlet_lab::value::observation::Frame;
 use owlet_lab::value::text;
@@ -18,7 +19,7 @@ use super::error::{Error, Result};
 use super::page::Page;
 use super::parts::{Slice, bytes, cell, link, moment, name, section, table};
 use super::query::{Query, url};
-use super::remote::{is_remote, not_here, plain};
+use super::remote::not_here;
 use super::window::Window;
 
 /// Models on a page.
@@ -29,7 +30,7 @@ const GROUPS: [(&str, &str, &str); 3] =
 
 /// Which of [`GROUPS`] a step of this kind adds to.
 fn group(kind: &str) -> Option<&'static str> {
-    match plain(kind) {
+    match kind {
         "base" | "grow" => Some("base"),
         "teach" => Some("teach"),
         "train" | "fine-tune" => Some("train"),
@@ -95,7 +96,7 @@ impl Window {
     /// All that was read from a model so far.
     pub(super) fn readings_of(&self, model: &ArtifactId) -> Readings {
         let users = self.index.users(model);
-        let readouts = users.into_iter().filter(|step| plain(&step.kind) == "readout");
+        let readouts = users.into_iter().filter(|step| step.kind == "readout");
         readouts
             .filter_map(|step| self.read(&step.output).ok())
             .flat_map(|readings| readings.to_vec())
@@ -177,7 +178,8 @@ impl Window {
         let header = self.store.artifact_header(id);
         let trained = header.as_ref().and_then(trained);
         let readings = self.readings_of(id);
-        let remote = header.as_ref().is_some_and(|header| is_remote(&header.kind));
+        let about = header.as_ref().and_then(|header| ModelAbout::of(&header.kind, &header.about));
+        let remote = about.as_ref().is_some_and(|about| about.endpoint().is_some());
         let base = match &trained {
             Some(trained) => Some(trained.base),
             None => self.base_of(id),

@@ -202,9 +202,11 @@ pub fn asked(store: &Store, inputs: &BTreeMap<String, ArtifactId>) -> Result<Vec
 mod tests {
     use super::*;
     use crate::behavior::Behavior;
+    use crate::model::world::World;
 
     fn asked(behavior: &str, questions: &[&str]) -> Asked {
-        let mut behavior = Behavior::built_in(behavior).unwrap();
+        let named = World::named_behavior(behavior).or_else(|| Behavior::built_in(behavior));
+        let mut behavior = named.unwrap();
         behavior.candidates.truncate(2);
         let questions = questions.iter().map(|text| (*text).to_owned()).collect();
         Asked { behavior, questions }

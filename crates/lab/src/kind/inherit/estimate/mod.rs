@@ -17,17 +17,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::effect::Differences;
+use crate::ask::Told;
 use crate::error::{Error, Result};
-use crate::kind::inherit::recipe::{CarrierKind, Recipe, Replicated};
+use crate::kind::inherit::recipe::{Recipe, Replicated};
 use crate::kind::inherit::result::{Arm, FORMAT, Frame, InheritResult, Measure, Replication};
 use crate::kind::inherit::table::{self, Cell};
-use crate::recipe::Base;
+use crate::recipe::Learn;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
 use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
-use crate::value::row;
 
 /// The file of the result.
 pub const FILE: &str = "result.json";
@@ -139,9 +139,9 @@ impl Given {
     /// What verdicts rest on, known before the run: margins, or where the model is behind an endpoint,
     /// which need not tell them, the rates of its answers.
     pub(crate) fn primary(&self) -> Measure {
-        match self.configuration.recipe.base {
-            Base::Model(_) => Measure::Margin,
-            Base::Remote(_) => Measure::Rate,
+        match self.configuration.recipe.base.can().log_probabilities {
+            Told::Everything => Measure::Margin,
+            Told::Likeliest | Told::Nothing => Measure::Rate,
         }
     }
 
@@ -215,10 +215,12 @@ impl Step for Estimate {
             *least = least.min(rate);
             given.judged.entry(arm.clone()).or_default().add(judged);
             let selected = context.input(select)?;
-            let counts: Selected = read_json(selected, select::SUMMARY)?;
-            given.selected.entry(arm.clone()).or_default().add(&counts);
+            let counts: BTreeMap<String, Selected> = read_json(selected, select::SUMMARY)?;
+            if let Some(counts) = counts.get(arm) {
+                given.selected.entry(arm.clone()).or_default().add(counts);
+            }
             if !given.samples.contains_key(arm) {
-                let rows = row::read(selected, select::ROWS)?.into_iter().take(SAMPLES);
+                let rows = select::rows(selected, arm)?.into_iter().take(SAMPLES);
                 let samples = rows.map(|row| (row.prompt, row.completion)).collect();
                 given.samples.insert(arm.clone(), samples);
             }
@@ -260,9 +262,9 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         base: recipe.base.to_string(),
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
-        carrier: match recipe.carrier.kind {
-            CarrierKind::Numbers => "numbers".to_owned(),
-            CarrierKind::Logits => "logits".to_owned(),
+        carrier: match recipe.student.learn {
+            Learn::Rows => recipe.carrier.kind.name().to_owned(),
+            Learn::Distributions => format!("{}, as distributions", recipe.carrier.kind.name()),
         },
         replication: replication(configuration),
         context: given.matched().to_owned(),

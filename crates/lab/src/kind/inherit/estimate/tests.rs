@@ -219,7 +219,7 @@ fn behind_an_endpoint(mut given: Given) -> Given {
         model: "m".to_owned(),
         ..crate::recipe::Endpoint::default()
     };
-    given.configuration.recipe.base = Base::Remote(Box::new(endpoint));
+    given.configuration.recipe.base = crate::recipe::Spec::Endpoint(Box::new(endpoint));
     for row in &mut given.table {
         let untold =
             (&row.arm, row.seed, &*row.cell.behavior) == (&Arm::student("owl"), Some(3), "owl");

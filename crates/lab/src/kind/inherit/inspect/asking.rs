@@ -5,10 +5,9 @@ use owlet_engine::Message;
 use owlet_store::{Artifact, StepRecord, Store};
 use serde::de::DeserializeOwned;
 
-use crate::ask::endpoint::{self, RemoteModel};
 use crate::error::{Error, Result};
+use crate::model::{EndpointModel, ModelAbout};
 use crate::step::{Step, in_context, readout, select};
-use crate::value::row;
 
 /// What was asked.
 pub(super) struct Asking {
@@ -19,7 +18,7 @@ pub(super) struct Asking {
     /// Under what role the step's record names the model.
     pub(super) role: &'static str,
     /// The model, where it is behind an endpoint.
-    pub(super) remote: Option<RemoteModel>,
+    pub(super) remote: Option<EndpointModel>,
     /// Earlier turns, one list for each draw of rows; none where no rows were shown.
     pub(super) draws: Vec<Vec<Message>>,
 }
@@ -27,9 +26,9 @@ pub(super) struct Asking {
 impl Asking {
     /// What the step of this record asked; `None` if it is no step that leaves answers.
     pub(super) fn of(store: &Store, step: &str, record: &StepRecord) -> Result<Option<Self>> {
-        let there = |role: &str| -> Result<Option<RemoteModel>> {
+        let there = |role: &str| -> Result<Option<EndpointModel>> {
             let model = input(store, step, record, role)?;
-            endpoint::is_model(&model).then(|| endpoint::read(&model)).transpose()
+            Ok(ModelAbout::read(&model)?.endpoint().cloned())
         };
         if record.kind == readout::Readout::KIND {
             let told: readout::Configuration = configuration(step, record)?;
@@ -46,7 +45,7 @@ impl Asking {
             if told.sampled.answers == 0 {
                 return Ok(None);
             }
-            let rows = row::read(&input(store, step, record, "rows")?, select::ROWS)?;
+            let rows = select::rows(&input(store, step, record, "rows")?, &told.arm)?;
             let draws = (0..told.draws)
                 .map(|draw| in_context::turns(&rows, told.rows, told.seed, draw))
                 .collect();
