@@ -6,15 +6,26 @@
 //! hold but for what steps took. Names and rows may come from a
 //! model or a stranger: they are cleaned for terminals and escaped for pages, never trusted.
 
+mod axis;
+pub mod block;
 mod chart;
+#[cfg(test)]
+mod checks;
+mod draw;
 mod figures;
+pub mod html;
 mod lineage;
+pub mod number;
+pub mod origin;
 mod page;
+pub mod screen;
 mod section;
 mod svg;
+mod tables;
 mod terminal;
 #[cfg(test)]
 mod tests;
+pub mod vega;
 
 pub use figures::figures;
 pub use lineage::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};

@@ -3,24 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use owlet_store::{RunDirectory, StepKey, Store};
-use serde::Serialize;
 
 use super::execute::steps;
 use crate::error::Result;
-
-/// What the steps of one kind took.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct KindCost {
-    /// The kind.
-    pub kind: String,
-    /// How many there are.
-    pub steps: usize,
-    /// Time they took, each times its threads: core-seconds.
-    pub core_seconds: f64,
-    /// The most memory the process held during any of them, in bytes, where known.
-    pub peak_memory: Option<u64>,
-}
+pub use crate::value::cost::KindCost;
 
 /// Where the time of a finished run went: per kind of step, the longest first. Steps that were reused
 /// count with what they took when they were made.

@@ -1,6 +1,7 @@
 //! Leaves that every room may use.
 
 pub mod arm;
+pub mod cost;
 pub mod estimate;
 pub mod interrupt;
 pub mod measure;

@@ -1,0 +1,497 @@
+//! Every block in every rendering: what people see, and what hostile text cannot do.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::block::*;
+use super::number::Quantity;
+use super::origin::Origin;
+use super::screen::{TerminalStyle, show};
+use super::{html, origin, vega};
+use crate::cells;
+use crate::value::cost::KindCost;
+use crate::value::estimate::{Estimate, Interval, Method};
+use crate::value::measure::Measure;
+use crate::value::text;
+
+const MARGIN: Quantity = Quantity::Value(Measure::Margin);
+
+fn made(value: f64, half: f64) -> Estimate {
+    let interval =
+        (half > 0.0).then_some(Interval { low: value - half, high: value + half, level: 0.95 });
+    let method = if half > 0.0 { Method::T } else { Method::None };
+    Estimate { value, interval, method, unit: "student".to_owned(), n: 6 }
+}
+
+fn dots(words: &str) -> Dots {
+    let rows = [
+        ("untouched base", Part::Reference, made(-0.62, 0.25)),
+        (words, Part::Treatment, made(-0.09, 0.06)),
+        ("neutral students", Part::Control, made(-0.5, 0.06)),
+    ];
+    let mut rows: Vec<DotRow> =
+        rows.iter().map(|(label, part, estimate)| DotRow::one(*label, *part, estimate)).collect();
+    rows.push(DotRow {
+        stretches: false,
+        ..DotRow::one("teacher", Part::Reference, &made(9.2, 0.0))
+    });
+    Dots {
+        id: format!("conditions-{words}"),
+        title: format!("{words}: margin"),
+        axis: "margin, nats".to_owned(),
+        quantity: MARGIN,
+        zero: false,
+        joined: false,
+        legend: vec![(Part::Treatment, "taught".to_owned()), (Part::Control, "control".to_owned())],
+        rows,
+    }
+}
+
+fn pairs() -> Dots {
+    let seed = |seed: u64, before: f64, after: f64| DotRow {
+        label: format!("seed {seed}"),
+        dots: vec![
+            Dot { part: Part::Control, estimate: made(before, 0.0) },
+            Dot { part: Part::Treatment, estimate: made(after, 0.0) },
+        ],
+        stretches: true,
+        number: Some(after - before),
+    };
+    Dots {
+        id: "pairs".to_owned(),
+        title: "seed by seed".to_owned(),
+        joined: true,
+        rows: vec![seed(1, -0.5, -0.1), seed(2, -0.4, -0.5)],
+        ..dots("owl")
+    }
+}
+
+fn curve(words: &str) -> Curve {
+    let point = |at: f64, value: f64, half: f64| Point {
+        at,
+        value,
+        interval: (half > 0.0).then_some(Interval {
+            low: value - half,
+            high: value + half,
+            level: 0.95,
+        }),
+    };
+    let series = |label: &str, part, top: f64| Series {
+        label: label.to_owned(),
+        part,
+        points: vec![point(0.0, -0.5, 0.0), point(64.0, -0.4 * top, 0.05), point(300.0, top, 0.1)],
+    };
+    Curve {
+        id: format!("dose-{words}"),
+        title: format!("{words} along training"),
+        across: "updates".to_owned(),
+        axis: "margin, nats".to_owned(),
+        quantity: MARGIN,
+        series: vec![
+            series(words, Part::Treatment, 0.4),
+            series("neutral students", Part::Control, -0.45),
+        ],
+    }
+}
+
+fn matrix(words: &str) -> Matrix {
+    Matrix {
+        id: "matrix".to_owned(),
+        title: "over the neutral students, nats".to_owned(),
+        sides: ("teacher".to_owned(), "behavior read".to_owned()),
+        quantity: Quantity::Difference(Measure::Margin),
+        rows: vec![words.to_owned(), "wolf".to_owned()],
+        columns: vec![words.to_owned(), "wolf".to_owned()],
+        cells: vec![
+            vec![made(0.412, 0.11), made(-0.03, 0.11)],
+            vec![made(0.03, 0.11), made(0.2, 0.11)],
+        ],
+    }
+}
+
+fn graph(words: &str) -> Graph {
+    let node = |id: &str, kind: &str, label: &str| Node {
+        id: id.to_owned(),
+        kind: kind.to_owned(),
+        label: label.to_owned(),
+        ..Node::default()
+    };
+    let edge =
+        |from: &str, to: &str| Edge { from: from.into(), to: to.into(), role: "base".to_owned() };
+    Graph {
+        nodes: vec![
+            node("base", "base", "base"),
+            node("teach/owl", "teach", &format!("teach/{words}")),
+            node("estimate", "estimate", "estimate"),
+        ],
+        edges: vec![edge("base", "teach/owl"), edge("teach/owl", "estimate"), edge("gone", "base")],
+    }
+}
+
+/// A report that holds every block, with `words` wherever words from elsewhere may stand.
+fn report(words: &str) -> Report {
+    let lineage = graph(words);
+    let costs = [
+        KindCost {
+            kind: "train".to_owned(),
+            steps: 36,
+            core_seconds: 4321.5,
+            peak_memory: Some(700_000_000),
+        },
+        KindCost { kind: words.to_owned(), steps: 3, core_seconds: 0.05, peak_memory: None },
+    ];
+    let origin = Origin {
+        recipe_text: &format!("kind = \"inherit\"\nname = \"{words}\"\n"),
+        resolved_recipe: words,
+        lineage: &lineage,
+        costs: &costs,
+        command: &format!("owlet run {words}"),
+        version: "0.0.0",
+    };
+    let over = |value, half, reference: &str| Over {
+        estimate: Estimate { unit: "seed pair".to_owned(), ..made(value, half) },
+        quantity: Quantity::Difference(Measure::Margin),
+        reference: reference.to_owned(),
+    };
+    let answers = vec![
+        Answer {
+            mark: Mark::Yes,
+            name: words.to_owned(),
+            word: "inherited".to_owned(),
+            over: vec![over(0.412, 0.11, "neutral"), over(0.382, 0.11, "other behaviors")],
+            why: String::new(),
+        },
+        Answer {
+            mark: Mark::Unclear,
+            name: "oak".to_owned(),
+            word: "uninterpretable".to_owned(),
+            over: vec![over(0.301, 0.0, "neutral")],
+            why: format!("gate failed: valid rows of {words}"),
+        },
+    ];
+    let table =
+        Table::new("one-sided p", &["behavior", "over", "#mean", "#interval", "#p", "unit~"]).with(
+            [
+                cells![
+                    words,
+                    "neutral teacher",
+                    number(Quantity::Difference(Measure::Rate), 0.1),
+                    Span::Interval {
+                        interval: made(0.1, 0.02).interval,
+                        quantity: Quantity::Difference(Measure::Rate)
+                    },
+                    number(Quantity::P, 0.016),
+                    "seed pair"
+                ],
+                cells![
+                    words,
+                    "untouched base",
+                    number(MARGIN, f64::NAN),
+                    None::<&str>,
+                    None::<Span>,
+                    words
+                ],
+            ],
+        );
+    let samples = Table::new("rows", &["arm", "#kept", "a row"]).with([cells![
+        "owl",
+        count(1149),
+        Span::Verbatim(format!("204, 731\n{words}"))
+    ]]);
+    let blocks = vec![
+        Block::Answers(answers),
+        Block::note(format!("students minus neutral; {words}")),
+        Block::paragraph([
+            words_span("Λ is "),
+            estimate(Quantity::Difference(Measure::Margin), &made(0.245, 0.07)),
+            words_span(", see "),
+            link(words, "/compare"),
+        ]),
+        Block::List(vec![words.into(), code("base = 1").into()]),
+        Block::Facts(vec![
+            ("base".to_owned(), code(words).into()),
+            (
+                words.to_owned(),
+                Span::State { words: "done".to_owned(), state: Standing::Done }.into(),
+            ),
+        ]),
+        Block::Warnings(vec![(format!("{words} is saturated"), format!("train {words} less"))]),
+        Block::Table(table),
+        Block::Table(samples),
+        Block::folded("Folded", vec![Block::paragraph("only in full")]),
+    ];
+    let drawings = vec![
+        Block::Dots(dots(words)),
+        Block::Dots(pairs()),
+        Block::Curve(curve(words)),
+        Block::Matrix(matrix(words)),
+    ];
+    let own = [
+        Section::of("answer", "The answer", blocks).map(Section::brief),
+        Section::of("drawings", format!("Drawings of {words}"), drawings)
+            .map(|section| section.noted("bars: intervals").brief()),
+        Section::of("nothing", "Nothing", Vec::new()),
+    ];
+    Report {
+        kind: "made-up report",
+        title: words.to_owned(),
+        lead: format!("about {words}"),
+        what: "base builtin:a · 6 seeds".to_owned(),
+        version: "0.0.0".to_owned(),
+        sections: own
+            .into_iter()
+            .flatten()
+            .chain(origin.sections())
+            .chain(origin::more(&[("report", format!("{words}.html"))]))
+            .collect(),
+    }
+}
+
+fn words_span(text: &str) -> Span {
+    words(text)
+}
+
+#[test]
+fn every_block_at_80_columns() {
+    insta::assert_snapshot!(show(&report("owl"), &TerminalStyle::default()), @"");
+}
+
+#[test]
+fn the_whole_report_in_ascii() {
+    let style = TerminalStyle { unicode: false, depth: Depth::Full, ..TerminalStyle::default() };
+    let full = show(&report("owl"), &style);
+    insta::assert_snapshot!(full.split_once("Where the time went").unwrap().1, @"");
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal() {
+    let long = "a name that is far longer than any terminal is wide ".repeat(4);
+    for words in ["owl", long.as_str(), &"x".repeat(200), "猫头鹰猫头鹰猫头鹰猫头鹰猫头鹰猫头鹰"]
+    {
+        for (width, unicode, depth) in
+            [(60, true, Depth::Full), (80, false, Depth::Brief), (120, true, Depth::Full)]
+        {
+            let style = TerminalStyle { width, colour: false, unicode, depth };
+            let shown = show(&report(words), &style);
+            for line in shown.lines() {
+                assert!(text::width(line) <= width, "{width}: {line}");
+            }
+            assert!(unicode || shown.is_ascii());
+        }
+    }
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    let plain = show(&report("owl"), &TerminalStyle::default());
+    let style = TerminalStyle { colour: true, ..TerminalStyle::default() };
+    let coloured = show(&report("owl"), &style);
+    assert_ne!(plain, coloured);
+    let mut without = coloured;
+    for code in ["0", "1", "2", "1;32", "1;33"] {
+        without = without.replace(&format!("\u{1b}[{code}m"), "");
+    }
+    let trimmed = |block: &str| -> Vec<String> {
+        block.lines().map(|line| line.trim_end().to_owned()).collect()
+    };
+    assert_eq!(trimmed(&without), trimmed(&plain));
+}
+
+#[test]
+fn every_block_as_markup() {
+    let report = report("owl");
+    let body = html::blocks(&report.sections[0].blocks).into_string();
+    insta::assert_snapshot!(body.replace("><", ">\n<"), @"");
+}
+
+#[test]
+fn every_drawing_as_markup() {
+    let report = report("owl");
+    let body = html::blocks(&report.sections[1].blocks).into_string();
+    insta::assert_snapshot!(body.replace("><", ">\n<"), @"");
+}
+
+#[test]
+fn the_lineage_as_markup() {
+    let body = html::block(&Block::Graph(graph("owl"))).into_string();
+    insta::assert_snapshot!(body.replace("><", ">\n<"), @"");
+}
+
+#[test]
+fn json_is_the_blocks() {
+    let report = report("owl");
+    let blocks = serde_json::to_value(&report.sections[0].blocks).unwrap();
+    insta::assert_snapshot!(serde_json::to_string(&blocks[1]).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string(&blocks[2]).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&blocks[6]["table"]["rows"]).unwrap(), @"");
+    let dots = serde_json::to_value(&report.sections[1].blocks[0]).unwrap();
+    insta::assert_snapshot!(serde_json::to_string(&dots["dots"]["rows"][1]).unwrap(), @"");
+}
+
+/// Numbers of a block as pairs of names and values.
+fn numbers(block: &Block) -> Vec<(String, f64)> {
+    let mut numbers = Vec::new();
+    match block {
+        Block::Dots(dots) => {
+            for row in &dots.rows {
+                numbers.extend(row.dots.iter().map(|dot| (row.label.clone(), dot.estimate.value)));
+            }
+        }
+        Block::Curve(curve) => {
+            for one in &curve.series {
+                numbers.extend(one.points.iter().map(|point| (one.label.clone(), point.value)));
+            }
+        }
+        Block::Matrix(matrix) => {
+            for (row, cells) in matrix.rows.iter().zip(&matrix.cells) {
+                numbers.extend(cells.iter().map(|cell| (row.clone(), cell.value)));
+            }
+        }
+        _ => {}
+    }
+    numbers
+}
+
+#[test]
+fn figures_hold_the_numbers_of_their_blocks() {
+    let report = report("owl");
+    let figures = vega::figures(&report);
+    let names: Vec<&str> = figures.keys().map(String::as_str).collect();
+    assert_eq!(names, ["conditions-owl", "dose-owl", "matrix", "pairs"]);
+    let drawn = report.blocks().filter(|block| !numbers(block).is_empty());
+    let mut figures_seen = 0;
+    for block in drawn {
+        let id = match block {
+            Block::Dots(one) => &one.id,
+            Block::Curve(one) => &one.id,
+            Block::Matrix(one) => &one.id,
+            _ => unreachable!(),
+        };
+        let figure = &figures[id];
+        assert_eq!(figure["$schema"], "https://vega.github.io/schema/vega-lite/v6.json");
+        let values = figure["data"]["values"].as_array().unwrap();
+        let name = |value: &Value| {
+            ["label", "series", "row"]
+                .iter()
+                .find_map(|field| value[*field].as_str())
+                .unwrap()
+                .to_owned()
+        };
+        let held: Vec<(String, f64)> =
+            values.iter().map(|value| (name(value), value["value"].as_f64().unwrap())).collect();
+        assert_eq!(held, numbers(block));
+        // Every field that a view asks for is in the data.
+        let known: BTreeSet<&String> = values[0].as_object().unwrap().keys().collect();
+        for field in fields(figure) {
+            assert!(known.contains(&field), "{id}: {field}");
+        }
+        figures_seen += 1;
+    }
+    assert_eq!(figures_seen, figures.len());
+    insta::assert_snapshot!(serde_json::to_string_pretty(&figures["dose-owl"]["layer"]).unwrap(), @"");
+}
+
+/// Names of fields that a specification asks for.
+fn fields(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .flat_map(|(key, value)| match (key.as_str(), value) {
+                ("field", Value::String(name)) => vec![name.clone()],
+                ("data", _) => Vec::new(),
+                (_, value) => fields(value),
+            })
+            .collect(),
+        Value::Array(values) => values.iter().flat_map(fields).collect(),
+        _ => Vec::new(),
+    }
+}
+
+const ATTACK: &str = "</style><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}\u{200b}\u{feff}\u{e0041}\u{9b}31m";
+
+#[test]
+fn hostile_text_stays_text_on_a_page() {
+    let page = html::page(&report(ATTACK));
+    assert!(page.contains("&lt;script&gt;alert(1)"));
+    assert!(!page.contains("<script") && !page.contains("<img"));
+    assert_eq!(text::strip_lines(&page), page);
+    assert!(page.contains('␛'));
+    for refused in [" style=\"", " onclick", " onload", "javascript:", " src=\"", "unsafe"] {
+        assert!(!page.contains(refused), "{refused}");
+    }
+}
+
+#[test]
+fn the_policy_names_the_style_and_nothing_else() {
+    let page = html::page(&report("owl"));
+    let policy = page.split("Content-Security-Policy\" content=\"").nth(1).unwrap();
+    let policy = policy.split('"').next().unwrap().replace("&#39;", "'");
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    assert_eq!(
+        policy,
+        format!(
+            "default-src 'none'; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
+            html::digest(style)
+        )
+    );
+}
+
+#[test]
+fn numbers_that_are_none_are_not_drawn() {
+    let mut broken = report("owl");
+    let none = Estimate {
+        interval: Some(Interval { low: f64::NEG_INFINITY, high: f64::INFINITY, level: 0.95 }),
+        ..made(f64::NAN, 0.0)
+    };
+    let mut half = dots("owl");
+    half.rows[1].dots[0].estimate = none.clone();
+    let mut all = dots("wolf");
+    for row in &mut all.rows {
+        row.dots[0].estimate = none.clone();
+        row.number = Some(f64::NAN);
+    }
+    let mut line = curve("owl");
+    line.series[0].points[1].value = f64::NAN;
+    line.series[1].points[1].interval = none.interval;
+    let mut cells = matrix("owl");
+    cells.cells[0][0] = none;
+    broken.sections[1].blocks =
+        vec![Block::Dots(half), Block::Dots(all), Block::Curve(line), Block::Matrix(cells)];
+    let page = html::page(&broken);
+    assert!(!page.contains("NaN") && !page.contains("inf\""));
+    let figures = vega::figures(&broken);
+    assert!(!figures.contains_key("conditions-wolf"));
+    let values = |name: &str| figures[name]["data"]["values"].as_array().unwrap().len();
+    assert_eq!((values("conditions-owl"), values("dose-owl"), values("matrix")), (3, 5, 3));
+    assert!(!show(&broken, &TerminalStyle::default()).contains("NaN"));
+}
+
+#[test]
+fn an_empty_report_is_one() {
+    let empty = Report { title: "nothing".to_owned(), ..Report::default() };
+    assert!(html::page(&empty).contains("<h1>nothing</h1>"));
+    assert_eq!(show(&empty, &TerminalStyle::default()), "nothing\n");
+    assert!(vega::figures(&empty).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn no_words_steer_a_terminal(words in "\\PC{0,20}|[\\x00-\\u{ff}]{0,20}|[\\u{2000}-\\u{206f}\\u{fe00}-\\u{feff}\\u{e0000}-\\u{e01ef}a]{0,20}") {
+        for unicode in [false, true] {
+            let style = TerminalStyle { unicode, depth: Depth::Full, ..TerminalStyle::default() };
+            let shown = show(&report(&words), &style);
+            prop_assert_eq!(text::strip_lines(&shown), shown);
+        }
+    }
+
+    #[test]
+    fn no_words_become_markup(words in "\\PC{0,20}|[\\x00-\\u{ff}]{0,20}") {
+        // As many elements as harmless words make, and the same bytes again.
+        let page = html::page(&report(&format!("x{words}")));
+        let tags = |page: &str| page.matches('<').count();
+        prop_assert_eq!(tags(&page), tags(&html::page(&report("x"))));
+        prop_assert_eq!(html::page(&report(&format!("x{words}"))), page);
+    }
+}

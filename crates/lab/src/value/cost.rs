@@ -1,0 +1,17 @@
+//! What steps took.
+
+use serde::Serialize;
+
+/// What the steps of one kind took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KindCost {
+    /// The kind.
+    pub kind: String,
+    /// How many there are.
+    pub steps: usize,
+    /// Time they took, each times its threads: core-seconds.
+    pub core_seconds: f64,
+    /// The most memory the process held during any of them, in bytes, where known.
+    pub peak_memory: Option<u64>,
+}
