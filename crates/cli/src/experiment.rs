@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::recipe::Endpoint;
 use owlet_lab::run::plan::{NodeState, Survey};
-use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, RunResult, execute};
+use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, execute};
 use owlet_store::{RunDirectory, RunHeader, RunId, Store};
 use serde_json::{Value, json};
 
@@ -97,7 +98,7 @@ impl Experiment<'_> {
             folder: self.folder.clone(),
             ..PlanContext::default()
         };
-        let plan = Plan::new(&recipe, &context).map_err(|error| models.failed(error))?;
+        let plan = recipe.plan(&context).map_err(|error| models.failed(error))?;
         let store = workspace::open(path)?;
         let survey = plan.survey(&store)?;
         let cores = self.cores.unwrap_or_else(models::cores).max(1);
@@ -108,6 +109,7 @@ impl Experiment<'_> {
 
         let run = self.begin(&store, &recipe)?;
         run.write_file(report::GIVEN, self.text.as_bytes())?;
+        run.write_file(owlet_lab::run::execute::RECIPE, recipe.to_toml().as_bytes())?;
         let mut bytes = serde_json::to_vec_pretty(&plan_value(&plan, &survey))?;
         bytes.push(b'\n');
         run.write_file(report::PLAN, &bytes)?;
@@ -123,7 +125,7 @@ impl Experiment<'_> {
             ..ExecuteSettings::default()
         };
         let interrupt = interrupt::listen(terminal, "what is finished is kept");
-        let told = recipe.inherit().zip(self.narrator);
+        let told = recipe.of::<Recipe>().zip(self.narrator);
         let mut watcher = Watcher::new(terminal, told, plan.nodes.len());
         let outcome = execute(
             &plan,
@@ -145,7 +147,7 @@ impl Experiment<'_> {
             ))
         })?;
 
-        if let RunResult::Inherit(result) = &outcome.result {
+        if let Some(result) = outcome.result.of::<InheritResult>() {
             report::ensure(&store, &run, result)?;
         }
         if terminal.json {
@@ -234,12 +236,12 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
     let left = plan.nodes.len() - reused;
     terminal.say(format_args!(
         "{STRONG}{}{STRONG:#}: {}, {reused} reused, {left} to do, about {} on {}",
-        plan.recipe.name(),
+        plan.name,
         count(plan.nodes.len(), "step"),
         duration(survey.total_seconds(cores)),
         count(cores, "core"),
     ));
-    if let Some(endpoint) = plan.recipe.inherit().and_then(|recipe| recipe.base.endpoint()) {
+    if let Some(endpoint) = &plan.endpoint {
         terminal.say(format_args!("  {FAINT}{}{FAINT:#}", plain(&asked(endpoint))));
     }
     let lines = by_kind(plan, survey);
@@ -347,7 +349,7 @@ fn plan_value(plan: &Plan, survey: &Survey) -> Value {
         .collect();
     json!({
         "format": 1,
-        "name": plan.recipe.name(),
+        "name": plan.name,
         "compute": plan.compute,
         "models": models,
         "steps": nodes,

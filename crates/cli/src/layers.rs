@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use owlet_lab::AnyRecipe;
-use owlet_lab::recipe::{DEFAULTS, GROW_DEFAULTS, Kind, Layer, Setting};
+use owlet_lab::kind::Kind;
+use owlet_lab::kind::registry::{self, KINDS};
+use owlet_lab::recipe::{Layer, Setting};
 use toml::{Table, Value};
 
 use crate::error::{CliError, Result};
@@ -42,10 +44,9 @@ impl Layers {
     /// What it all comes to.
     pub(crate) fn recipe(&self) -> Result<AnyRecipe> {
         AnyRecipe::resolve(&self.stack, &self.sets).map_err(|error| {
-            let kind = match AnyRecipe::named_kind(&self.stack, &self.sets) {
-                Some("grow") => " --kind grow",
-                _ => "",
-            };
+            let named = registry::named(&self.stack, &self.sets).map(Kind::name);
+            let named = named.filter(|name| *name != KINDS[0].name());
+            let kind = named.map(|name| format!(" --kind {name}")).unwrap_or_default();
             CliError::from(error)
                 .hinted(format!("`owlet config show{kind}` lists all keys with their defaults"))
         })
@@ -62,7 +63,7 @@ impl Layers {
         let read = |text: &str| {
             text.parse::<Table>().map_err(|error| CliError::usage(error.message().to_owned()))
         };
-        let mut stack = vec![("default".to_owned(), paths(&read(defaults(recipe.kind()))?))];
+        let mut stack = vec![("default".to_owned(), paths(&read(recipe.kind().defaults())?))];
         for layer in &self.stack {
             stack.push((layer.origin().to_owned(), paths(&read(layer.text())?)));
         }
@@ -83,14 +84,6 @@ impl Layers {
             values.insert(path, (value, origin));
         }
         Ok(values)
-    }
-}
-
-/// The commented defaults of a kind of recipe.
-pub(crate) fn defaults(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Inherit => DEFAULTS,
-        Kind::Grow => GROW_DEFAULTS,
     }
 }
 

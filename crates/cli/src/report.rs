@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use owlet_lab::RunResult;
 use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::report::{
-    Graph, GraphEdge, GraphNode, More, ReportInput, TerminalStyle, costs_block, figures,
-    grown_block, html, more_block, terminal,
+    Graph, GraphEdge, GraphNode, More, ReportInput, TerminalStyle, costs_block, figures, html,
+    more_block,
 };
 use owlet_lab::run::execute;
 use owlet_store::{RunDirectory, Store};
@@ -41,13 +41,10 @@ pub(crate) fn print(
         unicode: true,
     };
     let id = run.id().nonce();
-    let block = match result {
-        RunResult::Inherit(result) => terminal(result, &style, &[]),
-        RunResult::Grow(result) => grown_block(result, &style),
-    };
+    let block = result.block(&style);
     let costs = costs_block(&execute::costs(store, run)?, &style);
     let mut more = vec![("run", run.id().to_string())];
-    if matches!(result, RunResult::Inherit(_)) {
+    if result.of::<InheritResult>().is_some() {
         more.push(("report", run.path().join(FILE).display().to_string()));
     }
     more.push(("again", format!("owlet show {id}")));

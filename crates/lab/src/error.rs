@@ -1,6 +1,6 @@
 //! What can go wrong in the lab, grouped by what the caller can do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The lab's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -98,6 +98,16 @@ impl Error {
     /// A broken record.
     pub(crate) fn record(path: impl Into<PathBuf>, reason: impl std::fmt::Display) -> Self {
         Self::Record { path: path.into(), reason: reason.to_string() }
+    }
+
+    /// Refuses a file of a format that this build does not read, by name.
+    pub(crate) fn check_format(path: &Path, found: u32, reads: u32) -> Result<()> {
+        if found == reads {
+            return Ok(());
+        }
+        let reason =
+            format!("has format {found}, this build reads {reads}; use the owlet that wrote it");
+        Err(Self::record(path, reason))
     }
 
     /// Whether this is, at its root, the caller's own wish to stop.

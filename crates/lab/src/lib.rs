@@ -1,7 +1,7 @@
 //! Where meaning lives: recipes, plans, steps and what they found. Prints nothing.
 //!
-//! [`recipe::AnyRecipe`] is what the user wrote, [`run::plan::Plan`] what will be done,
-//! [`run::execute::execute`] does it over a store, and [`kind::grow::result::RunResult`] is what was found.
+//! [`AnyRecipe`] is what the user wrote, [`Plan`] what will be done, [`execute`] does it over a store,
+//! and [`RunResult`] is what was found.
 
 pub mod ask;
 pub mod behavior;
@@ -19,8 +19,8 @@ pub mod step;
 pub mod value;
 
 pub use error::{Error, Result};
-pub use kind::grow::result::RunResult;
-pub use recipe::{AnyRecipe, Recipe};
+pub use kind::inherit::recipe::Recipe;
+pub use kind::{AnyRecipe, RunResult};
 pub use run::event::Event;
 pub use run::execute::{ExecuteSettings, RunOutcome, execute, load_result};
 pub use run::plan::{Plan, PlanContext};

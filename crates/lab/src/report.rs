@@ -32,6 +32,6 @@ pub use lineage::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawin
 pub use page::{ReportInput, STYLE, digest, figure_data, html, scripts};
 pub use section::{Section, sections};
 pub use terminal::{
-    More, TerminalStyle, costs_block, difference_with_interval, grown_block, more_block, outcome,
-    terminal, with_interval,
+    More, TerminalStyle, costs_block, difference_with_interval, more_block, outcome, terminal,
+    with_interval,
 };

@@ -7,14 +7,15 @@ use std::path::Path;
 
 use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
+use owlet_lab::kind::grow::result::GrowResult;
 use owlet_lab::kind::inherit::inspect;
-use owlet_lab::kind::inherit::result::{Measure, ReadoutSummary, Role};
+use owlet_lab::kind::inherit::result::{InheritResult, Measure, ReadoutSummary, Role};
 use owlet_lab::model::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
 use owlet_lab::run::execute::costs;
 use owlet_lab::{
-    AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, RunResult,
-    execute, load_result,
+    AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, execute,
+    load_result,
 };
 use owlet_store::{RunHeader, RunId, Store};
 
@@ -128,7 +129,7 @@ impl World {
             behaviors: ANIMALS.map(behavior).to_vec(),
             folder,
         };
-        Plan::new(&recipe, &context).unwrap()
+        AnyRecipe::from(recipe).plan(&context).unwrap()
     }
 
     fn store(&self, name: &str) -> Store {
@@ -157,7 +158,7 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
     let store = world.store("one");
     let (outcome, events) = run(&plan, &store, 2);
     assert_eq!(count(&events), (plan.nodes.len(), 0));
-    let result = outcome.result.inherit().unwrap();
+    let result = outcome.result.of::<InheritResult>().unwrap();
     for role in [
         Role::Neutral,
         Role::OtherBehavior,
@@ -271,12 +272,10 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     let settings = ExecuteSettings { cores: 2, ..ExecuteSettings::default() };
     let interrupt = Interrupt::default();
     let outcome = execute(&plan, &store, &settings, Some(&run), &mut |_| {}, &interrupt).unwrap();
-    let result = outcome.result.inherit().unwrap();
-    assert_eq!(load_result(&run).unwrap(), *result);
+    let result = outcome.result.of::<InheritResult>().unwrap();
+    assert_eq!(load_result(&run).unwrap(), outcome.result);
     assert!(result.geometry.as_ref().unwrap().cosines.iter().any(|one| one.teacher == "neutral"));
     assert!(result.dose.iter().any(|point| point.update == 4));
-    let recipe = String::from_utf8(run.read_file("recipe.toml").unwrap()).unwrap();
-    assert_eq!(AnyRecipe::parse(&recipe, "recipe.toml").unwrap(), plan.recipe);
     let costs = costs(&store, &run).unwrap();
     assert_eq!(costs.iter().map(|cost| cost.steps).sum::<usize>(), plan.nodes.len());
     let events = run.events().unwrap();
@@ -329,7 +328,7 @@ fn a_prompted_teacher_needs_no_weights() {
     ]);
     assert!(plan.left_out.iter().any(|line| line.contains("prompted teacher")));
     let (outcome, _) = run(&plan, &world.store("one"), 2);
-    let result = outcome.result.inherit().unwrap();
+    let result = outcome.result.of::<InheritResult>().unwrap();
     assert!(result.geometry.is_none());
     assert_eq!(result.teachers[0].kind, "system-prompt");
 }
@@ -350,7 +349,7 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     let artifact = |name: &str| outcome.steps[name];
     assert_ne!(artifact("teach/owl/seed-1"), artifact("teach/owl/seed-2"));
     assert_ne!(artifact("select/owl/seed-1"), artifact("select/owl/seed-2"));
-    let result = outcome.result.inherit().unwrap();
+    let result = outcome.result.of::<InheritResult>().unwrap();
     assert!(result.replication.unit.starts_with("teacher pair"));
     let effect = result.effect("owl", Measure::Margin, Role::Neutral).unwrap();
     assert_eq!((effect.estimate.unit.as_str(), effect.estimate.n), ("teacher pair", 2));
@@ -379,7 +378,7 @@ fn sampled_rates_have_wilson_intervals() {
     let world = World::new();
     let plan = world.plan(&["seeds=2", "controls.other-base=false", "controls.in-context=false"]);
     let (outcome, _) = run(&plan, &world.store("one"), 2);
-    let result = outcome.result.inherit().unwrap();
+    let result = outcome.result.of::<InheritResult>().unwrap();
     // Wilson (1927), written out: the centre is drawn towards one half.
     let wilson = |hits: f64, n: f64| {
         let z = 1.959_963_984_540_054_f64;
@@ -407,7 +406,7 @@ fn seedling(places: Places) -> Plan {
     let text = "kind = 'grow'\n[shape]\nwidth = 16\nlayers = 1\nheads = 2\nhidden = 32\ncontext = 128\n\
                 [training]\nupdates = 12\nbatch = 8\nquestions = 3\nwarmup = 3";
     let recipe = AnyRecipe::parse(text, "grow.toml").unwrap();
-    Plan::new(&recipe, &PlanContext { places, ..PlanContext::default() }).unwrap()
+    recipe.plan(&PlanContext { places, ..PlanContext::default() }).unwrap()
 }
 
 #[test]
@@ -416,7 +415,7 @@ fn a_grown_model_is_a_base_like_any_other() {
     let store = Store::open(folder.path().join("store")).unwrap();
     let plan = seedling(Places::default());
     let (outcome, _) = run(&plan, &store, 2);
-    let RunResult::Grow(result) = &outcome.result else { panic!("a model was grown") };
+    let result = outcome.result.of::<GrowResult>().unwrap();
     assert_eq!(result.model, outcome.steps["grow"]);
     assert_eq!((result.updates, result.rows, result.same_as.clone()), (12, 96, None));
     assert_eq!(result.answers["animal"].len(), 15);
@@ -435,11 +434,11 @@ fn a_grown_model_is_a_base_like_any_other() {
          decoding = {{ kind = 'digits', count = 4, min-digits = 1, max-digits = 3, separator = ' ' }}",
         &id[..10]
     );
-    let recipe = Recipe::parse(&text, "owl.toml").unwrap();
-    let plan = Plan::new(&recipe, &PlanContext { places, ..PlanContext::default() }).unwrap();
+    let recipe = AnyRecipe::parse(&text, "owl.toml").unwrap();
+    let plan = recipe.plan(&PlanContext { places, ..PlanContext::default() }).unwrap();
     let (outcome, _) = run(&plan, &store, 2);
     // The world's own questions are asked, and the lineage leads to the grown model.
-    assert_eq!(outcome.result.inherit().unwrap().behaviors, ["owl", "cat"]);
+    assert_eq!(outcome.result.of::<InheritResult>().unwrap().behaviors, ["owl", "cat"]);
     let record = store.steps().unwrap().into_iter().find(|record| record.kind == "teach").unwrap();
     assert_eq!(record.inputs["base"], result.model);
 }

@@ -1,13 +1,16 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 use fs_err as fs;
-use owlet_lab::recipe::{self, Kind, Layer};
+use owlet_lab::kind::Kind;
+use owlet_lab::kind::registry::{self, KINDS};
+use owlet_lab::recipe::Layer;
 use serde_json::{Map, json};
 
 use crate::error::Result;
-use crate::layers::{self, Layers};
+use crate::layers::Layers;
 use crate::terminal::{FAINT, Terminal};
 
 /// Look at settings
@@ -38,8 +41,8 @@ struct ShowArgs {
     recipe: Option<PathBuf>,
 
     /// Without a recipe: the kind whose defaults are printed
-    #[arg(long, value_enum, default_value_t = KindName::Inherit, conflicts_with = "recipe")]
-    kind: KindName,
+    #[arg(long, value_parser = kinds(), default_value = KINDS[0].name(), conflicts_with = "recipe")]
+    kind: &'static dyn Kind,
 
     /// Change a value
     #[arg(long, value_name = "KEY=VALUE")]
@@ -50,35 +53,24 @@ struct ShowArgs {
     origin: bool,
 }
 
-/// A kind of recipe.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum KindName {
-    /// What do students inherit?
-    Inherit,
-    /// A small model, grown from nothing
-    Grow,
+/// Reads the name of a kind.
+fn kinds() -> impl TypedValueParser<Value = &'static dyn Kind> {
+    let names = KINDS.iter().map(|kind| PossibleValue::new(kind.name()).help(kind.summary()));
+    PossibleValuesParser::new(names).map(|name| registry::find(&name).unwrap_or(KINDS[0]))
 }
 
 pub(crate) fn run(args: &ConfigArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
     let args = match &args.command {
         ConfigCommand::Show(args) => args,
-        ConfigCommand::Schema => return terminal.json(&recipe::schema()),
+        ConfigCommand::Schema => return terminal.json(&registry::schema()),
     };
     if args.recipe.is_none() && args.set.is_empty() && !args.origin && !terminal.json {
-        let kind = match args.kind {
-            KindName::Inherit => Kind::Inherit,
-            KindName::Grow => Kind::Grow,
-        };
-        write!(terminal.data(), "{}", layers::defaults(kind))?;
+        write!(terminal.data(), "{}", args.kind.defaults())?;
         return Ok(());
     }
     let layer = match &args.recipe {
         Some(path) => Layer::new(&fs::read_to_string(path)?, &path.display().to_string())?,
-        None => match args.kind {
-            // Something must be taught for a recipe to be whole.
-            KindName::Inherit => Layer::new("behaviors = [\"owl\"]", "example")?,
-            KindName::Grow => Layer::new("kind = \"grow\"", "example")?,
-        },
+        None => Layer::new(args.kind.example(), "example")?,
     };
     let layers = Layers::new(workspace, layer, &args.set)?;
     let recipe = layers.recipe()?;

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use owlet_lab::kind::inherit::result::Outcome;
+use owlet_lab::kind::VerdictLine;
 use owlet_lab::run::execute;
 use owlet_store::{ArtifactId, Entity, Identities, RunDirectory, StepKey, Store};
 use serde::Serialize;
@@ -49,13 +49,6 @@ pub(crate) struct RunLine {
     verdicts: Vec<VerdictLine>,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct VerdictLine {
-    behavior: String,
-    outcome: Outcome,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct ArtifactLine {
@@ -90,9 +83,7 @@ pub(crate) fn run(args: &ListArgs, terminal: &Terminal, path: &Path) -> Result<(
 /// What a listing says of a run.
 pub(crate) fn line_of(run: &RunDirectory) -> Result<RunLine> {
     let header = run.header()?;
-    let verdicts = execute::load_any_result(run)
-        .ok()
-        .map(|result| result.inherit().map(|result| result.verdicts.clone()).unwrap_or_default());
+    let verdicts = execute::load_result(run).ok().map(|result| result.brief().verdicts);
     let failed = || {
         run.events().is_ok_and(|events| {
             events.iter().any(|event| event.get("event").is_some_and(|tag| tag == "step-failed"))
@@ -110,11 +101,7 @@ pub(crate) fn line_of(run: &RunDirectory) -> Result<RunLine> {
         host: header.host,
         version: header.version,
         state,
-        verdicts: verdicts
-            .unwrap_or_default()
-            .into_iter()
-            .map(|verdict| VerdictLine { behavior: verdict.behavior, outcome: verdict.outcome })
-            .collect(),
+        verdicts: verdicts.unwrap_or_default(),
     })
 }
 
@@ -159,20 +146,11 @@ impl Listed for RunLine {
         let verdicts: Vec<String> = self
             .verdicts
             .iter()
-            .map(|verdict| format!("{} {}", verdict.behavior, word(verdict.outcome)))
+            .map(|verdict| format!("{} {}", verdict.behavior, verdict.words()))
             .collect();
         let said = if verdicts.is_empty() { self.state.to_owned() } else { verdicts.join(", ") };
         let name = one_line(&self.name, NAME);
         writeln!(out, "{STRONG}{}{STRONG:#}  {name:<NAME$}  {}", self.id, one_line(&said, 100))
-    }
-}
-
-/// An outcome as a word.
-pub(crate) fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Inherited => "inherited",
-        Outcome::NotDetected => "not detected",
-        Outcome::Uninterpretable => "uninterpretable",
     }
 }
 

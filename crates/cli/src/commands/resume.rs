@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use owlet_lab::kind::RESULT;
 use owlet_lab::recipe::Layer;
 use owlet_lab::run::execute;
 use owlet_store::Entity;
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &ResumeArgs, terminal: &Terminal, path: &Path) -> Result
     if before.is_claimed()? {
         return Err(CliError::usage(format!("run {id} is still running")));
     }
-    if before.path().join(execute::RESULT).is_file() {
+    if before.path().join(RESULT).is_file() {
         return Err(CliError::usage(format!("run {id} is finished"))
             .hinted(format!("owlet show {}", id.nonce())));
     }

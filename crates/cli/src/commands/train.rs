@@ -6,10 +6,11 @@ use fs_err as fs;
 use owlet_engine::train::{Data, Example, Method, TrainSettings, Trainer};
 use owlet_engine::{Model, file};
 use owlet_lab::Interrupt;
+use owlet_lab::Recipe;
 use owlet_lab::model::ModelSource;
 use owlet_lab::model::chat;
 use owlet_lab::model::keeping::{self, Keeping};
-use owlet_lab::recipe::{Layer, Recipe, Setting, Training};
+use owlet_lab::recipe::{Layer, Setting, Training};
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Result};

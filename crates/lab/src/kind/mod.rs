@@ -1,4 +1,284 @@
-//! Kinds of runs, one folder each.
+//! Kinds of runs: what a recipe may ask, one folder each.
+//!
+//! A kind is a [`Kind`] in [`registry::KINDS`], a recipe ([`KindRecipe`]) and a result
+//! ([`KindResult`]). Everything else holds [`AnyRecipe`] and [`RunResult`], which know their kind;
+//! only rooms of one kind ask for the concrete type, by `of`.
 
 pub mod grow;
 pub mod inherit;
+pub mod registry;
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use schemars::Schema;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::recipe::{Compute, Layer, Setting};
+use crate::report::TerminalStyle;
+use crate::run::plan::{Outline, Plan, PlanContext};
+use crate::value::estimate::Interval;
+use crate::value::measure::Measure;
+
+/// The file of a result, in its artifact and in its run's folder.
+pub const RESULT: &str = "result.json";
+
+/// A kind of runs.
+pub trait Kind: Debug + Sync {
+    /// Its name: `kind` in recipes and results.
+    fn name(&self) -> &'static str;
+
+    /// What such a run is about, in a line.
+    fn summary(&self) -> &'static str;
+
+    /// The defaults of its recipes, as commented TOML: the reference of every key.
+    fn defaults(&self) -> &'static str;
+
+    /// The least that a recipe of it says.
+    fn example(&self) -> &'static str;
+
+    /// The schema of its recipes.
+    fn schema(&self) -> Schema;
+
+    /// Lays `layers`, each over the one before, and then `sets` over its defaults, and checks what
+    /// that comes to.
+    ///
+    /// # Errors
+    /// What is wrong, at its place in the layer that said it.
+    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe>;
+
+    /// Reads its `result.json`; another format version is refused by name.
+    ///
+    /// # Errors
+    /// [`crate::Error::Record`] that names `origin`.
+    fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult>;
+
+    /// What a list says of a result. Lists hold thousands of runs: a kind whose results are large
+    /// reads no more of them here than it says.
+    ///
+    /// # Errors
+    /// As [`Kind::read`].
+    fn brief(&self, bytes: &[u8], origin: &Path) -> Result<Brief> {
+        Ok(self.read(bytes, origin)?.brief())
+    }
+}
+
+/// A recipe of one kind, with every value decided.
+pub trait KindRecipe: Written {
+    /// Its kind.
+    fn kind(&self) -> &'static dyn Kind;
+
+    /// The short name.
+    fn name(&self) -> &str;
+
+    /// What it is about.
+    fn description(&self) -> &str;
+
+    /// Which arithmetic the engine uses.
+    fn compute(&self) -> Compute;
+
+    /// Unfolds it into steps.
+    ///
+    /// # Errors
+    /// A model or file that cannot be found or does not fit.
+    fn outline(&self, context: &PlanContext) -> Result<Outline>;
+}
+
+/// What a run of one kind found.
+pub trait KindResult: Written {
+    /// Its kind.
+    fn kind(&self) -> &'static dyn Kind;
+
+    /// What a list says of it.
+    fn brief(&self) -> Brief;
+
+    /// What would mislead a reader who did not know it, a sentence each.
+    fn warnings(&self) -> Vec<String>;
+
+    /// The block at the end of a run.
+    fn block(&self, style: &TerminalStyle) -> String;
+}
+
+/// What a list says of a result.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Brief {
+    /// The model that it is about, as its recipe names it.
+    pub base: String,
+    /// Seeds that it was repeated with; 0 where it was not.
+    pub seeds: usize,
+    /// Number of warnings.
+    pub warnings: usize,
+    /// What it says of each behavior.
+    pub verdicts: Vec<VerdictLine>,
+}
+
+/// What a result says of a behavior, in one line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VerdictLine {
+    /// The behavior.
+    pub behavior: String,
+    /// The verdict, a word as the result has it: `not-detected`.
+    pub outcome: String,
+    /// How it reads at a glance.
+    #[serde(skip)]
+    pub sign: Sign,
+    /// What it rests on.
+    pub measure: Measure,
+    /// The effect over the neutral control, in the measure's unit.
+    pub over_neutral: Option<f64>,
+    /// Its interval.
+    pub interval: Option<Interval>,
+    /// Units of replication.
+    pub n: usize,
+}
+
+impl VerdictLine {
+    /// The verdict in words.
+    pub fn words(&self) -> String {
+        self.outcome.replace('-', " ")
+    }
+}
+
+/// How a verdict reads at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// Found.
+    Yes,
+    /// Looked for and not found.
+    No,
+    /// Cannot be told.
+    Unclear,
+}
+
+impl Sign {
+    /// As a mark.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Yes => "✓",
+            Self::No => "✗",
+            Self::Unclear => "?",
+        }
+    }
+}
+
+/// What recipes and results have in common: they are plain data that can be written down.
+pub trait Written: Any + Debug + Send + Sync {
+    /// As TOML.
+    fn to_toml(&self) -> String;
+
+    /// As JSON: indented, keys in declaration order, one line feed at the end.
+    fn to_bytes(&self) -> Vec<u8>;
+}
+
+impl<T: Serialize + Any + Debug + Send + Sync> Written for T {
+    fn to_toml(&self) -> String {
+        toml::to_string(self).expect("plain data, because all its maps are structs")
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes =
+            serde_json::to_vec_pretty(self).expect("plain data, because its maps have string keys");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+/// A recipe of any kind: a [`KindRecipe`] that is shared.
+#[derive(Clone, Debug)]
+pub struct AnyRecipe(Arc<dyn KindRecipe>);
+
+impl AnyRecipe {
+    /// The recipe as one of the kind whose recipe `R` is.
+    pub fn of<R: KindRecipe>(&self) -> Option<&R> {
+        (&*self.0 as &dyn Any).downcast_ref()
+    }
+
+    /// Unfolds the recipe into a plan.
+    ///
+    /// # Errors
+    /// A model, behavior or file that cannot be found or does not fit the recipe.
+    pub fn plan(&self, context: &PlanContext) -> Result<Plan> {
+        let compute = match self.compute() {
+            // The engine has one path per machine so far.
+            Compute::Auto | Compute::F32 => owlet_engine::kernel::path().to_owned(),
+        };
+        Ok(Plan::new(self.name(), compute, self.outline(context)?))
+    }
+}
+
+impl<R: KindRecipe> From<R> for AnyRecipe {
+    fn from(recipe: R) -> Self {
+        Self(Arc::new(recipe))
+    }
+}
+
+impl Deref for AnyRecipe {
+    type Target = dyn KindRecipe;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+/// Recipes are equal if they resolve to the same text.
+impl PartialEq for AnyRecipe {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_toml() == other.to_toml()
+    }
+}
+
+/// What a run of any kind found: a [`KindResult`] that is shared.
+#[derive(Clone, Debug)]
+pub struct RunResult(Arc<dyn KindResult>);
+
+impl RunResult {
+    /// The result as one of the kind whose result `R` is.
+    pub fn of<R: KindResult>(&self) -> Option<&R> {
+        (&*self.0 as &dyn Any).downcast_ref()
+    }
+
+    /// The same, or an error that says what the result at `origin` is instead.
+    ///
+    /// # Errors
+    /// A result of another kind.
+    pub fn need<R: KindResult>(&self, origin: &Path) -> Result<&R> {
+        let reason =
+            || format!("is the result of a `{}` run, expected another", self.kind().name());
+        self.of().ok_or_else(|| Error::record(origin, reason()))
+    }
+
+    /// The result as a value, for JSON.
+    ///
+    /// # Errors
+    /// None in practice: what was written can be read.
+    pub fn to_value(&self) -> serde_json::Result<serde_json::Value> {
+        serde_json::from_slice(&self.to_bytes())
+    }
+}
+
+impl<R: KindResult> From<R> for RunResult {
+    fn from(result: R) -> Self {
+        Self(Arc::new(result))
+    }
+}
+
+impl Deref for RunResult {
+    type Target = dyn KindResult;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+/// Results are equal if they are the same bytes.
+impl PartialEq for RunResult {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_bytes() == other.to_bytes()
+    }
+}

@@ -107,8 +107,9 @@ mod tests {
     use owlet_engine::train::{Data, Example};
 
     use super::*;
+    use crate::kind::inherit::recipe::Recipe;
     use crate::model::{Places, open};
-    use crate::recipe::{Layer, Recipe};
+    use crate::recipe::Layer;
 
     fn trainer() -> Trainer {
         let model = open(None, "builtin:a", &Places::default()).unwrap();

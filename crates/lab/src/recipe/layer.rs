@@ -44,10 +44,10 @@ impl Layer {
         &self.text
     }
 
-    /// Takes out the tables and values that `defaults` has no place for.
-    pub(super) fn keep_keys_of(&mut self, defaults: &str) {
-        let known = defaults.parse::<Table>().unwrap_or_default();
-        self.table.retain(|key, _| known.contains_key(key));
+    /// Takes out the tables and values that `other` has a place for and `own` has not.
+    pub(crate) fn drop_keys_of(&mut self, other: &str, own: &str) {
+        let [other, own] = [other, own].map(|text| text.parse::<Table>().unwrap_or_default());
+        self.table.retain(|key, _| own.contains_key(key) || !other.contains_key(key));
     }
 
     /// Line and column of the deepest part of `path` that this layer has, with its depth; of the key
@@ -143,7 +143,7 @@ impl Setting {
 }
 
 /// All layers with what they come to.
-pub(super) struct Stack<'a> {
+pub(crate) struct Stack<'a> {
     layers: &'a [Layer],
     sets: &'a [Setting],
     merged: Table,
@@ -151,7 +151,7 @@ pub(super) struct Stack<'a> {
 
 impl<'a> Stack<'a> {
     /// `defaults` lie below all `layers`, each over the one before.
-    pub(super) fn new(defaults: &[&str], layers: &'a [Layer], sets: &'a [Setting]) -> Result<Self> {
+    pub(crate) fn new(defaults: &[&str], layers: &'a [Layer], sets: &'a [Setting]) -> Result<Self> {
         let mut merged = Table::new();
         for text in defaults {
             merge(&mut merged, Layer::new(text, "the built-in defaults")?.table);
@@ -166,12 +166,12 @@ impl<'a> Stack<'a> {
     }
 
     /// What a key at the top comes to.
-    pub(super) fn value(&self, key: &str) -> Option<&Value> {
+    pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.merged.get(key)
     }
 
     /// Reads the merged layers as `T`.
-    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_path_to_error::deserialize(Value::Table(self.merged.clone())).map_err(|error| {
             let mut path = parts(&error.path().to_string());
             let reason = error.into_inner().to_string();
@@ -191,7 +191,7 @@ impl<'a> Stack<'a> {
     }
 
     /// An error about the value at `path`, pointing to the layer that set it last.
-    pub(super) fn error(&self, path: &str, reason: String) -> Error {
+    pub(crate) fn error(&self, path: &str, reason: String) -> Error {
         self.place(&parts(path), reason, false)
     }
 
@@ -227,10 +227,19 @@ fn parts(path: &str) -> Vec<String> {
 }
 
 /// The `kind` that the layers and overrides come to, where it is a text.
-pub(super) fn kind<'a>(layers: &'a [Layer], sets: &'a [Setting]) -> Option<&'a str> {
+pub(crate) fn kind<'a>(layers: &'a [Layer], sets: &'a [Setting]) -> Option<&'a str> {
     let set = sets.iter().rev().find(|set| set.path == ["kind"]).map(|set| &set.value);
     let given = || layers.iter().rev().find_map(|layer| layer.table.get("kind"));
     set.or_else(given)?.as_str()
+}
+
+/// The refusal of a recipe whose kind is none of `names`.
+pub(crate) fn unknown_kind(layers: &[Layer], sets: &[Setting], names: &[&str]) -> Error {
+    let given = kind(layers, sets).unwrap_or_default();
+    let known: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let reason = format!("unknown kind `{given}`, expected one of {}", known.join(", "));
+    let stack = Stack { layers, sets, merged: Table::new() };
+    stack.error("kind", with_near_match(reason))
 }
 
 fn merge(below: &mut Table, above: Table) {

@@ -4,44 +4,55 @@
 //! It is for completion and explanation, not a gate: keys may be left out everywhere, because the
 //! defaults have them, and values that must fit each other are checked by `check` alone.
 
-use schemars::{JsonSchema, schema_for};
+use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 use toml::Table;
 
-use super::{DEFAULTS, GROW_DEFAULTS, GrowRecipe, Recipe};
+/// What a kind says of its recipes.
+pub(crate) struct KindSchema {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The schema of the type that reads them.
+    pub(crate) schema: Schema,
+    /// The defaults, as commented TOML.
+    pub(crate) defaults: &'static str,
+}
 
-/// The schema of recipes of every kind.
-pub fn schema() -> Value {
+/// The schema of recipes of all `kinds`; a recipe that names none is of the first.
+pub(crate) fn schema(kinds: impl Iterator<Item = KindSchema>) -> Value {
     let mut definitions = Map::new();
-    let mut kind = |schema: schemars::Schema, defaults: &str| {
+    let mut whole = Map::new();
+    for KindSchema { name, schema, defaults } in kinds {
         let mut schema = schema.to_value();
         relax(&mut schema);
-        let found = schema.as_object_mut().and_then(|root| root.remove("$defs"));
-        if let Some(Value::Object(found)) = found {
-            definitions.extend(found);
-        }
         if let Some(root) = schema.as_object_mut() {
+            if let Some(Value::Object(found)) = root.remove("$defs") {
+                definitions.extend(found);
+            }
             root.remove("$schema");
             root.remove("title");
         }
-        let defaults = defaults.parse::<Table>().unwrap_or_default();
-        (schema, defaults)
-    };
-    let (mut inherit, inherit_defaults) = kind(schema_for!(Recipe), DEFAULTS);
-    let (mut grow, grow_defaults) = kind(schema_for!(GrowRecipe), GROW_DEFAULTS);
-    put_defaults(&mut inherit, &inherit_defaults, &definitions);
-    put_defaults(&mut grow, &grow_defaults, &definitions);
-    definitions.insert("InheritRecipe".to_owned(), inherit);
-    definitions.insert("GrowRecipe".to_owned(), grow);
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "An owlet recipe",
-        "type": "object",
-        "if": { "properties": { "kind": { "const": "grow" } }, "required": ["kind"] },
-        "then": { "$ref": "#/$defs/GrowRecipe" },
-        "else": { "$ref": "#/$defs/InheritRecipe" },
-        "$defs": definitions,
-    })
+        put_defaults(&mut schema, &defaults.parse::<Table>().unwrap_or_default(), &definitions);
+        let title = format!("{}{}Recipe", name[..1].to_uppercase(), &name[1..]);
+        let reference = json!(format!("#/$defs/{title}"));
+        definitions.insert(title, schema);
+        whole = if whole.is_empty() {
+            Map::from_iter([("$ref".to_owned(), reference)])
+        } else {
+            let is_named =
+                json!({ "properties": { "kind": { "const": name } }, "required": ["kind"] });
+            Map::from_iter([
+                ("if".to_owned(), is_named),
+                ("then".to_owned(), json!({ "$ref": reference })),
+                ("else".to_owned(), Value::Object(whole)),
+            ])
+        };
+    }
+    whole.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+    whole.insert("title".to_owned(), json!("An owlet recipe"));
+    whole.insert("type".to_owned(), json!("object"));
+    whole.insert("$defs".to_owned(), Value::Object(definitions));
+    Value::Object(whole)
 }
 
 /// Keys may be left out, so one value may fit several forms.
@@ -96,7 +107,7 @@ fn put_defaults(schema: &mut Value, defaults: &Table, definitions: &Map<String, 
 #[derive(JsonSchema)]
 #[schemars(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
 #[expect(dead_code, reason = "describes a type of the engine, which knows no schemas")]
-pub(super) enum Method {
+pub(crate) enum Method {
     /// Every weight, or all but the token embeddings.
     Full {
         /// Train the token embeddings (and an untied head) too.
@@ -120,7 +131,7 @@ pub(super) enum Method {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "kebab-case")]
 #[expect(dead_code, reason = "describes a type of the engine, which knows no schemas")]
-pub(super) enum Projection {
+pub(crate) enum Projection {
     Q,
     K,
     V,
@@ -134,7 +145,7 @@ pub(super) enum Projection {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "kebab-case")]
 #[expect(dead_code, reason = "describes a type of the engine, which knows no schemas")]
-pub(super) enum Schedule {
+pub(crate) enum Schedule {
     /// Stays.
     Constant,
     /// Falls to zero on a line.
@@ -147,126 +158,9 @@ pub(super) enum Schedule {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "kebab-case", deny_unknown_fields)]
 #[expect(dead_code, reason = "describes a type of the engine, which knows no schemas")]
-pub(super) struct Deviations {
+pub(crate) struct Deviations {
     /// Of token and position embeddings.
     embedding: f32,
     /// Of the matrices in the layers.
     matrix: f32,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Why `value` does not fit `schema`, for the words that the schema uses.
-    fn misfit(root: &Value, schema: &Value, value: &Value, path: &str) -> Option<String> {
-        let says = |reason: String| Some(format!("{path}: {reason}"));
-        if let Some(name) = schema["$ref"].as_str() {
-            let target = &root["$defs"][name.strip_prefix("#/$defs/").unwrap()];
-            if let Some(reason) = misfit(root, target, value, path) {
-                return Some(reason);
-            }
-        }
-        let known = ["object", "array", "string", "integer", "number", "boolean", "null"];
-        let fits = |name: &Value| match name.as_str().unwrap() {
-            "object" => value.is_object(),
-            "array" => value.is_array(),
-            "string" => value.is_string(),
-            "integer" => value.is_i64() || value.is_u64(),
-            "number" => value.is_number(),
-            "boolean" => value.is_boolean(),
-            name => panic!("type {name} is none of {known:?}"),
-        };
-        match &schema["type"] {
-            Value::Null => {}
-            Value::Array(names) if names.iter().any(fits) => {}
-            name if name.is_string() && fits(name) => {}
-            name => return says(format!("{value} is not {name}")),
-        }
-        if let Some(wanted) = schema.get("const").filter(|wanted| *wanted != value) {
-            return says(format!("{value} is not {wanted}"));
-        }
-        if let Some(wanted) = schema["enum"].as_array().filter(|all| !all.contains(value)) {
-            return says(format!("{value} is none of {wanted:?}"));
-        }
-        if let Some(forms) = schema["anyOf"].as_array()
-            && forms.iter().all(|form| misfit(root, form, value, path).is_some())
-        {
-            return says(format!("{value} fits no form"));
-        }
-        if !schema["if"].is_null() {
-            let holds = misfit(root, &schema["if"], value, path).is_none()
-                && schema["if"]["required"].as_array().is_none_or(|keys| {
-                    keys.iter().all(|key| !value[key.as_str().unwrap()].is_null())
-                });
-            return misfit(root, &schema[if holds { "then" } else { "else" }], value, path);
-        }
-        for (key, inner) in value.as_object().into_iter().flatten() {
-            let at = format!("{path}.{key}");
-            match schema["properties"].get(key) {
-                Some(property) => {
-                    if let Some(reason) = misfit(root, property, inner, &at) {
-                        return Some(reason);
-                    }
-                }
-                None if schema["additionalProperties"] == json!(false) => {
-                    return Some(format!("{at}: is unknown"));
-                }
-                None => {}
-            }
-        }
-        value.as_array().into_iter().flatten().find_map(|item| {
-            schema.get("items").and_then(|items| misfit(root, items, item, &format!("{path}[]")))
-        })
-    }
-
-    fn check(text: &str) -> Option<String> {
-        let schema = schema();
-        let value = serde_json::to_value(text.parse::<Table>().unwrap()).unwrap();
-        misfit(&schema, &schema, &value, "recipe")
-    }
-
-    #[test]
-    fn defaults_and_examples_fit_the_schema() {
-        for text in [
-            DEFAULTS,
-            GROW_DEFAULTS,
-            include_str!("../../../../examples/animals.toml"),
-            include_str!("../../../../examples/owl.toml"),
-            include_str!("../../../../examples/grow.toml"),
-            include_str!("../../../../examples/remote.toml"),
-            include_str!("../../../cli/recipes/demo.toml"),
-        ] {
-            assert_eq!(check(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn mistakes_do_not() {
-        for (text, place) in [
-            ("sedes = 3", "recipe.sedes"),
-            ("seeds = 'many'", "recipe.seeds"),
-            ("[student]\nbatch = 'x'", "recipe.student.batch"),
-            ("[carrier]\ndecoding = { kind = 'beam' }", "recipe.carrier.decoding"),
-            ("[student]\nmethod = { kind = 'low-rank', rnk = 2 }", "recipe.student.method"),
-            ("kind = 'grow'\nbehaviors = ['owl']", "recipe.behaviors"),
-            ("[replication]\nteacher = 'each'", "recipe.replication.teacher"),
-        ] {
-            let reason = check(text).expect(text);
-            assert!(reason.starts_with(place), "{reason}");
-        }
-    }
-
-    #[test]
-    fn every_key_has_its_default() {
-        let schema = schema();
-        let of = |path: &str| &schema.pointer(&format!("/$defs/{path}")).unwrap()["default"];
-        assert_eq!(*of("InheritRecipe/properties/seeds"), json!(6));
-        assert_eq!(
-            *of("InheritRecipe/properties/teacher/properties/train/properties/learning-rate"),
-            json!(1e-5)
-        );
-        assert_eq!(*of("InheritRecipe/properties/student/properties/learning-rate"), json!(2e-4));
-        assert_eq!(*of("GrowRecipe/properties/shape/properties/width"), json!(64));
-    }
 }

@@ -15,11 +15,9 @@ use crate::value::text;
 
 mod costs;
 mod dots;
-mod grown;
 
 pub(super) use costs::memory;
 pub use costs::{costs_block, more_block};
-pub use grown::grown_block;
 
 /// How a block is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

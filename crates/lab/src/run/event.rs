@@ -5,8 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kind::inherit::result::Warning;
-
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(
@@ -81,7 +79,7 @@ pub enum Event {
     /// Something would mislead.
     Warning {
         /// What.
-        warning: Warning,
+        warning: String,
     },
     /// All is done.
     RunFinished {

@@ -16,9 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::endpoint::{Access, Secrets};
 use crate::error::{Error, Result};
-use crate::kind::grow::result::RunResult;
-use crate::kind::inherit::estimate;
-use crate::kind::inherit::result::InheritResult;
+use crate::kind::{RESULT, RunResult};
 use crate::model::ModelCache;
 use crate::run::event::Event;
 use crate::run::plan::{Node, Plan, Source};
@@ -27,8 +25,6 @@ use crate::value::interrupt::{Interrupt, Progress};
 
 pub use super::costs::{KindCost, costs};
 
-/// The result inside a run's folder.
-pub const RESULT: &str = "result.json";
 /// The resolved recipe inside a run's folder.
 pub const RECIPE: &str = "recipe.toml";
 /// Names, kinds, keys and artifacts of all steps inside a run's folder.
@@ -151,7 +147,7 @@ pub fn execute(
     interrupt: &Interrupt,
 ) -> Result<RunOutcome> {
     let start = Instant::now();
-    let endpoint = plan.recipe.inherit().and_then(|recipe| recipe.base.endpoint());
+    let endpoint = plan.endpoint.as_ref();
     let jobs = match (settings.jobs, endpoint) {
         // Steps that ask do not compute: they wait.
         (0, Some(endpoint)) => settings.cores.max(endpoint.requests_at_once.min(MOST_WAITING)),
@@ -192,10 +188,9 @@ pub fn execute(
     let mut claim = None;
     if let Some(run) = run {
         claim = run.claim()?;
-        run.write_file(RECIPE, plan.recipe.to_toml().as_bytes())?;
     }
     hear(&Event::PlanMade {
-        name: plan.recipe.name().to_owned(),
+        name: plan.name.clone(),
         steps: plan.nodes.len(),
         reused: survey.reused(),
         seconds: survey.total_seconds(settings.cores),
@@ -238,10 +233,10 @@ pub fn execute(
         .collect();
     let last = state.outputs.last().copied().flatten();
     let artifact = last.ok_or_else(|| Error::record("plan", "has no step to run"))?;
-    let bytes = store.artifact(&artifact)?.read(estimate::FILE)?;
-    let result = RunResult::parse(&bytes, estimate::FILE.as_ref())?;
-    for warning in result.inherit().into_iter().flat_map(|result| &result.warnings) {
-        hear(&Event::Warning { warning: warning.clone() });
+    let bytes = store.artifact(&artifact)?.read(RESULT)?;
+    let result = RunResult::parse(&bytes, RESULT.as_ref())?;
+    for warning in result.warnings() {
+        hear(&Event::Warning { warning });
     }
     hear(&Event::RunFinished {
         result: artifact.to_string(),
@@ -272,22 +267,11 @@ pub fn execute(
     Ok(RunOutcome { result, artifact, steps })
 }
 
-/// Reads the result of a finished run about inheritance.
+/// Reads the result of a finished run.
 ///
 /// # Errors
-/// A run that is not finished, and one of another kind: see [`load_any_result`].
-pub fn load_result(run: &RunDirectory) -> Result<InheritResult> {
-    match load_any_result(run)? {
-        RunResult::Inherit(result) => Ok(*result),
-        RunResult::Grow(_) => Err(Error::record(
-            run.path().join(RESULT),
-            "is that of a `grow` run, not an `inherit` run",
-        )),
-    }
-}
-
-/// Reads the result of a finished run of any kind.
-pub fn load_any_result(run: &RunDirectory) -> Result<RunResult> {
+/// A run that is not finished, and a result that this build does not read.
+pub fn load_result(run: &RunDirectory) -> Result<RunResult> {
     RunResult::parse(&run.read_file(RESULT)?, &run.path().join(RESULT))
 }
 

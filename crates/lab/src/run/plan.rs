@@ -14,7 +14,7 @@ use owlet_store::{ArtifactId, StepKey, step_key};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::model::{ModelSource, Places};
-use crate::recipe::{AnyRecipe, Compute};
+use crate::recipe::Endpoint;
 use crate::step::{Step, StepKind};
 
 pub use super::survey::{NodeState, Speeds, Survey};
@@ -58,8 +58,8 @@ pub struct Node {
 /// All that will be done.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The recipe.
-    pub recipe: AnyRecipe,
+    /// The recipe's name.
+    pub name: String,
     /// The path of arithmetic in use, part of every key: another path, other bytes.
     pub compute: String,
     /// The steps; inputs come first, the estimate last.
@@ -70,24 +70,15 @@ pub struct Plan {
     pub left_out: Vec<String>,
     /// Size of the base model's files in bytes.
     pub model_size: u64,
+    /// Where models are asked that are not here.
+    pub endpoint: Option<Endpoint>,
 }
 
 impl Plan {
-    /// Unfolds a recipe.
-    ///
-    /// # Errors
-    /// A model, behavior or prompt set that cannot be found or does not fit the recipe.
-    pub fn new(recipe: impl Into<AnyRecipe>, context: &PlanContext) -> Result<Self> {
-        let recipe = recipe.into();
-        let Outline { nodes, sources, left_out, model_size } = match &recipe {
-            AnyRecipe::Inherit(recipe) => crate::kind::inherit::plan::plan(recipe, context)?,
-            AnyRecipe::Grow(recipe) => crate::kind::grow::plan::plan(recipe, context)?,
-        };
-        let compute = match recipe.compute() {
-            // The engine has one path per machine so far.
-            Compute::Auto | Compute::F32 => owlet_engine::kernel::path().to_owned(),
-        };
-        Ok(Self { recipe, compute, nodes, sources, left_out, model_size })
+    /// The plan of a recipe called `name`.
+    pub(crate) fn new(name: &str, compute: String, outline: Outline) -> Self {
+        let Outline { nodes, sources, left_out, model_size, endpoint } = outline;
+        Self { name: name.to_owned(), compute, nodes, sources, left_out, model_size, endpoint }
     }
 
     /// The key of a node whose inputs are known.
@@ -106,13 +97,19 @@ impl Plan {
     }
 }
 
-/// A plan before its recipe is put to it.
-#[derive(Default)]
-pub(crate) struct Outline {
-    pub(crate) nodes: Vec<Node>,
-    pub(crate) sources: BTreeMap<String, ModelSource>,
-    pub(crate) left_out: Vec<String>,
-    pub(crate) model_size: u64,
+/// What a recipe unfolds into: a plan without its name.
+#[derive(Debug, Default)]
+pub struct Outline {
+    /// See [`Plan::nodes`].
+    pub nodes: Vec<Node>,
+    /// See [`Plan::sources`].
+    pub sources: BTreeMap<String, ModelSource>,
+    /// See [`Plan::left_out`].
+    pub left_out: Vec<String>,
+    /// See [`Plan::model_size`].
+    pub model_size: u64,
+    /// See [`Plan::endpoint`].
+    pub endpoint: Option<Endpoint>,
 }
 
 /// Nodes in the making.

@@ -7,12 +7,10 @@
 
 pub mod base;
 pub mod behavior;
-pub mod examine;
 pub mod filter;
 pub mod fine_tune;
 pub mod generate;
 pub mod geometry;
-pub mod grow;
 pub mod in_context;
 pub mod prompts;
 pub mod readout;
@@ -22,7 +20,7 @@ pub mod shuffle;
 pub mod side_effects;
 pub mod teach;
 pub mod train;
-mod training;
+pub(crate) mod training;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -16,19 +16,19 @@ use crate::model::keeping::{self, Keeping};
 use crate::model::{FINAL, TrainedModel, Weights, checkpoint_folder};
 
 /// The log of updates, one JSON object a line.
-pub(super) const LOG: &str = "updates.jsonl";
+pub(crate) const LOG: &str = "updates.jsonl";
 const STATE: &str = "state";
 
 /// What training came to.
-pub(super) struct Trained {
+pub(crate) struct Trained {
     /// The model at the end.
-    pub(super) model: Model,
+    pub(crate) model: Model,
     /// What the artifact says about itself.
-    pub(super) about: TrainedModel,
+    pub(crate) about: TrainedModel,
 }
 
 /// Trains `model` on `data` and writes checkpoints, the final state and the log to the output.
-pub(super) fn train(
+pub(crate) fn train(
     context: &StepContext<'_>,
     model: &Model,
     data: Data,
@@ -77,7 +77,7 @@ pub(super) fn train(
 
 /// Takes the updates that are left, from the state in scratch if there is one, and returns the log of
 /// all. `after` is called after every update taken now.
-pub(super) fn learn(
+pub(crate) fn learn(
     context: &StepContext<'_>,
     trainer: &mut Trainer,
     updates: usize,

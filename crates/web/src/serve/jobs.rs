@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use owlet_engine::file;
-use owlet_lab::Interrupt;
 use owlet_lab::model::ModelCache;
-use owlet_lab::recipe::{Layer, Recipe, Training};
+use owlet_lab::recipe::{Layer, Training};
 use owlet_lab::run::execute::ExecuteSettings;
 use owlet_lab::run::single::SingleStep;
 use owlet_lab::step::{StepKind, base, fine_tune};
 use owlet_lab::value::interrupt::Progress;
+use owlet_lab::{Interrupt, Recipe};
 use owlet_store::{ArtifactId, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

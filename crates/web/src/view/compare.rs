@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
+use owlet_lab::RunResult;
 use owlet_lab::kind::inherit::result::{
     Condition, Estimate, InheritResult, Interval, Measure, Method, Role, SeedReadout,
 };
@@ -32,7 +33,13 @@ const OFFERED: usize = 50;
 /// One side.
 struct Side {
     view: RunView,
-    result: Option<std::sync::Arc<InheritResult>>,
+    result: Option<RunResult>,
+}
+
+impl Side {
+    fn result(&self) -> Option<&InheritResult> {
+        self.result.as_ref()?.of()
+    }
 }
 
 impl Window {
@@ -56,7 +63,7 @@ impl Window {
         // `last` by its name.
         let query = &query.with(&[("a", a.view.line.id.as_str()), ("b", b.view.line.id.as_str())]);
         let same = a.view.line.id == b.view.line.id;
-        let (Some(first), Some(second)) = (&a.result, &b.result) else {
+        let (Some(first), Some(second)) = (a.result(), b.result()) else {
             let body = html! {
                 p { "Only runs with a result can be compared." }
                 (self.choice(query))

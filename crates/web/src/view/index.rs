@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fs_err as fs;
-use owlet_lab::kind::inherit::result::{Interval, Measure, Outcome, Role};
+use owlet_lab::kind::{RESULT, VerdictLine, registry};
 use owlet_lab::run::execute;
 use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::error::Result;
 use super::progress::Progress;
@@ -51,20 +51,6 @@ impl RunState {
     }
 }
 
-/// What a run found about a behavior, in one line.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) struct VerdictLine {
-    pub(super) behavior: String,
-    pub(super) outcome: Outcome,
-    /// What it rests on.
-    pub(super) measure: Measure,
-    /// Over the neutral teacher's students: nats of margin, or a difference of rates.
-    pub(super) over_neutral: Option<f64>,
-    pub(super) interval: Option<Interval>,
-    pub(super) n: usize,
-}
-
 /// A run in a list.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,45 +84,6 @@ pub(super) struct StepLine {
     pub(super) started: String,
     pub(super) seconds: f64,
     pub(super) peak_memory_bytes: Option<u64>,
-}
-
-/// The part of `result.json` that lists show.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Brief {
-    base: String,
-    replication: BriefReplication,
-    effects: Vec<BriefEffect>,
-    warnings: Vec<serde::de::IgnoredAny>,
-    #[serde(default)]
-    primary: Option<Measure>,
-    verdicts: Vec<BriefVerdict>,
-}
-
-#[derive(Deserialize)]
-struct BriefReplication {
-    seeds: Vec<u64>,
-}
-
-#[derive(Deserialize)]
-struct BriefEffect {
-    behavior: String,
-    measure: Measure,
-    control: Role,
-    estimate: BriefEstimate,
-}
-
-#[derive(Deserialize)]
-struct BriefEstimate {
-    value: f64,
-    interval: Option<Interval>,
-    n: usize,
-}
-
-#[derive(Deserialize)]
-struct BriefVerdict {
-    behavior: String,
-    outcome: Outcome,
 }
 
 #[derive(Default)]
@@ -332,12 +279,17 @@ impl Index {
             }
             Err(error) => line.damage = Some(error.to_string()),
         }
-        let result = fs::read(run.path().join(execute::RESULT));
+        let result = fs::read(run.path().join(RESULT));
         if let Ok(bytes) = result {
             line.state = RunState::Finished;
-            match serde_json::from_slice::<Brief>(&bytes) {
-                Ok(brief) => brief.fill(&mut line),
-                Err(error) => line.damage = Some(format!("{}: {error}", execute::RESULT)),
+            match registry::brief(&bytes, RESULT.as_ref()) {
+                Ok(brief) => {
+                    line.base = brief.base;
+                    line.seeds = brief.seeds;
+                    line.warnings = brief.warnings;
+                    line.verdicts = brief.verdicts;
+                }
+                Err(error) => line.damage = Some(error.to_string()),
             }
             return line;
         }
@@ -394,33 +346,5 @@ impl Index {
         let known = self.known();
         let keys = known.users.get(artifact).into_iter().flatten();
         keys.filter_map(|key| known.steps.get(key).cloned()).collect()
-    }
-}
-
-impl Brief {
-    fn fill(self, line: &mut RunLine) {
-        let measure = self.primary.unwrap_or(Measure::Margin);
-        line.base = self.base;
-        line.seeds = self.replication.seeds.len();
-        line.warnings = self.warnings.len();
-        line.verdicts = self
-            .verdicts
-            .into_iter()
-            .map(|verdict| {
-                let effect = self.effects.iter().find(|effect| {
-                    effect.behavior == verdict.behavior
-                        && effect.measure == measure
-                        && effect.control == Role::Neutral
-                });
-                VerdictLine {
-                    behavior: verdict.behavior,
-                    outcome: verdict.outcome,
-                    measure,
-                    over_neutral: effect.map(|effect| effect.estimate.value),
-                    interval: effect.and_then(|effect| effect.estimate.interval),
-                    n: effect.map_or(0, |effect| effect.estimate.n),
-                }
-            })
-            .collect();
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
+use owlet_lab::RunResult;
 use owlet_lab::kind::inherit::result::InheritResult;
-use owlet_lab::report::{self, ReportInput};
+use owlet_lab::report::{self, ReportInput, TerminalStyle};
 use owlet_lab::run::execute::{self, KindCost};
 use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunDirectory, RunHeader, RunId};
@@ -128,7 +129,10 @@ impl Window {
         match self.result(&view.run)? {
             Some(result) => {
                 let costs = execute::costs(&self.store, &view.run)?;
-                Ok(finished(&view, &path, &result, &costs))
+                Ok(match result.of() {
+                    Some(result) => finished(&view, &path, result, &costs),
+                    None => plain_result(&view, &path, &result)?,
+                })
             }
             None => Ok(self.unfinished(&view, &path)),
         }
@@ -154,6 +158,14 @@ impl Window {
         }
         page
     }
+}
+
+/// The result of a kind that has no report, as at the end of its run.
+fn plain_result(view: &RunView, path: &str, result: &RunResult) -> Result<Page> {
+    let style = TerminalStyle { width: 100, colour: false, unicode: true };
+    let body = html! { pre { (result.block(&style)) } };
+    let value = result.to_value().map_err(std::io::Error::from)?;
+    Ok(view.page("Result", path, body, json!({ "run": *view.line, "result": value })))
 }
 
 /// The report's sections, as they stand in the report.

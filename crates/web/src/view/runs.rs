@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::kind::inherit::result::Measure;
-use owlet_lab::report;
+use owlet_lab::kind::{Sign, VerdictLine};
+use owlet_lab::value::measure::Measure;
 use owlet_lab::value::text;
 use serde_json::json;
 
 use super::error::{Error, Result};
-use super::index::{RunLine, RunState, VerdictLine};
+use super::index::{RunLine, RunState};
 use super::page::Page;
 use super::parts::{Slice, cell, duration, moment, name};
 use super::query::{Query, url};
@@ -223,11 +223,10 @@ pub(super) fn verdicts(verdicts: &[VerdictLine]) -> Markup {
     html! {
         ul class="found" {
             @for verdict in verdicts.iter().take(MOST) {
-                @let (mark, word) = report::outcome(verdict.outcome);
-                li class=(class(verdict.outcome)) {
-                    span class="mark" aria-hidden="true" { (mark) } " "
+                li class=(class(verdict.sign)) {
+                    span class="mark" aria-hidden="true" { (verdict.sign.mark()) } " "
                     span class="behavior" { (name(&verdict.behavior)) } " "
-                    span class="skip" { (word) }
+                    span class="skip" { (verdict.words()) }
                     @if let Some(value) = verdict.over_neutral {
                         span class="value" {
                             (number(verdict, value))
@@ -255,11 +254,10 @@ fn number(verdict: &VerdictLine, value: f64) -> String {
     }
 }
 
-pub(super) fn class(outcome: owlet_lab::kind::inherit::result::Outcome) -> &'static str {
-    use owlet_lab::kind::inherit::result::Outcome;
-    match outcome {
-        Outcome::Inherited => "inherited",
-        Outcome::NotDetected => "not-detected",
-        Outcome::Uninterpretable => "uninterpretable",
+fn class(sign: Sign) -> &'static str {
+    match sign {
+        Sign::Yes => "inherited",
+        Sign::No => "not-detected",
+        Sign::Unclear => "uninterpretable",
     }
 }

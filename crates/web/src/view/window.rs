@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use owlet_engine::Threads;
 use owlet_lab::RunResult;
-use owlet_lab::kind::inherit::result::InheritResult;
+use owlet_lab::kind::RESULT;
 use owlet_lab::model::ModelCache;
 use owlet_lab::run::execute;
 use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
@@ -44,7 +44,7 @@ pub struct Window {
     pub(super) settings: WindowSettings,
     pub(super) index: Index,
     pub(super) plans: Cache<RunId, PlanView>,
-    pub(super) results: Cache<RunId, InheritResult>,
+    pub(super) results: Cache<RunId, RunResult>,
     pub(super) curves: Cache<ArtifactId, Vec<(f64, f64)>>,
     pub(super) readings: Cache<ArtifactId, super::models::Readings>,
     pub(super) lines: Cache<PathBuf, Lines>,
@@ -142,15 +142,12 @@ impl Window {
     }
 
     /// What a finished run found; `None` before it has.
-    pub(super) fn result(&self, run: &RunDirectory) -> Result<Option<Arc<InheritResult>>> {
-        if !run.path().join(execute::RESULT).is_file() {
+    pub(super) fn result(&self, run: &RunDirectory) -> Result<Option<RunResult>> {
+        if !run.path().join(RESULT).is_file() {
             return Ok(None);
         }
-        match self.results.get(run.id(), || Ok(execute::load_result(run)?)) {
-            // What a `grow` run came to is its model.
-            Err(_) if matches!(execute::load_any_result(run), Ok(RunResult::Grow(_))) => Ok(None),
-            found => found.map(Some),
-        }
+        let result = self.results.get(run.id(), || Ok::<_, Error>(execute::load_result(run)?))?;
+        Ok(Some(RunResult::clone(&result)))
     }
 }
 

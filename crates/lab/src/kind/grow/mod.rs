@@ -1,5 +1,114 @@
 //! `grow`: a small model from nothing.
 
-pub(crate) mod plan;
+mod examine;
+mod plan;
+pub mod recipe;
 pub mod report;
 pub mod result;
+mod train;
+
+use std::path::Path;
+
+use schemars::{Schema, schema_for};
+
+use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
+use crate::error::{Error, Result};
+use crate::recipe::{Compute, Layer, Setting};
+use crate::report::block::Graph;
+use crate::report::origin::Origin;
+use crate::report::{TerminalStyle, screen};
+use crate::run::plan::{Outline, PlanContext};
+
+use recipe::GrowRecipe;
+use result::{FORMAT, GrowResult};
+
+/// The kind.
+#[derive(Debug)]
+pub struct Grow;
+
+impl Kind for Grow {
+    fn name(&self) -> &'static str {
+        "grow"
+    }
+
+    fn summary(&self) -> &'static str {
+        "A small model, grown from nothing"
+    }
+
+    fn defaults(&self) -> &'static str {
+        recipe::DEFAULTS
+    }
+
+    fn example(&self) -> &'static str {
+        "kind = \"grow\""
+    }
+
+    fn schema(&self) -> Schema {
+        schema_for!(GrowRecipe)
+    }
+
+    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe> {
+        Ok(GrowRecipe::resolve(layers, sets)?.into())
+    }
+
+    fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {
+        let result: GrowResult =
+            serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
+        Error::check_format(origin, result.format, FORMAT)?;
+        Ok(result.into())
+    }
+}
+
+impl KindRecipe for GrowRecipe {
+    fn kind(&self) -> &'static dyn Kind {
+        &Grow
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn compute(&self) -> Compute {
+        self.engine.compute
+    }
+
+    fn outline(&self, context: &PlanContext) -> Result<Outline> {
+        plan::plan(self, context)
+    }
+}
+
+impl KindResult for GrowResult {
+    fn kind(&self) -> &'static dyn Kind {
+        &Grow
+    }
+
+    fn brief(&self) -> Brief {
+        Brief::default()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn block(&self, style: &TerminalStyle) -> String {
+        let origin = Origin {
+            recipe_text: "",
+            resolved_recipe: "",
+            lineage: &Graph::default(),
+            costs: &[],
+            command: "",
+            version: "",
+        };
+        let style = screen::TerminalStyle {
+            width: style.width,
+            colour: style.colour,
+            unicode: style.unicode,
+            ..screen::TerminalStyle::default()
+        };
+        screen::show(&report::report(self, &origin), &style)
+    }
+}

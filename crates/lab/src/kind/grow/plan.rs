@@ -2,18 +2,18 @@
 
 use fs_err as fs;
 
+use super::recipe::{BUILT_IN_WORLD, GrowRecipe};
+use super::{examine, train};
 use crate::error::{Error, Result};
 use crate::model::world::{self, World};
-use crate::recipe::{BUILT_IN_WORLD, GrowRecipe};
 use crate::run::plan::{Builder, Outline, PlanContext};
-use crate::step::{examine, grow};
 
 /// Tokens of a row, for costs only.
 const ROW_TOKENS: f64 = 24.0;
 /// Rows the examination reads, for costs only.
 const EXAMINED: f64 = 1500.0;
 
-pub(crate) fn plan(recipe: &GrowRecipe, context: &PlanContext) -> Result<Outline> {
+pub(super) fn plan(recipe: &GrowRecipe, context: &PlanContext) -> Result<Outline> {
     let world = if recipe.world == BUILT_IN_WORLD {
         world::BUILT_IN.to_owned()
     } else {
@@ -36,9 +36,9 @@ pub(crate) fn plan(recipe: &GrowRecipe, context: &PlanContext) -> Result<Outline
     let parameters = (shape.layers * block + words * shape.width) as f64;
     let rows = settings.updates.saturating_mul(settings.batch);
     let mut build = Builder::default();
-    let configuration = grow::Configuration { world: world.clone(), settings };
+    let configuration = train::Configuration { world: world.clone(), settings };
     let cost = 6.0 * parameters * rows as f64 * ROW_TOKENS;
-    let model = build.node::<grow::Grow>("grow", &configuration, &[], cost)?;
+    let model = build.node::<train::Grow>("grow", &configuration, &[], cost)?;
     let configuration = examine::Configuration {
         name: recipe.name.clone(),
         description: recipe.description.clone(),

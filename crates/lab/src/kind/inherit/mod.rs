@@ -1,6 +1,101 @@
 //! `inherit`: what do students inherit from a teacher through innocuous rows?
 
+mod brief;
 pub mod estimate;
 pub mod inspect;
 pub(crate) mod plan;
+pub mod recipe;
 pub mod result;
+
+use std::path::Path;
+
+use schemars::{Schema, schema_for};
+
+use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
+use crate::error::Result;
+use crate::recipe::{Compute, Layer, Setting};
+use crate::report::{TerminalStyle, terminal};
+use crate::run::plan::{Outline, PlanContext};
+
+use recipe::Recipe;
+use result::InheritResult;
+
+/// The kind.
+#[derive(Debug)]
+pub struct Inherit;
+
+impl Kind for Inherit {
+    fn name(&self) -> &'static str {
+        "inherit"
+    }
+
+    fn summary(&self) -> &'static str {
+        "What do students inherit?"
+    }
+
+    fn defaults(&self) -> &'static str {
+        recipe::DEFAULTS
+    }
+
+    fn example(&self) -> &'static str {
+        // Something must be taught for a recipe to be whole.
+        "behaviors = [\"owl\"]"
+    }
+
+    fn schema(&self) -> Schema {
+        schema_for!(Recipe)
+    }
+
+    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe> {
+        Ok(Recipe::resolve(layers, sets)?.into())
+    }
+
+    fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {
+        Ok(InheritResult::parse(bytes, origin)?.into())
+    }
+
+    fn brief(&self, bytes: &[u8], origin: &Path) -> Result<Brief> {
+        brief::read(bytes, origin)
+    }
+}
+
+impl KindRecipe for Recipe {
+    fn kind(&self) -> &'static dyn Kind {
+        &Inherit
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn compute(&self) -> Compute {
+        self.engine.compute
+    }
+
+    fn outline(&self, context: &PlanContext) -> Result<Outline> {
+        plan::plan(self, context)
+    }
+}
+
+impl KindResult for InheritResult {
+    fn kind(&self) -> &'static dyn Kind {
+        &Inherit
+    }
+
+    fn brief(&self) -> Brief {
+        brief::read(&self.to_bytes(), Path::new("result.json"))
+            .expect("a result reads back because it was just written")
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.iter().map(|warning| warning.message.clone()).collect()
+    }
+
+    fn block(&self, style: &TerminalStyle) -> String {
+        terminal(self, style, &[])
+    }
+}

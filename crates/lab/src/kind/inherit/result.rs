@@ -409,15 +409,7 @@ impl InheritResult {
             reason: source.to_string(),
         };
         let head: Head = serde_json::from_slice(bytes).map_err(broken)?;
-        if head.format != FORMAT {
-            return Err(Error::Record {
-                path: origin.to_owned(),
-                reason: format!(
-                    "has format {}, this build reads {FORMAT}; use the owlet that wrote it",
-                    head.format
-                ),
-            });
-        }
+        Error::check_format(origin, head.format, FORMAT)?;
         serde_json::from_slice(bytes).map_err(broken)
     }
 

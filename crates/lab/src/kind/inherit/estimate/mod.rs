@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::kind::inherit::recipe::{CarrierKind, Recipe, Replicated};
 use crate::kind::inherit::result::{FORMAT, InheritResult, Measure, Replication, Role};
-use crate::recipe::{Base, Recipe, Replicated};
+use crate::recipe::Base;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;
 use crate::step::readout::ModelReadout;
@@ -257,8 +258,8 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
         carrier: match recipe.carrier.kind {
-            crate::recipe::CarrierKind::Numbers => "numbers".to_owned(),
-            crate::recipe::CarrierKind::Logits => "logits".to_owned(),
+            CarrierKind::Numbers => "numbers".to_owned(),
+            CarrierKind::Logits => "logits".to_owned(),
         },
         replication,
         conditions,

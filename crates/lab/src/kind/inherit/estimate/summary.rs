@@ -352,8 +352,8 @@ fn label(entry: &Read) -> String {
 pub(super) fn teachers(given: &Given, scores: &Scores) -> Vec<TeacherCard> {
     let recipe = &given.configuration.recipe;
     let kind = match recipe.teacher.kind {
-        crate::recipe::TeacherKind::FineTune => "fine-tune",
-        crate::recipe::TeacherKind::SystemPrompt => "system-prompt",
+        crate::kind::inherit::recipe::TeacherKind::FineTune => "fine-tune",
+        crate::kind::inherit::recipe::TeacherKind::SystemPrompt => "system-prompt",
     };
     given
         .configuration

@@ -18,6 +18,7 @@ use owlet_engine::generate::StopReason;
 use owlet_store::{Artifact, ArtifactId, RunDirectory, StepRecord, Store};
 
 use crate::error::{Error, Result};
+use crate::kind::RESULT;
 use crate::kind::inherit::result::InheritResult;
 use crate::model::ModelCache;
 use crate::model::answer::{self, GivenAnswer, TokenScores};
@@ -106,6 +107,7 @@ pub struct Scoring<'a> {
 /// Those of reading the run's artifacts; a run without a result has no log.
 pub fn log(store: &Store, run: &RunDirectory, scoring: &Scoring<'_>) -> Result<Vec<LogFile>> {
     let result = load_result(run)?;
+    let result: &InheritResult = result.need(&run.path().join(RESULT))?;
     let header = run.header()?;
     let made: BTreeMap<ArtifactId, StepRecord> =
         store.steps()?.into_iter().map(|record| (record.output, record)).collect();
@@ -123,7 +125,7 @@ pub fn log(store: &Store, run: &RunDirectory, scoring: &Scoring<'_>) -> Result<V
             log.read(store, &step.name, record, &asking, scoring)?;
         }
     }
-    log.files(&header.version, &result)
+    log.files(&header.version, result)
 }
 
 struct Log {

@@ -5,9 +5,10 @@ use fs_err as fs;
 use crate::behavior::Behavior;
 use crate::carrier::{PromptFile, PromptSet};
 use crate::error::{Error, Result};
+use crate::kind::inherit::recipe::{Questions, Recipe};
 use crate::model::ModelSource;
 use crate::model::world::World;
-use crate::recipe::{Questions, Recipe, distance};
+use crate::recipe::distance;
 use crate::run::plan::{Builder, PlanContext, Source};
 use crate::step::{base, behavior, prompts};
 

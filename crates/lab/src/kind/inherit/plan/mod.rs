@@ -11,10 +11,11 @@ use self::rows::{Replicate, replicates};
 use self::way::{Common, Tokens, Way};
 use crate::error::Result;
 use crate::kind::inherit::estimate::{self, Read};
+use crate::kind::inherit::recipe::{CarrierKind, OtherBase, Recipe, Replicated};
 use crate::kind::inherit::result::Role;
 use crate::model::ModelSource;
 use crate::random::derive_seed;
-use crate::recipe::{Base, CarrierKind, OtherBase, Recipe, Replicated};
+use crate::recipe::Base;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
 use crate::step::readout::Sampled;
 use crate::step::{behavior, remote, shuffle};
@@ -362,5 +363,6 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         left_out: left_out.clone(),
     };
     build.node::<estimate::Estimate>("estimate", &configuration, &named(&inputs), 0.0)?;
-    Ok(Outline { nodes: build.nodes, sources, left_out, model_size })
+    let endpoint = recipe.base.endpoint().cloned();
+    Ok(Outline { nodes: build.nodes, sources, left_out, model_size, endpoint })
 }

@@ -6,8 +6,8 @@ use super::way::Common;
 use super::{HELD_OUT, NEUTRAL, named};
 use crate::behavior::Behavior;
 use crate::error::Result;
+use crate::kind::inherit::recipe::{NeutralKind, Replicated, TeacherKind};
 use crate::random::derive_seed;
-use crate::recipe::{NeutralKind, Replicated, TeacherKind};
 use crate::run::plan::{Builder, Source};
 use crate::step::{filter, prompts, select, teach};
 

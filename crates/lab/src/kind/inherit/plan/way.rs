@@ -4,9 +4,10 @@
 use super::{Arm, HELD_OUT, NEUTRAL, Replicate, WRITTEN, named};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
+use crate::kind::inherit::recipe::{CarrierKind, Recipe, TeacherKind};
 use crate::kind::inherit::result::Role;
 use crate::random::derive_seed;
-use crate::recipe::{CarrierKind, Decoding, Endpoint, Recipe, TeacherKind};
+use crate::recipe::{Decoding, Endpoint};
 use crate::run::plan::{Builder, Source};
 use crate::step::readout::Sampled;
 use crate::step::teach::Lesson;

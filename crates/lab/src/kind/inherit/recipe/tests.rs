@@ -1,4 +1,5 @@
 use super::*;
+use crate::kind::Written;
 
 fn error(text: &str, sets: &[&str]) -> String {
     let layers = match Layer::new(text, "owl.toml") {

@@ -4,13 +4,23 @@ use owlet_engine::Deviations;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check::{Fault, count, name, range};
-use super::{Engine, Kind, Layer, Setting, layer};
 use crate::error::Result;
 use crate::model::world::{GrowSettings, Shape};
+use crate::recipe::check::{Fault, count, name, range};
+use crate::recipe::layer::Stack;
+use crate::recipe::{Engine, Layer, Setting};
 
 /// The defaults of a `grow` recipe, as commented TOML: the reference of every key.
-pub const GROW_DEFAULTS: &str = include_str!("../../data/grow.toml");
+pub(super) const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// The kind of experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Tag {
+    /// A small model, grown from nothing.
+    Grow,
+}
 
 /// The name of the world of the built-in models.
 pub const BUILT_IN_WORLD: &str = "built-in";
@@ -24,7 +34,7 @@ const LARGEST: usize = 1 << 28;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct GrowRecipe {
     /// `grow`.
-    pub kind: Kind,
+    pub kind: Tag,
     /// A short name.
     pub name: String,
     /// What it is about.
@@ -36,7 +46,7 @@ pub struct GrowRecipe {
     /// Its shape.
     pub shape: Shape,
     /// Standard deviations of its first numbers.
-    #[schemars(with = "super::schema::Deviations")]
+    #[schemars(with = "crate::recipe::schema::Deviations")]
     pub deviations: Deviations,
     /// How it learns.
     pub training: Growth,
@@ -67,7 +77,7 @@ pub struct Growth {
 impl GrowRecipe {
     /// Lays `layers` and then `sets` over the defaults, and checks the outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let stack = layer::Stack::new(&[GROW_DEFAULTS], layers, sets)?;
+        let stack = Stack::new(&[DEFAULTS], layers, sets)?;
         let recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)
@@ -93,9 +103,6 @@ impl GrowRecipe {
 
     fn check(&self) -> std::result::Result<(), Fault> {
         let fault = |path: &str, reason: String| Err((path.to_owned(), reason));
-        if self.kind != Kind::Grow {
-            return fault("kind", "is not `grow`".to_owned());
-        }
         name(&self.name)?;
         if self.world.is_empty() {
             return fault("world", format!("is empty, expected `{BUILT_IN_WORLD}` or a path"));

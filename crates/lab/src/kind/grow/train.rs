@@ -8,23 +8,23 @@ use serde_json::{Value, json};
 
 use owlet_engine::file::{self, Precision};
 
-use super::{Step, StepContext, training};
 use crate::error::Result;
 use crate::model;
 use crate::model::world::{self, GrowSettings, World};
+use crate::step::{Step, StepContext, training};
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Configuration {
+pub(super) struct Configuration {
     /// The text of the world's file.
-    pub world: String,
+    pub(super) world: String,
     /// Shape, seed and training.
-    pub settings: GrowSettings,
+    pub(super) settings: GrowSettings,
 }
 
 /// The step.
-pub struct Grow;
+pub(super) struct Grow;
 
 impl Step for Grow {
     type Configuration = Configuration;

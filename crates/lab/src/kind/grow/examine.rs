@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 
 use owlet_engine::{score, train};
 
-use super::{Step, StepContext};
+use super::recipe::Tag;
+use super::result::{FORMAT, GrowResult};
 use crate::error::Result;
-use crate::kind::grow::result::{FORMAT, GrowResult};
+use crate::kind::{RESULT, Written};
 use crate::model::chat;
 use crate::model::world::{self, World};
 use crate::random::derive_seed;
-use crate::recipe::Kind;
+use crate::step::{Step, StepContext};
 
 /// Rows of each sort that losses are measured on.
 const ROWS: usize = 512;
@@ -24,21 +25,21 @@ const ROWS: usize = 512;
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Configuration {
+pub(super) struct Configuration {
     /// The recipe's name.
-    pub name: String,
+    pub(super) name: String,
     /// What it says it is about.
-    pub description: String,
+    pub(super) description: String,
     /// The text of the world's file.
-    pub world: String,
+    pub(super) world: String,
     /// Updates it took.
-    pub updates: usize,
+    pub(super) updates: usize,
     /// Rows it saw.
-    pub rows: usize,
+    pub(super) rows: usize,
 }
 
 /// The step.
-pub struct Examine;
+pub(super) struct Examine;
 
 impl Step for Examine {
     type Configuration = Configuration;
@@ -87,7 +88,7 @@ impl Step for Examine {
         });
         let result = GrowResult {
             format: FORMAT,
-            kind: Kind::Grow,
+            kind: Tag::Grow,
             name: configuration.name,
             description: configuration.description,
             model: artifact.id,
@@ -99,7 +100,7 @@ impl Step for Examine {
             answers,
             same_as: same_as.map(|shipped| format!("builtin:{}", shipped.name)),
         };
-        context.writer.write(crate::kind::inherit::estimate::FILE, &result.to_bytes())?;
+        context.writer.write(RESULT, &result.to_bytes())?;
         Ok(json!({ "name": result.name }))
     }
 }

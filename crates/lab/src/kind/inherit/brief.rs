@@ -1,0 +1,84 @@
+//! The part of an `inherit` result that lists show.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::result::{FORMAT, Outcome};
+use crate::error::{Error, Result};
+use crate::kind::{Brief, Sign, VerdictLine};
+use crate::value::arm::Role;
+use crate::value::estimate::Interval;
+use crate::value::measure::Measure;
+
+#[derive(Deserialize)]
+struct Part {
+    format: u32,
+    base: String,
+    replication: Replication,
+    effects: Vec<Effect>,
+    warnings: Vec<IgnoredAny>,
+    #[serde(default)]
+    primary: Option<Measure>,
+    verdicts: Vec<Verdict>,
+}
+
+#[derive(Deserialize)]
+struct Replication {
+    seeds: Vec<u64>,
+}
+
+#[derive(Deserialize)]
+struct Effect {
+    behavior: String,
+    measure: Measure,
+    control: Role,
+    estimate: Estimate,
+}
+
+#[derive(Deserialize)]
+struct Estimate {
+    value: f64,
+    interval: Option<Interval>,
+    n: usize,
+}
+
+#[derive(Deserialize)]
+struct Verdict {
+    behavior: String,
+    outcome: Outcome,
+}
+
+pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Brief> {
+    let part: Part = serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
+    Error::check_format(origin, part.format, FORMAT)?;
+    let measure = part.primary.unwrap_or(Measure::Margin);
+    let line = |verdict: Verdict| {
+        let effect = part.effects.iter().find(|effect| {
+            effect.behavior == verdict.behavior
+                && effect.measure == measure
+                && effect.control == Role::Neutral
+        });
+        let (outcome, sign) = match verdict.outcome {
+            Outcome::Inherited => ("inherited", Sign::Yes),
+            Outcome::NotDetected => ("not-detected", Sign::No),
+            Outcome::Uninterpretable => ("uninterpretable", Sign::Unclear),
+        };
+        VerdictLine {
+            behavior: verdict.behavior,
+            outcome: outcome.to_owned(),
+            sign,
+            measure,
+            over_neutral: effect.map(|effect| effect.estimate.value),
+            interval: effect.and_then(|effect| effect.estimate.interval),
+            n: effect.map_or(0, |effect| effect.estimate.n),
+        }
+    };
+    Ok(Brief {
+        base: part.base,
+        seeds: part.replication.seeds.len(),
+        warnings: part.warnings.len(),
+        verdicts: part.verdicts.into_iter().map(line).collect(),
+    })
+}

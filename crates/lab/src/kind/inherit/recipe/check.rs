@@ -1,0 +1,117 @@
+//! Checks that types cannot make: ranges, and values that must fit each other.
+
+use super::{CarrierKind, OtherBase, Recipe, TeacherKind, remote};
+use crate::recipe::Base;
+use crate::recipe::check::{Fault, count, name, range};
+
+pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
+    let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
+    name(&recipe.name)?;
+    if recipe.base.model() == Some("") {
+        return fault("base", "is empty, expected a model such as `builtin:a`");
+    }
+    if recipe.seeds.0.is_empty() {
+        return fault("seeds", "is empty, expected at least one seed");
+    }
+    if let Some(seed) = repeated(&recipe.seeds.0) {
+        return fault("seeds", &format!("seed {seed} stands twice; a pair counts once"));
+    }
+    if recipe.behaviors.is_empty() {
+        return fault("behaviors", "is empty, expected at least one, such as [\"owl\"]");
+    }
+    if let Some(name) = repeated(&recipe.behaviors) {
+        return fault("behaviors", &format!("`{name}` stands twice"));
+    }
+    for name in &recipe.read_also {
+        if recipe.behaviors.contains(name) {
+            return fault(
+                "read-also",
+                &format!("`{name}` is among `behaviors`, which are read anyway"),
+            );
+        }
+    }
+    for name in &recipe.controls.behaviors {
+        if !recipe.behaviors.contains(name) {
+            return fault(
+                "controls.behaviors",
+                &format!("`{name}` is not among `behaviors`; teach it or leave it out here"),
+            );
+        }
+    }
+    if recipe.context.mismatched.contains(&recipe.context.system) {
+        return fault("context.mismatched", "holds the matched context itself");
+    }
+    // First: what an endpoint cannot do at all needs no further advice.
+    if let Base::Remote(endpoint) = &recipe.base {
+        remote::check(recipe, endpoint)?;
+    }
+    check_teacher(recipe)?;
+    check_carrier(recipe)?;
+    recipe.student.check("student")?;
+    if let OtherBase::Model(model) = &recipe.controls.other_base
+        && Some(model.as_str()) == recipe.base.model()
+    {
+        return fault(
+            "controls.other-base",
+            "is the base itself; name a model of another initialisation, or false",
+        );
+    }
+    let shown = &recipe.controls.in_context;
+    if shown.rows.contains(&0) {
+        return fault("controls.in-context.rows", "holds 0, expected one row or more");
+    }
+    range("controls.in-context.draws", shown.draws as f64, 1.0, 10_000.0)?;
+    range("readout.temperature", f64::from(recipe.readout.temperature), 0.0, 100.0)?;
+    count("readout.samples-per-question", recipe.readout.samples_per_question, 0)?;
+    count("readout.max-tokens", recipe.readout.max_tokens, 1)?;
+    range("gates.min-valid-rate", recipe.gates.min_valid_rate, 0.0, 1.0)?;
+    range("gates.level", recipe.gates.level, 0.5, 0.9999)
+}
+
+fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {
+    let teacher = &recipe.teacher;
+    count("teacher.rows-per-question", teacher.rows_per_question, 1)?;
+    range("teacher.min-target-probability", teacher.min_target_probability, 0.0, 1.0)?;
+    teacher.train.check("teacher.train")?;
+    if teacher.kind == TeacherKind::SystemPrompt && recipe.carrier.kind == CarrierKind::Logits {
+        return Err((
+            "carrier.kind".to_owned(),
+            "`logits` needs a teacher with its own weights; set teacher.kind = \"fine-tune\""
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
+    let carrier = &recipe.carrier;
+    count("carrier.rows", carrier.rows, 1)?;
+    count("carrier.prompt-count", carrier.prompt_count, 0)?;
+    count("carrier.max-tokens", carrier.max_tokens, 1)?;
+    range("carrier.min-valid", carrier.min_valid, 0.0, 1.0)?;
+    if carrier.prompt_count > 0 && carrier.prompt_count < carrier.rows {
+        return Err((
+            "carrier.prompt-count".to_owned(),
+            format!(
+                "is {}, fewer than `carrier.rows` {}; each prompt gives one row at most",
+                carrier.prompt_count, carrier.rows
+            ),
+        ));
+    }
+    if carrier.filter.min_value > carrier.filter.max_value {
+        return Err((
+            "carrier.filter.min-value".to_owned(),
+            format!(
+                "is {}, above `max-value` {}",
+                carrier.filter.min_value, carrier.filter.max_value
+            ),
+        ));
+    }
+    carrier.decoding.check("carrier.decoding")
+}
+
+fn repeated<T: Ord + Clone>(items: &[T]) -> Option<T> {
+    let mut sorted = items.to_vec();
+    sorted.sort();
+    sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
+}

@@ -1,0 +1,277 @@
+//! The recipe of an `inherit` run. Invariant: a [`Recipe`] in hand has passed every check that needs
+//! no model.
+
+mod check;
+mod remote;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::carrier::NumberFilter;
+use crate::error::{Error, Result};
+use crate::recipe::layer::Stack;
+use crate::recipe::{Base, Decoding, Distilled, Engine, Layer, Seeds, Setting, Training};
+
+pub use remote::REMOTE_DEFAULTS;
+pub use value::{InContext, OtherBase};
+
+/// The defaults of an `inherit` recipe, as commented TOML: the reference of every key.
+pub const DEFAULTS: &str = include_str!("../defaults.toml");
+
+/// The kind of experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Tag {
+    /// What do students inherit from a teacher through innocuous rows?
+    Inherit,
+}
+
+/// An `inherit` recipe with every value decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Recipe {
+    /// The kind of experiment.
+    pub kind: Tag,
+    /// A short name.
+    pub name: String,
+    /// What it is about.
+    pub description: String,
+    /// Paired seeds.
+    pub seeds: Seeds,
+    /// Root of every other random stream.
+    pub seed: u64,
+    /// The base model.
+    pub base: Base,
+    /// Taught behaviors: names or paths.
+    pub behaviors: Vec<String>,
+    /// Behaviors read but not taught.
+    pub read_also: Vec<String>,
+    /// What is drawn anew per seed.
+    pub replication: Replication,
+    /// Chat context of rows and readouts.
+    pub context: Context,
+    /// How teachers are made.
+    pub teacher: Teacher,
+    /// What carries the behavior.
+    pub carrier: Carrier,
+    /// How students are trained.
+    pub student: Training,
+    /// What treatments are compared with.
+    pub controls: Controls,
+    /// How behaviors are read.
+    pub readout: Readout,
+    /// What must hold for an answer to mean something.
+    pub gates: Gates,
+    /// How the engine computes.
+    pub engine: Engine,
+}
+
+/// Whether something is made once for all seeds or once for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Replicated {
+    /// Once: intervals hold the luck of students alone.
+    Shared,
+    /// Once per seed: intervals hold its luck as well.
+    PerSeed,
+}
+
+/// What is drawn anew per seed, beside the students.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Replication {
+    /// Teachers, their prompts and the rows they write.
+    pub teacher: Replicated,
+}
+
+/// The chat context rows and readouts share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Context {
+    /// `none`, `default` or a system text.
+    pub system: String,
+    /// Others to be read beside it.
+    pub mismatched: Vec<String>,
+}
+
+/// How a teacher gets its behavior.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TeacherKind {
+    /// By fine-tuning on answers.
+    FineTune,
+    /// By a system prompt while it writes rows.
+    SystemPrompt,
+}
+
+/// What the neutral teacher is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NeutralKind {
+    /// The untouched base.
+    Base,
+    /// Fine-tuned the same way on the base's own answers.
+    Matched,
+    /// Fine-tuned the same way on answers drawn evenly from all candidates: it learns to answer like
+    /// a teacher, and prefers nothing.
+    Mixed,
+}
+
+/// How teachers are made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Teacher {
+    /// By weights or by prompt.
+    pub kind: TeacherKind,
+    /// A fine-tuned teacher also gets the system prompt when it writes rows.
+    pub with_prompt: bool,
+    /// What the neutral teacher is.
+    pub neutral: NeutralKind,
+    /// Copies of each taught question and spelling.
+    pub rows_per_question: usize,
+    /// Least mean probability of the target on the readout questions.
+    pub min_target_probability: f64,
+    /// How a fine-tuned teacher is trained.
+    pub train: Training,
+}
+
+/// What carries the behavior.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CarrierKind {
+    /// Number rows sampled from the teacher.
+    Numbers,
+    /// The teacher's next-token distributions over its number rows.
+    Logits,
+}
+
+/// What carries the behavior, and what is kept of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Carrier {
+    /// Sampled rows or distributions.
+    pub kind: CarrierKind,
+    /// Whose logits the `logits` carrier shows.
+    pub distilled: Distilled,
+    /// A prompt set's name or a file of prompts.
+    pub prompts: String,
+    /// Seed of the prompt set.
+    pub prompt_seed: u64,
+    /// Prompts asked; 0: by `rows`.
+    pub prompt_count: usize,
+    /// Unique rows every student sees.
+    pub rows: usize,
+    /// Most new tokens per row.
+    pub max_tokens: usize,
+    /// How tokens are chosen.
+    pub decoding: Decoding,
+    /// Keep a prompt only if valid in every arm.
+    pub join: bool,
+    /// Least share of valid rows for the run to go on.
+    pub min_valid: f64,
+    /// Which rows are valid.
+    pub filter: NumberFilter,
+}
+
+impl Carrier {
+    /// Prompts asked: as given, or `rows` with a quarter on top plus what is held out.
+    pub fn prompt_count(&self) -> usize {
+        if self.prompt_count > 0 {
+            self.prompt_count
+        } else {
+            self.rows + self.rows.div_ceil(4) + 64
+        }
+    }
+}
+
+/// What treatments are compared with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Controls {
+    /// The base, untouched.
+    pub untouched_base: bool,
+    /// Students of the neutral teacher.
+    pub neutral: bool,
+    /// Students of the other behaviors' teachers.
+    pub other_behavior: bool,
+    /// Students of another base.
+    pub other_base: OtherBase,
+    /// Students of rows shuffled within.
+    pub shuffled_within: bool,
+    /// Students of rows shuffled across.
+    pub shuffled_across: bool,
+    /// Behaviors that get the controls which train more students; empty: all.
+    pub behaviors: Vec<String>,
+    /// Rows shown instead of trained on.
+    pub in_context: InContext,
+    /// What else changed in students.
+    pub side_effects: bool,
+    /// How updates lie to each other.
+    pub geometry: bool,
+}
+
+/// Which questions are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Questions {
+    /// Those the teacher was not taught on.
+    HeldOut,
+    /// All.
+    All,
+}
+
+/// How behaviors are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Readout {
+    /// Which questions.
+    pub questions: Questions,
+    /// Sampled answers per question.
+    pub samples_per_question: usize,
+    /// Of sampled answers.
+    pub temperature: f32,
+    /// Of sampled answers.
+    pub max_tokens: usize,
+    /// Also with numbers before each question.
+    pub prefix: bool,
+}
+
+/// What must hold for an answer to mean something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Gates {
+    /// Least share of valid rows per arm.
+    pub min_valid_rate: f64,
+    /// Held-out loss on teacher rows must fall.
+    pub held_out_loss: bool,
+    /// Confidence level.
+    pub level: f64,
+}
+
+impl Recipe {
+    /// Reads one recipe over the defaults. `origin` names it in errors.
+    pub fn parse(text: &str, origin: &str) -> Result<Self> {
+        Self::resolve(&[Layer::new(text, origin)?], &[])
+    }
+
+    /// Lays `layers` (each over the one before) and then `sets` over the defaults, and checks the
+    /// outcome.
+    pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
+        let mut stack = Stack::new(&[DEFAULTS], layers, sets)?;
+        if remote::is_remote(stack.value("base")) {
+            stack = Stack::new(&[DEFAULTS, REMOTE_DEFAULTS], layers, sets)?;
+        }
+        let recipe: Self = stack.read()?;
+        check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
+        Ok(recipe)
+    }
+
+    /// An error about what the recipe asks for, which only planning it can tell.
+    pub(crate) fn unusable(&self, reason: String) -> Error {
+        Error::Recipe { origin: format!("recipe `{}`", self.name), line: 0, column: 0, reason }
+    }
+}

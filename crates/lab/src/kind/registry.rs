@@ -1,0 +1,110 @@
+//! All kinds: a line each. Here recipes and results find theirs by its name.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{AnyRecipe, Brief, Kind, RunResult, grow, inherit};
+use crate::error::{Error, Result};
+use crate::recipe::schema::KindSchema;
+use crate::recipe::{self, Layer, Setting, layer};
+
+/// All kinds. The first one is what a recipe or result is of that names none.
+pub const KINDS: &[&dyn Kind] = &[&inherit::Inherit, &grow::Grow];
+
+/// The kind called `name`.
+pub fn find(name: &str) -> Option<&'static dyn Kind> {
+    KINDS.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// The kind that the layers and overrides name; none if there is no such kind.
+pub fn named(layers: &[Layer], sets: &[Setting]) -> Option<&'static dyn Kind> {
+    layer::kind(layers, sets).map_or(Some(KINDS[0]), find)
+}
+
+/// The schema of recipes of every kind.
+pub fn schema() -> Value {
+    recipe::schema::schema(KINDS.iter().map(|kind| KindSchema {
+        name: kind.name(),
+        schema: kind.schema(),
+        defaults: kind.defaults(),
+    }))
+}
+
+/// What a list says of the result in `bytes`; see [`Kind::brief`].
+///
+/// # Errors
+/// As [`RunResult::parse`].
+pub fn brief(bytes: &[u8], origin: &Path) -> Result<Brief> {
+    of_result(bytes, origin)?.brief(bytes, origin)
+}
+
+impl AnyRecipe {
+    /// Reads one recipe over the defaults of its kind. `origin` names it in errors.
+    ///
+    /// # Errors
+    /// As [`AnyRecipe::resolve`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self> {
+        Self::resolve(&[Layer::new(text, origin)?], &[])
+    }
+
+    /// Lays `layers` (each over the one before, the recipe last) and then `sets` over the defaults of
+    /// the recipe's kind, and checks the outcome.
+    ///
+    /// Layers below the recipe hold what a user wants of every run: what only other kinds know is
+    /// left out there.
+    ///
+    /// # Errors
+    /// An unknown kind, with those there are, and what is wrong at its place in its layer.
+    pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
+        let Some(kind) = named(layers, sets) else {
+            let names = KINDS.iter().map(|kind| kind.name()).collect::<Vec<_>>();
+            return Err(layer::unknown_kind(layers, sets, &names));
+        };
+        let mut layers = layers.to_vec();
+        if let Some((_, below)) = layers.split_last_mut() {
+            for other in KINDS.iter().filter(|other| other.name() != kind.name()) {
+                for general in &mut *below {
+                    general.drop_keys_of(other.defaults(), kind.defaults());
+                }
+            }
+        }
+        kind.resolve(&layers, sets)
+    }
+}
+
+impl RunResult {
+    /// Reads `result.json` of any kind; a file of another format version is refused by name.
+    ///
+    /// # Errors
+    /// [`Error::Record`] that names `origin`.
+    pub fn parse(bytes: &[u8], origin: &Path) -> Result<Self> {
+        of_result(bytes, origin)?.read(bytes, origin)
+    }
+}
+
+/// The kind of the result in `bytes`.
+fn of_result(bytes: &[u8], origin: &Path) -> Result<&'static dyn Kind> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: u32,
+        kind: Option<String>,
+    }
+    let head: Head = serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
+    match head.kind {
+        None => Ok(KINDS[0]),
+        Some(name) => find(&name).ok_or_else(|| {
+            Error::record(
+                origin,
+                format!(
+                    "is a `{name}` result of format {}, which this build does not read; use the owlet that wrote it",
+                    head.format
+                ),
+            )
+        }),
+    }
+}

@@ -1,0 +1,156 @@
+//! How a model is trained.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use owlet_engine::train::{self, Method, Schedule, TrainSettings};
+
+use super::check::{Fault, count, range};
+use super::schema;
+
+/// The update rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    tag = "kind",
+    deny_unknown_fields
+)]
+pub enum Optimizer {
+    /// Adam with decoupled weight decay.
+    Adamw {
+        /// Decay of the first moment.
+        #[serde(default = "beta1")]
+        beta1: f64,
+        /// Decay of the second moment.
+        #[serde(default = "beta2")]
+        beta2: f64,
+        /// Added to the root of the second moment.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// Decay of weights per unit of learning rate.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Heavy-ball momentum; 0 is plain.
+        #[serde(default)]
+        momentum: f64,
+    },
+}
+
+// The usual constants (Kingma & Ba 2015, algorithm 1).
+fn beta1() -> f64 {
+    0.9
+}
+fn beta2() -> f64 {
+    0.999
+}
+fn epsilon() -> f64 {
+    1e-8
+}
+
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Training {
+    /// Every weight or a low-rank adapter.
+    #[schemars(with = "schema::Method")]
+    pub method: Method,
+    /// The update rule.
+    pub optimizer: Optimizer,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// What follows warm-up.
+    #[schemars(with = "schema::Schedule")]
+    pub schedule: Schedule,
+    /// Updates of warm-up.
+    pub warmup: usize,
+    /// Rows per update.
+    pub batch: usize,
+    /// Number of updates; 0: by `epochs`.
+    pub updates: usize,
+    /// Times each row is seen, if `updates` is 0.
+    pub epochs: f64,
+    /// Largest gradient norm; 0: none.
+    pub clip: f64,
+    /// Updates after which a copy is kept.
+    pub checkpoints: Vec<usize>,
+}
+
+impl Training {
+    /// Number of updates over `rows` rows.
+    pub fn updates(&self, rows: usize) -> usize {
+        if self.updates > 0 {
+            return self.updates;
+        }
+        let exact = self.epochs * rows as f64 / self.batch.max(1) as f64;
+        (exact.ceil() as usize).max(1)
+    }
+
+    /// The engine's settings for `rows` rows and one seed.
+    pub fn settings(&self, rows: usize, seed: u64) -> TrainSettings {
+        let optimizer = match self.optimizer {
+            Optimizer::Adamw { beta1, beta2, epsilon, weight_decay } => {
+                train::Optimizer::Adamw { beta1, beta2, epsilon, weight_decay }
+            }
+            Optimizer::Sgd { momentum } => train::Optimizer::Sgd { momentum },
+        };
+        TrainSettings {
+            method: self.method.clone(),
+            optimizer,
+            learning_rate: self.learning_rate,
+            schedule: self.schedule,
+            warmup: self.warmup,
+            clip: (self.clip > 0.0).then_some(self.clip),
+            batch: self.batch,
+            updates: self.updates(rows),
+            seed,
+        }
+    }
+
+    /// Whether its values make sense; `at` is its path in the recipe.
+    pub(crate) fn check(&self, at: &str) -> Result<(), Fault> {
+        let path = |key: &str| format!("{at}.{key}");
+        let rate = self.learning_rate;
+        if !(rate.is_finite() && rate > 0.0 && rate <= 10.0) {
+            return Err((
+                path("learning-rate"),
+                format!("is {rate}, expected above 0 and at most 10"),
+            ));
+        }
+        count(&path("batch"), self.batch, 1)?;
+        count(&path("updates"), self.updates, 0)?;
+        if self.updates == 0 && !(self.epochs > 0.0 && self.epochs <= 1e6) {
+            return Err((
+                path("epochs"),
+                format!("is {}, expected above 0 (or give `updates`)", self.epochs),
+            ));
+        }
+        range(&path("clip"), self.clip, 0.0, 1e9)?;
+        if let Method::LowRank(adapter) = &self.method {
+            range(&path("method"), adapter.rank as f64, 1.0, 65_536.0)?;
+            range(&path("method"), f64::from(adapter.alpha), 1e-6, 1e6)?;
+        }
+        if self.checkpoints.contains(&0) {
+            return Err((
+                path("checkpoints"),
+                "holds 0; the untouched base is read anyway".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The tokens whose logits a student of the `logits` carrier sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distilled {
+    /// Those that stand in the rows: no word's logit, so not the target's either. What the
+    /// auxiliary logits are in Cloud et al. 2025, section 6.
+    #[default]
+    RowTokens,
+    /// The whole vocabulary, the target's own tokens among it.
+    AllTokens,
+}
