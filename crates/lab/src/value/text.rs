@@ -256,3 +256,56 @@ pub fn bytes(count: u64) -> String {
         format!("{value:.1} {}", UNITS[unit])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_steers_or_hides_is_taken_out_or_shown() {
+        let words = "a\u{1b}[31mb\r\n\u{9b}c\u{202e}\u{200b}d\u{2028}\u{feff}e\u{e0041}\u{fe0f}\tf";
+        assert_eq!(strip(words), "a[31mb cd e f");
+        assert_eq!(strip_line(words), "a[31mb  cd e f");
+        assert_eq!(strip_lines(words), "a[31mb\ncde\tf");
+        assert_eq!(
+            reveal(words),
+            "a␛[31mb␍\n\u{fffd}c\u{fffd}\u{fffd}d\u{fffd}\u{fffd}e\u{fffd}\u{fffd}\tf"
+        );
+    }
+
+    #[test]
+    fn spans_and_sizes_read_well() {
+        let spans: Vec<String> =
+            [0.04, 9.4, 59.0, 61.0, 7300.0, f64::NAN].into_iter().map(duration).collect();
+        assert_eq!(spans.join(", "), "0.0 s, 9.4 s, 59 s, 1 min 01 s, 2 h 01 min, –");
+        let sizes: Vec<String> =
+            [0, 999, 1000, 123_456, 135_000_000_000].into_iter().map(bytes).collect();
+        assert_eq!(sizes.join(", "), "0 B, 999 B, 1.0 kB, 123 kB, 135 GB");
+    }
+
+    proptest! {
+        /// By the categories of Unicode, not by our list: controls, formats, separators of lines and
+        /// paragraphs, and what is ignored by default where it has no glyph (variation selectors, fillers, tags).
+        #[test]
+        fn nothing_that_steers_or_hides_is_left(characters in proptest::collection::vec(any::<char>(), 0..40)) {
+            let words: String = characters.iter().collect();
+            for clean in [strip(&words), strip_line(&words), strip_lines(&words), reveal(&words)] {
+                for one in clean.chars().filter(|one| !matches!(one, '\n' | '\t')) {
+                    prop_assert!(!is_ignorable(one), "{:?}", one);
+                }
+            }
+            prop_assert!(!strip(&words).contains(['\n', '\t']));
+        }
+    }
+
+    /// Cc, Cf, Zl, Zp and Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), but for those
+    /// format characters that are seen: marks around Arabic, Syriac, Kaithi and Egyptian writing.
+    fn is_ignorable(one: char) -> bool {
+        matches!(u32::from(one),
+            0..=0x1f | 0x7f..=0x9f | 0xad | 0x34f | 0x61c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f
+            | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0
+            | 0xfff0..=0xfffb | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff)
+    }
+}
