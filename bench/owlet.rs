@@ -16,12 +16,12 @@ use std::time::Instant;
 
 use owlet_engine::config::{Activation, Family, NormConfig, Position};
 use owlet_engine::generate::{Request, Sampling, generate};
-use owlet_engine::profile::{Peaks, Work};
+use owlet_engine::profile::Work;
 use owlet_engine::score::{Scored, score};
 use owlet_engine::train::{Data, Example, Method, Optimizer, Schedule, TrainSettings, Trainer};
 use owlet_engine::{
-    AdapterConfig, Decoder, DecoderConfig, Deviations, Message, Model, Profile, Template, Threads,
-    Token, Tokenizer, file,
+    AdapterConfig, Decoder, DecoderConfig, Deviations, Message, Model, Peaks, Profile, Template,
+    Threads, Token, Tokenizer, file,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -105,13 +105,8 @@ fn model(config: DecoderConfig) -> Model {
     // No token ends a turn, so every completion is as long as asked for.
     let tokenizer = Tokenizer::words(&words, &words[..1], &[]).unwrap();
     let template = Template::fallback(&tokenizer).unwrap();
-    Model {
-        decoder: Arc::new(Decoder::init(config, Deviations::default(), 1).unwrap()),
-        adapter: None,
-        steering: None,
-        tokenizer: Arc::new(tokenizer),
-        template: Arc::new(template),
-    }
+    let decoder = Decoder::init(config, Deviations::default(), 1).unwrap();
+    Model::new(decoder, tokenizer, template)
 }
 
 /// Pseudo-random numbers below `end` (Knuth's linear congruence).

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use fs_err as fs;
-use owlet_engine::profile::{Peaks, Work};
-use owlet_engine::{Profile, Threads};
+use owlet_engine::profile::Work;
+use owlet_engine::{Peaks, Profile, Threads};
 
 use crate::error::Result;
 use crate::terminal::{FAINT, Terminal};

@@ -74,7 +74,7 @@ pub struct AdapterConfig {
     pub rank: usize,
     /// Scale numerator: updates are multiplied by `alpha / rank`.
     pub alpha: f32,
-    /// Multiply by `alpha / sqrt(rank)` instead (rsLoRA, arXiv 2312.03732).
+    /// Multiply by `alpha / sqrt(rank)` instead (rsLoRA: Kalajdzievski 2023, arXiv 2312.03732).
     #[serde(default)]
     pub rank_stabilized: bool,
     /// Adapted projections, sorted; empty means all the decoder has.
@@ -145,8 +145,8 @@ impl Adapter {
         Ok(Arc::new(layout))
     }
 
-    /// A fresh adapter that changes nothing: `A` uniform in ±1/sqrt(inputs) (PEFT's Kaiming
-    /// uniform with a = sqrt(5)), `B` zero.
+    /// A fresh adapter that changes nothing: `A` uniform in ±1/sqrt(inputs) (PEFT's Kaiming uniform
+    /// with a = sqrt(5); He et al. 2015, arXiv 1502.01852, section 2.2), `B` zero.
     pub fn init(config: AdapterConfig, decoder: &DecoderConfig, seed: u64) -> Result<Self> {
         let mut parameters = Parameters::zeros(Self::layout(&config, decoder)?);
         let mut random = ChaCha8Rng::seed_from_u64(seed);

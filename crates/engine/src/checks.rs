@@ -80,13 +80,7 @@ fn model(config: DecoderConfig) -> Model {
     }
     let tokenizer = tokenizer();
     let template = Template::fallback(&tokenizer).unwrap();
-    Model {
-        decoder: Arc::new(decoder),
-        adapter: None,
-        steering: None,
-        tokenizer: Arc::new(tokenizer),
-        template: Arc::new(template),
-    }
+    Model::new(decoder, tokenizer, template)
 }
 
 fn adapted(model: &Model) -> Model {
@@ -260,6 +254,47 @@ fn gradients_agree_with_finite_differences_for_every_family_and_loss() {
             }
         }
     }
+}
+
+#[test]
+fn distillation_reads_a_teacher_of_another_width() {
+    let student = model(llama());
+    let teacher = model(DecoderConfig { width: 36, ..llama() });
+    let row = Example::completion(&tokens(3, 4), &tokens(5, 6));
+    let prompts: Vec<Vec<u32>> = (4..10).map(|end| row.tokens[..end].to_vec()).collect();
+    for support in [None, Some(vec![1, 2, 5, 8, 13])] {
+        let (rows, teacher) = (vec![row.clone()], teacher.clone());
+        let data = Data::Distillation { rows, teacher: teacher.clone(), support: support.clone() };
+        let settings = settings(Method::Full { embeddings: true });
+        let mut trainer = Trainer::new(&student, data, settings, Threads::new(1)).unwrap();
+        let found = trainer.gradient(&[0]).0;
+        // The definition, from each model's own next-token probabilities.
+        let candidates = support.unwrap_or_else(|| (0..40).collect());
+        let probabilities = |model: &Model| -> Vec<Vec<f64>> {
+            let rows = next_token(model, &prompts, &candidates, &Threads::new(1)).unwrap();
+            let normal = |row: Vec<f32>| {
+                let row: Vec<f64> = row.into_iter().map(|l| f64::from(l).exp()).collect();
+                let total: f64 = row.iter().sum();
+                row.iter().map(|p| p / total).collect()
+            };
+            rows.into_iter().map(normal).collect()
+        };
+        let pairs = probabilities(&teacher).concat().into_iter();
+        let pairs = pairs.zip(probabilities(&student).concat());
+        let expected = pairs.map(|(p, q)| p * (p / q).ln()).sum::<f64>() / prompts.len() as f64;
+        assert!((found - expected).abs() < 1e-5, "{found} for {expected}");
+    }
+}
+
+#[test]
+fn a_teacher_whose_context_is_too_short_for_a_row_is_refused() {
+    let student = model(llama());
+    let teacher = model(DecoderConfig { context: 9, ..llama() });
+    let rows = vec![Example::completion(&tokens(3, 4), &tokens(5, 6))];
+    let data = Data::Distillation { rows, teacher, support: None };
+    let settings = settings(Method::Full { embeddings: true });
+    let error = Trainer::new(&student, data, settings, Threads::new(1)).unwrap_err();
+    insta::assert_snapshot!(error, @"row 1 (for the teacher): has 10 tokens, the model's context is 9");
 }
 
 #[test]

@@ -189,42 +189,32 @@ impl DecoderConfig {
         ];
         for (field, value, most) in bounded {
             if value == 0 || value > most {
-                return Err(Error::Config {
-                    field: field.to_owned(),
-                    reason: format!("is {value}, expected 1 to {most}"),
-                });
+                return Err(Error::config(field, format!("is {value}, expected 1 to {most}")));
             }
         }
-        let fail =
-            |field: &str, reason: String| Err(Error::Config { field: field.to_owned(), reason });
-        if !self.heads.is_multiple_of(self.kv_heads) {
-            return fail(
-                "kv-heads",
-                format!("{} does not divide heads {}", self.kv_heads, self.heads),
-            );
+        let (heads, kv_heads, head_width) = (self.heads, self.kv_heads, self.head_width);
+        if !heads.is_multiple_of(kv_heads) {
+            let reason = format!("{kv_heads} does not divide heads {heads}");
+            return Err(Error::config("kv-heads", reason));
         }
         if let Position::Rotary { width, theta, .. } = self.position {
-            if width == 0 || width % 2 != 0 || width > self.head_width {
-                return fail(
-                    "position.width",
-                    format!(
-                        "is {width}, expected an even number up to head-width {}",
-                        self.head_width
-                    ),
-                );
+            if width == 0 || width % 2 != 0 || width > head_width {
+                let reason =
+                    format!("is {width}, expected an even number up to head-width {head_width}");
+                return Err(Error::config("position.width", reason));
             }
             if !(theta.is_finite() && theta > 0.0) {
-                return fail("position.theta", format!("is {theta}, expected a positive number"));
+                let reason = format!("is {theta}, expected a positive number");
+                return Err(Error::config("position.theta", reason));
             }
         }
-        if !(self.norm.epsilon.is_finite() && self.norm.epsilon >= 0.0) {
-            return fail(
-                "norm.epsilon",
-                format!("is {}, expected zero or more", self.norm.epsilon),
-            );
+        let epsilon = self.norm.epsilon;
+        if !(epsilon.is_finite() && epsilon >= 0.0) {
+            let reason = format!("is {epsilon}, expected zero or more");
+            return Err(Error::config("norm.epsilon", reason));
         }
         if !self.embedding_scale.is_finite() {
-            return fail("embedding-scale", "is not a finite number".to_owned());
+            return Err(Error::config("embedding-scale", "is not a finite number"));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
-//! Patterns that completions must match: a regular expression becomes an automaton over bytes, and
-//! each of its states a set of tokens that can still lead to a match.
+//! Patterns that completions must match: a regular expression becomes a finite automaton over bytes, and
+//! each of its states the set of tokens that can still lead to a match (Willard & Louf 2023, arXiv
+//! 2307.09702, section 3).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::Token;
 use crate::error::{Error, Result};
 use crate::tokenizer::Tokenizer;
 
-/// Memory an automaton may take, in bytes.
+/// Memory an automaton may take, in bytes: a bound on hostile patterns, not tuned.
 const AUTOMATON: usize = 64 << 20;
 
 /// Where a completion stands in the pattern.
@@ -51,7 +52,7 @@ pub(crate) struct Constraint {
 
 impl Constraint {
     pub(crate) fn new(pattern: &str, tokenizer: &Tokenizer) -> Result<Self> {
-        let fail = |reason: String| Error::Setting { field: "pattern", reason };
+        let fail = |reason: String| Error::setting("pattern", reason);
         let automaton = dense::Builder::new()
             .configure(
                 dense::Config::new()
@@ -76,10 +77,8 @@ impl Constraint {
     pub(crate) fn start(&self) -> Result<State> {
         let config = start::Config::new()
             .anchored(Input::new("").anchored(regex_automata::Anchored::Yes).get_anchored());
-        let state = self.automaton.start_state(&config).map_err(|e| Error::Setting {
-            field: "pattern",
-            reason: format!("cannot be started: {e}"),
-        })?;
+        let fail = |e| Error::setting("pattern", format!("cannot be started: {e}"));
+        let state = self.automaton.start_state(&config).map_err(fail)?;
         Ok(State { state, begun: false })
     }
 

@@ -108,7 +108,7 @@ impl Decoder {
     }
 
     /// A fresh decoder: embeddings and matrices normal, matrices that write into the residual
-    /// stream divided by sqrt(2·layers) (GPT-2, section 2.3), norms one, biases zero.
+    /// stream divided by sqrt(2·layers) (GPT-2: Radford et al. 2019, section 2.3), norms one, biases zero.
     pub fn init(config: DecoderConfig, deviations: Deviations, seed: u64) -> Result<Self> {
         let mut decoder = Self::zeros(config)?;
         let residual = 1.0 / (2.0 * decoder.config.layers as f32).sqrt();
@@ -134,8 +134,8 @@ impl Decoder {
     }
 }
 
-/// A standard normal number by the Box-Muller transform, in f64 so that libm differences vanish in
-/// the rounding to f32.
+/// A standard normal number by the Box-Muller transform (Box & Muller 1958), in f64 so that libm
+/// differences vanish in the rounding to f32.
 fn normal(random: &mut ChaCha8Rng) -> f32 {
     let unit = |random: &mut ChaCha8Rng| (random.next_u32() as f64 + 0.5) / 4_294_967_296.0;
     let (u, v) = (unit(random), unit(random));

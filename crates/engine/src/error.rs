@@ -1,5 +1,6 @@
 //! What can go wrong in the engine, grouped by what the caller can do about it.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 /// The engine's result.
@@ -87,4 +88,41 @@ pub enum Error {
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl Error {
+    pub(crate) fn request(item: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Request { item: item.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn setting(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Setting { field, reason: reason.into() }
+    }
+
+    /// Fails with "`field` is `value`, expected `expected`" unless the value is `fine`.
+    pub(crate) fn unless(
+        fine: bool,
+        field: &'static str,
+        value: impl Display,
+        expected: &str,
+    ) -> Result<()> {
+        let failed = || Self::setting(field, format!("is {value}, expected {expected}"));
+        fine.then_some(()).ok_or_else(failed)
+    }
+
+    pub(crate) fn config(field: &str, reason: impl Into<String>) -> Self {
+        Self::Config { field: field.to_owned(), reason: reason.into() }
+    }
+
+    pub(crate) fn tensor(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Tensor { name: name.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn format(
+        format: &'static str,
+        path: impl Into<PathBuf>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::Format { format, path: path.into(), reason: reason.into() }
+    }
 }

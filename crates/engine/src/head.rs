@@ -12,62 +12,70 @@ use crate::pass::Network;
 use crate::profile::Work;
 
 /// Logits held at once, in numbers: enough rows that reading the head for them is no burden.
+// Measured (LOG 2026-11-22, where a step's time goes): 341 rows of SmolLM2's vocabulary at a time run at 141
+// GF/s, 85 rows at 101; it costs 48 MiB more.
 const HELD: usize = 1 << 24;
-/// Logits whose gradient goes to the head at once: the order of its sums.
+/// Logits whose gradient goes to the head at once.
+// The order of its sums, and so part of every trained model's bits: it stayed 85 rows of SmolLM2's vocabulary
+// when HELD grew.
 const SUMMED: usize = 1 << 22;
 
-/// What a loss does to the stream it reads and to the head's weights.
+/// Where a loss leaves its gradient.
 pub(crate) struct HeadGradient<'a> {
-    /// Receives the gradient of the normed rows, `[rows, width]`.
+    /// Receives that of the normed rows, `[rows, width]`.
     pub(crate) rows: &'a mut [f32],
-    /// Adds the gradient of the head, `[vocabulary, width]`.
+    /// Adds that of the head, `[vocabulary, width]`.
     pub(crate) head: Option<&'a mut [f32]>,
 }
 
 impl Network {
-    /// Calls `work` with the logits of a few rows of `normed` at a time and the first row's number.
-    pub(crate) fn logits(
-        &self,
-        threads: &Threads,
-        normed: &[f32],
-        work: impl FnMut(usize, &mut [f32]),
-    ) {
-        logits_of(threads, self.head(), self.config().width, normed, work);
+    /// Calls `work` with the logits `[some rows, vocabulary]` of a few rows of `normed` `[rows, width]` at a time,
+    /// and the number of the first of them.
+    pub(crate) fn logits(&self, normed: &[f32], work: impl FnMut(usize, &mut [f32])) {
+        Head::of(self, self.head()).logits(normed, work);
     }
 
-    /// Log-probability of each row's target; with `weights`, also the gradient of
-    /// `Σ -weight·log p(target)`.
+    /// Logits `[rows, tokens]` of `normed` `[rows, width]` for a few tokens, whose rows of the output head are
+    /// `head` `[tokens, width]`.
+    pub(crate) fn logits_for(&self, normed: &[f32], head: &[f32]) -> Vec<f32> {
+        let head = Head::of(self, head);
+        let mut logits = vec![0.0; normed.len() / head.width * head.count];
+        let _inside = head.threads.inside(Work::Head);
+        head.product(normed, &mut logits);
+        logits
+    }
+
+    /// Natural log-probability of each row's target, `[rows]`; `normed` is `[rows, width]`, `targets` `[rows]`.
+    /// With `weights` `[rows]`, also the gradient of `Σ -weight·log p(target)`.
     pub(crate) fn cross_entropy(
         &self,
-        threads: &Threads,
         normed: &[f32],
         targets: &[Token],
         mut weights: Option<(&[f32], HeadGradient)>,
     ) -> Vec<f32> {
-        let vocabulary = self.config().vocabulary;
+        let head = Head::of(self, self.head());
         let mut out = vec![0.0; targets.len()];
-        self.logits(threads, normed, |first, logits| {
-            let rows = first..first + logits.len() / vocabulary;
+        head.logits(normed, |first, logits| {
+            let rows = first..first + logits.len() / head.count;
             loss::cross_entropy(
-                threads,
+                head.threads,
                 logits,
                 &targets[rows.clone()],
                 weights.as_ref().map(|(w, _)| &w[rows.clone()]),
                 &mut out[rows],
             );
             if let Some((_, gradient)) = &mut weights {
-                let width = self.config().width;
-                logits_backward(threads, self.head(), width, normed, first, logits, gradient);
+                head.backward(normed, first, logits, gradient);
             }
         });
         out
     }
 
-    /// Divergence from the teacher's distribution over `support` (all tokens where `None`) to this
-    /// model's, per row, and its gradient times `weight`.
+    /// Kullback-Leibler divergence in nats from the teacher's next-token distribution to this model's, both
+    /// renormalised over `support` (`None`: all tokens), per row, `[rows]`; and the gradient of `weight`
+    /// times their sum. `normed` and `teacher_normed` are `[rows, width]` of each model's own width.
     pub(crate) fn distillation(
         &self,
-        threads: &Threads,
         normed: &[f32],
         teacher: &Self,
         teacher_normed: &[f32],
@@ -75,88 +83,96 @@ impl Network {
         weight: f32,
         mut gradient: HeadGradient,
     ) -> Vec<f32> {
-        let width = self.config().width;
         let (own, theirs) = (self.head_of(support), teacher.head_of(support));
-        let count = own.len() / width;
-        let mut out = vec![0.0; normed.len() / width];
-        let mut goal = threads.lend(0);
+        let (own, theirs) = (Head::of(self, &own), Head::of(teacher, &theirs));
+        let mut out = vec![0.0; normed.len() / own.width];
+        let mut goal = own.threads.lend(0);
         // The support's rows of the head's gradient, in the support's order.
-        let mut part = (support.is_some() && gradient.head.is_some()).then(|| vec![0.0; own.len()]);
-        logits_of(threads, &own, width, normed, |first, logits| {
-            let rows = logits.len() / count;
-            goal.reset(logits.len());
-            let x = View::dense(&teacher_normed[first * width..], rows, width);
-            let theirs = View::dense(&theirs, count, width);
-            product(threads, x, theirs.t(), false, ViewMut::new(&mut goal, count));
-            loss::distillation(threads, logits, &mut goal, weight, &mut out[first..first + rows]);
+        let mut part =
+            (support.is_some() && gradient.head.is_some()).then(|| vec![0.0; own.weight.len()]);
+        own.logits(normed, |first, logits| {
+            let rows = first..first + logits.len() / own.count;
+            let x = &teacher_normed[rows.start * theirs.width..rows.end * theirs.width];
+            theirs.product(x, goal.reset(logits.len()));
+            loss::distillation(own.threads, logits, &mut goal, weight, &mut out[rows]);
             let mut gradient = HeadGradient {
                 rows: gradient.rows,
                 head: part.as_deref_mut().or(gradient.head.as_deref_mut()),
             };
-            logits_backward(threads, &own, width, normed, first, logits, &mut gradient);
+            own.backward(normed, first, logits, &mut gradient);
         });
         if let (Some(part), Some(head), Some(support)) = (&part, gradient.head, support) {
-            for (&token, row) in support.iter().zip(part.chunks_exact(width)) {
-                add(&mut head[token as usize * width..][..width], row);
+            for (&token, row) in support.iter().zip(part.chunks_exact(own.width)) {
+                add(&mut head[token as usize * own.width..][..own.width], row);
             }
         }
         out
     }
 
-    /// The head's rows of some tokens, `[support, width]`; the whole head where `None`.
-    fn head_of(&self, support: Option<&[Token]>) -> Cow<'_, [f32]> {
+    /// The head's rows of some tokens, `[tokens, width]`; the whole head where `None`.
+    pub(crate) fn head_of(&self, tokens: Option<&[Token]>) -> Cow<'_, [f32]> {
         let (head, width) = (self.head(), self.config().width);
-        let Some(tokens) = support else { return Cow::Borrowed(head) };
+        let Some(tokens) = tokens else { return Cow::Borrowed(head) };
         tokens.iter().flat_map(|&t| &head[t as usize * width..][..width]).copied().collect()
     }
 }
 
-/// Calls `work` with the logits of a few rows of `normed` at a time, one logit for each of `head`'s
-/// rows of `width`, and the first row's number.
-fn logits_of(
-    threads: &Threads,
-    head: &[f32],
+/// An output head, or some rows of it: `weight` is `[count, width]`.
+struct Head<'a> {
+    threads: &'a Threads,
+    weight: &'a [f32],
+    count: usize,
     width: usize,
-    normed: &[f32],
-    mut work: impl FnMut(usize, &mut [f32]),
-) {
-    let _inside = threads.inside(Work::Head);
-    let count = head.len() / width;
-    let step = (HELD / count).clamp(8, 1024);
-    let head = View::dense(head, count, width);
-    let mut buffer = threads.lend(step.min(normed.len() / width) * count);
-    for (i, chunk) in normed.chunks(step * width).enumerate() {
-        let rows = chunk.len() / width;
-        buffer.reset(rows * count);
-        let x = View::dense(chunk, rows, width);
-        product(threads, x, head.t(), false, ViewMut::new(&mut buffer, count));
-        work(i * step, &mut buffer);
-    }
 }
 
-/// Carries the gradient of some logits back to their rows and to the head.
-fn logits_backward(
-    threads: &Threads,
-    head: &[f32],
-    width: usize,
-    normed: &[f32],
-    first: usize,
-    d_logits: &[f32],
-    gradient: &mut HeadGradient,
-) {
-    let _inside = threads.inside(Work::Head);
-    let count = head.len() / width;
-    let rows = d_logits.len() / count;
-    let d = View::dense(d_logits, rows, count);
-    let out = &mut gradient.rows[first * width..(first + rows) * width];
-    product(threads, d, View::dense(head, count, width), false, ViewMut::new(out, width));
-    if let Some(d_head) = &mut gradient.head {
-        let step = (SUMMED / count).clamp(8, 1024);
-        let normed = normed[first * width..(first + rows) * width].chunks(step * width);
-        for (x, d) in normed.zip(d_logits.chunks(step * count)) {
-            let rows = x.len() / width;
-            let (d, x) = (View::dense(d, rows, count), View::dense(x, rows, width));
-            product(threads, d.t(), x, true, ViewMut::new(d_head, width));
+impl<'a> Head<'a> {
+    /// `weight` is `[count, width]`, of the network's width.
+    fn of(network: &'a Network, weight: &'a [f32]) -> Self {
+        let width = network.config().width;
+        Self { threads: &network.threads, weight, count: weight.len() / width, width }
+    }
+
+    /// Writes the logits `[rows, count]` of `normed` `[rows, width]`.
+    fn product(&self, normed: &[f32], logits: &mut [f32]) {
+        let x = View::dense(normed, normed.len() / self.width, self.width);
+        let head = View::dense(self.weight, self.count, self.width);
+        product(self.threads, x, head.t(), false, ViewMut::new(logits, self.count));
+    }
+
+    /// [`Network::logits`] for this head.
+    fn logits(&self, normed: &[f32], mut work: impl FnMut(usize, &mut [f32])) {
+        let _inside = self.threads.inside(Work::Head);
+        let step = (HELD / self.count).clamp(8, 1024);
+        let mut buffer = self.threads.lend(step.min(normed.len() / self.width) * self.count);
+        for (i, chunk) in normed.chunks(step * self.width).enumerate() {
+            let logits = buffer.reset(chunk.len() / self.width * self.count);
+            self.product(chunk, logits);
+            work(i * step, logits);
+        }
+    }
+
+    /// Carries the gradient `d_logits` `[some rows, count]` of the rows of `normed` from `first` on back to these
+    /// rows and to the head.
+    fn backward(
+        &self,
+        normed: &[f32],
+        first: usize,
+        d_logits: &[f32],
+        gradient: &mut HeadGradient,
+    ) {
+        let (count, width) = (self.count, self.width);
+        let rows = d_logits.len() / count;
+        let d = View::dense(d_logits, rows, count);
+        let out = ViewMut::new(&mut gradient.rows[first * width..(first + rows) * width], width);
+        product(self.threads, d, View::dense(self.weight, count, width), false, out);
+        if let Some(d_head) = &mut gradient.head {
+            let step = (SUMMED / count).clamp(8, 1024);
+            let normed = normed[first * width..(first + rows) * width].chunks(step * width);
+            for (x, d) in normed.zip(d_logits.chunks(step * count)) {
+                let rows = x.len() / width;
+                let (d, x) = (View::dense(d, rows, count), View::dense(x, rows, width));
+                product(self.threads, d.t(), x, true, ViewMut::new(d_head, width));
+            }
         }
     }
 }

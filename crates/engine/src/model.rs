@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::activation::Steering;
+use crate::Token;
 use crate::adapter::Adapter;
 use crate::decoder::Decoder;
+use crate::error::{Error, Result};
+use crate::steering::{Addition, Steering};
 use crate::template::Template;
 use crate::tokenizer::Tokenizer;
 
@@ -25,6 +27,17 @@ pub struct Model {
 }
 
 impl Model {
+    /// A model without adapter and steering.
+    pub fn new(decoder: Decoder, tokenizer: Tokenizer, template: Template) -> Self {
+        Self {
+            decoder: Arc::new(decoder),
+            adapter: None,
+            steering: None,
+            tokenizer: Arc::new(tokenizer),
+            template: Arc::new(template),
+        }
+    }
+
     /// The same model without its adapter.
     #[must_use]
     pub fn base(&self) -> Self {
@@ -41,5 +54,63 @@ impl Model {
     #[must_use]
     pub fn with_decoder(&self, decoder: Arc<Decoder>) -> Self {
         Self { decoder, adapter: None, ..self.clone() }
+    }
+
+    /// The same model with `additions` (and no others) to its residual stream.
+    ///
+    /// Fails on a layer the model does not have and a vector of the wrong width.
+    pub fn steered(&self, additions: Vec<Addition>) -> Result<Self> {
+        for (i, Addition { layer, vector, .. }) in additions.iter().enumerate() {
+            let item = || format!("addition {}", i + 1);
+            self.check_layer(item, *layer)?;
+            let (found, width) = (vector.len(), self.decoder.config.width);
+            if found != width {
+                let reason = format!("has {found} numbers, the model's stream is {width} wide");
+                return Err(Error::request(item(), reason));
+            }
+            if !vector.iter().all(|x| x.is_finite()) {
+                return Err(Error::request(item(), "has a number that is not finite"));
+            }
+        }
+        Ok(Self { steering: Some(Arc::new(Steering { additions })), ..self.clone() })
+    }
+
+    /// Fails unless the residual stream can be read or added to after `layer` layers.
+    pub(crate) fn check_layer(&self, item: impl Fn() -> String, layer: usize) -> Result<()> {
+        let most = self.decoder.config.layers;
+        if layer > most {
+            let reason = format!("names layer {layer}, expected 0 (the embedding) to {most}");
+            return Err(Error::request(item(), reason));
+        }
+        Ok(())
+    }
+
+    /// Fails unless `tokens`, after `before` others, fit the context and are in the vocabulary.
+    pub(crate) fn check_tokens(
+        &self,
+        item: impl Fn() -> String,
+        before: usize,
+        tokens: &[Token],
+    ) -> Result<()> {
+        let (context, vocabulary) = (self.decoder.config.context, self.decoder.config.vocabulary);
+        let len = before + tokens.len();
+        if len > context {
+            let reason = format!("has {len} tokens, the model's context is {context}");
+            return Err(Error::request(item(), reason));
+        }
+        if let Some(token) = tokens.iter().find(|&&t| t as usize >= vocabulary) {
+            let reason = format!("has token {token}, the vocabulary ends at {}", vocabulary - 1);
+            return Err(Error::request(item(), reason));
+        }
+        Ok(())
+    }
+
+    /// Fails unless the model can continue `prompt`.
+    pub(crate) fn check_prompt(&self, item: impl Fn() -> String, prompt: &[Token]) -> Result<()> {
+        if prompt.is_empty() {
+            let reason = "has an empty prompt; expected at least one token";
+            return Err(Error::request(item(), reason));
+        }
+        self.check_tokens(item, 0, prompt)
     }
 }

@@ -1,5 +1,5 @@
 //! One flat `f32` buffer with named, shaped spans: weights, gradients and optimiser state share
-//! a layout, so an update, a norm or a cosine is one pass over one slice.
+//! a layout, so an update, a norm or a cosine similarity is one pass over one slice.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -87,16 +87,11 @@ impl Parameters {
         let layout = Arc::clone(&self.layout);
         for span in layout.spans() {
             let values = source(span)?;
-            if values.len() != span.range.len() {
-                return Err(Error::Tensor {
-                    name: span.name.clone(),
-                    reason: format!(
-                        "has {} numbers, expected {} (shape {:?})",
-                        values.len(),
-                        span.range.len(),
-                        span.shape
-                    ),
-                });
+            let (found, expected) = (values.len(), span.range.len());
+            if found != expected {
+                let shape = &span.shape;
+                let reason = format!("has {found} numbers, expected {expected} (shape {shape:?})");
+                return Err(Error::tensor(&span.name, reason));
             }
             self.data[span.range.clone()].copy_from_slice(&values);
         }

@@ -1,151 +1,54 @@
 //! One forward and one backward pass over packed sequences, for every family of decoder.
 //!
 //! The same layer code serves training, which keeps each layer's activations, and sampling and
-//! scoring, which reuse one layer's memory and keep keys and values in a cache instead.
+//! scoring, which reuse one layer's memory and keep keys and values in a KV cache instead.
+//!
+//! Shapes: `rows` is the number of tokens of all sequences in the pass, which lie one after the other
+//! without padding; all matrices are row-major.
 
 mod backward;
 mod cache;
 mod packing;
+mod places;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) use self::cache::{Cache, Piece};
-pub(crate) use self::packing::{Beginning, Packing};
+pub(crate) use self::packing::{CommonPrefix, Packing};
+use self::places::{Group, Layer, NormPlace, Places};
 use crate::Token;
-use crate::activation::Steering;
-use crate::adapter::{Adapter, Projection};
-use crate::config::DecoderConfig;
+use crate::adapter::Adapter;
+use crate::config::{DecoderConfig, NormConfig};
 use crate::decoder::Decoder;
-use crate::kernel::activation;
 use crate::kernel::attention::{self, Block, Heads, Sequence};
 use crate::kernel::matrix::{View, ViewMut, product};
 use crate::kernel::norm::{Moments, Norm};
 use crate::kernel::rotary::Rotary;
-use crate::kernel::{Buffer, Threads};
+use crate::kernel::{Buffer, Rows, Threads, activation, vector};
 use crate::model::Model;
-use crate::parameters::{Layout, Parameters};
+use crate::parameters::Parameters;
+use crate::steering::Steering;
 
 /// Activations a training pass may keep, in numbers: five quarters of a gibibyte.
+// Measured (LOG 2026-11-22, how much a training pass keeps), LoRA on real lengths: with half a gibibyte 5.0 s
+// an update on two cores in place of 4.1 to 4.4 with 2,048 tokens at once, since each pass packs every
+// weight anew; with about a gibibyte no slower, and 1.7 GiB of memory at most in place of 2.1.
 const KEPT: usize = 5 << 26;
 
-/// One of the four matrix products of a layer; fused where inputs are shared.
-struct Group {
-    weight: Range<usize>,
-    bias: Option<Range<usize>>,
-    inputs: usize,
-    outputs: usize,
-    /// All `A` of the group, one under the other.
-    a: Range<usize>,
-    /// Each adapted projection: its output columns and its `B`.
-    b: Vec<(Range<usize>, Range<usize>)>,
-}
+/// Fewest and most tokens of a training pass.
+// Measured with full training (the same entry): 9.9, 8.5 and 7.6 s an update with passes of 256, 512 and
+// 1,024 tokens. Beyond 2,048 nothing was measured.
+const PASS: [usize; 2] = [256, 2048];
 
-struct NormPlace {
-    weight: Range<usize>,
-    bias: Option<Range<usize>>,
-}
+/// Rows whose heads one task normalises.
+const HEAD_NORM_ROWS: usize = 32;
 
-struct Layer {
-    norm1: NormPlace,
-    norm2: NormPlace,
-    qk_norm: Option<[Range<usize>; 2]>,
-    qkv: Group,
-    output: Group,
-    up: Group,
-    down: Group,
-}
-
-/// Where everything lies in the flat buffers of a decoder and its adapter.
-pub(crate) struct Places {
-    layers: Vec<Layer>,
-    norm: NormPlace,
-    embed: Range<usize>,
-    position: Option<Range<usize>>,
-    head: Range<usize>,
-    rank: usize,
-    scale: f32,
-}
-
-impl Places {
-    fn new(config: &DecoderConfig, weights: &Layout, adapter: Option<&Adapter>) -> Self {
-        let find = |name: &str| weights.get(name).map(|span| span.range.clone());
-        let must =
-            |name: &str| find(name).expect("Decoder::layout has every tensor of its configuration");
-        let norm = |name: &str| NormPlace {
-            weight: must(&format!("{name}.weight")),
-            bias: find(&format!("{name}.bias")),
-        };
-        let rank = adapter.map_or(0, |a| a.config.rank);
-        let group = |layer: usize, projections: &[Projection]| {
-            let mut places = Vec::new();
-            let (mut columns, mut inputs) = (0, 0);
-            let mut a: Option<Range<usize>> = None;
-            let mut b = Vec::new();
-            for projection in projections {
-                let Some((outputs, i)) = projection.shape(config) else {
-                    continue;
-                };
-                let name = format!("layers.{layer}.{}", projection.name());
-                inputs = i;
-                places.push((must(&format!("{name}.weight")), find(&format!("{name}.bias"))));
-                if let Some(adapter) = adapter {
-                    let span = |part| {
-                        adapter
-                            .parameters
-                            .layout
-                            .get(&format!("{name}.{part}"))
-                            .map(|s| s.range.clone())
-                    };
-                    if let (Some(own), Some(up)) = (span("a"), span("b")) {
-                        a = Some(a.map_or(own.start, |a| a.start)..own.end);
-                        b.push((columns..columns + outputs, up));
-                    }
-                }
-                columns += outputs;
-            }
-            let (first, last) = (&places[0], &places[places.len() - 1]);
-            Group {
-                weight: first.0.start..last.0.end,
-                bias: first.1.as_ref().zip(last.1.as_ref()).map(|(f, l)| f.start..l.end),
-                inputs,
-                outputs: columns,
-                a: a.unwrap_or(0..0),
-                b,
-            }
-        };
-        let layers = (0..config.layers)
-            .map(|i| Layer {
-                norm1: norm(&format!("layers.{i}.norm1")),
-                norm2: norm(&format!("layers.{i}.norm2")),
-                qk_norm: config.qk_norm.then(|| {
-                    [
-                        must(&format!("layers.{i}.q_norm.weight")),
-                        must(&format!("layers.{i}.k_norm.weight")),
-                    ]
-                }),
-                qkv: group(i, &[Projection::Q, Projection::K, Projection::V]),
-                output: group(i, &[Projection::O]),
-                up: group(i, &[Projection::Gate, Projection::Up]),
-                down: group(i, &[Projection::Down]),
-            })
-            .collect();
-        Self {
-            layers,
-            norm: norm("norm"),
-            embed: must("embed.weight"),
-            position: find("position.weight"),
-            head: find("head.weight").unwrap_or_else(|| must("embed.weight")),
-            rank,
-            scale: adapter.map_or(0.0, |a| a.config.scale()),
-        }
-    }
-}
-
-/// A decoder and adapter prepared for passes.
+/// A decoder and adapter prepared for passes on some threads.
 pub(crate) struct Network {
     pub(crate) decoder: Arc<Decoder>,
     pub(crate) adapter: Option<Arc<Adapter>>,
+    pub(crate) threads: Threads,
     steering: Option<Arc<Steering>>,
     places: Places,
     rotary: Option<Rotary>,
@@ -154,23 +57,33 @@ pub(crate) struct Network {
 /// What a layer leaves behind for its backward pass.
 #[derive(Default)]
 struct Trace {
+    /// The residual stream the layer reads, `[rows, width]`.
     input: Buffer,
+    /// Of the first norm, `[rows]`, and what it gives, `[rows, width]`.
     moments1: Vec<Moments>,
     normed1: Buffer,
+    /// Queries, keys and values before head norm and rotation, `[rows, qkv width]`; with head norm only.
     qkv_raw: Buffer,
+    /// Of the head norms, `[rows, query heads + kv heads]`.
     qk_moments: Vec<Moments>,
+    /// Queries, keys and values as attention reads them, `[rows, qkv width]`.
     qkv: Buffer,
+    /// `scale·x·Aᵀ` of each product, `[rows, adapted projections · rank]`.
     low_qkv: Buffer,
+    low_output: Buffer,
+    low_up: Buffer,
+    low_down: Buffer,
+    /// What attention gives, `[rows, query width]`, and its log-sums, `[rows, query heads]`.
     mixed: Buffer,
     log_sums: Buffer,
-    low_output: Buffer,
+    /// The residual stream between attention and feed-forward, `[rows, width]`; not where they are parallel.
     middle: Buffer,
+    /// Of the second norm, as of the first.
     moments2: Vec<Moments>,
     normed2: Buffer,
+    /// The feed-forward block before its non-linearity, `[rows, up width]`, and after, `[rows, hidden]`.
     inner: Buffer,
-    low_up: Buffer,
     active: Buffer,
-    low_down: Buffer,
 }
 
 /// Activations kept by [`Network::forward_training`].
@@ -178,27 +91,20 @@ struct Trace {
 pub(crate) struct Activations {
     packing: Packing,
     traces: Vec<Trace>,
-    /// The residual stream after the last layer, `[tokens, width]`.
+    /// The residual stream after the last layer, `[rows, width]`.
     pub(crate) last: Buffer,
     /// Memory of the backward pass.
-    back: Back,
+    back: backward::Memory,
 }
 
-/// What the backward pass of one layer after the other works in.
-#[derive(Default)]
-#[expect(clippy::struct_field_names, reason = "`d_` marks a gradient, as it does in the pass")]
-struct Back {
-    d_x: Buffer,
-    d_rows: Buffer,
-    d_normed: Buffer,
-    d_normed2: Buffer,
-    d_active: Buffer,
-    d_mixed: Buffer,
-    d_qkv: Buffer,
-    d_low: Buffer,
+impl Activations {
+    /// The residual stream after `layer` layers, `[rows, width]`.
+    pub(crate) fn stream(&self, layer: usize) -> &[f32] {
+        self.traces.get(layer).map_or(&self.last, |trace| &trace.input)
+    }
 }
 
-/// Where a backward pass adds its gradients: one of the two is absent.
+/// Where a backward pass adds its gradients, each in the layout of what it is of: one of the two is absent.
 pub(crate) struct Gradients<'a> {
     pub(crate) weights: Option<&'a mut [f32]>,
     pub(crate) adapter: Option<&'a mut [f32]>,
@@ -207,41 +113,46 @@ pub(crate) struct Gradients<'a> {
 }
 
 impl Network {
-    pub(crate) fn new(model: &Model) -> Self {
+    /// The model's decoder, adapter and steering; nothing is copied.
+    pub(crate) fn new(model: &Model, threads: &Threads) -> Self {
         let (decoder, adapter) = (Arc::clone(&model.decoder), model.adapter.clone());
         let places = Places::new(&decoder.config, &decoder.parameters.layout, adapter.as_deref());
         let rotary = Rotary::new(decoder.config.position, decoder.config.context);
-        let steering = model.steering.clone();
-        Self { decoder, adapter, steering, places, rotary }
+        let (threads, steering) = (threads.clone(), model.steering.clone());
+        Self { decoder, adapter, threads, steering, places, rotary }
     }
 
+    /// The decoder's shape.
     pub(crate) fn config(&self) -> &DecoderConfig {
         &self.decoder.config
     }
 
-    /// The decoder's numbers, to be updated in place.
-    pub(crate) fn weights_mut(&mut self) -> &mut Parameters {
-        &mut Arc::make_mut(&mut self.decoder).parameters
+    /// The numbers a training run changes: the adapter's, or the decoder's where there is none.
+    pub(crate) fn trained(&self) -> &Parameters {
+        self.adapter.as_ref().map_or(&self.decoder.parameters, |adapter| &adapter.parameters)
     }
 
-    /// The adapter's numbers, to be updated in place.
-    pub(crate) fn adapter_mut(&mut self) -> Option<&mut Parameters> {
-        self.adapter.as_mut().map(|a| &mut Arc::make_mut(a).parameters)
+    /// The same, to be updated in place.
+    pub(crate) fn trained_mut(&mut self) -> &mut Parameters {
+        match &mut self.adapter {
+            Some(adapter) => &mut Arc::make_mut(adapter).parameters,
+            None => &mut Arc::make_mut(&mut self.decoder).parameters,
+        }
     }
 
-    /// Tokens a training pass takes at once: as many as keep its activations within [`KEPT`], and
-    /// no fewer than fill the matrix products. Each pass packs every weight, and reads and writes
-    /// the gradient of all that is trained, so few large passes are faster than many small ones.
+    /// Tokens a training pass takes at once: as many as keep its activations within [`KEPT`].
     pub(crate) fn tokens_at_once(&self) -> usize {
         let c = self.config();
         let layer = 4 * c.width + c.qkv_width() + c.query_width() + c.up_width() + c.hidden;
-        (KEPT / (c.layers * layer)).clamp(256, 2048)
+        (KEPT / (c.layers * layer)).clamp(PASS[0], PASS[1])
     }
 
+    /// Some of the decoder's numbers.
     fn weight(&self, range: &Range<usize>) -> &[f32] {
         &self.decoder.parameters.data[range.clone()]
     }
 
+    /// Some of the adapter's numbers; none without one.
     fn low(&self, range: &Range<usize>) -> &[f32] {
         self.adapter.as_ref().map_or(&[], |a| &a.parameters.data[range.clone()])
     }
@@ -254,6 +165,7 @@ impl Network {
         }
     }
 
+    /// Adds the steering after `layer` layers to `x` `[rows, width]`; `positions` is `[rows]`.
     fn steer(&self, layer: usize, positions: &[usize], x: &mut [f32]) {
         if let Some(steering) = &self.steering {
             steering.apply(layer, positions, x);
@@ -265,24 +177,24 @@ impl Network {
         Heads { query: c.heads, kv: c.kv_heads, width: c.head_width }
     }
 
-    /// `out (+)= x·Wᵀ + bias + (scale·x·Aᵀ)·Bᵀ`; `low` keeps `scale·x·Aᵀ`.
+    /// `out (+)= x·Wᵀ + bias + (scale·x·Aᵀ)·Bᵀ` (LoRA: Hu et al. 2021, arXiv 2106.09685, section 4.1);
+    /// `x` is `[rows, inputs]`, `out` `[rows, outputs]`. `low` keeps `scale·x·Aᵀ`.
     fn project(
         &self,
-        threads: &Threads,
         group: &Group,
         x: &[f32],
         accumulate: bool,
         out: &mut [f32],
         low: &mut Buffer,
     ) {
-        let rows = x.len() / group.inputs;
+        let (threads, rows) = (&self.threads, x.len() / group.inputs);
         let weight = View::dense(self.weight(&group.weight), group.outputs, group.inputs);
         let input = View::dense(x, rows, group.inputs);
         product(threads, input, weight.t(), accumulate, ViewMut::new(out, group.outputs));
         if let Some(bias) = &group.bias {
             let bias = self.weight(bias);
             for row in out.chunks_exact_mut(group.outputs) {
-                crate::kernel::vector::add(row, bias);
+                vector::add(row, bias);
             }
         }
         let rank = self.places.rank;
@@ -299,16 +211,12 @@ impl Network {
         for (slot, (columns, b)) in group.b.iter().enumerate() {
             let b = View::dense(self.low(b), columns.len(), rank);
             let u = View::new(&low[slot * rank..], rows, rank, slots);
-            product(
-                threads,
-                u,
-                b.t(),
-                true,
-                ViewMut::new(&mut out[columns.start..], group.outputs),
-            );
+            let out = ViewMut::new(&mut out[columns.start..], group.outputs);
+            product(threads, u, b.t(), true, out);
         }
     }
 
+    /// The residual stream that the first layer reads, `out` `[rows, width]`.
     fn embed(&self, tokens: &[Token], positions: &[usize], out: &mut Buffer) {
         let width = self.config().width;
         let table = self.weight(&self.places.embed);
@@ -319,57 +227,52 @@ impl Network {
                 *x = w * self.config().embedding_scale;
             }
             if let Some(place) = &self.places.position {
-                crate::kernel::vector::add(x, &self.weight(place)[position * width..][..width]);
+                vector::add(x, &self.weight(place)[position * width..][..width]);
             }
         }
     }
 
-    /// Queries and keys are normalised (Qwen3) and rotated in place.
-    fn place_heads(
-        &self,
-        threads: &Threads,
-        layer: &Layer,
-        positions: &[usize],
-        trace: &mut Trace,
-    ) {
+    /// Normalises queries and keys head by head (Qwen3; Henry et al. 2020, arXiv 2010.04245, with RMSNorm) and
+    /// rotates them (RoPE), in place in `trace.qkv`.
+    fn place_heads(&self, layer: &Layer, positions: &[usize], trace: &mut Trace) {
         let c = self.config();
-        let stride = c.qkv_width();
+        let (stride, heads, width) = (c.qkv_width(), c.heads + c.kv_heads, c.head_width);
         if let Some(place) = &layer.qk_norm {
             trace.qkv_raw.copy(&trace.qkv);
-            let heads = c.heads + c.kv_heads;
             trace.qk_moments.resize(positions.len() * heads, Moments::default());
-            for r in 0..positions.len() {
-                for head in 0..heads {
-                    let at =
-                        r * stride + head * c.head_width..r * stride + (head + 1) * c.head_width;
-                    let norm = self.head_norm(place, head);
-                    let index = r * heads + head;
-                    norm.forward(
-                        &Threads::new(1),
-                        &trace.qkv_raw[at.clone()],
-                        &mut trace.qkv[at],
-                        &mut trace.qk_moments[index..=index],
-                    );
-                }
-            }
+            let raw = &trace.qkv_raw;
+            self.threads.blocks(
+                HEAD_NORM_ROWS,
+                (Rows::new(&mut trace.qkv, stride), Rows::new(&mut trace.qk_moments, heads)),
+                #[inline(always)]
+                |rows, (qkv, moments)| {
+                    let raw = raw[rows.start * stride..].chunks_exact(stride);
+                    let out = qkv.chunks_exact_mut(stride).zip(moments.chunks_exact_mut(heads));
+                    for (raw, (qkv, moments)) in raw.zip(out) {
+                        let each = raw.chunks_exact(width).zip(qkv.chunks_exact_mut(width));
+                        for (head, ((x, y), moments)) in each.zip(moments).enumerate() {
+                            *moments = self.head_norm(place, head).row(x, y);
+                        }
+                    }
+                },
+            );
         }
         if let Some(rotary) = &self.rotary {
-            let heads = c.heads + c.kv_heads;
-            rotary.apply(threads, &mut trace.qkv, stride, c.head_width, heads, positions, false);
+            rotary.apply(&self.threads, &mut trace.qkv, stride, width, heads, positions, false);
         }
     }
 
+    /// The norm of one query or key head, counted through both.
     fn head_norm<'a>(&'a self, place: &[Range<usize>; 2], head: usize) -> Norm<'a> {
         let which = usize::from(head >= self.config().heads);
-        let config = crate::config::NormConfig { centered: false, ..self.config().norm };
+        let config = NormConfig { centered: false, ..self.config().norm };
         Norm { config, weight: self.weight(&place[which]), bias: None }
     }
 
-    /// One layer: `x` is the residual stream, read and replaced. `attend` fills `trace.mixed` from
-    /// `trace.qkv`.
+    /// One layer: `x` is the residual stream `[rows, width]`, read and replaced; `positions` is `[rows]`.
+    /// `attend` fills `trace.mixed` from `trace.qkv`. What only the backward pass reads is kept if `keep`.
     fn layer(
         &self,
-        threads: &Threads,
         layer: &Layer,
         positions: &[usize],
         x: &mut [f32],
@@ -377,8 +280,7 @@ impl Network {
         keep: bool,
         attend: impl FnOnce(&mut Trace),
     ) {
-        let c = self.config();
-        let rows = positions.len();
+        let (c, threads, rows) = (self.config(), &self.threads, positions.len());
         if keep {
             trace.input.copy(x);
         }
@@ -386,100 +288,78 @@ impl Network {
         trace.moments1.resize(rows, Moments::default());
         self.norm(&layer.norm1).forward(threads, x, &mut trace.normed1, &mut trace.moments1);
         trace.qkv.reset(rows * c.qkv_width());
-        self.project(
-            threads,
-            &layer.qkv,
-            &trace.normed1,
-            false,
-            &mut trace.qkv,
-            &mut trace.low_qkv,
-        );
-        self.place_heads(threads, layer, positions, trace);
+        self.project(&layer.qkv, &trace.normed1, false, &mut trace.qkv, &mut trace.low_qkv);
+        self.place_heads(layer, positions, trace);
         trace.mixed.reset(rows * c.query_width());
         attend(trace);
         trace.normed2.reset(x.len());
         trace.moments2.resize(rows, Moments::default());
         let norm2 = self.norm(&layer.norm2);
+        // GPT-NeoX feeds both blocks the same stream (Black et al. 2022, arXiv 2204.06745, section 2.1).
         if c.parallel {
             norm2.forward(threads, x, &mut trace.normed2, &mut trace.moments2);
-            self.project(threads, &layer.output, &trace.mixed, true, x, &mut trace.low_output);
+            self.project(&layer.output, &trace.mixed, true, x, &mut trace.low_output);
         } else {
-            self.project(threads, &layer.output, &trace.mixed, true, x, &mut trace.low_output);
+            self.project(&layer.output, &trace.mixed, true, x, &mut trace.low_output);
             if keep {
                 trace.middle.copy(x);
             }
             norm2.forward(threads, x, &mut trace.normed2, &mut trace.moments2);
         }
         trace.inner.reset(rows * c.up_width());
-        self.project(
-            threads,
-            &layer.up,
-            &trace.normed2,
-            false,
-            &mut trace.inner,
-            &mut trace.low_up,
-        );
-        trace.active.reset(rows * c.hidden);
-        activation::forward(
-            threads,
-            c.activation,
-            c.gated,
-            c.hidden,
-            &trace.inner,
-            &mut trace.active,
-        );
-        self.project(threads, &layer.down, &trace.active, true, x, &mut trace.low_down);
+        self.project(&layer.up, &trace.normed2, false, &mut trace.inner, &mut trace.low_up);
+        let active = trace.active.reset(rows * c.hidden);
+        activation::forward(threads, c.activation, c.gated, c.hidden, &trace.inner, active);
+        self.project(&layer.down, &trace.active, true, x, &mut trace.low_down);
     }
 
     /// Runs packed sequences and keeps what the backward pass needs, in the memory of earlier
-    /// `activations`.
+    /// `activations`. Targets are read from the rows before them (teacher forcing).
     pub(crate) fn forward_training(
         &self,
-        threads: &Threads,
         packing: Packing,
         mut activations: Activations,
     ) -> Activations {
         let positions = &packing.positions;
         let mut x = std::mem::take(&mut activations.last);
         self.embed(&packing.tokens, positions, &mut x);
-        activations.traces.resize_with(self.config().layers, Trace::default);
         let c = self.config();
+        activations.traces.resize_with(c.layers, Trace::default);
         let (stride, width) = (c.qkv_width(), c.query_width());
-        for (index, (layer, trace)) in
-            self.places.layers.iter().zip(&mut activations.traces).enumerate()
-        {
+        let layers = self.places.layers.iter().zip(&mut activations.traces);
+        for (index, (layer, trace)) in layers.enumerate() {
             self.steer(index, positions, &mut x);
-            self.layer(threads, layer, positions, &mut x, trace, true, |trace| {
+            self.layer(layer, positions, &mut x, trace, true, |trace| {
                 let qkv = &trace.qkv;
                 let block = |rows: &Range<usize>| {
                     let own = &qkv[rows.start * stride..rows.end * stride];
-                    Block {
-                        keys: &own[width..],
-                        values: &own[width + c.kv_width()..],
-                        stride,
-                        len: rows.len(),
-                    }
+                    let (keys, values) = (&own[width..], &own[width + c.kv_width()..]);
+                    Block { keys, values, stride, len: rows.len() }
                 };
-                let shared = (packing.shared > 0).then_some(0..packing.shared);
-                let before: Vec<Block> = shared.iter().map(block).collect();
+                let sequence = |rows: &Range<usize>, blocks| Sequence {
+                    rows: rows.clone(),
+                    blocks,
+                    seamless: false,
+                };
+                // The common prefix is a sequence of its own and the first block of all others.
+                let prefix = (packing.shared > 0).then_some(0..packing.shared);
+                let before: Vec<Block> = prefix.iter().map(block).collect();
+                let first = prefix.iter().map(|rows| sequence(rows, before.clone()));
                 let own = packing.own.iter().map(|rows| {
-                    let blocks = before.iter().copied().chain([block(rows)]).collect();
-                    Sequence { rows: rows.clone(), blocks, seamless: false }
+                    sequence(rows, before.iter().copied().chain([block(rows)]).collect())
                 });
-                let first = shared.clone().map(|rows| {
-                    let blocks = before.clone();
-                    Sequence { rows, blocks, seamless: false }
-                });
-                let sequences: Vec<Sequence> = first.into_iter().chain(own).collect();
-                trace.log_sums.reset(positions.len() * c.heads);
+                let sequences: Vec<Sequence> = first.chain(own).collect();
+                let log_sums = trace.log_sums.reset(positions.len() * c.heads);
+                let out = &mut trace.mixed;
+                let heads = self.heads();
                 attention::forward(
-                    threads,
-                    self.heads(),
+                    &self.threads,
+                    heads,
                     qkv,
                     stride,
                     &sequences,
-                    &mut trace.mixed,
-                    Some(&mut trace.log_sums),
+                    out,
+                    Some(log_sums),
                 );
             });
         }
@@ -489,22 +369,20 @@ impl Network {
         activations
     }
 
-    /// Runs new tokens of several sequences over their caches; returns the residual stream,
-    /// `[tokens, width]`, sequences one after the other.
-    pub(crate) fn forward_cached(&self, threads: &Threads, pieces: &mut [Piece]) -> Buffer {
-        self.forward_pieces(threads, pieces, false)
+    /// Runs new tokens of several sequences over their KV caches and adds their keys and values to them;
+    /// returns the residual stream, `[rows, width]`, sequences one after the other.
+    pub(crate) fn forward_cached(&self, pieces: &mut [Piece]) -> Buffer {
+        self.forward_pieces(pieces, false)
     }
 
-    /// The same for pieces of prompts: how many of a prompt's tokens come at once changes no bit.
-    pub(crate) fn forward_prompts(&self, threads: &Threads, pieces: &mut [Piece]) -> Buffer {
-        self.forward_pieces(threads, pieces, true)
+    /// The same for parts of prompts: into how many parts a prompt is cut changes no bit.
+    pub(crate) fn forward_prompts(&self, pieces: &mut [Piece]) -> Buffer {
+        self.forward_pieces(pieces, true)
     }
 
-    fn forward_pieces(&self, threads: &Threads, pieces: &mut [Piece], seamless: bool) -> Buffer {
+    fn forward_pieces(&self, pieces: &mut [Piece], seamless: bool) -> Buffer {
         let c = self.config();
-        let mut tokens = Vec::new();
-        let mut positions = Vec::new();
-        let mut rows = Vec::new();
+        let (mut tokens, mut positions, mut rows) = (Vec::new(), Vec::new(), Vec::new());
         for piece in pieces.iter() {
             let past = piece.before.iter().map(|b| b.len).sum::<usize>() + piece.own.len;
             rows.push(tokens.len()..tokens.len() + piece.tokens.len());
@@ -517,32 +395,21 @@ impl Network {
         let (stride, width) = (c.qkv_width(), c.query_width());
         for (index, layer) in self.places.layers.iter().enumerate() {
             self.steer(index, &positions, &mut x);
-            self.layer(threads, layer, &positions, &mut x, &mut trace, false, |trace| {
+            self.layer(layer, &positions, &mut x, &mut trace, false, |trace| {
                 for (piece, rows) in pieces.iter_mut().zip(&rows) {
-                    for row in
-                        trace.qkv[rows.start * stride..rows.end * stride].chunks_exact(stride)
-                    {
+                    let qkv = &trace.qkv[rows.start * stride..rows.end * stride];
+                    for row in qkv.chunks_exact(stride) {
                         piece.own.layers[index].extend_from_slice(&row[width..]);
                     }
                 }
-                let sequences: Vec<Sequence> = pieces
-                    .iter()
-                    .zip(&rows)
-                    .map(|(piece, rows)| {
-                        let before = piece.before.iter().map(|b| b.block(index, c));
-                        let blocks = before.chain([piece.own.block(index, c)]).collect();
-                        Sequence { rows: rows.clone(), blocks, seamless }
-                    })
-                    .collect();
-                attention::forward(
-                    threads,
-                    self.heads(),
-                    &trace.qkv,
-                    stride,
-                    &sequences,
-                    &mut trace.mixed,
-                    None,
-                );
+                let sequences = pieces.iter().zip(&rows).map(|(piece, rows)| {
+                    let before = piece.before.iter().map(|b| b.block(index, c));
+                    let blocks = before.chain([piece.own.block(index, c)]).collect();
+                    Sequence { rows: rows.clone(), blocks, seamless }
+                });
+                let sequences: Vec<Sequence> = sequences.collect();
+                let (qkv, out) = (&trace.qkv, &mut trace.mixed);
+                attention::forward(&self.threads, self.heads(), qkv, stride, &sequences, out, None);
             });
         }
         self.steer(c.layers, &positions, &mut x);
@@ -552,22 +419,23 @@ impl Network {
         x
     }
 
-    /// The final norm of chosen rows of the residual stream: what the output head reads.
-    pub(crate) fn final_norm(
-        &self,
-        threads: &Threads,
-        last: &[f32],
-        rows: &[usize],
-    ) -> (Buffer, Buffer, Vec<Moments>) {
+    /// Rows `rows` of the residual stream `stream` `[.., width]`, as `[rows, width]`.
+    pub(crate) fn pick(&self, stream: &[f32], rows: &[usize]) -> Buffer {
         let width = self.config().width;
-        let mut x = Buffer::default();
-        for (to, &row) in x.reset(rows.len() * width).chunks_exact_mut(width).zip(rows) {
-            to.copy_from_slice(&last[row * width..][..width]);
+        let mut picked = Buffer::default();
+        for (to, &row) in picked.reset(rows.len() * width).chunks_exact_mut(width).zip(rows) {
+            to.copy_from_slice(&stream[row * width..][..width]);
         }
+        picked
+    }
+
+    /// The final norm of rows `x` `[rows, width]` of the residual stream, which is what the output head
+    /// reads, `[rows, width]`; and their moments, `[rows]`.
+    pub(crate) fn final_norm(&self, x: &[f32]) -> (Buffer, Vec<Moments>) {
         let mut normed = Buffer::zeros(x.len());
-        let mut moments = vec![Moments::default(); rows.len()];
-        self.norm(&self.places.norm).forward(threads, &x, &mut normed, &mut moments);
-        (normed, x, moments)
+        let mut moments = vec![Moments::default(); x.len() / self.config().width];
+        self.norm(&self.places.norm).forward(&self.threads, x, &mut normed, &mut moments);
+        (normed, moments)
     }
 
     /// The output head, `[vocabulary, width]`.

@@ -1,15 +1,14 @@
 //! Where time goes: what each kernel call took, how many operations it did and bytes it had to move.
 //!
-//! A [`Profile`] listens to the [`Threads`] it is given to ([`Threads::profiled`]); whoever asked for
+//! A [`Profile`] listens to the threads it is given to ([`crate::Threads::profiled`]); whoever asked for
 //! it reads the totals or a trace that Perfetto opens. Nothing is measured otherwise, and results
 //! never depend on it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-
-use crate::kernel::Threads;
 
 /// What a stretch of time was spent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,8 +42,10 @@ impl Work {
 }
 
 /// Stretches kept for the trace; totals go on beyond them.
+// Bounds the trace at about 80 MB of memory; not tuned.
 const KEPT: usize = 1 << 20;
 
+#[derive(Clone, Copy)]
 struct Stretch {
     name: &'static str,
     work: Work,
@@ -74,7 +75,7 @@ pub struct Total {
 struct Collected {
     lanes: usize,
     stretches: Vec<Stretch>,
-    totals: Vec<Total>,
+    totals: BTreeMap<Work, Total>,
 }
 
 /// A listener; clones share what they hear.
@@ -109,9 +110,7 @@ impl Profile {
     /// Totals by kind of work. [`Work::Whole`] contains the others; what is left of it is everything
     /// that has no kind.
     pub fn totals(&self) -> Vec<Total> {
-        let mut totals = self.lock().totals.clone();
-        totals.sort_by_key(|total| total.work);
-        totals
+        self.lock().totals.values().copied().collect()
     }
 
     /// The trace in Chrome's event format (the first 2^20 stretches), for Perfetto.
@@ -153,109 +152,69 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    fn inside(&self) -> MutexGuard<'_, Option<Work>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Work>> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// A stretch under way; it ends when this is dropped.
-pub(crate) struct Span<'a>(Option<Open<'a>>);
-
-struct Open<'a> {
-    lane: &'a Lane,
-    name: &'static str,
-    work: Work,
-    start: Instant,
-    operations: f64,
-    bytes: f64,
-}
-
-impl Threads {
-    /// A kernel call: `cost` gives its floating-point operations and the bytes it must move.
+    /// A kernel call, or a whole update or step of which kernel calls are parts ([`Work::Whole`]).
     pub(crate) fn span(
         &self,
         work: Work,
         name: &'static str,
-        cost: impl FnOnce() -> (usize, usize),
+        (operations, bytes): (usize, usize),
     ) -> Span<'_> {
-        Span(self.lane().map(|lane| {
-            let (operations, bytes) = cost();
-            let work = lane.inside().unwrap_or(work);
-            let (operations, bytes) = (operations as f64, bytes as f64);
-            Open { lane, name, work, start: Instant::now(), operations, bytes }
-        }))
-    }
-
-    /// A whole update or step, of which kernel calls are parts.
-    pub(crate) fn whole(&self, name: &'static str) -> Span<'_> {
-        Span(self.lane().map(|lane| {
-            let (work, start) = (Work::Whole, Instant::now());
-            Open { lane, name, work, start, operations: 0.0, bytes: 0.0 }
-        }))
+        let work = if work == Work::Whole { work } else { self.lock().unwrap_or(work) };
+        let began = Instant::now();
+        let stretch = Stretch {
+            name,
+            work,
+            lane: self.number,
+            start: began.saturating_duration_since(self.profile.began),
+            length: Duration::ZERO,
+            operations: operations as f64,
+            bytes: bytes as f64,
+        };
+        Span { profile: &self.profile, began, stretch }
     }
 
     /// Kernel calls count as `work` until the returned value is dropped.
     pub(crate) fn inside(&self, work: Work) -> Inside<'_> {
-        Inside(self.lane().map(|lane| (lane, lane.inside().replace(work))))
+        Inside { lane: self, before: self.lock().replace(work) }
     }
 }
 
-/// Ends what [`Threads::inside`] began.
-pub(crate) struct Inside<'a>(Option<(&'a Lane, Option<Work>)>);
+/// Ends what [`Lane::inside`] began.
+pub(crate) struct Inside<'a> {
+    lane: &'a Lane,
+    before: Option<Work>,
+}
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        if let Some((lane, before)) = self.0 {
-            *lane.inside() = before;
-        }
+        *self.lane.lock() = self.before;
     }
+}
+
+/// A stretch under way; it ends when this is dropped.
+pub(crate) struct Span<'a> {
+    profile: &'a Profile,
+    began: Instant,
+    stretch: Stretch,
 }
 
 impl Drop for Span<'_> {
     fn drop(&mut self) {
-        let Some(Open { lane, name, work, start, operations, bytes }) = self.0.take() else {
-            return;
-        };
-        let length = start.elapsed();
-        let mut collected = lane.profile.lock();
+        let stretch = Stretch { length: self.began.elapsed(), ..self.stretch };
+        let mut collected = self.profile.lock();
         if collected.stretches.len() < KEPT {
-            let start = start.saturating_duration_since(lane.profile.began);
-            let lane = lane.number;
-            collected.stretches.push(Stretch {
-                name,
-                work,
-                lane,
-                start,
-                length,
-                operations,
-                bytes,
-            });
+            collected.stretches.push(stretch);
         }
-        let seconds = length.as_secs_f64();
-        match collected.totals.iter_mut().find(|total| total.work == work) {
-            Some(total) => {
-                total.calls += 1;
-                total.seconds += seconds;
-                total.operations += operations;
-                total.bytes += bytes;
-            }
-            None => collected.totals.push(Total { work, calls: 1, seconds, operations, bytes }),
-        }
-    }
-}
-
-/// What this machine can do on one core.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Peaks {
-    /// Multiplications and additions in registers, per second.
-    pub operations: f64,
-    /// Bytes read from memory, per second.
-    pub bytes: f64,
-}
-
-impl Peaks {
-    /// Measures for about a third of a second: the best of several short runs.
-    pub fn measure() -> Self {
-        Self { operations: crate::kernel::peak_operations(), bytes: crate::kernel::peak_bytes() }
+        let Stretch { work, operations, bytes, .. } = stretch;
+        let none = Total { work, calls: 0, seconds: 0.0, operations: 0.0, bytes: 0.0 };
+        let total = collected.totals.entry(work).or_insert(none);
+        total.calls += 1;
+        total.seconds += stretch.length.as_secs_f64();
+        total.operations += operations;
+        total.bytes += bytes;
     }
 }

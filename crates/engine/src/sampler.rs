@@ -1,15 +1,107 @@
-//! Choosing one token from a row of logits.
+//! How a token is chosen: the settings ([`Sampling`]) and the draw from a row of logits.
 //!
-//! The choice is an exponential race: token `i` of probability `p` finishes at `E/p`, `E` standard
-//! exponential, and the first wins; that draws from `p` exactly. Each `E` comes from (seed, place,
-//! token) alone, so two models that sample with the same seed disagree only where their
-//! distributions do (common random numbers).
+//! The draw is an exponential race: token `i` of probability `p_i` finishes at `E_i / p_i` with `E_i`
+//! standard exponential, and the first to finish wins, which draws from `p` exactly (the Gumbel-max trick
+//! in other words; Maddison et al. 2014, arXiv 1411.0030). Each `E_i` is a function of the
+//! request's seed, the place in the completion and the token alone: models that sample with the same seed
+//! share common random numbers, and their tokens differ only where their distributions do.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Token;
-use crate::generate::Sampling;
+use crate::error::{Error, Result};
 use crate::kernel::vector::{exp, max, wide};
+
+/// How tokens are chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Sampling {
+    /// Divides the logits; 0 is greedy.
+    pub temperature: f32,
+    /// Keep the k likeliest tokens (Fan et al. 2018, arXiv 1805.04833); 0 keeps all.
+    pub top_k: usize,
+    /// Keep the smallest set of likeliest tokens with at least this probability together (nucleus sampling;
+    /// Holtzman et al. 2019, arXiv 1904.09751, section 3.1); 1 keeps all.
+    pub top_p: f32,
+    /// Keep tokens at least this fraction as likely as the likeliest (Nguyen et al. 2024, arXiv 2407.01082);
+    /// 0 keeps all.
+    pub min_p: f32,
+    /// Keep tokens of at least this probability, and always the likeliest (epsilon sampling; Hewitt et al.
+    /// 2022, arXiv 2210.15191); 0 keeps all.
+    pub threshold: f32,
+    /// Most new tokens per request.
+    pub max_tokens: usize,
+    /// Texts that end a completion (left out of it).
+    pub stop: Vec<String>,
+    /// A regular expression the whole completion must match; tokens that cannot lead to a match
+    /// are never sampled.
+    pub pattern: Option<String>,
+    /// Added to the logits of tokens, before the temperature.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub bias: BTreeMap<Token, f32>,
+    /// Taken from a token's logit for each time it is in the completion.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub frequency_penalty: f32,
+    /// Taken from a token's logit if it is in the completion.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub presence_penalty: f32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &f32) -> bool {
+    *number == 0.0
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            threshold: 0.0,
+            max_tokens: 256,
+            stop: Vec::new(),
+            pattern: None,
+            bias: BTreeMap::new(),
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+        }
+    }
+}
+
+impl Sampling {
+    /// Fails on a setting out of range.
+    pub fn check(&self) -> Result<()> {
+        let temperature = self.temperature;
+        let fine = temperature.is_finite() && temperature >= 0.0;
+        Error::unless(fine, "temperature", temperature, "zero (greedy) or more")?;
+        for (field, value) in
+            [("top-p", self.top_p), ("min-p", self.min_p), ("threshold", self.threshold)]
+        {
+            Error::unless((0.0..=1.0).contains(&value), field, value, "0 to 1")?;
+        }
+        for (field, value) in [
+            ("frequency-penalty", self.frequency_penalty),
+            ("presence-penalty", self.presence_penalty),
+        ] {
+            Error::unless(value.is_finite(), field, value, "a finite number")?;
+        }
+        if let Some((token, bias)) = self.bias.iter().find(|(_, bias)| !bias.is_finite()) {
+            let reason = format!("of token {token} is {bias}, expected a finite number");
+            return Err(Error::setting("bias", reason));
+        }
+        Error::unless(self.max_tokens > 0, "max-tokens", 0, "at least one")?;
+        if self.stop.iter().any(String::is_empty) {
+            let reason = "has an empty text, which would end every completion at once";
+            return Err(Error::setting("stop", reason));
+        }
+        Ok(())
+    }
+}
 
 /// Mixes 64 bits (the finaliser of Steele, Lea & Flood 2014, SplitMix).
 #[inline(always)]
@@ -30,14 +122,15 @@ fn uniform(stream: u64, token: Token) -> f64 {
 pub(crate) struct Choice {
     /// Index into the row.
     pub(crate) index: usize,
-    /// Under the distribution drawn from.
+    /// Natural log-probability under the distribution drawn from.
     pub(crate) log_probability: f32,
-    /// Sum of the weights left in the row.
+    /// Sum of the unnormalised probabilities left in the row.
     pub(crate) total: f64,
 }
 
-/// Draws from `logits`, the scores of `tokens` (or of every token, where `tokens` is `None`), and
-/// leaves the weights (probabilities times their total) of the distribution drawn from in their place.
+/// Draws from `logits` `[tokens]`, those of `tokens` (`None`: of the whole vocabulary), for the token at
+/// `place` of a completion. In place of the logits it leaves the unnormalised probabilities of the
+/// distribution drawn from.
 pub(crate) fn choose(
     logits: &mut [f32],
     tokens: Option<&[Token]>,
@@ -98,10 +191,12 @@ pub(crate) fn choose(
 }
 
 /// Tokens looked at together.
+// Part of what made sampling faster on 2026-11-22 (LOG, where a step's time goes); the number was not varied.
 const RUNNERS: usize = 64;
 
-/// Whether one of `runners` may finish before `finish`. Of a token's time only -ln(u) >= 1 - u is
-/// looked at, so most lose without a logarithm; there are no branches, so many run at once.
+/// Whether one of `runners` may finish before `finish`: since -ln(u) >= 1 - u, a token of weight `w` with
+/// (1 - u) / w >= `finish` cannot. Most tokens lose so without a logarithm, and without branches, so the loop
+/// is vectorised.
 #[inline(always)]
 fn any_may_win(
     weights: &[f32],

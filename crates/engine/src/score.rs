@@ -1,16 +1,15 @@
-//! Log-probabilities of given completions under given prompts; prompts that repeat are computed
-//! once.
+//! Log-probabilities of given completions under given prompts (teacher forcing: each token under the true
+//! ones before it); prompts that repeat are computed once.
 
 use std::collections::BTreeMap;
 
 use crate::Token;
 use crate::error::{Error, Result};
-use crate::generate::check_prompt;
 use crate::kernel::Threads;
 use crate::kernel::loss::log_softmax;
 use crate::model::Model;
 use crate::pass::{Cache, Network, Piece};
-use crate::prefix::Prefixes;
+use crate::prefix::{PrefixCache, Prompt};
 
 /// A completion to score under a prompt.
 #[derive(Clone, Debug)]
@@ -21,53 +20,48 @@ pub struct Scored {
     pub completion: Vec<Token>,
 }
 
-/// Prompts worked on at once.
+/// Prompts and completions worked on at once.
+// Not tuned: enough rows to fill the matrix products (LOG 2026-11-22, the f32 matrix product: 145 GF/s at 64
+// rows), few enough that their keys and values stay small.
 const PROMPTS: usize = 64;
-/// Completions worked on at once.
 const COMPLETIONS: usize = 256;
 
-/// Natural log-probability of each completion token, in order, for each item.
+/// Natural log-probability, in nats, of each completion token, in order, for each item.
+///
+/// An item's result depends on its prompt and completion alone, not on the other items.
 pub fn score(model: &Model, items: &[Scored], threads: &Threads) -> Result<Vec<Vec<f32>>> {
-    threads.enter(|| score_all(model, items, threads))
-}
-
-fn score_all(model: &Model, items: &[Scored], threads: &Threads) -> Result<Vec<Vec<f32>>> {
-    let (context, vocabulary) = (model.decoder.config.context, model.decoder.config.vocabulary);
     let mut by_prompt: BTreeMap<&[Token], Vec<usize>> = BTreeMap::new();
     for (i, item) in items.iter().enumerate() {
         let name = || format!("item {}", i + 1);
-        check_prompt(name, &item.prompt, model)?;
-        let fail = |reason: String| Err(Error::Request { item: name(), reason });
-        let len = item.prompt.len() + item.completion.len();
+        model.check_prompt(name, &item.prompt)?;
         if item.completion.is_empty() {
-            return fail("has an empty completion; there is nothing to score".to_owned());
+            let reason = "has an empty completion; there is nothing to score";
+            return Err(Error::request(name(), reason));
         }
-        if len > context {
-            return fail(format!("has {len} tokens, the model's context is {context}"));
-        }
-        if let Some(token) = item.completion.iter().find(|&&t| t as usize >= vocabulary) {
-            return fail(format!("has token {token}, the vocabulary ends at {}", vocabulary - 1));
-        }
+        model.check_tokens(name, item.prompt.len(), &item.completion)?;
         by_prompt.entry(&item.prompt).or_default().push(i);
     }
-    let _whole = threads.whole("scoring");
-    let network = Network::new(model);
-    let width = network.config().width;
-    let mut out: Vec<Vec<f32>> = vec![Vec::new(); items.len()];
     let groups: Vec<_> = by_prompt.into_iter().collect();
-    let mut prefixes = Prefixes::default();
+    Ok(threads.enter(|| score_groups(model, items, &groups, threads)))
+}
+
+/// Scores items that are grouped by their prompt: the prompt and the numbers of its items.
+fn score_groups(
+    model: &Model,
+    items: &[Scored],
+    groups: &[(&[Token], Vec<usize>)],
+    threads: &Threads,
+) -> Vec<Vec<f32>> {
+    let _whole = threads.whole("scoring");
+    let network = Network::new(model, threads);
+    let mut out: Vec<Vec<f32>> = vec![Vec::new(); items.len()];
+    let mut prefixes = PrefixCache::default();
     for groups in groups.chunks(PROMPTS) {
-        let prompts: Vec<&[Token]> = groups.iter().map(|(prompt, _)| *prompt).collect();
-        let prompts = prefixes.prefill(&network, threads, &prompts);
-        let stream: Vec<f32> = prompts.iter().flat_map(|p| p.last.iter().copied()).collect();
-        let rows: Vec<usize> = (0..prompts.len()).collect();
-        let (normed, _, _) = network.final_norm(threads, &stream, &rows);
-        network.logits(threads, &normed, |first, logits| {
-            log_softmax(threads, logits, vocabulary);
-            for (row, (_, members)) in logits.chunks_exact(vocabulary).zip(&groups[first..]) {
-                for &i in members {
-                    out[i].push(row[items[i].completion[0] as usize]);
-                }
+        let tokens: Vec<&[Token]> = groups.iter().map(|(prompt, _)| *prompt).collect();
+        let prompts = prefixes.prefill(&network, &tokens);
+        next_log_probabilities(&network, &prompts, |prompt, row| {
+            for &i in &groups[prompt].1 {
+                out[i].push(row[items[i].completion[0] as usize]);
             }
         });
         let longer: Vec<(usize, usize)> = groups
@@ -81,41 +75,27 @@ fn score_all(model: &Model, items: &[Scored], threads: &Threads) -> Result<Vec<V
                 .iter()
                 .map(|&(_, i)| Cache::new(network.config(), items[i].completion.len()))
                 .collect();
-            let mut pieces: Vec<Piece> = batch
-                .iter()
-                .zip(&mut caches)
-                .map(|(&(p, i), own)| Piece {
-                    tokens: &items[i].completion[..items[i].completion.len() - 1],
-                    before: prompts[p].blocks.clone(),
-                    own,
-                })
-                .collect();
-            let stream = network.forward_cached(threads, &mut pieces);
-            let rows: Vec<usize> = (0..stream.len() / width).collect();
-            let (normed, _, _) = network.final_norm(threads, &stream, &rows);
+            let piece = |(&(p, i), own): (&(usize, usize), _)| {
+                let (_, tokens) = items[i].completion.split_last().expect("checked to have tokens");
+                Piece { tokens, before: prompts[p].segments.clone(), own }
+            };
+            let mut pieces: Vec<Piece> = batch.iter().zip(&mut caches).map(piece).collect();
+            let stream = network.forward_cached(&mut pieces);
+            let (normed, _) = network.final_norm(&stream);
             let targets: Vec<Token> =
                 batch.iter().flat_map(|&(_, i)| items[i].completion[1..].iter().copied()).collect();
-            let mut found = network.cross_entropy(threads, &normed, &targets, None).into_iter();
+            let mut found = network.cross_entropy(&normed, &targets, None).into_iter();
             for &(_, i) in batch {
                 out[i].extend(found.by_ref().take(items[i].completion.len() - 1));
             }
         }
     }
-    Ok(out)
+    out
 }
 
-/// Natural log-probability of each of `candidates` as the next token after each prompt:
-/// one row per prompt, one column per candidate.
+/// Natural log-probability, in nats, of each of `candidates` as the next token after each prompt:
+/// `[prompts, candidates]`.
 pub fn next_token(
-    model: &Model,
-    prompts: &[Vec<Token>],
-    candidates: &[Token],
-    threads: &Threads,
-) -> Result<Vec<Vec<f32>>> {
-    threads.enter(|| next_tokens(model, prompts, candidates, threads))
-}
-
-fn next_tokens(
     model: &Model,
     prompts: &[Vec<Token>],
     candidates: &[Token],
@@ -123,28 +103,41 @@ fn next_tokens(
 ) -> Result<Vec<Vec<f32>>> {
     let vocabulary = model.decoder.config.vocabulary;
     for (i, prompt) in prompts.iter().enumerate() {
-        check_prompt(|| format!("prompt {}", i + 1), prompt, model)?;
+        model.check_prompt(|| format!("prompt {}", i + 1), prompt)?;
     }
     if let Some(token) = candidates.iter().find(|&&t| t as usize >= vocabulary) {
         let reason = format!("is beyond the vocabulary, which ends at {}", vocabulary - 1);
-        return Err(Error::Request { item: format!("candidate token {token}"), reason });
+        return Err(Error::request(format!("candidate token {token}"), reason));
     }
-    let _whole = threads.whole("scoring");
-    let network = Network::new(model);
-    let mut prefixes = Prefixes::default();
-    let mut out = Vec::with_capacity(prompts.len());
-    for chunk in prompts.chunks(PROMPTS) {
-        let chunk: Vec<&[Token]> = chunk.iter().map(Vec::as_slice).collect();
-        let prefilled = prefixes.prefill(&network, threads, &chunk);
-        let stream: Vec<f32> = prefilled.iter().flat_map(|p| p.last.iter().copied()).collect();
-        let rows: Vec<usize> = (0..chunk.len()).collect();
-        let (normed, _, _) = network.final_norm(threads, &stream, &rows);
-        network.logits(threads, &normed, |_, logits| {
-            log_softmax(threads, logits, vocabulary);
-            for row in logits.chunks_exact(vocabulary) {
+    Ok(threads.enter(|| {
+        let _whole = threads.whole("scoring");
+        let network = Network::new(model, threads);
+        let mut prefixes = PrefixCache::default();
+        let mut out = Vec::with_capacity(prompts.len());
+        for chunk in prompts.chunks(PROMPTS) {
+            let chunk: Vec<&[Token]> = chunk.iter().map(Vec::as_slice).collect();
+            let prompts = prefixes.prefill(&network, &chunk);
+            next_log_probabilities(&network, &prompts, |_, row| {
                 out.push(candidates.iter().map(|&t| row[t as usize]).collect());
-            }
-        });
-    }
-    Ok(out)
+            });
+        }
+        out
+    }))
+}
+
+/// Calls `hear` with each prompt's number and the log-probabilities of all next tokens, `[vocabulary]`.
+fn next_log_probabilities(
+    network: &Network,
+    prompts: &[Prompt],
+    mut hear: impl FnMut(usize, &[f32]),
+) {
+    let vocabulary = network.config().vocabulary;
+    let stream: Vec<f32> = prompts.iter().flat_map(|p| p.last.iter().copied()).collect();
+    let (normed, _) = network.final_norm(&stream);
+    network.logits(&normed, |first, logits| {
+        log_softmax(&network.threads, logits, vocabulary);
+        for (i, row) in logits.chunks_exact(vocabulary).enumerate() {
+            hear(first + i, row);
+        }
+    });
 }

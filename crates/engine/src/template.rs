@@ -1,6 +1,6 @@
 //! Chat templates: messages to the text a model was trained on (Jinja, as Hugging Face stores it).
 //!
-//! A template is a program from a stranger's file: it runs with bounded work, recursion and output,
+//! A template is a program from an untrusted file: it runs with bounded work, recursion and output,
 //! and sees nothing but the messages and a fixed date, so that the same messages always give the
 //! same text.
 
@@ -23,11 +23,12 @@ pub struct Message {
     pub content: String,
 }
 
-/// Instructions one rendering may execute, besides those granted per message.
+/// Instructions one rendering may execute, besides those granted per message: a bound on hostile templates,
+/// far above what those of the families need.
 const FUEL: u64 = 1_000_000;
 const FUEL_PER_MESSAGE: u64 = 10_000;
 
-/// Bytes one rendering may write, besides those granted per byte of the messages.
+/// Bytes one rendering may write, besides those granted per byte of the messages: likewise.
 const OUTPUT: usize = 1 << 20;
 const OUTPUT_PER_BYTE: usize = 16;
 

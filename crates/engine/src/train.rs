@@ -11,16 +11,16 @@ use crate::adapter::AdapterConfig;
 use crate::error::{Error, Result};
 use crate::kernel::Threads;
 use crate::model::Model;
-use crate::pass::{Activations, Beginning, Network, Packing};
+use crate::pass::{Activations, CommonPrefix, Network, Packing};
 
 pub use trainer::Trainer;
 
-/// A sequence and which of its tokens are learned.
+/// A sequence and which of its tokens are targets: learned from the tokens before them (teacher forcing).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
     /// The tokens.
     pub tokens: Vec<Token>,
-    /// `true` where the token is a target (never the first); same length as `tokens`.
+    /// `true` where the token is a target (never the first), `[tokens]`.
     pub target: Vec<bool>,
 }
 
@@ -31,9 +31,7 @@ impl Example {
         let target = (0..tokens.len()).map(|i| i >= prompt.len().max(1)).collect();
         Self { tokens, target }
     }
-}
 
-impl Example {
     /// A text that is learned from its second token on.
     pub fn whole(tokens: Vec<Token>) -> Self {
         let target = (0..tokens.len()).map(|i| i > 0).collect();
@@ -45,15 +43,12 @@ impl Example {
         self.target.iter().filter(|&&t| t).count()
     }
 
+    /// Fails unless `model` can learn from this.
     fn check(&self, item: impl Fn() -> String, model: &Model) -> Result<()> {
-        let config = &model.decoder.config;
-        let fail = |reason: String| Err(Error::Request { item: item(), reason });
-        if self.tokens.len() != self.target.len() {
-            return fail(format!(
-                "has {} tokens but {} target marks",
-                self.tokens.len(),
-                self.target.len()
-            ));
+        let fail = |reason: String| Err(Error::request(item(), reason));
+        let (tokens, marks) = (self.tokens.len(), self.target.len());
+        if tokens != marks {
+            return fail(format!("has {tokens} tokens but {marks} target marks"));
         }
         if self.target.first() == Some(&true) {
             return fail(
@@ -63,20 +58,7 @@ impl Example {
         if self.targets() == 0 {
             return fail("has no target tokens; there is nothing to learn from it".to_owned());
         }
-        if self.tokens.len() > config.context {
-            return fail(format!(
-                "has {} tokens, the model's context is {}",
-                self.tokens.len(),
-                config.context
-            ));
-        }
-        if let Some(token) = self.tokens.iter().find(|&&t| t as usize >= config.vocabulary) {
-            return fail(format!(
-                "has token {token}, the vocabulary ends at {}",
-                config.vocabulary - 1
-            ));
-        }
-        Ok(())
+        model.check_tokens(item, 0, &self.tokens)
     }
 }
 
@@ -85,7 +67,8 @@ impl Example {
 pub enum Data {
     /// Cross-entropy on target tokens.
     Rows(Vec<Example>),
-    /// Kullback-Leibler divergence from the teacher's next-token distribution to the student's, at
+    /// Distillation on logits (Hinton et al. 2015, arXiv 1503.02531, section 2, at temperature 1): the
+    /// Kullback-Leibler divergence from the teacher's next-token distribution to the student's, in nats, at
     /// target tokens.
     Distillation {
         /// Where the distributions are compared.
@@ -95,7 +78,7 @@ pub enum Data {
         /// The tokens compared, ascending, both distributions renormalised over them; `None`: all.
         support: Option<Vec<Token>>,
     },
-    /// Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290, equation 7); the
+    /// Direct preference optimisation, DPO (Rafailov et al. 2023, arXiv 2305.18290, equation 7); the
     /// reference is the model before training.
     Preference {
         /// Chosen and rejected.
@@ -153,7 +136,8 @@ pub enum Schedule {
     Constant,
     /// Falls to zero on a line.
     Linear,
-    /// Falls to zero on half a cosine.
+    /// Falls to zero on half a cosine (Loshchilov & Hutter 2016, arXiv 1608.03983, equation 5, without
+    /// restarts).
     Cosine,
 }
 
@@ -171,7 +155,8 @@ pub struct TrainSettings {
     pub schedule: Schedule,
     /// Updates over which the learning rate rises from zero.
     pub warmup: usize,
-    /// Largest gradient norm; larger gradients are scaled down. `None`: never.
+    /// Largest gradient norm; larger gradients are scaled down (Pascanu et al. 2013, arXiv 1211.5063,
+    /// algorithm 1). `None`: never.
     pub clip: Option<f64>,
     /// Rows (or pairs) per update.
     pub batch: usize,
@@ -187,7 +172,7 @@ pub struct TrainSettings {
 pub struct Update {
     /// Its number, from 1.
     pub update: usize,
-    /// Mean loss over the update's target tokens (or pairs), in nats.
+    /// Mean loss, in nats per target token (or pair).
     pub loss: f64,
     /// Euclidean norm of the gradient before clipping.
     pub gradient_norm: f64,
@@ -197,8 +182,8 @@ pub struct Update {
     pub tokens: usize,
 }
 
-/// The loss positions of packed examples: rows of the stream, and the tokens they predict. Examples
-/// that share a row each have it.
+/// Where the loss of packed examples is read: rows of the stream `[targets]`, and the tokens they predict
+/// `[targets]`. A row of the common prefix is there once for each example that has a target after it.
 fn positions(packing: &Packing, examples: &[&Example]) -> (Vec<usize>, Vec<Token>) {
     let (mut rows, mut targets) = (Vec::new(), Vec::new());
     for (number, example) in examples.iter().enumerate() {
@@ -216,15 +201,15 @@ fn positions(packing: &Packing, examples: &[&Example]) -> (Vec<usize>, Vec<Token
 /// gradients are accumulated.
 fn parts<'e>(examples: &[&'e Example], most: usize) -> Vec<Vec<&'e Example>> {
     let mut parts: Vec<Vec<&Example>> = Vec::new();
-    let mut beginning = Beginning::default();
+    let mut prefix = CommonPrefix::default();
     for &example in examples {
-        beginning.add(&example.tokens);
+        prefix.add(&example.tokens);
         match parts.last_mut() {
-            Some(part) if beginning.rows() <= most => part.push(example),
+            Some(part) if prefix.rows() <= most => part.push(example),
             _ => {
                 parts.push(vec![example]);
-                beginning = Beginning::default();
-                beginning.add(&example.tokens);
+                prefix = CommonPrefix::default();
+                prefix.add(&example.tokens);
             }
         }
     }
@@ -234,12 +219,12 @@ fn parts<'e>(examples: &[&'e Example], most: usize) -> Vec<Vec<&'e Example>> {
 /// How a part's examples lie in a pass.
 fn packed(examples: &[&Example]) -> Packing {
     let sequences: Vec<&[Token]> = examples.iter().map(|example| &example.tokens[..]).collect();
-    Packing::sharing(&sequences)
+    Packing::sharing_prefix(&sequences)
 }
 
-/// Mean cross-entropy per target token, in nats.
+/// Mean cross-entropy, in nats per target token.
 pub fn loss(model: &Model, rows: &[Example], threads: &Threads) -> Result<f64> {
-    let network = Network::new(model);
+    let network = Network::new(model, threads);
     for (i, row) in rows.iter().enumerate() {
         row.check(|| format!("row {}", i + 1), model)?;
     }
@@ -248,15 +233,15 @@ pub fn loss(model: &Model, rows: &[Example], threads: &Threads) -> Result<f64> {
     for part in parts(&rows.iter().collect::<Vec<_>>(), network.tokens_at_once()) {
         let packing = packed(&part);
         let (at, targets) = positions(&packing, &part);
-        let activations = network.forward_training(threads, packing, memory);
-        let (normed, _, _) = network.final_norm(threads, &activations.last, &at);
-        let found = network.cross_entropy(threads, &normed, &targets, None);
+        let activations = network.forward_training(packing, memory);
+        let (normed, _) = network.final_norm(&network.pick(&activations.last, &at));
+        let found = network.cross_entropy(&normed, &targets, None);
         total -= found.iter().map(|&l| f64::from(l)).sum::<f64>();
         count += targets.len();
         memory = activations;
     }
     if count == 0 {
-        return Err(Error::Request { item: "rows".to_owned(), reason: "are empty".to_owned() });
+        return Err(Error::request("rows", "are empty"));
     }
     Ok(total / count as f64)
 }

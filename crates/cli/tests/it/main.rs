@@ -4,6 +4,7 @@
 
 mod architecture;
 mod chat;
+mod clients;
 mod crash;
 mod doctor;
 mod experiment;

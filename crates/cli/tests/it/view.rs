@@ -425,7 +425,8 @@ fn journeys_in_a_browser() {
 fn a_run_is_watched_stopped_and_resumed_in_a_browser() {
     let Some(browser) = browser() else { return };
     let folder = finished();
-    let longer = "updates = 2400\nbatch = 8\ncheckpoints";
+    // On one core it lasts long enough to be watched, and is soon over once it goes on on all of them.
+    let longer = "updates = 900\nbatch = 8\ncheckpoints";
     folder.write("long.toml", &recipe().replace("updates = 2\nbatch = 2\ncheckpoints", longer));
     let window = Open::on(&folder);
     let mut watcher =
@@ -434,8 +435,11 @@ fn a_run_is_watched_stopped_and_resumed_in_a_browser() {
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
     assert_eq!(line.trim(), "watching");
-    let mut run =
-        folder.process(&["--quiet", "run", "long.toml"]).stderr(Stdio::null()).spawn().unwrap();
+    let mut run = folder
+        .process(&["--quiet", "run", "long.toml", "--cores", "1"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     assert!(watcher.wait().unwrap().success(), "{rest}");

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -42,11 +41,9 @@ pub(super) struct Texts {
 pub(super) fn load(folder: &Path) -> Result<Model> {
     let required = |name: &str, hint: &str| {
         let path = folder.join(name);
-        optional(&path)?.ok_or_else(|| Error::Format {
-            format: "model folder",
-            path: folder.to_owned(),
-            reason: format!("`{name}` is missing{hint}"),
-        })
+        let missing =
+            || Error::format("model folder", folder, format!("`{name}` is missing{hint}"));
+        optional(&path)?.ok_or_else(missing)
     };
     let adapter = folder.join(super::peft::CONFIG).exists();
     let texts = Texts {
@@ -84,13 +81,10 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     let path = folder.join(INDEX);
     let Some(bytes) = optional(&path)? else {
-        return Err(Error::Format {
-            format: "model folder",
-            path: folder.to_owned(),
-            reason: format!(
-                "neither `{WEIGHTS}` nor `{INDEX}` is there; other weight formats are not read"
-            ),
-        });
+        let reason = format!(
+            "neither `{WEIGHTS}` nor `{INDEX}` is there; other weight formats are not read"
+        );
+        return Err(Error::format("model folder", folder, reason));
     };
     let index = Fields::parse("safetensors index", &path, &bytes)?;
     let mut files = BTreeSet::new();
@@ -141,14 +135,12 @@ pub(super) fn assemble<R: Read + Seek>(
     }
     let config = huggingface::parse(&config)?;
     if tokenizer.vocabulary() > config.vocabulary {
-        return Err(Error::Config {
-            field: "vocab_size".to_owned(),
-            reason: format!(
-                "is {}, but the tokenizer has {} ids; is it this model's tokenizer?",
-                config.vocabulary,
-                tokenizer.vocabulary()
-            ),
-        });
+        let reason = format!(
+            "is {}, but the tokenizer has {} ids; is it this model's tokenizer?",
+            config.vocabulary,
+            tokenizer.vocabulary()
+        );
+        return Err(Error::config("vocab_size", reason));
     }
     let plain_names = !tensors.names().any(|name| name.starts_with("transformer."));
     let decoder = tensors::decoder(config, &mut tensors, |config, canonical| {
@@ -163,13 +155,7 @@ pub(super) fn assemble<R: Read + Seek>(
         Some(source) => Template::new(&source)?,
         None => Template::fallback(&tokenizer)?,
     };
-    Ok(Model {
-        decoder: Arc::new(decoder),
-        adapter: None,
-        steering: None,
-        tokenizer: Arc::new(tokenizer),
-        template: Arc::new(template.with_tokens(&begin_text, &end_text)),
-    })
+    Ok(Model::new(decoder, tokenizer, template.with_tokens(&begin_text, &end_text)))
 }
 
 /// The template in a `tokenizer_config.json`: a text, or the one called `default` of several.
@@ -291,7 +277,7 @@ fn add(
     projection: Projection,
 ) -> Result<()> {
     let name = format!("layers.{layer}.{}", projection.name());
-    let missing = || Error::Tensor { name: name.clone(), reason: "is missing".to_owned() };
+    let missing = || Error::tensor(&name, "is missing");
     let a = adapter.parameters.tensor(&format!("{name}.a")).ok_or_else(missing)?;
     let b = adapter.parameters.tensor(&format!("{name}.b")).ok_or_else(missing)?;
     let span = decoder.parameters.layout.get(&format!("{name}.weight")).ok_or_else(missing)?;

@@ -331,10 +331,8 @@ pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
         parse(&Fields::parse("model configuration", path, written.to_string().as_bytes())?)?;
     if again != *config {
         let (family, again) = (config.family, debug_difference(config, &again));
-        return Err(Error::Config {
-            field: "family".to_owned(),
-            reason: format!("is {family:?}, whose files cannot express this shape: {again}"),
-        });
+        let reason = format!("is {family:?}, whose files cannot express this shape: {again}");
+        return Err(Error::config("family", reason));
     }
     Ok(written)
 }

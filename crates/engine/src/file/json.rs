@@ -1,4 +1,4 @@
-//! Fields of a JSON object that came from a stranger: asked for by name and type, with errors that
+//! Fields of an untrusted JSON object: asked for by name and type, with errors that
 //! name both. `null` counts as absent, as it does in Hugging Face files.
 
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ impl Fields {
         let path = path.to_owned();
         match serde_json::from_slice(bytes) {
             Ok(object) => Ok(Self { format, path, object }),
-            Err(error) => Err(Error::Format { format, path, reason: error.to_string() }),
+            Err(error) => Err(Error::format(format, path, error.to_string())),
         }
     }
 
     /// An error about this file.
     pub(super) fn bad(&self, reason: impl Into<String>) -> Error {
-        Error::Format { format: self.format, path: self.path.clone(), reason: reason.into() }
+        Error::format(self.format, &self.path, reason)
     }
 
     /// A field that is there and not null.

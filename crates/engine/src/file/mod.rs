@@ -34,12 +34,11 @@ pub fn load(path: &Path) -> Result<Model> {
     let mut file = std::fs::File::open(path).map_err(|source| cannot_read(path, source))?;
     match file.read_exact(&mut magic) {
         Ok(()) if &magic == b"GGUF" => gguf::load(path),
-        _ => Err(Error::Format {
-            format: "model",
-            path: path.to_owned(),
-            reason: "expected a GGUF file or a folder with `config.json` and `model.safetensors`"
-                .to_owned(),
-        }),
+        _ => Err(Error::format(
+            "model",
+            path,
+            "expected a GGUF file or a folder with `config.json` and `model.safetensors`",
+        )),
     }
 }
 
@@ -88,15 +87,6 @@ pub fn adapter_from_parts(config: &[u8], weights: &[u8], base: &Model) -> Result
     let tensors =
         safetensors::Safetensors::open([(PathBuf::from(peft::WEIGHTS), Cursor::new(weights))])?;
     peft::read(&fields, tensors, &base.decoder.config)
-}
-
-/// The files of [`save_adapter`] by name, with numbers in a precision of choice.
-pub fn adapter_parts(
-    adapter: &Adapter,
-    base: &Model,
-    precision: Precision,
-) -> Result<BTreeMap<&'static str, Vec<u8>>> {
-    peft::parts(adapter, &base.decoder.config, precision)
 }
 
 /// Writes an adapter as a PEFT folder; same adapter, same bytes.

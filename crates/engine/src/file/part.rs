@@ -15,14 +15,14 @@ pub(super) enum Rows {
     Alternating { head_width: usize },
 }
 
-/// The place of a canonical tensor (seen as a matrix; a vector has one column) in a stored one.
+/// Where a canonical tensor (seen as a matrix; a vector has one column) lies in a stored one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Part {
     /// Where its rows are.
     pub(super) rows: Rows,
     /// The stored matrix is `[inputs, outputs]` (GPT-2).
     pub(super) transposed: bool,
-    /// What the stored numbers are larger by.
+    /// The stored numbers are larger by this.
     pub(super) offset: f32,
 }
 

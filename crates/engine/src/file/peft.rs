@@ -138,10 +138,8 @@ pub(super) fn read<R: std::io::Read + std::io::Seek>(
             }
             for (part, values) in [("a", a), ("b", b)] {
                 let name = format!("layers.{layer}.{}.{part}", projection.name());
-                let span = parameters.layout.get(&name).cloned().ok_or_else(|| Error::Tensor {
-                    name,
-                    reason: "is not in the adapter's layout".to_owned(),
-                })?;
+                let missing = || Error::tensor(&name, "is not in the adapter's layout");
+                let span = parameters.layout.get(&name).cloned().ok_or_else(missing)?;
                 parameters.data[span.range].copy_from_slice(&values);
             }
         }
@@ -281,19 +279,6 @@ pub(super) fn save(adapter: &Adapter, base: &DecoderConfig, folder: &Path) -> Re
     safetensors::write(&folder.join(WEIGHTS), tensors)
 }
 
-/// The files of an adapter's folder by name.
-pub(super) fn parts(
-    adapter: &Adapter,
-    base: &DecoderConfig,
-    precision: Precision,
-) -> Result<BTreeMap<&'static str, Vec<u8>>> {
-    let (config, mut tensors) = contents(adapter, base)?;
-    for tensor in tensors.values_mut() {
-        tensor.precision = precision;
-    }
-    Ok(BTreeMap::from([(CONFIG, config), (WEIGHTS, safetensors::to_bytes(tensors)?)]))
-}
-
 type Contents<'a> = (Vec<u8>, BTreeMap<String, Written<'a>>);
 
 fn contents<'a>(adapter: &'a Adapter, base: &DecoderConfig) -> Result<Contents<'a>> {
@@ -368,7 +353,7 @@ fn pair(adapter: &Adapter, layer: usize, projection: Projection) -> Result<(&[f3
     let tensor = |part: &str| {
         let name = format!("layers.{layer}.{}.{part}", projection.name());
         let found = adapter.parameters.tensor(&name);
-        found.ok_or_else(|| Error::Tensor { name, reason: "is missing".to_owned() })
+        found.ok_or_else(|| Error::tensor(name, "is missing"))
     };
     Ok((tensor("a")?, tensor("b")?))
 }

@@ -28,7 +28,7 @@ pub enum Precision {
 }
 
 fn bad(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Format { format: "safetensors file", path: path.to_owned(), reason: reason.into() }
+    Error::format("safetensors file", path, reason)
 }
 
 /// The tensors of one or more files.
@@ -79,11 +79,11 @@ impl<R: Read + Seek> File<R> {
         reader.read_exact(&mut length).map_err(io)?;
         let length = u64::from_le_bytes(length);
         if length > size - LENGTH {
+            let follow = size - LENGTH;
             return Err(bad(
                 &path,
                 format!(
-                    "its header claims {length} bytes, but {} follow; the file is cut off or not safetensors",
-                    size - LENGTH
+                    "its header claims {length} bytes, but {follow} follow; the file is cut off or not safetensors"
                 ),
             ));
         }
@@ -94,11 +94,11 @@ impl<R: Read + Seek> File<R> {
         let data = LENGTH + length;
         let expected = metadata.data_len() as u64;
         if size - data != expected {
+            let follow = size - data;
             return Err(bad(
                 &path,
                 format!(
-                    "its tensors take {expected} bytes, but {} follow the header; the file is cut off or damaged",
-                    size - data
+                    "its tensors take {expected} bytes, but {follow} follow the header; the file is cut off or damaged"
                 ),
             ));
         }
@@ -113,7 +113,7 @@ impl<R: Read + Seek> Tensors for Safetensors<R> {
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<f32>> {
-        let missing = || Error::Tensor { name: name.to_owned(), reason: "is missing".to_owned() };
+        let missing = || Error::tensor(name, "is missing");
         let file = &mut self.files[*self.places.get(name).ok_or_else(missing)?];
         let info = file.metadata.info(name).ok_or_else(missing)?;
         let convert: fn(&[u8]) -> Vec<f32> = match info.dtype {
@@ -121,10 +121,8 @@ impl<R: Read + Seek> Tensors for Safetensors<R> {
             Dtype::F16 => bytes::from_f16,
             Dtype::BF16 => bytes::from_bf16,
             other => {
-                return Err(Error::Tensor {
-                    name: name.to_owned(),
-                    reason: format!("has type {other:?}, expected F32, F16 or BF16"),
-                });
+                let reason = format!("has type {other:?}, expected F32, F16 or BF16");
+                return Err(Error::tensor(name, reason));
             }
         };
         let (start, end) = info.data_offsets;

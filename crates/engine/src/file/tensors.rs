@@ -27,21 +27,15 @@ pub(super) fn decoder(
     for span in layout.spans() {
         let place = stored(&config, &span.name);
         let expected = place.part.stored_shape(&span.shape);
-        match tensors.shape(&place.name) {
-            None => {
-                return Err(Error::Tensor {
-                    name: place.name,
-                    reason: format!("is missing, expected shape {expected:?}"),
-                });
+        let reason = match tensors.shape(&place.name) {
+            Some(shape) if shape == expected => {
+                places.push(place);
+                continue;
             }
-            Some(shape) if shape != expected => {
-                return Err(Error::Tensor {
-                    name: place.name,
-                    reason: format!("has shape {shape:?}, expected {expected:?}"),
-                });
-            }
-            Some(_) => places.push(place),
-        }
+            Some(shape) => format!("has shape {shape:?}, expected {expected:?}"),
+            None => format!("is missing, expected shape {expected:?}"),
+        };
+        return Err(Error::tensor(place.name, reason));
     }
     let mut decoder = Decoder::zeros(config)?;
     let mut places = places.into_iter();
@@ -52,10 +46,8 @@ pub(super) fn decoder(
         if last.0 != place.name {
             last = (place.name.clone(), tensors.read(&place.name)?);
             if let Some(at) = last.1.iter().position(|value| !value.is_finite()) {
-                return Err(Error::Tensor {
-                    name: place.name,
-                    reason: format!("number {at} is {}, expected finite numbers", last.1[at]),
-                });
+                let reason = format!("number {at} is {}, expected finite numbers", last.1[at]);
+                return Err(Error::tensor(place.name, reason));
             }
         }
         Ok(place.part.take(&last.1, &span.shape))

@@ -1,27 +1,36 @@
-//! A batch of completions under way: one forward pass per [`Generator::step`] for all of them,
-//! finished ones leave and waiting ones take their places between passes. What a request gets never
-//! depends on its company.
+//! Continuous batching: one forward pass per [`Generator::step`] for all completions under way; finished
+//! ones leave and waiting ones take their places between passes. A request's completion does not depend
+//! on the other requests in the batch.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::written::Written;
-use super::{Completion, Request, Sampling, StopReason, check_prompt};
+use super::{Completion, Request, StopReason};
 use crate::Token;
 use crate::constraint::{Allowed, Constraint, State};
 use crate::error::Result;
-use crate::kernel::Threads;
-use crate::kernel::matrix::{View, ViewMut, product};
+use crate::kernel::{Rows, Threads};
 use crate::model::Model;
 use crate::pass::{Cache, Network, Piece};
-use crate::prefix::{Prefixes, Prompt};
+use crate::prefix::{PrefixCache, Prompt};
 use crate::profile::Work;
-use crate::sampler::{Choice, choose, likeliest};
+use crate::sampler::{Choice, Sampling, choose, likeliest};
 
 /// Sequences under way at once.
+// Trades throughput against the memory of their KV caches. Not tuned here; matrix products are near their peak
+// from 64 rows on (LOG 2026-11-22, the f32 matrix product).
 const ACTIVE: usize = 128;
 /// Compiled patterns kept although no request uses them.
+// Trades memory against compiling a pattern again; not measured.
 const PATTERNS: usize = 16;
+/// New tokens for which a sequence's KV cache has room before it must grow. Not measured.
+const ROOM: usize = 256;
+/// The head is computed for allowed tokens alone where the vocabulary is at least this many times as large.
+// Gathering the head's rows must cost little beside the product that is saved. Measured (LOG 2026-11-22, where
+// a step's time goes): digits-only sampling spends 0 % in the head, free sampling 17 %; the bound itself was
+// not varied.
+const NARROW: usize = 8;
 
 /// A token that was chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +92,7 @@ struct Active {
     stop: Option<StopReason>,
 }
 
-/// The output head's rows for a few tokens, gathered once.
+/// The output head's rows for a few tokens, `[tokens, width]`, gathered once.
 #[derive(Default)]
 struct Narrow {
     tokens: Vec<Token>,
@@ -94,10 +103,9 @@ struct Narrow {
 pub struct Generator {
     model: Model,
     network: Network,
-    threads: Threads,
     constraints: BTreeMap<String, Constraint>,
     narrow: Narrow,
-    prefixes: Prefixes,
+    prefixes: PrefixCache,
     waiting: VecDeque<Waiting>,
     active: Vec<Active>,
     next: usize,
@@ -117,11 +125,10 @@ impl Generator {
     pub fn new(model: &Model, threads: &Threads) -> Self {
         Self {
             model: model.clone(),
-            network: Network::new(model),
-            threads: threads.clone(),
+            network: Network::new(model, threads),
             constraints: BTreeMap::new(),
             narrow: Narrow::default(),
-            prefixes: Prefixes::default(),
+            prefixes: PrefixCache::default(),
             waiting: VecDeque::new(),
             active: Vec::new(),
             next: 0,
@@ -136,7 +143,7 @@ impl Generator {
     pub fn add(&mut self, request: Request, sampling: Arc<Sampling>, top: usize) -> Result<usize> {
         sampling.check()?;
         let id = self.next;
-        check_prompt(|| format!("request {}", id + 1), &request.prompt, &self.model)?;
+        self.model.check_prompt(|| format!("request {}", id + 1), &request.prompt)?;
         let state = match &sampling.pattern {
             Some(pattern) => Some(self.constraint(pattern)?.start()?),
             None => None,
@@ -172,7 +179,7 @@ impl Generator {
     /// Chooses the next token of every request under way, after beginning waiting ones where there
     /// is room, and tells what happened.
     pub fn step(&mut self, hear: &mut dyn FnMut(Event)) -> Result<()> {
-        let threads = self.threads.clone();
+        let threads = self.network.threads.clone();
         let _whole = threads.whole("sampling step");
         let mut events = Vec::new();
         let stepped = threads.enter(|| self.advance(&mut |event| events.push(event)));
@@ -199,11 +206,11 @@ impl Generator {
             .iter_mut()
             .map(|a| Piece {
                 tokens: &a.tokens[a.tokens.len() - 1..],
-                before: a.prompt.blocks.clone(),
+                before: a.prompt.segments.clone(),
                 own: &mut a.cache,
             })
             .collect();
-        let stream = self.network.forward_cached(&self.threads, &mut pieces);
+        let stream = self.network.forward_cached(&mut pieces);
         self.sample(&mut active, &stream, hear);
         self.active = active;
         self.retire(hear)
@@ -227,7 +234,7 @@ impl Generator {
 
     fn begin(&mut self, admitted: Vec<Waiting>) -> Vec<Active> {
         let prompts: Vec<&[Token]> = admitted.iter().map(|w| &w.request.prompt[..]).collect();
-        let prompts = self.prefixes.prefill(&self.network, &self.threads, &prompts);
+        let prompts = self.prefixes.prefill(&self.network, &prompts);
         let config = self.network.config();
         let begin = |(waiting, prompt): (Waiting, Prompt)| {
             let left = config.context - waiting.request.prompt.len();
@@ -238,7 +245,7 @@ impl Generator {
                 sampling: waiting.sampling,
                 top: waiting.top,
                 prompt,
-                cache: Cache::new(config, room.min(256)),
+                cache: Cache::new(config, room.min(ROOM)),
                 state: waiting.state,
                 tokens: Vec::new(),
                 log_probabilities: Vec::new(),
@@ -279,15 +286,14 @@ impl Generator {
         Ok(())
     }
 
-    /// Samples the next token of each sequence from its row of the residual stream.
+    /// Samples the next token of each sequence from its row of the residual stream, `[sequences, width]`.
     fn sample(&mut self, active: &mut [Active], stream: &[f32], hear: &mut dyn FnMut(Event)) {
-        let rows: Vec<usize> = (0..active.len()).collect();
-        let (normed, _, _) = self.network.final_norm(&self.threads, stream, &rows);
+        let (normed, _) = self.network.final_norm(stream);
         let allowed: Vec<Option<Arc<Allowed>>> = active.iter().map(|a| self.allowed(a)).collect();
         let tokenizer = Arc::clone(&self.model.tokenizer);
         let end = tokenizer.end_tokens();
         let mut chosen: Vec<Option<Chosen>> = active.iter().map(|_| None).collect();
-        let threads = &self.threads.clone();
+        let threads = &self.network.threads.clone();
         if let Some(tokens) = self.narrow(&allowed) {
             let mut logits = self.narrow_logits(&normed, &tokens);
             choose_rows(threads, &mut logits, active, &mut chosen, |i, row| {
@@ -300,7 +306,7 @@ impl Generator {
             });
         } else {
             let vocabulary = self.network.config().vocabulary;
-            self.network.logits(threads, &normed, |first, logits| {
+            self.network.logits(&normed, |first, logits| {
                 let rows = first..first + logits.len() / vocabulary;
                 let (active, chosen) = (&active[rows.clone()], &mut chosen[rows]);
                 choose_rows(threads, logits, active, chosen, |i, row| {
@@ -339,7 +345,7 @@ impl Generator {
             }
             seen.push(allowed);
             union.extend(allowed.tokens.iter().copied());
-            if union.len() * 8 > self.network.config().vocabulary {
+            if union.len() * NARROW > self.network.config().vocabulary {
                 return None;
             }
         }
@@ -347,24 +353,13 @@ impl Generator {
         (!union.is_empty()).then(|| union.into_iter().collect())
     }
 
-    /// Logits of `tokens` alone, `[rows, tokens]`.
+    /// Logits of `tokens` alone, `[rows, tokens]`; `normed` is `[rows, width]`.
     fn narrow_logits(&mut self, normed: &[f32], tokens: &[Token]) -> Vec<f32> {
-        let width = self.network.config().width;
         if self.narrow.tokens != tokens {
-            let head = self.network.head();
-            self.narrow.head = tokens
-                .iter()
-                .flat_map(|&t| head[t as usize * width..][..width].iter().copied())
-                .collect();
-            self.narrow.tokens = tokens.to_vec();
+            let head = self.network.head_of(Some(tokens)).into_owned();
+            self.narrow = Narrow { tokens: tokens.to_vec(), head };
         }
-        let _inside = self.threads.inside(Work::Head);
-        let rows = normed.len() / width;
-        let mut logits = vec![0.0; rows * tokens.len()];
-        let x = View::dense(normed, rows, width);
-        let head = View::dense(&self.narrow.head, tokens.len(), width);
-        product(&self.threads, x, head.t(), false, ViewMut::new(&mut logits, tokens.len()));
-        logits
+        self.network.logits_for(normed, &self.narrow.head)
     }
 
     /// Adds a token to a sequence, or ends it.
@@ -404,7 +399,8 @@ struct Chosen {
     top: Vec<(Token, f32)>,
 }
 
-/// Chooses for each row of `logits`; `prepare` rules tokens out and names those the row is about.
+/// Chooses for each row of `logits` `[sequences, tokens]`; `prepare` rules tokens out and names the tokens
+/// whose logits they are (`None`: the whole vocabulary).
 fn choose_rows<'t>(
     threads: &Threads,
     logits: &mut [f32],
@@ -414,9 +410,9 @@ fn choose_rows<'t>(
 ) {
     let _span = threads.span(Work::Head, "choice", || (0, 12 * logits.len()));
     let width = logits.len() / active.len().max(1);
-    threads.each_row(logits, width, chosen, |i, row, chosen| {
-        let tokens = prepare(i, row);
-        *chosen = Some(pick(&active[i], row, tokens));
+    threads.blocks(1, (Rows::new(logits, width), Rows::new(chosen, 1)), |rows, (row, chosen)| {
+        let tokens = prepare(rows.start, row);
+        chosen[0] = Some(pick(&active[rows.start], row, tokens));
     });
 }
 

@@ -1,15 +1,18 @@
-//! Causal attention of packed sequences over blocks of keys and values (Vaswani et al. 2017, section
-//! 3.2.1; grouped heads as in arXiv 2305.13245). No padding, any length; the softmax is recomputed
-//! backward from its saved log-sum, so nothing quadratic is stored.
+//! Causal attention of packed sequences over blocks of keys and values (Vaswani et al. 2017, arXiv
+//! 1706.03762, section 3.2.1; grouped queries as in Ainslie et al. 2023, arXiv 2305.13245, section 2.2).
+//! No padding, any length. The backward pass recomputes the softmax from each row's saved log-sum-exp (Dao
+//! et al. 2022, arXiv 2205.14135, section 3.1 and appendix B), so nothing quadratic is stored.
+//!
+//! A group is a key-value head with the query heads that read it.
 
 use std::ops::Range;
 
-use super::matrix::{View, ViewMut, product};
+use super::matrix::{View, ViewMut, product_alone};
 use super::parallel::{Parts, Threads};
 use super::vector::{add, add_scaled, dot, exp, exp_sum, max, sum_by, wide};
 use crate::profile::Work;
 
-/// Heads and their width.
+/// How many query heads and key-value heads there are, and the width of one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heads {
     pub(crate) query: usize,
@@ -18,12 +21,13 @@ pub(crate) struct Heads {
 }
 
 impl Heads {
+    /// The factor on scores, 1/sqrt(width).
     fn scale(self) -> f32 {
         1.0 / (self.width as f32).sqrt()
     }
 }
 
-/// Consecutive keys and values of one sequence: row `i` of either begins at `i · stride`.
+/// Consecutive keys and values of one sequence, each `[len, kv heads, width]`: row `i` begins at `i · stride`.
 #[derive(Clone, Copy)]
 pub(crate) struct Block<'a> {
     pub(crate) keys: &'a [f32],
@@ -32,29 +36,34 @@ pub(crate) struct Block<'a> {
     pub(crate) len: usize,
 }
 
-/// One sequence's new queries and everything they may look at: the last block ends with the new
-/// tokens' own keys, the blocks before it come earlier in the sequence. Where these are cut changes
-/// no bit of what is computed.
+/// The new tokens of one sequence and the keys and values they attend to.
 pub(crate) struct Sequence<'a> {
+    /// The new tokens' rows of the queries.
     pub(crate) rows: Range<usize>,
+    /// All keys and values of the sequence in order; those of the new tokens are the last. The result is
+    /// the same, bit for bit, wherever one block ends and the next begins.
     pub(crate) blocks: Vec<Block<'a>>,
-    /// Whether it changes no bit either how many of its last tokens are new; very few are slower then.
+    /// Whether any number of new tokens takes the same path. A prompt must give the same bits whether the
+    /// prefix cache holds all but its last token or nothing, so prompts are seamless. Decoded tokens and
+    /// scored completions are not: how many of them are new does not depend on the cache, and a few new
+    /// tokens are faster key by key.
     pub(crate) seamless: bool,
 }
 
 impl Sequence<'_> {
+    /// How many keys there are.
     fn keys(&self) -> usize {
         self.blocks.iter().map(|b| b.len).sum()
     }
 
-    /// Whether `count` queries are few enough to go key by key.
+    /// Whether `count` queries go key by key and not through a matrix product.
     fn is_few(&self, count: usize) -> bool {
         count < FEW && !self.seamless
     }
 
-    /// The values of one group from all blocks, one after the other: a product sums along them in an
-    /// order that only depends on their places. `None` where they lie so already, or no product
-    /// reads them.
+    /// The values of one group, `[keys, width]`, copied together from all blocks: one product then sums
+    /// along the whole sequence, so that the order of sums does not depend on where blocks end. `None` where
+    /// there is one block only, or no product reads the values.
     fn joined_values(&self, kv: usize, width: usize) -> Option<Vec<f32>> {
         if self.blocks.len() == 1 || self.is_few(self.rows.len()) {
             return None;
@@ -69,15 +78,15 @@ impl Sequence<'_> {
     }
 }
 
-/// Some queries of one head, the last of which sees `seen` keys.
+/// `count` consecutive queries of one head; the last of them attends to the first `seen` keys.
 struct Queries<'a> {
     heads: Heads,
     sequence: &'a Sequence<'a>,
     /// The head's group.
     kv: usize,
-    /// The group's values, where they are in several blocks.
+    /// The group's values `[keys, width]`, where they are in several blocks.
     joined: Option<&'a [f32]>,
-    /// Row `r` begins at `r · stride`.
+    /// `[count, width]`: row `r` begins at `r · stride`.
     query: &'a [f32],
     stride: usize,
     count: usize,
@@ -85,12 +94,17 @@ struct Queries<'a> {
 }
 
 /// Queries whose scores are held at once.
+// Not measured alone: products of 64 rows run at full speed (LOG 2026-11-22, the f32 matrix product: 131
+// GF/s for 64x64x64), and the scores of 64 queries over a few thousand keys fit a second-level cache.
 const QUERIES: usize = 64;
 /// Fewer queries than this go key by key instead of through a matrix product.
+// For so few a product would spend more on packing than on multiplying; where the two cross was not logged.
 const FEW: usize = 4;
 
-/// Queries are rows of `queries` (`stride` apart, heads side by side from the row's start); writes
-/// dense rows of `out` and, if asked, each row's log-sum-exp per head.
+/// Attention of every sequence's new tokens.
+///
+/// `queries` is `[rows, query heads, width]`, rows `stride` apart; `out` is `[rows, query heads, width]`,
+/// dense; `log_sums`, if asked for, `[rows, query heads]`: the log-sum-exp of the scaled scores.
 pub(crate) fn forward(
     threads: &Threads,
     heads: Heads,
@@ -152,7 +166,8 @@ pub(crate) fn forward(
 }
 
 impl Queries<'_> {
-    /// Writes each query's mix of values to its destination and tells its log-sum.
+    /// Writes each query's weighted sum of values, `[width]`, to its destination and tells its log-sum-exp.
+    /// `scores` is working memory of `[count, seen]`.
     fn attend<'o>(
         &self,
         scores: &mut [f32],
@@ -161,7 +176,6 @@ impl Queries<'_> {
     ) {
         let Self { heads, sequence, kv, joined, count, seen, .. } = *self;
         let hw = heads.width;
-        let one = Threads::new(1);
         self.score_keys(scores);
         let mut inverse = [0.0f32; QUERIES];
         wide(
@@ -202,7 +216,7 @@ impl Queries<'_> {
             None => View::new(&block.values[kv * hw..], seen, hw, block.stride),
         };
         let weights = View::dense(scores, count, seen);
-        product(&one, weights, values, false, ViewMut::new(&mut mixed, hw));
+        product_alone(weights, values, false, ViewMut::new(&mut mixed, hw));
         for (r, mixed) in mixed.chunks_exact(hw).enumerate() {
             for (out, x) in destination(r).iter_mut().zip(mixed) {
                 *out = x * inverse[r];
@@ -210,7 +224,7 @@ impl Queries<'_> {
         }
     }
 
-    /// Unscaled products of the queries with the first `seen` keys.
+    /// Writes the unscaled products of the queries with the first `seen` keys to `scores` `[count, seen]`.
     fn score_keys(&self, scores: &mut [f32]) {
         let Self { heads, sequence, kv, query, stride, count, seen, .. } = *self;
         let hw = heads.width;
@@ -237,20 +251,16 @@ impl Queries<'_> {
             } else {
                 let queries = View::new(query, count, hw, stride);
                 let keys = View::new(keys, len, hw, block.stride);
-                product(
-                    &Threads::new(1),
-                    queries,
-                    keys.t(),
-                    false,
-                    ViewMut::new(&mut scores[at..], seen),
-                );
+                product_alone(queries, keys.t(), false, ViewMut::new(&mut scores[at..], seen));
             }
             at += len;
         }
     }
 }
 
-/// The values of one head, weighted by `row · inverse`, for heads of `V` times 16 numbers.
+/// Writes the sum of one group's values weighted by `row · inverse` to `out` `[width]`; `row` is `[seen]`.
+/// For heads whose width is `V` times 16, so that the sums stay in registers. Measured (LOG 2026-11-22, where
+/// a step's time goes): 0.20 s of attention in place of 0.27 with sums in memory, built-in model, sampling.
 fn mix<const V: usize>(row: &[f32], inverse: f32, sequence: &Sequence, kv: usize, out: &mut [f32]) {
     let hw = V * 16;
     wide(
@@ -299,9 +309,12 @@ fn mix_any(row: &[f32], inverse: f32, sequence: &Sequence, kv: usize, out: &mut 
     );
 }
 
-/// Gradient of [`forward`] for sequences without cache: `qkv` holds rows of queries, keys and
-/// values side by side, and `d_qkv` receives their gradients. Rows `0..shared` come before each of
-/// the `sequences`, and are a sequence themselves.
+/// Gradient of [`forward`] for sequences without a KV cache. Rows `0..shared` are the common prefix: they
+/// come before each of the `sequences` and are a sequence themselves.
+///
+/// `qkv` is `[rows, query heads + 2·kv heads, width]`, queries before keys before values, and `d_qkv`, of
+/// the same shape, receives the gradient; `out` (of the forward pass) and `d_out` are
+/// `[rows, query heads, width]`, `log_sums` is `[rows, query heads]`.
 pub(crate) fn backward(
     threads: &Threads,
     heads: Heads,
@@ -325,7 +338,7 @@ pub(crate) fn backward(
     if shared > 0 {
         threads.each(heads.kv, |kv| job.sequence(0, 0..shared, kv, &mut []));
     }
-    // Each sequence's gradient of the shared keys and values, to be summed in their order.
+    // Each sequence's gradient of the prefix's keys and values, summed afterwards in the sequences' order.
     let part = 2 * shared * hw;
     let mut before = threads.lend(sequences.len() * heads.kv * part);
     let parts = Parts::new(&mut before[..]);
@@ -350,7 +363,7 @@ pub(crate) fn backward(
     }
 }
 
-/// A backward pass; its tasks write what no one else writes.
+/// A backward pass, shared among tasks that write disjoint parts of `d_qkv`.
 struct Backward<'a> {
     heads: Heads,
     qkv: &'a [f32],
@@ -361,6 +374,7 @@ struct Backward<'a> {
 }
 
 impl Backward<'_> {
+    /// Width of a row of `qkv`.
     fn stride(&self) -> usize {
         (self.heads.query + 2 * self.heads.kv) * self.heads.width
     }
@@ -381,13 +395,12 @@ impl Backward<'_> {
         })
     }
 
-    /// One group of heads of the sequence whose `rows` come after rows `0..shared`; `before` receives
-    /// the gradients of the shared keys, then of the shared values.
+    /// One group of the sequence whose `rows` come after rows `0..shared`; `before` receives the gradients
+    /// of the prefix's keys `[shared, width]`, then of its values `[shared, width]`.
     fn sequence(&self, shared: usize, rows: Range<usize>, kv: usize, before: &mut [f32]) {
         let Self { heads, qkv, out, log_sums, d_out, .. } = *self;
         let (hw, stride) = (heads.width, self.stride());
         let (group, width) = (heads.query / heads.kv, heads.query * hw);
-        let one = Threads::new(1);
         let new = rows.len();
         let total = shared + new;
         let blocks = [(0, shared), (rows.start, new)];
@@ -422,9 +435,9 @@ impl Backward<'_> {
                 for &(row, at, len) in &blocks {
                     let values = View::new(&qkv[row * stride + value_at..], len, hw, stride);
                     let scores = ViewMut::new(&mut p[at..], seen);
-                    product(&one, query, keys(row, len).t(), false, scores);
+                    product_alone(query, keys(row, len).t(), false, scores);
                     let scores = ViewMut::new(&mut dp[at..], seen);
-                    product(&one, d_mixed, values.t(), false, scores);
+                    product_alone(d_mixed, values.t(), false, scores);
                 }
                 wide(
                     #[inline(always)]
@@ -450,11 +463,11 @@ impl Backward<'_> {
                 for &(row, at, len) in &blocks {
                     let dp = View::new(&dp[at..], count, len, seen);
                     let p = View::new(&p[at..], count, len, seen);
-                    product(&one, dp, keys(row, len), at > 0, ViewMut::new(&mut d_query, hw));
+                    product_alone(dp, keys(row, len), at > 0, ViewMut::new(&mut d_query, hw));
                     let d_keys = ViewMut::new(&mut d_keys[at * hw..], hw);
-                    product(&one, dp.t(), query, true, d_keys);
+                    product_alone(dp.t(), query, true, d_keys);
                     let d_values = ViewMut::new(&mut d_values[at * hw..], hw);
-                    product(&one, p.t(), d_mixed, true, d_values);
+                    product_alone(p.t(), d_mixed, true, d_values);
                 }
                 for r in 0..count {
                     let at = (start + r) * stride + head * hw;

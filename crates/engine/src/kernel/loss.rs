@@ -1,11 +1,19 @@
-//! Losses on rows of logits, in place: each row becomes its gradient.
+//! Losses on rows of logits, in place: each row becomes its gradient. Everything is in nats per token.
 
-use super::parallel::{Parts, Threads};
-use super::vector::{add_scaled, exp_sum, max, wide};
+use super::parallel::{Rows, Threads};
+use super::vector::{add_scaled, exp, exp_sum, max, sum_by};
 use crate::profile::Work;
 
-/// Log-probability of `targets[i]` in row `i`; where `weights` are given, the row is replaced by
-/// `weight · (softmax - one_hot)`, the gradient of `-weight · log p(target)`.
+/// Rows that one task takes.
+// Not measured: a row is as long as the vocabulary, so a few are work enough.
+const ROWS: usize = 4;
+
+/// Softmax cross-entropy (Goodfellow et al. 2016, Deep Learning, section 6.2.2.3): writes the natural
+/// log-probability of `targets[i]` in row `i`.
+///
+/// `logits` is `[rows, vocabulary]`; `targets`, `weights` and `log_probabilities` are `[rows]`. Where
+/// `weights` are given, row `i` is replaced by `weight · (softmax - one_hot)`, the gradient of
+/// `-weight · log p(target)`; otherwise what it holds afterwards is of no use.
 pub(crate) fn cross_entropy(
     threads: &Threads,
     logits: &mut [f32],
@@ -14,38 +22,36 @@ pub(crate) fn cross_entropy(
     log_probabilities: &mut [f32],
 ) {
     let width = logits.len() / targets.len().max(1);
-    assert!(log_probabilities.len() == targets.len());
     let _span = threads.span(Work::Head, "cross-entropy", || (0, 12 * logits.len()));
-    let (logits, out) = (Parts::new(logits), Parts::new(log_probabilities));
-    threads.blocks(targets.len(), 4, |block| {
-        // SAFETY: blocks of rows are disjoint.
-        let (logits, out) = unsafe {
-            (logits.range(block.start * width..block.end * width), out.range(block.clone()))
-        };
-        wide(
-            #[inline(always)]
-            || {
-                for ((row, i), out) in logits.chunks_exact_mut(width).zip(block.clone()).zip(out) {
-                    let target = targets[i] as usize;
-                    let shift = max(row);
-                    let picked = row[target] - shift;
-                    let total = exp_sum(row, shift);
-                    *out = picked - total.ln();
-                    if let Some(weights) = weights {
-                        let factor = weights[i] / total;
-                        for x in row.iter_mut() {
-                            *x *= factor;
-                        }
-                        row[target] -= weights[i];
+    threads.blocks(
+        ROWS,
+        (Rows::new(logits, width), Rows::new(log_probabilities, 1)),
+        #[inline(always)]
+        |rows, (logits, out)| {
+            for ((row, i), out) in logits.chunks_exact_mut(width).zip(rows).zip(out) {
+                let target = targets[i] as usize;
+                let shift = max(row);
+                let picked = row[target] - shift;
+                let total = exp_sum(row, shift);
+                *out = picked - total.ln();
+                if let Some(weights) = weights {
+                    let factor = weights[i] / total;
+                    for x in row.iter_mut() {
+                        *x *= factor;
                     }
+                    row[target] -= weights[i];
                 }
-            },
-        );
-    });
+            }
+        },
+    );
 }
 
-/// Kullback-Leibler divergence from `teacher` (logits, left as probabilities) to each row, per row
-/// in `divergence`; rows become `weight · (softmax - teacher)`.
+/// Distillation on logits (Hinton et al. 2015, arXiv 1503.02531, section 2, at temperature 1, as a
+/// Kullback-Leibler divergence): writes `KL(teacher || student)` of each row.
+///
+/// `logits` (the student's) and `teacher` are logits `[rows, vocabulary]`, `divergence` is `[rows]`.
+/// Rows of `logits` become `weight · (softmax - teacher)`, the gradient of `weight · divergence`; rows
+/// of `teacher` become probabilities.
 pub(crate) fn distillation(
     threads: &Threads,
     logits: &mut [f32],
@@ -54,66 +60,53 @@ pub(crate) fn distillation(
     divergence: &mut [f32],
 ) {
     let width = logits.len() / divergence.len().max(1);
-    assert!(teacher.len() == logits.len());
     let _span = threads.span(Work::Head, "distillation", || (0, 24 * logits.len()));
-    let rows = divergence.len();
-    let (logits, teacher, out) = (Parts::new(logits), Parts::new(teacher), Parts::new(divergence));
-    threads.blocks(rows, 4, |block| {
-        let range = block.start * width..block.end * width;
-        // SAFETY: blocks of rows are disjoint.
-        let (logits, teacher, out) =
-            unsafe { (logits.range(range.clone()), teacher.range(range), out.range(block)) };
-        wide(
-            #[inline(always)]
-            || {
-                for ((row, goal), out) in
-                    logits.chunks_exact_mut(width).zip(teacher.chunks_exact_mut(width)).zip(out)
-                {
-                    let (shift, goal_shift) = (max(row), max(goal));
-                    // Sum of p·(goal - row) before the exponentials overwrite both.
-                    let mut difference = 0.0f64;
-                    let mut mass = 0.0f64;
-                    for (x, g) in row.iter().zip(goal.iter()) {
-                        let e = f64::from(super::vector::exp(g - goal_shift));
-                        difference += e * (f64::from(g - goal_shift) - f64::from(x - shift));
-                        mass += e;
-                    }
-                    let total = exp_sum(row, shift);
-                    let goal_total = exp_sum(goal, goal_shift);
-                    *out = (difference / mass - mass.ln() + f64::from(total).ln()) as f32;
-                    let (factor, goal_factor) = (weight / total, 1.0 / goal_total);
-                    for (x, g) in row.iter_mut().zip(goal.iter_mut()) {
-                        *x *= factor;
-                        *g *= goal_factor;
-                    }
-                    add_scaled(row, -weight, goal);
+    threads.blocks(
+        ROWS,
+        (Rows::new(logits, width), Rows::new(teacher, width), Rows::new(divergence, 1)),
+        #[inline(always)]
+        |_, (logits, teacher, out)| {
+            let rows = logits.chunks_exact_mut(width).zip(teacher.chunks_exact_mut(width));
+            for ((row, goal), out) in rows.zip(out) {
+                let (shift, goal_shift) = (max(row), max(goal));
+                // Sum of p·(goal - row) before the exponentials overwrite both.
+                let mut difference = 0.0f64;
+                let mut mass = 0.0f64;
+                for (x, g) in row.iter().zip(goal.iter()) {
+                    let e = f64::from(exp(g - goal_shift));
+                    difference += e * (f64::from(g - goal_shift) - f64::from(x - shift));
+                    mass += e;
                 }
-            },
-        );
-    });
+                let total = exp_sum(row, shift);
+                let goal_total = exp_sum(goal, goal_shift);
+                *out = (difference / mass - mass.ln() + f64::from(total).ln()) as f32;
+                let (factor, goal_factor) = (weight / total, 1.0 / goal_total);
+                for (x, g) in row.iter_mut().zip(goal.iter_mut()) {
+                    *x *= factor;
+                    *g *= goal_factor;
+                }
+                add_scaled(row, -weight, goal);
+            }
+        },
+    );
 }
 
-/// Replaces rows of logits by log-probabilities.
+/// Replaces logits `[rows, width]` by natural log-probabilities.
 pub(crate) fn log_softmax(threads: &Threads, logits: &mut [f32], width: usize) {
-    let rows = logits.len() / width.max(1);
     let _span = threads.span(Work::Head, "log-softmax", || (0, 12 * logits.len()));
-    let logits = Parts::new(logits);
-    threads.blocks(rows, 4, |block| {
-        // SAFETY: blocks of rows are disjoint.
-        let logits = unsafe { logits.range(block.start * width..block.end * width) };
-        wide(
-            #[inline(always)]
-            || {
-                for row in logits.chunks_exact_mut(width) {
-                    let shift = max(row);
-                    let total =
-                        super::vector::sum_by(width, |j| super::vector::exp(row[j] - shift));
-                    let offset = shift + total.ln();
-                    for x in row.iter_mut() {
-                        *x -= offset;
-                    }
+    threads.blocks(
+        ROWS,
+        Rows::new(logits, width),
+        #[inline(always)]
+        |_, logits| {
+            for row in logits.chunks_exact_mut(width) {
+                let shift = max(row);
+                let total = sum_by(width, |j| exp(row[j] - shift));
+                let offset = shift + total.ln();
+                for x in row.iter_mut() {
+                    *x -= offset;
                 }
-            },
-        );
-    });
+            }
+        },
+    );
 }

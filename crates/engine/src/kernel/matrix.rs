@@ -1,7 +1,7 @@
 //! The one matrix product, split over threads by blocks of the output: on AVX-512 our own kernel,
 //! elsewhere `matrixmultiply`, with the same bits wherever there are fused multiply-adds. An output
-//! element is a sum along the shared dimension in an order that depends on nothing else, so neither
-//! its place nor the number of threads changes it.
+//! element is a sum along the shared dimension, always in the same order: neither where the element lies
+//! in the output, nor what other rows there are, nor the number of threads changes it.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -22,7 +22,7 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A row-major matrix whose rows begin `stride` elements apart.
+    /// A row-major matrix `[rows, columns]` whose rows begin `stride` elements apart.
     pub(crate) fn new(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         let needed = if rows == 0 { 0 } else { (rows - 1) * stride + columns };
         assert!(columns <= stride || rows <= 1, "rows do not overlap");
@@ -30,12 +30,12 @@ impl<'a> View<'a> {
         Self { data, rows, columns, row_stride: stride, column_stride: 1 }
     }
 
-    /// A row-major matrix without gaps.
+    /// A row-major matrix `[rows, columns]` without gaps.
     pub(crate) fn dense(data: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::new(data, rows, columns, columns)
     }
 
-    /// The transpose, without moving anything.
+    /// The transpose, `[columns, rows]`, without moving anything.
     pub(crate) fn t(self) -> Self {
         Self {
             rows: self.columns,
@@ -61,51 +61,63 @@ impl<'a> ViewMut<'a> {
 }
 
 /// Multiplications below which splitting costs more than it saves.
+// Not measured alone: some 15 microseconds of one core's work, about what waking the other threads takes.
 const WORTH_SPLITTING: usize = 1 << 20;
-/// Whole kernel tiles: pieces of the output end at multiples of this.
+/// Pieces of the output end at multiples of this, so that only the last has tiles that are cut.
 const PIECE: usize = 32;
-/// Output rows from which the right factor is worth packing, however wide it is (measured: the two
-/// orders of work cross between 128 and 256 rows).
+/// Output rows from which the right factor is packed, however wide it is.
+// Measured (LOG 2026-11-22, the f32 matrix product): packing the right factor and packing the left one
+// are equally fast somewhere between 128 and 256 rows; at 1000 rows 144 against 118 GF/s.
 #[cfg(target_arch = "x86_64")]
 const TALL: usize = 192;
 
-/// `out = a · b`, or `out += a · b` when `accumulate`.
+/// `out = a · b`, or `out += a · b` when `accumulate`: `a` is `[m, k]`, `b` `[k, n]`, `out` `[m, n]`.
 pub(crate) fn product(threads: &Threads, a: View, b: View, accumulate: bool, out: ViewMut) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
-    assert_eq!(k, b.rows, "inner dimensions of a product agree");
+    let _span =
+        threads.span(Work::Product, "product", || (2 * m * k * n, 4 * (m * k + k * n + m * n)));
+    compute(a, b, accumulate, out, |block| split(threads, m, k, n, block));
+}
+
+/// [`product`] on the calling thread alone: for tasks that are themselves shared among threads.
+pub(crate) fn product_alone(a: View, b: View, accumulate: bool, out: ViewMut) {
+    let (rows, columns) = (0..a.rows, 0..b.columns);
+    compute(a, b, accumulate, out, |block| block(rows, columns));
+}
+
+/// Fills a range of rows and columns of the output.
+type Block<'a> = &'a (dyn Fn(Range<usize>, Range<usize>) + Sync);
+
+/// Checks shapes and lets `split` call the kernel for blocks that together are the output.
+fn compute(a: View, b: View, accumulate: bool, out: ViewMut, split: impl FnOnce(Block)) {
+    let (m, n) = (a.rows, b.columns);
+    assert_eq!(a.columns, b.rows, "inner dimensions of a product agree");
     if m == 0 || n == 0 {
         return;
     }
     assert!(out.stride >= n, "output rows do not overlap");
     assert!(out.data.len() >= (m - 1) * out.stride + n, "output {m}x{n} within its slice");
-    let _span =
-        threads.span(Work::Product, "product", || (2 * m * k * n, 4 * (m * k + k * n + m * n)));
     let job = Job { a, b, accumulate, stride: out.stride, out: Parts::new(out.data) };
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx512f") {
         // SAFETY: the kernel's instructions were found.
-        return split(threads, m, k, n, |rows, columns| unsafe { job.avx512(rows, columns) });
+        return split(&|rows, columns| unsafe { job.avx512(rows, columns) });
     }
-    split(threads, m, k, n, |rows, columns| job.portable(rows, columns));
+    split(&|rows, columns| job.portable(rows, columns));
 }
 
-/// Cuts the output into pieces, two per thread, along the longer side.
-fn split(
-    threads: &Threads,
-    m: usize,
-    k: usize,
-    n: usize,
-    block: impl Fn(Range<usize>, Range<usize>) + Sync,
-) {
+/// Cuts the output into pieces along the longer side, two per thread: then a thread that the system
+/// interrupts holds up the others by half as much.
+fn split(threads: &Threads, m: usize, k: usize, n: usize, block: Block) {
     let count = threads.count();
     if count == 1 || m * n * k < WORTH_SPLITTING {
         return block(0..m, 0..n);
     }
     let piece = |side: usize| side.div_ceil(2 * count).next_multiple_of(PIECE);
     if m >= n {
-        threads.blocks(m, piece(m), |rows| block(rows, 0..n));
+        threads.ranges(m, piece(m), |rows| block(rows, 0..n));
     } else {
-        threads.blocks(n, piece(n), |columns| block(0..m, columns));
+        threads.ranges(n, piece(n), |columns| block(0..m, columns));
     }
 }
 
@@ -119,6 +131,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
+    /// A block of the output by `matrixmultiply`.
     fn portable(&self, rows: Range<usize>, columns: Range<usize>) {
         let Self { a, b, .. } = self;
         // SAFETY: the views were checked against their slices on creation, the output by `product`;
@@ -143,6 +156,8 @@ impl Job<'_> {
         }
     }
 
+    /// A block of the output by our own kernel.
+    ///
     /// # Safety
     /// The machine has AVX-512F.
     #[cfg(target_arch = "x86_64")]

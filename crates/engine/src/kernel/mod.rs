@@ -3,6 +3,8 @@
 //! All of the engine's unsafe code is below this module, behind functions that check shapes.
 //! Every sum is taken in an order that does not depend on the number of threads.
 
+#![expect(unsafe_code, reason = "kernels index and write in parallel behind checked shapes")]
+
 pub(crate) mod activation;
 pub(crate) mod attention;
 mod buffer;
@@ -11,14 +13,16 @@ pub(crate) mod matrix;
 pub(crate) mod norm;
 mod parallel;
 mod path;
+mod peaks;
 pub(crate) mod rotary;
 pub(crate) mod update;
 pub(crate) mod vector;
 
 pub use buffer::Buffer;
+pub(crate) use parallel::Rows;
 pub use parallel::Threads;
 pub use path::path;
-pub(crate) use vector::{peak_bytes, peak_operations};
+pub use peaks::Peaks;
 
 /// Under Miri tests have few cases and small shapes: it takes minutes for what takes milliseconds.
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! Work shared among threads by splitting it, never by racing on sums: how work is cut does not
-//! depend on how many threads there are, so neither do results.
+//! Work shared among threads by splitting its output, never by adding to one sum from several threads:
+//! what an output element is computed from, and in which order, does not depend on how many threads
+//! there are, so neither do results.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
@@ -8,14 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::Buffer;
-use crate::profile::{Lane, Profile};
+use super::vector::wide;
+use crate::profile::{Inside, Lane, Profile, Span, Work};
 
 /// A fixed number of threads to work with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Threads {
     pool: Option<Arc<rayon::ThreadPool>>,
     lane: Option<Arc<Lane>>,
-    /// Large buffers not in use: the system takes seconds to give a gigabyte anew.
+    /// Large buffers not in use. Measured (LOG 2026-11-22, where buffers begin): the first touch of half a
+    /// gigabyte that is new from the system takes 0.3 to 1.0 s.
     idle: Arc<Mutex<Vec<Buffer>>>,
 }
 
@@ -34,7 +37,8 @@ impl Threads {
         Self { lane: Some(Arc::new(profile.lane())), ..self.clone() }
     }
 
-    /// A buffer of `len` numbers of any value, from those that were lent before where one is idle.
+    /// A buffer of `len` numbers that are whatever the memory held: one that was lent before and is idle,
+    /// where there is one.
     pub(crate) fn lend(&self, len: usize) -> Lent {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |buffer: &Buffer| buffer.held() >= len;
@@ -45,16 +49,34 @@ impl Threads {
         Lent { buffer, home: Arc::clone(&self.idle) }
     }
 
-    pub(crate) fn lane(&self) -> Option<&Lane> {
-        self.lane.as_deref()
+    /// Tells the profile, if there is one, of a kernel call that lasts until the returned value is
+    /// dropped: `cost` gives its floating-point operations and the bytes it must move.
+    pub(crate) fn span(
+        &self,
+        work: Work,
+        name: &'static str,
+        cost: impl FnOnce() -> (usize, usize),
+    ) -> Option<Span<'_>> {
+        self.lane.as_ref().map(|lane| lane.span(work, name, cost()))
     }
 
-    /// How many.
+    /// The same for a whole update or step, of which kernel calls are parts.
+    pub(crate) fn whole(&self, name: &'static str) -> Option<Span<'_>> {
+        self.span(Work::Whole, name, || (0, 0))
+    }
+
+    /// Kernel calls count as `work` until the returned value is dropped.
+    pub(crate) fn inside(&self, work: Work) -> Option<Inside<'_>> {
+        self.lane.as_ref().map(|lane| lane.inside(work))
+    }
+
+    /// How many threads there are.
     pub fn count(&self) -> usize {
         self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
     }
 
-    /// Runs `work` on one of the threads, so that sharing it among them costs little within.
+    /// Runs `work` on one of the threads: sharing work from inside the pool costs no change of thread,
+    /// which matters for models whose kernels take microseconds.
     pub(crate) fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         match &self.pool {
             Some(pool) => pool.install(work),
@@ -72,28 +94,100 @@ impl Threads {
         }
     }
 
-    /// Cuts `0..rows` into blocks of `block` and calls `work` once for each.
-    pub(crate) fn blocks(&self, rows: usize, block: usize, work: impl Fn(Range<usize>) + Sync) {
-        self.each(rows.div_ceil(block), |i| work(i * block..rows.min((i + 1) * block)));
+    /// Cuts `0..count` into ranges of `length` (the last may be shorter) and calls `work` once for each.
+    pub(crate) fn ranges(&self, count: usize, length: usize, work: impl Fn(Range<usize>) + Sync) {
+        self.each(count.div_ceil(length), |i| work(i * length..count.min((i + 1) * length)));
     }
 
-    /// Calls `work` with each row of `rows` (`width` long) and the item of its number.
-    pub(crate) fn each_row<T: Send>(
+    /// Cuts the rows of `table` (one [`Rows`], or two or three with as many rows) into blocks of `length`
+    /// rows, and calls `work` once for each with the numbers of its rows and the rows themselves.
+    ///
+    /// `work` is compiled for the widest vectors the machine has if its closure is `#[inline(always)]`.
+    pub(crate) fn blocks<T: Table>(
         &self,
-        rows: &mut [f32],
-        width: usize,
-        items: &mut [T],
-        work: impl Fn(usize, &mut [f32], &mut T) + Sync,
+        length: usize,
+        table: T,
+        work: impl Fn(Range<usize>, T::Block) + Sync,
     ) {
-        assert_eq!(rows.len(), width * items.len(), "one item per row");
-        let count = items.len();
-        let (rows, items) = (Parts::new(rows), Parts::new(items));
-        self.each(count, |i| {
-            // SAFETY: every row and item is given out once.
-            let (row, item) =
-                unsafe { (rows.range(i * width..(i + 1) * width), items.range(i..i + 1)) };
-            work(i, row, &mut item[0]);
+        self.ranges(table.count(), length, |rows| {
+            // SAFETY: ranges are disjoint, so every row is given out once.
+            let block = unsafe { table.block(rows.clone()) };
+            wide(
+                #[inline(always)]
+                || work(rows, block),
+            );
         });
+    }
+}
+
+/// A slice of rows that have the same width: `[rows, width]`, row-major.
+pub(crate) struct Rows<'a, T> {
+    slice: Parts<'a, T>,
+    width: usize,
+}
+
+impl<'a, T> Rows<'a, T> {
+    /// `slice` is `[rows, width]`.
+    pub(crate) fn new(slice: &'a mut [T], width: usize) -> Self {
+        assert!(slice.len().is_multiple_of(width.max(1)), "whole rows of {width}");
+        Self { slice: Parts::new(slice), width }
+    }
+}
+
+/// Rows that can be given out in blocks.
+pub(crate) trait Table: Sync {
+    /// Some consecutive rows, mutable.
+    type Block;
+
+    /// How many rows there are.
+    fn count(&self) -> usize;
+
+    /// Rows `rows`.
+    ///
+    /// # Safety
+    /// No row may be in two blocks that are alive at once.
+    unsafe fn block(&self, rows: Range<usize>) -> Self::Block;
+}
+
+impl<'a, T: Send> Table for Rows<'a, T> {
+    type Block = &'a mut [T];
+
+    fn count(&self) -> usize {
+        self.slice.len / self.width.max(1)
+    }
+
+    unsafe fn block(&self, rows: Range<usize>) -> Self::Block {
+        // SAFETY: as promised by the caller.
+        unsafe { self.slice.range(rows.start * self.width..rows.end * self.width) }
+    }
+}
+
+impl<A: Table, B: Table> Table for (A, B) {
+    type Block = (A::Block, B::Block);
+
+    fn count(&self) -> usize {
+        assert_eq!(self.0.count(), self.1.count(), "as many rows in each");
+        self.0.count()
+    }
+
+    unsafe fn block(&self, rows: Range<usize>) -> Self::Block {
+        // SAFETY: as promised by the caller.
+        unsafe { (self.0.block(rows.clone()), self.1.block(rows)) }
+    }
+}
+
+impl<A: Table, B: Table, C: Table> Table for (A, B, C) {
+    type Block = (A::Block, B::Block, C::Block);
+
+    fn count(&self) -> usize {
+        assert_eq!(self.1.count(), self.2.count(), "as many rows in each");
+        assert_eq!(self.0.count(), self.1.count(), "as many rows in each");
+        self.0.count()
+    }
+
+    unsafe fn block(&self, rows: Range<usize>) -> Self::Block {
+        // SAFETY: as promised by the caller.
+        unsafe { (self.0.block(rows.clone()), self.1.block(rows.clone()), self.2.block(rows)) }
     }
 }
 
@@ -139,6 +233,7 @@ unsafe impl<T: Send> Send for Parts<'_, T> {}
 unsafe impl<T: Send> Sync for Parts<'_, T> {}
 
 impl<'a, T> Parts<'a, T> {
+    /// All of `slice`, borrowed until the parts are gone.
     pub(crate) fn new(slice: &'a mut [T]) -> Self {
         Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
@@ -147,8 +242,7 @@ impl<'a, T> Parts<'a, T> {
     ///
     /// # Safety
     /// No two live parts may overlap.
-    #[expect(clippy::mut_from_ref, reason = "disjointness is the caller's promise")]
-    pub(crate) unsafe fn range(&self, range: Range<usize>) -> &mut [T] {
+    pub(crate) unsafe fn range(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "part within its slice");
         // SAFETY: in bounds by the assertion; exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }

@@ -1,9 +1,10 @@
-//! Update rules over flat buffers.
+//! Update rules over flat buffers, `[numbers]`: weights, gradient and moments in the same layout.
 
-use super::parallel::{Parts, Threads};
-use super::vector::wide;
+use super::parallel::{Rows, Threads};
 use crate::profile::Work;
 
+/// Numbers that one task takes.
+// Not measured: the three or four slices of a task, 64 KiB each, fit a second-level cache.
 const BLOCK: usize = 1 << 14;
 
 /// Scalars of one AdamW update (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2, with
@@ -20,7 +21,7 @@ pub(crate) struct Adamw {
 }
 
 impl Adamw {
-    /// Moves `weights` along `gradient · factor`; `first` and `second` are the moments.
+    /// Moves `weights` against `gradient · factor`; `first` and `second` are the moments. All `[numbers]`.
     pub(crate) fn apply(
         &self,
         threads: &Threads,
@@ -31,7 +32,7 @@ impl Adamw {
         second: &mut [f32],
     ) {
         let len = weights.len();
-        assert!(gradient.len() == len && first.len() == len && second.len() == len);
+        assert_eq!(gradient.len(), len, "a gradient for each weight");
         let _span = threads.span(Work::Optimizer, "adamw", || (0, 28 * len));
         let t = self.update as i32;
         let keep = (1.0 - self.learning_rate * self.weight_decay) as f32;
@@ -39,36 +40,29 @@ impl Adamw {
         let root = (1.0 - self.beta2.powi(t)).sqrt() as f32;
         let (beta2, epsilon) = (self.beta2 as f32, self.epsilon as f32);
         let (rest1, rest2) = ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32);
-        let (weights, first, second) = (Parts::new(weights), Parts::new(first), Parts::new(second));
-        threads.blocks(len, BLOCK, |block| {
-            // SAFETY: blocks are disjoint.
-            let (w, m, v) = unsafe {
-                (
-                    weights.range(block.clone()),
-                    first.range(block.clone()),
-                    second.range(block.clone()),
-                )
-            };
-            let g = &gradient[block];
-            wide(
-                #[inline(always)]
-                || {
-                    let n = g.len();
-                    let (w, m, v) = (&mut w[..n], &mut m[..n], &mut v[..n]);
-                    for i in 0..n {
-                        let g = g[i] * factor;
-                        m[i] += (g - m[i]) * rest1;
-                        v[i] = v[i] * beta2 + g * g * rest2;
-                        let denominator = v[i].sqrt() / root + epsilon;
-                        w[i] = w[i] * keep - step * (m[i] / denominator);
-                    }
-                },
-            );
-        });
+        threads.blocks(
+            BLOCK,
+            (Rows::new(weights, 1), Rows::new(first, 1), Rows::new(second, 1)),
+            #[inline(always)]
+            |block, (w, m, v)| {
+                let g = &gradient[block];
+                let n = g.len();
+                let (w, m, v) = (&mut w[..n], &mut m[..n], &mut v[..n]);
+                for i in 0..n {
+                    let g = g[i] * factor;
+                    m[i] += (g - m[i]) * rest1;
+                    v[i] = v[i] * beta2 + g * g * rest2;
+                    let denominator = v[i].sqrt() / root + epsilon;
+                    w[i] = w[i] * keep - step * (m[i] / denominator);
+                }
+            },
+        );
     }
 }
 
-/// Stochastic gradient descent with heavy-ball momentum: `velocity = momentum·velocity + gradient`.
+/// Stochastic gradient descent with heavy-ball momentum (Polyak 1964, in the form of
+/// PyTorch's `SGD`): `velocity = momentum·velocity + factor·gradient`, then
+/// `weights -= learning_rate·velocity`. All `[numbers]`.
 pub(crate) fn sgd(
     threads: &Threads,
     learning_rate: f32,
@@ -79,15 +73,17 @@ pub(crate) fn sgd(
     velocity: &mut [f32],
 ) {
     let len = weights.len();
-    assert!(gradient.len() == len && velocity.len() == len);
+    assert_eq!(gradient.len(), len, "a gradient for each weight");
     let _span = threads.span(Work::Optimizer, "sgd", || (0, 20 * len));
-    let (weights, velocity) = (Parts::new(weights), Parts::new(velocity));
-    threads.blocks(len, BLOCK, |block| {
-        // SAFETY: blocks are disjoint.
-        let (w, v) = unsafe { (weights.range(block.clone()), velocity.range(block.clone())) };
-        for ((w, v), g) in w.iter_mut().zip(v).zip(&gradient[block]) {
-            *v = momentum * *v + g * factor;
-            *w -= learning_rate * *v;
-        }
-    });
+    threads.blocks(
+        BLOCK,
+        (Rows::new(weights, 1), Rows::new(velocity, 1)),
+        #[inline(always)]
+        |block, (w, v)| {
+            for ((w, v), g) in w.iter_mut().zip(v).zip(&gradient[block]) {
+                *v = momentum * *v + g * factor;
+                *w -= learning_rate * *v;
+            }
+        },
+    );
 }

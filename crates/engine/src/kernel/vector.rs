@@ -1,5 +1,5 @@
-//! Element-wise building blocks, written as plain loops that `pulp` compiles once for each width of
-//! vector unit. Reductions use sixteen fixed lanes, so every machine adds in the same order.
+//! Element-wise building blocks on slices `[numbers]`, written as plain loops that `pulp` compiles once for
+//! each width of vector unit. Reductions use sixteen fixed lanes, so every machine adds in the same order.
 
 use std::sync::LazyLock;
 
@@ -19,7 +19,7 @@ pub(crate) fn wide<R>(work: impl FnOnce() -> R) -> R {
     ARCH.dispatch(Work(work))
 }
 
-/// e^x to about 1e-7 relative, the same on every machine (Cephes' `expf` polynomial).
+/// e^x to about 1e-7 relative, the same on every machine (the polynomial of Cephes' `expf`, Moshier 1989).
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
@@ -57,6 +57,7 @@ pub(crate) fn sum_by(len: usize, f: impl Fn(usize) -> f32) -> f32 {
     fold(lanes)
 }
 
+/// The sum of sixteen lanes, halves added to one another.
 #[inline(always)]
 fn fold(lanes: [f32; 16]) -> f32 {
     let mut width = 8;
@@ -147,54 +148,6 @@ pub(crate) fn square_sum(x: &[f32]) -> f64 {
             ))
         })
         .sum()
-}
-
-/// Floating-point operations per second of independent fused additions in registers.
-pub(crate) fn peak_operations() -> f64 {
-    const SUMS: usize = 12;
-    const ROUNDS: usize = 1 << 20;
-    let run = || {
-        wide(
-            #[inline(always)]
-            || {
-                let mut sums = [[1.0f32; 16]; SUMS];
-                let (factor, term) =
-                    (std::hint::black_box([0.5f32; 16]), std::hint::black_box([0.25f32; 16]));
-                for _ in 0..ROUNDS {
-                    for sum in &mut sums {
-                        for lane in 0..16 {
-                            sum[lane] = factor[lane].mul_add(sum[lane], term[lane]);
-                        }
-                    }
-                }
-                std::hint::black_box(sums);
-            },
-        );
-    };
-    (2 * 16 * SUMS * ROUNDS) as f64 / fastest(run)
-}
-
-/// Bytes per second of reading memory that is in no cache.
-pub(crate) fn peak_bytes() -> f64 {
-    let memory = vec![1.0f32; 1 << 26];
-    let run = || {
-        std::hint::black_box(wide(
-            #[inline(always)]
-            || sum_by(memory.len(), |i| memory[i]),
-        ));
-    };
-    (4 * memory.len()) as f64 / fastest(run)
-}
-
-/// Seconds of the fastest of a few runs.
-fn fastest(run: impl Fn()) -> f64 {
-    (0..4)
-        .map(|_| {
-            let start = std::time::Instant::now();
-            run();
-            start.elapsed().as_secs_f64()
-        })
-        .fold(f64::INFINITY, f64::min)
 }
 
 #[cfg(test)]

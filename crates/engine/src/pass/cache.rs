@@ -1,4 +1,4 @@
-//! Keys and values that sampling and scoring keep, and the new tokens that are run over them.
+//! The KV cache of sampling and scoring, and the new tokens that are run over it.
 
 use std::sync::Arc;
 
@@ -6,15 +6,16 @@ use crate::Token;
 use crate::config::DecoderConfig;
 use crate::kernel::attention::Block;
 
-/// Keys and values of one stretch of a sequence, in all layers.
+/// Keys and values of consecutive tokens of a sequence, in all layers.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
-    /// Per layer, rows of `[keys, values]`.
+    /// Per layer `[len, 2·kv width]`, keys before values.
     pub(super) layers: Vec<Vec<f32>>,
     pub(super) len: usize,
 }
 
 impl Cache {
+    /// An empty cache with room for `capacity` tokens.
     pub(crate) fn new(config: &DecoderConfig, capacity: usize) -> Self {
         let row = 2 * config.kv_width();
         Self {
@@ -23,6 +24,7 @@ impl Cache {
         }
     }
 
+    /// One layer's keys and values, each `[len, kv width]`.
     pub(super) fn block(&self, layer: usize, config: &DecoderConfig) -> Block<'_> {
         let width = config.kv_width();
         let rows = &self.layers[layer];
@@ -38,8 +40,8 @@ impl Cache {
 /// New tokens of one sequence in an inference pass.
 pub(crate) struct Piece<'a> {
     pub(crate) tokens: &'a [Token],
-    /// What comes before, computed earlier and shared.
+    /// The sequence before `own`, computed earlier and shared with other sequences.
     pub(crate) before: Vec<Arc<Cache>>,
-    /// Where the new keys and values go, after what it already holds.
+    /// Where the new keys and values are appended; what it holds already comes after `before`.
     pub(crate) own: &'a mut Cache,
 }

@@ -1,4 +1,4 @@
-//! The training loop's one step: choose rows, accumulate gradients, update.
+//! The training loop's one step: choose rows, accumulate their gradients part by part, update.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ pub struct Trainer {
     pub(super) network: Network,
     pub(super) data: Data,
     pub(super) settings: TrainSettings,
-    threads: Threads,
     /// The distillation teacher, or the preference reference.
     other: Option<Network>,
+    /// In the layout of the numbers trained ([`Network::trained`]), as are the optimiser's two moments.
     gradient: Buffer,
     pub(super) first: Buffer,
     pub(super) second: Buffer,
@@ -59,36 +59,11 @@ impl Trainer {
         threads: Threads,
     ) -> Result<Self> {
         settings.check()?;
+        let count = data.check(model)?;
         let mut model = model.clone();
         let other = match &data {
-            Data::Distillation { teacher, support, .. } => {
-                let (ours, theirs) =
-                    (model.decoder.config.vocabulary, teacher.decoder.config.vocabulary);
-                if ours != theirs {
-                    return Err(Error::Request {
-                        item: "teacher".to_owned(),
-                        reason: format!(
-                            "has a vocabulary of {theirs}, the student's is {ours}; logits cannot be compared"
-                        ),
-                    });
-                }
-                if let Some(tokens) = support {
-                    let ascending = tokens.windows(2).all(|pair| pair[0] < pair[1]);
-                    if tokens.len() < 2
-                        || !ascending
-                        || tokens.last().is_some_and(|&t| t as usize >= ours)
-                    {
-                        return Err(Error::Request {
-                            item: "support".to_owned(),
-                            reason: format!(
-                                "must hold at least two tokens below {ours}, ascending, each once"
-                            ),
-                        });
-                    }
-                }
-                Some(Network::new(teacher))
-            }
-            Data::Preference { .. } => Some(Network::new(&model)),
+            Data::Distillation { teacher, .. } => Some(Network::new(teacher, &threads)),
+            Data::Preference { .. } => Some(Network::new(&model, &threads)),
             Data::Rows(_) => None,
         };
         match &settings.method {
@@ -107,32 +82,8 @@ impl Trainer {
                 }
             }
         }
-        let count = match &data {
-            Data::Rows(rows) | Data::Distillation { rows, .. } => {
-                for (i, row) in rows.iter().enumerate() {
-                    row.check(|| format!("row {}", i + 1), &model)?;
-                }
-                rows.len()
-            }
-            Data::Preference { pairs, .. } => {
-                for (i, (chosen, rejected)) in pairs.iter().enumerate() {
-                    chosen.check(|| format!("pair {} (chosen)", i + 1), &model)?;
-                    rejected.check(|| format!("pair {} (rejected)", i + 1), &model)?;
-                }
-                pairs.len()
-            }
-        };
-        if count == 0 {
-            return Err(Error::Request {
-                item: "training data".to_owned(),
-                reason: "is empty; expected at least one row".to_owned(),
-            });
-        }
-        let network = Network::new(&model);
-        let len = match settings.method {
-            Method::Full { .. } => network.decoder.parameters.data.len(),
-            Method::LowRank(_) => network.adapter.as_ref().map_or(0, |a| a.parameters.data.len()),
-        };
+        let network = Network::new(&model, &threads);
+        let len = network.trained().data.len();
         let second = match settings.optimizer {
             Optimizer::Adamw { .. } => Buffer::zeros(len),
             Optimizer::Sgd { .. } => Buffer::default(),
@@ -142,7 +93,6 @@ impl Trainer {
             network,
             data,
             settings,
-            threads,
             other,
             gradient: Buffer::zeros(len),
             first: Buffer::zeros(len),
@@ -170,7 +120,7 @@ impl Trainer {
 
     /// Does one update.
     pub fn update(&mut self) -> Result<Update> {
-        let threads = self.threads.clone();
+        let threads = self.network.threads.clone();
         let _whole = threads.whole("update");
         let rows: Vec<usize> = (0..self.settings.batch)
             .map(|i| self.row(self.done * self.settings.batch + i))
@@ -195,8 +145,8 @@ impl Trainer {
         Ok(Update { update: self.done, loss, gradient_norm, learning_rate, tokens })
     }
 
-    /// Loss over `rows` of the data and its gradient, flat in the layout of what is trained
-    /// (decoder or adapter), without an update.
+    /// Loss over `rows` of the data, in nats per target token (or pair), and its gradient, flat in the layout
+    /// of what is trained (decoder or adapter), without an update.
     pub fn gradient(&mut self, rows: &[usize]) -> (f64, &[f32]) {
         self.gradient.fill(0.0);
         let (loss, _) = self.accumulate(rows);
@@ -217,7 +167,7 @@ impl Trainer {
             self.order.sort_unstable();
             let mut random = ChaCha8Rng::seed_from_u64(self.settings.seed);
             random.set_stream(1 + epoch as u64);
-            // Fisher and Yates, from the end.
+            // Fisher-Yates (Durstenfeld 1964); the upper half of the product is a number below i + 1.
             for i in (1..count).rev() {
                 let wide = u128::from(random.next_u64()) * (i as u128 + 1);
                 self.order.swap(i, (wide >> 64) as usize);
@@ -231,7 +181,6 @@ impl Trainer {
         let gradient = std::mem::take(&mut self.gradient);
         let mut job = Accumulation {
             network: &self.network,
-            threads: &self.threads,
             full: matches!(self.settings.method, Method::Full { .. }),
             embeddings: matches!(self.settings.method, Method::Full { embeddings: true }),
             gradient,
@@ -242,18 +191,16 @@ impl Trainer {
         let most = self.network.tokens_at_once();
         match &self.data {
             Data::Rows(all) => {
-                let examples: Vec<&Example> = rows.iter().map(|&i| &all[i]).collect();
-                let weight = 1.0 / examples.iter().map(|e| e.targets()).sum::<usize>() as f32;
-                for part in parts(&examples, most) {
-                    job.cross_entropy(&part, weight);
+                let (parts, weight) = batch(all, rows, most);
+                for part in &parts {
+                    job.cross_entropy(part, weight);
                 }
             }
             Data::Distillation { rows: all, support, .. } => {
-                let examples: Vec<&Example> = rows.iter().map(|&i| &all[i]).collect();
-                let weight = 1.0 / examples.iter().map(|e| e.targets()).sum::<usize>() as f32;
                 let teacher = self.other.as_ref().expect("a distillation run has a teacher");
-                for part in parts(&examples, most) {
-                    job.distillation(&part, teacher, support.as_deref(), weight);
+                let (parts, weight) = batch(all, rows, most);
+                for part in &parts {
+                    job.distillation(part, teacher, support.as_deref(), weight);
                 }
             }
             Data::Preference { pairs, beta } => {
@@ -268,14 +215,10 @@ impl Trainer {
         (job.loss, job.tokens)
     }
 
+    /// Moves the trained numbers against `factor` times the gradient.
     fn apply(&mut self, learning_rate: f64, factor: f32) {
-        let threads = &self.threads;
-        let parameters = match self.settings.method {
-            Method::Full { .. } => self.network.weights_mut(),
-            Method::LowRank(_) => {
-                self.network.adapter_mut().expect("a low-rank run has an adapter")
-            }
-        };
+        let threads = self.network.threads.clone();
+        let parameters = self.network.trained_mut();
         // Frozen numbers keep their value even where weight decay would move them.
         let frozen: &[&str] = match self.settings.method {
             Method::Full { embeddings: false } => &["embed.weight", "head.weight"],
@@ -302,15 +245,22 @@ impl Trainer {
                         update: self.done + 1,
                     };
                     let second = &mut self.second[range];
-                    rule.apply(threads, weights, gradient, factor, first, second);
+                    rule.apply(&threads, weights, gradient, factor, first, second);
                 }
                 Optimizer::Sgd { momentum } => {
                     let (rate, momentum) = (learning_rate as f32, momentum as f32);
-                    sgd(threads, rate, momentum, weights, gradient, factor, first);
+                    sgd(&threads, rate, momentum, weights, gradient, factor, first);
                 }
             }
         }
     }
+}
+
+/// The chosen rows in parts for a pass each, and the weight of one target token.
+fn batch<'e>(all: &'e [Example], rows: &[usize], most: usize) -> (Vec<Vec<&'e Example>>, f32) {
+    let examples: Vec<&Example> = rows.iter().map(|&i| &all[i]).collect();
+    let weight = 1.0 / examples.iter().map(|e| e.targets()).sum::<usize>() as f32;
+    (parts(&examples, most), weight)
 }
 
 /// Ascending ranges with neighbours that touch made one.
@@ -328,7 +278,6 @@ fn joined(ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
 /// One update's gradient in the making.
 struct Accumulation<'a> {
     network: &'a Network,
-    threads: &'a Threads,
     full: bool,
     embeddings: bool,
     gradient: Buffer,
@@ -340,55 +289,53 @@ struct Accumulation<'a> {
 impl Accumulation<'_> {
     fn forward(&mut self, part: &[&Example], packing: Packing) -> Activations {
         self.tokens += part.iter().map(|example| example.tokens.len()).sum::<usize>();
-        self.network.forward_training(self.threads, packing, std::mem::take(&mut self.memory))
+        self.network.forward_training(packing, std::mem::take(&mut self.memory))
     }
 
-    /// The rest of a pass once the loss has left its gradient on the normed rows; `with` computes
-    /// that gradient, adding the head's where the head is trained.
+    /// What the output head of another network (teacher, reference) reads at `rows`, `[rows, width]`. Its pass
+    /// goes into the same memory as the model's own: nothing but its end is wanted.
+    fn forward_other(&mut self, other: &Network, packing: Packing, rows: &[usize]) -> Buffer {
+        let activations = other.forward_training(packing, std::mem::take(&mut self.memory));
+        let (normed, _) = other.final_norm(&other.pick(&activations.last, rows));
+        self.memory = activations;
+        normed
+    }
+
+    /// The rest of a pass from the output head's input at `rows`: `with` computes the loss and its gradient
+    /// there, adding the head's where the head is trained.
     fn backward(
         &mut self,
         mut activations: Activations,
         rows: &[usize],
         with: impl FnOnce(&[f32], HeadGradient) -> f64,
     ) {
-        let (normed, x, moments) = self.network.final_norm(self.threads, &activations.last, rows);
+        let network = self.network;
+        let picked = network.pick(&activations.last, rows);
+        let (normed, moments) = network.final_norm(&picked);
         let mut d_normed = Buffer::zeros(normed.len());
-        let head = self.full.then(|| &mut self.gradient[self.network.head_place()]);
+        let head = self.full.then(|| &mut self.gradient[network.head_place()]);
         self.loss += with(&normed, HeadGradient { rows: &mut d_normed, head });
-        let mut gradients = if self.full {
-            Gradients {
-                weights: Some(&mut self.gradient),
-                adapter: None,
-                embeddings: self.embeddings,
-            }
-        } else {
-            Gradients { weights: None, adapter: Some(&mut self.gradient), embeddings: false }
-        };
-        self.network.backward(
-            self.threads,
-            &mut activations,
-            rows,
-            &x,
-            &moments,
-            &d_normed,
-            &mut gradients,
-        );
+        let gradient = Some(&mut self.gradient[..]);
+        let (weights, adapter) = if self.full { (gradient, None) } else { (None, gradient) };
+        let mut gradients = Gradients { weights, adapter, embeddings: self.embeddings };
+        network.backward(&mut activations, rows, &picked, &moments, &d_normed, &mut gradients);
         self.memory = activations;
     }
 
+    /// `-weight · Σ log p(target)` over the part's targets.
     fn cross_entropy(&mut self, part: &[&Example], weight: f32) {
         let packing = packed(part);
         let (rows, targets) = positions(&packing, part);
         let activations = self.forward(part, packing);
-        let (network, threads) = (self.network, self.threads);
+        let network = self.network;
         let weights = vec![weight; rows.len()];
         self.backward(activations, &rows, |normed, gradient| {
-            let found =
-                network.cross_entropy(threads, normed, &targets, Some((&weights, gradient)));
-            -f64::from(weight) * found.iter().map(|&l| f64::from(l)).sum::<f64>()
+            let found = network.cross_entropy(normed, &targets, Some((&weights, gradient)));
+            -f64::from(weight) * sum(&found)
         });
     }
 
+    /// `weight · Σ KL(teacher || student)` over the part's targets.
     fn distillation(
         &mut self,
         part: &[&Example],
@@ -398,20 +345,17 @@ impl Accumulation<'_> {
     ) {
         let packing = packed(part);
         let (rows, _) = positions(&packing, part);
-        // The student's pass goes into the same memory: of the teacher's, only the end is wanted.
-        let memory = std::mem::take(&mut self.memory);
-        let before = teacher.forward_training(self.threads, packing.clone(), memory);
-        let (goal, _, _) = teacher.final_norm(self.threads, &before.last, &rows);
-        self.memory = before;
+        let goal = self.forward_other(teacher, packing.clone(), &rows);
         let activations = self.forward(part, packing);
-        let (network, threads) = (self.network, self.threads);
+        let network = self.network;
         self.backward(activations, &rows, |normed, gradient| {
-            let found =
-                network.distillation(threads, normed, teacher, &goal, support, weight, gradient);
-            f64::from(weight) * found.iter().map(|&d| f64::from(d)).sum::<f64>()
+            let found = network.distillation(normed, teacher, &goal, support, weight, gradient);
+            f64::from(weight) * sum(&found)
         });
     }
 
+    /// `-weight · log sigmoid(beta · (margin - reference margin))` of one pair, where a margin is the
+    /// log-probability of the chosen completion less that of the rejected one.
     fn preference(
         &mut self,
         pair: &(Example, Example),
@@ -423,80 +367,105 @@ impl Accumulation<'_> {
         let packing = packed(&part);
         let (rows, targets) = positions(&packing, &part);
         let chosen = pair.0.targets();
-        let margin = |found: &[f32]| {
-            let sum = |part: &[f32]| part.iter().map(|&l| f64::from(l)).sum::<f64>();
-            sum(&found[..chosen]) - sum(&found[chosen..])
-        };
-        let memory = std::mem::take(&mut self.memory);
-        let pass = reference.forward_training(self.threads, packing.clone(), memory);
-        let (normed, _, _) = reference.final_norm(self.threads, &pass.last, &rows);
-        self.memory = pass;
-        let before = margin(&reference.cross_entropy(self.threads, &normed, &targets, None));
+        let margin = |found: &[f32]| sum(&found[..chosen]) - sum(&found[chosen..]);
+        let normed = self.forward_other(reference, packing.clone(), &rows);
+        let before = margin(&reference.cross_entropy(&normed, &targets, None));
         let activations = self.forward(&part, packing);
-        let (network, threads) = (self.network, self.threads);
+        let network = self.network;
         self.backward(activations, &rows, |normed, gradient| {
-            let now = margin(&network.cross_entropy(threads, normed, &targets, None));
+            let now = margin(&network.cross_entropy(normed, &targets, None));
             let z = f64::from(beta) * (now - before);
             // Slope of -log sigmoid(z), shared by every token of a completion.
             let slope = f64::from(beta) / (1.0 + z.exp()) * f64::from(weight);
             let weights: Vec<f32> = (0..targets.len())
                 .map(|i| if i < chosen { slope as f32 } else { -slope as f32 })
                 .collect();
-            network.cross_entropy(threads, normed, &targets, Some((&weights, gradient)));
+            network.cross_entropy(normed, &targets, Some((&weights, gradient)));
             f64::from(weight) * if z > 0.0 { (-z).exp().ln_1p() } else { z.exp().ln_1p() - z }
         });
+    }
+}
+
+fn sum(numbers: &[f32]) -> f64 {
+    numbers.iter().map(|&x| f64::from(x)).sum()
+}
+
+impl Data {
+    /// Fails unless `model` can learn from this; how many rows or pairs there are.
+    fn check(&self, model: &Model) -> Result<usize> {
+        let rows = |rows: &[Example]| -> Result<usize> {
+            for (i, row) in rows.iter().enumerate() {
+                row.check(|| format!("row {}", i + 1), model)?;
+            }
+            Ok(rows.len())
+        };
+        let count = match self {
+            Self::Rows(all) => rows(all)?,
+            Self::Distillation { rows: all, teacher, support } => {
+                let ours = model.decoder.config.vocabulary;
+                let theirs = teacher.decoder.config.vocabulary;
+                if ours != theirs {
+                    let reason = format!(
+                        "has a vocabulary of {theirs}, the student's is {ours}; logits cannot be compared"
+                    );
+                    return Err(Error::request("teacher", reason));
+                }
+                if let Some(tokens) = support {
+                    let ascending = tokens.windows(2).all(|pair| pair[0] < pair[1]);
+                    let known = tokens.last().is_some_and(|&t| (t as usize) < ours);
+                    if tokens.len() < 2 || !ascending || !known {
+                        let reason = format!(
+                            "must hold at least two tokens below {ours}, ascending, each once"
+                        );
+                        return Err(Error::request("support", reason));
+                    }
+                }
+                for (i, row) in all.iter().enumerate() {
+                    let item = || format!("row {} (for the teacher)", i + 1);
+                    teacher.check_tokens(item, 0, &row.tokens)?;
+                }
+                rows(all)?
+            }
+            Self::Preference { pairs, .. } => {
+                for (i, (chosen, rejected)) in pairs.iter().enumerate() {
+                    chosen.check(|| format!("pair {} (chosen)", i + 1), model)?;
+                    rejected.check(|| format!("pair {} (rejected)", i + 1), model)?;
+                }
+                pairs.len()
+            }
+        };
+        if count == 0 {
+            return Err(Error::request("training data", "is empty; expected at least one row"));
+        }
+        Ok(count)
     }
 }
 
 impl TrainSettings {
     /// Fails on a setting out of range.
     pub fn check(&self) -> Result<()> {
-        let fail = |field, reason: String| Err(Error::Setting { field, reason });
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return fail(
-                "learning-rate",
-                format!("is {}, expected a positive number", self.learning_rate),
-            );
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let rate = self.learning_rate;
+        Error::unless(positive(rate), "learning-rate", rate, "a positive number")?;
+        Error::unless(self.batch > 0, "batch", 0, "at least one row per update")?;
+        Error::unless(self.updates > 0, "updates", 0, "at least one")?;
+        if self.clip.is_some_and(|norm| !positive(norm)) {
+            let reason = "must be a positive number, or left out to never clip";
+            return Err(Error::setting("clip", reason));
         }
-        if self.batch == 0 {
-            return fail("batch", "is 0, expected at least one row per update".to_owned());
-        }
-        if self.updates == 0 {
-            return fail("updates", "is 0, expected at least one".to_owned());
-        }
-        if self.clip.is_some_and(|c| !(c.is_finite() && c > 0.0)) {
-            return fail("clip", "must be a positive number, or left out to never clip".to_owned());
-        }
+        let fraction =
+            |field, x: f64| Error::unless((0.0..1.0).contains(&x), field, x, "0 to below 1");
         match self.optimizer {
-            Optimizer::Adamw { beta1, beta2, epsilon, weight_decay } => {
-                for (field, beta) in [("optimizer.beta1", beta1), ("optimizer.beta2", beta2)] {
-                    if !(0.0..1.0).contains(&beta) {
-                        return fail(field, format!("is {beta}, expected 0 to below 1"));
-                    }
-                }
-                if !(epsilon.is_finite() && epsilon > 0.0) {
-                    return fail(
-                        "optimizer.epsilon",
-                        format!("is {epsilon}, expected a positive number"),
-                    );
-                }
-                if !(weight_decay.is_finite() && weight_decay >= 0.0) {
-                    return fail(
-                        "optimizer.weight-decay",
-                        format!("is {weight_decay}, expected zero or more"),
-                    );
-                }
+            Optimizer::Adamw { beta1, beta2, epsilon, weight_decay: decay } => {
+                fraction("optimizer.beta1", beta1)?;
+                fraction("optimizer.beta2", beta2)?;
+                let expected = "a positive number";
+                Error::unless(positive(epsilon), "optimizer.epsilon", epsilon, expected)?;
+                let fine = decay.is_finite() && decay >= 0.0;
+                Error::unless(fine, "optimizer.weight-decay", decay, "zero or more")
             }
-            Optimizer::Sgd { momentum } => {
-                if !(0.0..1.0).contains(&momentum) {
-                    return fail(
-                        "optimizer.momentum",
-                        format!("is {momentum}, expected 0 to below 1"),
-                    );
-                }
-            }
+            Optimizer::Sgd { momentum } => fraction("optimizer.momentum", momentum),
         }
-        Ok(())
     }
 
     /// The learning rate of the update after `done` others.

@@ -7,6 +7,7 @@ mod gguf;
 mod golden;
 mod hostile;
 mod real;
+mod rooms;
 mod steering;
 mod templates;
 mod tiny;

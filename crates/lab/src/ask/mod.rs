@@ -1,3 +1,259 @@
-//! Asking models, wherever they are.
+//! Asking models, wherever they are: one trait for whoever answers.
+//!
+//! [`Ask`] is answered by the engine ([`engine`], weights at hand) and by an endpoint ([`endpoint`]). They differ
+//! in what they can do, which [`Capabilities`] say, and in nothing else: whoever asks a model asks the
+//! trait, with words, never with tokens.
 
 pub mod endpoint;
+pub mod engine;
+
+use std::collections::BTreeMap;
+
+use owlet_engine::generate::StopReason;
+use owlet_engine::{Message, Model, Threads};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::Result;
+use crate::recipe::Decoding;
+use crate::value::interrupt::{Interrupt, Progress};
+
+/// How much somebody tells of log-probabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// Nothing.
+    Nothing,
+    /// Those of the likeliest beginnings of an answer.
+    Likeliest,
+    /// That of any beginning of an answer.
+    Everything,
+}
+
+/// What somebody who answers can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What it tells of log-probabilities.
+    pub log_probabilities: Told,
+    /// Decodes under constraints: thresholds, digits, patterns.
+    pub constraints: bool,
+    /// Its weights are at hand: losses of given rows, distributions to learn from, updates, activations,
+    /// and copies of it along its training.
+    pub weights: bool,
+    /// Keeps what it answered, so that nothing is asked twice and all questions may be put at once.
+    pub remembers: bool,
+}
+
+/// A conversation up to where the assistant is to speak.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conversation {
+    /// The chat context (see [`crate::model::chat`]).
+    pub context: String,
+    /// What was said under it.
+    pub messages: Vec<Message>,
+}
+
+/// A conversation to be gone on with, from a random stream of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What was said.
+    pub conversation: &'a Conversation,
+    /// Of the answer's random stream.
+    pub seed: u64,
+}
+
+/// How answers are sampled.
+#[derive(Clone, Debug)]
+pub struct Sampling {
+    /// How tokens are chosen.
+    pub decoding: Decoding,
+    /// Most new tokens.
+    pub max_tokens: usize,
+    /// Whether the answers' log-probabilities are wanted, where they can be had.
+    pub log_probabilities: bool,
+}
+
+/// Tokens spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Usage {
+    /// Asked.
+    pub prompt: u64,
+    /// Answered.
+    pub completion: u64,
+    /// Trained on.
+    pub training: u64,
+}
+
+/// What somebody elsewhere says of an answer of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// The model that says it answered.
+    pub model: String,
+    /// Why the answer ended, in the endpoint's word.
+    pub finish: String,
+    /// Tokens spent.
+    pub usage: Usage,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Its text.
+    pub text: String,
+    /// Why it ended. Whatever is no end of the model's own counts as cut.
+    pub stop: StopReason,
+    /// Natural log-probability of the whole under the distribution it was drawn from, where it is told.
+    pub log_probability: Option<f64>,
+    /// What the endpoint says of it, if it comes from one.
+    pub answered: Option<Answered>,
+}
+
+/// Log-probabilities of words as the beginning of the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidates {
+    /// Whether the model can begin an answer with each word in the way it is read; one that tells nothing
+    /// of its tokens can.
+    pub spelled: Vec<bool>,
+    /// Natural log-probability of each word, all its spellings together; one row for each conversation,
+    /// one column for each word, `None` where it was not told.
+    pub log_probabilities: Vec<Vec<Option<f64>>>,
+}
+
+/// What work may use, whom it tells how far it is, and when it is to stop.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// The threads it may use; results do not depend on their number.
+    pub threads: &'a Threads,
+    /// Hears how far it is.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
+    /// Says when to stop.
+    pub interrupt: &'a Interrupt,
+}
+
+impl<'a> Work<'a> {
+    /// The same work, told to `progress` instead.
+    #[must_use]
+    pub fn telling(self, progress: &'a (dyn Fn(Progress) + Sync)) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// Reports progress.
+    pub(crate) fn report(&self, done: usize, total: usize, unit: &'static str, loss: Option<f64>) {
+        (self.progress)(Progress { done, total, unit, loss });
+    }
+}
+
+/// Whoever answers.
+pub trait Ask: Send + Sync {
+    /// What it can do.
+    fn can(&self) -> Capabilities;
+
+    /// Answers to `questions`, in their order. An answer depends on its question and on `sampling`, not
+    /// on what else is asked.
+    ///
+    /// # Errors
+    /// A way of decoding it cannot do, questions it cannot read, and what keeps an endpoint from answering.
+    fn answer(
+        &self,
+        questions: &[Question<'_>],
+        sampling: &Sampling,
+        work: &Work<'_>,
+    ) -> Result<Vec<Answer>>;
+
+    /// How likely each of `words` begins the answer to each of `conversations`. A word may be spelled by
+    /// several single tokens (as it is, with a capital, with a space before); their probabilities are
+    /// added.
+    ///
+    /// # Errors
+    /// As for [`Ask::answer`].
+    fn candidates(
+        &self,
+        conversations: &[Conversation],
+        words: &[String],
+        work: &Work<'_>,
+    ) -> Result<Candidates>;
+
+    /// Whether a conversation leaves room for an answer, as far as is known.
+    ///
+    /// # Errors
+    /// A conversation it cannot read.
+    fn has_room(&self, conversation: &Conversation) -> Result<bool> {
+        let _ = conversation;
+        Ok(true)
+    }
+
+    /// The weights, where they are at hand.
+    fn weights(&self) -> Option<&Model> {
+        None
+    }
+}
+
+/// How one token may spell `word`: as it is, with a capital, with a space before.
+pub(crate) fn forms(word: &str) -> Vec<String> {
+    let mut capital = word.chars();
+    let capital: String = match capital.next() {
+        Some(first) => first.to_uppercase().chain(capital).collect(),
+        None => return Vec::new(),
+    };
+    vec![word.to_owned(), capital.clone(), format!(" {word}"), format!(" {capital}")]
+}
+
+/// The logarithm of a sum of exponentials.
+pub(crate) fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let most = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    if most == f64::NEG_INFINITY {
+        return most;
+    }
+    most + values.map(|value| (value - most).exp()).sum::<f64>().ln()
+}
+
+/// What endpoints say of their answers, and what was spent: stands in the artifact. Nothing where
+/// nobody elsewhere answered.
+pub(crate) fn told<'a>(answers: impl Iterator<Item = &'a Answer>) -> Option<Value> {
+    let mut usage = Usage::default();
+    let mut models: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut finishes: BTreeMap<&str, usize> = BTreeMap::new();
+    for answered in answers.filter_map(|answer| answer.answered.as_ref()) {
+        usage.add(answered.usage);
+        *models.entry(&answered.model).or_default() += 1;
+        *finishes.entry(&answered.finish).or_default() += 1;
+    }
+    (!models.is_empty()).then(|| {
+        json!({
+            "answered-by": models,
+            "finish-reasons": finishes,
+            "prompt-tokens": usage.prompt,
+            "completion-tokens": usage.completion,
+        })
+    })
+}
+
+/// `about` with what endpoints say of their answers.
+pub(crate) fn with_told<'a>(mut about: Value, answers: impl Iterator<Item = &'a Answer>) -> Value {
+    if let (Some(Value::Object(told)), Value::Object(about)) = (told(answers), &mut about) {
+        about.extend(told);
+    }
+    about
+}
+
+impl Usage {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.prompt = self.prompt.saturating_add(other.prompt);
+        self.completion = self.completion.saturating_add(other.completion);
+        self.training = self.training.saturating_add(other.training);
+    }
+
+    pub(crate) fn subtract(&mut self, other: Self) {
+        self.prompt = self.prompt.saturating_sub(other.prompt);
+        self.completion = self.completion.saturating_sub(other.completion);
+        self.training = self.training.saturating_sub(other.training);
+    }
+
+    pub(crate) fn total(self) -> u64 {
+        self.prompt.saturating_add(self.completion).saturating_add(self.training)
+    }
+
+    pub(crate) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}

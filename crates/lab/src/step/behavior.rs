@@ -45,7 +45,7 @@ pub(crate) fn read(artifact: &Artifact) -> Result<Asked> {
 }
 
 /// The behaviors called `names`, in this order, from the inputs.
-pub(super) fn asked(context: &StepContext<'_>, names: &[String]) -> Result<Vec<Asked>> {
+pub(crate) fn asked(context: &StepContext<'_>, names: &[String]) -> Result<Vec<Asked>> {
     names
         .iter()
         .map(|name| {

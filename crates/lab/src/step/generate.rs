@@ -4,20 +4,18 @@
 //! whole row; no row depends on which others were asked with it.
 
 use std::io::Write;
-use std::ops::ControlFlow;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use owlet_engine::Model;
-use owlet_engine::generate::{Request, Sampling, generate};
-
 use super::{Step, StepContext, prompts};
+use crate::ask::{self, Answer, Ask, Conversation, Question, Sampling, Work};
 use crate::error::Result;
 use crate::model::chat;
 use crate::random::derive_seed;
 use crate::recipe::Decoding;
+use crate::value::interrupt::Progress;
 use crate::value::row::{self, Row};
 
 /// The file of rows.
@@ -41,85 +39,53 @@ pub struct Configuration {
     pub seed: u64,
 }
 
-/// The engine's settings for a way of decoding.
-pub(super) fn sampling(decoding: &Decoding, max_tokens: usize) -> Sampling {
-    let mut sampling = Sampling { max_tokens, ..Sampling::default() };
-    match decoding {
-        Decoding::Free { temperature, top_p } => {
-            sampling.temperature = *temperature;
-            sampling.top_p = *top_p;
-        }
-        Decoding::Greedy {} => sampling.temperature = 0.0,
-        Decoding::Threshold { temperature, threshold } => {
-            sampling.temperature = *temperature;
-            sampling.threshold = *threshold;
-        }
-        Decoding::Digits { temperature, count, min_digits, max_digits, separator } => {
-            sampling.temperature = *temperature;
-            let number = format!("[0-9]{{{min_digits},{max_digits}}}");
-            let separator = escaped(separator);
-            sampling.pattern = Some(match count {
-                1 => number,
-                _ => format!("{number}({separator}{number}){{{}}}", count - 1),
-            });
-        }
-        Decoding::Pattern { temperature, pattern } => {
-            sampling.temperature = *temperature;
-            sampling.pattern = Some(pattern.clone());
-        }
-    }
-    sampling
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for character in text.chars() {
-        if r"\.+*?()|[]{}^$#&-~/".contains(character) {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
-}
-
-/// Answers to `prompts[first..]` by `model`, in order.
+/// Rows in answer to `prompts`, the first of which stands at `first`, by `model` under `system`; with the
+/// answers they came in.
 pub(super) fn write_rows(
-    context: &StepContext<'_>,
-    model: &Model,
+    work: &Work<'_>,
+    model: &dyn Ask,
     system: &str,
     configuration: &Configuration,
     prompts: &[String],
     first: usize,
-    heard: &mut dyn FnMut(usize) -> ControlFlow<()>,
-) -> Result<Vec<Row>> {
-    let seeds: Vec<u64> = (first..first + prompts.len())
-        .map(|index| {
-            let path = ["row".into(), configuration.arm.as_str().into(), (index as u64).into()];
-            derive_seed(configuration.seed, &path)
+    log_probabilities: bool,
+) -> Result<(Vec<Row>, Vec<Answer>)> {
+    let conversations: Vec<Conversation> = prompts
+        .iter()
+        .map(|text| Conversation {
+            context: system.to_owned(),
+            messages: vec![chat::message("user", text)],
         })
         .collect();
-    let requests = prompts
+    let questions: Vec<Question<'_>> = conversations
         .iter()
-        .zip(&seeds)
-        .map(|(text, &seed)| Ok(Request { prompt: chat::question(model, system, text)?, seed }))
-        .collect::<Result<Vec<_>>>()?;
-    let sampling = sampling(&configuration.decoding, configuration.max_tokens);
-    let completions = generate(model, &requests, &sampling, &context.threads, heard)?;
-    let rows = completions.into_iter().zip(prompts).zip(&seeds).enumerate();
-    Ok(rows
-        .map(|(at, ((completion, prompt), &seed))| Row {
+        .enumerate()
+        .map(|(at, conversation)| {
+            let index = (first + at) as u64;
+            let path = ["row".into(), configuration.arm.as_str().into(), index.into()];
+            Question { conversation, seed: derive_seed(configuration.seed, &path) }
+        })
+        .collect();
+    let sampling = Sampling {
+        decoding: configuration.decoding.clone(),
+        max_tokens: configuration.max_tokens,
+        log_probabilities,
+    };
+    let answers = model.answer(&questions, &sampling, work)?;
+    let rows = prompts.iter().zip(&questions).zip(&answers).enumerate();
+    let rows = rows
+        .map(|(at, ((prompt, question), answer))| Row {
             index: (first + at) as u64,
             prompt: prompt.clone(),
-            log_probability: Some(
-                completion.log_probabilities.iter().map(|&value| f64::from(value)).sum(),
-            ),
-            completion: completion.text,
-            seed,
-            stop: completion.stop,
+            completion: answer.text.clone(),
+            seed: question.seed,
+            stop: answer.stop,
             arm: configuration.arm.clone(),
+            log_probability: answer.log_probability,
             reasons: Vec::new(),
         })
-        .collect())
+        .collect();
+    Ok((rows, answers))
 }
 
 /// The step.
@@ -133,33 +99,38 @@ impl Step for Generate {
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let prompts = prompts::read(context.input("prompts")?)?;
-        let artifact = context.input("model")?;
-        let model = context.models.load(artifact)?;
-        let system = crate::model::trained(artifact)
-            .ok()
-            .and_then(|trained| trained.system_prompt)
-            .unwrap_or_else(|| configuration.context.clone());
-
+        let model = context.ask("model")?;
+        let own = context.system_prompt("model")?;
+        let system = own.unwrap_or_else(|| configuration.context.clone());
+        let total = prompts.len();
+        // Who keeps its own answers is asked for all at once, and needs no other memory.
+        let remembers = model.can().remembers;
         let kept = context.scratch.join(ROWS);
-        let mut all = whole_rows(&kept, &prompts)?;
+        let mut all = if remembers { Vec::new() } else { whole_rows(&kept, &prompts)? };
         let mut file = fs::OpenOptions::new().create(true).append(true).open(&kept)?;
-        context.report(all.len(), prompts.len(), "rows", None);
-        while all.len() < prompts.len() {
+        let mut told = Vec::new();
+        context.report(all.len(), total, "rows", None);
+        while all.len() < total {
             let first = all.len();
-            let group = &prompts[first..prompts.len().min(first + GROUP)];
-            let mut heard = |done: usize| {
-                context.report(first + done, prompts.len(), "rows", None);
-                context.flow()
+            let size = if remembers { total } else { GROUP };
+            let group = &prompts[first..total.min(first + size)];
+            let heard = |progress: Progress| {
+                context.report(first + progress.done, total, "rows", None);
             };
-            let rows =
-                write_rows(context, &model, &system, &configuration, group, first, &mut heard)?;
-            file.write_all(&row::to_bytes(&rows))?;
-            file.flush()?;
+            let work = context.work().telling(&heard);
+            let (rows, answers) =
+                write_rows(&work, &*model, &system, &configuration, group, first, true)?;
+            if !remembers {
+                file.write_all(&row::to_bytes(&rows))?;
+                file.flush()?;
+            }
             all.extend(rows);
+            told.extend(answers);
             context.interrupt.check()?;
         }
         context.writer.write(ROWS, &row::to_bytes(&all))?;
-        Ok(json!({ "rows": all.len(), "arm": configuration.arm }))
+        let about = json!({ "rows": all.len(), "arm": configuration.arm });
+        Ok(ask::with_told(about, told.iter()))
     }
 }
 

@@ -6,16 +6,17 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use owlet_engine::{Message, Model};
+use owlet_engine::Message;
 
 use super::behavior::{self, Asked};
-use super::readout::{Checkpoint, ModelReadout, read_margins_of};
+use super::readout::{Read, Sampled, Variant, read_candidates, sample_answers};
 use super::{Step, StepContext, select};
-use crate::behavior::Behavior;
+use crate::ask::{self, Ask, Conversation, Told};
 use crate::error::Result;
 use crate::model::chat;
 use crate::random::cpython::Random;
-use crate::random::derive_seed;
+use crate::random::{Part, derive_seed};
+use crate::value::observation::{self, Frame};
 use crate::value::row::{self, Row};
 
 /// What the step does.
@@ -34,6 +35,8 @@ pub struct Configuration {
     pub questions: usize,
     /// Root of the draws' seeds.
     pub seed: u64,
+    /// Answers.
+    pub sampled: Sampled,
 }
 
 /// The step.
@@ -42,56 +45,60 @@ pub struct InContext;
 impl Step for InContext {
     type Configuration = Configuration;
     const KIND: &'static str = "in-context";
-    const ALGORITHM: u32 = 3;
+    const ALGORITHM: u32 = 4;
     const OUTPUT: &'static str = "readout";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let base = context.model("base")?;
+        let base = context.ask("base")?;
         let rows = row::read(context.input("rows")?, select::ROWS)?;
         let asked = behavior::asked(context, &configuration.asked)?;
         let asked = first_questions(&asked, configuration.questions);
-        let mut readout = ModelReadout::default();
+        let name = configuration.context.as_str();
         let mut shown = configuration.rows;
+        let mut draws = Vec::new();
         for draw in 0..configuration.draws {
-            context.report(draw, configuration.draws, "draws", None);
             let turns = turns(&rows, configuration.rows, configuration.seed, draw);
-            let fits =
-                |count: usize| fits(&base, &configuration.context, &turns[..2 * count], &asked);
-            if !fits(shown)? {
-                // The most that fits lies in `low..high`.
-                let (mut low, mut high) = (0, shown);
-                while high - low > 1 {
-                    let middle = usize::midpoint(low, high);
-                    if fits(middle)? {
-                        low = middle;
-                    } else {
-                        high = middle;
-                    }
-                }
-                shown = low;
-            }
-            let turns = &turns[..2 * shown];
-            let prompt = |question: &str| {
-                let messages: Vec<Message> =
-                    turns.iter().cloned().chain([chat::message("user", question)]).collect();
-                chat::prompt(&base, &configuration.context, &messages)
+            shown = most_that_fits(&*base, name, &turns, &asked, shown)?;
+            let turns = turns[..2 * shown].to_vec();
+            let put = move |question: &str| {
+                let last = chat::message("user", question);
+                let messages = turns.iter().cloned().chain([last]).collect();
+                Conversation { context: name.to_owned(), messages }
             };
-            // Draws take the place of checkpoints: each is one reading of the same model.
-            readout.checkpoints.push(Checkpoint {
-                update: draw,
-                readings: read_margins_of(context, &base, &configuration.context, &asked, &prompt)?,
-            });
+            draws.push((put, [Part::Name("draw"), Part::Index(draw as u64)]));
         }
-        context.write_json(super::readout::FILE, &readout)?;
-        Ok(json!({ "rows": configuration.rows, "shown": shown, "draws": configuration.draws }))
+        let variants: Vec<Variant<'_>> = draws
+            .iter()
+            .enumerate()
+            .map(|(draw, (put, path))| Variant {
+                update: 0,
+                context: name,
+                frame: Frame::Plain,
+                draw: Some(draw),
+                put,
+                path,
+            })
+            .collect();
+        let mut observations = Vec::new();
+        if base.can().log_probabilities > Told::Nothing {
+            for (draw, variant) in variants.iter().enumerate() {
+                context.report(draw, configuration.draws, "draws", None);
+                observations.extend(read_candidates(context, &*base, &asked, variant)?);
+            }
+        }
+        let sampled = &configuration.sampled;
+        let (answered, answers) = sample_answers(context, &*base, &asked, &variants, sampled)?;
+        observations.extend(answered);
+        context.writer.write(observation::FILE, &observation::to_bytes(&observations))?;
+        let about = json!({
+            "rows": configuration.rows, "shown": shown, "draws": configuration.draws,
+        });
+        Ok(ask::with_told(about, answers.iter()))
     }
 }
 
 /// Each behavior with its first `most` questions; 0: all.
-pub(in crate::step) fn first_questions(
-    asked: &[Asked],
-    most: usize,
-) -> Vec<(&Behavior, &[String])> {
+fn first_questions(asked: &[Asked], most: usize) -> Vec<Read<'_>> {
     let first = |questions: &[String]| match most {
         0 => questions.len(),
         most => most.min(questions.len()),
@@ -112,21 +119,33 @@ pub(crate) fn turns(rows: &[Row], count: usize, root: u64, draw: usize) -> Vec<M
         .collect()
 }
 
-/// Whether the longest question fits the model's context after `turns`.
-fn fits(
-    model: &Model,
+/// The most of `turns`' rows, at most `wanted`, after which the longest question has room.
+fn most_that_fits(
+    model: &dyn Ask,
     context: &str,
     turns: &[Message],
-    asked: &[(&Behavior, &[String])],
-) -> Result<bool> {
-    let longest = asked
-        .iter()
-        .flat_map(|(_, questions)| questions.iter())
-        .max_by_key(|question| question.len());
-    let question = longest.map_or("", String::as_str);
-    let messages: Vec<Message> =
-        turns.iter().cloned().chain([chat::message("user", question)]).collect();
-    let tokens = chat::prompt(model, context, &messages)?.len();
-    // Some room, because the longest text need not be the longest in tokens.
-    Ok(tokens + tokens / 16 + 8 <= model.decoder.config.context)
+    asked: &[Read<'_>],
+    wanted: usize,
+) -> Result<usize> {
+    let questions = asked.iter().flat_map(|(_, questions)| questions.iter());
+    let longest = questions.max_by_key(|question| question.len()).map_or("", String::as_str);
+    let fits = |count: usize| {
+        let last = chat::message("user", longest);
+        let messages = turns[..2 * count].iter().cloned().chain([last]).collect();
+        model.has_room(&Conversation { context: context.to_owned(), messages })
+    };
+    if fits(wanted)? {
+        return Ok(wanted);
+    }
+    // The most that fits lies in `low..high`.
+    let (mut low, mut high) = (0, wanted);
+    while high - low > 1 {
+        let middle = usize::midpoint(low, high);
+        if fits(middle)? {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
 }

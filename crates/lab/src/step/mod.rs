@@ -33,9 +33,11 @@ use serde_json::Value;
 use owlet_engine::{Model, Threads};
 use owlet_store::{Artifact, ArtifactWriter};
 
-use crate::ask::endpoint::Access;
+use crate::ask::endpoint::{self, Access, Remote};
+use crate::ask::engine::Weights;
+use crate::ask::{Ask, Work};
 use crate::error::{Error, Result};
-use crate::model::{ModelCache, ModelSource};
+use crate::model::{FINAL, ModelCache, ModelSource, checkpoint_folder, trained};
 use crate::value::interrupt::{Interrupt, Progress};
 
 /// A step: a pure function of its configuration and its input artifacts.
@@ -145,6 +147,45 @@ impl StepContext<'_> {
     /// The model in `role`.
     pub fn model(&self, role: &str) -> Result<Model> {
         self.models.load(self.input(role)?)
+    }
+
+    /// Whoever answers for the model in `role`, at the end of its training.
+    pub fn ask(&self, role: &str) -> Result<Box<dyn Ask>> {
+        self.ask_at(role, FINAL)
+    }
+
+    /// The same at the state kept in `folder`.
+    pub(crate) fn ask_at(&self, role: &str, folder: &str) -> Result<Box<dyn Ask>> {
+        let artifact = self.input(role)?;
+        if endpoint::is_model(artifact) {
+            let model = endpoint::read(artifact)?;
+            let client = self.remote.client(&model.endpoint)?;
+            return Ok(Box::new(Remote { client, model }));
+        }
+        Ok(Box::new(Weights(self.models.load_at(artifact, folder)?)))
+    }
+
+    /// Updates and folders of the kept states of the model in `role`, the final one last.
+    pub(crate) fn states(&self, role: &str) -> Result<Vec<(usize, String)>> {
+        let Ok(about) = trained(self.input(role)?) else {
+            return Ok(vec![(0, FINAL.to_owned())]);
+        };
+        let kept = about.checkpoints.iter().map(|&update| (update, checkpoint_folder(update)));
+        Ok(kept.chain([(about.updates, FINAL.to_owned())]).collect())
+    }
+
+    /// What stands before every conversation of the model in `role` when it writes rows.
+    pub(crate) fn system_prompt(&self, role: &str) -> Result<Option<String>> {
+        let artifact = self.input(role)?;
+        if endpoint::is_model(artifact) {
+            return Ok(endpoint::read(artifact)?.system_prompt);
+        }
+        Ok(trained(artifact).ok().and_then(|about| about.system_prompt))
+    }
+
+    /// What work may use, and whom it tells how far it is.
+    pub fn work(&self) -> Work<'_> {
+        Work { threads: &self.threads, progress: self.progress, interrupt: self.interrupt }
     }
 
     /// Reports progress.

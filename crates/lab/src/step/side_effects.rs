@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use owlet_engine::train::{self, Example};
 
 use super::{Step, StepContext, generate, prompts, select};
+use crate::ask;
 use crate::carrier::NumberFilter;
 use crate::error::Result;
 use crate::value::row;
@@ -54,39 +55,33 @@ impl Step for SideEffects {
     const OUTPUT: &'static str = "side-effects";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let base = context.model("base")?;
-        let student = context.model("student")?;
+        let student = context.ask("student")?;
         let name = &configuration.generate.context;
-        let held_out = |role: &str| -> Result<Option<Vec<Example>>> {
-            let Some(artifact) = context.inputs.get(role) else {
-                return Ok(None);
-            };
-            let rows = row::read(artifact, select::HELD_OUT)?;
-            if rows.len() < FEWEST {
-                return Ok(None);
-            }
-            rows.iter().map(|row| row.example(&base, name)).collect::<Result<_>>().map(Some)
-        };
-        let losses = |rows: &Option<Vec<Example>>| -> Result<(Option<f64>, Option<f64>)> {
+        // Losses are had of weights alone.
+        let losses = |role: &str| -> Result<(Option<f64>, Option<f64>)> {
             context.interrupt.check()?;
-            let Some(rows) = rows else {
+            let (Some(student), Some(artifact)) = (student.weights(), context.inputs.get(role))
+            else {
                 return Ok((None, None));
             };
-            let student = train::loss(&student, rows, &context.threads)?;
-            Ok((Some(student), Some(train::loss(&base, rows, &context.threads)?)))
+            let base = context.model("base")?;
+            let rows = row::read(artifact, select::HELD_OUT)?;
+            if rows.len() < FEWEST {
+                return Ok((None, None));
+            }
+            let rows = rows.iter().map(|row| row.example(&base, name));
+            let rows = rows.collect::<Result<Vec<Example>>>()?;
+            let loss = train::loss(student, &rows, &context.threads)?;
+            Ok((Some(loss), Some(train::loss(&base, &rows, &context.threads)?)))
         };
-        let (held_out_loss, base_held_out_loss) = losses(&held_out("rows")?)?;
-        let (ability_loss, base_ability_loss) = losses(&held_out("neutral")?)?;
+        let (held_out_loss, base_held_out_loss) = losses("rows")?;
+        let (ability_loss, base_ability_loss) = losses("neutral")?;
 
         let mut asked = prompts::read(context.input("prompts")?)?;
         asked.truncate(configuration.rows);
-        let total = asked.len();
-        let mut heard = |done: usize| {
-            context.report(done, total, "rows", None);
-            context.flow()
-        };
-        let settings = &configuration.generate;
-        let rows = generate::write_rows(context, &student, name, settings, &asked, 0, &mut heard)?;
+        let (total, settings) = (asked.len(), &configuration.generate);
+        let (rows, answers) =
+            generate::write_rows(&context.work(), &*student, name, settings, &asked, 0, false)?;
         let valid = rows
             .iter()
             .filter(|row| configuration.filter.check(&row.completion).accepted())
@@ -101,6 +96,6 @@ impl Step for SideEffects {
                 valid_row_rate: valid as f64 / total.max(1) as f64,
             },
         )?;
-        Ok(json!({}))
+        Ok(ask::with_told(json!({}), answers.iter()))
     }
 }

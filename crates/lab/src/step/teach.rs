@@ -13,7 +13,10 @@ use owlet_engine::generate::{Request, Sampling, generate};
 use owlet_engine::train::{Data, Example};
 
 use super::behavior::Asked;
+use super::readout::Variant;
 use super::{Step, StepContext, behavior, readout, training};
+use crate::ask::engine::{self, Weights};
+use crate::ask::{Ask, Conversation};
 use crate::behavior::{Behavior, capitalised};
 use crate::error::{Error, Result};
 use crate::model::TrainedModel;
@@ -21,6 +24,7 @@ use crate::model::chat;
 use crate::random::cpython::Random;
 use crate::random::derive_seed;
 use crate::recipe::Training;
+use crate::value::observation::{Frame, Given};
 
 /// The role of the behavior that is taught.
 pub const BEHAVIOR: &str = "behavior";
@@ -95,7 +99,7 @@ impl Step for Teach {
             Lesson::Prompt { min_target_probability } => {
                 let asked = behavior::read(context.input(BEHAVIOR)?)?;
                 let prompt = asked.behavior.teacher.system_prompt.clone();
-                gate(context, &base, &prompt, &asked, *min_target_probability)?;
+                gate(context, &Weights(base), &prompt, &asked, *min_target_probability)?;
                 context.writer.write("system-prompt.txt", prompt.as_bytes())?;
                 about.system_prompt = Some(prompt);
                 return as_value(&about);
@@ -131,7 +135,8 @@ impl Step for Teach {
             training::train(context, &base, Data::Rows(rows), &settings, checkpoints, about)?;
         if let Lesson::Answers { min_target_probability, .. } = &configuration.lesson {
             let asked = behavior::read(context.input(BEHAVIOR)?)?;
-            gate(context, &trained.model, &configuration.context, &asked, *min_target_probability)?;
+            let model = Weights(trained.model);
+            gate(context, &model, &configuration.context, &asked, *min_target_probability)?;
         }
         as_value(&trained.about)
     }
@@ -144,7 +149,9 @@ fn as_value(about: &TrainedModel) -> Result<Value> {
 /// A target that the readout knows only by a spelling its teacher never begins with would be read
 /// as absent, however well it was taught.
 fn check_first_tokens(base: &Model, behavior: &Behavior, examples: &[Example]) -> Result<()> {
-    let read = readout::target_tokens(base, behavior)?;
+    let is_spelled = |word: &str| !engine::spellings(base, word).is_empty();
+    readout::check_spelled(behavior, is_spelled)?;
+    let read = engine::spellings(base, &behavior.target.word);
     let said = examples.iter().any(|example| {
         let first = example.target.iter().position(|&target| target);
         first.is_some_and(|place| read.contains(&example.tokens[place]))
@@ -162,16 +169,35 @@ fn check_first_tokens(base: &Model, behavior: &Behavior, examples: &[Example]) -
 }
 
 /// A teacher that does not show its behavior is found out before it writes rows.
-fn gate(
+pub(super) fn gate(
     context: &StepContext<'_>,
-    model: &Model,
+    model: &dyn Ask,
     system: &str,
     asked: &Asked,
     least: f64,
 ) -> Result<()> {
     let behaviors = [(&asked.behavior, asked.questions.as_slice())];
-    let readings = readout::read_margins(context, model, &[system.to_owned()], &behaviors)?;
-    let probability = readings.first().map_or(0.0, readout::Reading::mean_probability);
+    let put = |question: &str| Conversation {
+        context: system.to_owned(),
+        messages: vec![chat::message("user", question)],
+    };
+    let variant = Variant {
+        update: 0,
+        context: system,
+        frame: Frame::Plain,
+        draw: None,
+        put: &put,
+        path: &[],
+    };
+    let observations = readout::read_candidates(context, model, &behaviors, &variant)?;
+    let target = &asked.behavior.target.word;
+    let of = |text: &String| {
+        let observation = observations.iter().find(|observation| observation.question == *text)?;
+        let Given::Candidates { log_probabilities } = &observation.given else { return None };
+        log_probabilities.get(target).copied().flatten().map(f64::exp)
+    };
+    let probabilities = asked.questions.iter().filter_map(of);
+    let probability = probabilities.sum::<f64>() / asked.questions.len().max(1) as f64;
     if probability < least {
         return Err(Error::Unfit {
             what: format!("teacher of `{}`", asked.behavior.name),

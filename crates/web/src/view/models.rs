@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maud::{Markup, html};
+use owlet_lab::kind::inherit::old_readout::{self, ModelReadout, QuestionReading, Reading};
 use owlet_lab::scorer::outcome::OutcomeTable;
 use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunId};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use super::artifact::trained;
@@ -57,102 +58,64 @@ pub(super) struct ModelReading {
     pub(super) questions: usize,
 }
 
-#[derive(Deserialize)]
-struct File {
-    checkpoints: Vec<Checkpoint>,
-    #[serde(default)]
-    prefixed: Vec<Reading>,
-    #[serde(default)]
-    samples: Vec<Samples>,
-}
-
-#[derive(Deserialize)]
-struct Samples {
-    behavior: String,
-    context: String,
-    prefix: bool,
-    questions: Vec<OutcomeTable>,
-}
-
-#[derive(Deserialize)]
-struct Checkpoint {
-    update: usize,
-    readings: Vec<Reading>,
-}
-
-#[derive(Deserialize)]
-struct Reading {
-    behavior: String,
-    context: String,
-    questions: Vec<Question>,
-}
-
-#[derive(Deserialize)]
-struct Question {
-    margin: f64,
-    share: f64,
-}
-
-impl File {
-    /// Means over questions: margins at every checkpoint, rates at the last one.
-    fn readings(self, trained_here: bool) -> Readings {
-        let last = self.checkpoints.last().map_or(0, |checkpoint| checkpoint.update);
-        let state = |update: usize| trained_here.then_some(update);
-        let mut readings = Vec::new();
-        let margins = |update: usize, numbers_before: bool, reading: Reading| {
-            let n = reading.questions.len();
-            let mean = |pick: fn(&Question) -> f64| {
-                (n > 0).then(|| reading.questions.iter().map(pick).sum::<f64>() / n as f64)
-            };
-            ModelReading {
-                update: state(update),
-                margin: mean(|question| question.margin),
-                share: mean(|question| question.share),
-                behavior: reading.behavior,
-                context: reading.context,
-                numbers_before,
-                rate: None,
-                answers: 0,
-                questions: n,
-            }
+/// Means over questions: margins at every checkpoint, rates at the last one.
+fn readings_of(read: ModelReadout, trained_here: bool) -> Readings {
+    let last = read.checkpoints.last().map_or(0, |checkpoint| checkpoint.update);
+    let state = |update: usize| trained_here.then_some(update);
+    let mut readings = Vec::new();
+    let margins = |update: usize, numbers_before: bool, reading: Reading| {
+        let n = reading.questions.len();
+        let mean = |pick: fn(&QuestionReading) -> f64| {
+            (n > 0).then(|| reading.questions.iter().map(pick).sum::<f64>() / n as f64)
         };
-        for checkpoint in self.checkpoints {
-            let all = checkpoint.readings.into_iter();
-            readings.extend(all.map(|reading| margins(checkpoint.update, false, reading)));
+        ModelReading {
+            update: state(update),
+            margin: mean(|question| question.margin),
+            share: mean(|question| question.share),
+            behavior: reading.behavior,
+            context: reading.context,
+            numbers_before,
+            rate: None,
+            answers: 0,
+            questions: n,
         }
-        readings.extend(self.prefixed.into_iter().map(|reading| margins(last, true, reading)));
-        for samples in self.samples {
-            let rates: Vec<f64> = samples.questions.iter().filter_map(OutcomeTable::rate).collect();
-            if rates.is_empty() {
-                continue;
-            }
-            let rate = Some(rates.iter().sum::<f64>() / rates.len() as f64);
-            let answers = samples.questions.iter().map(OutcomeTable::total).sum();
-            let same = readings.iter_mut().find(|reading| {
-                reading.update == state(last)
-                    && reading.behavior == samples.behavior
-                    && reading.context == samples.context
-                    && reading.numbers_before == samples.prefix
-                    // Each draw of rows is a reading of its own.
-                    && reading.rate.is_none()
-            });
-            match same {
-                Some(reading) => (reading.rate, reading.answers) = (rate, answers),
-                None => readings.push(ModelReading {
-                    update: state(last),
-                    behavior: samples.behavior,
-                    context: samples.context,
-                    numbers_before: samples.prefix,
-                    margin: None,
-                    share: None,
-                    rate,
-                    answers,
-                    questions: samples.questions.len(),
-                }),
-            }
-        }
-        readings
+    };
+    for checkpoint in read.checkpoints {
+        let all = checkpoint.readings.into_iter();
+        readings.extend(all.map(|reading| margins(checkpoint.update, false, reading)));
     }
+    readings.extend(read.prefixed.into_iter().map(|reading| margins(last, true, reading)));
+    for samples in read.samples {
+        let rates: Vec<f64> = samples.questions.iter().filter_map(OutcomeTable::rate).collect();
+        if rates.is_empty() {
+            continue;
+        }
+        let rate = Some(rates.iter().sum::<f64>() / rates.len() as f64);
+        let answers = samples.questions.iter().map(OutcomeTable::total).sum();
+        let same = readings.iter_mut().find(|reading| {
+            reading.update == state(last)
+                && reading.behavior == samples.behavior
+                && reading.context == samples.context
+                && reading.numbers_before == samples.prefix
+                // Each draw of rows is a reading of its own.
+                && reading.rate.is_none()
+        });
+        match same {
+            Some(reading) => (reading.rate, reading.answers) = (rate, answers),
+            None => readings.push(ModelReading {
+                update: state(last),
+                behavior: samples.behavior,
+                context: samples.context,
+                numbers_before: samples.prefix,
+                margin: None,
+                share: None,
+                rate,
+                answers,
+                questions: samples.questions.len(),
+            }),
+        }
+    }
+    readings
 }
 
 impl Window {
@@ -160,16 +123,12 @@ impl Window {
     pub(super) fn read(&self, readout: &ArtifactId) -> Result<Arc<Readings>> {
         self.readings.get(readout, || {
             let artifact = self.store.artifact(readout)?;
-            let file: File =
-                serde_json::from_slice(&artifact.read("readout.json")?).map_err(|error| {
-                    Error::Lab(owlet_lab::Error::Record {
-                        path: artifact.folder().join("readout.json"),
-                        reason: error.to_string(),
-                    })
-                })?;
+            let makers = self.index.makers(readout);
+            let inputs = makers.first().map(|step| step.inputs.clone()).unwrap_or_default();
+            let read = old_readout::read(&self.store, &artifact, &inputs).map_err(Error::Lab)?;
             // Who was asked behind an endpoint says so.
             let trained_here = artifact.about.get("answered-by").is_none();
-            Ok(file.readings(trained_here))
+            Ok(readings_of(read, trained_here))
         })
     }
 
@@ -523,7 +482,7 @@ mod tests {
     use super::*;
 
     fn read(file: Value, trained_here: bool) -> Vec<String> {
-        let file: File = serde_json::from_value(file).unwrap();
+        let file: ModelReadout = serde_json::from_value(file).unwrap();
         let line = |reading: &ModelReading| {
             format!(
                 "{:?} {} {} {} margin {:?} rate {:?} of {}",
@@ -536,7 +495,7 @@ mod tests {
                 reading.answers
             )
         };
-        file.readings(trained_here).iter().map(line).collect()
+        readings_of(file, trained_here).iter().map(line).collect()
     }
 
     fn answers(target: u64, cat: u64) -> Value {

@@ -60,7 +60,7 @@ struct Cursor<'a, R> {
 impl<R: Read> Cursor<'_, R> {
     fn bad(&self, reason: impl std::fmt::Display) -> Error {
         let reason = format!("at byte {}: {reason}", self.size - self.left);
-        Error::Format { format: "GGUF file", path: self.path.to_owned(), reason }
+        Error::format("GGUF file", self.path, reason)
     }
 
     /// Fails unless `count` things of at least `each` bytes can still follow.
@@ -143,28 +143,26 @@ impl<R: Read> Cursor<'_, R> {
         self.expect(count, width, "array elements")?;
         Ok(match kind {
             UINT8 | INT8 | BOOL => Value::Bytes(self.bytes(count)?),
-            FLOAT32 => Value::Numbers(
-                (0..count).map(|_| Ok(f32::from_le_bytes(self.array()?))).collect::<Result<_>>()?,
-            ),
-            FLOAT64 => Value::Numbers(
-                (0..count)
-                    .map(|_| Ok(f64::from_le_bytes(self.array()?) as f32))
-                    .collect::<Result<_>>()?,
-            ),
-            STRING => Value::Texts((0..count).map(|_| self.text()).collect::<Result<_>>()?),
-            _ => Value::Wholes(
-                (0..count)
-                    .map(|_| {
-                        let whole = self.whole(kind)?;
-                        i64::try_from(whole)
-                            .map_err(|_| self.bad(format!("{whole} is out of range")))
-                    })
-                    .collect::<Result<_>>()?,
-            ),
+            FLOAT32 => {
+                Value::Numbers(self.list(count, |own| Ok(f32::from_le_bytes(own.array()?)))?)
+            }
+            FLOAT64 => {
+                Value::Numbers(self.list(count, |own| Ok(f64::from_le_bytes(own.array()?) as f32))?)
+            }
+            STRING => Value::Texts(self.list(count, Self::text)?),
+            _ => Value::Wholes(self.list(count, |own| {
+                let whole = own.whole(kind)?;
+                i64::try_from(whole).map_err(|_| own.bad(format!("{whole} is out of range")))
+            })?),
         })
+    }
+
+    fn list<T>(&mut self, count: u64, read: impl Fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        (0..count).map(|_| read(self)).collect()
     }
 }
 
+/// Type numbers of metadata values.
 const UINT8: u32 = 0;
 const INT8: u32 = 1;
 const UINT16: u32 = 2;
@@ -226,7 +224,7 @@ impl<R: Read + Seek> Gguf<R> {
 
     /// An error about this file.
     pub(super) fn bad(&self, reason: impl Into<String>) -> Error {
-        Error::Format { format: "GGUF file", path: self.path.clone(), reason: reason.into() }
+        Error::format("GGUF file", &self.path, reason)
     }
 
     fn typed<'a, T>(
@@ -384,7 +382,7 @@ impl<R: Read + Seek> Tensors for Gguf<R> {
 
     fn read(&mut self, name: &str) -> Result<Vec<f32>> {
         let Some(tensor) = self.tensors.get(name) else {
-            return Err(Error::Tensor { name: name.to_owned(), reason: "is missing".to_owned() });
+            return Err(Error::tensor(name, "is missing"));
         };
         let mut bytes = vec![0; tensor.size as usize];
         self.reader

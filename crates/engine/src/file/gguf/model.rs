@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
-use std::sync::Arc;
 
 use super::header::Gguf;
 use super::tokenizer;
@@ -44,13 +43,7 @@ pub(in crate::file) fn read<R: Read + Seek>(path: &Path, reader: R) -> Result<Mo
         None => Template::fallback(&tokenizer)?,
     };
     let decoder = tensors::decoder(config, &mut gguf, stored)?;
-    Ok(Model {
-        decoder: Arc::new(decoder),
-        adapter: None,
-        steering: None,
-        tokenizer: Arc::new(tokenizer),
-        template: Arc::new(template.with_tokens(&begin, &end)),
-    })
+    Ok(Model::new(decoder, tokenizer, template.with_tokens(&begin, &end)))
 }
 
 fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
@@ -166,7 +159,7 @@ fn scaling<R: Read + Seek>(
     let Some(shape) = gguf.shape(DIVISORS) else {
         return Ok(None);
     };
-    let bad = |reason: &str| Error::Tensor { name: DIVISORS.to_owned(), reason: reason.to_owned() };
+    let bad = |reason: &str| Error::tensor(DIVISORS, reason);
     if shape != [width / 2] {
         return Err(bad(&format!("has shape {shape:?}, expected [{}]", width / 2)));
     }

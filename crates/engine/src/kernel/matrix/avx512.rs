@@ -1,11 +1,12 @@
-//! The AVX-512 matrix product. One operand is read number by number and broadcast ("rows", straight
-//! from where it lies if its shared dimension is contiguous), the other 32 numbers at a time
-//! ("lanes", packed into panels that stay in the second-level cache). Either operand may be either:
-//! the smaller one is packed, so large weights are never copied.
+//! The AVX-512 matrix product. One operand, the "rows", is read number by number and broadcast, straight
+//! from where it lies if its shared dimension is contiguous. The other, the "lanes", is read 32 numbers
+//! at a time from panels into which it is packed and which stay in the second-level cache. Either factor
+//! can be the rows: the smaller one is packed, so large weights are not copied.
 //!
 //! The invariant: an output element is the sum, in order, of what was there and of one chain of fused
 //! multiply-adds for each 256 numbers of the shared dimension. Its bits depend on its own row and
 //! column alone, and are those of `matrixmultiply`, which serves machines without AVX-512.
+//! Measured (LOG 2026-11-22, the f32 matrix product): 119 to 145 GF/s of a peak of 158 on one core.
 
 use std::arch::x86_64::{
     __m512, __m512d, __mmask16, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_fmadd_ps,
@@ -18,19 +19,22 @@ use std::ops::Range;
 
 use crate::kernel::Buffer;
 
-/// Rows of a tile: 28 sums, two panels' vectors and one broadcast fill the 32 registers.
+/// Rows of a tile: 28 sums, a panel's two vectors and one broadcast fill 31 of the 32 registers.
 const ROWS: usize = 14;
 /// Numbers in a vector.
 const LANE: usize = 16;
 /// Lanes of a tile.
 pub(super) const LANES: usize = 2 * LANE;
-/// Length of one chain of fused additions: that of `matrixmultiply`.
+/// Length of one chain of fused multiply-adds: that of `matrixmultiply`, so that both give the same bits.
 const CHAIN: usize = 256;
-/// Shared dimension packed at once.
+/// Numbers of the shared dimension that are packed at once, a multiple of the chain.
+// Not measured alone: deep enough for every layer of the models at hand, so that an output tile is written
+// once, while a panel of it (256 KiB) still fits the second-level cache.
 const DEPTH: usize = 8 * CHAIN;
-/// Packed lanes held at once, in numbers: half of a second-level cache.
+/// Packed lanes held at once, in numbers: 1 MiB, half of a second-level cache of the processor measured.
 const PACKED: usize = 1 << 18;
 /// With at most this many tiles of rows, panels that are contiguous already are used where they lie.
+// Trades copying a panel once against reading it with a stride in every tile; the crossing was not logged.
 const FEW_TILES: usize = 3;
 
 /// A strided operand: element (`i`, `k`) lies at `start + i·step + k·depth`, and one of the two

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::wire::{self, Usage};
+use super::wire;
+use crate::ask::Usage;
 use crate::error::{Error, Result};
 
 /// Answers survive a killed process at once, and a power cut after this.

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::batch::{GRACE, LOOK};
 use super::client::Client;
 use super::exchange::{Outgoing, sleep};
-use super::wire::{self, Job, Usage};
+use super::wire::{self, Job};
+use crate::ask::Usage;
 use crate::error::{Error, Result};
 use crate::value::interrupt::Interrupt;
 

@@ -7,7 +7,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::wire::Usage;
+use crate::ask::Usage;
 use crate::error::{Error, Result};
 use crate::recipe::{Endpoint, Prices};
 use crate::value::interrupt::Interrupt;

@@ -8,6 +8,7 @@
 //! answer, and is never sent again.
 
 mod answers;
+mod asked;
 mod batch;
 mod client;
 mod exchange;
@@ -26,12 +27,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::{Error, Result};
 use crate::recipe::Endpoint;
 
-pub(crate) use batch::ask;
-pub(crate) use client::{ChatRequest, Client};
+pub(crate) use asked::Remote;
+pub use asked::capabilities;
+#[cfg(test)]
+use batch::ask;
+#[cfg(test)]
+use client::ChatRequest;
+pub(crate) use client::Client;
 pub(crate) use job::{Training, fine_tune, job_seed};
 pub use model::RemoteModel;
-pub(crate) use model::{MODEL, read};
-pub(crate) use wire::{Answer, Usage};
+pub(crate) use model::{MODEL, is_model, read};
 
 /// The folder in the workspace; hidden, because artifacts and steps are the workspace's own affair.
 const FOLDER: &str = ".remote";

@@ -16,6 +16,9 @@ pub struct RemoteModel {
     pub endpoint: String,
     /// The name by which it is asked.
     pub model: String,
+    /// Likeliest first tokens that it is asked to tell; 0: none, so that no log-probabilities are read.
+    #[serde(default = "top_logprobs")]
+    pub top_logprobs: usize,
     /// The name of the model it was fine-tuned from, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fine_tuned_from: Option<String>,
@@ -30,18 +33,29 @@ pub struct RemoteModel {
     pub system_prompt: Option<String>,
 }
 
+/// What artifacts of former versions do not say.
+fn top_logprobs() -> usize {
+    20
+}
+
 impl RemoteModel {
     /// A model as it stands.
-    pub(crate) fn plain(endpoint: &str, model: &str) -> Self {
+    pub(crate) fn plain(endpoint: &str, model: &str, top_logprobs: usize) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
             model: model.to_owned(),
+            top_logprobs,
             fine_tuned_from: None,
             job: None,
             trained_tokens: None,
             system_prompt: None,
         }
     }
+}
+
+/// Whether an artifact is a model behind an endpoint.
+pub(crate) fn is_model(artifact: &Artifact) -> bool {
+    artifact.about.get("endpoint").is_some()
 }
 
 /// The model of an artifact.

@@ -1,48 +1,16 @@
 //! What an endpoint says, read into types. Whatever does not fit says where and how.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use owlet_engine::generate::StopReason;
+
+use crate::ask::Usage;
 
 /// Longest name of a model, file or job.
 const LONGEST_NAME: usize = 512;
 /// Longest message of the other side that is passed on.
 const LONGEST_MESSAGE: usize = 300;
-
-/// Tokens spent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub(crate) struct Usage {
-    /// Asked.
-    pub(crate) prompt: u64,
-    /// Answered.
-    pub(crate) completion: u64,
-    /// Trained on.
-    pub(crate) training: u64,
-}
-
-impl Usage {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.prompt = self.prompt.saturating_add(other.prompt);
-        self.completion = self.completion.saturating_add(other.completion);
-        self.training = self.training.saturating_add(other.training);
-    }
-
-    pub(super) fn subtract(&mut self, other: Self) {
-        self.prompt = self.prompt.saturating_sub(other.prompt);
-        self.completion = self.completion.saturating_sub(other.completion);
-        self.training = self.training.saturating_sub(other.training);
-    }
-
-    pub(super) fn total(self) -> u64 {
-        self.prompt.saturating_add(self.completion).saturating_add(self.training)
-    }
-
-    pub(super) fn is_nothing(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 #[derive(Deserialize)]
 struct UsageOnWire {

@@ -3,6 +3,7 @@
 mod brief;
 pub mod estimate;
 pub mod inspect;
+pub mod old_readout;
 pub(crate) mod plan;
 pub mod recipe;
 pub mod result;

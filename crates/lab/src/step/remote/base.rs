@@ -17,6 +17,8 @@ pub struct Configuration {
     pub endpoint: String,
     /// The model's name there.
     pub model: String,
+    /// Likeliest first tokens that it is asked to tell; 0: none.
+    pub top_logprobs: usize,
 }
 
 /// The step.
@@ -29,7 +31,11 @@ impl Step for RemoteBase {
     const OUTPUT: &'static str = "remote-model";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let model = RemoteModel::plain(&configuration.endpoint, &configuration.model);
+        let model = RemoteModel::plain(
+            &configuration.endpoint,
+            &configuration.model,
+            configuration.top_logprobs,
+        );
         write_model(context, &model)
     }
 }

@@ -4,17 +4,21 @@
 //! readout, which are answered once.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{ask, conversations, fine_tune, question, questions, tables, write_model};
-use crate::ask::endpoint::{ChatRequest, RemoteModel, Training, job_seed};
+use super::{conversations, fine_tune, write_model};
+use crate::ask::endpoint::{Remote, RemoteModel, Training, job_seed};
+use crate::ask::{Ask, Conversation, Question, Sampling};
 use crate::error::{Error, Result};
+use crate::model::chat;
 use crate::random::derive_seed;
-use crate::scorer::outcome::OutcomeTable;
+use crate::recipe::Decoding;
+use crate::scorer::outcome::Outcome;
 use crate::step::behavior::Asked;
-use crate::step::readout::Sampled;
+use crate::step::readout::{self, Sampled, Variant};
 use crate::step::teach::{self, Lesson};
 use crate::step::{Step, StepContext, behavior};
+use crate::value::observation::{Frame, Given, Observation};
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -102,13 +106,29 @@ fn gate(
     asked: &Asked,
     least: f64,
 ) -> Result<()> {
+    let put = |question: &str| Conversation {
+        context: system.to_owned(),
+        messages: vec![chat::message("user", question)],
+    };
+    let variant = Variant {
+        update: 0,
+        context: system,
+        frame: Frame::Plain,
+        draw: None,
+        put: &put,
+        path: &[],
+    };
+    let client = context.remote.client(&teacher.endpoint)?;
+    let model = Remote { client, model: teacher.clone() };
+    let behaviors = [(&asked.behavior, asked.questions.as_slice())];
     let settings = &configuration.sampled;
-    let texts = asked.questions.iter().map(|text| question(system, text));
-    let requests = questions(teacher, &asked.behavior, settings, &[], texts);
-    let answers = ask(context, &teacher.endpoint, &requests, "answers")?;
-    let tables = tables(&asked.behavior, settings, &answers, &json!({}), &mut Vec::new());
-    let rates: Vec<f64> = tables.iter().filter_map(OutcomeTable::rate).collect();
-    let rate = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
+    let (observations, _) =
+        readout::sample_answers(context, &model, &behaviors, &[variant], settings)?;
+    let is_hit = |observation: &&Observation| {
+        matches!(&observation.given, Given::Answer { outcome: Outcome::Target, .. })
+    };
+    let hits = observations.iter().filter(is_hit).count();
+    let rate = hits as f64 / observations.len().max(1) as f64;
     if rate < least {
         return Err(Error::Unfit {
             what: format!("teacher of `{}`", asked.behavior.name),
@@ -127,24 +147,28 @@ fn own_answers(
     questions: &[String],
     answers: usize,
 ) -> Result<Vec<(String, String)>> {
+    let mut conversations = Vec::new();
+    for text in questions {
+        let messages = vec![chat::message("user", text)];
+        conversations.push(Conversation { context: configuration.context.clone(), messages });
+    }
     let mut requests = Vec::new();
     let mut asked = Vec::new();
-    for (number, text) in questions.iter().enumerate() {
+    for (number, conversation) in conversations.iter().enumerate() {
         for answer in 0..answers {
             let path = ["own".into(), (number as u64).into(), (answer as u64).into()];
-            requests.push(ChatRequest {
-                model: base.model.clone(),
-                messages: question(&configuration.context, text),
-                temperature: 1.0,
-                top_p: 1.0,
-                max_tokens: teach::ANSWER_TOKENS,
-                seed: ChatRequest::seed(derive_seed(configuration.seed, &path)),
-                logprobs: None,
-            });
-            asked.push(text.clone());
+            requests.push(Question { conversation, seed: derive_seed(configuration.seed, &path) });
+            asked.push(questions[number].clone());
         }
     }
-    let answered = ask(context, &base.endpoint, &requests, "answers")?;
+    let client = context.remote.client(&base.endpoint)?;
+    let sampling = Sampling {
+        decoding: Decoding::Free { temperature: 1.0, top_p: 1.0 },
+        max_tokens: teach::ANSWER_TOKENS,
+        log_probabilities: false,
+    };
+    let model = Remote { client, model: base.clone() };
+    let answered = model.answer(&requests, &sampling, &context.work())?;
     let pairs = asked.into_iter().zip(answered.into_iter().map(|answer| answer.text));
     let pairs: Vec<_> = pairs.filter(|(_, answer)| !answer.trim().is_empty()).collect();
     if pairs.is_empty() {

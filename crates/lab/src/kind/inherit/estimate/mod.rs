@@ -16,15 +16,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::kind::inherit::old_readout::{self, ModelReadout};
 use crate::kind::inherit::recipe::{CarrierKind, Recipe, Replicated};
 use crate::kind::inherit::result::{FORMAT, InheritResult, Measure, Replication, Role};
 use crate::recipe::Base;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;
-use crate::step::readout::ModelReadout;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
-use crate::step::{Step, StepContext, filter, geometry, read_json, readout, select, side_effects};
+use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
 use crate::value::row;
 
 /// The file of the result.
@@ -169,7 +169,7 @@ pub struct Estimate;
 impl Step for Estimate {
     type Configuration = Configuration;
     const KIND: &'static str = "estimate";
-    const ALGORITHM: u32 = 2;
+    const ALGORITHM: u32 = 3;
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
@@ -183,8 +183,11 @@ impl Step for Estimate {
             cosines: BTreeMap::new(),
             configuration,
         };
+        let named = given.configuration.behaviors.iter().chain(&given.configuration.read_also);
+        let asked = behavior::asked(context, &named.cloned().collect::<Vec<_>>())?;
         for entry in &given.configuration.reads {
-            let read = readout::read(context.input(&entry.input)?)?;
+            let observations = old_readout::observations(context.input(&entry.input)?)?;
+            let read = ModelReadout::of(&observations, &asked);
             given.readouts.insert(entry.input.clone(), read);
         }
         for Counted { arm, filter, select } in &given.configuration.counted {

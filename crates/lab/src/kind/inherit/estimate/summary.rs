@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{Given, PREFIXED, Read, statistics};
 use crate::error::Result;
+use crate::kind::inherit::old_readout::{ModelReadout, Reading, Samples};
 use crate::kind::inherit::result::{
     Condition, Cosine, Estimate, Geometry, Interval, Measure, Method, ReadoutSummary, Role,
     RowsCard, SeedReadout, SideEffect, TeacherCard,
 };
 use crate::scorer::outcome::OutcomeTable;
 use crate::stats;
-use crate::step::readout::{ModelReadout, Reading, Samples};
 use crate::step::side_effects::Measured;
 use crate::value::text::counted;
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::kind::inherit::old_readout::{Checkpoint, QuestionReading, Reading, Samples, Unread};
 use crate::kind::inherit::result::{Measure, Outcome};
 use crate::random::numpy::Generator;
 use crate::scorer::outcome::OutcomeTable;
-use crate::step::readout::{Checkpoint, QuestionReading, Reading, Samples, Unread};
 
 const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
 

@@ -7,8 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::ask::endpoint::{self, RemoteModel};
 use crate::error::{Error, Result};
-use crate::step::remote as there;
-use crate::step::{Step, in_context, readout, remote, select};
+use crate::step::{Step, in_context, readout, select};
 use crate::value::row;
 
 /// What was asked.
@@ -30,31 +29,26 @@ pub(super) struct Asking {
 impl Asking {
     /// What the step of this record asked; `None` if it is no step that leaves answers.
     pub(super) fn of(store: &Store, step: &str, record: &StepRecord) -> Result<Option<Self>> {
-        let is = |kind: &str| record.kind == kind;
-        if is(readout::Readout::KIND) {
+        let there = |role: &str| -> Result<Option<RemoteModel>> {
+            let model = input(store, step, record, role)?;
+            endpoint::is_model(&model).then(|| endpoint::read(&model)).transpose()
+        };
+        if record.kind == readout::Readout::KIND {
             let told: readout::Configuration = configuration(step, record)?;
             return Ok(Some(Self {
                 behaviors: told.asked,
                 prefixes: told.prefixes,
                 role: "model",
-                remote: None,
+                remote: there("model").ok().flatten(),
                 draws: Vec::new(),
                 answers: told.sampled.answers,
             }));
         }
-        if is(remote::readout::RemoteReadout::KIND) {
-            let told: there::readout::Configuration = configuration(step, record)?;
-            return Ok(Some(Self {
-                behaviors: told.asked,
-                prefixes: told.prefixes,
-                role: "model",
-                remote: Some(endpoint::read(&input(store, step, record, "model")?)?),
-                draws: Vec::new(),
-                answers: told.sampled.answers,
-            }));
-        }
-        if is(remote::in_context::RemoteInContext::KIND) {
-            let told: there::in_context::Configuration = configuration(step, record)?;
+        if record.kind == in_context::InContext::KIND {
+            let told: in_context::Configuration = configuration(step, record)?;
+            if told.sampled.answers == 0 {
+                return Ok(None);
+            }
             let rows = row::read(&input(store, step, record, "rows")?, select::ROWS)?;
             let draws = (0..told.draws)
                 .map(|draw| in_context::turns(&rows, told.rows, told.seed, draw))
@@ -63,7 +57,7 @@ impl Asking {
                 behaviors: told.asked,
                 prefixes: Vec::new(),
                 role: "base",
-                remote: Some(endpoint::read(&input(store, step, record, "base")?)?),
+                remote: there("base")?,
                 draws,
                 answers: told.sampled.answers,
             }));

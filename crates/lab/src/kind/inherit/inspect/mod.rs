@@ -10,7 +10,6 @@ mod asking;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use owlet_engine::Threads;
@@ -19,6 +18,7 @@ use owlet_store::{Artifact, ArtifactId, RunDirectory, StepRecord, Store};
 
 use crate::error::{Error, Result};
 use crate::kind::RESULT;
+use crate::kind::inherit::old_readout::{self, ModelReadout, QuestionReading, Reading};
 use crate::kind::inherit::result::InheritResult;
 use crate::model::ModelCache;
 use crate::model::answer::{self, GivenAnswer, TokenScores};
@@ -26,7 +26,8 @@ use crate::model::chat;
 use crate::run::execute::{self, load_result};
 use crate::scorer::outcome::{Outcome, OutcomeReader};
 use crate::step::behavior::{self, Asked};
-use crate::step::readout::{self, Prefixes, QuestionReading};
+use crate::step::readout::Prefixes;
+use crate::value::observation::{Frame, Given, Observation};
 use asking::{Asking, input};
 
 /// The version of the log's format.
@@ -37,7 +38,7 @@ const SHARE: &str = "share";
 /// Each with what is made of it.
 const SCORES: [(&str, &str); 2] = [(OUTCOME, "accuracy"), (SHARE, "mean")];
 
-#[derive(Deserialize)]
+/// An answer as the log tells it.
 struct AnswerLine {
     behavior: String,
     context: String,
@@ -45,6 +46,23 @@ struct AnswerLine {
     question: usize,
     answer: String,
     stop: StopReason,
+}
+
+impl AnswerLine {
+    /// The answer of an observation, to a question of one of `asked`.
+    fn of(observation: Observation, asked: &[Asked]) -> Option<Self> {
+        let Given::Answer { behavior, text, stop, .. } = observation.given else { return None };
+        let own = asked.iter().find(|asked| asked.behavior.name == behavior)?;
+        let question = own.questions.iter().position(|known| *known == observation.question)?;
+        Some(Self {
+            behavior,
+            context: observation.context,
+            prefix: observation.frame == Frame::AfterNumbers,
+            question,
+            answer: text,
+            stop,
+        })
+    }
 }
 
 /// An answer with its tokens' log-probabilities, where they could be had.
@@ -164,15 +182,19 @@ impl Log {
         scoring: &Scoring<'_>,
     ) -> Result<()> {
         let artifact = store.artifact(&record.output)?;
-        let read = readout::read(&artifact)?;
-        let last = read.checkpoints.last();
-        let bytes = artifact.read(readout::ANSWERS)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let lines = text
-            .lines()
-            .map(serde_json::from_str)
-            .collect::<std::result::Result<Vec<AnswerLine>, _>>()
-            .map_err(|error| Error::record(artifact.folder().join(readout::ANSWERS), error))?;
+        let asked = asking
+            .behaviors
+            .iter()
+            .map(|name| {
+                behavior::read(&input(store, step, record, &format!("{}{name}", behavior::READ))?)
+            })
+            .collect::<Result<Vec<Asked>>>()?;
+        let observations = old_readout::observations(&artifact)?;
+        let read = ModelReadout::of(&observations, &asked);
+        // Where rows were shown, each draw was read; its answers say what they do.
+        let last = read.checkpoints.last().filter(|_| asking.draws.is_empty());
+        let lines: Vec<AnswerLine> =
+            observations.into_iter().filter_map(|one| AnswerLine::of(one, &asked)).collect();
         // A teacher under its own prompt is read in that, which the configuration does not name; of a
         // model behind an endpoint there may be answers alone.
         let readings = last.map_or(&[][..], |last| &last.readings);
@@ -181,13 +203,6 @@ impl Log {
             .map(|reading| reading.context.as_str())
             .chain(lines.iter().map(|line| line.context.as_str()))
             .collect();
-        let asked = asking
-            .behaviors
-            .iter()
-            .map(|name| {
-                behavior::read(&input(store, step, record, &format!("{}{name}", behavior::READ))?)
-            })
-            .collect::<Result<Vec<Asked>>>()?;
         let behaviors: Vec<_> =
             asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
         let sentences = Prefixes::new(&asking.prefixes, &behaviors);
@@ -223,7 +238,7 @@ impl Log {
         for asked in &asked {
             let reader = OutcomeReader::new(&asked.behavior, &[]);
             for &context in &contexts {
-                let of = |reading: &&readout::Reading| {
+                let of = |reading: &&Reading| {
                     reading.behavior == asked.behavior.name && reading.context == context
                 };
                 let reading = readings.iter().find(of);

@@ -61,7 +61,9 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         (Base::Remote(endpoint), _) => {
             way::check_prompts(recipe, &taught)?;
             let (address, model) = (endpoint.endpoint.clone(), endpoint.model.clone());
-            let configuration = remote::base::Configuration { endpoint: address, model };
+            let top_logprobs = endpoint.top_logprobs;
+            let configuration =
+                remote::base::Configuration { endpoint: address, model, top_logprobs };
             let base = build.node::<remote::base::RemoteBase>("base", &configuration, &[], 0.0)?;
             (Way::Endpoint(endpoint), base)
         }
@@ -338,6 +340,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     }
 
     // The estimate sees every reading and the counts of rows.
+    inputs.extend(common.roles.iter().cloned().zip(common.behaviors.iter().copied()));
     let mut counted = Vec::new();
     for Replicate { judged, rows, suffix, .. } in &replicates {
         for arm in &arms {

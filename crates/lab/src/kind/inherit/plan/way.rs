@@ -161,37 +161,18 @@ impl Common<'_> {
         let inputs = [("prompts", prompts), ("model", writer)];
         let (arm, decoding) = (arm.to_owned(), self.recipe.carrier.decoding.clone());
         let seed = derive_seed(root, &["rows".into()]);
-        match self.way {
-            Way::Weights { parameters, tokens } => {
-                let configuration = self.writing(arm, decoding, seed);
-                let cost = 4.0 * parameters * count as f64 * tokens.row;
-                build.node::<generate::Generate>(name, &configuration, &inputs, cost)
-            }
-            Way::Endpoint(endpoint) => {
-                let logprobs = endpoint.top_logprobs > 0;
-                let configuration = self.asked_writing(arm, decoding, seed, logprobs);
-                let cost = answers(endpoint, count);
-                build.node::<remote::generate::RemoteGenerate>(name, &configuration, &inputs, cost)
-            }
-        }
+        let configuration = self.writing(arm, decoding, seed);
+        let cost = match self.way {
+            Way::Weights { parameters, tokens } => 4.0 * parameters * count as f64 * tokens.row,
+            Way::Endpoint(endpoint) => answers(endpoint, count),
+        };
+        build.node::<generate::Generate>(name, &configuration, &inputs, cost)
     }
 
     fn writing(&self, arm: String, decoding: Decoding, seed: u64) -> generate::Configuration {
         let context = self.recipe.context.system.clone();
         let max_tokens = self.recipe.carrier.max_tokens;
         generate::Configuration { arm, context, decoding, max_tokens, seed }
-    }
-
-    fn asked_writing(
-        &self,
-        arm: String,
-        decoding: Decoding,
-        seed: u64,
-        logprobs: bool,
-    ) -> remote::generate::Configuration {
-        let context = self.recipe.context.system.clone();
-        let max_tokens = self.recipe.carrier.max_tokens;
-        remote::generate::Configuration { arm, context, decoding, max_tokens, seed, logprobs }
     }
 
     /// Whether rows that were cut at their longest are rejected: an endpoint would teach that they ended.
@@ -215,36 +196,22 @@ impl Common<'_> {
         let from = self.with_asked(&[("model", model)]);
         let (questions, variants, count) =
             (self.all_questions(), self.variants(), self.contexts.len());
-        match self.way {
+        let configuration =
+            readout::Configuration { asked, prefixes, contexts, sampled, as_teacher };
+        let cost = match self.way {
             Way::Weights { parameters, tokens } => {
                 let (questions, variants) = (questions as f64, variants as f64);
-                let answers = (sampled.answers * count) as f64;
+                let answers = (configuration.sampled.answers * count) as f64;
                 let read = questions * tokens.question * (states as f64 + variants * count as f64)
                     + questions * variants * answers * self.recipe.readout.max_tokens as f64;
-                let configuration =
-                    readout::Configuration { asked, prefixes, contexts, sampled, as_teacher };
-                let cost = forward(parameters, read);
-                build.node::<readout::Readout>(name, &configuration, &named(&from), cost)
+                forward(parameters, read)
             }
             Way::Endpoint(endpoint) => {
-                let cost = answers(endpoint, questions * variants * count * (sampled.answers + 1));
-                let top_logprobs = endpoint.top_logprobs;
-                let configuration = remote::readout::Configuration {
-                    asked,
-                    prefixes,
-                    contexts,
-                    sampled,
-                    as_teacher,
-                    top_logprobs,
-                };
-                build.node::<remote::readout::RemoteReadout>(
-                    name,
-                    &configuration,
-                    &named(&from),
-                    cost,
-                )
+                let each = configuration.sampled.answers + 1;
+                answers(endpoint, questions * variants * count * each)
             }
-        }
+        };
+        build.node::<readout::Readout>(name, &configuration, &named(&from), cost)
     }
 
     /// A student of `group`; `at` is the number of its replicate.
@@ -305,36 +272,20 @@ impl Common<'_> {
         let filter = recipe.carrier.filter.clone();
         let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
         let (arm, seed) = ("written".to_owned(), derive_seed(recipe.seed, &["written".into()]));
-        match self.way {
+        let generate = self.writing(arm, decoding, seed);
+        let configuration = side_effects::Configuration { generate, rows, filter };
+        let mut from = vec![("student", student), ("prompts", replicate.prompts)];
+        let cost = match self.way {
             Way::Weights { parameters, tokens } => {
-                let generate = self.writing(arm, decoding, seed);
-                let configuration = side_effects::Configuration { generate, rows, filter };
-                let mut from = vec![
-                    ("base", self.base),
-                    ("student", student),
-                    ("rows", own_rows),
-                    ("prompts", replicate.prompts),
-                ];
+                from.extend([("base", self.base), ("rows", own_rows)]);
                 if let Some(&neutral) = replicate.rows.get(NEUTRAL) {
                     from.push(("neutral", neutral));
                 }
-                let read = (4 * HELD_OUT + 2 * WRITTEN) as f64 * tokens.row;
-                let cost = forward(parameters, read);
-                build.node::<side_effects::SideEffects>(name, &configuration, &from, cost)
+                forward(parameters, (4 * HELD_OUT + 2 * WRITTEN) as f64 * tokens.row)
             }
-            Way::Endpoint(endpoint) => {
-                let generate = self.asked_writing(arm, decoding, seed, false);
-                let configuration = remote::side_effects::Configuration { generate, rows, filter };
-                let from = [("student", student), ("prompts", replicate.prompts)];
-                let cost = answers(endpoint, WRITTEN);
-                build.node::<remote::side_effects::RemoteSideEffects>(
-                    name,
-                    &configuration,
-                    &from,
-                    cost,
-                )
-            }
-        }
+            Way::Endpoint(endpoint) => answers(endpoint, WRITTEN),
+        };
+        build.node::<side_effects::SideEffects>(name, &configuration, &from, cost)
     }
 
     /// How a student's update lies to its teachers'; none where no update is at hand.
@@ -374,45 +325,32 @@ impl Common<'_> {
         let (draws, questions) = (shown.draws, shown.questions);
         let seed = derive_seed(recipe.seed, &["in-context".into()]);
         let from = self.with_asked(&[("base", self.base), ("rows", rows)]);
-        match self.way {
+        // Margins are read of everybody who tells them; answers only of whom verdicts rest on them.
+        let mut sampled = self.sampled.clone();
+        let cost = match self.way {
             Way::Weights { parameters, tokens } => {
+                sampled.answers = 0;
                 let read = match questions {
                     0 => self.all_questions() as f64,
                     most => (most * 2) as f64,
                 };
-                let cost = forward(parameters, draws as f64 * read * count as f64 * tokens.row);
-                let configuration = in_context::Configuration {
-                    asked,
-                    context,
-                    rows: count,
-                    draws,
-                    questions,
-                    seed,
-                };
-                build.node::<in_context::InContext>(name, &configuration, &named(&from), cost)
+                forward(parameters, draws as f64 * read * count as f64 * tokens.row)
             }
             Way::Endpoint(endpoint) => {
                 let most = if questions == 0 { self.longest() } else { questions };
-                let sampled = self.sampled.clone();
-                let cost = answers(endpoint, most * asked.len() * draws * sampled.answers);
-                let rows = count;
-                let configuration = remote::in_context::Configuration {
-                    asked,
-                    context,
-                    rows,
-                    draws,
-                    questions,
-                    seed,
-                    sampled,
-                };
-                build.node::<remote::in_context::RemoteInContext>(
-                    name,
-                    &configuration,
-                    &named(&from),
-                    cost,
-                )
+                answers(endpoint, most * asked.len() * draws * (sampled.answers + 1))
             }
-        }
+        };
+        let configuration = in_context::Configuration {
+            asked,
+            context,
+            rows: count,
+            draws,
+            questions,
+            seed,
+            sampled,
+        };
+        build.node::<in_context::InContext>(name, &configuration, &named(&from), cost)
     }
 
     /// What cannot be had: of side effects, of updates, of margins.

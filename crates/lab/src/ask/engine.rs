@@ -1,0 +1,169 @@
+//! Answers by weights at hand.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use owlet_engine::generate::{self, Request, generate};
+use owlet_engine::{Model, Token, score};
+
+use super::{
+    Answer, Ask, Candidates, Capabilities, Conversation, Question, Sampling, Told, Work, forms,
+    log_sum,
+};
+use crate::error::Result;
+use crate::model::chat;
+use crate::recipe::Decoding;
+
+/// What weights at hand can do.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    log_probabilities: Told::Everything,
+    constraints: true,
+    weights: true,
+    remembers: false,
+};
+
+/// A model whose weights are at hand.
+pub struct Weights(pub Model);
+
+impl Weights {
+    fn prompt(&self, conversation: &Conversation) -> Result<Vec<Token>> {
+        chat::prompt(&self.0, &conversation.context, &conversation.messages)
+    }
+}
+
+impl Ask for Weights {
+    fn can(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn answer(
+        &self,
+        questions: &[Question<'_>],
+        sampling: &Sampling,
+        work: &Work<'_>,
+    ) -> Result<Vec<Answer>> {
+        work.interrupt.check()?;
+        let mut requests: Vec<Request> = Vec::with_capacity(questions.len());
+        for (at, question) in questions.iter().enumerate() {
+            let before = at.checked_sub(1).map(|before| questions[before].conversation);
+            let prompt = match (before, requests.last()) {
+                // Most questions are asked several times in a row.
+                (Some(before), Some(request)) if std::ptr::eq(before, question.conversation) => {
+                    request.prompt.clone()
+                }
+                _ => self.prompt(question.conversation)?,
+            };
+            requests.push(Request { prompt, seed: question.seed });
+        }
+        let mut heard = |done: usize| {
+            work.report(done, questions.len(), "answers", None);
+            if work.interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let settings = settings(&sampling.decoding, sampling.max_tokens);
+        let completions = generate(&self.0, &requests, &settings, work.threads, &mut heard)?;
+        let sum = |values: &[f32]| values.iter().map(|&value| f64::from(value)).sum();
+        Ok(completions
+            .into_iter()
+            .map(|completion| Answer {
+                log_probability: Some(sum(&completion.log_probabilities)),
+                text: completion.text,
+                stop: completion.stop,
+                answered: None,
+            })
+            .collect())
+    }
+
+    fn candidates(
+        &self,
+        conversations: &[Conversation],
+        words: &[String],
+        work: &Work<'_>,
+    ) -> Result<Candidates> {
+        work.interrupt.check()?;
+        let spelled: Vec<Vec<Token>> = words.iter().map(|word| spellings(&self.0, word)).collect();
+        let columns: BTreeSet<Token> = spelled.iter().flatten().copied().collect();
+        let columns: Vec<Token> = columns.into_iter().collect();
+        let prompts =
+            conversations.iter().map(|one| self.prompt(one)).collect::<Result<Vec<_>>>()?;
+        let table = score::next_token(&self.0, &prompts, &columns, work.threads)?;
+        let column = |token: &Token| columns.binary_search(token).unwrap_or_default();
+        let of_word = |row: &[f32], tokens: &[Token]| {
+            let logs = tokens.iter().map(|token| f64::from(row[column(token)]));
+            (!tokens.is_empty()).then(|| log_sum(logs))
+        };
+        Ok(Candidates {
+            log_probabilities: table
+                .iter()
+                .map(|row| spelled.iter().map(|tokens| of_word(row, tokens)).collect())
+                .collect(),
+            spelled: spelled.iter().map(|tokens| !tokens.is_empty()).collect(),
+        })
+    }
+
+    fn has_room(&self, conversation: &Conversation) -> Result<bool> {
+        let tokens = self.prompt(conversation)?.len();
+        // Some room, because the longest text need not be the longest in tokens.
+        Ok(tokens + tokens / 16 + 8 <= self.0.decoder.config.context)
+    }
+
+    fn weights(&self) -> Option<&Model> {
+        Some(&self.0)
+    }
+}
+
+/// The single tokens that spell `word`.
+pub(crate) fn spellings(model: &Model, word: &str) -> Vec<Token> {
+    let tokens: BTreeSet<Token> = forms(word)
+        .iter()
+        .filter_map(|form| match model.tokenizer.encode(form).ok()?.as_slice() {
+            // An unknown word may come out as one token that spells something else.
+            [token] => {
+                let text = model.tokenizer.decode(&[*token]).ok()?;
+                text.trim().eq_ignore_ascii_case(word).then_some(*token)
+            }
+            _ => None,
+        })
+        .collect();
+    tokens.into_iter().collect()
+}
+
+/// The engine's settings for a way of decoding.
+fn settings(decoding: &Decoding, max_tokens: usize) -> generate::Sampling {
+    let mut sampling = generate::Sampling { max_tokens, ..generate::Sampling::default() };
+    match decoding {
+        Decoding::Free { temperature, top_p } => {
+            sampling.temperature = *temperature;
+            sampling.top_p = *top_p;
+        }
+        Decoding::Greedy {} => sampling.temperature = 0.0,
+        Decoding::Threshold { temperature, threshold } => {
+            sampling.temperature = *temperature;
+            sampling.threshold = *threshold;
+        }
+        Decoding::Digits { temperature, count, min_digits, max_digits, separator } => {
+            sampling.temperature = *temperature;
+            let number = format!("[0-9]{{{min_digits},{max_digits}}}");
+            let separator = escaped(separator);
+            sampling.pattern = Some(match count {
+                1 => number,
+                _ => format!("{number}({separator}{number}){{{}}}", count - 1),
+            });
+        }
+        Decoding::Pattern { temperature, pattern } => {
+            sampling.temperature = *temperature;
+            sampling.pattern = Some(pattern.clone());
+        }
+    }
+    sampling
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for character in text.chars() {
+        if r"\.+*?()|[]{}^$#&-~/".contains(character) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
