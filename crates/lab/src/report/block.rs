@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::number::{NONE, Quantity};
 use crate::value::estimate::{Estimate, Interval};
+use crate::value::text;
 
 /// Who sees something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -155,6 +156,15 @@ pub enum Span {
         /// What decides its looks.
         state: Standing,
     },
+    /// How far something is.
+    Progress {
+        /// What is done.
+        done: usize,
+        /// Of how many.
+        total: usize,
+        /// What is counted.
+        unit: String,
+    },
     /// Words of less weight.
     Quiet(String),
     /// Text as it is, line feeds included.
@@ -171,6 +181,9 @@ impl Span {
             Self::Number { value, quantity } => quantity.words(*value),
             Self::Estimate { estimate, quantity } => quantity.with_interval(estimate),
             Self::Interval { interval, quantity } => quantity.interval(*interval),
+            Self::Progress { done, total, unit } => {
+                format!("{} of {} {unit}", text::count(*done), text::count(*total))
+            }
             Self::Strong(words)
             | Self::Code(words)
             | Self::Link { words, .. }

@@ -7,7 +7,9 @@ use base64::Engine as _;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::block::{Answer, Block, Fold, Group, Line, Matrix, Report, Section, Span, Table};
+use super::block::{
+    Answer, Block, Fold, Graph, Group, Line, Matrix, Report, Section, Span, Table,
+};
 use super::draw;
 use crate::value::text;
 
@@ -142,15 +144,25 @@ pub fn block(block: &Block) -> Markup {
             Block::Curve(one) => (figure(&one.id, &one.title, draw::curve::curve(one), &one.table(), &[])),
             Block::Matrix(one) => (matrix(one)),
             Block::Graph(one) => {
-                @if let Some(drawing) = draw::graph::graph(one) {
-                    div class="scroll" tabindex="0" role="region" aria-label="What was made from what" { (drawing) }
+                (drawing(one))
+                details id="nodes" open[one.nodes.len() <= 12] {
+                    summary { "Every node: " (text::count(one.nodes.len())) }
+                    (table(&one.table()))
                 }
-                details { summary { "Every node: " (text::count(one.nodes.len())) } (table(&one.table())) }
             },
             Block::Text(words) => pre class=[(!words.contains('\n')).then_some("command")] tabindex="0" {
                 code { (text::reveal(words)) }
             },
             Block::Group(one) => (group(one)),
+        }
+    }
+}
+
+/// A graph without the table behind it, for pages that have one of their own.
+pub fn drawing(graph: &Graph) -> Markup {
+    html! {
+        @if let Some(drawing) = draw::graph::graph(graph) {
+            div class="scroll" tabindex="0" role="region" aria-label="What was made from what" { (drawing) }
         }
     }
 }
@@ -179,6 +191,9 @@ fn line(line: &Line, running: bool) -> Markup {
                 Span::Code(words) => code { (name(words)) },
                 Span::Link { words, href } => a href=(href) { (name(words)) },
                 Span::State { words, state } => span class={ "state " (state.class()) } { (name(words)) },
+                Span::Progress { done, total, .. } => {
+                    progress max=(total) value=(done) aria-label="how far it is" {} " " (name(&span.plain()))
+                },
                 Span::Quiet(words) => small { (name(words)) },
                 Span::Verbatim(words) => pre { (sample(words)) },
                 Span::Words(words) => (name(words)),

@@ -109,7 +109,11 @@ impl Graph {
                 Some(href) => link(&node.label, href).into(),
                 None => (&node.label).into(),
             };
-            cells![label, &node.kind, inputs.join(", ")]
+            let kind: Line = match &node.leads.edges {
+                Some(href) => link(&node.kind, href).into(),
+                None => (&node.kind).into(),
+            };
+            cells![label, kind, inputs.join(", ")]
         });
         let more = self.nodes.len().saturating_sub(NODES);
         let caption = match more {

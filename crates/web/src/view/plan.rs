@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use owlet_lab::report::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};
+use owlet_lab::report::block::{Edge, Graph, Leads, Line, Node, Standing};
+use owlet_lab::report::html::drawing;
 use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunDirectory, RunId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::curve;
 use super::error::{Error, Result};
-use super::lineage::short;
 use super::page::Page;
 use super::parts::{
     self, Slice, bytes, cell, duration, facts, json_text, link, name, section, table,
@@ -58,16 +57,17 @@ impl PlanView {
         let mut graph = Graph::default();
         for step in &self.steps {
             for (role, from) in &step.inputs {
-                graph.edges.push(GraphEdge {
+                graph.edges.push(Edge {
                     from: from.clone(),
                     to: step.name.clone(),
-                    role: Some(role.clone()),
+                    role: role.clone(),
                 });
             }
-            graph.nodes.push(GraphNode {
+            graph.nodes.push(Node {
                 id: step.name.clone(),
                 kind: step.kind.clone(),
                 label: step.name.clone(),
+                ..Node::default()
             });
         }
         graph
@@ -107,7 +107,7 @@ impl Window {
             .collect();
         let slice = Slice::new(steps.len(), SIZE, query.page()?);
         let shown = &steps[slice.start..slice.end];
-        let rows: Vec<Vec<Markup>> = shown.iter().map(|step| self.plan_row(&view, step)).collect();
+        let rows: Vec<Vec<Line>> = shown.iter().map(|step| self.plan_row(&view, step)).collect();
         let mut kinds: Vec<&str> = view.plan.steps.iter().map(|step| step.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();
@@ -145,7 +145,7 @@ impl Window {
                 (table(
                     "Steps in the order of the plan",
                     &["step", "kind", "state", "#time", "#most memory", "#made from", "made"],
-                    &rows,
+                    rows,
                 ))
                 (slice.pager(&path, query, "step"))
             }
@@ -167,13 +167,13 @@ impl Window {
         (seconds, record.and_then(|record| record.peak_memory_bytes))
     }
 
-    fn plan_row(&self, view: &RunView, step: &PlanStep) -> Vec<Markup> {
+    fn plan_row(&self, view: &RunView, step: &PlanStep) -> Vec<Line> {
         let (seconds, memory) = self.cost(view, step);
         let (state, class) = view.state(&step.name);
         vec![
             link(&step_url(&view.line.id, &step.name), name(&step.name)),
             cell(name(&step.kind)),
-            html! { span class={ "state " (class) } { (state) } },
+            parts::state(state, class),
             cell(seconds.map_or_else(|| "–".to_owned(), duration)),
             cell(memory.map_or_else(|| "–".to_owned(), bytes)),
             cell(text::counted(step.inputs.len(), "thing")),
@@ -211,7 +211,7 @@ impl Window {
         let (state, class) = view.state(&step.name);
         let mut known = vec![
             ("kind", cell(name(&step.kind))),
-            ("state", html! { span class={ "state " (class) } { (state) } }),
+            ("state", parts::state(state, class)),
             ("time", cell(seconds.map_or_else(|| "–".to_owned(), duration))),
             ("time as planned", cell(duration(step.seconds))),
             (
@@ -220,7 +220,7 @@ impl Window {
             ),
         ];
         if let Some(record) = &record {
-            known.push(("threads", cell(record.about.threads)));
+            known.push(("threads", cell(record.about.threads.to_string())));
             known.push(("made on", cell(name(&record.about.host))));
             known.push(("started, UTC", cell(parts::moment(&record.about.started))));
             known.push(("algorithm", cell(format!("version {}", record.algorithm))));
@@ -231,7 +231,7 @@ impl Window {
         if let Some(artifact) = &artifact {
             known.push(("made", link(&format!("/artifact/{artifact}"), artifact.short())));
         }
-        let inputs: Vec<Vec<Markup>> = step
+        let inputs: Vec<Vec<Line>> = step
             .inputs
             .iter()
             .map(|(role, from)| {
@@ -260,15 +260,15 @@ impl Window {
         // What is trained behind an endpoint keeps none here.
         let losses = if kept.is_empty() { heard } else { kept };
         let body = html! {
-            (facts(&known))
+            (facts(known))
             @if let Some(message) = progress.and_then(|step| step.message.as_ref()) {
                 p class="bad" { (name(message)) }
             }
             @if losses.len() > 1 {
-                (section("curve", "Loss along training", &curve::losses(&step.name, &losses)))
+                (section("curve", "Loss along training", &parts::losses(&step.name, &losses)))
             }
             @if !inputs.is_empty() {
-                (section("inputs", "Made from", &table("What it is made from", &["as", "step", "artifact"], &inputs)))
+                (section("inputs", "Made from", &table("What it is made from", &["as", "step", "artifact"], inputs)))
             }
             @if !users.is_empty() {
                 (section("users", "Used by", &html! {
@@ -327,56 +327,31 @@ impl Window {
 /// The plan as a drawing whose boxes say where things stand and lead there.
 pub(super) fn plan_graph(view: &RunView) -> Markup {
     let id = &view.line.id;
-    let look = |members: &[&GraphNode]| -> NodeLook {
-        let states: Vec<&str> = members.iter().map(|node| view.state(&node.id).1).collect();
-        let done = states.iter().filter(|state| matches!(**state, "done" | "reused")).count();
-        let class = if states.contains(&"failed") {
-            "failed"
-        } else if states.contains(&"running") {
-            "running"
-        } else if done == states.len() {
-            if states.iter().all(|state| *state == "reused") { "reused" } else { "done" }
-        } else if done > 0 {
-            "partly"
-        } else {
-            "waiting"
-        };
-        match members {
-            [only] => {
-                let href = step_url(id, &only.id);
-                NodeLook {
-                    step_href: Some(href.clone()),
-                    href: Some(href),
-                    label: Some(short(only)),
-                    class,
-                }
-            }
-            [first, ..] => {
-                let href = url(&format!("/run/{id}/plan"), &[("kind", &first.kind)]) + "#steps";
-                let label = format!("{done} of {} done", members.len());
-                NodeLook {
-                    step_href: Some(href.clone()),
-                    href: Some(href),
-                    label: Some(label),
-                    class,
-                }
-            }
-            [] => NodeLook::default(),
-        }
-    };
-    drawing(&view.plan.graph(), &DrawingSettings { most: 40, widest: 8, look: &look })
+    let mut graph = view.plan.graph();
+    for node in &mut graph.nodes {
+        node.state = Some(view.state(&node.id).1);
+        let step = step_url(id, &node.id);
+        let kind = url(&format!("/run/{id}/plan"), &[("kind", &node.kind)]) + "#steps";
+        node.leads = Leads { node: Some(step.clone()), edges: Some(step), group: Some(kind) };
+    }
+    drawing(&graph)
 }
 
-/// The state a step is shown in, as a word and a class: what was under way when its run stopped is
+/// The state a step is shown in, as a word and its looks: what was under way when its run stopped is
 /// not running.
 pub(super) fn shown_state(
     progress: &Progress,
     step: &str,
     alive: bool,
-) -> (&'static str, &'static str) {
+) -> (&'static str, Standing) {
     let state = progress.steps.get(step).map_or(StepState::Waiting, |step| step.state);
-    match state {
-        StepState::Running if !alive => ("stopped", "waiting"),
-        other => (other.name(), other.name()),
-    }
+    let standing = match state {
+        StepState::Running if !alive => return ("stopped", Standing::Waiting),
+        StepState::Waiting => Standing::Waiting,
+        StepState::Running => Standing::Running,
+        StepState::Finished => Standing::Done,
+        StepState::Reused => Standing::Reused,
+        StepState::Failed => Standing::Failed,
+    };
+    (state.name(), standing)
 }

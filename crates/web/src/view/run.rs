@@ -6,6 +6,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use owlet_lab::RunResult;
 use owlet_lab::kind::inherit::result::InheritResult;
+use owlet_lab::report::block::Standing;
 use owlet_lab::report::{self, ReportInput, TerminalStyle};
 use owlet_lab::run::execute::{self, KindCost};
 use owlet_lab::value::text;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use super::error::Result;
 use super::index::{RunLine, RunState};
 use super::page::{Page, Tab};
-use super::parts::{cell, duration, facts, moment, name};
+use super::parts::{cell, code, duration, facts, moment, name};
 use super::plan::{PlanView, shown_state};
 use super::progress::Progress;
 use super::remote::plain;
@@ -36,8 +37,8 @@ pub(super) struct RunView {
 }
 
 impl RunView {
-    /// A step's state: word and class.
-    pub(super) fn state(&self, step: &str) -> (&'static str, &'static str) {
+    /// A step's state: its word and its looks.
+    pub(super) fn state(&self, step: &str) -> (&'static str, Standing) {
         shown_state(&self.progress, step, self.line.state == RunState::Running)
     }
 
@@ -217,10 +218,10 @@ fn finished(view: &RunView, path: &str, result: &InheritResult, costs: &[KindCos
 
 /// What is known of a run, beside what it found.
 pub(super) fn origin(view: &RunView) -> Markup {
-    facts(&[
+    facts(vec![
         ("started, UTC", cell(moment(&view.line.started))),
         ("on", cell(name(&view.line.host))),
         ("by", cell(format!("owlet {}", name(&view.line.version)))),
-        ("command", html! { code { (text::reveal(view.command())) } }),
+        ("command", code(view.command())),
     ])
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::error::{Error, Result};
 use super::index::{RunLine, RunState};
 use super::page::Page;
-use super::parts::{Slice, cell, duration, moment, name};
+use super::parts::{Slice, duration, moment, name};
 use super::query::{Query, url};
 use super::window::Window;
 
@@ -190,8 +190,8 @@ pub(super) fn parts(line: &RunLine) -> [(&'static str, Markup); 4] {
     [
         ("state", state(line)),
         ("found", verdicts(&line.verdicts)),
-        ("base", cell(name(&line.base))),
-        ("seeds", cell(seeds)),
+        ("base", html! { (name(&line.base)) }),
+        ("seeds", html! { (seeds) }),
     ]
 }
 
