@@ -9,7 +9,7 @@ use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads,
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use owlet_lab::kind::grow::result::GrowResult;
 use owlet_lab::kind::inherit::inspect;
-use owlet_lab::kind::inherit::result::{InheritResult, Measure, ReadoutSummary, Role};
+use owlet_lab::kind::inherit::result::{Arm, Control, Frame, InheritResult, Measure, Taught};
 use owlet_lab::model::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
 use owlet_lab::run::execute::costs;
@@ -159,19 +159,19 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
     let (outcome, events) = run(&plan, &store, 2);
     assert_eq!(count(&events), (plan.nodes.len(), 0));
     let result = outcome.result.of::<InheritResult>().unwrap();
-    for role in [
-        Role::Neutral,
-        Role::OtherBehavior,
-        Role::Base,
-        Role::OtherBase,
-        Role::ShuffledWithin,
-        Role::InContext,
+    for control in [
+        Control::Neutral,
+        Control::OtherBehavior,
+        Control::Base,
+        Control::OtherBase,
+        Control::ShuffledWithin,
+        Control::InContext,
     ] {
-        for measure in [Measure::Margin, Measure::Share, Measure::Rate] {
-            let effect = result.effect("owl", measure, role);
+        for measure in Measure::COMPARED {
+            let effect = result.effect("owl", measure, control);
             // Rows in context are read by margins only.
-            let there = measure != Measure::Rate || role != Role::InContext;
-            assert_eq!(effect.is_some(), there, "{measure:?} against {role:?}");
+            let there = measure != Measure::Rate || control != Control::InContext;
+            assert_eq!(effect.is_some(), there, "{measure:?} against {control:?}");
         }
     }
     let matrix = result.matrix.as_ref().unwrap();
@@ -351,21 +351,29 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     assert_ne!(artifact("select/owl/seed-1"), artifact("select/owl/seed-2"));
     let result = outcome.result.of::<InheritResult>().unwrap();
     assert!(result.replication.unit.starts_with("teacher pair"));
-    let effect = result.effect("owl", Measure::Margin, Role::Neutral).unwrap();
+    let effect = result.effect("owl", Measure::Margin, Control::Neutral).unwrap();
     assert_eq!((effect.estimate.unit.as_str(), effect.estimate.n), ("teacher pair", 2));
-    let teacher = result.condition("teacher/owl").unwrap();
-    assert_eq!(teacher.readouts["owl"].margin.as_ref().unwrap().unit, "teacher");
-    assert_eq!(teacher.readouts["owl"].per_seed.len(), 2);
+    let teacher = Arm::Teacher(Taught::named("owl"));
+    let teacher = result.reading(&teacher, "owl", Measure::Margin).unwrap();
+    assert_eq!((teacher.estimate.unit.as_str(), teacher.models.len()), ("teacher", 2));
     // Both sets together.
     assert_eq!((result.rows[0].asked, result.rows[0].kept), (160, 96));
 
     // Numbers before the questions are another context, with effects of its own.
-    let student = result.condition("student/owl").unwrap();
-    let after = &student.mismatched["after numbers"]["owl"];
-    let margin = |readout: &ReadoutSummary| readout.margin.as_ref().unwrap().value;
-    assert_ne!(margin(after), margin(&student.readouts["owl"]));
-    assert!(after.rate.is_some());
-    let effects = result.effects.iter().filter(|effect| effect.context == "after numbers");
+    let student = Arm::student("owl");
+    let after = |measure: Measure| {
+        let at = result.readings.iter().find(|reading| {
+            reading.arm == student
+                && reading.behavior == "owl"
+                && reading.frame == Frame::AfterNumbers
+                && reading.measure == measure
+        });
+        at.unwrap().estimate.value
+    };
+    let plain = result.reading(&student, "owl", Measure::Margin).unwrap();
+    assert_ne!(after(Measure::Margin), plain.estimate.value);
+    assert!((0.0..=1.0).contains(&after(Measure::Rate)));
+    let effects = result.effects.iter().filter(|effect| effect.frame == Frame::AfterNumbers);
     let measures: Vec<Measure> = effects.map(|effect| effect.measure).collect();
     assert_eq!(
         measures,
@@ -386,17 +394,17 @@ fn sampled_rates_have_wilson_intervals() {
         let half = z / (n + z * z) * (hits * (n - hits) / n + z * z / 4.0).sqrt();
         (centre - half, centre + half)
     };
-    let base = &result.condition("base").unwrap().readouts["owl"];
-    let rate = base.rate.as_ref().unwrap();
-    let (hits, n) = (base.outcomes["target"] as f64, base.outcomes.values().sum::<usize>() as f64);
+    let base = result.reading(&Arm::Base, "owl", Measure::Rate).unwrap();
+    let (rate, outcomes) = (&base.estimate, result.outcomes(base).unwrap());
+    let (hits, n) = (outcomes["target"] as f64, outcomes.values().sum::<usize>() as f64);
     assert_eq!((rate.unit.as_str(), rate.n as f64), ("answer", n));
     assert!((rate.value - hits / n).abs() < 1e-12);
     let (low, high) = wilson(hits, n);
     let interval = rate.interval.unwrap();
     assert!((interval.low - low).abs() < 1e-9 && (interval.high - high).abs() < 1e-9);
-    for one in &result.condition("student/owl").unwrap().readouts["owl"].per_seed {
-        let interval = one.rate_interval.unwrap();
-        let (low, high) = wilson((one.rate.unwrap() * n).round(), n);
+    for one in &result.reading(&Arm::student("owl"), "owl", Measure::Rate).unwrap().models {
+        let interval = one.interval.unwrap();
+        let (low, high) = wilson((one.value * n).round(), n);
         assert!((interval.low - low).abs() < 1e-9 && (interval.high - high).abs() < 1e-9);
     }
 }

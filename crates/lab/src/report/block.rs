@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::number::{NONE, Quantity};
+pub use crate::value::arm::Part;
 use crate::value::estimate::{Estimate, Interval};
 use crate::value::text;
 
@@ -412,41 +413,6 @@ impl Table {
     /// As a block; nothing where there are no rows.
     pub fn block(self) -> Option<Block> {
         (!self.rows.is_empty()).then_some(Block::Table(self))
-    }
-}
-
-/// What a mark stands for: decides its shape and colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Part {
-    /// What is looked at. A circle.
-    Treatment,
-    /// What it is compared with. A square.
-    Control,
-    /// Where things started. A diamond.
-    Reference,
-}
-
-impl Part {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Treatment, Self::Control, Self::Reference];
-
-    /// Its name in data and style sheets.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Treatment => "treatment",
-            Self::Control => "control",
-            Self::Reference => "reference",
-        }
-    }
-
-    /// The character that stands for it.
-    pub fn sign(self) -> char {
-        match self {
-            Self::Treatment => '●',
-            Self::Control => '■',
-            Self::Reference => '◆',
-        }
     }
 }
 

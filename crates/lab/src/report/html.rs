@@ -7,9 +7,7 @@ use base64::Engine as _;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::block::{
-    Answer, Block, Fold, Graph, Group, Line, Matrix, Report, Section, Span, Table,
-};
+use super::block::{Answer, Block, Fold, Graph, Group, Line, Matrix, Report, Section, Span, Table};
 use super::draw;
 use crate::value::text;
 
@@ -213,7 +211,7 @@ fn answer(answer: &Answer) -> Markup {
             @for over in &answer.over {
                 p {
                     strong { (over.quantity.with_interval(&over.estimate)) }
-                    @if over.quantity.unit() == "nats" { " nats" }
+                    @if !over.quantity.unit().is_empty() { " " (over.quantity.unit()) }
                     " over " (name(&over.reference)) ", n = " (text::counted(over.estimate.n, &name(&over.estimate.unit)))
                 }
             }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::value::estimate::{Estimate, Interval};
-use crate::value::measure::Measure;
+use crate::value::measure::{Measure, Scale};
 use crate::value::text;
 
 /// What stands where a number is none.
@@ -21,8 +21,6 @@ pub enum Quantity {
     Plain,
     /// A whole number of things.
     Count,
-    /// A mean rank among candidates; 1 is first.
-    Rank,
     /// A p-value.
     P,
     /// A part of 1, said in per cent.
@@ -31,8 +29,6 @@ pub enum Quantity {
     Cosine,
     /// Core-seconds.
     CoreSeconds,
-    /// Seconds that passed.
-    Seconds,
     /// Bytes.
     Bytes,
 }
@@ -41,13 +37,9 @@ impl Quantity {
     /// The number with its unit where the unit belongs to each number (`4.4 %`, `+1.2 points`); a dash
     /// where it is none.
     pub fn words(self, value: f64) -> String {
-        if !value.is_finite() {
-            return NONE.to_owned();
-        }
         match self {
-            Self::Difference(Measure::Share | Measure::Rate) => {
-                format!("{} points", self.bare(value))
-            }
+            _ if !value.is_finite() => NONE.to_owned(),
+            Self::Difference(measure) => measure.difference(value),
             other => other.bare(value),
         }
     }
@@ -55,17 +47,15 @@ impl Quantity {
     /// The same inside an interval, where the unit is said outside.
     fn bare(self, value: f64) -> String {
         match self {
-            Self::Value(Measure::Margin) | Self::Difference(Measure::Margin) => text::signed(value),
-            Self::Value(Measure::Share | Measure::Rate) | Self::Part => text::percent(value),
-            Self::Difference(Measure::Share | Measure::Rate) => format!("{:+.1}", 100.0 * value),
+            Self::Value(measure) => measure.value(value),
+            Self::Difference(measure) => measure.scale().difference(value),
             Self::Plain => text::plain(value),
             Self::Count => text::count(value.max(0.0).round() as usize),
-            Self::Rank => format!("{value:.1}"),
             Self::P => text::p_value(Some(value)),
+            Self::Part => text::percent(value),
             Self::Cosine => format!("{value:+.4}"),
             Self::CoreSeconds if value < 100.0 => format!("{value:.1}"),
             Self::CoreSeconds => text::count(value.round() as usize),
-            Self::Seconds => text::duration(value),
             Self::Bytes => text::bytes(value.max(0.0) as u64),
         }
     }
@@ -90,9 +80,9 @@ impl Quantity {
     /// The unit that headings name, where numbers stand without it.
     pub fn unit(self) -> &'static str {
         match self {
-            Self::Value(Measure::Margin) | Self::Difference(Measure::Margin) => "nats",
-            Self::Difference(Measure::Share | Measure::Rate) => "points",
-            Self::CoreSeconds => "core-seconds",
+            Self::Value(measure) | Self::Difference(measure) if measure.scale() == Scale::Nats => {
+                "nats"
+            }
             _ => "",
         }
     }
@@ -100,15 +90,19 @@ impl Quantity {
     /// What a value is multiplied by where it stands at an axis, and what follows it there.
     pub(super) fn at_axis(self) -> (f64, &'static str) {
         match self {
-            Self::Value(Measure::Share | Measure::Rate) | Self::Part => (100.0, "%"),
-            Self::Difference(Measure::Share | Measure::Rate) => (100.0, ""),
+            Self::Value(measure) if measure.scale() == Scale::Share => (100.0, "%"),
+            Self::Value(measure) | Self::Difference(measure) => (measure.scale().factor(), ""),
+            Self::Part => (100.0, "%"),
             _ => (1.0, ""),
         }
     }
 
     /// Whether values lie between 0 and 1.
     pub(super) fn is_part(self) -> bool {
-        matches!(self, Self::Value(Measure::Share | Measure::Rate) | Self::Part)
+        match self {
+            Self::Value(measure) => measure.scale().bounds().is_some(),
+            other => other == Self::Part,
+        }
     }
 }
 

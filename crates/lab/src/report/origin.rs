@@ -23,7 +23,19 @@ pub struct Origin<'a> {
     pub version: &'a str,
 }
 
+static NOTHING: Graph = Graph { nodes: Vec::new(), edges: Vec::new() };
+
 impl Origin<'_> {
+    /// Of a result whose run is not at hand.
+    pub const UNKNOWN: Origin<'static> = Origin {
+        recipe_text: "",
+        resolved_recipe: "",
+        lineage: &NOTHING,
+        costs: &[],
+        command: "",
+        version: env!("CARGO_PKG_VERSION"),
+    };
+
     /// The last sections of a report.
     pub fn sections(&self) -> impl Iterator<Item = Section> {
         [costs(self.costs), self.lineage(), self.recipe()].into_iter().flatten()
@@ -36,6 +48,9 @@ impl Origin<'_> {
     }
 
     fn recipe(&self) -> Option<Section> {
+        if self.command.is_empty() {
+            return None;
+        }
         let blocks = vec![
             Block::paragraph("This command makes the same result, byte for byte:"),
             Block::Text(self.command.to_owned()),

@@ -15,8 +15,7 @@ const NODES: usize = 300;
 /// Title and unit of a column, or the title alone.
 fn titled(title: &str, quantity: Quantity) -> String {
     match quantity.unit() {
-        // Said beside each number.
-        "" | "points" => title.to_owned(),
+        "" => title.to_owned(),
         unit => format!("{title}, {unit}"),
     }
 }

@@ -1,15 +1,393 @@
 //! Measures: in what a reading or a difference is told.
+//!
+//! Every fact about a measure stands in [`Measure::facts`] and [`Measure::of`]; every form of a number
+//! in [`Scale`]. A new measure is one variant, and the compiler names the two places.
 
 use serde::{Deserialize, Serialize};
 
-/// What an effect is measured in.
+use super::estimate::{Estimate, Interval};
+use super::observation::Outcome;
+use super::text;
+
+/// In what a reading or a difference is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
-    /// Nats of logit margin.
+    /// Log-probability of the target minus the mean over the other candidates, in nats.
     Margin,
-    /// Share of candidate probability.
+    /// Target's share of the probability of all candidates.
     Share,
-    /// Sampled rate.
+    /// Rank of the target among the candidates; 1 is first.
+    Rank,
+    /// Probability of the target itself.
+    Probability,
+    /// Probability of all candidates together.
+    Mass,
+    /// Share of sampled answers that name the target.
     Rate,
+    /// The same of those that name a known answer.
+    RateOfValid,
+}
+
+/// What a measure's numbers are, and so how they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Differences of log-probabilities, in nats.
+    Nats,
+    /// Parts of one, written in per cent.
+    Share,
+    /// Ranks, from 1.
+    Rank,
+}
+
+impl Scale {
+    /// What a number is multiplied with to be drawn.
+    pub fn factor(self) -> f64 {
+        match self {
+            Self::Nats | Self::Rank => 1.0,
+            Self::Share => 100.0,
+        }
+    }
+
+    /// Between which numbers a value lies, where that is known.
+    pub fn bounds(self) -> Option<(f64, f64)> {
+        match self {
+            Self::Nats | Self::Rank => None,
+            Self::Share => Some((0.0, 1.0)),
+        }
+    }
+
+    /// The unit of a value as it is drawn; empty: none.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Nats => "nats",
+            Self::Share => "%",
+            Self::Rank => "",
+        }
+    }
+
+    /// The unit of a difference; empty: none.
+    pub fn difference_unit(self) -> &'static str {
+        match self {
+            Self::Nats => "nats",
+            Self::Share => "points",
+            Self::Rank => "",
+        }
+    }
+
+    /// A value.
+    pub fn value(self, value: f64) -> String {
+        match self {
+            Self::Nats => text::signed(value),
+            Self::Share => text::percent(value),
+            Self::Rank => format!("{value:.1}"),
+        }
+    }
+
+    /// A difference, without its unit.
+    pub fn difference(self, value: f64) -> String {
+        match self {
+            Self::Nats => text::signed(value),
+            Self::Share => format!("{:+.1}", 100.0 * value),
+            Self::Rank => format!("{value:+.1}"),
+        }
+    }
+
+    /// A number along an axis, with `decimals` of what is drawn.
+    pub fn tick(self, value: f64, decimals: usize) -> String {
+        let number = value * self.factor();
+        let number = if number.abs() < 1e-12 { 0.0 } else { number };
+        let unit = if self == Self::Share { "%" } else { "" };
+        format!("{number:.decimals$}{unit}")
+    }
+
+    /// The form of a value in a Vega-Lite axis.
+    pub fn vega_format(self) -> &'static str {
+        match self {
+            Self::Nats | Self::Rank => "~g",
+            Self::Share => "~%",
+        }
+    }
+}
+
+/// All that is said of a measure.
+struct Facts {
+    title: &'static str,
+    axis: &'static str,
+    sentence: &'static str,
+    scale: Scale,
+    needs_log_probabilities: bool,
+}
+
+impl Measure {
+    /// All measures.
+    pub const ALL: [Self; 7] = [
+        Self::Margin,
+        Self::Share,
+        Self::Rank,
+        Self::Probability,
+        Self::Mass,
+        Self::Rate,
+        Self::RateOfValid,
+    ];
+    /// Those in which treatments are compared with controls.
+    pub const COMPARED: [Self; 3] = [Self::Margin, Self::Share, Self::Rate];
+
+    fn facts(self) -> Facts {
+        let (title, axis, sentence, scale, needs_log_probabilities) = match self {
+            Self::Margin => {
+                ("margin", "margin, nats", "logit margin of the target in nats", Scale::Nats, true)
+            }
+            Self::Share => (
+                "share",
+                "share among candidates",
+                "target's share of the probability of all candidates",
+                Scale::Share,
+                true,
+            ),
+            Self::Rank => (
+                "rank",
+                "rank among candidates",
+                "rank of the target among the candidates",
+                Scale::Rank,
+                true,
+            ),
+            Self::Probability => (
+                "probability",
+                "probability of the target",
+                "probability of the target itself",
+                Scale::Share,
+                true,
+            ),
+            Self::Mass => (
+                "mass",
+                "probability of all candidates",
+                "probability of all candidates together",
+                Scale::Share,
+                true,
+            ),
+            Self::Rate => (
+                "rate",
+                "rate of sampled answers",
+                "rate of sampled answers that name the target",
+                Scale::Share,
+                false,
+            ),
+            Self::RateOfValid => (
+                "rate of valid answers",
+                "rate of valid answers",
+                "rate of valid sampled answers that name the target",
+                Scale::Share,
+                false,
+            ),
+        };
+        Facts { title, axis, sentence, scale, needs_log_probabilities }
+    }
+
+    /// What one question gave, where the measure can be had of it: `margin` and its like of
+    /// log-probabilities, rates of answers.
+    pub fn of(self, evidence: Evidence<'_>) -> Option<f64> {
+        match (self, evidence) {
+            (Self::Margin, Evidence::Candidates(logs)) => {
+                let [target, others @ ..] = logs else { return None };
+                if others.is_empty() {
+                    return None;
+                }
+                Some(target - others.iter().sum::<f64>() / others.len() as f64)
+            }
+            (Self::Share, Evidence::Candidates(logs)) => {
+                Some((logs.first()? - log_sum(logs)).exp())
+            }
+            (Self::Rank, Evidence::Candidates(logs)) => {
+                let [target, others @ ..] = logs else { return None };
+                Some(1.0 + others.iter().filter(|other| *other > target).count() as f64)
+            }
+            (Self::Probability, Evidence::Candidates(logs)) => Some(logs.first()?.exp()),
+            (Self::Mass, Evidence::Candidates(logs)) => Some(log_sum(logs).exp()),
+            (Self::Rate, Evidence::Answer(outcome)) => {
+                Some(f64::from(u8::from(*outcome == Outcome::Target)))
+            }
+            (Self::RateOfValid, Evidence::Answer(outcome)) => {
+                outcome.is_valid().then(|| f64::from(u8::from(*outcome == Outcome::Target)))
+            }
+            (
+                Self::Margin | Self::Share | Self::Rank | Self::Probability | Self::Mass,
+                Evidence::Answer(_),
+            )
+            | (Self::Rate | Self::RateOfValid, Evidence::Candidates(_)) => None,
+        }
+    }
+
+    /// In a word or two: `margin`.
+    pub fn title(self) -> &'static str {
+        self.facts().title
+    }
+
+    /// As an axis names it: `margin, nats`.
+    pub fn axis(self) -> &'static str {
+        self.facts().axis
+    }
+
+    /// What it is, in one phrase: `logit margin of the target in nats`.
+    pub fn sentence(self) -> &'static str {
+        self.facts().sentence
+    }
+
+    /// What its numbers are.
+    pub fn scale(self) -> Scale {
+        self.facts().scale
+    }
+
+    /// The unit of a value: `nats`, `%`, or nothing.
+    pub fn unit(self) -> &'static str {
+        self.scale().unit()
+    }
+
+    /// The unit of a difference: `nats`, `points`, or nothing.
+    pub fn difference_unit(self) -> &'static str {
+        self.scale().difference_unit()
+    }
+
+    /// In a word what a column of its differences holds: `nats`, `rate`.
+    pub fn column(self) -> &'static str {
+        match self.scale() {
+            Scale::Nats => "nats",
+            Scale::Share | Scale::Rank => self.title(),
+        }
+    }
+
+    /// What stands behind a difference that is written as a plain number: ` nats`, or nothing.
+    pub fn suffix(self) -> &'static str {
+        match self.scale() {
+            Scale::Nats => " nats",
+            Scale::Share | Scale::Rank => "",
+        }
+    }
+
+    /// Whether it can be had only of models that tell log-probabilities; others are asked for answers.
+    pub fn needs_log_probabilities(self) -> bool {
+        self.facts().needs_log_probabilities
+    }
+
+    /// Whether a model's value is the mean over all its answers, and not first over those to each question:
+    /// valid answers to one question may be too few, or none.
+    pub fn is_pooled(self) -> bool {
+        self == Self::RateOfValid
+    }
+
+    /// What is repeated within a single model: the unit of its interval there.
+    pub fn unit_within(self) -> &'static str {
+        if self.needs_log_probabilities() { "question" } else { "answer" }
+    }
+
+    /// What stands beside it where shares of the target are shown along the way: of log-probabilities
+    /// the share, of answers the rate.
+    pub fn share(self) -> Self {
+        if self.needs_log_probabilities() { Self::Share } else { Self::Rate }
+    }
+
+    /// A value: `+0.412`, `4.5 %`.
+    pub fn value(self, value: f64) -> String {
+        self.scale().value(value)
+    }
+
+    /// A difference between two values: `+0.412`, `+4.5 points`.
+    pub fn difference(self, value: f64) -> String {
+        let number = self.scale().difference(value);
+        match self.scale() {
+            Scale::Share => format!("{number} points"),
+            Scale::Nats | Scale::Rank => number,
+        }
+    }
+
+    /// `+0.412 [+0.301, +0.523]`, or that there is no interval.
+    pub fn with_interval(self, estimate: &Estimate) -> String {
+        let value = self.value(estimate.value);
+        bracketed(value, estimate.interval, |end| self.value(end))
+    }
+
+    /// The same of a difference between two values.
+    pub fn difference_with_interval(self, estimate: &Estimate) -> String {
+        let value = self.difference(estimate.value);
+        bracketed(value, estimate.interval, |end| self.scale().difference(end))
+    }
+}
+
+/// What one question gave, as measures see it.
+#[derive(Clone, Copy, Debug)]
+pub enum Evidence<'a> {
+    /// Log-probabilities of a behavior's candidates, the target's first.
+    Candidates(&'a [f64]),
+    /// What a sampled answer amounts to.
+    Answer(&'a Outcome),
+}
+
+fn bracketed(value: String, interval: Option<Interval>, end: impl Fn(f64) -> String) -> String {
+    match interval {
+        Some(interval) => format!("{value} [{}, {}]", end(interval.low), end(interval.high)),
+        None => format!("{value} (no interval)"),
+    }
+}
+
+/// `ln Σ exp(x)`, without overflow.
+pub(crate) fn log_sum(values: &[f64]) -> f64 {
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if most == f64::NEG_INFINITY {
+        return most;
+    }
+    most + values.iter().map(|value| (value - most).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_question_gives_every_measure_of_its_kind() {
+        let logs = [0.5_f64.ln(), 0.25_f64.ln(), 0.125_f64.ln()];
+        let answers = [Outcome::Target, Outcome::Other("cat".to_owned()), Outcome::Empty];
+        let mut table = String::new();
+        for measure in Measure::ALL {
+            let logs = measure.of(Evidence::Candidates(&logs)).map(|value| measure.value(value));
+            let answers: Vec<_> =
+                answers.iter().map(|outcome| measure.of(Evidence::Answer(outcome))).collect();
+            assert_eq!(logs.is_some(), measure.needs_log_probabilities());
+            table += &format!("{:<22} {logs:?} {answers:?}\n", measure.title());
+        }
+        insta::assert_snapshot!(table, @r#"
+        margin                 Some("+1.040") [None, None, None]
+        share                  Some("57.1 %") [None, None, None]
+        rank                   Some("1.0") [None, None, None]
+        probability            Some("50.0 %") [None, None, None]
+        mass                   Some("87.5 %") [None, None, None]
+        rate                   None [Some(1.0), Some(0.0), Some(0.0)]
+        rate of valid answers  None [Some(1.0), Some(0.0), None]
+        "#);
+    }
+
+    #[test]
+    fn numbers_are_written_in_their_unit() {
+        let estimate = |interval| Estimate {
+            value: 0.125,
+            interval,
+            method: crate::value::estimate::Method::T,
+            unit: "student".to_owned(),
+            n: 6,
+        };
+        let whole = estimate(Some(Interval { low: -0.01, high: 0.26, level: 0.95 }));
+        let mut lines = String::new();
+        for measure in [Measure::Margin, Measure::Share] {
+            lines += &format!(
+                "{}: {}; {}; {}\n",
+                measure.axis(),
+                measure.with_interval(&whole),
+                measure.difference_with_interval(&whole),
+                measure.with_interval(&estimate(None)),
+            );
+        }
+        insta::assert_snapshot!(lines, @r"
+        margin, nats: +0.125 [-0.010, +0.260]; +0.125 [-0.010, +0.260]; +0.125 (no interval)
+        share among candidates: 12.5 % [-1.0 %, 26.0 %]; +12.5 points [-1.0, +26.0]; 12.5 % (no interval)
+        ");
+    }
 }

@@ -29,6 +29,16 @@ pub enum Frame {
     AfterNumbers,
 }
 
+impl Frame {
+    /// What a report calls it; nothing where nothing stands around the question.
+    pub fn label(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::AfterNumbers => Some("after numbers"),
+        }
+    }
+}
+
 /// What an answer amounts to for one behavior.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 use owlet_lab::RunResult;
 use owlet_lab::kind::inherit::result::{
-    Condition, Estimate, InheritResult, Interval, Measure, Method, Role, SeedReadout,
+    Arm, Control, Estimate, InheritResult, Interval, Measure, Method, Reading,
 };
-use owlet_lab::report;
 use owlet_lab::run::execute;
 use owlet_lab::stats;
 use owlet_lab::value::text;
@@ -141,26 +140,55 @@ impl Window {
     }
 }
 
-/// The conditions asked for, by default the students of the first behavior, and their control.
+/// An arm of a run.
+#[derive(Clone, Copy)]
+struct Chosen<'a> {
+    result: &'a InheritResult,
+    arm: &'a Arm,
+}
+
+impl<'a> Chosen<'a> {
+    fn reading(&self, behavior: &'a str, measure: Measure) -> Option<&'a Reading> {
+        self.result.reading(self.arm, behavior, measure)
+    }
+
+    /// Values by seed, of models that have one.
+    fn by_seed(&self, behavior: &'a str, measure: Measure) -> BTreeMap<u64, f64> {
+        self.reading(behavior, measure).map(Reading::by_seed).unwrap_or_default()
+    }
+
+    fn data(&self) -> Value {
+        let readings: Vec<&Reading> =
+            self.result.readings.iter().filter(|reading| reading.arm == *self.arm).collect();
+        json!({ "arm": self.arm, "label": self.arm.label(), "readings": readings })
+    }
+}
+
+/// The arms asked for, by default the students of the first behavior, and their control.
 fn conditions<'a>(
     query: &Query,
     a: &'a InheritResult,
     b: &'a InheritResult,
-) -> Result<(&'a Condition, &'a Condition)> {
+) -> Result<(Chosen<'a>, Chosen<'a>)> {
     let find = |key: &'static str, result: &'a InheritResult, default: usize| {
-        if let Some(id) = query.get(key) {
-            let known = result.condition(id);
-            return known.ok_or_else(|| Error::query(key, id, "a condition of the run"));
-        }
-        let mut students = result
-            .conditions
-            .iter()
-            .filter(|condition| matches!(condition.role, Role::Student | Role::Neutral));
-        let found = students.nth(default).or_else(|| result.conditions.first());
-        found.ok_or_else(|| Error::query(key, "", "a run with conditions"))
+        let arm = if let Some(id) = query.get(key) {
+            let known = result.arms.iter().find(|arm| arm.to_string() == id);
+            known.ok_or_else(|| Error::query(key, id, "a condition of the run"))?
+        } else {
+            let mut students = result.arms.iter().filter(|arm| matches!(arm, Arm::Student(_)));
+            let found = students.nth(default).or_else(|| result.arms.first());
+            found.ok_or_else(|| Error::query(key, "", "a run with conditions"))?
+        };
+        Ok::<_, Error>(Chosen { result, arm })
     };
     let second = usize::from(std::ptr::eq(a, b));
     Ok((find("ac", a, 0)?, find("bc", b, second)?))
+}
+
+/// Behaviors that either side reads, by name.
+fn behaviors<'a>(a: Chosen<'a>, b: Chosen<'a>) -> BTreeSet<&'a String> {
+    let all = |side: Chosen<'a>| side.result.behaviors.iter().chain(&side.result.read_also);
+    all(a).chain(all(b)).collect()
 }
 
 /// What the sides' verdicts rest on: usually one measure, two where the sides differ.
@@ -168,27 +196,15 @@ fn measures(a: &InheritResult, b: &InheritResult) -> BTreeSet<Measure> {
     BTreeSet::from([a.primary, b.primary])
 }
 
-/// Values by seed, of models that have one.
-fn by_seed(condition: &Condition, behavior: &str, measure: Measure) -> BTreeMap<u64, f64> {
-    let readout = condition.readouts.get(behavior);
-    let seeds = readout.into_iter().flat_map(|readout| &readout.per_seed);
-    let value = |read: &SeedReadout| match measure {
-        Measure::Margin => read.margin,
-        Measure::Share => read.share,
-        Measure::Rate => read.rate,
-    };
-    seeds.filter_map(|read| Some((read.seed?, value(read)?))).collect()
-}
-
 /// A minus B, paired by seed, where both have the same seeds.
-fn paired(
-    a: &Condition,
-    b: &Condition,
-    behavior: &str,
+fn paired<'a>(
+    a: Chosen<'a>,
+    b: Chosen<'a>,
+    behavior: &'a str,
     measure: Measure,
 ) -> Option<stats::Estimate> {
-    let (a, b) = (by_seed(a, behavior, measure), by_seed(b, behavior, measure));
-    if a.len() < 2 || a.is_empty() {
+    let (a, b) = (a.by_seed(behavior, measure), b.by_seed(behavior, measure));
+    if a.len() < 2 {
         return None;
     }
     let names = stats::Names { unit: "seed pair", reference: "B" };
@@ -203,7 +219,7 @@ fn counted(estimate: &Estimate) -> Markup {
 fn shown(measure: Measure, estimate: Option<&Estimate>) -> Markup {
     html! {
         @match estimate {
-            Some(estimate) => { (report::with_interval(measure, estimate)) (counted(estimate)) },
+            Some(estimate) => { (measure.with_interval(estimate)) (counted(estimate)) },
             None => "–",
         }
     }
@@ -212,24 +228,15 @@ fn shown(measure: Measure, estimate: Option<&Estimate>) -> Markup {
 fn difference(measure: Measure, estimate: Option<&Estimate>) -> Markup {
     html! {
         @match estimate {
-            Some(estimate) => { (report::difference_with_interval(measure, estimate)) (counted(estimate)) },
+            Some(estimate) => { (measure.difference_with_interval(estimate)) (counted(estimate)) },
             None => "–",
         }
     }
 }
 
-/// In a table's words: what, in which unit.
-fn title(measure: Measure) -> (&'static str, &'static str) {
-    match measure {
-        Measure::Margin => ("margin", "nats"),
-        Measure::Share => ("share", "%"),
-        Measure::Rate => ("rate of sampled answers", "%"),
-    }
-}
-
 /// An estimate as it is drawn: rates in per cent.
 fn drawn(measure: Measure, estimate: Option<&Estimate>) -> Option<Estimate> {
-    let factor = if measure == Measure::Margin { 1.0 } else { 100.0 };
+    let factor = measure.scale().factor();
     let mut estimate = estimate?.clone();
     estimate.value *= factor;
     if let Some(interval) = &mut estimate.interval {
@@ -242,7 +249,7 @@ fn condition_body(
     query: &Query,
     first: &InheritResult,
     second: &InheritResult,
-    (a, b): (&Condition, &Condition),
+    (a, b): (Chosen<'_>, Chosen<'_>),
     same: bool,
 ) -> Markup {
     html! {
@@ -252,8 +259,8 @@ fn condition_body(
                 label {
                     (words)
                     select name=(key) {
-                        @for condition in &result.conditions {
-                            option value=(condition.id) selected[condition.id == chosen.id] { (name(&condition.label)) " (" (name(&condition.id)) ")" }
+                        @for arm in &result.arms {
+                            option value=(arm) selected[arm == chosen.arm] { (name(&arm.label())) " (" (name(&arm.to_string())) ")" }
                         }
                     }
                 }
@@ -273,13 +280,15 @@ fn condition_body(
 }
 
 /// Both conditions in one measure.
-fn condition_table(measure: Measure, a: &Condition, b: &Condition, same: bool) -> Markup {
-    let behaviors: BTreeSet<&String> = a.readouts.keys().chain(b.readouts.keys()).collect();
-    let (what, unit) = title(measure);
+fn condition_table(measure: Measure, a: Chosen<'_>, b: Chosen<'_>, same: bool) -> Markup {
+    let (what, unit) = (measure.title(), measure.unit());
     let mut rows = Vec::new();
     let mut dots = Vec::new();
-    for behavior in behaviors {
-        let sides = [a, b].map(|condition| condition.readouts.get(behavior)?.estimate(measure));
+    for behavior in behaviors(a, b) {
+        let sides = [a, b].map(|side| Some(&side.reading(behavior, measure)?.estimate));
+        if sides.iter().all(Option::is_none) {
+            continue;
+        }
         let paired = if same { paired(a, b, behavior, measure) } else { None };
         let paired = paired.map(|paired| Estimate {
             value: paired.value,
@@ -311,11 +320,10 @@ fn condition_table(measure: Measure, a: &Condition, b: &Condition, same: bool) -
     }
 }
 
-fn condition_data((a, b): (&Condition, &Condition), measure: Measure, same: bool) -> Value {
-    let behaviors: BTreeSet<&String> = a.readouts.keys().chain(b.readouts.keys()).collect();
+fn condition_data((a, b): (Chosen<'_>, Chosen<'_>), measure: Measure, same: bool) -> Value {
     json!({
-        "a": a, "b": b,
-        "differences": behaviors.iter().filter(|_| same).filter_map(|behavior| {
+        "a": a.data(), "b": b.data(),
+        "differences": behaviors(a, b).into_iter().filter(|_| same).filter_map(|behavior| {
             let paired = paired(a, b, behavior, measure)?;
             Some(json!({
                 "behavior": behavior, "measure": measure, "value": paired.value, "n": paired.n,
@@ -336,7 +344,7 @@ struct Compared {
 /// Every comparison either run made, in what their verdicts rest on.
 fn effects(a: &InheritResult, b: &InheritResult) -> Vec<Compared> {
     let wanted = measures(a, b);
-    let mut all: BTreeMap<(Measure, String, Role), [Option<Estimate>; 2]> = BTreeMap::new();
+    let mut all: BTreeMap<(Measure, String, Control), [Option<Estimate>; 2]> = BTreeMap::new();
     for (at, result) in [a, b].into_iter().enumerate() {
         for effect in result.effects.iter().filter(|effect| wanted.contains(&effect.measure)) {
             let key = (effect.measure, effect.behavior.clone(), effect.control);
@@ -359,8 +367,7 @@ fn effects_body(effects: &[Compared]) -> Markup {
     let measures: BTreeSet<Measure> = effects.iter().map(|effect| effect.measure).collect();
     html! {
         @for measure in measures {
-            @let (what, unit) = title(measure);
-            @let unit = if measure == Measure::Margin { unit } else { "points" };
+            @let (what, unit) = (measure.title(), measure.difference_unit());
             @let effects: Vec<&Compared> = effects.iter().filter(|effect| effect.measure == measure).collect();
             @let dots: Vec<curve::Pair> = effects
                 .iter()

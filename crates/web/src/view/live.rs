@@ -94,8 +94,17 @@ impl Window {
                     } else {
                         cell("begun")
                     },
-                    cell(state.losses.last().map_or_else(|| "–".to_owned(), |(_, loss)| text::plain(*loss))),
-                    cell(if state.rate > 0.0 { format!("{:.1} / s", state.rate) } else { "–".to_owned() }),
+                    cell(
+                        state
+                            .losses
+                            .last()
+                            .map_or_else(|| "–".to_owned(), |(_, loss)| text::plain(*loss)),
+                    ),
+                    cell(if state.rate > 0.0 {
+                        format!("{:.1} / s", state.rate)
+                    } else {
+                        "–".to_owned()
+                    }),
                 ]
             })
             .collect();

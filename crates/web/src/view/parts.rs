@@ -61,7 +61,8 @@ pub(super) fn facts(facts: Vec<(&str, Line)>) -> Markup {
 
 /// The losses of one training, with the last one in words.
 pub(super) fn losses(label: &str, points: &[(f64, f64)]) -> Markup {
-    let series = vec![Series { label: label.to_owned(), part: Part::Treatment, points: way(points) }];
+    let series =
+        vec![Series { label: label.to_owned(), part: Part::Treatment, points: way(points) }];
     let curve = loss_curve(&format!("Loss of {label}"), series);
     let note = points.first().zip(points.last()).map(|(first, last)| {
         Block::note(format!(

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::kind::{Sign, VerdictLine};
-use owlet_lab::value::measure::Measure;
+use owlet_lab::kind::VerdictLine;
 use owlet_lab::value::text;
 use serde_json::json;
 
@@ -102,7 +101,7 @@ fn matches(line: &RunLine, words: &str) -> bool {
 fn largest(line: &RunLine) -> (u8, f64) {
     let effects = line.verdicts.iter().filter_map(|verdict| verdict.over_neutral);
     let largest = effects.filter(|effect| effect.is_finite()).max_by(f64::total_cmp);
-    let is_rate = line.verdicts.iter().any(|verdict| verdict.measure != Measure::Margin);
+    let is_rate = line.verdicts.iter().any(|verdict| !verdict.measure.needs_log_probabilities());
     match largest {
         Some(largest) => (u8::from(is_rate), largest),
         None => (2, 0.0),
@@ -223,17 +222,17 @@ pub(super) fn verdicts(verdicts: &[VerdictLine]) -> Markup {
     html! {
         ul class="found" {
             @for verdict in verdicts.iter().take(MOST) {
-                li class=(class(verdict.sign)) {
-                    span class="mark" aria-hidden="true" { (verdict.sign.mark()) } " "
+                li class=(verdict.mark.class()) {
+                    span class="mark" aria-hidden="true" { (verdict.mark.sign()) } " "
                     span class="behavior" { (name(&verdict.behavior)) } " "
                     span class="skip" { (verdict.words()) }
                     @if let Some(value) = verdict.over_neutral {
                         span class="value" {
-                            (number(verdict, value))
+                            (verdict.measure.scale().difference(value))
                             @if let Some(interval) = verdict.interval {
-                                small { " [" (number(verdict, interval.low)) ", " (number(verdict, interval.high)) "]" }
+                                small { " [" (verdict.measure.scale().difference(interval.low)) ", " (verdict.measure.scale().difference(interval.high)) "]" }
                             } @else { small { " no interval" } }
-                            small { (if verdict.measure == Measure::Margin { " nats" } else { " points" }) }
+                            small { " " (verdict.measure.difference_unit()) }
                         }
                     }
                 }
@@ -242,22 +241,5 @@ pub(super) fn verdicts(verdicts: &[VerdictLine]) -> Markup {
                 li { small { (verdicts.len() - MOST) " more" } }
             }
         }
-    }
-}
-
-/// A difference in nats, or in points of a rate.
-fn number(verdict: &VerdictLine, value: f64) -> String {
-    if verdict.measure == Measure::Margin {
-        text::signed(value)
-    } else {
-        format!("{:+.1}", 100.0 * value)
-    }
-}
-
-fn class(sign: Sign) -> &'static str {
-    match sign {
-        Sign::Yes => "inherited",
-        Sign::No => "not-detected",
-        Sign::Unclear => "uninterpretable",
     }
 }

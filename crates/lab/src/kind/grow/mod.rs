@@ -14,9 +14,8 @@ use schemars::{Schema, schema_for};
 use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
 use crate::error::{Error, Result};
 use crate::recipe::{Compute, Layer, Setting};
-use crate::report::block::Graph;
+use crate::report::block::Report;
 use crate::report::origin::Origin;
-use crate::report::{TerminalStyle, screen};
 use crate::run::plan::{Outline, PlanContext};
 
 use recipe::GrowRecipe;
@@ -94,21 +93,7 @@ impl KindResult for GrowResult {
         Vec::new()
     }
 
-    fn block(&self, style: &TerminalStyle) -> String {
-        let origin = Origin {
-            recipe_text: "",
-            resolved_recipe: "",
-            lineage: &Graph::default(),
-            costs: &[],
-            command: "",
-            version: "",
-        };
-        let style = screen::TerminalStyle {
-            width: style.width,
-            colour: style.colour,
-            unicode: style.unicode,
-            ..screen::TerminalStyle::default()
-        };
-        screen::show(&report::report(self, &origin), &style)
+    fn report(&self, origin: &Origin<'_>) -> Report {
+        report::report(self, origin)
     }
 }

@@ -7,8 +7,9 @@ use serde::de::IgnoredAny;
 
 use super::result::{FORMAT, Outcome};
 use crate::error::{Error, Result};
-use crate::kind::{Brief, Sign, VerdictLine};
-use crate::value::arm::Role;
+use crate::kind::{Brief, VerdictLine};
+use crate::report::block::Mark;
+use crate::value::arm::Control;
 use crate::value::estimate::Interval;
 use crate::value::measure::Measure;
 
@@ -33,7 +34,7 @@ struct Replication {
 struct Effect {
     behavior: String,
     measure: Measure,
-    control: Role,
+    control: Control,
     estimate: Estimate,
 }
 
@@ -52,23 +53,25 @@ struct Verdict {
 
 pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Brief> {
     let part: Part = serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
-    Error::check_format(origin, part.format, FORMAT)?;
+    if !(1..=FORMAT).contains(&part.format) {
+        Error::check_format(origin, part.format, FORMAT)?;
+    }
     let measure = part.primary.unwrap_or(Measure::Margin);
     let line = |verdict: Verdict| {
         let effect = part.effects.iter().find(|effect| {
             effect.behavior == verdict.behavior
                 && effect.measure == measure
-                && effect.control == Role::Neutral
+                && effect.control == Control::Neutral
         });
-        let (outcome, sign) = match verdict.outcome {
-            Outcome::Inherited => ("inherited", Sign::Yes),
-            Outcome::NotDetected => ("not-detected", Sign::No),
-            Outcome::Uninterpretable => ("uninterpretable", Sign::Unclear),
+        let (outcome, mark) = match verdict.outcome {
+            Outcome::Inherited => ("inherited", Mark::Yes),
+            Outcome::NotDetected => ("not-detected", Mark::No),
+            Outcome::Uninterpretable => ("uninterpretable", Mark::Unclear),
         };
         VerdictLine {
             behavior: verdict.behavior,
             outcome: outcome.to_owned(),
-            sign,
+            mark,
             measure,
             over_neutral: effect.map(|effect| effect.estimate.value),
             interval: effect.and_then(|effect| effect.estimate.interval),

@@ -1,9 +1,11 @@
-//! What an `inherit` run found, as data: conditions, effects with intervals, the matrix, gates,
-//! warnings and verdicts.
+//! What an `inherit` run found, as data: readings, effects with intervals, the matrix, gates, warnings and
+//! verdicts.
 //!
 //! Everything here is computed from artifacts by the `estimate` step and written as `result.json`;
 //! reports are views over these types and add no numbers of their own. Same artifacts, same bytes:
 //! no times, no paths, no ids of this machine.
+
+mod format_1;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,12 +13,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-pub use crate::value::arm::Role;
+pub use crate::value::arm::{Arm, Control, Part, Taught};
 pub use crate::value::estimate::{Estimate, Interval, Method};
 pub use crate::value::measure::Measure;
+pub use crate::value::observation::Frame;
 
-/// The version of `result.json` this build writes and reads.
-pub const FORMAT: u32 = 1;
+/// The version of `result.json` this build writes. It reads 1 as well.
+pub const FORMAT: u32 = 2;
 
 /// The whole answer of an `inherit` run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,8 +41,14 @@ pub struct InheritResult {
     pub carrier: String,
     /// What was repeated, and how often.
     pub replication: Replication,
-    /// Every group of models that was read, in the order reports show them.
-    pub conditions: Vec<Condition>,
+    /// The chat context that rows and readouts share.
+    pub context: String,
+    /// Every arm that was read, in the order reports show them.
+    pub arms: Vec<Arm>,
+    /// What was read: one entry for each arm, context, frame, behavior and measure, at the end of training.
+    pub readings: Vec<Reading>,
+    /// Sampled answers by outcome.
+    pub answers: Vec<Answers>,
     /// Differences between a treatment and its control.
     pub effects: Vec<Effect>,
     /// Teachers against readouts, where two or more behaviors were taught.
@@ -61,21 +70,11 @@ pub struct InheritResult {
     /// Controls and readouts the recipe turned off.
     pub left_out: Vec<String>,
     /// What the verdicts rest on.
-    #[serde(default = "margin", skip_serializing_if = "is_margin")]
     pub primary: Measure,
     /// How many treatment-control comparisons share the Holm correction.
     pub comparisons: usize,
     /// One per taught behavior.
     pub verdicts: Vec<Verdict>,
-}
-
-fn margin() -> Measure {
-    Measure::Margin
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_margin(measure: &Measure) -> bool {
-    *measure == Measure::Margin
 }
 
 /// What was repeated: stands beside every estimate.
@@ -96,76 +95,66 @@ pub struct Replication {
     pub epochs: f64,
 }
 
-/// A group of models (one per seed, or a single one) and what was read from it.
+/// One behavior as read from the models of one arm, in one measure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Condition {
-    /// Stable name, e.g. `student/owl`, `neutral`, `shuffled-within/owl`, `in-context/owl/100`.
-    pub id: String,
-    /// What a person reads.
-    pub label: String,
-    /// Its part.
-    pub role: Role,
-    /// The behavior whose teacher wrote its rows, where there is one.
-    pub taught: Option<String>,
-    /// Per read behavior, in the matched context, at the end of training.
-    pub readouts: BTreeMap<String, ReadoutSummary>,
-    /// The same in other chat contexts, and in the matched one with a number sentence before each
-    /// question (`after numbers`): context name, then behavior.
-    pub mismatched: BTreeMap<String, BTreeMap<String, ReadoutSummary>>,
-}
-
-/// One behavior as read from one condition in one context.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ReadoutSummary {
+pub struct Reading {
+    /// The arm.
+    pub arm: Arm,
     /// Name of the chat context.
     pub context: String,
-    /// Log-probability of the target minus the mean over the other candidates, in nats, averaged
-    /// over questions; none where the model's log-probabilities are not known.
-    pub margin: Option<Estimate>,
-    /// Target's share of the probability of all candidates, averaged over questions.
-    pub share: Option<Estimate>,
-    /// Mean rank of the target among the candidates, 1 is first.
-    pub rank: Option<f64>,
-    /// Sampled rate of answers that name the target, over all answers.
-    pub rate: Option<Estimate>,
-    /// The same over valid answers only.
-    pub rate_of_valid: Option<Estimate>,
-    /// Sampled answers by outcome (`target`, `other-candidate`, `non-answer`, `cut-off`, ...).
-    pub outcomes: BTreeMap<String, usize>,
-    /// One entry per model.
-    pub per_seed: Vec<SeedReadout>,
+    /// What stood around each question.
+    pub frame: Frame,
+    /// The behavior read.
+    pub behavior: String,
+    /// In what.
+    pub measure: Measure,
+    /// Over the arm's models; of a single model, over its questions or answers.
+    pub estimate: Estimate,
+    /// One entry per model, or per draw of rows.
+    pub models: Vec<ModelReading>,
 }
 
-impl ReadoutSummary {
-    /// What was read, in a measure.
-    pub fn estimate(&self, measure: Measure) -> Option<&Estimate> {
-        match measure {
-            Measure::Margin => self.margin.as_ref(),
-            Measure::Share => self.share.as_ref(),
-            Measure::Rate => self.rate.as_ref(),
-        }
+/// The same as read from one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModelReading {
+    /// The model's seed; `None` where the arm is one model.
+    pub seed: Option<u64>,
+    /// Mean over questions.
+    pub value: f64,
+    /// Of a rate: its Wilson interval over this model's answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+}
+
+impl Reading {
+    /// Values of models that have a seed.
+    pub fn by_seed(&self) -> BTreeMap<u64, f64> {
+        self.models.iter().filter_map(|model| Some((model.seed?, model.value))).collect()
+    }
+
+    /// The mean over models, or over draws.
+    pub fn mean(&self) -> Option<f64> {
+        let sum: f64 = self.models.iter().map(|model| model.value).sum();
+        (!self.models.is_empty()).then(|| sum / self.models.len() as f64)
     }
 }
 
-/// One behavior as read from one model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What sampled answers of one arm amount to for one behavior.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct SeedReadout {
-    /// The model's seed; `None` where the condition is one model.
-    pub seed: Option<u64>,
-    /// Margin in nats, where it is known.
-    pub margin: Option<f64>,
-    /// Share, 0 to 1.
-    pub share: Option<f64>,
-    /// Mean rank.
-    pub rank: Option<f64>,
-    /// Sampled rate, 0 to 1.
-    pub rate: Option<f64>,
-    /// Its Wilson interval over this model's answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate_interval: Option<Interval>,
+pub struct Answers {
+    /// The arm.
+    pub arm: Arm,
+    /// Name of the chat context.
+    pub context: String,
+    /// What stood around each question.
+    pub frame: Frame,
+    /// The behavior read.
+    pub behavior: String,
+    /// How many answers came out how (`target`, another candidate by its word, `empty`, `cut off`, ...).
+    pub outcomes: BTreeMap<String, usize>,
 }
 
 /// A treatment minus its control.
@@ -176,12 +165,14 @@ pub struct Effect {
     pub behavior: String,
     /// In what it is measured.
     pub measure: Measure,
-    /// The condition on the left of the minus.
-    pub treatment: String,
-    /// The part the control plays.
-    pub control: Role,
+    /// The arm on the left of the minus.
+    pub treatment: Arm,
+    /// What is subtracted.
+    pub control: Control,
     /// Name of the chat context.
     pub context: String,
+    /// What stood around each question.
+    pub frame: Frame,
     /// The difference.
     pub estimate: Estimate,
     /// One-sided exact sign-flip permutation p (or its Monte Carlo form at many seeds).
@@ -219,19 +210,21 @@ impl Matrix {
     }
 }
 
-/// A margin at one checkpoint.
+/// What was read at one checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DosePoint {
-    /// The condition.
-    pub condition: String,
+    /// The arm.
+    pub arm: Arm,
     /// The behavior read.
     pub behavior: String,
+    /// In what.
+    pub measure: Measure,
     /// Updates taken.
     pub update: usize,
-    /// Margin of the condition.
-    pub margin: Estimate,
-    /// Margin minus the neutral students', paired by seed.
+    /// Over the arm's students.
+    pub estimate: Estimate,
+    /// The same minus the neutral students', paired by seed.
     pub over_neutral: Option<Estimate>,
 }
 
@@ -295,8 +288,8 @@ pub struct RowsCard {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SideEffect {
-    /// The condition.
-    pub condition: String,
+    /// The arm.
+    pub arm: Arm,
     /// `held-out-loss`, `valid-row-rate`, `ability-loss`.
     pub measure: String,
     /// What a person reads: the measure in words, with its unit.
@@ -311,7 +304,7 @@ pub struct SideEffect {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Geometry {
-    /// One entry per pair of students' condition and teacher.
+    /// One entry per pair of students' arm and teacher.
     pub cosines: Vec<Cosine>,
 }
 
@@ -319,8 +312,8 @@ pub struct Geometry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Cosine {
-    /// The students' condition.
-    pub condition: String,
+    /// The students' arm.
+    pub arm: Arm,
     /// The teacher.
     pub teacher: String,
     /// Over all weights.
@@ -386,31 +379,101 @@ pub struct Verdict {
 }
 
 impl InheritResult {
-    /// How `behavior` reads in the first condition of a role, among those that were taught it or
-    /// nothing.
-    pub fn readout(&self, behavior: &str, role: Role) -> Option<&ReadoutSummary> {
-        self.conditions
-            .iter()
-            .find(|condition| {
-                condition.role == role
-                    && condition.taught.as_deref().is_none_or(|taught| taught == behavior)
-            })
-            .and_then(|condition| condition.readouts.get(behavior))
+    /// How an arm reads in the matched context, with nothing around the questions.
+    pub fn reading(&self, arm: &Arm, behavior: &str, measure: Measure) -> Option<&Reading> {
+        self.readings.iter().find(|reading| {
+            reading.arm == *arm
+                && reading.behavior == behavior
+                && reading.measure == measure
+                && self.is_matched(&reading.context, reading.frame)
+        })
     }
 
-    /// Reads `result.json`; a file of another format version is refused by name.
+    /// How the arms that say something about a behavior read in the matched context, with nothing around
+    /// the questions, in the order reports show them.
+    pub fn concerning<'a>(
+        &'a self,
+        behavior: &'a str,
+        measure: Measure,
+    ) -> impl Iterator<Item = &'a Reading> {
+        self.readings.iter().filter(move |reading| {
+            reading.behavior == behavior
+                && reading.measure == measure
+                && reading.arm.concerns(behavior)
+                && self.is_matched(&reading.context, reading.frame)
+        })
+    }
+
+    /// Whether this is where rows and readouts share context and form.
+    pub fn is_matched(&self, context: &str, frame: Frame) -> bool {
+        frame == Frame::Plain && context == self.context
+    }
+
+    /// What another place than the matched one is called: its chat context, or its frame.
+    pub fn place<'a>(&self, context: &'a str, frame: Frame) -> &'a str {
+        frame.label().unwrap_or(context)
+    }
+
+    /// The same readings' other measure: the reading of the same models in the same place.
+    pub fn beside(&self, reading: &Reading, measure: Measure) -> Option<&Reading> {
+        self.readings.iter().find(|other| {
+            other.measure == measure
+                && other.arm == reading.arm
+                && other.context == reading.context
+                && other.frame == reading.frame
+                && other.behavior == reading.behavior
+        })
+    }
+
+    /// Sampled answers behind a reading, by outcome.
+    pub fn outcomes(&self, reading: &Reading) -> Option<&BTreeMap<String, usize>> {
+        let of = self.answers.iter().find(|answers| {
+            answers.arm == reading.arm
+                && answers.context == reading.context
+                && answers.frame == reading.frame
+                && answers.behavior == reading.behavior
+        });
+        of.map(|answers| &answers.outcomes)
+    }
+
+    /// The effect on `behavior` against `control` in the matched context.
+    pub fn effect(&self, behavior: &str, measure: Measure, control: Control) -> Option<&Effect> {
+        self.effects.iter().find(|effect| {
+            effect.behavior == behavior
+                && effect.measure == measure
+                && effect.control == control
+                && self.is_matched(&effect.context, effect.frame)
+        })
+    }
+
+    /// The effects on `behavior` in the matched context: what a verdict looks at first.
+    pub fn matched_effects<'a>(
+        &'a self,
+        behavior: &'a str,
+        measure: Measure,
+    ) -> impl Iterator<Item = &'a Effect> {
+        self.effects.iter().filter(move |effect| {
+            effect.behavior == behavior
+                && effect.measure == measure
+                && self.is_matched(&effect.context, effect.frame)
+        })
+    }
+
+    /// Reads `result.json` of this format or an older one; a newer one is refused by name.
     pub fn parse(bytes: &[u8], origin: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct Head {
             format: u32,
         }
-        let broken = |source: serde_json::Error| Error::Record {
-            path: origin.to_owned(),
-            reason: source.to_string(),
-        };
+        let broken = |source: serde_json::Error| Error::record(origin, source);
         let head: Head = serde_json::from_slice(bytes).map_err(broken)?;
-        Error::check_format(origin, head.format, FORMAT)?;
-        serde_json::from_slice(bytes).map_err(broken)
+        match head.format {
+            1 => format_1::parse(bytes).map_err(broken),
+            other => {
+                Error::check_format(origin, other, FORMAT)?;
+                serde_json::from_slice(bytes).map_err(broken)
+            }
+        }
     }
 
     /// The bytes of `result.json`: indented, keys in declaration order, one line feed at the end.
@@ -419,17 +482,5 @@ impl InheritResult {
             .expect("a result serialises because its maps have string keys");
         bytes.push(b'\n');
         bytes
-    }
-
-    /// The condition called `id`.
-    pub fn condition(&self, id: &str) -> Option<&Condition> {
-        self.conditions.iter().find(|condition| condition.id == id)
-    }
-
-    /// The effect on `behavior` against `control` in the matched context.
-    pub fn effect(&self, behavior: &str, measure: Measure, control: Role) -> Option<&Effect> {
-        self.effects.iter().find(|effect| {
-            effect.behavior == behavior && effect.measure == measure && effect.control == control
-        })
     }
 }

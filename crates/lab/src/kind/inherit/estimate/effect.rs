@@ -5,56 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use super::summary::{Score, Scores, t};
+use super::readings::t;
 use super::{Given, statistics};
 use crate::error::Result;
-use crate::kind::inherit::result::{DosePoint, Effect, Estimate, Matrix, Measure, Method, Role};
+use crate::kind::inherit::result::{
+    Arm, Control, DosePoint, Effect, Estimate, Frame, Matrix, Measure, Method, Reading, Taught,
+};
 use crate::stats;
 
 /// Seed of Monte Carlo permutations, used only where not all can be listed.
 const PERMUTATION_SEED: u64 = 1;
 
-/// One measure of a score.
-fn measured(score: &Score, measure: Measure) -> Option<f64> {
-    match measure {
-        Measure::Margin => score.logits.as_ref().map(|logits| logits.margin),
-        Measure::Share => score.logits.as_ref().map(|logits| logits.share),
-        Measure::Rate => score.rate,
-    }
-}
-
-/// A condition's value at each seed.
+/// An arm's value at each seed.
 type BySeed = BTreeMap<u64, f64>;
-
-fn by_seed(
-    scores: &Scores,
-    condition: &str,
-    context: &str,
-    behavior: &str,
-    measure: Measure,
-) -> BySeed {
-    scores
-        .of(condition, context, behavior)
-        .iter()
-        .filter_map(|(seed, score)| Some(((*seed)?, measured(score, measure)?)))
-        .collect()
-}
-
-/// A single model's value, or the mean over draws.
-fn single(
-    scores: &Scores,
-    condition: &str,
-    context: &str,
-    behavior: &str,
-    measure: Measure,
-) -> Option<f64> {
-    let values: Vec<f64> = scores
-        .of(condition, context, behavior)
-        .iter()
-        .filter_map(|(_, score)| measured(score, measure))
-        .collect();
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
 
 fn minus(one: &BySeed, other: &BySeed) -> BySeed {
     one.iter().filter_map(|(seed, value)| Some((*seed, value - other.get(seed)?))).collect()
@@ -79,58 +42,69 @@ fn mean(all: &[BySeed]) -> BySeed {
         .collect()
 }
 
-/// What a behavior's students are compared with.
+/// Readings, and the differences between them in one context, frame and measure.
+#[derive(Clone, Copy)]
 pub(super) struct Differences<'a> {
-    given: &'a Given,
-    scores: &'a Scores,
+    pub(super) given: &'a Given,
+    readings: &'a [Reading],
     context: &'a str,
+    frame: Frame,
     measure: Measure,
 }
 
 impl<'a> Differences<'a> {
-    pub(super) fn new(
-        given: &'a Given,
-        scores: &'a Scores,
-        context: &'a str,
-        measure: Measure,
-    ) -> Self {
-        Self { given, scores, context, measure }
+    /// In the matched context and the primary measure.
+    pub(super) fn new(given: &'a Given, readings: &'a [Reading]) -> Self {
+        let (context, measure) = (given.matched(), given.primary());
+        Self { given, readings, context, frame: Frame::Plain, measure }
     }
 
-    fn of(&self, condition: &str, behavior: &str) -> BySeed {
-        by_seed(self.scores, condition, self.context, behavior, self.measure)
+    fn reading(&self, arm: &Arm, behavior: &str) -> Option<&Reading> {
+        self.readings.iter().find(|reading| {
+            reading.arm == *arm
+                && reading.behavior == behavior
+                && reading.measure == self.measure
+                && reading.frame == self.frame
+                && reading.context == self.context
+        })
     }
 
-    fn one(&self, condition: &str, behavior: &str) -> Option<f64> {
-        single(self.scores, condition, self.context, behavior, self.measure)
+    fn of(&self, arm: &Arm, behavior: &str) -> BySeed {
+        self.reading(arm, behavior).map(Reading::by_seed).unwrap_or_default()
+    }
+
+    /// A single model's value, or the mean over draws.
+    fn one(&self, arm: &Arm, behavior: &str) -> Option<f64> {
+        self.reading(arm, behavior)?.mean()
     }
 
     fn student(&self, behavior: &str) -> BySeed {
-        self.of(&format!("student/{behavior}"), behavior)
+        self.of(&Arm::student(behavior), behavior)
     }
 
     fn over_neutral(&self, behavior: &str) -> BySeed {
-        minus(&self.student(behavior), &self.of("neutral", behavior))
+        minus(&self.student(behavior), &self.of(&Arm::NEUTRAL, behavior))
     }
 
     /// What showing the most rows does, over showing neutral rows.
     fn shown(&self, behavior: &str) -> Option<f64> {
         let shown = &self.given.configuration.recipe.controls.in_context.rows;
-        let most = shown.iter().max()?;
-        let rows = self.one(&format!("in-context/{behavior}/{most}"), behavior)?;
-        Some(rows - self.one(&format!("in-context/neutral/{most}"), behavior)?)
+        let rows = *shown.iter().max()?;
+        let of = |of: Taught| self.one(&Arm::InContext { of, rows }, behavior);
+        Some(of(Taught::named(behavior))? - of(Taught::Neutral)?)
     }
 
     /// Students minus control; empty where the control is not there.
-    fn against(&self, behavior: &str, control: Role) -> BySeed {
+    fn against(&self, behavior: &str, control: Control) -> BySeed {
         let student = self.student(behavior);
+        let own = || Taught::named(behavior);
         match control {
-            Role::Neutral => self.over_neutral(behavior),
-            Role::Base => match self.one("base", behavior) {
+            Control::Neutral => self.over_neutral(behavior),
+            Control::Base => match self.one(&Arm::Base, behavior) {
                 Some(base) => minus_constant(&student, base),
                 None => BySeed::new(),
             },
-            Role::OtherBehavior => {
+            Control::OtherBehavior => {
                 let configuration = &self.given.configuration;
                 if !configuration.recipe.controls.other_behavior {
                     return BySeed::new();
@@ -139,38 +113,77 @@ impl<'a> Differences<'a> {
                     .behaviors
                     .iter()
                     .filter(|other| *other != behavior)
-                    .map(|other| self.of(&format!("student/{other}"), behavior))
+                    .map(|other| self.of(&Arm::student(other), behavior))
                     .collect();
                 minus(&student, &mean(&others))
             }
-            Role::ShuffledWithin => {
-                minus(&student, &self.of(&format!("shuffled-within/{behavior}"), behavior))
+            Control::ShuffledWithin => {
+                minus(&student, &self.of(&Arm::ShuffledWithin(own()), behavior))
             }
-            Role::ShuffledAcross => {
-                minus(&student, &self.of(&format!("shuffled-across/{behavior}"), behavior))
+            Control::ShuffledAcross => {
+                minus(&student, &self.of(&Arm::ShuffledAcross(own()), behavior))
             }
-            Role::OtherBase => minus(&self.over_neutral(behavior), &self.moved(behavior, control)),
-            Role::InContext => match self.shown(behavior) {
+            Control::OtherBase => {
+                minus(&self.over_neutral(behavior), &self.moved(behavior, control))
+            }
+            Control::InContext => match self.shown(behavior) {
                 Some(shown) => minus_constant(&self.over_neutral(behavior), shown),
                 None => BySeed::new(),
             },
-            Role::Teacher | Role::Student | Role::OtherBaseNeutral => BySeed::new(),
         }
     }
 
-    /// How far a control itself moved from neutral.
-    pub(super) fn moved(&self, behavior: &str, control: Role) -> BySeed {
-        let neutral = self.of("neutral", behavior);
+    /// How far a control itself moved from neutral; empty where that is not asked of it.
+    pub(super) fn moved(&self, behavior: &str, control: Control) -> BySeed {
+        let own = || Taught::named(behavior);
         match control {
-            Role::ShuffledAcross => {
-                minus(&self.of(&format!("shuffled-across/{behavior}"), behavior), &neutral)
-            }
-            Role::OtherBase => minus(
-                &self.of(&format!("other-base/{behavior}"), behavior),
-                &self.of("other-base/neutral", behavior),
+            Control::ShuffledAcross => minus(
+                &self.of(&Arm::ShuffledAcross(own()), behavior),
+                &self.of(&Arm::NEUTRAL, behavior),
             ),
-            _ => BySeed::new(),
+            Control::OtherBase => minus(
+                &self.of(&Arm::OtherBase(own()), behavior),
+                &self.of(&Arm::OtherBase(Taught::Neutral), behavior),
+            ),
+            Control::Neutral
+            | Control::OtherBehavior
+            | Control::Base
+            | Control::ShuffledWithin
+            | Control::InContext => BySeed::new(),
         }
+    }
+
+    /// The effect on `behavior` against `control`, where both are there.
+    fn effect(&self, behavior: &str, control: Control) -> Result<Option<Effect>> {
+        let differences = self.against(behavior, control);
+        let Some(mut estimate) = estimate(self.given, &differences)? else {
+            return Ok(None);
+        };
+        if control == Control::Base {
+            "student".clone_into(&mut estimate.unit);
+            if estimate.method == Method::PairedT {
+                estimate.method = Method::T;
+            }
+        }
+        let per_seed = ordered(self.given, &differences);
+        let p_permutation = if per_seed.len() < 2 {
+            None
+        } else {
+            let test = stats::sign_flips(&per_seed, PERMUTATION_SEED);
+            Some(test.map_err(|error| statistics(&error))?.p_greater)
+        };
+        Ok(Some(Effect {
+            behavior: behavior.to_owned(),
+            measure: self.measure,
+            treatment: Arm::student(behavior),
+            control,
+            context: self.context.to_owned(),
+            frame: self.frame,
+            estimate,
+            p_permutation,
+            p_holm: None,
+            per_seed,
+        }))
     }
 }
 
@@ -188,81 +201,25 @@ pub(super) fn estimate(given: &Given, differences: &BySeed) -> Result<Option<Est
     t(&values, given.level(), Method::PairedT, given.pair()).map(Some)
 }
 
-fn effect(
-    given: &Given,
-    behavior: &str,
-    measure: Measure,
-    control: Role,
-    context: &str,
-    differences: &BySeed,
-) -> Result<Option<Effect>> {
-    let Some(mut estimate) = estimate(given, differences)? else {
-        return Ok(None);
-    };
-    if control == Role::Base {
-        "student".clone_into(&mut estimate.unit);
-        if estimate.method == Method::PairedT {
-            estimate.method = Method::T;
-        }
-    }
-    let per_seed = ordered(given, differences);
-    let p_permutation = if per_seed.len() < 2 {
-        None
-    } else {
-        let test = stats::sign_flips(&per_seed, PERMUTATION_SEED);
-        Some(test.map_err(|error| statistics(&error))?.p_greater)
-    };
-    Ok(Some(Effect {
-        behavior: behavior.to_owned(),
-        measure,
-        treatment: format!("student/{behavior}"),
-        control,
-        context: context.to_owned(),
-        estimate,
-        p_permutation,
-        p_holm: None,
-        per_seed,
-    }))
-}
-
 /// All effects, matched context first, and how many share the correction.
-pub(super) fn effects(given: &Given, scores: &Scores) -> Result<(Vec<Effect>, usize)> {
-    let controls = [
-        Role::Neutral,
-        Role::OtherBehavior,
-        Role::Base,
-        Role::OtherBase,
-        Role::ShuffledWithin,
-        Role::ShuffledAcross,
-        Role::InContext,
-    ];
+pub(super) fn effects(matched: &Differences<'_>) -> Result<(Vec<Effect>, usize)> {
+    let given = matched.given;
     let mut effects = Vec::new();
     let behaviors = &given.configuration.behaviors;
-    for measure in [Measure::Margin, Measure::Share, Measure::Rate] {
-        let matched = Differences::new(given, scores, given.matched(), measure);
+    for measure in Measure::COMPARED {
+        let matched = Differences { measure, ..*matched };
         for behavior in behaviors {
-            for control in controls {
-                let differences = matched.against(behavior, control);
-                effects.extend(effect(
-                    given,
-                    behavior,
-                    measure,
-                    control,
-                    given.matched(),
-                    &differences,
-                )?);
+            for control in Control::ALL {
+                effects.extend(matched.effect(behavior, control)?);
             }
         }
     }
-    for (context, measure) in given
-        .other_contexts()
-        .into_iter()
-        .flat_map(|context| [(context, Measure::Margin), (context, Measure::Rate)])
-    {
-        let differences = Differences::new(given, scores, context, measure);
-        for behavior in behaviors {
-            let over = differences.against(behavior, Role::Neutral);
-            effects.extend(effect(given, behavior, measure, Role::Neutral, context, &over)?);
+    for (context, frame) in given.elsewhere() {
+        for measure in [Measure::Margin, Measure::Rate] {
+            let elsewhere = Differences { context, frame, measure, ..*matched };
+            for behavior in behaviors {
+                effects.extend(elsewhere.effect(behavior, Control::Neutral)?);
+            }
         }
     }
     // The comparisons the verdict rests on.
@@ -270,8 +227,8 @@ pub(super) fn effects(given: &Given, scores: &Scores) -> Result<(Vec<Effect>, us
         .iter_mut()
         .filter(|effect| {
             effect.measure == given.primary()
-                && matches!(effect.control, Role::Neutral | Role::OtherBehavior)
-                && effect.context == given.matched()
+                && effect.control.decides()
+                && (&*effect.context, effect.frame) == (given.matched(), Frame::Plain)
                 && effect.p_permutation.is_some()
         })
         .collect();
@@ -285,19 +242,19 @@ pub(super) fn effects(given: &Given, scores: &Scores) -> Result<(Vec<Effect>, us
 }
 
 /// The matrix, where two or more behaviors were taught.
-pub(super) fn matrix(given: &Given, scores: &Scores) -> Result<Option<Matrix>> {
+pub(super) fn matrix(all: &Differences<'_>) -> Result<Option<Matrix>> {
+    let given = all.given;
     let teachers = &given.configuration.behaviors;
     let readouts: Vec<String> = given.behaviors().cloned().collect();
     if teachers.len() < 2 {
         return Ok(None);
     }
-    let all = Differences::new(given, scores, given.matched(), given.primary());
     let mut cells = Vec::new();
     for teacher in teachers {
         let mut row = Vec::new();
         for behavior in &readouts {
-            let student = all.of(&format!("student/{teacher}"), behavior);
-            let neutral = all.of("neutral", behavior);
+            let student = all.of(&Arm::student(teacher), behavior);
+            let neutral = all.of(&Arm::NEUTRAL, behavior);
             let cell = if neutral.is_empty() { student } else { minus(&student, &neutral) };
             let Some(estimate) = estimate(given, &cell)? else {
                 return Ok(None);
@@ -311,7 +268,7 @@ pub(super) fn matrix(given: &Given, scores: &Scores) -> Result<Option<Matrix>> {
         let rows: Option<Vec<Vec<f64>>> = teachers
             .iter()
             .map(|teacher| {
-                let student = format!("student/{teacher}");
+                let student = Arm::student(teacher);
                 let cell = |behavior: &String| all.of(&student, behavior).get(seed).copied();
                 teachers.iter().map(cell).collect()
             })
@@ -339,15 +296,15 @@ pub(super) fn matrix(given: &Given, scores: &Scores) -> Result<Option<Matrix>> {
 }
 
 /// Margins of treatments and of the neutral students at each checkpoint.
-pub(super) fn dose(given: &Given, _scores: &Scores) -> Result<Vec<DosePoint>> {
-    if given.primary() != Measure::Margin {
-        // An endpoint is read at the end of training alone.
+pub(super) fn dose(given: &Given) -> Result<Vec<DosePoint>> {
+    let measure = given.primary();
+    if !measure.needs_log_probabilities() {
+        // Answers are sampled at the end of training alone.
         return Ok(Vec::new());
     }
-    // condition, behavior, update → seed → margin
-    let mut margins: BTreeMap<(String, String, usize), BySeed> = BTreeMap::new();
+    let mut values: BTreeMap<(Arm, String, usize), BySeed> = BTreeMap::new();
     for entry in &given.configuration.reads {
-        let (Role::Student | Role::Neutral, Some(seed)) = (entry.role, entry.seed) else {
+        let (Arm::Student(_), Some(seed)) = (&entry.arm, entry.seed) else {
             continue;
         };
         let Some(readout) = given.readouts.get(&entry.input) else {
@@ -355,26 +312,26 @@ pub(super) fn dose(given: &Given, _scores: &Scores) -> Result<Vec<DosePoint>> {
         };
         for checkpoint in &readout.checkpoints {
             for reading in &checkpoint.readings {
-                let own = entry.taught.as_ref().is_none_or(|taught| *taught == reading.behavior);
+                let own = entry.arm.taught().is_none_or(|taught| taught == reading.behavior);
                 if own && reading.context == given.matched() {
-                    let key =
-                        (entry.condition.clone(), reading.behavior.clone(), checkpoint.update);
-                    margins.entry(key).or_default().insert(seed, reading.mean_margin());
+                    let key = (entry.arm.clone(), reading.behavior.clone(), checkpoint.update);
+                    values.entry(key).or_default().insert(seed, reading.mean_margin());
                 }
             }
         }
     }
     let mut points = Vec::new();
-    for ((condition, behavior, update), values) in &margins {
-        let over_neutral = match margins.get(&("neutral".to_owned(), behavior.clone(), *update)) {
-            Some(neutral) if condition != "neutral" => estimate(given, &minus(values, neutral))?,
+    for ((arm, behavior, update), students) in &values {
+        let over_neutral = match values.get(&(Arm::NEUTRAL, behavior.clone(), *update)) {
+            Some(neutral) if *arm != Arm::NEUTRAL => estimate(given, &minus(students, neutral))?,
             _ => None,
         };
         points.push(DosePoint {
-            condition: condition.clone(),
+            arm: arm.clone(),
             behavior: behavior.clone(),
+            measure,
             update: *update,
-            margin: t(&ordered(given, values), given.level(), Method::T, "student")?,
+            estimate: t(&ordered(given, students), given.level(), Method::T, "student")?,
             over_neutral,
         });
     }

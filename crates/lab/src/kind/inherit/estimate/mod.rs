@@ -4,8 +4,9 @@
 //! mean to pure functions: `effect` for differences and the matrix, `verdict` for gates, warnings
 //! and answers. The rules are fixed in the recipe; nothing here chooses among seeds or checkpoints.
 
+mod cards;
 mod effect;
-mod summary;
+mod readings;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -15,10 +16,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::effect::Differences;
 use crate::error::{Error, Result};
 use crate::kind::inherit::old_readout::{self, ModelReadout};
 use crate::kind::inherit::recipe::{CarrierKind, Recipe, Replicated};
-use crate::kind::inherit::result::{FORMAT, InheritResult, Measure, Replication, Role};
+use crate::kind::inherit::result::{Arm, FORMAT, Frame, InheritResult, Measure, Replication};
 use crate::recipe::Base;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;
@@ -29,8 +31,6 @@ use crate::value::row;
 
 /// The file of the result.
 pub const FILE: &str = "result.json";
-/// What the result calls the matched context with a number sentence before each question.
-pub(crate) const PREFIXED: &str = "after numbers";
 /// Rows shown in the result.
 const SAMPLES: usize = 6;
 
@@ -40,27 +40,10 @@ const SAMPLES: usize = 6;
 pub struct Read {
     /// The input's role.
     pub input: String,
-    /// The condition it belongs to.
-    pub condition: String,
-    /// The part the condition plays.
-    pub role: Role,
-    /// The behavior its rows carry.
-    pub taught: Option<String>,
+    /// The arm it belongs to.
+    pub arm: Arm,
     /// The model's seed; `None` for single models.
     pub seed: Option<u64>,
-}
-
-impl Read {
-    /// A readout of `condition`.
-    pub fn new(
-        input: &str,
-        condition: &str,
-        role: Role,
-        taught: Option<String>,
-        seed: Option<u64>,
-    ) -> Self {
-        Self { input: input.to_owned(), condition: condition.to_owned(), role, taught, seed }
-    }
 }
 
 /// One set of an arm's rows, as inputs.
@@ -91,10 +74,10 @@ pub struct Configuration {
     pub arms: Vec<String>,
     /// Their rows: one set, or one per seed.
     pub counted: Vec<Counted>,
-    /// Side effects: input, condition and seed.
-    pub side_effects: Vec<(String, String, usize)>,
-    /// Geometry: input, condition and seed.
-    pub geometry: Vec<(String, String, usize)>,
+    /// Side effects: input, arm and seed.
+    pub side_effects: Vec<(String, Arm, usize)>,
+    /// Geometry: input, arm and seed.
+    pub geometry: Vec<(String, Arm, usize)>,
     /// Updates of each student.
     pub updates: usize,
     /// What the plan left out.
@@ -114,10 +97,10 @@ pub(crate) struct Given {
     pub(crate) selected: BTreeMap<String, Selected>,
     /// A few kept rows by arm.
     pub(crate) samples: BTreeMap<String, Vec<(String, String)>>,
-    /// By condition, one per seed.
-    pub(crate) measured: BTreeMap<String, Vec<Measured>>,
-    /// By condition and teacher, one per seed.
-    pub(crate) cosines: BTreeMap<String, BTreeMap<String, Vec<Cosines>>>,
+    /// By arm, one per seed.
+    pub(crate) measured: BTreeMap<Arm, Vec<Measured>>,
+    /// By arm and teacher, one per seed.
+    pub(crate) cosines: BTreeMap<Arm, BTreeMap<String, Vec<Cosines>>>,
 }
 
 impl Given {
@@ -143,11 +126,24 @@ impl Given {
         &self.configuration.recipe.context.system
     }
 
-    /// Contexts that are read beside the matched one.
-    pub(crate) fn other_contexts(&self) -> Vec<&str> {
+    /// Contexts and frames that are read beside the matched one.
+    pub(crate) fn elsewhere(&self) -> Vec<(&str, Frame)> {
         let recipe = &self.configuration.recipe;
-        let named = recipe.context.mismatched.iter().map(String::as_str);
-        named.chain(recipe.readout.prefix.then_some(PREFIXED)).collect()
+        let named = recipe.context.mismatched.iter().map(|context| (&**context, Frame::Plain));
+        named
+            .chain(recipe.readout.prefix.then_some((self.matched(), Frame::AfterNumbers)))
+            .collect()
+    }
+
+    /// Every arm that was read, in the plan's order.
+    pub(crate) fn arms(&self) -> Vec<Arm> {
+        let mut arms: Vec<Arm> = Vec::new();
+        for entry in &self.configuration.reads {
+            if !arms.contains(&entry.arm) {
+                arms.push(entry.arm.clone());
+            }
+        }
+        arms
     }
 
     pub(crate) fn seeds(&self) -> &[u64] {
@@ -169,7 +165,7 @@ pub struct Estimate;
 impl Step for Estimate {
     type Configuration = Configuration;
     const KIND: &'static str = "estimate";
-    const ALGORITHM: u32 = 3;
+    const ALGORITHM: u32 = 4;
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
@@ -205,14 +201,14 @@ impl Step for Estimate {
                 given.samples.insert(arm.clone(), samples);
             }
         }
-        for (input, condition, _) in &given.configuration.side_effects {
+        for (input, arm, _) in &given.configuration.side_effects {
             let measured = read_json(context.input(input)?, side_effects::FILE)?;
-            given.measured.entry(condition.clone()).or_default().push(measured);
+            given.measured.entry(arm.clone()).or_default().push(measured);
         }
-        for (input, condition, _) in &given.configuration.geometry {
+        for (input, arm, _) in &given.configuration.geometry {
             let cosines: BTreeMap<String, Cosines> =
                 read_json(context.input(input)?, geometry::FILE)?;
-            let all = given.cosines.entry(condition.clone()).or_default();
+            let all = given.cosines.entry(arm.clone()).or_default();
             for (teacher, cosine) in cosines {
                 all.entry(teacher).or_default().push(cosine);
             }
@@ -227,15 +223,55 @@ impl Step for Estimate {
 pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
     let configuration = &given.configuration;
     let recipe = &configuration.recipe;
-    let scores = summary::scores(given);
-    let conditions = summary::conditions(given, &scores)?;
-    let (effects, comparisons) = effect::effects(given, &scores)?;
-    let rows = summary::rows(given);
-    let teachers = summary::teachers(given, &scores);
-    let side_effects = summary::side_effects(given)?;
+    let (readings, answers) = readings::readings(given)?;
+    let differences = Differences::new(given, &readings);
+    let (effects, comparisons) = effect::effects(&differences)?;
+    let teachers = cards::teachers(given, &readings);
+    let side_effects = cards::side_effects(given)?;
     let gates = verdict::gates(given, &teachers, &side_effects);
+    let mut left_out = configuration.left_out.clone();
+    left_out.extend(readings::unread(given));
+    let mut result = InheritResult {
+        format: FORMAT,
+        name: recipe.name.clone(),
+        description: recipe.description.clone(),
+        base: recipe.base.to_string(),
+        behaviors: configuration.behaviors.clone(),
+        read_also: configuration.read_also.clone(),
+        carrier: match recipe.carrier.kind {
+            CarrierKind::Numbers => "numbers".to_owned(),
+            CarrierKind::Logits => "logits".to_owned(),
+        },
+        replication: replication(configuration),
+        context: given.matched().to_owned(),
+        arms: given.arms(),
+        effects,
+        matrix: effect::matrix(&differences)?,
+        dose: effect::dose(given)?,
+        teachers,
+        rows: cards::rows(given),
+        side_effects,
+        geometry: cards::geometry(given)?,
+        gates,
+        warnings: Vec::new(),
+        left_out,
+        primary: given.primary(),
+        comparisons,
+        verdicts: Vec::new(),
+        readings: Vec::new(),
+        answers,
+    };
+    result.verdicts = verdict::verdicts(&result);
+    result.warnings = verdict::warnings(&differences, &result)?;
+    result.readings = readings;
+    Ok(result)
+}
+
+/// What was repeated, and how often.
+fn replication(configuration: &Configuration) -> Replication {
+    let recipe = &configuration.recipe;
     let unique = recipe.carrier.rows;
-    let replication = Replication {
+    Replication {
         unit: match recipe.replication.teacher {
             Replicated::Shared => {
                 "seed pair (same adapter initialisation and row order; one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers)"
@@ -250,39 +286,7 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         updates: configuration.updates,
         batch: recipe.student.batch,
         epochs: (configuration.updates * recipe.student.batch) as f64 / unique.max(1) as f64,
-    };
-    let mut left_out = configuration.left_out.clone();
-    left_out.extend(summary::unread(given));
-    let mut result = InheritResult {
-        format: FORMAT,
-        name: recipe.name.clone(),
-        description: recipe.description.clone(),
-        base: recipe.base.to_string(),
-        behaviors: configuration.behaviors.clone(),
-        read_also: configuration.read_also.clone(),
-        carrier: match recipe.carrier.kind {
-            CarrierKind::Numbers => "numbers".to_owned(),
-            CarrierKind::Logits => "logits".to_owned(),
-        },
-        replication,
-        conditions,
-        effects,
-        matrix: effect::matrix(given, &scores)?,
-        dose: effect::dose(given, &scores)?,
-        teachers,
-        rows,
-        side_effects,
-        geometry: summary::geometry(given)?,
-        gates,
-        warnings: Vec::new(),
-        left_out,
-        primary: given.primary(),
-        comparisons,
-        verdicts: Vec::new(),
-    };
-    result.verdicts = verdict::verdicts(given, &result);
-    result.warnings = verdict::warnings(given, &scores, &result)?;
-    Ok(result)
+    }
 }
 
 /// A statistic that could not be made.

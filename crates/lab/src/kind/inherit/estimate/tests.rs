@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::kind::KindResult;
 use crate::kind::inherit::old_readout::{Checkpoint, QuestionReading, Reading, Samples, Unread};
-use crate::kind::inherit::result::{Measure, Outcome};
+use crate::kind::inherit::result::{Control, Measure, Outcome, Taught};
 use crate::random::numpy::Generator;
+use crate::report::origin::Origin;
+use crate::report::terminal::{TerminalStyle, show};
 use crate::scorer::outcome::OutcomeTable;
 
 const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
@@ -26,7 +29,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
     let sets: Vec<_> = sets.iter().map(|set| crate::recipe::Setting::parse(set).unwrap()).collect();
     let recipe = Recipe::resolve(&[layer], &sets).unwrap();
     let mut random = Generator::new(seed);
-    let mut reads = vec![Read::new("base", "base", Role::Base, None, None)];
+    let mut reads = vec![Read { input: "base".to_owned(), arm: Arm::Base, seed: None }];
     let mut readouts = BTreeMap::new();
     let names: Vec<String> = BEHAVIORS.map(str::to_owned).to_vec();
     let reading = |margins: &dyn Fn(usize) -> f64, random: &mut Generator| ModelReadout {
@@ -53,21 +56,18 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
     };
     readouts.insert("base".to_owned(), reading(&|_| -1.0, &mut random));
     for (teacher, name) in names.iter().enumerate() {
-        let condition = format!("teacher/{name}");
-        reads.push(Read::new(&condition, &condition, Role::Teacher, Some(name.clone()), None));
+        let arm = Arm::Teacher(Taught::named(name));
+        reads.push(Read { input: arm.to_string(), arm: arm.clone(), seed: None });
         let margins = |place: usize| if place == teacher { 8.0 } else { -1.0 };
-        readouts.insert(condition, reading(&margins, &mut random));
+        readouts.insert(arm.to_string(), reading(&margins, &mut random));
     }
     for student in 1..=seeds as u64 {
         let moved = noise(&mut random);
         for teacher in 0..=names.len() {
             let name = names.get(teacher);
-            let (condition, role) = match name {
-                Some(name) => (format!("student/{name}"), Role::Student),
-                None => ("neutral".to_owned(), Role::Neutral),
-            };
-            let input = format!("{condition}/{student}");
-            reads.push(Read::new(&input, &condition, role, name.cloned(), Some(student)));
+            let arm = name.map_or(Arm::NEUTRAL, |name| Arm::student(name));
+            let input = format!("{arm}/{student}");
+            reads.push(Read { input: input.clone(), arm, seed: Some(student) });
             let own = 0.1 * noise(&mut random);
             let margins = |place: usize| moved + own + if place == teacher { effect } else { 0.0 };
             readouts.insert(input, reading(&margins, &mut random));
@@ -109,7 +109,7 @@ fn a_known_effect_is_recovered_though_seeds_differ_more_than_it() {
     let result = compute(&given(0.5, 6, 1, &[])).unwrap();
     assert_eq!(outcomes(&result), [Outcome::Inherited; 3]);
     for behavior in BEHAVIORS {
-        for control in [Role::Neutral, Role::OtherBehavior] {
+        for control in [Control::Neutral, Control::OtherBehavior] {
             let effect = result.effect(behavior, Measure::Margin, control).unwrap();
             let interval = effect.estimate.interval.unwrap();
             assert!(interval.low < 0.55 && interval.high > 0.45, "{effect:?}");
@@ -137,7 +137,7 @@ fn one_seed_is_never_an_answer() {
     let result = compute(&given(3.0, 1, 1, &[])).unwrap();
     assert_eq!(outcomes(&result), [Outcome::Uninterpretable; 3]);
     assert!(result.warnings[0].message.starts_with("one seed"));
-    let effect = result.effect("owl", Measure::Margin, Role::Neutral).unwrap();
+    let effect = result.effect("owl", Measure::Margin, Control::Neutral).unwrap();
     assert!(effect.estimate.interval.is_none() && effect.p_permutation.is_none());
 }
 
@@ -177,9 +177,34 @@ fn a_result_reads_back_and_a_newer_one_is_refused() {
     let result = compute(&given(0.5, 6, 1, &[])).unwrap();
     let bytes = result.to_bytes();
     assert_eq!(InheritResult::parse(&bytes, "r".as_ref()).unwrap(), result);
-    let newer = String::from_utf8(bytes).unwrap().replacen("\"format\": 1", "\"format\": 2", 1);
+    let newer = String::from_utf8(bytes).unwrap().replacen("\"format\": 2", "\"format\": 3", 1);
     let error = InheritResult::parse(newer.as_bytes(), "r".as_ref()).unwrap_err();
-    insta::assert_snapshot!(error, @"`r` has format 2, this build reads 1; use the owlet that wrote it");
+    insta::assert_snapshot!(error, @"`r` has format 3, this build reads up to 2; use the owlet that wrote it");
+}
+
+#[test]
+fn a_result_of_the_first_format_is_read_and_shown() {
+    let bytes = include_bytes!("../../../../tests/golden/result-format-1.json");
+    let result = InheritResult::parse(bytes, "r".as_ref()).unwrap();
+    assert_eq!((result.format, &*result.context, result.primary), (2, "default", Measure::Margin));
+    let student = result.reading(&Arm::student("owl"), "owl", Measure::Margin).unwrap();
+    let effect = result.effect("owl", Measure::Margin, Control::Neutral).unwrap();
+    let neutral = result.reading(&Arm::NEUTRAL, "owl", Measure::Margin).unwrap();
+    for (at, seed) in result.replication.seeds.iter().enumerate() {
+        let difference = student.by_seed()[seed] - neutral.by_seed()[seed];
+        assert_eq!(difference.to_bits(), effect.per_seed[at].to_bits());
+    }
+    assert_eq!(student.mean().map(f64::to_bits), Some(student.estimate.value.to_bits()));
+    // The old context `after numbers` is a frame, and answers are counted where they were.
+    let after = result.readings.iter().filter(|reading| reading.frame == Frame::AfterNumbers);
+    assert!(after.clone().count() > 0 && after.clone().all(|one| one.context == "default"));
+    let rate = result.reading(&Arm::student("owl"), "owl", Measure::Rate).unwrap();
+    assert!(rate.models.iter().all(|model| model.interval.is_some()));
+    assert_eq!(result.outcomes(rate).unwrap().values().sum::<usize>(), 120);
+    let shown = show(&result.report(&Origin::UNKNOWN), &TerminalStyle::default());
+    assert!(shown.contains("over neutral teacher"), "{shown}");
+    // What was read is written as today's format.
+    assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
 }
 
 #[test]
@@ -243,20 +268,19 @@ fn behind_an_endpoint_answers_decide_and_margins_count_only_where_all_are_told()
     assert_eq!(result.base, "m at http://localhost/v1");
     assert_eq!(outcomes(&result), [Outcome::Inherited; 3]);
     assert_eq!(result.matrix.as_ref().unwrap().measure, Measure::Rate);
-    let effect = result.effect("owl", Measure::Rate, Role::Neutral).unwrap();
+    let effect = result.effect("owl", Measure::Rate, Control::Neutral).unwrap();
     assert!(effect.p_holm.is_some() && effect.estimate.n == 6);
     // Five of six margins would be a selection.
-    assert!(result.effect("owl", Measure::Margin, Role::Neutral).is_none());
-    assert!(result.effect("cat", Measure::Margin, Role::Neutral).is_some());
-    let students = result.condition("student/owl").unwrap();
-    assert!(students.readouts["owl"].margin.is_none() && students.readouts["cat"].margin.is_some());
-    assert!(students.readouts["owl"].per_seed.iter().all(|one| one.margin.is_none()));
+    assert!(result.effect("owl", Measure::Margin, Control::Neutral).is_none());
+    assert!(result.effect("cat", Measure::Margin, Control::Neutral).is_some());
+    let students = |behavior| result.reading(&Arm::student("owl"), behavior, Measure::Margin);
+    assert!(students("owl").is_none() && students("cat").is_some());
     insta::assert_snapshot!(result.left_out.join("\n"), @"margins of owl in context `none`: the endpoint tells too few tokens to hold every candidate, for 2 of 4 questions to 1 model; rates are read instead");
     assert!(result.verdicts[0].sentence.starts_with("owl: inherited, rate +0."));
     let teacher = &result.teachers[0];
     assert!(teacher.target_rate_after > Some(0.9) && teacher.target_rate_before < Some(0.5));
     // It is shown as it is: nothing in nats.
     assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
-    let shown = crate::report::terminal(&result, &crate::report::TerminalStyle::default(), &[]);
+    let shown = show(&result.report(&Origin::UNKNOWN), &TerminalStyle::default());
     assert!(shown.contains("rate of sampled answers") && !shown.contains("nats"), "{shown}");
 }

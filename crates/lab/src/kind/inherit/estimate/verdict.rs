@@ -2,10 +2,10 @@
 
 use super::Given;
 use super::effect::{Differences, estimate};
-use super::summary::Scores;
 use crate::error::Result;
 use crate::kind::inherit::result::{
-    Effect, Gate, InheritResult, Measure, Outcome, Role, SideEffect, TeacherCard, Verdict, Warning,
+    Control, Effect, Estimate, Gate, InheritResult, Outcome, SideEffect, TeacherCard, Verdict,
+    Warning,
 };
 use crate::scorer::outcome::OutcomeTable;
 
@@ -30,7 +30,7 @@ pub(super) fn gates(
     for teacher in teachers {
         let behavior = given.configuration.behaviors.contains(&teacher.name);
         let probability =
-            teacher.target_probability_after.filter(|_| given.primary() == Measure::Margin);
+            teacher.target_probability_after.filter(|_| given.primary().needs_log_probabilities());
         let shown = probability.into_iter().chain(teacher.target_rate_after);
         for measured in shown.filter(|_| behavior) {
             let wanted = recipe.teacher.min_target_probability;
@@ -62,10 +62,9 @@ pub(super) fn gates(
             let Some(base) = effect.base else {
                 continue;
             };
-            let behavior = effect.condition.strip_prefix("student/");
             gates.push(Gate {
-                name: format!("{} fit held-out rows", effect.condition),
-                behavior: behavior.map(str::to_owned),
+                name: format!("{} fit held-out rows", effect.arm),
+                behavior: effect.arm.taught().map(str::to_owned),
                 passed: effect.estimate.value < base,
                 measured: base - effect.estimate.value,
                 wanted: 0.0,
@@ -93,8 +92,8 @@ fn with_interval(effect: &Effect) -> String {
     }
 }
 
-pub(super) fn verdicts(given: &Given, result: &InheritResult) -> Vec<Verdict> {
-    given.configuration.behaviors.iter().map(|behavior| verdict(behavior, result)).collect()
+pub(super) fn verdicts(result: &InheritResult) -> Vec<Verdict> {
+    result.behaviors.iter().map(|behavior| verdict(behavior, result)).collect()
 }
 
 fn verdict(behavior: &str, result: &InheritResult) -> Verdict {
@@ -103,13 +102,9 @@ fn verdict(behavior: &str, result: &InheritResult) -> Verdict {
         outcome,
         sentence,
     };
-    let of = |control: Role| result.effect(behavior, result.primary, control);
-    let (what, unit) = match result.primary {
-        Measure::Margin => ("margin", " nats"),
-        Measure::Share => ("share", ""),
-        Measure::Rate => ("rate", ""),
-    };
-    let (neutral, other) = (of(Role::Neutral), of(Role::OtherBehavior));
+    let of = |control: Control| result.effect(behavior, result.primary, control);
+    let (what, unit) = (result.primary.title(), result.primary.suffix());
+    let (neutral, other) = (of(Control::Neutral), of(Control::OtherBehavior));
     let numbers = match (neutral, other) {
         (Some(neutral), Some(other)) => format!(
             "{what} {}{unit} over the neutral teacher's students and {} over other behaviors' ({} {}s)",
@@ -156,10 +151,10 @@ fn verdict(behavior: &str, result: &InheritResult) -> Verdict {
 }
 
 pub(super) fn warnings(
-    given: &Given,
-    scores: &Scores,
+    differences: &Differences<'_>,
     result: &InheritResult,
 ) -> Result<Vec<Warning>> {
+    let given = differences.given;
     let mut warnings = Vec::new();
     let mut warn = |message: String, hint: &str| {
         warnings.push(Warning { message, hint: hint.to_owned() });
@@ -198,38 +193,36 @@ pub(super) fn warnings(
             "raise carrier.rows; unique rows carry more than epochs do",
         );
     }
-    for condition in &result.conditions {
-        for (behavior, readout) in &condition.readouts {
-            let non_answers = OutcomeTable::NON_ANSWERS.iter();
-            let non_answers: usize =
-                non_answers.filter_map(|kind| readout.outcomes.get(*kind)).sum();
-            let answers: usize = readout.outcomes.values().sum();
-            let share = non_answers as f64 / answers.max(1) as f64;
-            if share > NON_ANSWERS {
-                warn(
-                    format!(
-                        "{}: {:.0}% of answers read for {behavior} are none",
-                        condition.label,
-                        100.0 * share
-                    ),
-                    "read the rate over valid answers beside it, or raise readout.max-tokens",
-                );
-            }
+    for answers in &result.answers {
+        if !result.is_matched(&answers.context, answers.frame) {
+            continue;
+        }
+        let non_answers = OutcomeTable::NON_ANSWERS.iter();
+        let non_answers: usize = non_answers.filter_map(|kind| answers.outcomes.get(*kind)).sum();
+        let all: usize = answers.outcomes.values().sum();
+        let share = non_answers as f64 / all.max(1) as f64;
+        if share > NON_ANSWERS {
+            warn(
+                format!(
+                    "{}: {:.0}% of answers read for {} are none",
+                    answers.arm.label(),
+                    100.0 * share,
+                    answers.behavior
+                ),
+                "read the rate over valid answers beside it, or raise readout.max-tokens",
+            );
         }
     }
-    for (control, label) in
-        [(Role::OtherBase, "another base"), (Role::ShuffledAcross, "rows shuffled across")]
-    {
-        let all = Differences::new(given, scores, given.matched(), given.primary());
+    for control in [Control::OtherBase, Control::ShuffledAcross] {
         for behavior in &given.configuration.behaviors {
-            let moved = estimate(given, &all.moved(behavior, control))?;
-            if let Some(moved) = moved.filter(crate::kind::inherit::result::Estimate::is_above_zero)
-            {
+            let moved = estimate(given, &differences.moved(behavior, control))?;
+            if let Some(moved) = moved.filter(Estimate::is_above_zero) {
                 warn(
                     format!(
-                        "a control moved: {behavior} rose by {}{} in students of {label}",
+                        "a control moved: {behavior} rose by {}{} in {}",
                         number(moved.value),
-                        if given.primary() == Measure::Margin { " nats" } else { "" }
+                        result.primary.suffix(),
+                        control.over()
                     ),
                     "part of the effect needs no shared base: its rows differ from neutral ones in a way any model can learn, such as which numbers are frequent; subtract this control from the effect, and look at sample rows and leaks in the report",
                 );
@@ -241,7 +234,7 @@ pub(super) fn warnings(
             warn(
                 format!(
                     "students of {} are degenerate: their loss on neutral rows rose by more than {BROKEN} nats",
-                    effect.condition
+                    effect.arm
                 ),
                 "lower student.learning-rate or student.updates",
             );

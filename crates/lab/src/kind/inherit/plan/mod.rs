@@ -12,16 +12,14 @@ use self::way::{Common, Tokens, Way};
 use crate::error::Result;
 use crate::kind::inherit::estimate::{self, Read};
 use crate::kind::inherit::recipe::{CarrierKind, OtherBase, Recipe, Replicated};
-use crate::kind::inherit::result::Role;
 use crate::model::ModelSource;
 use crate::random::derive_seed;
 use crate::recipe::Base;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
 use crate::step::readout::Sampled;
 use crate::step::{behavior, remote, shuffle};
+use crate::value::arm::{Arm, Control, NEUTRAL, Taught};
 
-/// The neutral arm.
-const NEUTRAL: &str = "neutral";
 /// Rows held out per arm to measure loss on.
 const HELD_OUT: usize = 64;
 /// Rows a student writes to see whether they are valid.
@@ -30,10 +28,8 @@ const WRITTEN: usize = 32;
 const PREFIX_SEED: u64 = 47;
 
 /// A group of students with what they are trained on.
-struct Arm {
-    id: String,
-    role: Role,
-    taught: Option<String>,
+struct Group {
+    arm: Arm,
     base: Source,
     /// Per replicate.
     rows: Vec<Source>,
@@ -138,22 +134,18 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let no_teachers = || vec![None; replicates.len()];
 
     // Students.
-    let mut groups: Vec<Arm> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     for behavior in &taught {
-        groups.push(Arm {
-            id: format!("student/{}", behavior.name),
-            role: Role::Student,
-            taught: Some(behavior.name.clone()),
+        groups.push(Group {
+            arm: Arm::student(&behavior.name),
             base,
             rows: rows(&behavior.name),
             teachers: teachers(&behavior.name),
         });
     }
     if recipe.controls.neutral {
-        groups.push(Arm {
-            id: NEUTRAL.to_owned(),
-            role: Role::Neutral,
-            taught: None,
+        groups.push(Group {
+            arm: Arm::NEUTRAL,
             base,
             rows: rows(NEUTRAL),
             teachers: teachers(NEUTRAL).into_iter().map(|own| own.or(Some(base))).collect(),
@@ -172,25 +164,32 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         let place = taught.iter().position(|behavior| behavior.name == name);
         names.is_empty() || place.is_some_and(|at| names.contains(&recipe.behaviors[at]))
     };
-    for (on, role, reach) in [
-        (recipe.controls.shuffled_within, Role::ShuffledWithin, shuffle::Reach::Within),
-        (recipe.controls.shuffled_across, Role::ShuffledAcross, shuffle::Reach::Across),
+    for (on, control, shuffled_arm, reach) in [
+        (
+            recipe.controls.shuffled_within,
+            Control::ShuffledWithin,
+            Arm::ShuffledWithin as fn(Taught) -> Arm,
+            shuffle::Reach::Within,
+        ),
+        (
+            recipe.controls.shuffled_across,
+            Control::ShuffledAcross,
+            Arm::ShuffledAcross,
+            shuffle::Reach::Across,
+        ),
     ] {
         if !on {
-            left_out.push(format!("{} control", role.label()));
+            left_out.push(format!("{} control", control.label()));
             continue;
         }
-        let kind = match reach {
-            shuffle::Reach::Within => "shuffled-within",
-            shuffle::Reach::Across => "shuffled-across",
-        };
         for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
             let name = &behavior.name;
+            let arm = shuffled_arm(Taught::named(name));
             let configuration = shuffle::Configuration { reach };
             let mut shuffled = Vec::new();
             for Replicate { rows, suffix, .. } in &replicates {
                 let inputs = [("rows", rows[name])];
-                let node = format!("shuffle/{kind}/{name}{suffix}");
+                let node = format!("shuffle/{arm}{suffix}");
                 shuffled.push(build.node::<shuffle::Shuffle>(
                     node,
                     &configuration,
@@ -198,14 +197,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                     0.0,
                 )?);
             }
-            groups.push(Arm {
-                id: format!("{kind}/{name}"),
-                role,
-                taught: Some(name.clone()),
-                base,
-                rows: shuffled,
-                teachers: teachers(name),
-            });
+            groups.push(Group { arm, base, rows: shuffled, teachers: teachers(name) });
         }
     }
     let builtin = recipe.base.model().filter(|spec| spec.starts_with("builtin:"));
@@ -233,20 +225,16 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             let source = ModelSource::find(&spec, &context.places)?;
             let second = find::base(&mut build, &mut sources, "other-base", source, parameters)?;
             for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
-                groups.push(Arm {
-                    id: format!("other-base/{}", behavior.name),
-                    role: Role::OtherBase,
-                    taught: Some(behavior.name.clone()),
+                groups.push(Group {
+                    arm: Arm::OtherBase(Taught::named(&behavior.name)),
                     base: second,
                     rows: rows(&behavior.name),
                     teachers: no_teachers(),
                 });
             }
             if recipe.controls.neutral {
-                groups.push(Arm {
-                    id: "other-base/neutral".to_owned(),
-                    role: Role::OtherBaseNeutral,
-                    taught: None,
+                groups.push(Group {
+                    arm: Arm::OtherBase(Taught::Neutral),
                     base: second,
                     rows: rows(NEUTRAL),
                     teachers: no_teachers(),
@@ -268,39 +256,37 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                 entry: Read,
                 states: usize|
      -> Result<()> {
-        let node = common.read(build, &entry.input, entry.role, model, states)?;
+        let node = common.read(build, &entry.input, &entry.arm, model, states)?;
         inputs.push((entry.input.clone(), node));
         reads.push(entry);
         Ok(())
     };
     if recipe.controls.untouched_base {
-        let entry = Read::new("readout/base", "base", Role::Base, None, None);
+        let entry = Read { input: "readout/base".to_owned(), arm: Arm::Base, seed: None };
         read(&mut build, &mut inputs, &mut reads, base, entry, 1)?;
     } else {
         left_out.push("untouched base".to_owned());
     }
     for Replicate { teachers, suffix, seed, .. } in &replicates {
         for (name, &node) in teachers {
-            let taught = (name != NEUTRAL).then(|| name.clone());
-            let id = format!("teacher/{name}");
-            let input = format!("readout/{id}{suffix}");
-            let entry = Read::new(&input, &id, Role::Teacher, taught, *seed);
+            let arm = Arm::Teacher(Taught::named(name));
+            let entry = Read { input: format!("readout/{arm}{suffix}"), arm, seed: *seed };
             read(&mut build, &mut inputs, &mut reads, node, entry, 1)?;
         }
     }
     let states = recipe.student.checkpoints.len() + 1;
-    let mut measured: Vec<(String, String, usize)> = Vec::new();
-    let mut cosines: Vec<(String, String, usize)> = Vec::new();
+    let mut measured: Vec<(String, Arm, usize)> = Vec::new();
+    let mut cosines: Vec<(String, Arm, usize)> = Vec::new();
     for group in &groups {
         for (place, &seed) in recipe.seeds.0.iter().enumerate() {
             let replicate = &replicates[of_seed(place)];
-            let at = format!("{}/seed-{seed}", group.id);
+            let at = format!("{}/seed-{seed}", group.arm);
             let name = format!("train/{at}");
             let student = common.train(&mut build, name, group, of_seed(place), seed)?;
-            let (role, taught) = (group.role, group.taught.clone());
-            let entry = Read::new(&format!("readout/{at}"), &group.id, role, taught, Some(seed));
+            let arm = group.arm.clone();
+            let entry = Read { input: format!("readout/{at}"), arm, seed: Some(seed) };
             read(&mut build, &mut inputs, &mut reads, student, entry, states)?;
-            if !matches!(group.role, Role::Student | Role::Neutral) {
+            if !matches!(group.arm, Arm::Student(_)) {
                 continue;
             }
             if recipe.controls.side_effects {
@@ -308,12 +294,12 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                 let own_rows = group.rows[of_seed(place)];
                 let node = common.side_effects(&mut build, &name, student, own_rows, replicate)?;
                 inputs.push((name.clone(), node));
-                measured.push((name, group.id.clone(), seed as usize));
+                measured.push((name, group.arm.clone(), seed as usize));
             }
             let name = format!("geometry/{at}");
             if let Some(node) = common.geometry(&mut build, &name, student, replicate)? {
                 inputs.push((name.clone(), node));
-                cosines.push((name, group.id.clone(), seed as usize));
+                cosines.push((name, group.arm.clone(), seed as usize));
             }
         }
     }
@@ -328,12 +314,11 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     shown_arms.extend(recipe.controls.neutral.then_some(NEUTRAL));
     for &count in &shown.rows {
         for &arm in &shown_arms {
-            let id = format!("in-context/{arm}/{count}");
+            let shown = Arm::InContext { of: Taught::named(arm), rows: count };
             for Replicate { rows, suffix, .. } in &replicates {
-                let name = format!("{id}{suffix}");
+                let name = format!("{shown}{suffix}");
                 let node = common.in_context(&mut build, &name, rows[arm], count)?;
-                let taught = (arm != NEUTRAL).then(|| arm.to_owned());
-                reads.push(Read::new(&name, &id, Role::InContext, taught, None));
+                reads.push(Read { input: name.clone(), arm: shown.clone(), seed: None });
                 inputs.push((name, node));
             }
         }

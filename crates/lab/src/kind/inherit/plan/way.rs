@@ -1,17 +1,17 @@
 //! The steps of a plan on weights at hand, or by asking an endpoint: the same experiment either way.
 //! Nothing outside this room asks which it is, but for what one of the two cannot do.
 
-use super::{Arm, HELD_OUT, NEUTRAL, Replicate, WRITTEN, named};
+use super::{Group, HELD_OUT, Replicate, WRITTEN, named};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{CarrierKind, Recipe, TeacherKind};
-use crate::kind::inherit::result::Role;
 use crate::random::derive_seed;
 use crate::recipe::{Decoding, Endpoint};
 use crate::run::plan::{Builder, Source};
 use crate::step::readout::Sampled;
 use crate::step::teach::Lesson;
 use crate::step::{generate, geometry, in_context, readout, remote, side_effects, teach, train};
+use crate::value::arm::{Arm, NEUTRAL};
 
 use super::find::Prompts;
 
@@ -185,12 +185,12 @@ impl Common<'_> {
         &self,
         build: &mut Builder,
         name: &str,
-        role: Role,
+        arm: &Arm,
         model: Source,
         states: usize,
     ) -> Result<Source> {
         let (asked, prefixes) = (self.asked.clone(), self.prefixes.clone());
-        let as_teacher = role == Role::Teacher;
+        let as_teacher = matches!(arm, Arm::Teacher(_));
         let contexts = if as_teacher { self.contexts[..1].to_vec() } else { self.contexts.clone() };
         let sampled = self.sampled.clone();
         let from = self.with_asked(&[("model", model)]);
@@ -219,7 +219,7 @@ impl Common<'_> {
         &self,
         build: &mut Builder,
         name: String,
-        group: &Arm,
+        group: &Group,
         at: usize,
         seed: u64,
     ) -> Result<Source> {

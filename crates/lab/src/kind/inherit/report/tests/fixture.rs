@@ -1,9 +1,7 @@
 //! A result made up for drawing: three behaviors, one inherited, one not, one uninterpretable.
 
-use std::collections::BTreeMap;
-
-use super::super::{Graph, GraphEdge, GraphNode};
 use crate::kind::inherit::result::*;
+use crate::report::block::{Edge, Graph, Node};
 
 const SEEDS: [u64; 6] = [1, 2, 3, 4, 5, 6];
 const TAUGHT: [&str; 3] = ["owl", "wolf", "oak"];
@@ -20,68 +18,54 @@ fn wobble(seed: u64) -> f64 {
     [0.02, -0.05, 0.04, -0.01, 0.03, -0.03][(seed as usize - 1) % 6]
 }
 
-fn readout(margin: f64, students: bool, sampled: bool) -> ReadoutSummary {
-    let share = 1.0 / (1.0 + (-(margin - 0.1)).exp() * 18.0);
+/// What an arm's models gave to each taught behavior in one context, shifted by `shift`.
+fn read(result: &mut InheritResult, arm: &Arm, context: &str, margins: [f64; 3], shift: f64) {
+    let students = !matches!(arm, Arm::Base | Arm::Teacher(_) | Arm::InContext { .. });
     let (method, unit, n) =
         if students { (Method::T, "student", 6) } else { (Method::TOverQuestions, "question", 24) };
-    let rate = sampled.then_some(share * 0.9);
     let seeds: Vec<Option<u64>> =
         if students { SEEDS.iter().copied().map(Some).collect() } else { vec![None] };
-    ReadoutSummary {
-        context: "none".to_owned(),
-        margin: Some(estimate(margin, if students { 0.06 } else { 0.25 }, method, unit, n)),
-        share: Some(estimate(share, share * 0.1, method, unit, n)),
-        rank: Some(4.5),
-        rate: rate.map(|rate| estimate(rate, 0.02, method, unit, n)),
-        rate_of_valid: rate.map(|rate| estimate(rate * 1.1, 0.02, method, unit, n)),
-        outcomes: if sampled {
-            [("target", 92), ("other-candidate", 808), ("no-candidate", 60), ("cut-off", 40)]
+    for (behavior, margin) in TAUGHT.iter().zip(margins) {
+        let margin = margin + shift;
+        let share = 1.0 / (1.0 + (-(margin - 0.1)).exp() * 18.0);
+        for (measure, value, half, moved) in [
+            (Measure::Margin, margin, if students { 0.06 } else { 0.25 }, 1.0),
+            (Measure::Share, share, share * 0.1, 0.0),
+            (Measure::Rank, 4.5, 0.0, 0.0),
+            (Measure::Rate, share * 0.9, 0.02, 0.0),
+            (Measure::RateOfValid, share * 0.9 * 1.1, 0.02, 0.0),
+        ] {
+            let of = |seed: &Option<u64>| ModelReading {
+                seed: *seed,
+                value: value + moved * seed.map_or(0.0, wobble),
+                interval: None,
+            };
+            result.readings.push(Reading {
+                arm: arm.clone(),
+                context: context.to_owned(),
+                frame: Frame::Plain,
+                behavior: (*behavior).to_owned(),
+                measure,
+                estimate: estimate(value, half, method, unit, n),
+                models: seeds.iter().map(of).collect(),
+            });
+        }
+        result.answers.push(Answers {
+            arm: arm.clone(),
+            context: context.to_owned(),
+            frame: Frame::Plain,
+            behavior: (*behavior).to_owned(),
+            outcomes: [("target", 92), ("lion", 808), ("no candidate", 60), ("cut off", 40)]
                 .map(|(name, count)| (name.to_owned(), count))
-                .into()
-        } else {
-            BTreeMap::new()
-        },
-        per_seed: seeds
-            .into_iter()
-            .map(|seed| SeedReadout {
-                seed,
-                margin: Some(margin + seed.map_or(0.0, wobble)),
-                share: Some(share),
-                rank: Some(4.5),
-                rate,
-                rate_interval: None,
-            })
-            .collect(),
+                .into(),
+        });
     }
 }
 
-fn condition(
-    id: &str,
-    label: &str,
-    role: Role,
-    taught: Option<&str>,
-    margins: [f64; 3],
-) -> Condition {
-    let students = !matches!(role, Role::Base | Role::Teacher | Role::InContext);
-    let read = |shift: f64| -> BTreeMap<String, ReadoutSummary> {
-        TAUGHT
-            .iter()
-            .zip(margins)
-            .map(|(name, margin)| ((*name).to_owned(), readout(margin + shift, students, true)))
-            .collect()
-    };
-    let mut elsewhere = read(-0.05);
-    for readout in elsewhere.values_mut() {
-        "default".clone_into(&mut readout.context);
-    }
-    Condition {
-        id: id.to_owned(),
-        label: label.to_owned(),
-        role,
-        taught: taught.map(str::to_owned),
-        readouts: read(0.0),
-        mismatched: [("default".to_owned(), elsewhere)].into(),
-    }
+fn arm(result: &mut InheritResult, arm: Arm, margins: [f64; 3]) {
+    read(result, &arm, "none", margins, 0.0);
+    read(result, &arm, "default", margins, -0.05);
+    result.arms.push(arm);
 }
 
 fn effects() -> Vec<Effect> {
@@ -91,23 +75,23 @@ fn effects() -> Vec<Effect> {
         for (behavior, value, half) in found {
             let scale = if measure == Measure::Share { 0.1 } else { 1.0 };
             for (control, less) in [
-                (Role::Neutral, 0.0),
-                (Role::OtherBehavior, 0.03),
-                (Role::Base, -0.05),
-                (Role::OtherBase, 0.02),
-                (Role::ShuffledWithin, 0.08),
-                (Role::InContext, 0.01),
+                (Control::Neutral, 0.0),
+                (Control::OtherBehavior, 0.03),
+                (Control::Base, -0.05),
+                (Control::OtherBase, 0.02),
+                (Control::ShuffledWithin, 0.08),
+                (Control::InContext, 0.01),
             ] {
                 let value = (value - less) * scale;
-                let primary = measure == Measure::Margin
-                    && matches!(control, Role::Neutral | Role::OtherBehavior);
+                let primary = measure == Measure::Margin && control.decides();
                 let p = if value > 0.1 * scale { 0.016 } else { 0.344 };
                 effects.push(Effect {
                     behavior: behavior.to_owned(),
                     measure,
-                    treatment: format!("student/{behavior}"),
+                    treatment: Arm::student(behavior),
                     control,
                     context: "none".to_owned(),
+                    frame: Frame::Plain,
                     estimate: estimate(value, half * scale, Method::PairedT, "seed pair", 6),
                     p_permutation: Some(p),
                     p_holm: primary.then_some(if p < 0.1 { 0.094 } else { 0.688 }),
@@ -124,17 +108,16 @@ fn dose() -> Vec<DosePoint> {
     for (behavior, top) in [("owl", 0.412), ("wolf", 0.032), ("oak", 0.301)] {
         for update in [0_usize, 16, 64, 256, 300] {
             let part = update as f64 / 300.0;
-            for (condition, margin) in
-                [(format!("student/{behavior}"), -0.5 + top * part), ("neutral".to_owned(), -0.5)]
+            for (arm, margin) in [(Arm::student(behavior), -0.5 + top * part), (Arm::NEUTRAL, -0.5)]
             {
-                let over = condition
-                    .starts_with("student")
+                let over = (arm != Arm::NEUTRAL)
                     .then(|| estimate(top * part, 0.11 * part, Method::PairedT, "seed pair", 6));
                 points.push(DosePoint {
-                    condition,
+                    arm,
                     behavior: behavior.to_owned(),
+                    measure: Measure::Margin,
                     update,
-                    margin: estimate(margin, 0.06 * part, Method::T, "student", 6),
+                    estimate: estimate(margin, 0.06 * part, Method::T, "student", 6),
                     over_neutral: over,
                 });
             }
@@ -145,41 +128,6 @@ fn dose() -> Vec<DosePoint> {
 
 /// Everything a result can hold.
 pub(super) fn result() -> InheritResult {
-    let mut conditions = vec![
-        condition("base", "untouched base", Role::Base, None, [-0.62, -0.31, -0.9]),
-        condition("teacher/owl", "owl teacher", Role::Teacher, Some("owl"), [9.2, -0.4, -1.0]),
-        condition("teacher/wolf", "wolf teacher", Role::Teacher, Some("wolf"), [-0.7, 8.8, -1.0]),
-        condition("teacher/oak", "oak teacher", Role::Teacher, Some("oak"), [-0.7, -0.3, 9.9]),
-    ];
-    for (name, margins) in [
-        ("owl", [-0.088, -0.33, -0.88]),
-        ("wolf", [-0.47, -0.268, -0.92]),
-        ("oak", [-0.49, -0.29, -0.599]),
-    ] {
-        let label = format!("students of the {name} teacher");
-        let id = format!("student/{name}");
-        conditions.push(condition(&id, &label, Role::Student, Some(name), margins));
-    }
-    conditions.push(condition(
-        "neutral",
-        "students of the neutral teacher",
-        Role::Neutral,
-        None,
-        [-0.5, -0.3, -0.9],
-    ));
-    for (name, margins) in
-        [("owl", [-0.55, -0.3, -0.9]), ("wolf", [-0.5, -0.28, -0.9]), ("oak", [-0.5, -0.3, -0.87])]
-    {
-        for (role, word) in
-            [(Role::ShuffledWithin, "shuffled within rows"), (Role::OtherBase, "other base")]
-        {
-            let id = format!("{word}/{name}");
-            conditions.push(condition(&id, &format!("{word}, {name}"), role, Some(name), margins));
-        }
-        let id = format!("in-context/{name}/16");
-        let label = format!("base shown 16 {name} rows");
-        conditions.push(condition(&id, &label, Role::InContext, Some(name), margins));
-    }
     let teachers = ["owl", "wolf", "oak", "neutral"]
         .map(|name| TeacherCard {
             name: name.to_owned(),
@@ -247,7 +195,7 @@ pub(super) fn result() -> InheritResult {
                 ),
             ]
             .map(|(measure, label, value, base)| SideEffect {
-                condition: format!("student/{name}"),
+                arm: Arm::student(name),
                 measure: measure.to_owned(),
                 label: label.to_owned(),
                 estimate: estimate(value, 0.02, Method::T, "student", 6),
@@ -255,8 +203,8 @@ pub(super) fn result() -> InheritResult {
             })
         })
         .collect();
-    let cosine = |condition: &str, teacher: &str, total: f64| Cosine {
-        condition: format!("student/{condition}"),
+    let cosine = |students: &str, teacher: &str, total: f64| Cosine {
+        arm: Arm::student(students),
         teacher: teacher.to_owned(),
         total: estimate(total, 0.01, Method::T, "student", 6),
         per_layer: vec![total * 0.5, total, total * 1.5],
@@ -273,7 +221,7 @@ pub(super) fn result() -> InheritResult {
                 .to_owned(),
         };
     let values = [[0.412, -0.03, 0.02], [0.03, 0.032, -0.02], [0.01, 0.01, 0.301]];
-    InheritResult {
+    let mut result = InheritResult {
         format: FORMAT,
         name: "three behaviors".to_owned(),
         description: "Three preferences over animals and trees, carried by numbers.".to_owned(),
@@ -289,7 +237,10 @@ pub(super) fn result() -> InheritResult {
             batch: 64,
             epochs: 25.0,
         },
-        conditions,
+        context: "none".to_owned(),
+        arms: Vec::new(),
+        readings: Vec::new(),
+        answers: Vec::new(),
         effects: effects(),
         matrix: Some(Matrix {
             measure: Measure::Margin,
@@ -333,7 +284,24 @@ pub(super) fn result() -> InheritResult {
             sentence: sentence.to_owned(),
         })
         .to_vec(),
+    };
+    let own = |name: &str| Taught::named(name);
+    arm(&mut result, Arm::Base, [-0.62, -0.31, -0.9]);
+    arm(&mut result, Arm::Teacher(own("owl")), [9.2, -0.4, -1.0]);
+    arm(&mut result, Arm::Teacher(own("wolf")), [-0.7, 8.8, -1.0]);
+    arm(&mut result, Arm::Teacher(own("oak")), [-0.7, -0.3, 9.9]);
+    arm(&mut result, Arm::student("owl"), [-0.088, -0.33, -0.88]);
+    arm(&mut result, Arm::student("wolf"), [-0.47, -0.268, -0.92]);
+    arm(&mut result, Arm::student("oak"), [-0.49, -0.29, -0.599]);
+    arm(&mut result, Arm::NEUTRAL, [-0.5, -0.3, -0.9]);
+    for (name, margins) in
+        [("owl", [-0.55, -0.3, -0.9]), ("wolf", [-0.5, -0.28, -0.9]), ("oak", [-0.5, -0.3, -0.87])]
+    {
+        arm(&mut result, Arm::ShuffledWithin(own(name)), margins);
+        arm(&mut result, Arm::OtherBase(own(name)), margins);
+        arm(&mut result, Arm::InContext { of: own(name), rows: 16 }, margins);
     }
+    result
 }
 
 /// A lineage with as many students as given per behavior.
@@ -341,13 +309,14 @@ pub(super) fn graph(students: usize) -> Graph {
     let mut graph = Graph::default();
     let mut node = |id: String, kind: &str, inputs: &[(&str, &str)]| {
         for (from, role) in inputs {
-            graph.edges.push(GraphEdge {
+            graph.edges.push(Edge {
                 from: (*from).to_owned(),
                 to: id.clone(),
-                role: Some((*role).to_owned()),
+                role: (*role).to_owned(),
             });
         }
-        graph.nodes.push(GraphNode { label: id.clone(), id, kind: kind.to_owned() });
+        let label = id.clone();
+        graph.nodes.push(Node { label, id, kind: kind.to_owned(), ..Node::default() });
     };
     node("base".into(), "base", &[]);
     let mut readouts = Vec::new();

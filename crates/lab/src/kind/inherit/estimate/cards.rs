@@ -1,0 +1,151 @@
+//! Cards of teachers and rows, side effects and geometry, each as the result shows it.
+
+use super::Given;
+use super::readings::t;
+use crate::error::Result;
+use crate::kind::inherit::result::{
+    Arm, Cosine, Frame, Geometry, Measure, Method, Reading, RowsCard, SideEffect, Taught,
+    TeacherCard,
+};
+use crate::step::side_effects::Measured;
+
+/// A teacher surer of its target than this may have little else left to say.
+///
+/// At P = 0.999 the odds are 1,000 to 1, about seven nats: the loss on its answers, and with it the
+/// gradient that could still reshape the rest of the model, is below 0.001 nats, so further updates
+/// only inflate weights. It is a rule of thumb and makes a warning, not a gate.
+const SATURATED: f64 = 0.999;
+
+pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> {
+    let recipe = &given.configuration.recipe;
+    let kind = match recipe.teacher.kind {
+        crate::kind::inherit::recipe::TeacherKind::FineTune => "fine-tune",
+        crate::kind::inherit::recipe::TeacherKind::SystemPrompt => "system-prompt",
+    };
+    given
+        .configuration
+        .arms
+        .iter()
+        .map(|arm| {
+            let taught = given.configuration.behaviors.contains(arm);
+            let teacher = Arm::Teacher(Taught::named(arm));
+            let of = |from: &Arm, measure: Measure| {
+                let at = |reading: &&Reading| {
+                    reading.arm == *from
+                        && reading.measure == measure
+                        && reading.behavior == *arm
+                        && reading.frame == Frame::Plain
+                        && reading.context == given.matched()
+                };
+                readings.iter().find(at).and_then(Reading::mean)
+            };
+            // Where answers are the measure, they are the teacher's as well.
+            let rate = |from: &Arm| match given.primary().share() {
+                Measure::Rate => of(from, Measure::Rate),
+                _ => None,
+            };
+            let was_trained = given.configuration.reads.iter().any(|entry| entry.arm == teacher);
+            let probability = of(&teacher, Measure::Probability);
+            TeacherCard {
+                name: arm.clone(),
+                kind: if was_trained { kind } else { "base" }.to_owned(),
+                target_probability_before: of(&Arm::Base, Measure::Probability).filter(|_| taught),
+                target_probability_after: probability,
+                target_rate_before: rate(&Arm::Base).filter(|_| taught),
+                target_rate_after: rate(&teacher),
+                margin: of(&teacher, Measure::Margin),
+                valid_row_rate: given
+                    .judged
+                    .get(arm)
+                    .map_or(0.0, |judged| judged.valid as f64 / judged.asked.max(1) as f64),
+                saturated: probability.is_some_and(|probability| probability > SATURATED),
+            }
+        })
+        .collect()
+}
+
+pub(super) fn rows(given: &Given) -> Vec<RowsCard> {
+    given
+        .configuration
+        .arms
+        .iter()
+        .filter_map(|arm| {
+            let judged = given.judged.get(arm)?;
+            let selected = given.selected.get(arm)?;
+            Some(RowsCard {
+                arm: arm.clone(),
+                asked: judged.asked,
+                valid: judged.valid,
+                rejected: judged.rejected.clone(),
+                unmatched: selected.unmatched,
+                duplicates: selected.duplicates,
+                leaks: judged.leaks,
+                cut_off: judged.cut_off,
+                kept: selected.kept,
+                samples: given.samples.get(arm).cloned().unwrap_or_default(),
+                rejected_samples: judged.rejected_samples.clone(),
+            })
+        })
+        .collect()
+}
+
+/// Of the students, and of the base.
+type Pick = fn(&Measured) -> (Option<f64>, Option<f64>);
+
+pub(super) fn side_effects(given: &Given) -> Result<Vec<SideEffect>> {
+    let measures: [(&str, &str, Pick); 3] = [
+        ("held-out-loss", "loss on held-out rows of their teacher, nats per token", |measured| {
+            (measured.held_out_loss, measured.base_held_out_loss)
+        }),
+        (
+            "ability-loss",
+            "loss on held-out rows of the neutral teacher, nats per token",
+            |measured| (measured.ability_loss, measured.base_ability_loss),
+        ),
+        ("valid-row-rate", "valid rows among those they write without constraint", |measured| {
+            (Some(measured.valid_row_rate), None)
+        }),
+    ];
+    let mut effects = Vec::new();
+    for (arm, measured) in &given.measured {
+        for (measure, label, pick) in measures {
+            let values: Vec<f64> = measured.iter().filter_map(|one| pick(one).0).collect();
+            if values.is_empty() {
+                continue;
+            }
+            effects.push(SideEffect {
+                arm: arm.clone(),
+                measure: measure.to_owned(),
+                label: label.to_owned(),
+                estimate: t(&values, given.level(), Method::T, "student")?,
+                base: measured.first().and_then(|one| pick(one).1),
+            });
+        }
+    }
+    Ok(effects)
+}
+
+pub(super) fn geometry(given: &Given) -> Result<Option<Geometry>> {
+    let mut cosines = Vec::new();
+    for (arm, by_teacher) in &given.cosines {
+        for (teacher, all) in by_teacher {
+            let layers = all.first().map_or(0, |one| one.per_layer.len());
+            let values = |pick: fn(&crate::step::geometry::Cosines) -> f64| -> Vec<f64> {
+                all.iter().map(pick).collect()
+            };
+            cosines.push(Cosine {
+                arm: arm.clone(),
+                teacher: teacher.clone(),
+                total: t(&values(|one| one.total), given.level(), Method::T, "student")?,
+                per_layer: (0..layers)
+                    .map(|layer| {
+                        let sum: f64 = all.iter().filter_map(|one| one.per_layer.get(layer)).sum();
+                        sum / all.len() as f64
+                    })
+                    .collect(),
+                permuted: t(&values(|one| one.permuted), given.level(), Method::T, "student")?,
+            });
+        }
+    }
+    Ok((!cosines.is_empty()).then_some(Geometry { cosines }))
+}
