@@ -1,9 +1,9 @@
 //! Reading the residual stream, and adding to it, at a named layer and position.
 //!
 //! Layers are counted by how many the stream has passed: 0 is the embedding, the model's number of
-//! layers is what the final norm reads. A model with a [`Steering`] ([`Model::steered`]) carries it into
-//! sampling, scoring and training alike: the constant itself has no gradient, but the layers after it see
-//! the steered stream. Model files do not keep it.
+//! layers is what the final norm reads. A model with a [`Steering`] ([`Model::steered`]) carries it
+//! into sampling, scoring and training alike: the constant itself has no gradient, but the layers
+//! after it see the steered stream. Model files do not keep it.
 
 use crate::Token;
 use crate::error::Result;
@@ -23,8 +23,8 @@ pub enum Positions {
 }
 
 /// Tokens that go through the model at once.
-// Not tuned: enough to fill the matrix products, few enough that the activations of all layers, which are
-// kept until they are read, stay small.
+// Not tuned: enough to fill the matrix products, few enough that the activations of all layers,
+// which are kept until they are read, stay small.
 const PASS: usize = 2048;
 
 /// The residual stream of whole sequences: for each sequence, and for each of `layers` in the order

@@ -1,6 +1,6 @@
-//! Patterns that completions must match: a regular expression becomes a finite automaton over bytes, and
-//! each of its states the set of tokens that can still lead to a match (Willard & Louf 2023, arXiv
-//! 2307.09702, section 3).
+//! Patterns that completions must match: a regular expression becomes a finite automaton over
+//! bytes, and each of its states the set of tokens that can still lead to a match (Willard & Louf
+//! 2023, arXiv 2307.09702, section 3).
 
 use std::collections::HashMap;
 use std::sync::Arc;

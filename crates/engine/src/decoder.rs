@@ -12,11 +12,12 @@ use crate::parameters::{Layout, Parameters};
 
 /// A decoder-only transformer's shape and weights.
 ///
-/// Canonical tensor names: `embed.weight` `[vocabulary, width]`; `position.weight` `[context, width]`
-/// where positions are learned; per layer `layers.N.` followed by `norm1.weight`, `norm1.bias`,
-/// `q|k|v|o.weight` `[outputs, inputs]`, `q|k|v|o.bias`, `q_norm.weight`, `k_norm.weight` `[head-width]`,
-/// `norm2.weight`, `norm2.bias`, `gate|up|down.weight`, `gate|up|down.bias`; then `norm.weight`,
-/// `norm.bias` and, untied, `head.weight` `[vocabulary, width]`.
+/// Canonical tensor names: `embed.weight` `[vocabulary, width]`; `position.weight`
+/// `[context, width]` where positions are learned; per layer `layers.N.` followed by
+/// `norm1.weight`, `norm1.bias`, `q|k|v|o.weight` `[outputs, inputs]`, `q|k|v|o.bias`,
+/// `q_norm.weight`, `k_norm.weight` `[head-width]`, `norm2.weight`, `norm2.bias`,
+/// `gate|up|down.weight`, `gate|up|down.bias`; then `norm.weight`, `norm.bias` and, untied,
+/// `head.weight` `[vocabulary, width]`.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     /// Shape.
@@ -108,7 +109,8 @@ impl Decoder {
     }
 
     /// A fresh decoder: embeddings and matrices normal, matrices that write into the residual
-    /// stream divided by sqrt(2·layers) (GPT-2: Radford et al. 2019, section 2.3), norms one, biases zero.
+    /// stream divided by sqrt(2·layers) (GPT-2: Radford et al. 2019, section 2.3), norms one,
+    /// biases zero.
     pub fn init(config: DecoderConfig, deviations: Deviations, seed: u64) -> Result<Self> {
         let mut decoder = Self::zeros(config)?;
         let residual = 1.0 / (2.0 * decoder.config.layers as f32).sqrt();

@@ -1,8 +1,9 @@
 //! Batched sampling with a KV cache: continuous batching, a prefix cache, constraints,
 //! one random stream per request, log-probabilities of what was sampled.
 //!
-//! [`generate`] continues a list of prompts; a [`Generator`] is the same machine kept open, to which
-//! requests are added (each with its own settings) and from which they are taken while it runs.
+//! [`generate`] continues a list of prompts; a [`Generator`] is the same machine kept open, to
+//! which requests are added (each with its own settings) and from which they are taken while it
+//! runs.
 
 mod generator;
 mod written;

@@ -12,12 +12,12 @@ use crate::pass::Network;
 use crate::profile::Work;
 
 /// Logits held at once, in numbers: enough rows that reading the head for them is no burden.
-// Measured (LOG 2026-11-22, where a step's time goes): 341 rows of SmolLM2's vocabulary at a time run at 141
-// GF/s, 85 rows at 101; it costs 48 MiB more.
+// Measured (LOG 2026-11-22, where a step's time goes): 341 rows of SmolLM2's vocabulary at a time
+// run at 141 GF/s, 85 rows at 101; it costs 48 MiB more.
 const HELD: usize = 1 << 24;
 /// Logits whose gradient goes to the head at once.
-// The order of its sums, and so part of every trained model's bits: it stayed 85 rows of SmolLM2's vocabulary
-// when HELD grew.
+// The order of its sums, and so part of every trained model's bits: it stayed 85 rows of SmolLM2's
+// vocabulary when HELD grew.
 const SUMMED: usize = 1 << 22;
 
 /// Where a loss leaves its gradient.
@@ -29,14 +29,14 @@ pub(crate) struct HeadGradient<'a> {
 }
 
 impl Network {
-    /// Calls `work` with the logits `[some rows, vocabulary]` of a few rows of `normed` `[rows, width]` at a time,
-    /// and the number of the first of them.
+    /// Calls `work` with the logits `[some rows, vocabulary]` of a few rows of `normed`
+    /// `[rows, width]` at a time, and the number of the first of them.
     pub(crate) fn logits(&self, normed: &[f32], work: impl FnMut(usize, &mut [f32])) {
         Head::of(self, self.head()).logits(normed, work);
     }
 
-    /// Logits `[rows, tokens]` of `normed` `[rows, width]` for a few tokens, whose rows of the output head are
-    /// `head` `[tokens, width]`.
+    /// Logits `[rows, tokens]` of `normed` `[rows, width]` for a few tokens, whose rows of the
+    /// output head are `head` `[tokens, width]`.
     pub(crate) fn logits_for(&self, normed: &[f32], head: &[f32]) -> Vec<f32> {
         let head = Head::of(self, head);
         let mut logits = vec![0.0; normed.len() / head.width * head.count];
@@ -45,8 +45,8 @@ impl Network {
         logits
     }
 
-    /// Natural log-probability of each row's target, `[rows]`; `normed` is `[rows, width]`, `targets` `[rows]`.
-    /// With `weights` `[rows]`, also the gradient of `Σ -weight·log p(target)`.
+    /// Natural log-probability of each row's target, `[rows]`; `normed` is `[rows, width]`,
+    /// `targets` `[rows]`. With `weights` `[rows]`, also the gradient of `Σ -weight·log p(target)`.
     pub(crate) fn cross_entropy(
         &self,
         normed: &[f32],
@@ -71,9 +71,10 @@ impl Network {
         out
     }
 
-    /// Kullback-Leibler divergence in nats from the teacher's next-token distribution to this model's, both
-    /// renormalised over `support` (`None`: all tokens), per row, `[rows]`; and the gradient of `weight`
-    /// times their sum. `normed` and `teacher_normed` are `[rows, width]` of each model's own width.
+    /// Kullback-Leibler divergence in nats from the teacher's next-token distribution to this
+    /// model's, both renormalised over `support` (`None`: all tokens), per row, `[rows]`; and the
+    /// gradient of `weight` times their sum. `normed` and `teacher_normed` are `[rows, width]` of
+    /// each model's own width.
     pub(crate) fn distillation(
         &self,
         normed: &[f32],
@@ -151,8 +152,8 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Carries the gradient `d_logits` `[some rows, count]` of the rows of `normed` from `first` on back to these
-    /// rows and to the head.
+    /// Carries the gradient `d_logits` `[some rows, count]` of the rows of `normed` from `first` on
+    /// back to these rows and to the head.
     fn backward(
         &self,
         normed: &[f32],

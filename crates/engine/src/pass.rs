@@ -3,8 +3,8 @@
 //! The same layer code serves training, which keeps each layer's activations, and sampling and
 //! scoring, which reuse one layer's memory and keep keys and values in a KV cache instead.
 //!
-//! Shapes: `rows` is the number of tokens of all sequences in the pass, which lie one after the other
-//! without padding; all matrices are row-major.
+//! Shapes: `rows` is the number of tokens of all sequences in the pass, which lie one after the
+//! other without padding; all matrices are row-major.
 
 mod backward;
 mod cache;
@@ -31,17 +31,18 @@ use crate::parameters::Parameters;
 use crate::steering::Steering;
 
 /// Activations a training pass may keep, in numbers: five quarters of a gibibyte.
-// Measured (LOG 2026-11-22, how much a training pass keeps), LoRA on real lengths: with half a gibibyte 5.0 s
-// an update on two cores in place of 4.1 to 4.4 with 2,048 tokens at once, since each pass packs every
-// weight anew; with about a gibibyte no slower, and 1.7 GiB of memory at most in place of 2.1.
+// Measured (LOG 2026-11-22, how much a training pass keeps), LoRA on real lengths: with half a
+// gibibyte 5.0 s an update on two cores, with 2,048 tokens at once 4.1 to 4.4, since each pass
+// packs every weight anew; the whole process held 1.7 GiB with a gibibyte, 2.1 with 2,048 tokens.
 const KEPT: usize = 5 << 26;
 
 /// Fewest and most tokens of a training pass.
-// Measured with full training (the same entry): 9.9, 8.5 and 7.6 s an update with passes of 256, 512 and
-// 1,024 tokens. Beyond 2,048 nothing was measured.
+// Measured with full training (the same entry): 9.9, 8.5 and 7.6 s an update with passes of 256,
+// 512 and 1,024 tokens. Beyond 2,048 nothing was measured.
 const PASS: [usize; 2] = [256, 2048];
 
 /// Rows whose heads one task normalises.
+// Not measured: as many as the rotary embedding takes.
 const HEAD_NORM_ROWS: usize = 32;
 
 /// A decoder and adapter prepared for passes on some threads.
@@ -59,12 +60,13 @@ pub(crate) struct Network {
 struct Trace {
     /// The residual stream the layer reads, `[rows, width]`.
     input: Buffer,
-    /// Of the first norm, `[rows]`, and what it gives, `[rows, width]`.
+    /// Moments of the first norm, `[rows]`, and its output, `[rows, width]`.
     moments1: Vec<Moments>,
     normed1: Buffer,
-    /// Queries, keys and values before head norm and rotation, `[rows, qkv width]`; with head norm only.
+    /// Queries, keys and values before head norm and rotation, `[rows, qkv width]`; with head norm
+    /// only.
     qkv_raw: Buffer,
-    /// Of the head norms, `[rows, query heads + kv heads]`.
+    /// Moments of the head norms, `[rows, query heads + kv heads]`.
     qk_moments: Vec<Moments>,
     /// Queries, keys and values as attention reads them, `[rows, qkv width]`.
     qkv: Buffer,
@@ -73,16 +75,18 @@ struct Trace {
     low_output: Buffer,
     low_up: Buffer,
     low_down: Buffer,
-    /// What attention gives, `[rows, query width]`, and its log-sums, `[rows, query heads]`.
+    /// Output of attention, `[rows, query width]`, and its log-sum-exps, `[rows, query heads]`.
     mixed: Buffer,
     log_sums: Buffer,
-    /// The residual stream between attention and feed-forward, `[rows, width]`; not where they are parallel.
+    /// The residual stream between attention and feed-forward, `[rows, width]`; not where they are
+    /// parallel.
     middle: Buffer,
-    /// Of the second norm, as of the first.
+    /// Moments and output of the second norm.
     moments2: Vec<Moments>,
     normed2: Buffer,
-    /// The feed-forward block before its non-linearity, `[rows, up width]`, and after, `[rows, hidden]`.
+    /// The feed-forward block before its non-linearity, `[rows, up width]`.
     inner: Buffer,
+    /// And after it, `[rows, hidden]`.
     active: Buffer,
 }
 
@@ -104,7 +108,8 @@ impl Activations {
     }
 }
 
-/// Where a backward pass adds its gradients, each in the layout of what it is of: one of the two is absent.
+/// Where a backward pass adds its gradients: in the layout of the decoder's weights, or in that of
+/// the adapter; the other is absent.
 pub(crate) struct Gradients<'a> {
     pub(crate) weights: Option<&'a mut [f32]>,
     pub(crate) adapter: Option<&'a mut [f32]>,
@@ -177,8 +182,8 @@ impl Network {
         Heads { query: c.heads, kv: c.kv_heads, width: c.head_width }
     }
 
-    /// `out (+)= x·Wᵀ + bias + (scale·x·Aᵀ)·Bᵀ` (LoRA: Hu et al. 2021, arXiv 2106.09685, section 4.1);
-    /// `x` is `[rows, inputs]`, `out` `[rows, outputs]`. `low` keeps `scale·x·Aᵀ`.
+    /// `out (+)= x·Wᵀ + bias + (scale·x·Aᵀ)·Bᵀ` (LoRA: Hu et al. 2021, arXiv 2106.09685, section
+    /// 4.1); `x` is `[rows, inputs]`, `out` `[rows, outputs]`. `low` keeps `scale·x·Aᵀ`.
     fn project(
         &self,
         group: &Group,
@@ -232,8 +237,8 @@ impl Network {
         }
     }
 
-    /// Normalises queries and keys head by head (Qwen3; Henry et al. 2020, arXiv 2010.04245, with RMSNorm) and
-    /// rotates them (RoPE), in place in `trace.qkv`.
+    /// Normalises queries and keys head by head (Qwen3; Henry et al. 2020, arXiv 2010.04245, with
+    /// RMSNorm) and rotates them (RoPE), in place in `trace.qkv`.
     fn place_heads(&self, layer: &Layer, positions: &[usize], trace: &mut Trace) {
         let c = self.config();
         let (stride, heads, width) = (c.qkv_width(), c.heads + c.kv_heads, c.head_width);
@@ -269,8 +274,9 @@ impl Network {
         Norm { config, weight: self.weight(&place[which]), bias: None }
     }
 
-    /// One layer: `x` is the residual stream `[rows, width]`, read and replaced; `positions` is `[rows]`.
-    /// `attend` fills `trace.mixed` from `trace.qkv`. What only the backward pass reads is kept if `keep`.
+    /// One layer: `x` is the residual stream `[rows, width]`, read and replaced; `positions` is
+    /// `[rows]`. `attend` fills `trace.mixed` from `trace.qkv`. What only the backward pass reads
+    /// is kept if `keep`.
     fn layer(
         &self,
         layer: &Layer,
@@ -295,7 +301,8 @@ impl Network {
         trace.normed2.reset(x.len());
         trace.moments2.resize(rows, Moments::default());
         let norm2 = self.norm(&layer.norm2);
-        // GPT-NeoX feeds both blocks the same stream (Black et al. 2022, arXiv 2204.06745, section 2.1).
+        // GPT-NeoX feeds both blocks the same stream (Black et al. 2022, arXiv 2204.06745, section
+        // 2.1).
         if c.parallel {
             norm2.forward(threads, x, &mut trace.normed2, &mut trace.moments2);
             self.project(&layer.output, &trace.mixed, true, x, &mut trace.low_output);
@@ -369,8 +376,8 @@ impl Network {
         activations
     }
 
-    /// Runs new tokens of several sequences over their KV caches and adds their keys and values to them;
-    /// returns the residual stream, `[rows, width]`, sequences one after the other.
+    /// Runs new tokens of several sequences over their KV caches and adds their keys and values to
+    /// them; returns the residual stream, `[rows, width]`, sequences one after the other.
     pub(crate) fn forward_cached(&self, pieces: &mut [Piece]) -> Buffer {
         self.forward_pieces(pieces, false)
     }
@@ -429,8 +436,8 @@ impl Network {
         picked
     }
 
-    /// The final norm of rows `x` `[rows, width]` of the residual stream, which is what the output head
-    /// reads, `[rows, width]`; and their moments, `[rows]`.
+    /// The final norm of rows `x` `[rows, width]` of the residual stream, which is what the output
+    /// head reads, `[rows, width]`; and their moments, `[rows]`.
     pub(crate) fn final_norm(&self, x: &[f32]) -> (Buffer, Vec<Moments>) {
         let mut normed = Buffer::zeros(x.len());
         let mut moments = vec![Moments::default(); x.len() / self.config().width];

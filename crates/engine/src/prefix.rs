@@ -1,10 +1,10 @@
-//! The prefix cache: keys and values of prompts, computed once for every prefix that several prompts have in
-//! common, and kept as long as a prompt that uses them.
+//! The prefix cache: keys and values of prompts, computed once for every prefix that several
+//! prompts have in common, and kept as long as a prompt that uses them.
 //!
-//! A prompt's keys and values are a list of segments, each of them shared with the other prompts that
-//! begin with the same tokens up to its end. Where a prompt is cut into segments depends on the prompts it
-//! came with, but its numbers do not: attention gives the same bits however keys and values are cut
-//! ([`crate::kernel::attention`]), so any segment may be shared by any prompts.
+//! A prompt's keys and values are a list of segments, each of them shared with the other prompts
+//! that begin with the same tokens up to its end. Where a prompt is cut into segments depends on
+//! the prompts it came with, but its numbers do not: attention gives the same bits however keys and
+//! values are cut ([`crate::kernel::attention`]), so any segment may be shared by any prompts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,13 +17,14 @@ use crate::pass::{Cache, Network, Piece};
 // Trades sharing with prompts that come later against attending to many short segments. Not tuned.
 const SEGMENT: usize = 64;
 /// Tokens computed in one pass.
-// Not tuned: the most that a training pass takes, too; beyond it matrix products gain nothing.
+// Not tuned: as many as a training pass takes at most.
 const PASS: usize = 2048;
 /// The shortest common prefix that becomes a segment because prompts differ after it.
-// Below it attending to one more segment costs more than it saves; as WORTH_SHARING of training.
+// Trades the tokens saved against attending to one more segment; not tuned. As in training
+// (`WORTH_SHARING` of `pass/packing.rs`).
 const LEAST: usize = 8;
 /// Tokens that sharing must save, together.
-// About what one more pass costs, since each pass reads every weight; estimated, not measured.
+// Estimated, not measured: about what one more pass costs, which reads every weight.
 const WORTH_SHARING: usize = 64;
 
 /// A prompt's keys and values, and the residual stream at its last token.
@@ -145,8 +146,8 @@ impl PrefixCache {
     }
 }
 
-/// Cuts pending prompts, in the order of their tokens, into groups that share their next segment; the
-/// first prompt has number `start`.
+/// Cuts pending prompts, in the order of their tokens, into groups that share their next segment;
+/// the first prompt has number `start`.
 fn divide(pending: &[Pending], start: usize, segments: &mut Vec<Segment>) {
     let Some(first) = pending.first() else { return };
     let to_cut = SEGMENT - first.done % SEGMENT;

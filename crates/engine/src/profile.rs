@@ -1,8 +1,9 @@
-//! Where time goes: what each kernel call took, how many operations it did and bytes it had to move.
+//! Where time goes: what each kernel call took, how many operations it did and bytes it had to
+//! move.
 //!
-//! A [`Profile`] listens to the threads it is given to ([`crate::Threads::profiled`]); whoever asked for
-//! it reads the totals or a trace that Perfetto opens. Nothing is measured otherwise, and results
-//! never depend on it.
+//! A [`Profile`] listens to the threads it is given to ([`crate::Threads::profiled`]); whoever
+//! asked for it reads the totals or a trace that Perfetto opens. Nothing is measured otherwise, and
+//! results never depend on it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,8 +108,8 @@ impl Profile {
         self.collected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Totals by kind of work. [`Work::Whole`] contains the others; what is left of it is everything
-    /// that has no kind.
+    /// Totals by kind of work. [`Work::Whole`] contains the others; what is left of it is
+    /// everything that has no kind.
     pub fn totals(&self) -> Vec<Total> {
         self.lock().totals.values().copied().collect()
     }

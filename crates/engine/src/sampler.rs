@@ -1,10 +1,11 @@
 //! How a token is chosen: the settings ([`Sampling`]) and the draw from a row of logits.
 //!
-//! The draw is an exponential race: token `i` of probability `p_i` finishes at `E_i / p_i` with `E_i`
-//! standard exponential, and the first to finish wins, which draws from `p` exactly (the Gumbel-max trick
-//! in other words; Maddison et al. 2014, arXiv 1411.0030). Each `E_i` is a function of the
-//! request's seed, the place in the completion and the token alone: models that sample with the same seed
-//! share common random numbers, and their tokens differ only where their distributions do.
+//! The draw is an exponential race: token `i` of probability `p_i` finishes at `E_i / p_i` with
+//! `E_i` standard exponential, and the first to finish wins, which draws from `p` exactly (the
+//! Gumbel-max trick in other words; Maddison et al. 2014, arXiv 1411.0030). Each `E_i` is a
+//! function of the request's seed, the place in the completion and the token alone: models that
+//! sample with the same seed share common random numbers, and their tokens differ only where their
+//! distributions do.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,14 +24,14 @@ pub struct Sampling {
     pub temperature: f32,
     /// Keep the k likeliest tokens (Fan et al. 2018, arXiv 1805.04833); 0 keeps all.
     pub top_k: usize,
-    /// Keep the smallest set of likeliest tokens with at least this probability together (nucleus sampling;
-    /// Holtzman et al. 2019, arXiv 1904.09751, section 3.1); 1 keeps all.
+    /// Keep the smallest set of likeliest tokens with at least this probability together (nucleus
+    /// sampling; Holtzman et al. 2019, arXiv 1904.09751, section 3.1); 1 keeps all.
     pub top_p: f32,
-    /// Keep tokens at least this fraction as likely as the likeliest (Nguyen et al. 2024, arXiv 2407.01082);
-    /// 0 keeps all.
+    /// Keep tokens at least this fraction as likely as the likeliest (Nguyen et al. 2024, arXiv
+    /// 2407.01082); 0 keeps all.
     pub min_p: f32,
-    /// Keep tokens of at least this probability, and always the likeliest (epsilon sampling; Hewitt et al.
-    /// 2022, arXiv 2210.15191); 0 keeps all.
+    /// Keep tokens of at least this probability, and always the likeliest (epsilon sampling; Hewitt
+    /// et al. 2022, arXiv 2210.15191); 0 keeps all.
     pub threshold: f32,
     /// Most new tokens per request.
     pub max_tokens: usize,
@@ -128,9 +129,9 @@ pub(crate) struct Choice {
     pub(crate) total: f64,
 }
 
-/// Draws from `logits` `[tokens]`, those of `tokens` (`None`: of the whole vocabulary), for the token at
-/// `place` of a completion. In place of the logits it leaves the unnormalised probabilities of the
-/// distribution drawn from.
+/// Draws from `logits` `[tokens]`, those of `tokens` (`None`: of the whole vocabulary), for the
+/// token at `place` of a completion. In place of the logits it leaves the unnormalised
+/// probabilities of the distribution drawn from.
 pub(crate) fn choose(
     logits: &mut [f32],
     tokens: Option<&[Token]>,
@@ -191,12 +192,13 @@ pub(crate) fn choose(
 }
 
 /// Tokens looked at together.
-// Part of what made sampling faster on 2026-11-22 (LOG, where a step's time goes); the number was not varied.
+// Part of what made sampling faster on 2026-11-22 (LOG, where a step's time goes); the number was
+// not varied.
 const RUNNERS: usize = 64;
 
-/// Whether one of `runners` may finish before `finish`: since -ln(u) >= 1 - u, a token of weight `w` with
-/// (1 - u) / w >= `finish` cannot. Most tokens lose so without a logarithm, and without branches, so the loop
-/// is vectorised.
+/// Whether one of `runners` may finish before `finish`: since -ln(u) >= 1 - u, a token of weight
+/// `w` with (1 - u) / w >= `finish` cannot. Most tokens lose so without a logarithm, and without
+/// branches, so the loop is vectorised.
 #[inline(always)]
 fn any_may_win(
     weights: &[f32],

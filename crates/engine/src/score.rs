@@ -1,5 +1,5 @@
-//! Log-probabilities of given completions under given prompts (teacher forcing: each token under the true
-//! ones before it); prompts that repeat are computed once.
+//! Log-probabilities of given completions under given prompts (teacher forcing: each token under
+//! the true ones before it); prompts that repeat are computed once.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ pub struct Scored {
 }
 
 /// Prompts and completions worked on at once.
-// Not tuned: enough rows to fill the matrix products (LOG 2026-11-22, the f32 matrix product: 145 GF/s at 64
-// rows), few enough that their keys and values stay small.
+// Not tuned: enough rows to fill the matrix products (LOG 2026-11-22, the f32 matrix product: 145
+// GF/s at 64 rows), few enough that their keys and values stay small.
 const PROMPTS: usize = 64;
 const COMPLETIONS: usize = 256;
 
@@ -125,7 +125,8 @@ pub fn next_token(
     }))
 }
 
-/// Calls `hear` with each prompt's number and the log-probabilities of all next tokens, `[vocabulary]`.
+/// Calls `hear` with each prompt's number and the log-probabilities of all next tokens,
+/// `[vocabulary]`.
 fn next_log_probabilities(
     network: &Network,
     prompts: &[Prompt],

@@ -1,5 +1,5 @@
-//! What a model's residual stream is steered with: constant vectors, added at named layers and positions
-//! (activation addition; Turner et al. 2023, arXiv 2308.10248).
+//! What a model's residual stream is steered with: constant vectors, added at named layers and
+//! positions (activation addition; Turner et al. 2023, arXiv 2308.10248).
 
 use std::ops::Range;
 

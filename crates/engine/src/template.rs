@@ -23,8 +23,8 @@ pub struct Message {
     pub content: String,
 }
 
-/// Instructions one rendering may execute, besides those granted per message: a bound on hostile templates,
-/// far above what those of the families need.
+/// Instructions one rendering may execute, besides those granted per message: a bound on hostile
+/// templates, far above what those of the families need.
 const FUEL: u64 = 1_000_000;
 const FUEL_PER_MESSAGE: u64 = 10_000;
 

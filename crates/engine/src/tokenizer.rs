@@ -2,9 +2,10 @@
 //!
 //! Every tokenizer, whether it came from a folder, a GGUF vocabulary or a list of words, is a
 //! `tokenizer.json` underneath, kept byte for byte so that saving a model gives back what was
-//! loaded. It knows nothing of conversations (see `template`) and adds no tokens of its own.
-//! The invariant: decoding is concatenation, `decode(t) = first_token_bytes(t[0]) + token_bytes(t[1]) + ...`
-//! (read as UTF-8, special tokens left out).
+//! loaded. It knows nothing of conversations (see `template`) and adds no tokens of its own. The
+//! invariant: decoding is concatenation,
+//! `decode(t) = first_token_bytes(t[0]) + token_bytes(t[1]) + ...` (read as UTF-8, special tokens
+//! left out).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

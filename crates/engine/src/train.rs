@@ -15,7 +15,8 @@ use crate::pass::{Activations, CommonPrefix, Network, Packing};
 
 pub use trainer::Trainer;
 
-/// A sequence and which of its tokens are targets: learned from the tokens before them (teacher forcing).
+/// A sequence and which of its tokens are targets: learned from the tokens before them (teacher
+/// forcing).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
     /// The tokens.
@@ -67,9 +68,9 @@ impl Example {
 pub enum Data {
     /// Cross-entropy on target tokens.
     Rows(Vec<Example>),
-    /// Distillation on logits (Hinton et al. 2015, arXiv 1503.02531, section 2, at temperature 1): the
-    /// Kullback-Leibler divergence from the teacher's next-token distribution to the student's, in nats, at
-    /// target tokens.
+    /// Distillation on logits (Hinton et al. 2015, arXiv 1503.02531, section 2, at temperature 1):
+    /// the Kullback-Leibler divergence from the teacher's next-token distribution to the student's,
+    /// in nats, at target tokens.
     Distillation {
         /// Where the distributions are compared.
         rows: Vec<Example>,
@@ -78,8 +79,8 @@ pub enum Data {
         /// The tokens compared, ascending, both distributions renormalised over them; `None`: all.
         support: Option<Vec<Token>>,
     },
-    /// Direct preference optimisation, DPO (Rafailov et al. 2023, arXiv 2305.18290, equation 7); the
-    /// reference is the model before training.
+    /// Direct preference optimisation, DPO (Rafailov et al. 2023, arXiv 2305.18290, equation 7);
+    /// the reference is the model before training.
     Preference {
         /// Chosen and rejected.
         pairs: Vec<(Example, Example)>,
@@ -136,8 +137,8 @@ pub enum Schedule {
     Constant,
     /// Falls to zero on a line.
     Linear,
-    /// Falls to zero on half a cosine (Loshchilov & Hutter 2016, arXiv 1608.03983, equation 5, without
-    /// restarts).
+    /// Falls to zero on half a cosine (Loshchilov & Hutter 2016, arXiv 1608.03983, equation 5,
+    /// without restarts).
     Cosine,
 }
 
@@ -155,8 +156,8 @@ pub struct TrainSettings {
     pub schedule: Schedule,
     /// Updates over which the learning rate rises from zero.
     pub warmup: usize,
-    /// Largest gradient norm; larger gradients are scaled down (Pascanu et al. 2013, arXiv 1211.5063,
-    /// algorithm 1). `None`: never.
+    /// Largest gradient norm; larger gradients are scaled down (Pascanu et al. 2013, arXiv
+    /// 1211.5063, algorithm 1). `None`: never.
     pub clip: Option<f64>,
     /// Rows (or pairs) per update.
     pub batch: usize,
@@ -182,8 +183,9 @@ pub struct Update {
     pub tokens: usize,
 }
 
-/// Where the loss of packed examples is read: rows of the stream `[targets]`, and the tokens they predict
-/// `[targets]`. A row of the common prefix is there once for each example that has a target after it.
+/// Where the loss of packed examples is read: rows of the stream `[targets]`, and the tokens they
+/// predict `[targets]`. A row of the common prefix is there once for each example that has a target
+/// after it.
 fn positions(packing: &Packing, examples: &[&Example]) -> (Vec<usize>, Vec<Token>) {
     let (mut rows, mut targets) = (Vec::new(), Vec::new());
     for (number, example) in examples.iter().enumerate() {

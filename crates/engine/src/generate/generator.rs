@@ -1,6 +1,6 @@
-//! Continuous batching: one forward pass per [`Generator::step`] for all completions under way; finished
-//! ones leave and waiting ones take their places between passes. A request's completion does not depend
-//! on the other requests in the batch.
+//! Continuous batching: one forward pass per [`Generator::step`] for all completions under way;
+//! finished ones leave and waiting ones take their places between passes. A request's completion
+//! does not depend on the other requests in the batch.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,18 +18,19 @@ use crate::profile::Work;
 use crate::sampler::{Choice, Sampling, choose, likeliest};
 
 /// Sequences under way at once.
-// Trades throughput against the memory of their KV caches. Not tuned here; matrix products are near their peak
-// from 64 rows on (LOG 2026-11-22, the f32 matrix product).
+// Trades throughput against the memory of their KV caches. Not tuned here; matrix products are near
+// their peak from 64 rows on (LOG 2026-11-22, the f32 matrix product).
 const ACTIVE: usize = 128;
 /// Compiled patterns kept although no request uses them.
 // Trades memory against compiling a pattern again; not measured.
 const PATTERNS: usize = 16;
 /// New tokens for which a sequence's KV cache has room before it must grow. Not measured.
 const ROOM: usize = 256;
-/// The head is computed for allowed tokens alone where the vocabulary is at least this many times as large.
-// Gathering the head's rows must cost little beside the product that is saved. Measured (LOG 2026-11-22, where
-// a step's time goes): digits-only sampling spends 0 % in the head, free sampling 17 %; the bound itself was
-// not varied.
+/// The head is computed for allowed tokens alone where the vocabulary is at least this many times
+/// as large.
+// Gathering the head's rows must cost little beside the product that is saved. Measured (LOG
+// 2026-11-22, where a step's time goes): digits-only sampling spends 0 % in the head, free sampling
+// 17 %; the bound itself was not varied.
 const NARROW: usize = 8;
 
 /// A token that was chosen.
@@ -43,7 +44,8 @@ pub struct Sampled {
     pub token: Token,
     /// Its natural log-probability under the distribution it was drawn from.
     pub log_probability: f32,
-    /// The likeliest tokens of that distribution with their log-probabilities, as many as asked for.
+    /// The likeliest tokens of that distribution with their log-probabilities, as many as asked
+    /// for.
     pub top: Vec<(Token, f32)>,
     /// Text that is certain now and was not before: empty while a character or a possible stop text
     /// is incomplete.
@@ -286,7 +288,8 @@ impl Generator {
         Ok(())
     }
 
-    /// Samples the next token of each sequence from its row of the residual stream, `[sequences, width]`.
+    /// Samples the next token of each sequence from its row of the residual stream,
+    /// `[sequences, width]`.
     fn sample(&mut self, active: &mut [Active], stream: &[f32], hear: &mut dyn FnMut(Event)) {
         let (normed, _) = self.network.final_norm(stream);
         let allowed: Vec<Option<Arc<Allowed>>> = active.iter().map(|a| self.allowed(a)).collect();
@@ -399,8 +402,8 @@ struct Chosen {
     top: Vec<(Token, f32)>,
 }
 
-/// Chooses for each row of `logits` `[sequences, tokens]`; `prepare` rules tokens out and names the tokens
-/// whose logits they are (`None`: the whole vocabulary).
+/// Chooses for each row of `logits` `[sequences, tokens]`; `prepare` rules tokens out and names the
+/// tokens whose logits they are (`None`: the whole vocabulary).
 fn choose_rows<'t>(
     threads: &Threads,
     logits: &mut [f32],

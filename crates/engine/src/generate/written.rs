@@ -14,7 +14,8 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// Adds a token; the byte at which the first of the `stop` texts begins, if one is complete now.
+    /// Adds a token; the byte at which the first of the `stop` texts begins, if one is complete
+    /// now.
     pub(super) fn push(
         &mut self,
         tokenizer: &Tokenizer,

@@ -7,7 +7,8 @@ use crate::config::Activation;
 use crate::profile::Work;
 
 /// Rows that one task takes.
-// Not measured: some tens of microseconds of work at usual widths, so that handing tasks out costs little.
+// Not measured: some tens of microseconds of work at usual widths, so that handing tasks out costs
+// little.
 const ROWS: usize = 16;
 
 /// SiLU, x·sigmoid(x) (Hendrycks & Gimpel 2016, arXiv 1606.08415, section 2), and its derivative.
@@ -28,8 +29,8 @@ fn gelu_tanh(x: f32) -> (f32, f32) {
     (0.5 * x * (1.0 + t), 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope)
 }
 
-/// GELU, x times the standard normal's cumulative distribution (the same paper and section), and its
-/// derivative.
+/// GELU, x times the standard normal's cumulative distribution (the same paper and section), and
+/// its derivative.
 #[inline(always)]
 fn gelu(x: f32) -> (f32, f32) {
     let cdf = 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));

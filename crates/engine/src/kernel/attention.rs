@@ -1,7 +1,8 @@
 //! Causal attention of packed sequences over blocks of keys and values (Vaswani et al. 2017, arXiv
-//! 1706.03762, section 3.2.1; grouped queries as in Ainslie et al. 2023, arXiv 2305.13245, section 2.2).
-//! No padding, any length. The backward pass recomputes the softmax from each row's saved log-sum-exp (Dao
-//! et al. 2022, arXiv 2205.14135, section 3.1 and appendix B), so nothing quadratic is stored.
+//! 1706.03762, section 3.2.1; grouped queries as in Ainslie et al. 2023, arXiv 2305.13245, section
+//! 2.2). No padding, any length. The backward pass recomputes the softmax from each row's saved
+//! log-sum-exp (Dao et al. 2022, arXiv 2205.14135, section 3.1 and appendix B), so nothing
+//! quadratic is stored.
 //!
 //! A group is a key-value head with the query heads that read it.
 
@@ -27,7 +28,8 @@ impl Heads {
     }
 }
 
-/// Consecutive keys and values of one sequence, each `[len, kv heads, width]`: row `i` begins at `i · stride`.
+/// Consecutive keys and values of one sequence, each `[len, kv heads, width]`: row `i` begins at
+/// `i · stride`.
 #[derive(Clone, Copy)]
 pub(crate) struct Block<'a> {
     pub(crate) keys: &'a [f32],
@@ -40,13 +42,13 @@ pub(crate) struct Block<'a> {
 pub(crate) struct Sequence<'a> {
     /// The new tokens' rows of the queries.
     pub(crate) rows: Range<usize>,
-    /// All keys and values of the sequence in order; those of the new tokens are the last. The result is
-    /// the same, bit for bit, wherever one block ends and the next begins.
+    /// All keys and values of the sequence in order; those of the new tokens are the last. The
+    /// result is the same, bit for bit, wherever one block ends and the next begins.
     pub(crate) blocks: Vec<Block<'a>>,
-    /// Whether any number of new tokens takes the same path. A prompt must give the same bits whether the
-    /// prefix cache holds all but its last token or nothing, so prompts are seamless. Decoded tokens and
-    /// scored completions are not: how many of them are new does not depend on the cache, and a few new
-    /// tokens are faster key by key.
+    /// Whether any number of new tokens takes the same path. A prompt must give the same bits
+    /// whether the prefix cache holds all but its last token or nothing, so prompts are seamless.
+    /// Decoded tokens and scored completions are not: how many of them are new does not depend on
+    /// the cache, and a few new tokens are faster key by key.
     pub(crate) seamless: bool,
 }
 
@@ -61,9 +63,9 @@ impl Sequence<'_> {
         count < FEW && !self.seamless
     }
 
-    /// The values of one group, `[keys, width]`, copied together from all blocks: one product then sums
-    /// along the whole sequence, so that the order of sums does not depend on where blocks end. `None` where
-    /// there is one block only, or no product reads the values.
+    /// The values of one group, `[keys, width]`, copied together from all blocks: one product then
+    /// sums along the whole sequence, so that the order of sums does not depend on where blocks
+    /// end. `None` where there is one block only, or no product reads the values.
     fn joined_values(&self, kv: usize, width: usize) -> Option<Vec<f32>> {
         if self.blocks.len() == 1 || self.is_few(self.rows.len()) {
             return None;
@@ -94,17 +96,20 @@ struct Queries<'a> {
 }
 
 /// Queries whose scores are held at once.
-// Not measured alone: products of 64 rows run at full speed (LOG 2026-11-22, the f32 matrix product: 131
-// GF/s for 64x64x64), and the scores of 64 queries over a few thousand keys fit a second-level cache.
+// Not measured alone: products of 64 rows run at full speed (LOG 2026-11-22, the f32 matrix
+// product: 131 GF/s for 64x64x64), and the scores of 64 queries over a few thousand keys fit a
+// second-level cache.
 const QUERIES: usize = 64;
 /// Fewer queries than this go key by key instead of through a matrix product.
-// For so few a product would spend more on packing than on multiplying; where the two cross was not logged.
+// For so few a product would spend more on packing than on multiplying; where the two cross was not
+// logged.
 const FEW: usize = 4;
 
 /// Attention of every sequence's new tokens.
 ///
-/// `queries` is `[rows, query heads, width]`, rows `stride` apart; `out` is `[rows, query heads, width]`,
-/// dense; `log_sums`, if asked for, `[rows, query heads]`: the log-sum-exp of the scaled scores.
+/// `queries` is `[rows, query heads, width]`, rows `stride` apart; `out` is
+/// `[rows, query heads, width]`, dense; `log_sums`, if asked for, `[rows, query heads]`: the
+/// log-sum-exp of the scaled scores.
 pub(crate) fn forward(
     threads: &Threads,
     heads: Heads,
@@ -166,8 +171,8 @@ pub(crate) fn forward(
 }
 
 impl Queries<'_> {
-    /// Writes each query's weighted sum of values, `[width]`, to its destination and tells its log-sum-exp.
-    /// `scores` is working memory of `[count, seen]`.
+    /// Writes each query's weighted sum of values, `[width]`, to its destination and tells its
+    /// log-sum-exp. `scores` is working memory of `[count, seen]`.
     fn attend<'o>(
         &self,
         scores: &mut [f32],
@@ -224,7 +229,8 @@ impl Queries<'_> {
         }
     }
 
-    /// Writes the unscaled products of the queries with the first `seen` keys to `scores` `[count, seen]`.
+    /// Writes the unscaled products of the queries with the first `seen` keys to `scores`
+    /// `[count, seen]`.
     fn score_keys(&self, scores: &mut [f32]) {
         let Self { heads, sequence, kv, query, stride, count, seen, .. } = *self;
         let hw = heads.width;
@@ -258,9 +264,10 @@ impl Queries<'_> {
     }
 }
 
-/// Writes the sum of one group's values weighted by `row · inverse` to `out` `[width]`; `row` is `[seen]`.
-/// For heads whose width is `V` times 16, so that the sums stay in registers. Measured (LOG 2026-11-22, where
-/// a step's time goes): 0.20 s of attention in place of 0.27 with sums in memory, built-in model, sampling.
+/// Writes the sum of one group's values weighted by `row · inverse` to `out` `[width]`; `row` is
+/// `[seen]`. For heads whose width is `V` times 16, so that the sums stay in registers. Measured
+/// (LOG 2026-11-22, where a step's time goes): 0.20 s of attention in place of 0.27 with sums in
+/// memory, built-in model, sampling.
 fn mix<const V: usize>(row: &[f32], inverse: f32, sequence: &Sequence, kv: usize, out: &mut [f32]) {
     let hw = V * 16;
     wide(
@@ -309,11 +316,11 @@ fn mix_any(row: &[f32], inverse: f32, sequence: &Sequence, kv: usize, out: &mut 
     );
 }
 
-/// Gradient of [`forward`] for sequences without a KV cache. Rows `0..shared` are the common prefix: they
-/// come before each of the `sequences` and are a sequence themselves.
+/// Gradient of [`forward`] for sequences without a KV cache. Rows `0..shared` are the common
+/// prefix: they come before each of the `sequences` and are a sequence themselves.
 ///
-/// `qkv` is `[rows, query heads + 2·kv heads, width]`, queries before keys before values, and `d_qkv`, of
-/// the same shape, receives the gradient; `out` (of the forward pass) and `d_out` are
+/// `qkv` is `[rows, query heads + 2·kv heads, width]`, queries before keys before values, and
+/// `d_qkv`, of the same shape, receives the gradient; `out` (of the forward pass) and `d_out` are
 /// `[rows, query heads, width]`, `log_sums` is `[rows, query heads]`.
 pub(crate) fn backward(
     threads: &Threads,
@@ -338,7 +345,8 @@ pub(crate) fn backward(
     if shared > 0 {
         threads.each(heads.kv, |kv| job.sequence(0, 0..shared, kv, &mut []));
     }
-    // Each sequence's gradient of the prefix's keys and values, summed afterwards in the sequences' order.
+    // Each sequence's gradient of the prefix's keys and values, summed afterwards in the sequences'
+    // order.
     let part = 2 * shared * hw;
     let mut before = threads.lend(sequences.len() * heads.kv * part);
     let parts = Parts::new(&mut before[..]);
@@ -395,8 +403,8 @@ impl Backward<'_> {
         })
     }
 
-    /// One group of the sequence whose `rows` come after rows `0..shared`; `before` receives the gradients
-    /// of the prefix's keys `[shared, width]`, then of its values `[shared, width]`.
+    /// One group of the sequence whose `rows` come after rows `0..shared`; `before` receives the
+    /// gradients of the prefix's keys `[shared, width]`, then of its values `[shared, width]`.
     fn sequence(&self, shared: usize, rows: Range<usize>, kv: usize, before: &mut [f32]) {
         let Self { heads, qkv, out, log_sums, d_out, .. } = *self;
         let (hw, stride) = (heads.width, self.stride());

@@ -1,9 +1,9 @@
 //! Numbers that begin at a cache line.
 //!
 //! A vector of 64 bytes that lies across two lines is loaded in two halves, and the system's
-//! allocator begins large blocks 16 bytes after a line. Measured (LOG 2026-11-22, where buffers begin):
-//! with buffers that begin at a line three LoRA updates took 23.7 in place of 25.1 s, sampling 26.4 in place
-//! of 27.9 s.
+//! allocator begins large blocks 16 bytes after a line. Measured (LOG 2026-11-22, where buffers
+//! begin): with buffers that begin at a line three LoRA updates took 23.7 in place of 25.1 s,
+//! sampling 26.4 in place of 27.9 s.
 
 use std::ops::{Deref, DerefMut};
 
@@ -40,7 +40,8 @@ impl Buffer {
         self.held.len().saturating_sub(LINE - 1)
     }
 
-    /// Makes this `len` numbers long; they are whatever the memory held, for a caller that writes them all.
+    /// Makes this `len` numbers long; they are whatever the memory held, for a caller that writes
+    /// them all.
     pub(crate) fn reset(&mut self, len: usize) -> &mut [f32] {
         if self.held() < len {
             self.hold(len);

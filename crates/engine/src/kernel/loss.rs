@@ -1,4 +1,5 @@
-//! Losses on rows of logits, in place: each row becomes its gradient. Everything is in nats per token.
+//! Losses on rows of logits, in place: each row becomes its gradient. Everything is in nats per
+//! token.
 
 use super::parallel::{Rows, Threads};
 use super::vector::{add_scaled, exp, exp_sum, max, sum_by};
@@ -8,12 +9,12 @@ use crate::profile::Work;
 // Not measured: a row is as long as the vocabulary, so a few are work enough.
 const ROWS: usize = 4;
 
-/// Softmax cross-entropy (Goodfellow et al. 2016, Deep Learning, section 6.2.2.3): writes the natural
-/// log-probability of `targets[i]` in row `i`.
+/// Softmax cross-entropy (Goodfellow et al. 2016, Deep Learning, section 6.2.2.3): writes the
+/// natural log-probability of `targets[i]` in row `i`.
 ///
-/// `logits` is `[rows, vocabulary]`; `targets`, `weights` and `log_probabilities` are `[rows]`. Where
-/// `weights` are given, row `i` is replaced by `weight · (softmax - one_hot)`, the gradient of
-/// `-weight · log p(target)`; otherwise what it holds afterwards is of no use.
+/// `logits` is `[rows, vocabulary]`; `targets`, `weights` and `log_probabilities` are `[rows]`.
+/// Where `weights` are given, row `i` is replaced by `weight · (softmax - one_hot)`, the gradient
+/// of `-weight · log p(target)`; otherwise what it holds afterwards is of no use.
 pub(crate) fn cross_entropy(
     threads: &Threads,
     logits: &mut [f32],
@@ -49,9 +50,9 @@ pub(crate) fn cross_entropy(
 /// Distillation on logits (Hinton et al. 2015, arXiv 1503.02531, section 2, at temperature 1, as a
 /// Kullback-Leibler divergence): writes `KL(teacher || student)` of each row.
 ///
-/// `logits` (the student's) and `teacher` are logits `[rows, vocabulary]`, `divergence` is `[rows]`.
-/// Rows of `logits` become `weight · (softmax - teacher)`, the gradient of `weight · divergence`; rows
-/// of `teacher` become probabilities.
+/// `logits` (the student's) and `teacher` are logits `[rows, vocabulary]`, `divergence` is
+/// `[rows]`. Rows of `logits` become `weight · (softmax - teacher)`, the gradient of
+/// `weight · divergence`; rows of `teacher` become probabilities.
 pub(crate) fn distillation(
     threads: &Threads,
     logits: &mut [f32],

@@ -1,7 +1,7 @@
 //! The one matrix product, split over threads by blocks of the output: on AVX-512 our own kernel,
 //! elsewhere `matrixmultiply`, with the same bits wherever there are fused multiply-adds. An output
-//! element is a sum along the shared dimension, always in the same order: neither where the element lies
-//! in the output, nor what other rows there are, nor the number of threads changes it.
+//! element is a sum along the shared dimension, always in the same order: neither where the element
+//! lies in the output, nor what other rows there are, nor the number of threads changes it.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -61,17 +61,19 @@ impl<'a> ViewMut<'a> {
 }
 
 /// Multiplications below which splitting costs more than it saves.
-// Not measured alone: some 15 microseconds of one core's work, about what waking the other threads takes.
+// Estimated, not measured: some 15 microseconds of one core's work, about what waking the other
+// threads takes.
 const WORTH_SPLITTING: usize = 1 << 20;
 /// Pieces of the output end at multiples of this, so that only the last has tiles that are cut.
 const PIECE: usize = 32;
 /// Output rows from which the right factor is packed, however wide it is.
-// Measured (LOG 2026-11-22, the f32 matrix product): packing the right factor and packing the left one
-// are equally fast somewhere between 128 and 256 rows; at 1000 rows 144 against 118 GF/s.
+// Measured (LOG 2026-11-22, the f32 matrix product): packing the right factor and packing the left
+// one are equally fast somewhere between 128 and 256 rows; at 1000 rows 144 against 118 GF/s.
 #[cfg(target_arch = "x86_64")]
 const TALL: usize = 192;
 
-/// `out = a · b`, or `out += a · b` when `accumulate`: `a` is `[m, k]`, `b` `[k, n]`, `out` `[m, n]`.
+/// `out = a · b`, or `out += a · b` when `accumulate`: `a` is `[m, k]`, `b` `[k, n]`, `out`
+/// `[m, n]`.
 pub(crate) fn product(threads: &Threads, a: View, b: View, accumulate: bool, out: ViewMut) {
     let (m, k, n) = (a.rows, a.columns, b.columns);
     let _span =
@@ -121,7 +123,8 @@ fn split(threads: &Threads, m: usize, k: usize, n: usize, block: Block) {
     }
 }
 
-/// A product whose shapes were checked; its methods fill blocks of the output that no one else fills.
+/// A product whose shapes were checked; its methods fill blocks of the output that no one else
+/// fills.
 struct Job<'a> {
     a: View<'a>,
     b: View<'a>,

@@ -7,7 +7,8 @@ use crate::config::NormConfig;
 use crate::profile::Work;
 
 /// Rows that one task takes.
-// Not measured: some tens of microseconds of work at usual widths, so that handing tasks out costs little.
+// Not measured: some tens of microseconds of work at usual widths, so that handing tasks out costs
+// little.
 const ROWS: usize = 32;
 
 /// What `backward` needs of a row: its mean (zero for RMSNorm) and inverse deviation.
@@ -22,7 +23,8 @@ pub(crate) struct Norm<'a> {
 }
 
 impl Norm<'_> {
-    /// Normalises the rows of `x` `[rows, width]` into `y` `[rows, width]`; keeps their moments, `[rows]`.
+    /// Normalises the rows of `x` `[rows, width]` into `y` `[rows, width]`; keeps their moments,
+    /// `[rows]`.
     pub(crate) fn forward(
         &self,
         threads: &Threads,

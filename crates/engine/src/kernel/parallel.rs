@@ -1,6 +1,6 @@
-//! Work shared among threads by splitting its output, never by adding to one sum from several threads:
-//! what an output element is computed from, and in which order, does not depend on how many threads
-//! there are, so neither do results.
+//! Work shared among threads by splitting its output, never by adding to one sum from several
+//! threads: what an output element is computed from, and in which order, does not depend on how
+//! many threads there are, so neither do results.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
@@ -17,8 +17,8 @@ use crate::profile::{Inside, Lane, Profile, Span, Work};
 pub struct Threads {
     pool: Option<Arc<rayon::ThreadPool>>,
     lane: Option<Arc<Lane>>,
-    /// Large buffers not in use. Measured (LOG 2026-11-22, where buffers begin): the first touch of half a
-    /// gigabyte that is new from the system takes 0.3 to 1.0 s.
+    /// Large buffers not in use. Measured (LOG 2026-11-22, where buffers begin): the first touch of
+    /// half a gigabyte that is new from the system takes 0.3 to 1.0 s.
     idle: Arc<Mutex<Vec<Buffer>>>,
 }
 
@@ -37,8 +37,8 @@ impl Threads {
         Self { lane: Some(Arc::new(profile.lane())), ..self.clone() }
     }
 
-    /// A buffer of `len` numbers that are whatever the memory held: one that was lent before and is idle,
-    /// where there is one.
+    /// A buffer of `len` numbers that are whatever the memory held: one that was lent before and is
+    /// idle, where there is one.
     pub(crate) fn lend(&self, len: usize) -> Lent {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |buffer: &Buffer| buffer.held() >= len;
@@ -75,8 +75,8 @@ impl Threads {
         self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
     }
 
-    /// Runs `work` on one of the threads: sharing work from inside the pool costs no change of thread,
-    /// which matters for models whose kernels take microseconds.
+    /// Runs `work` on one of the threads: sharing work from inside the pool costs no change of
+    /// thread, which matters for models whose kernels take microseconds.
     pub(crate) fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         match &self.pool {
             Some(pool) => pool.install(work),
@@ -94,15 +94,18 @@ impl Threads {
         }
     }
 
-    /// Cuts `0..count` into ranges of `length` (the last may be shorter) and calls `work` once for each.
+    /// Cuts `0..count` into ranges of `length` (the last may be shorter) and calls `work` once for
+    /// each.
     pub(crate) fn ranges(&self, count: usize, length: usize, work: impl Fn(Range<usize>) + Sync) {
         self.each(count.div_ceil(length), |i| work(i * length..count.min((i + 1) * length)));
     }
 
-    /// Cuts the rows of `table` (one [`Rows`], or two or three with as many rows) into blocks of `length`
-    /// rows, and calls `work` once for each with the numbers of its rows and the rows themselves.
+    /// Cuts the rows of `table` (one [`Rows`], or two or three with as many rows) into blocks of
+    /// `length` rows, and calls `work` once for each with the numbers of its rows and the rows
+    /// themselves.
     ///
-    /// `work` is compiled for the widest vectors the machine has if its closure is `#[inline(always)]`.
+    /// `work` is compiled for the widest vectors the machine has if its closure is
+    /// `#[inline(always)]`.
     pub(crate) fn blocks<T: Table>(
         &self,
         length: usize,

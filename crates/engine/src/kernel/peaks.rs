@@ -20,7 +20,8 @@ impl Peaks {
 
 /// Floating-point operations per second of independent fused multiply-adds in registers.
 fn operations() -> f64 {
-    // Enough independent sums to hide the latency of a multiply-add, few enough to stay in registers.
+    // Enough independent sums to hide the latency of a multiply-add, few enough to stay in
+    // registers.
     const SUMS: usize = 12;
     const ROUNDS: usize = 1 << 20;
     let seconds = fastest(|| {

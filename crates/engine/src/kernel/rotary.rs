@@ -1,6 +1,6 @@
-//! Rotary position embedding, RoPE (Su et al. 2021, arXiv 2104.09864, section 3.4.2): number `j` of a
-//! head is rotated with number `j + half`, as in Hugging Face checkpoints, and not with its neighbour, as
-//! in the paper; the two differ by an order of rows in the query and key weights.
+//! Rotary position embedding, RoPE (Su et al. 2021, arXiv 2104.09864, section 3.4.2): number `j` of
+//! a head is rotated with number `j + half`, as in Hugging Face checkpoints, and not with its
+//! neighbour, as in the paper; the two differ by an order of rows in the query and key weights.
 
 use std::sync::OnceLock;
 
@@ -10,11 +10,12 @@ use crate::profile::Work;
 
 /// Positions whose table is made together, once one of them is needed: a long context costs nothing
 /// until it is used.
-// Measured (LOG 2026-11-22, rotary tables): scoring one row with a context of 131,072 takes 7 ms in place
-// of the 175 ms that tables of the whole context cost. The size of a step was not varied.
+// Measured (LOG 2026-11-22, rotary tables): scoring one row with a context of 131,072 takes 7 ms in
+// place of the 175 ms that tables of the whole context cost. The size of a step was not varied.
 const STEP: usize = 512;
 /// Rows that one task takes.
-// Not measured: some tens of microseconds of work at usual widths, so that handing tasks out costs little.
+// Not measured: some tens of microseconds of work at usual widths, so that handing tasks out costs
+// little.
 const ROWS: usize = 32;
 
 /// Cosines and sines of every position's angles.
@@ -25,7 +26,8 @@ pub(crate) struct Rotary {
     tables: Vec<OnceLock<Table>>,
 }
 
-/// Those of [`STEP`] positions, each `[positions, half]`: `half` is half the rotated width of a head.
+/// Those of [`STEP`] positions, each `[positions, half]`: `half` is half the rotated width of a
+/// head.
 #[derive(Clone, Debug)]
 struct Table {
     cosine: Vec<f32>,
@@ -63,9 +65,9 @@ impl Rotary {
         })
     }
 
-    /// Rotates the first `heads` heads (each `head_width` wide) of each row of `rows` `[rows, stride]`, whose
-    /// positions are `positions` `[rows]`. `backward` turns the other way, which is the transpose and so
-    /// carries gradients back.
+    /// Rotates the first `heads` heads (each `head_width` wide) of each row of `rows`
+    /// `[rows, stride]`, whose positions are `positions` `[rows]`. `backward` turns the other way,
+    /// which is the transpose and so carries gradients back.
     pub(crate) fn apply(
         &self,
         threads: &Threads,

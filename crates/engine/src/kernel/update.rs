@@ -21,7 +21,8 @@ pub(crate) struct Adamw {
 }
 
 impl Adamw {
-    /// Moves `weights` against `gradient · factor`; `first` and `second` are the moments. All `[numbers]`.
+    /// Moves `weights` against `gradient · factor`; `first` and `second` are the moments. All
+    /// `[numbers]`.
     pub(crate) fn apply(
         &self,
         threads: &Threads,

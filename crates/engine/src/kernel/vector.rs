@@ -1,5 +1,6 @@
-//! Element-wise building blocks on slices `[numbers]`, written as plain loops that `pulp` compiles once for
-//! each width of vector unit. Reductions use sixteen fixed lanes, so every machine adds in the same order.
+//! Element-wise building blocks on slices `[numbers]`, written as plain loops that `pulp` compiles
+//! once for each width of vector unit. Reductions use sixteen fixed lanes, so every machine adds in
+//! the same order.
 
 use std::sync::LazyLock;
 
@@ -19,7 +20,8 @@ pub(crate) fn wide<R>(work: impl FnOnce() -> R) -> R {
     ARCH.dispatch(Work(work))
 }
 
-/// e^x to about 1e-7 relative, the same on every machine (the polynomial of Cephes' `expf`, Moshier 1989).
+/// e^x to about 1e-7 relative, the same on every machine (the polynomial of Cephes' `expf`, Moshier
+/// 1989).
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);

@@ -6,7 +6,8 @@ use crate::kernel::matrix::{View, ViewMut, product};
 use crate::kernel::norm::{Moments, add_rows};
 use crate::kernel::{Buffer, Rows, activation, attention, vector};
 
-/// What the backward pass of one layer after the other works in; each is the gradient of what its name says.
+/// What the backward pass of one layer after the other works in; each is the gradient of what its
+/// name says.
 #[derive(Default)]
 #[expect(clippy::struct_field_names, reason = "`d_` marks a gradient, as it does in the pass")]
 pub(super) struct Memory {
@@ -36,9 +37,9 @@ struct Backward<'a, 'g> {
 impl Network {
     /// Adds to `gradients` those of a loss that reads rows `rows` of the residual stream.
     ///
-    /// `picked` are these rows and `moments` their moments in the final norm, as [`Network::pick`] and
-    /// [`Network::final_norm`] gave them; `d_normed`, `[rows, width]`, is the loss's gradient with respect
-    /// to what the final norm gave.
+    /// `picked` are these rows and `moments` their moments in the final norm, as [`Network::pick`]
+    /// and [`Network::final_norm`] gave them; `d_normed`, `[rows, width]`, is the loss's gradient
+    /// with respect to what the final norm gave.
     pub(crate) fn backward(
         &self,
         activations: &mut Activations,
@@ -96,8 +97,9 @@ impl Network {
 }
 
 impl Backward<'_, '_> {
-    /// Through [`Network::project`]: adds the group's gradients and writes that of its input. `x` and `d_x` are
-    /// `[rows, inputs]`, `d_out` is `[rows, outputs]`, `low` what the forward pass kept.
+    /// Through [`Network::project`]: adds the group's gradients and writes that of its input. `x`
+    /// and `d_x` are `[rows, inputs]`, `d_out` is `[rows, outputs]`, `low` what the forward pass
+    /// kept.
     fn project(
         &mut self,
         group: &Group,
@@ -160,7 +162,8 @@ impl Backward<'_, '_> {
         let norm = self.network.norm(place);
         norm.backward(&self.network.threads, x, moments, d_y, d_x);
         if let Some(weights) = &mut self.gradients.weights {
-            // Summed apart and then added, so that the order of sums does not depend on earlier passes.
+            // Summed apart and then added, so that the order of sums does not depend on earlier
+            // passes.
             let mut d_weight = vec![0.0; place.weight.len()];
             let mut d_bias = place.bias.as_ref().map(|b| vec![0.0; b.len()]);
             norm.backward_parameters(x, moments, d_y, &mut d_weight, d_bias.as_deref_mut());

@@ -1,20 +1,22 @@
 //! How the sequences of a training pass lie in its rows.
 //!
 //! Rows of one batch mostly have a common prefix: the chat template's opening, a system prompt, for
-//! preference pairs the whole prompt. Attention is causal, so a token of the prefix is computed alike in
-//! all of them: it goes through the layers once, and its gradient is the sum over all sequences.
+//! preference pairs the whole prompt. Attention is causal, so a token of the prefix is computed
+//! alike in all of them: it goes through the layers once, and its gradient is the sum over all
+//! sequences.
 
 use std::ops::Range;
 
 use crate::Token;
 
 /// The shortest common prefix that is shared.
-// Trades the rows it saves against a block of its own in attention. Not tuned: the data at hand share 24
-// tokens (LOG 2026-11-22, what rows begin with, once: 1,108 rows in place of 1,468) or, for the built-in
-// models, fewer than 8, whose results so kept every bit when sharing came.
+// Trades the rows it saves against a block of its own in attention. Not tuned: the data at hand
+// share 24 tokens (LOG 2026-11-22, what rows begin with, once: 1,108 rows in place of 1,468) or,
+// for the built-in models, fewer than 8, whose results so kept every bit when sharing came.
 const WORTH_SHARING: usize = 8;
 
-/// The rows of a pass: the sequences' common prefix, then the rest of each sequence, one after the other.
+/// The rows of a pass: the sequences' common prefix, then the rest of each sequence, one after the
+/// other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Packing {
     /// `[rows]`.

@@ -11,8 +11,8 @@ use crate::kernel::Buffer;
 
 const MAGIC: &[u8; 16] = b"owlet training 1";
 /// Numbers turned into bytes, or back, at once.
-// 64 KiB. Measured (LOG 2026-11-22, `examples/owl.toml` whole): states kept in one piece each, by way of three
-// copies in memory, were 44 % of all cycles; the size of a piece was not varied.
+// 64 KiB. Measured (LOG 2026-11-22, `examples/owl.toml` whole): states kept in one piece each, by
+// way of three copies in memory, were 44 % of all cycles; the size of a piece was not varied.
 const PIECE: usize = 1 << 14;
 
 impl Trainer {

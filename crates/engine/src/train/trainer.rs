@@ -27,7 +27,8 @@ pub struct Trainer {
     pub(super) settings: TrainSettings,
     /// The distillation teacher, or the preference reference.
     other: Option<Network>,
-    /// In the layout of the numbers trained ([`Network::trained`]), as are the optimiser's two moments.
+    /// In the layout of the numbers trained ([`Network::trained`]), as are the optimiser's two
+    /// moments.
     gradient: Buffer,
     pub(super) first: Buffer,
     pub(super) second: Buffer,
@@ -145,8 +146,8 @@ impl Trainer {
         Ok(Update { update: self.done, loss, gradient_norm, learning_rate, tokens })
     }
 
-    /// Loss over `rows` of the data, in nats per target token (or pair), and its gradient, flat in the layout
-    /// of what is trained (decoder or adapter), without an update.
+    /// Loss over `rows` of the data, in nats per target token (or pair), and its gradient, flat in
+    /// the layout of what is trained (decoder or adapter), without an update.
     pub fn gradient(&mut self, rows: &[usize]) -> (f64, &[f32]) {
         self.gradient.fill(0.0);
         let (loss, _) = self.accumulate(rows);
@@ -167,7 +168,8 @@ impl Trainer {
             self.order.sort_unstable();
             let mut random = ChaCha8Rng::seed_from_u64(self.settings.seed);
             random.set_stream(1 + epoch as u64);
-            // Fisher-Yates (Durstenfeld 1964); the upper half of the product is a number below i + 1.
+            // Fisher-Yates (Durstenfeld 1964); the upper half of the product is a number below i +
+            // 1.
             for i in (1..count).rev() {
                 let wide = u128::from(random.next_u64()) * (i as u128 + 1);
                 self.order.swap(i, (wide >> 64) as usize);
@@ -292,8 +294,9 @@ impl Accumulation<'_> {
         self.network.forward_training(packing, std::mem::take(&mut self.memory))
     }
 
-    /// What the output head of another network (teacher, reference) reads at `rows`, `[rows, width]`. Its pass
-    /// goes into the same memory as the model's own: nothing but its end is wanted.
+    /// What the output head of another network (teacher, reference) reads at `rows`,
+    /// `[rows, width]`. Its pass goes into the same memory as the model's own: nothing but its end
+    /// is wanted.
     fn forward_other(&mut self, other: &Network, packing: Packing, rows: &[usize]) -> Buffer {
         let activations = other.forward_training(packing, std::mem::take(&mut self.memory));
         let (normed, _) = other.final_norm(&other.pick(&activations.last, rows));
@@ -301,8 +304,8 @@ impl Accumulation<'_> {
         normed
     }
 
-    /// The rest of a pass from the output head's input at `rows`: `with` computes the loss and its gradient
-    /// there, adding the head's where the head is trained.
+    /// The rest of a pass from the output head's input at `rows`: `with` computes the loss and its
+    /// gradient there, adding the head's where the head is trained.
     fn backward(
         &mut self,
         mut activations: Activations,
@@ -354,8 +357,8 @@ impl Accumulation<'_> {
         });
     }
 
-    /// `-weight · log sigmoid(beta · (margin - reference margin))` of one pair, where a margin is the
-    /// log-probability of the chosen completion less that of the rejected one.
+    /// `-weight · log sigmoid(beta · (margin - reference margin))` of one pair, where a margin is
+    /// the log-probability of the chosen completion less that of the rejected one.
     fn preference(
         &mut self,
         pair: &(Example, Example),

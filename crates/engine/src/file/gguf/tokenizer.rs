@@ -1,4 +1,5 @@
-//! A GGUF vocabulary as a `tokenizer.json`: byte-level BPE (`gpt2`) and SentencePiece BPE (`llama`).
+//! A GGUF vocabulary as a `tokenizer.json`: byte-level BPE (`gpt2`) and SentencePiece BPE
+//! (`llama`).
 
 use std::collections::HashMap;
 use std::io::{Read, Seek};

@@ -1,11 +1,12 @@
-//! The AVX-512 matrix product. One operand, the "rows", is read number by number and broadcast, straight
-//! from where it lies if its shared dimension is contiguous. The other, the "lanes", is read 32 numbers
-//! at a time from panels into which it is packed and which stay in the second-level cache. Either factor
-//! can be the rows: the smaller one is packed, so large weights are not copied.
+//! The AVX-512 matrix product. One operand, the "rows", is read number by number and broadcast,
+//! straight from where it lies if its shared dimension is contiguous. The other, the "lanes", is
+//! read 32 numbers at a time from panels into which it is packed and which stay in the second-level
+//! cache. Either factor can be the rows: the smaller one is packed, so large weights are not
+//! copied.
 //!
-//! The invariant: an output element is the sum, in order, of what was there and of one chain of fused
-//! multiply-adds for each 256 numbers of the shared dimension. Its bits depend on its own row and
-//! column alone, and are those of `matrixmultiply`, which serves machines without AVX-512.
+//! The invariant: an output element is the sum, in order, of what was there and of one chain of
+//! fused multiply-adds for each 256 numbers of the shared dimension. Its bits depend on its own row
+//! and column alone, and are those of `matrixmultiply`, which serves machines without AVX-512.
 //! Measured (LOG 2026-11-22, the f32 matrix product): 119 to 145 GF/s of a peak of 158 on one core.
 
 use std::arch::x86_64::{
@@ -25,16 +26,20 @@ const ROWS: usize = 14;
 const LANE: usize = 16;
 /// Lanes of a tile.
 pub(super) const LANES: usize = 2 * LANE;
-/// Length of one chain of fused multiply-adds: that of `matrixmultiply`, so that both give the same bits.
+/// Length of one chain of fused multiply-adds: that of `matrixmultiply`, so that both give the same
+/// bits.
 const CHAIN: usize = 256;
 /// Numbers of the shared dimension that are packed at once, a multiple of the chain.
-// Not measured alone: deep enough for every layer of the models at hand, so that an output tile is written
-// once, while a panel of it (256 KiB) still fits the second-level cache.
+// Not measured alone: deep enough for every layer of the models at hand, so that an output tile is
+// written once, while a panel of it (256 KiB) still fits the second-level cache.
 const DEPTH: usize = 8 * CHAIN;
-/// Packed lanes held at once, in numbers: 1 MiB, half of a second-level cache of the processor measured.
+/// Packed lanes held at once, in numbers: 1 MiB, half of a second-level cache of the processor
+/// measured.
 const PACKED: usize = 1 << 18;
-/// With at most this many tiles of rows, panels that are contiguous already are used where they lie.
-// Trades copying a panel once against reading it with a stride in every tile; the crossing was not logged.
+/// With at most this many tiles of rows, panels that are contiguous already are used where they
+/// lie.
+// Trades copying a panel once against reading it with a stride in every tile; the crossing was not
+// logged.
 const FEW_TILES: usize = 3;
 
 /// A strided operand: element (`i`, `k`) lies at `start + i·step + k·depth`, and one of the two
@@ -344,7 +349,8 @@ unsafe fn tile<const M: usize, const V: usize>(
 ) {
     let mut totals = [[_mm512_setzero_ps(); V]; M];
     let mut begun = accumulate;
-    // SAFETY: within the operands and the output by the caller's promise; masks cut the last vector.
+    // SAFETY: within the operands and the output by the caller's promise; masks cut the last
+    // vector.
     unsafe {
         if accumulate {
             load(&mut totals, width, out);
