@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::recipe::Endpoint;
 use owlet_lab::run::plan::{NodeState, Survey};
 use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, execute};
@@ -147,9 +146,7 @@ impl Experiment<'_> {
             ))
         })?;
 
-        if let Some(result) = outcome.result.of::<InheritResult>() {
-            report::ensure(&store, &run, result)?;
-        }
+        report::ensure(&store, &run, &outcome.result)?;
         if terminal.json {
             let result = outcome.result.to_value()?;
             return terminal.json(&json!({ "run": run.id(), "result": result }));

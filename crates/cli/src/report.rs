@@ -4,11 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use owlet_lab::RunResult;
-use owlet_lab::kind::inherit::result::InheritResult;
-use owlet_lab::report::{
-    Graph, GraphEdge, GraphNode, More, ReportInput, TerminalStyle, costs_block, figures, html,
-    more_block,
-};
+use owlet_lab::report::block::{Depth, Edge, Graph, Node, Report};
+use owlet_lab::report::html;
+use owlet_lab::report::origin::{self, Origin};
+use owlet_lab::report::terminal::{TerminalStyle, show};
 use owlet_lab::run::execute;
 use owlet_store::{RunDirectory, Store};
 use serde_json::Value;
@@ -39,43 +38,43 @@ pub(crate) fn print(
         // Taken out again where it would not be seen.
         colour: true,
         unicode: true,
+        depth: Depth::Brief,
     };
+    let mut report = report(store, run, result)?;
     let id = run.id().nonce();
-    let block = result.block(&style);
-    let costs = costs_block(&execute::costs(store, run)?, &style);
-    let mut more = vec![("run", run.id().to_string())];
-    if result.of::<InheritResult>().is_some() {
-        more.push(("report", run.path().join(FILE).display().to_string()));
-    }
-    more.push(("again", format!("owlet show {id}")));
-    more.push(("lineage", format!("owlet lineage {id}")));
-    let more: Vec<More> =
-        more.into_iter().map(|(what, place)| More { what: what.to_owned(), place }).collect();
-    write!(to.data(), "{block}{costs}{}", more_block(&more, &style))?;
+    report.sections.extend(origin::more(&[
+        ("run", run.id().to_string()),
+        ("report", run.path().join(FILE).display().to_string()),
+        ("again", format!("owlet show {id}")),
+        ("lineage", format!("owlet lineage {id}")),
+    ]));
+    write!(to.data(), "{}", show(&report, &style))?;
     Ok(())
 }
 
 /// The path of the report, written if it is not there.
-pub(crate) fn ensure(store: &Store, run: &RunDirectory, result: &InheritResult) -> Result<PathBuf> {
+pub(crate) fn ensure(store: &Store, run: &RunDirectory, result: &RunResult) -> Result<PathBuf> {
     let path = run.path().join(FILE);
     if !path.is_file() {
-        let header = run.header()?;
-        let text = |name: &str| -> Result<String> {
-            Ok(String::from_utf8_lossy(&run.read_file(name)?).into_owned())
-        };
-        let page = html(&ReportInput {
-            result,
-            figures: &figures(result),
-            recipe_text: &text(GIVEN)?,
-            resolved_recipe: &text(execute::RECIPE)?,
-            lineage: &lineage(run)?,
-            costs: &execute::costs(store, run)?,
-            reproduce_command: header.about[COMMAND].as_str().unwrap_or("owlet run"),
-            version: &header.version,
-        });
-        run.write_file(FILE, page.as_bytes())?;
+        run.write_file(FILE, html::page(&report(store, run, result)?).as_bytes())?;
     }
     Ok(path)
+}
+
+/// What there is to say about a run.
+pub(crate) fn report(store: &Store, run: &RunDirectory, result: &RunResult) -> Result<Report> {
+    let header = run.header()?;
+    let text = |name: &str| -> Result<String> {
+        Ok(String::from_utf8_lossy(&run.read_file(name)?).into_owned())
+    };
+    Ok(result.report(&Origin {
+        recipe_text: &text(GIVEN)?,
+        resolved_recipe: &text(execute::RECIPE)?,
+        lineage: &lineage(run)?,
+        costs: &execute::costs(store, run)?,
+        command: header.about[COMMAND].as_str().unwrap_or("owlet run"),
+        version: &header.version,
+    }))
 }
 
 /// What a run's plan says was made from what.
@@ -86,13 +85,10 @@ fn lineage(run: &RunDirectory) -> Result<Graph> {
     for step in plan["steps"].as_array().into_iter().flatten() {
         let name = text(&step["name"]);
         for (role, from) in step["inputs"].as_object().into_iter().flatten() {
-            graph.edges.push(GraphEdge {
-                from: text(from),
-                to: name.clone(),
-                role: Some(role.clone()),
-            });
+            graph.edges.push(Edge { from: text(from), to: name.clone(), role: role.clone() });
         }
-        graph.nodes.push(GraphNode { id: name.clone(), kind: text(&step["kind"]), label: name });
+        let (label, kind) = (name.clone(), text(&step["kind"]));
+        graph.nodes.push(Node { id: name, label, kind, ..Node::default() });
     }
     Ok(graph)
 }

@@ -2,7 +2,6 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::run::execute;
 use owlet_store::{ArtifactId, Entity, RunId, StepKey, Store};
 use serde_json::json;
@@ -74,14 +73,7 @@ fn show_run(args: &ShowArgs, terminal: &Terminal, store: &Store, id: &RunId) -> 
     }
     let result = execute::load_result(&run)?;
     if args.report {
-        let Some(result) = result.of::<InheritResult>() else {
-            return Err(CliError::usage(format!(
-                "run {id} is of kind `{}`, which has no report",
-                result.kind().name()
-            ))
-            .hinted(format!("`owlet show {}` prints what it came to", id.nonce())));
-        };
-        let path = report::ensure(store, &run, result)?;
+        let path = report::ensure(store, &run, &result)?;
         writeln!(terminal.data(), "{}", path.display())?;
         return Ok(());
     }

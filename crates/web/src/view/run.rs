@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use owlet_lab::RunResult;
-use owlet_lab::kind::inherit::result::InheritResult;
-use owlet_lab::report::block::Standing;
-use owlet_lab::report::{self, ReportInput, TerminalStyle};
+use owlet_lab::report::block::{Block, Standing, link};
+use owlet_lab::report::html as report;
+use owlet_lab::report::origin::Origin;
 use owlet_lab::run::execute::{self, KindCost};
 use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunDirectory, RunHeader, RunId};
@@ -130,10 +130,7 @@ impl Window {
         match self.result(&view.run)? {
             Some(result) => {
                 let costs = execute::costs(&self.store, &view.run)?;
-                Ok(match result.of() {
-                    Some(result) => finished(&view, &path, result, &costs),
-                    None => plain_result(&view, &path, &result)?,
-                })
+                finished(&view, &path, &result, &costs)
             }
             None => Ok(self.unfinished(&view, &path)),
         }
@@ -161,59 +158,44 @@ impl Window {
     }
 }
 
-/// The result of a kind that has no report, as at the end of its run.
-fn plain_result(view: &RunView, path: &str, result: &RunResult) -> Result<Page> {
-    let style = TerminalStyle { width: 100, colour: false, unicode: true };
-    let body = html! { pre { (result.block(&style)) } };
-    let value = result.to_value().map_err(std::io::Error::from)?;
-    Ok(view.page("Result", path, body, json!({ "run": *view.line, "result": value })))
-}
-
-/// The report's sections, as they stand in the report.
-fn finished(view: &RunView, path: &str, result: &InheritResult, costs: &[KindCost]) -> Page {
-    let figures = report::figures(result);
+/// What was found, as the report says it.
+fn finished(view: &RunView, path: &str, result: &RunResult, costs: &[KindCost]) -> Result<Page> {
     let file = |name: &str| {
         let bytes = view.run.read_file(name).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let graph = view.plan.graph();
-    let input = ReportInput {
-        result,
-        figures: &figures,
+    let mut report = result.report(&Origin {
         recipe_text: &file(GIVEN),
         resolved_recipe: &file(execute::RECIPE),
-        lineage: &graph,
+        lineage: &view.plan.graph(),
         costs,
-        reproduce_command: view.command(),
+        command: view.command(),
         version: &view.line.version,
-    };
+    });
     // The plan's page draws what was made from what, with states and links.
-    let sections: Vec<_> =
-        report::sections(&input).into_iter().filter(|section| section.id != "lineage").collect();
+    report.sections.retain(|section| section.id != "lineage");
     let id = &view.line.id;
+    for section in &mut report.sections {
+        let (words, href) = match section.id {
+            "rows" => ("All rows, side by side, token by token", format!("/run/{id}/rows")),
+            "filter" => (
+                "Everything that was removed, with its rule",
+                format!("/run/{id}/rows?show=removed"),
+            ),
+            "teachers" => ("All models of this run", format!("/run/{id}/models")),
+            "comparisons" => ("Compare any two conditions", format!("/compare?a={id}&b={id}")),
+            _ => continue,
+        };
+        section.blocks.insert(0, Block::paragraph(link(words, href)));
+    }
     let body = html! {
-        @if !result.description.is_empty() { p class="lead" { (name(&result.description)) } }
-        nav class="contents" aria-label="Contents" {
-            ul { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } }
-        }
-        @for section in &sections {
-            section id=(section.id) aria-labelledby={ (section.id) "-title" } {
-                h2 id={ (section.id) "-title" } { (section.title) }
-                @match section.id {
-                    "rows" => p { a href={ "/run/" (id) "/rows" } { "All rows, side by side, token by token" } },
-                    "filter" => p { a href={ "/run/" (id) "/rows?show=removed" } { "Everything that was removed, with its rule" } },
-                    "teachers" => p { a href={ "/run/" (id) "/models" } { "All models of this run" } },
-                    "comparisons" => p { a href={ "/compare?a=" (id) "&b=" (id) } { "Compare any two conditions" } },
-                    _ => {},
-                }
-                (section.body)
-            }
-        }
+        (report::lead(&report))
+        (report::contents(&report.sections))
+        @for section in &report.sections { (report::section(section)) }
     };
-    let data = json!({ "run": *view.line, "result": result });
-    let mut page = view.page("Result", path, body, data);
-    page.figures = figures;
-    page
+    let value = result.to_value().map_err(std::io::Error::from)?;
+    let data = json!({ "run": *view.line, "result": value, "report": report });
+    Ok(view.page("Result", path, body, data))
 }
 
 /// What is known of a run, beside what it found.
