@@ -6,20 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use owlet_lab::recipe::Endpoint;
-use owlet_lab::run::plan::{NodeState, Survey};
-use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, execute};
-use owlet_store::{RunDirectory, RunHeader, RunId, Store};
-use serde_json::{Value, json};
+use owlet_lab::run::record::{About, Beginning, PlanRecord};
+use owlet_lab::run::{NodeState, Survey};
+use owlet_lab::{Event, ExecuteSettings, Plan, PlanContext, Recipe, Record, execute};
+use serde_json::json;
 
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::layers::Layers;
 use crate::models::{self, Models};
 use crate::progress::Progress;
 use crate::terminal::{FAINT, STRONG, Terminal, count, duration, plain};
 use crate::{interrupt, report, workspace};
-
-/// Attempts to find a free run id.
-const ATTEMPTS: u64 = 64;
 
 /// What is to be done.
 pub(crate) struct Experiment<'a> {
@@ -106,12 +103,25 @@ impl Experiment<'_> {
         }
         announce(terminal, &plan, &survey, cores);
 
-        let run = self.begin(&store, &recipe)?;
-        run.write_file(report::GIVEN, self.text.as_bytes())?;
-        run.write_file(owlet_lab::run::execute::RECIPE, recipe.to_toml().as_bytes())?;
-        let mut bytes = serde_json::to_vec_pretty(&plan_value(&plan, &survey))?;
-        bytes.push(b'\n');
-        run.write_file(report::PLAN, &bytes)?;
+        let here = Path::new(".");
+        let folder = if self.folder.as_os_str().is_empty() { here } else { &self.folder };
+        let run = Record::begin(
+            &store,
+            &Beginning {
+                given: self.text,
+                resolved: recipe.to_toml(),
+                plan: PlanRecord::new(&plan, &survey),
+                started: workspace::now(),
+                host: workspace::host(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                about: About {
+                    command: self.command.clone(),
+                    folder: folder.canonicalize().ok(),
+                    layers: self.layers.origins(),
+                },
+                nonce: u64::from(std::process::id()),
+            },
+        )?;
 
         let settings = ExecuteSettings {
             cores,
@@ -146,43 +156,12 @@ impl Experiment<'_> {
             ))
         })?;
 
-        report::ensure(&store, &run, &outcome.result)?;
+        let result = outcome.result(&store)?;
+        report::ensure(&store, &run, &result)?;
         if terminal.json {
-            let result = outcome.result.to_value()?;
-            return terminal.json(&json!({ "run": run.id(), "result": result }));
+            return terminal.json(&json!({ "run": run.id(), "result": result.to_value()? }));
         }
-        report::print(terminal, &store, &run, &outcome.result)
-    }
-
-    /// Creates the run's folder under a free id.
-    fn begin(&self, store: &Store, recipe: &AnyRecipe) -> Result<RunDirectory> {
-        let started = workspace::now();
-        let here = Path::new(".");
-        let folder = if self.folder.as_os_str().is_empty() { here } else { &self.folder };
-        let first = u64::from(std::process::id());
-        for attempt in 0..ATTEMPTS {
-            // Any number will do that another process is unlikely to take in the same second.
-            let nonce = first.wrapping_add(attempt.wrapping_mul(7919));
-            let id = RunId::new(&started, nonce)?;
-            let header = RunHeader {
-                format: RunHeader::FORMAT,
-                id: id.clone(),
-                name: recipe.name().to_owned(),
-                started: started.clone(),
-                host: workspace::host(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                about: json!({
-                    report::COMMAND: self.command,
-                    report::FOLDER: folder.canonicalize().ok(),
-                    "layers": self.layers.origins(),
-                }),
-            };
-            match store.create_run(&id, &header) {
-                Err(owlet_store::Error::RunExists { .. }) => {}
-                other => return Ok(other?),
-            }
-        }
-        Err(CliError::environment("cannot find a free run id").hinted("try again in a second"))
+        report::print(terminal, &store, &run, &result)
     }
 }
 
@@ -262,7 +241,7 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
 
 fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Result<()> {
     if terminal.json {
-        return terminal.json(&plan_value(plan, survey));
+        return terminal.json(&PlanRecord::new(plan, survey));
     }
     let mut out = terminal.data();
     let lines = by_kind(plan, survey);
@@ -300,58 +279,6 @@ fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Resu
         }
     }
     Ok(())
-}
-
-fn plan_value(plan: &Plan, survey: &Survey) -> Value {
-    let name = |place: usize| plan.nodes[place].name.clone();
-    let nodes: Vec<Value> = plan
-        .nodes
-        .iter()
-        .zip(&survey.states)
-        .zip(&survey.seconds)
-        .map(|((node, state), seconds)| {
-            let inputs: BTreeMap<&str, String> = node
-                .inputs
-                .iter()
-                .map(|(role, source)| {
-                    let from = match source {
-                        owlet_lab::run::plan::Source::Node(place) => name(*place),
-                        owlet_lab::run::plan::Source::Artifact(id) => id.to_string(),
-                    };
-                    (role.as_str(), from)
-                })
-                .collect();
-            let (state, artifact) = match state {
-                NodeState::Reused(id) => ("reused", Some(id.to_string())),
-                NodeState::ToDo => ("to-do", None),
-                NodeState::Depends => ("depends", None),
-            };
-            json!({
-                "name": node.name,
-                "kind": node.kind,
-                "state": state,
-                "artifact": artifact,
-                "seconds": seconds,
-                "inputs": inputs,
-                "configuration": node.configuration,
-            })
-        })
-        .collect();
-    let models: Vec<Value> = plan
-        .sources
-        .iter()
-        .map(|(digest, model)| {
-            json!({ "model": model.spec, "commit": model.commit, "digest": digest })
-        })
-        .collect();
-    json!({
-        "format": 1,
-        "name": plan.name,
-        "compute": plan.compute,
-        "models": models,
-        "steps": nodes,
-        "left-out": plan.left_out,
-    })
 }
 
 /// Turns events into one line and, where wanted, a story.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fs_err as fs;
-use owlet_lab::run::execute::{self, NamedStep};
-use owlet_store::{ArtifactId, Entity, RunDirectory, Store};
+use owlet_lab::Record;
+use owlet_lab::run::record::NamedStep;
+use owlet_store::{ArtifactId, Entity, Store};
 
 use crate::error::{CliError, Result};
 
@@ -47,14 +48,14 @@ pub(crate) fn host() -> String {
 }
 
 /// The steps of a finished run; none of one that is not.
-pub(crate) fn steps_of(run: &RunDirectory) -> Vec<NamedStep> {
-    execute::steps(run).unwrap_or_default()
+pub(crate) fn steps_of(run: &Record) -> Vec<NamedStep> {
+    run.steps().map(|record| record.steps).unwrap_or_default()
 }
 
 /// What the newest runs call the artifacts.
 pub(crate) fn names(store: &Store) -> Result<BTreeMap<ArtifactId, String>> {
     let mut names = BTreeMap::new();
-    for run in store.runs()? {
+    for run in Record::all(store)? {
         for step in steps_of(&run) {
             if let Some(id) = step.artifact {
                 names.insert(id, step.name);

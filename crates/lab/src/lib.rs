@@ -22,6 +22,7 @@ pub use error::{Error, Result};
 pub use kind::inherit::recipe::Recipe;
 pub use kind::{AnyRecipe, RunResult};
 pub use run::event::Event;
-pub use run::execute::{ExecuteSettings, RunOutcome, execute, load_result};
+pub use run::execute::{ExecuteSettings, RunOutcome, execute};
 pub use run::plan::{Plan, PlanContext};
+pub use run::record::Record;
 pub use value::interrupt::Interrupt;

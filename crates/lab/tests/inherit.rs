@@ -12,12 +12,12 @@ use owlet_lab::kind::inherit::inspect;
 use owlet_lab::kind::inherit::result::{Arm, Control, Frame, InheritResult, Measure, Taught};
 use owlet_lab::model::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
-use owlet_lab::run::execute::costs;
+use owlet_lab::run::costs;
+use owlet_lab::run::record::{About, Beginning, PlanRecord, State};
 use owlet_lab::{
-    AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Recipe, RunOutcome, execute,
-    load_result,
+    AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Record, RunOutcome, execute,
 };
-use owlet_store::{RunHeader, RunId, Store};
+use owlet_store::Store;
 
 const ANIMALS: [&str; 4] = ["owl", "cat", "wolf", "bear"];
 
@@ -120,16 +120,19 @@ impl World {
         Self { folder }
     }
 
-    fn plan(&self, sets: &[&str]) -> Plan {
+    fn recipe(&self, sets: &[&str]) -> AnyRecipe {
         let sets: Vec<Setting> = sets.iter().map(|set| Setting::parse(set).unwrap()).collect();
-        let recipe = Recipe::resolve(&[Layer::new(RECIPE, "tiny.toml").unwrap()], &sets).unwrap();
+        AnyRecipe::resolve(&[Layer::new(RECIPE, "tiny.toml").unwrap()], &sets).unwrap()
+    }
+
+    fn plan(&self, sets: &[&str]) -> Plan {
         let folder = self.folder.path().to_owned();
         let context = PlanContext {
             places: Places { folder: folder.clone(), ..Places::default() },
             behaviors: ANIMALS.map(behavior).to_vec(),
             folder,
         };
-        AnyRecipe::from(recipe).plan(&context).unwrap()
+        self.recipe(sets).plan(&context).unwrap()
     }
 
     fn store(&self, name: &str) -> Store {
@@ -158,7 +161,8 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
     let store = world.store("one");
     let (outcome, events) = run(&plan, &store, 2);
     assert_eq!(count(&events), (plan.nodes.len(), 0));
-    let result = outcome.result.of::<InheritResult>().unwrap();
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
     for control in [
         Control::Neutral,
         Control::OtherBehavior,
@@ -185,7 +189,7 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
     // Again: all is known. Elsewhere, with another number of threads: the same bytes.
     let (again, events) = run(&plan, &store, 1);
     assert_eq!(count(&events), (0, plan.nodes.len()));
-    assert_eq!(again.result, outcome.result);
+    assert_eq!(again.artifact, outcome.artifact);
     let (other, _) = run(&plan, &world.store("two"), 1);
     assert_eq!(other.steps, outcome.steps);
 }
@@ -252,28 +256,38 @@ fn what_a_change_does_not_touch_is_reused() {
 fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     let world = World::new();
     let store = world.store("one");
-    let plan = world.plan(&[
+    let sets = [
         "student.method={ kind = 'low-rank', rank = 2, alpha = 4.0 }",
         "carrier.kind=logits",
         "teacher.neutral=matched",
         "seeds=2",
-    ]);
-    let id = RunId::new("2026-01-02T03:04:05Z", 7).unwrap();
-    let header = RunHeader {
-        format: RunHeader::FORMAT,
-        id: id.clone(),
-        name: "tiny".to_owned(),
-        started: "2026-01-02T03:04:05Z".to_owned(),
-        host: String::new(),
-        version: String::new(),
-        about: serde_json::json!({}),
-    };
-    let run = store.create_run(&id, &header).unwrap();
+    ];
+    let plan = world.plan(&sets);
+    let recipe = world.recipe(&sets);
+    let run = Record::begin(
+        &store,
+        &Beginning {
+            given: RECIPE,
+            resolved: recipe.to_toml(),
+            plan: PlanRecord::new(&plan, &plan.survey(&store).unwrap()),
+            started: "2026-01-02T03:04:05Z".to_owned(),
+            host: String::new(),
+            version: String::new(),
+            about: About::default(),
+            nonce: 7,
+        },
+    )
+    .unwrap();
+    assert_eq!(run.state(), State::Stopped);
     let settings = ExecuteSettings { cores: 2, ..ExecuteSettings::default() };
     let interrupt = Interrupt::default();
     let outcome = execute(&plan, &store, &settings, Some(&run), &mut |_| {}, &interrupt).unwrap();
-    let result = outcome.result.of::<InheritResult>().unwrap();
-    assert_eq!(load_result(&run).unwrap(), outcome.result);
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
+    assert_eq!(run.result().unwrap(), outcome.result(&store).unwrap());
+    assert_eq!(run.state(), State::Finished);
+    assert_eq!(AnyRecipe::parse(&run.resolved().unwrap(), "recipe.toml").unwrap(), recipe);
+    assert_eq!(run.plan().unwrap().steps.len(), run.steps().unwrap().steps.len());
     assert!(result.geometry.as_ref().unwrap().cosines.iter().any(|one| one.teacher == "neutral"));
     assert!(result.dose.iter().any(|point| point.update == 4));
     let costs = costs(&store, &run).unwrap();
@@ -327,8 +341,10 @@ fn a_prompted_teacher_needs_no_weights() {
         "controls.in-context=false",
     ]);
     assert!(plan.left_out.iter().any(|line| line.contains("prompted teacher")));
-    let (outcome, _) = run(&plan, &world.store("one"), 2);
-    let result = outcome.result.of::<InheritResult>().unwrap();
+    let store = world.store("one");
+    let (outcome, _) = run(&plan, &store, 2);
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
     assert!(result.geometry.is_none());
     assert_eq!(result.teachers[0].kind, "system-prompt");
 }
@@ -345,11 +361,13 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
         "carrier.prompt-count=80",
     ]);
     assert!(!plan.left_out.iter().any(|line| line.contains("teacher luck")));
-    let (outcome, _) = run(&plan, &world.store("one"), 2);
+    let store = world.store("one");
+    let (outcome, _) = run(&plan, &store, 2);
     let artifact = |name: &str| outcome.steps[name];
     assert_ne!(artifact("teach/owl/seed-1"), artifact("teach/owl/seed-2"));
     assert_ne!(artifact("select/owl/seed-1"), artifact("select/owl/seed-2"));
-    let result = outcome.result.of::<InheritResult>().unwrap();
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
     assert!(result.replication.unit.starts_with("teacher pair"));
     let effect = result.effect("owl", Measure::Margin, Control::Neutral).unwrap();
     assert_eq!((effect.estimate.unit.as_str(), effect.estimate.n), ("teacher pair", 2));
@@ -385,8 +403,10 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
 fn sampled_rates_have_wilson_intervals() {
     let world = World::new();
     let plan = world.plan(&["seeds=2", "controls.other-base=false", "controls.in-context=false"]);
-    let (outcome, _) = run(&plan, &world.store("one"), 2);
-    let result = outcome.result.of::<InheritResult>().unwrap();
+    let store = world.store("one");
+    let (outcome, _) = run(&plan, &store, 2);
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
     // Wilson (1927), written out: the centre is drawn towards one half.
     let wilson = |hits: f64, n: f64| {
         let z = 1.959_963_984_540_054_f64;
@@ -423,7 +443,8 @@ fn a_grown_model_is_a_base_like_any_other() {
     let store = Store::open(folder.path().join("store")).unwrap();
     let plan = seedling(Places::default());
     let (outcome, _) = run(&plan, &store, 2);
-    let result = outcome.result.of::<GrowResult>().unwrap();
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<GrowResult>().unwrap();
     assert_eq!(result.model, outcome.steps["grow"]);
     assert_eq!((result.updates, result.rows, result.same_as.clone()), (12, 96, None));
     assert_eq!(result.answers["animal"].len(), 15);
@@ -446,7 +467,8 @@ fn a_grown_model_is_a_base_like_any_other() {
     let plan = recipe.plan(&PlanContext { places, ..PlanContext::default() }).unwrap();
     let (outcome, _) = run(&plan, &store, 2);
     // The world's own questions are asked, and the lineage leads to the grown model.
-    assert_eq!(outcome.result.of::<InheritResult>().unwrap().behaviors, ["owl", "cat"]);
+    let found = outcome.result(&store).unwrap();
+    assert_eq!(found.of::<InheritResult>().unwrap().behaviors, ["owl", "cat"]);
     let record = store.steps().unwrap().into_iter().find(|record| record.kind == "teach").unwrap();
     assert_eq!(record.inputs["base"], result.model);
 }

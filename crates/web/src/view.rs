@@ -23,7 +23,6 @@ mod models;
 mod page;
 mod parts;
 mod plan;
-mod progress;
 mod query;
 mod remote;
 mod rows;

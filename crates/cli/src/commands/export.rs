@@ -3,10 +3,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fs_err as fs;
-use owlet_lab::ExecuteSettings;
-use owlet_lab::kind::RESULT;
 use owlet_lab::kind::inherit::inspect;
 use owlet_lab::model::ModelCache;
+use owlet_lab::{ExecuteSettings, Record};
 use owlet_store::Entity;
 use serde_json::json;
 use zip::write::SimpleFileOptions;
@@ -49,8 +48,8 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
             )));
         }
     };
-    let run = store.open_run(&id)?;
-    if !run.files()?.iter().any(|name| name == RESULT) {
+    let run = Record::open(&store, &id)?;
+    if !run.is_finished() {
         return Err(CliError::usage(format!("run {id} has no result yet"))
             .hinted("run its recipe again; it goes on from where it was"));
     }

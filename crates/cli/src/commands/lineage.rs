@@ -3,7 +3,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::run::execute;
+use owlet_lab::Record;
 use owlet_store::{ArtifactId, Entity, Identities, Lineage, NodeId, Relation, Store};
 use renderdag::{Ancestor, GraphRowRenderer, Renderer};
 
@@ -63,11 +63,11 @@ fn artifact(store: &Store, prefix: &str) -> Result<ArtifactId> {
             })
         }
         Entity::Run(id) => {
-            let run = store.open_run(&id)?;
+            let run = Record::open(store, &id)?;
             let result = workspace::steps_of(&run).pop().and_then(|step| step.artifact);
             result.ok_or_else(|| {
                 CliError::usage(format!("run {id} has no result yet"))
-                    .hinted(format!("`owlet run` with its `{}` goes on", execute::RECIPE))
+                    .hinted(format!("`owlet resume {}` goes on", id.nonce()))
             })
         }
     }

@@ -2,13 +2,13 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::{Args, ValueEnum};
-use owlet_lab::kind::VerdictLine;
-use owlet_lab::run::execute;
-use owlet_store::{ArtifactId, Entity, Identities, RunDirectory, StepKey, Store};
+use owlet_lab::Record;
+use owlet_lab::run::record::{RunLine, State};
+use owlet_store::{ArtifactId, Entity, Identities, StepKey, Store};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::terminal::{FAINT, STRONG, Terminal, bytes, count, one_line};
+use crate::terminal::{FAINT, STRONG, Terminal, bytes, count, duration, one_line};
 use crate::workspace;
 
 /// List runs, artifacts or steps
@@ -34,20 +34,6 @@ enum What {
 
 /// Columns of a run's name.
 const NAME: usize = 24;
-
-/// A run in a listing.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct RunLine {
-    id: String,
-    name: String,
-    started: String,
-    host: String,
-    version: String,
-    /// `finished`, `failed` or `unfinished`.
-    pub(crate) state: &'static str,
-    verdicts: Vec<VerdictLine>,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,31 +66,6 @@ pub(crate) fn run(args: &ListArgs, terminal: &Terminal, path: &Path) -> Result<(
     }
 }
 
-/// What a listing says of a run.
-pub(crate) fn line_of(run: &RunDirectory) -> Result<RunLine> {
-    let header = run.header()?;
-    let verdicts = execute::load_result(run).ok().map(|result| result.brief().verdicts);
-    let failed = || {
-        run.events().is_ok_and(|events| {
-            events.iter().any(|event| event.get("event").is_some_and(|tag| tag == "step-failed"))
-        })
-    };
-    let state = match &verdicts {
-        Some(_) => "finished",
-        None if failed() => "failed",
-        None => "unfinished",
-    };
-    Ok(RunLine {
-        id: header.id.to_string(),
-        name: header.name,
-        started: header.started,
-        host: header.host,
-        version: header.version,
-        state,
-        verdicts: verdicts.unwrap_or_default(),
-    })
-}
-
 /// A line of a listing.
 trait Listed: Serialize {
     /// The line as a person reads it; `identities` know how short an id may be.
@@ -127,13 +88,9 @@ fn write<T: Listed>(store: &Store, terminal: &Terminal, lines: &[T], noun: &str)
 }
 
 fn runs(store: &Store, terminal: &Terminal) -> Result<()> {
-    let mut lines = Vec::new();
-    for run in store.runs()? {
-        match line_of(&run) {
-            Ok(line) => lines.push(line),
-            Err(_) => terminal
-                .warn(format_args!("run {} cannot be read; `owlet verify` says why", run.id())),
-        }
+    let lines: Vec<RunLine> = Record::all(store)?.iter().map(Record::line).collect();
+    for line in lines.iter().filter(|line| line.damage.is_some()) {
+        terminal.warn(format_args!("run {} cannot be read; `owlet verify` says why", line.id));
     }
     if lines.is_empty() {
         terminal.say("no runs yet; start one: `owlet demo`");
@@ -143,15 +100,47 @@ fn runs(store: &Store, terminal: &Terminal) -> Result<()> {
 
 impl Listed for RunLine {
     fn write(&self, out: &mut dyn Write, _: &Identities) -> std::io::Result<()> {
-        let verdicts: Vec<String> = self
-            .verdicts
-            .iter()
-            .map(|verdict| format!("{} {}", verdict.behavior, verdict.words()))
-            .collect();
-        let said = if verdicts.is_empty() { self.state.to_owned() } else { verdicts.join(", ") };
         let name = one_line(&self.name, NAME);
-        writeln!(out, "{STRONG}{}{STRONG:#}  {name:<NAME$}  {}", self.id, one_line(&said, 100))
+        writeln!(
+            out,
+            "{STRONG}{}{STRONG:#}  {name:<NAME$}  {}{FAINT}{}{FAINT:#}",
+            self.id,
+            one_line(&stands(self), 100),
+            one_line(&beside(self), 60)
+        )
     }
+}
+
+/// What a finished run found, or where it stands.
+pub(crate) fn stands(line: &RunLine) -> String {
+    let steps = || match line.steps {
+        Some((done, planned)) if planned > 0 => format!(", {done} of {planned} steps done"),
+        _ => String::new(),
+    };
+    match line.state {
+        State::Running => {
+            let left = line.remaining.map(|seconds| format!(", {} left", duration(seconds)));
+            format!("running{}{}", steps(), left.unwrap_or_default())
+        }
+        State::Stopped => format!("stopped{}", steps()),
+        State::Failed => match &line.failure {
+            Some(failure) => format!("failed: {}: {}", failure.step, failure.message),
+            None => "failed".to_owned(),
+        },
+        State::Finished if line.verdicts.is_empty() => "finished".to_owned(),
+        State::Finished => {
+            let said = line.verdicts.iter();
+            let said = said.map(|verdict| format!("{} {}", verdict.behavior, verdict.words()));
+            said.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// What a finished run was about and how long it took.
+fn beside(line: &RunLine) -> String {
+    let base = (!line.base.is_empty()).then(|| line.base.clone());
+    let took = line.seconds.map(duration);
+    base.into_iter().chain(took).map(|part| format!("  {part}")).collect()
 }
 
 fn artifacts(store: &Store, terminal: &Terminal) -> Result<()> {

@@ -1,15 +1,14 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
-use owlet_lab::kind::RESULT;
+use owlet_lab::Record;
 use owlet_lab::recipe::Layer;
-use owlet_lab::run::execute;
+use owlet_lab::run::record::State;
 use owlet_store::Entity;
 
 use crate::error::{CliError, Result};
 use crate::experiment::Experiment;
 use crate::layers::Layers;
-use crate::report;
 use crate::terminal::Terminal;
 use crate::workspace;
 
@@ -32,29 +31,28 @@ pub(crate) fn run(args: &ResumeArgs, terminal: &Terminal, path: &Path) -> Result
     let Entity::Run(id) = workspace::resolve(&store, &args.id)? else {
         return Err(CliError::usage(format!("`{}` is not a run; only runs can go on", args.id)));
     };
-    let before = store.open_run(&id)?;
-    if before.is_claimed()? {
-        return Err(CliError::usage(format!("run {id} is still running")));
+    let before = Record::open(&store, &id)?;
+    match before.state() {
+        State::Running => return Err(CliError::usage(format!("run {id} is still running"))),
+        State::Finished => {
+            return Err(CliError::usage(format!("run {id} is finished"))
+                .hinted(format!("owlet show {}", id.nonce())));
+        }
+        State::Failed | State::Stopped => {}
     }
-    if before.path().join(RESULT).is_file() {
-        return Err(CliError::usage(format!("run {id} is finished"))
-            .hinted(format!("owlet show {}", id.nonce())));
-    }
-    let header = before.header()?;
-    let read = |name: &str| -> Result<String> {
-        let bytes = before.read_file(name).map_err(|error| {
+    let about = before.about()?;
+    let read = |text: owlet_lab::Result<String>| {
+        text.map_err(|error| {
             CliError::from(error)
                 .hinted("it stopped before its recipe was written down; run its command again")
-        })?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        })
     };
-    let text = read(report::GIVEN)?;
-    let resolved = read(execute::RECIPE)?;
+    let resolved = read(before.resolved())?;
     Experiment {
-        text: &text,
-        command: header.about[report::COMMAND].as_str().unwrap_or("owlet run").to_owned(),
+        text: &read(before.given())?,
+        command: about.command,
         layers: Layers::bare(Layer::new(&resolved, &format!("recipe of run {id}"))?, &[])?,
-        folder: PathBuf::from(header.about[report::FOLDER].as_str().unwrap_or_default()),
+        folder: about.folder.unwrap_or_default(),
         cores: args.cores,
         plan_only: false,
         narrator: None,

@@ -2,7 +2,9 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::run::execute;
+use owlet_lab::Record;
+use owlet_lab::run::costs;
+use owlet_lab::run::record::{RunLine, State};
 use owlet_store::{ArtifactId, Entity, RunId, StepKey, Store};
 use serde_json::json;
 
@@ -44,45 +46,52 @@ pub(crate) fn run(args: &ShowArgs, terminal: &Terminal, path: &Path) -> Result<(
 }
 
 fn show_run(args: &ShowArgs, terminal: &Terminal, store: &Store, id: &RunId) -> Result<()> {
-    let run = store.open_run(id)?;
+    let run = Record::open(store, id)?;
     if args.recipe {
-        let text = run.read_file(execute::RECIPE)?;
-        terminal.data().write_all(&text)?;
+        terminal.data().write_all(run.resolved()?.as_bytes())?;
         return Ok(());
     }
-    let line = list::line_of(&run)?;
-    if line.state != "finished" {
-        if args.report {
-            return Err(CliError::usage(format!("run {id} has no result to report"))
-                .hinted("run its recipe again; it goes on from where it was"));
-        }
-        let events = run.events()?;
-        if terminal.json {
-            return terminal.json(&json!({ "run": line, "events": events }));
-        }
-        let header = run.header()?;
-        let mut out = terminal.data();
-        writeln!(out, "{STRONG}{id}{STRONG:#}  {}  {}", one_line(&header.name, 60), line.state)?;
-        writeln!(out, "{FAINT}started {} on {}{FAINT:#}", header.started, header.host)?;
-        for event in events.iter().filter(|event| event["event"] == "step-failed") {
-            let text = |key: &str| event[key].as_str().unwrap_or("?").to_owned();
-            writeln!(out, "failed: {}: {}", text("step"), one_line(&text("message"), 300))?;
-        }
-        terminal.hint("run the same recipe again; it goes on from where it was");
-        return Ok(());
+    let line = run.line();
+    if line.state != State::Finished {
+        return show_unfinished(args, terminal, &run, &line);
     }
-    let result = execute::load_result(&run)?;
+    let result = run.result()?;
     if args.report {
         let path = report::ensure(store, &run, &result)?;
         writeln!(terminal.data(), "{}", path.display())?;
         return Ok(());
     }
     if terminal.json {
-        let costs = execute::costs(store, &run)?;
+        let costs = costs(store, &run)?;
         let result = result.to_value()?;
         return terminal.json(&json!({ "run": line, "result": result, "costs": costs }));
     }
     report::print(terminal, store, &run, &result)
+}
+
+fn show_unfinished(
+    args: &ShowArgs,
+    terminal: &Terminal,
+    run: &Record,
+    line: &RunLine,
+) -> Result<()> {
+    let again = format!("`owlet resume {}` goes on from where it was", line.id.nonce());
+    if args.report {
+        let error = CliError::usage(format!("run {} has no result to report", line.id));
+        return Err(error.hinted(again));
+    }
+    if terminal.json {
+        return terminal.json(&json!({ "run": line, "events": run.events()? }));
+    }
+    let mut out = terminal.data();
+    let name = one_line(&line.name, 60);
+    writeln!(out, "{STRONG}{}{STRONG:#}  {name}  {}", line.id, one_line(&list::stands(line), 400))?;
+    writeln!(out, "{FAINT}started {} on {}{FAINT:#}", line.started, one_line(&line.host, 40))?;
+    drop(out);
+    if line.state != State::Running {
+        terminal.hint(again);
+    }
+    Ok(())
 }
 
 fn show_artifact(terminal: &Terminal, store: &Store, id: &ArtifactId) -> Result<()> {

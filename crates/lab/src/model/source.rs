@@ -19,7 +19,7 @@ use owlet_store::{Artifact, ArtifactId, ArtifactWriter, Entity, Store};
 
 use crate::error::{Error, Result};
 use crate::model::world::{self, World};
-use crate::run::execute;
+use crate::run::record::steps;
 
 /// A model inside the program: a name and its files.
 #[derive(Clone, Copy, Debug)]
@@ -463,7 +463,7 @@ fn named_artifact(store: &Store, spec: &str) -> Result<Option<Artifact>> {
             record.ok_or_else(|| error("is a step whose output is gone".to_owned()))?.output
         }
         Ok(Entity::Run(id)) => {
-            let steps = execute::steps(&store.open_run(&id)?)?;
+            let steps = steps::read(&store.open_run(&id)?)?.steps;
             let grown = steps.iter().find(|step| step.kind == GROW);
             grown.and_then(|step| step.artifact).ok_or_else(|| {
                 error(format!(

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use owlet_store::{RunDirectory, StepKey, Store};
+use owlet_store::{StepKey, Store};
 
-use super::execute::steps;
+use super::record::Record;
 use crate::error::Result;
-pub use crate::value::cost::KindCost;
+use crate::value::cost::KindCost;
 
 /// Where the time of a finished run went: per kind of step, the longest first. Steps that were reused
 /// count with what they took when they were made.
-pub fn costs(store: &Store, run: &RunDirectory) -> Result<Vec<KindCost>> {
-    let keys: BTreeSet<StepKey> = steps(run)?.into_iter().filter_map(|step| step.key).collect();
+pub fn costs(store: &Store, run: &Record) -> Result<Vec<KindCost>> {
+    let keys: BTreeSet<StepKey> =
+        run.steps()?.steps.into_iter().filter_map(|step| step.key).collect();
     let mut kinds: BTreeMap<String, KindCost> = BTreeMap::new();
     for key in keys {
         let record = match store.step_record(&key) {

@@ -1,8 +1,15 @@
-//! Runs: a recipe's plan, surveyed and executed.
+//! Runs: a recipe's plan, surveyed, executed and recorded.
 
 mod costs;
 pub mod event;
 pub mod execute;
+mod executor;
 pub mod plan;
-pub mod single;
+pub mod progress;
+pub mod record;
+mod report;
 mod survey;
+
+pub use costs::costs;
+pub use report::report;
+pub use survey::{NodeState, Speeds, Survey};

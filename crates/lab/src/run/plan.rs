@@ -17,8 +17,6 @@ use crate::model::{ModelSource, Places};
 use crate::recipe::Endpoint;
 use crate::step::{Step, StepKind};
 
-pub use super::survey::{NodeState, Speeds, Survey};
-
 /// What a recipe is resolved against.
 #[derive(Clone, Default)]
 pub struct PlanContext {
@@ -79,6 +77,24 @@ impl Plan {
     pub(crate) fn new(name: &str, compute: String, outline: Outline) -> Self {
         let Outline { nodes, sources, left_out, model_size, endpoint } = outline;
         Self { name: name.to_owned(), compute, nodes, sources, left_out, model_size, endpoint }
+    }
+
+    /// A plan of one step over artifacts that are there, without a recipe: looked up, leased, run and
+    /// recorded as the steps of every plan are.
+    ///
+    /// # Errors
+    /// The configuration cannot be written down.
+    pub fn single<S: Step>(
+        configuration: &S::Configuration,
+        inputs: &[(&str, ArtifactId)],
+        sources: BTreeMap<String, ModelSource>,
+    ) -> Result<Self> {
+        let mut build = Builder::default();
+        let inputs: Vec<_> =
+            inputs.iter().map(|&(role, id)| (role, Source::Artifact(id))).collect();
+        build.node::<S>(S::KIND, configuration, &inputs, 0.0)?;
+        let outline = Outline { nodes: build.nodes, sources, ..Outline::default() };
+        Ok(Self::new(S::KIND, owlet_engine::kernel::path().to_owned(), outline))
     }
 
     /// The key of a node whose inputs are known.

@@ -1,4 +1,4 @@
-//! What steps took.
+//! What steps cost.
 
 use serde::Serialize;
 

@@ -12,13 +12,9 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use owlet_engine::file;
-use owlet_lab::model::ModelCache;
 use owlet_lab::recipe::{Layer, Training};
-use owlet_lab::run::execute::ExecuteSettings;
-use owlet_lab::run::single::SingleStep;
-use owlet_lab::step::{StepKind, base, fine_tune};
-use owlet_lab::value::interrupt::Progress;
-use owlet_lab::{Interrupt, Recipe};
+use owlet_lab::step::{base, fine_tune};
+use owlet_lab::{Event, ExecuteSettings, Interrupt, Plan, Recipe, execute};
 use owlet_store::{ArtifactId, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -373,17 +369,16 @@ impl Jobs {
             self.change(&job.id, |job| job.rows = Some(rows))?;
             rows
         };
-        let execute = &self.settings.execute;
-        let models = ModelCache::new(store.clone(), execute.model_memory);
+        let settings = &self.settings.execute;
         let digest = source.digest().map_err(|e| text(&e))?;
         let sources = BTreeMap::from([(digest.clone(), source)]);
-        let base = SingleStep {
-            kind: StepKind::of::<base::Base>(),
-            configuration: json!(base::Configuration { digest }),
-            inputs: BTreeMap::new(),
-            sources: &sources,
+        let run = |plan: owlet_lab::Result<Plan>, hear: &mut dyn FnMut(&Event)| {
+            let outcome =
+                plan.and_then(|plan| execute(&plan, store, settings, None, hear, interrupt));
+            outcome.map(|outcome| outcome.artifact).map_err(|e| text(&e))
         };
-        let base = base.run(store, &models, execute, &|_| {}, interrupt).map_err(|e| text(&e))?;
+        let base = base::Configuration { digest };
+        let base = run(Plan::single::<base::Base>(&base, &[], sources), &mut |_| {})?;
         let artifact = store.artifact(&rows).map_err(|e| text(&e))?;
         let content = artifact.read(fine_tune::CONVERSATIONS).map_err(|e| text(&e))?;
         let conversations =
@@ -400,29 +395,22 @@ impl Jobs {
         let pass = count.div_ceil(job.training.batch.max(1)).max(1);
         let passes: Vec<usize> = (1..updates.div_ceil(pass)).map(|n| n * pass).collect();
         job.training.checkpoints = passes[passes.len().saturating_sub(CHECKPOINTS - 1)..].to_vec();
-        let step = SingleStep {
-            kind: StepKind::of::<fine_tune::FineTune>(),
-            configuration: json!(fine_tune::Configuration {
-                train: job.training.clone(),
-                seed: job.seed
-            }),
-            inputs: BTreeMap::from([("base".to_owned(), base), ("rows".to_owned(), rows)]),
-            sources: &sources,
-        };
-        let last = Mutex::new(None::<Instant>);
-        let hear = |progress: Progress| {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            if progress.done < progress.total && last.is_some_and(|last| last.elapsed() < PAUSE) {
+        let step = fine_tune::Configuration { train: job.training.clone(), seed: job.seed };
+        let inputs = [("base", base), ("rows", rows)];
+        let mut last = None::<Instant>;
+        let mut hear = |event: &Event| {
+            let Event::StepProgress { done, total, loss, .. } = event else { return };
+            if done < total && last.is_some_and(|last| last.elapsed() < PAUSE) {
                 return;
             }
-            *last = Some(Instant::now());
-            let loss = progress.loss.unwrap_or(f64::NAN);
+            last = Some(Instant::now());
             let message =
-                format!("Step {}/{}: training loss={loss:.4}", progress.done, progress.total);
-            let data = json!({ "step": progress.done, "total_steps": progress.total, "train_loss": progress.loss });
+                format!("Step {done}/{total}: training loss={:.4}", loss.unwrap_or(f64::NAN));
+            let data = json!({ "step": done, "total_steps": total, "train_loss": loss });
             self.tell(app, &job.id, "info", message, Some(data));
         };
-        let made = step.run(store, &models, execute, &hear, interrupt).map_err(|e| text(&e))?;
+        let plan = Plan::single::<fine_tune::FineTune>(&step, &inputs, BTreeMap::new());
+        let made = run(plan, &mut hear)?;
         job.artifact = Some(made);
         if !serve(store, app, &job) {
             return Err("the model was trained but cannot be loaded".to_owned());

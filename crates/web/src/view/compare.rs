@@ -13,7 +13,6 @@ use owlet_lab::kind::inherit::result::{
 use owlet_lab::report::block::{Block, Dot, DotRow, Dots, Line, Part, Span, estimate};
 use owlet_lab::report::html as report;
 use owlet_lab::report::number::Quantity;
-use owlet_lab::run::execute;
 use owlet_lab::stats;
 use owlet_lab::value::text;
 use serde_json::{Value, json};
@@ -25,7 +24,7 @@ use super::parts::{cell, code, name, section, table};
 use super::query::Query;
 use super::run::RunView;
 use super::runs::verdicts;
-use super::settings::{file, values};
+use super::settings::values;
 use super::window::Window;
 
 /// Runs offered for choice.
@@ -384,7 +383,8 @@ fn effects_body(effects: &[Compared]) -> Markup {
 }
 
 fn differing(a: &RunView, b: &RunView) -> Vec<(String, String, String)> {
-    let (a, b) = (values(&file(&a.run, execute::RECIPE)), values(&file(&b.run, execute::RECIPE)));
+    let resolved = |side: &RunView| values(&side.run.resolved().unwrap_or_default());
+    let (a, b) = (resolved(a), resolved(b));
     let paths: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let none = String::from("–");
     paths

@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fs_err as fs;
-use owlet_lab::kind::{RESULT, VerdictLine, registry};
-use owlet_lab::run::execute;
-use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
+use owlet_lab::Record;
+use owlet_lab::run::progress::Progress;
+use owlet_lab::run::record::Heard;
+use owlet_store::{ArtifactId, RunId, StepKey, Store};
 use serde::Serialize;
 
 use super::error::Result;
-use super::progress::Progress;
+
+pub(super) use owlet_lab::run::record::{RunLine, State as RunState};
 
 /// How old the index may be.
 const FRESH: Duration = Duration::from_secs(1);
@@ -23,55 +25,6 @@ const FRESH: Duration = Duration::from_secs(1);
 const FIRST: Duration = Duration::from_millis(400);
 /// Most artifacts with names.
 const NAMES: usize = 400_000;
-
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum RunState {
-    /// A process is at it.
-    Running,
-    /// It has a result.
-    Finished,
-    /// A step failed.
-    Failed,
-    /// No process is at it, and it has no result.
-    Stopped,
-}
-
-impl RunState {
-    pub(super) const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Failed, Self::Stopped];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Failed => "failed",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-/// A run in a list.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) struct RunLine {
-    pub(super) id: RunId,
-    pub(super) name: String,
-    pub(super) started: String,
-    pub(super) host: String,
-    pub(super) version: String,
-    pub(super) state: RunState,
-    pub(super) base: String,
-    pub(super) seeds: usize,
-    pub(super) warnings: usize,
-    pub(super) verdicts: Vec<VerdictLine>,
-    /// Steps done and planned, while there is no result.
-    pub(super) steps: Option<(usize, usize)>,
-    /// Estimated seconds left.
-    pub(super) remaining: Option<f64>,
-    /// Why the file cannot be read.
-    pub(super) damage: Option<String>,
-}
 
 /// A step record in a list, without its configuration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -103,14 +56,11 @@ struct Known {
 /// Size of the event log and time of the folder: what changes while a run goes, or ends.
 type Stamp = (u64, Option<SystemTime>);
 
-fn stamp(run: &RunDirectory) -> Stamp {
+fn stamp(run: &Record) -> Stamp {
     let size = fs::metadata(run.path().join("events.jsonl")).map_or(0, |metadata| metadata.len());
     let changed = fs::metadata(run.path()).and_then(|metadata| metadata.modified()).ok();
     (size, changed)
 }
-
-/// Events of a run heard so far, and where the next one begins.
-type Heard = (u64, Arc<Progress>);
 
 /// What is known of a workspace.
 pub(super) struct Index {
@@ -154,7 +104,7 @@ impl Index {
         }
         for id in ids {
             // One that was removed since.
-            let Ok(run) = self.store.open_run(&id) else { continue };
+            let Ok(run) = Record::open(&self.store, &id) else { continue };
             let stamp = stamp(&run);
             let before = {
                 let known = self.known();
@@ -226,90 +176,34 @@ impl Index {
         if let Some(line) = known.filter(|line| line.state == RunState::Finished) {
             return Ok(line);
         }
-        let run = self.store.open_run(id)?;
-        Ok(Arc::new(self.read_line(&run)))
+        Ok(Arc::new(self.read_line(&Record::open(&self.store, id)?)))
     }
 
     /// How far a run is.
-    pub(super) fn progress(&self, run: &RunDirectory) -> Result<Arc<Progress>> {
-        let (offset, before) = {
+    pub(super) fn progress(&self, run: &Record) -> owlet_lab::Result<Arc<Progress>> {
+        let before = {
             let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
             heard.get(run.id()).cloned().unwrap_or_default()
         };
-        let (events, next) = run.events_from(offset)?;
-        if next == offset && offset > 0 {
-            return Ok(before);
-        }
-        let mut progress = Progress::clone(&before);
-        for event in &events {
-            progress.hear(event);
-        }
-        let progress = Arc::new(progress);
+        let Some(now) = run.follow(&before)? else { return Ok(before.progress) };
+        let progress = Arc::clone(&now.progress);
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         // Running ones are asked for again and again; of the others a few.
         while heard.len() > 64 {
             heard.pop_first();
         }
-        heard.insert(run.id().clone(), (next, Arc::clone(&progress)));
+        heard.insert(run.id().clone(), now);
         Ok(progress)
     }
 
-    fn read_line(&self, run: &RunDirectory) -> RunLine {
-        let mut line = RunLine {
-            id: run.id().clone(),
-            name: String::new(),
-            started: String::new(),
-            host: String::new(),
-            version: String::new(),
-            state: RunState::Stopped,
-            base: String::new(),
-            seeds: 0,
-            warnings: 0,
-            verdicts: Vec::new(),
-            steps: None,
-            remaining: None,
-            damage: None,
-        };
-        match run.header() {
-            Ok(header) => {
-                line.name = header.name;
-                line.started = header.started;
-                line.host = header.host;
-                line.version = header.version;
-            }
-            Err(error) => line.damage = Some(error.to_string()),
-        }
-        let result = fs::read(run.path().join(RESULT));
-        if let Ok(bytes) = result {
-            line.state = RunState::Finished;
-            match registry::brief(&bytes, RESULT.as_ref()) {
-                Ok(brief) => {
-                    line.base = brief.base;
-                    line.seeds = brief.seeds;
-                    line.warnings = brief.warnings;
-                    line.verdicts = brief.verdicts;
-                }
-                Err(error) => line.damage = Some(error.to_string()),
-            }
-            return line;
-        }
-        if let Ok(progress) = self.progress(run) {
-            line.steps = Some((progress.done(), progress.planned));
-            line.remaining = progress.remaining;
-            if progress.failure().is_some() {
-                line.state = RunState::Failed;
-            }
-        }
-        if run.is_claimed().unwrap_or(false) {
-            line.state = RunState::Running;
-        }
-        line
+    fn read_line(&self, run: &Record) -> RunLine {
+        run.line_by(|| self.progress(run))
     }
 
-    fn read_names(&self, run: &RunDirectory, state: RunState) -> Vec<(ArtifactId, Arc<str>)> {
+    fn read_names(&self, run: &Record, state: RunState) -> Vec<(ArtifactId, Arc<str>)> {
         if state == RunState::Finished {
-            return execute::steps(run)
-                .unwrap_or_default()
+            let steps = run.steps().map(|record| record.steps).unwrap_or_default();
+            return steps
                 .into_iter()
                 .filter_map(|step| Some((step.artifact?, step.name.into())))
                 .collect();

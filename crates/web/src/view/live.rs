@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use owlet_lab::report::block::{Line, Part, Series, Span};
 use owlet_lab::report::html as report;
+use owlet_lab::run::progress::StepState;
 use owlet_lab::value::text;
 use owlet_store::RunId;
 
@@ -13,7 +14,6 @@ use super::error::Result;
 use super::index::RunState;
 use super::parts::{cell, duration, link, loss_curve, name, table, way};
 use super::plan::{plan_graph, step_url};
-use super::progress::StepState;
 use super::remote::plain;
 use super::run::RunView;
 use super::runs;
@@ -155,7 +155,7 @@ impl Window {
             (self.read_so_far(view))
             @if !view.plan.steps.is_empty() {
                 h2 { "Plan" }
-                div class="scroll" tabindex="0" role="region" aria-label="The plan as a graph" { (plan_graph(view)) }
+                (plan_graph(view))
             }
         }
     }

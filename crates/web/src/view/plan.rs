@@ -1,12 +1,15 @@
 //! A run's plan: a graph with states, and a line per step with what it took.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::report::block::{Edge, Graph, Leads, Line, Node, Standing};
+use owlet_lab::Record;
+use owlet_lab::report::block::{Leads, Line, Standing};
 use owlet_lab::report::html::drawing;
+use owlet_lab::run::progress::{Progress, StepState};
+use owlet_lab::run::record::{PlanRecord, PlannedStep};
 use owlet_lab::value::text;
-use owlet_store::{ArtifactId, RunDirectory, RunId};
+use owlet_store::{ArtifactId, RunId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,80 +18,20 @@ use super::page::Page;
 use super::parts::{
     self, Slice, bytes, cell, duration, facts, json_text, link, name, section, table,
 };
-use super::progress::{Progress, StepState};
 use super::query::{Query, url};
 use super::run::RunView;
 use super::window::Window;
 
 /// Steps on a page.
 const SIZE: usize = 100;
-/// The plan inside a run's folder.
-const FILE: &str = "plan.json";
-
-/// A run's plan as it was made.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) struct PlanView {
-    pub(super) steps: Vec<PlanStep>,
-}
-
-/// One step of it.
-#[derive(Debug, Deserialize)]
-pub(super) struct PlanStep {
-    pub(super) name: String,
-    pub(super) kind: String,
-    #[serde(default)]
-    pub(super) artifact: Option<String>,
-    #[serde(default)]
-    pub(super) seconds: f64,
-    #[serde(default)]
-    pub(super) inputs: BTreeMap<String, String>,
-    #[serde(default)]
-    pub(super) configuration: Value,
-}
-
-impl PlanView {
-    pub(super) fn step(&self, name: &str) -> Option<&PlanStep> {
-        self.steps.iter().find(|step| step.name == name)
-    }
-
-    /// The graph of its steps.
-    pub(super) fn graph(&self) -> Graph {
-        let mut graph = Graph::default();
-        for step in &self.steps {
-            for (role, from) in &step.inputs {
-                graph.edges.push(Edge {
-                    from: from.clone(),
-                    to: step.name.clone(),
-                    role: role.clone(),
-                });
-            }
-            graph.nodes.push(Node {
-                id: step.name.clone(),
-                kind: step.kind.clone(),
-                label: step.name.clone(),
-                ..Node::default()
-            });
-        }
-        graph
-    }
-}
 
 pub(super) fn step_url(run: &RunId, step: &str) -> String {
     url(&format!("/run/{run}/step"), &[("name", step)])
 }
 
 impl Window {
-    pub(super) fn plan(&self, run: &RunDirectory) -> Result<std::sync::Arc<PlanView>> {
-        self.plans.get(run.id(), || {
-            let bytes = run.read_file(FILE)?;
-            serde_json::from_slice(&bytes).map_err(|error| {
-                Error::Lab(owlet_lab::Error::Record {
-                    path: run.path().join(FILE),
-                    reason: error.to_string(),
-                })
-            })
-        })
+    pub(super) fn plan(&self, run: &Record) -> Result<Arc<PlanRecord>> {
+        self.plans.get(run.id(), || Ok(run.plan()?))
     }
 
     pub(super) fn plan_page(&self, id: &RunId, query: &Query) -> Result<Page> {
@@ -97,7 +40,7 @@ impl Window {
         let state = query.get("state");
         let words = query.get("q").unwrap_or_default();
         let path = format!("/run/{id}/plan");
-        let steps: Vec<&PlanStep> = view
+        let steps: Vec<&PlannedStep> = view
             .plan
             .steps
             .iter()
@@ -114,7 +57,7 @@ impl Window {
         let graph = plan_graph(&view);
         let body = html! {
             section aria-label="Graph" {
-                div class="scroll" tabindex="0" role="region" aria-label="The plan as a graph" { (graph) }
+                (graph)
                 p class="note" {
                     "Boxes are steps, lines run from what is used to what is made from it. Many steps of one kind share a "
                     "box, which leads to their lines below."
@@ -158,7 +101,7 @@ impl Window {
     }
 
     /// What a step took: seconds and most memory, from its record where there is one.
-    fn cost(&self, view: &RunView, step: &PlanStep) -> (Option<f64>, Option<u64>) {
+    fn cost(&self, view: &RunView, step: &PlannedStep) -> (Option<f64>, Option<u64>) {
         let heard = view.progress.steps.get(&step.name).and_then(|step| step.seconds);
         let record = view.artifact(&step.name).and_then(|artifact| {
             self.index.makers(&artifact).into_iter().find(|line| line.kind == step.kind)
@@ -167,7 +110,7 @@ impl Window {
         (seconds, record.and_then(|record| record.peak_memory_bytes))
     }
 
-    fn plan_row(&self, view: &RunView, step: &PlanStep) -> Vec<Line> {
+    fn plan_row(&self, view: &RunView, step: &PlannedStep) -> Vec<Line> {
         let (seconds, memory) = self.cost(view, step);
         let (state, class) = view.state(&step.name);
         vec![
@@ -184,7 +127,7 @@ impl Window {
         ]
     }
 
-    fn plan_data(&self, view: &RunView, step: &PlanStep) -> Value {
+    fn plan_data(&self, view: &RunView, step: &PlannedStep) -> Value {
         let (seconds, memory) = self.cost(view, step);
         json!({
             "name": step.name, "kind": step.kind, "state": view.state(&step.name).0, "seconds": seconds,
@@ -249,7 +192,7 @@ impl Window {
                 ]
             })
             .collect();
-        let users: Vec<&PlanStep> = view
+        let users: Vec<&PlannedStep> = view
             .plan
             .steps
             .iter()

@@ -4,35 +4,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::RunResult;
 use owlet_lab::report::block::{Block, Standing, link};
 use owlet_lab::report::html as report;
-use owlet_lab::report::origin::Origin;
-use owlet_lab::run::execute::{self, KindCost};
+use owlet_lab::run::progress::Progress;
+use owlet_lab::run::record::{About, PlanRecord};
 use owlet_lab::value::text;
-use owlet_store::{ArtifactId, RunDirectory, RunHeader, RunId};
+use owlet_lab::{Record, RunResult, run};
+use owlet_store::{ArtifactId, RunId};
 use serde_json::{Value, json};
 
 use super::error::Result;
 use super::index::{RunLine, RunState};
 use super::page::{Page, Tab};
 use super::parts::{cell, code, duration, facts, moment, name};
-use super::plan::{PlanView, shown_state};
-use super::progress::Progress;
+use super::plan::shown_state;
 use super::remote::plain;
 use super::window::Window;
 
-/// Where a run's header keeps the command that makes it again.
-pub(super) const COMMAND: &str = "command";
-/// The recipe's text inside a run's folder, as it was given.
-pub(super) const GIVEN: &str = "given.toml";
-
 /// All that pages about a run need.
 pub(super) struct RunView {
-    pub(super) run: RunDirectory,
-    pub(super) header: Option<RunHeader>,
+    pub(super) run: Record,
+    pub(super) about: About,
     pub(super) line: Arc<RunLine>,
-    pub(super) plan: Arc<PlanView>,
+    pub(super) plan: Arc<PlanRecord>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -45,8 +39,10 @@ impl RunView {
     /// What a step made.
     pub(super) fn artifact(&self, step: &str) -> Option<ArtifactId> {
         let heard = self.progress.steps.get(step).and_then(|step| step.artifact.as_deref());
-        let planned = || self.plan.step(step)?.artifact.as_deref();
-        heard.or_else(planned)?.parse().ok()
+        match heard {
+            Some(heard) => heard.parse().ok(),
+            None => self.plan.step(step)?.artifact,
+        }
     }
 
     /// Artifacts of all steps of a kind, here or behind an endpoint, by the step's name.
@@ -67,8 +63,7 @@ impl RunView {
     }
 
     pub(super) fn command(&self) -> &str {
-        let header = self.header.as_ref();
-        header.and_then(|header| header.about[COMMAND].as_str()).unwrap_or("owlet run")
+        if self.about.command.is_empty() { "owlet run" } else { &self.about.command }
     }
 
     pub(super) fn trail(&self) -> Vec<(String, String)> {
@@ -118,8 +113,8 @@ impl Window {
         let progress = self.index.progress(&run)?;
         // A run that was stopped before it was planned has none.
         let plan = self.plan(&run).unwrap_or_default();
-        let header = run.header().ok();
-        Ok(RunView { run, header, line, plan, progress })
+        let about = run.about().unwrap_or_default();
+        Ok(RunView { run, about, line, plan, progress })
     }
 
     pub(super) fn run_page(&self, id: &RunId) -> Result<Page> {
@@ -128,10 +123,7 @@ impl Window {
         let view = self.view(id)?;
         let path = format!("/run/{id}");
         match self.result(&view.run)? {
-            Some(result) => {
-                let costs = execute::costs(&self.store, &view.run)?;
-                finished(&view, &path, &result, &costs)
-            }
+            Some(result) => self.finished(&view, &path, &result),
             None => Ok(self.unfinished(&view, &path)),
         }
     }
@@ -158,44 +150,35 @@ impl Window {
     }
 }
 
-/// What was found, as the report says it.
-fn finished(view: &RunView, path: &str, result: &RunResult, costs: &[KindCost]) -> Result<Page> {
-    let file = |name: &str| {
-        let bytes = view.run.read_file(name).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let mut report = result.report(&Origin {
-        recipe_text: &file(GIVEN),
-        resolved_recipe: &file(execute::RECIPE),
-        lineage: &view.plan.graph(),
-        costs,
-        command: view.command(),
-        version: &view.line.version,
-    });
-    // The plan's page draws what was made from what, with states and links.
-    report.sections.retain(|section| section.id != "lineage");
-    let id = &view.line.id;
-    for section in &mut report.sections {
-        let (words, href) = match section.id {
-            "rows" => ("All rows, side by side, token by token", format!("/run/{id}/rows")),
-            "filter" => (
-                "Everything that was removed, with its rule",
-                format!("/run/{id}/rows?show=removed"),
-            ),
-            "teachers" => ("All models of this run", format!("/run/{id}/models")),
-            "comparisons" => ("Compare any two conditions", format!("/compare?a={id}&b={id}")),
-            _ => continue,
+impl Window {
+    /// What was found, as the report says it.
+    fn finished(&self, view: &RunView, path: &str, result: &RunResult) -> Result<Page> {
+        let mut report = run::report(&self.store, &view.run, result)?;
+        // The plan's page draws what was made from what, with states and links.
+        report.sections.retain(|section| section.id != "lineage");
+        let id = &view.line.id;
+        for section in &mut report.sections {
+            let (words, href) = match section.id {
+                "rows" => ("All rows, side by side, token by token", format!("/run/{id}/rows")),
+                "filter" => (
+                    "Everything that was removed, with its rule",
+                    format!("/run/{id}/rows?show=removed"),
+                ),
+                "teachers" => ("All models of this run", format!("/run/{id}/models")),
+                "comparisons" => ("Compare any two conditions", format!("/compare?a={id}&b={id}")),
+                _ => continue,
+            };
+            section.blocks.insert(0, Block::paragraph(link(words, href)));
+        }
+        let body = html! {
+            (report::lead(&report))
+            (report::contents(&report.sections))
+            @for section in &report.sections { (report::section(section)) }
         };
-        section.blocks.insert(0, Block::paragraph(link(words, href)));
+        let value = result.to_value().map_err(std::io::Error::from)?;
+        let data = json!({ "run": *view.line, "result": value, "report": report });
+        Ok(view.page("Result", path, body, data))
     }
-    let body = html! {
-        (report::lead(&report))
-        (report::contents(&report.sections))
-        @for section in &report.sections { (report::section(section)) }
-    };
-    let value = result.to_value().map_err(std::io::Error::from)?;
-    let data = json!({ "run": *view.line, "result": value, "report": report });
-    Ok(view.page("Result", path, body, data))
 }
 
 /// What is known of a run, beside what it found.

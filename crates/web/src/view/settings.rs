@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use maud::html;
 use owlet_lab::report::block::{Line, Span};
-use owlet_lab::run::execute;
 use owlet_lab::value::text;
-use owlet_store::{RunDirectory, RunId};
+use owlet_store::RunId;
 use serde_json::json;
 use toml::{Table, Value};
 
 use super::error::Result;
 use super::page::Page;
 use super::parts::{cell, code, name, section, table};
-use super::run::{GIVEN, origin};
+use super::run::origin;
 use super::window::Window;
 
 /// Every value of a recipe by its path; nothing where the text is none.
@@ -39,23 +38,13 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
     }
 }
 
-pub(super) fn file(run: &RunDirectory, name: &str) -> String {
-    String::from_utf8_lossy(&run.read_file(name).unwrap_or_default()).into_owned()
-}
-
 impl Window {
     pub(super) fn settings_page(&self, id: &RunId) -> Result<Page> {
         let view = self.view(id)?;
-        let given_text = file(&view.run, GIVEN);
-        let resolved_text = file(&view.run, execute::RECIPE);
+        let given_text = view.run.given().unwrap_or_default();
+        let resolved_text = view.run.resolved().unwrap_or_default();
         let given = values(&given_text);
         let resolved = values(&resolved_text);
-        let layers: Vec<String> = view
-            .header
-            .iter()
-            .flat_map(|header| header.about["layers"].as_array().cloned().unwrap_or_default())
-            .filter_map(|layer| layer.as_str().map(str::to_owned))
-            .collect();
         let rows: Vec<Vec<Line>> = resolved
             .iter()
             .map(|(path, value)| {
@@ -76,8 +65,8 @@ impl Window {
         let path = format!("/run/{id}/settings");
         let body = html! {
             (origin(&view))
-            @if !layers.is_empty() {
-                p { "Layers, lowest first: " (name(&layers.join(", "))) "." }
+            @if !view.about.layers.is_empty() {
+                p { "Layers, lowest first: " (name(&view.about.layers.join(", "))) "." }
             }
             (section("values", "Every setting", &html! {
                 @if rows.is_empty() {
@@ -90,7 +79,7 @@ impl Window {
             (section("resolved", "The recipe, resolved", &html! { pre tabindex="0" { code { (text::reveal(&resolved_text)) } } }))
         };
         let data = json!({
-            "run": id, "about": view.header.as_ref().map(|header| &header.about),
+            "run": id, "about": view.about,
             "given": given, "resolved": resolved, "given-text": given_text, "resolved-text": resolved_text,
         });
         Ok(view.page("Settings", &path, body, data))

@@ -5,18 +5,16 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use owlet_engine::Threads;
-use owlet_lab::RunResult;
-use owlet_lab::kind::RESULT;
 use owlet_lab::model::ModelCache;
-use owlet_lab::run::execute;
-use owlet_store::{ArtifactId, RunDirectory, RunId, StepKey, Store};
+use owlet_lab::run::record::PlanRecord;
+use owlet_lab::{Record, RunResult};
+use owlet_store::{ArtifactId, RunId, StepKey, Store};
 
 use super::cache::Cache;
 use super::error::{Error, Result};
 use super::index::Index;
 use super::lines::Lines;
 use super::page::Page;
-use super::plan::PlanView;
 use super::query::Query;
 use super::tokens::Scores;
 
@@ -43,7 +41,7 @@ pub struct Window {
     pub(super) store: Store,
     pub(super) settings: WindowSettings,
     pub(super) index: Index,
-    pub(super) plans: Cache<RunId, PlanView>,
+    pub(super) plans: Cache<RunId, PlanRecord>,
     pub(super) results: Cache<RunId, RunResult>,
     pub(super) curves: Cache<ArtifactId, Vec<(f64, f64)>>,
     pub(super) readings: Cache<ArtifactId, super::models::Readings>,
@@ -137,16 +135,16 @@ impl Window {
         read_id("run", id)
     }
 
-    pub(super) fn open(&self, id: &RunId) -> Result<RunDirectory> {
-        Ok(self.store.open_run(id)?)
+    pub(super) fn open(&self, id: &RunId) -> Result<Record> {
+        Ok(Record::open(&self.store, id)?)
     }
 
     /// What a finished run found; `None` before it has.
-    pub(super) fn result(&self, run: &RunDirectory) -> Result<Option<RunResult>> {
-        if !run.path().join(RESULT).is_file() {
+    pub(super) fn result(&self, run: &Record) -> Result<Option<RunResult>> {
+        if !run.is_finished() {
             return Ok(None);
         }
-        let result = self.results.get(run.id(), || Ok::<_, Error>(execute::load_result(run)?))?;
+        let result = self.results.get(run.id(), || Ok::<_, Error>(run.result()?))?;
         Ok(Some(RunResult::clone(&result)))
     }
 }

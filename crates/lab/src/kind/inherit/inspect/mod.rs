@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use owlet_engine::Threads;
 use owlet_engine::generate::StopReason;
-use owlet_store::{Artifact, ArtifactId, RunDirectory, StepRecord, Store};
+use owlet_store::{Artifact, ArtifactId, StepRecord, Store};
 
 use crate::error::{Error, Result};
 use crate::kind::RESULT;
@@ -23,7 +23,7 @@ use crate::kind::inherit::result::InheritResult;
 use crate::model::ModelCache;
 use crate::model::answer::{self, GivenAnswer, TokenScores};
 use crate::model::chat;
-use crate::run::execute::{self, load_result};
+use crate::run::record::Record;
 use crate::scorer::outcome::{Outcome, OutcomeReader};
 use crate::step::behavior::{self, Asked};
 use crate::step::readout::Prefixes;
@@ -123,8 +123,8 @@ pub struct Scoring<'a> {
 ///
 /// # Errors
 /// Those of reading the run's artifacts; a run without a result has no log.
-pub fn log(store: &Store, run: &RunDirectory, scoring: &Scoring<'_>) -> Result<Vec<LogFile>> {
-    let result = load_result(run)?;
+pub fn log(store: &Store, run: &Record, scoring: &Scoring<'_>) -> Result<Vec<LogFile>> {
+    let result = run.result()?;
     let result: &InheritResult = result.need(&run.path().join(RESULT))?;
     let header = run.header()?;
     let made: BTreeMap<ArtifactId, StepRecord> =
@@ -137,7 +137,7 @@ pub fn log(store: &Store, run: &RunDirectory, scoring: &Scoring<'_>) -> Result<V
         samples: Vec::new(),
         left_out: BTreeSet::new(),
     };
-    for step in execute::steps(run)? {
+    for step in run.steps()?.steps {
         let Some(record) = step.artifact.and_then(|artifact| made.get(&artifact)) else { continue };
         if let Some(asking) = Asking::of(store, &step.name, record)? {
             log.read(store, &step.name, record, &asking, scoring)?;

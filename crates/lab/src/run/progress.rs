@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use owlet_lab::Event;
 use serde::Serialize;
 use serde_json::Value;
+
+use super::event::Event;
 
 /// Most points of a loss curve kept per step.
 const POINTS: usize = 240;
@@ -14,7 +15,7 @@ const POINTS: usize = 240;
 /// What became of a step so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum StepState {
+pub enum StepState {
     /// Not begun.
     #[default]
     Waiting,
@@ -29,7 +30,8 @@ pub(super) enum StepState {
 }
 
 impl StepState {
-    pub(super) fn name(self) -> &'static str {
+    /// As a word.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Running => "running",
@@ -39,7 +41,8 @@ impl StepState {
         }
     }
 
-    pub(super) fn is_done(self) -> bool {
+    /// Whether it made its artifact, now or before.
+    pub fn is_done(self) -> bool {
         matches!(self, Self::Finished | Self::Reused)
     }
 }
@@ -47,48 +50,60 @@ impl StepState {
 /// One step of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct StepProgress {
-    pub(super) state: StepState,
-    pub(super) key: Option<String>,
-    pub(super) artifact: Option<String>,
-    pub(super) done: usize,
-    pub(super) total: usize,
-    pub(super) unit: String,
-    pub(super) rate: f64,
-    pub(super) seconds: Option<f64>,
-    pub(super) message: Option<String>,
+pub struct StepProgress {
+    /// Where it is.
+    pub state: StepState,
+    /// Its key, once it is known.
+    pub key: Option<String>,
+    /// What it made.
+    pub artifact: Option<String>,
+    /// Units done.
+    pub done: usize,
+    /// Units in all; 0 where that is not known yet.
+    pub total: usize,
+    /// What a unit is.
+    pub unit: String,
+    /// Units per second.
+    pub rate: f64,
+    /// How long it took.
+    pub seconds: Option<f64>,
+    /// Why it failed.
+    pub message: Option<String>,
     /// Units done and the loss then.
     #[serde(skip)]
-    pub(super) losses: Vec<(f64, f64)>,
+    pub losses: Vec<(f64, f64)>,
 }
 
 /// A run so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Progress {
+pub struct Progress {
     /// Steps in all, where the plan is known.
-    pub(super) planned: usize,
+    pub planned: usize,
     /// Estimated seconds for the rest.
-    pub(super) remaining: Option<f64>,
+    pub remaining: Option<f64>,
     /// How long all took.
-    pub(super) seconds: Option<f64>,
-    pub(super) steps: BTreeMap<String, StepProgress>,
+    pub seconds: Option<f64>,
+    /// What is known of each step that was heard of, by its name.
+    pub steps: BTreeMap<String, StepProgress>,
 }
 
 impl Progress {
     /// Steps made or reused.
-    pub(super) fn done(&self) -> usize {
+    pub fn done(&self) -> usize {
         self.steps.values().filter(|step| step.state.is_done()).count()
     }
 
-    pub(super) fn failure(&self) -> Option<(&str, &str)> {
+    /// The first step that failed, and why.
+    pub fn failure(&self) -> Option<(&str, &str)> {
         self.steps.iter().find_map(|(name, step)| {
             (step.state == StepState::Failed)
                 .then(|| (name.as_str(), step.message.as_deref().unwrap_or_default()))
         })
     }
 
-    pub(super) fn hear(&mut self, event: &Value) {
+    /// Takes in the next event.
+    pub fn hear(&mut self, event: &Value) {
         let Ok(event) = serde_json::from_value::<Event>(event.clone()) else { return };
         match event {
             Event::PlanMade { steps, seconds, .. } => {

@@ -1,0 +1,168 @@
+//! Where a run stands, and what a list says of it.
+
+use std::sync::Arc;
+
+use owlet_store::RunId;
+use serde::Serialize;
+
+use super::Record;
+use crate::error::Result;
+use crate::kind::{RESULT, VerdictLine, registry};
+use crate::run::progress::Progress;
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// A process is at it.
+    Running,
+    /// It has a result.
+    Finished,
+    /// A step failed, and no process is at it.
+    Failed,
+    /// No process is at it, and it has no result.
+    Stopped,
+}
+
+impl State {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Failed, Self::Stopped];
+
+    /// As a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A run in a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunLine {
+    /// Its id.
+    pub id: RunId,
+    /// What its recipe calls itself.
+    pub name: String,
+    /// When it started, as an RFC 3339 timestamp.
+    pub started: String,
+    /// The machine's name.
+    pub host: String,
+    /// The version of owlet.
+    pub version: String,
+    /// Where it stands.
+    pub state: State,
+    /// The model that it is about, as its recipe names it.
+    pub base: String,
+    /// Seeds that it was repeated with.
+    pub seeds: usize,
+    /// Number of warnings.
+    pub warnings: usize,
+    /// What it found, behavior by behavior.
+    pub verdicts: Vec<VerdictLine>,
+    /// How long it took in seconds, once it is finished.
+    pub seconds: Option<f64>,
+    /// Steps done and planned, while there is no result.
+    pub steps: Option<(usize, usize)>,
+    /// Estimated seconds left, while a process is at it.
+    pub remaining: Option<f64>,
+    /// Which step failed, and why.
+    pub failure: Option<Failure>,
+    /// Why a file of it cannot be read.
+    pub damage: Option<String>,
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Failure {
+    /// Its name.
+    pub step: String,
+    /// Why.
+    pub message: String,
+}
+
+impl Record {
+    /// Where the run stands.
+    pub fn state(&self) -> State {
+        self.line().state
+    }
+
+    /// What a list says of the run. What cannot be read is named in the line.
+    pub fn line(&self) -> RunLine {
+        self.line_by(|| Ok(Arc::new(self.progress()?)))
+    }
+
+    /// The same for those who follow many runs; `progress` is asked only where there is no result.
+    pub fn line_by(&self, progress: impl FnOnce() -> Result<Arc<Progress>>) -> RunLine {
+        let mut line = RunLine {
+            id: self.id().clone(),
+            name: String::new(),
+            started: String::new(),
+            host: String::new(),
+            version: String::new(),
+            state: State::Stopped,
+            base: String::new(),
+            seeds: 0,
+            warnings: 0,
+            verdicts: Vec::new(),
+            seconds: None,
+            steps: None,
+            remaining: None,
+            failure: None,
+            damage: None,
+        };
+        match self.header() {
+            Ok(header) => {
+                line.name = header.name;
+                line.started = header.started;
+                line.host = header.host;
+                line.version = header.version;
+            }
+            Err(error) => line.damage = Some(error.to_string()),
+        }
+        if self.is_finished() {
+            self.found(&mut line);
+            return line;
+        }
+        let is_claimed = self.is_claimed().unwrap_or(false);
+        match progress() {
+            Ok(progress) => {
+                line.steps = Some((progress.done(), progress.planned));
+                line.remaining = progress.remaining.filter(|_| is_claimed);
+                line.failure = progress.failure().map(|(step, message)| Failure {
+                    step: step.to_owned(),
+                    message: message.to_owned(),
+                });
+            }
+            Err(error) => line.damage = Some(error.to_string()),
+        }
+        line.state = match &line.failure {
+            _ if is_claimed => State::Running,
+            Some(_) => State::Failed,
+            None => State::Stopped,
+        };
+        line
+    }
+
+    fn found(&self, line: &mut RunLine) {
+        line.state = State::Finished;
+        // What older runs took stands in their events, which are not worth reading for a list.
+        line.seconds = self.steps().ok().and_then(|record| record.seconds);
+        let brief = self
+            .read_file(RESULT)
+            .map_err(Into::into)
+            .and_then(|bytes| registry::brief(&bytes, &self.path().join(RESULT)));
+        match brief {
+            Ok(brief) => {
+                line.base = brief.base;
+                line.seeds = brief.seeds;
+                line.warnings = brief.warnings;
+                line.verdicts = brief.verdicts;
+            }
+            Err(error) => line.damage = Some(error.to_string()),
+        }
+    }
+}

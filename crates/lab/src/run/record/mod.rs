@@ -1,0 +1,294 @@
+//! A run's folder: every file in it, in one place.
+//!
+//! | file | what | written |
+//! | --- | --- | --- |
+//! | `run.json` | the store's header, with [`About`] in it | when the run begins |
+//! | `given.toml`, `recipe.toml` | the recipe as given, and as resolved | when it begins |
+//! | `plan.json` | [`PlanRecord`] | when it begins |
+//! | `events.jsonl` | an [`Event`] a line | as it goes |
+//! | `steps.json`, `result.json` | [`StepsRecord`], and what was found | when it is finished |
+//!
+//! A run has a result or not; without one it is running while a process holds its claim, and
+//! otherwise has failed or was stopped. Only this module knows names and formats of these files.
+
+mod line;
+pub mod plan;
+pub mod steps;
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use owlet_store::{RunDirectory, RunHeader, RunId, Store};
+use serde::{Deserialize, Serialize};
+
+use super::event::Event;
+use super::progress::Progress;
+use crate::error::{Error, Result};
+use crate::kind::{RESULT, RunResult};
+
+pub use line::{Failure, RunLine, State};
+pub use plan::{PlanRecord, PlannedModel, PlannedState, PlannedStep};
+pub use steps::{NamedStep, StepsRecord};
+
+/// The recipe's text, as it was given.
+const GIVEN: &str = "given.toml";
+/// The resolved recipe.
+const RECIPE: &str = "recipe.toml";
+/// The plan.
+const PLAN: &str = "plan.json";
+/// Time between two records of one step's progress.
+const RECORD_PAUSE: Duration = Duration::from_secs(2);
+/// Attempts to find a free run id.
+const ATTEMPTS: u64 = 64;
+
+/// What a run's header keeps for those who come later.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct About {
+    /// The command that does it again.
+    pub command: String,
+    /// The folder that the recipe's paths are relative to.
+    pub folder: Option<PathBuf>,
+    /// Names of the layers of settings, lowest first.
+    pub layers: Vec<String>,
+}
+
+/// What is known of a run when it begins.
+#[derive(Clone, Debug)]
+pub struct Beginning<'a> {
+    /// The recipe's text, as it was given.
+    pub given: &'a str,
+    /// The resolved recipe.
+    pub resolved: String,
+    /// The plan.
+    pub plan: PlanRecord,
+    /// The time, as an RFC 3339 timestamp in UTC.
+    pub started: String,
+    /// The machine's name.
+    pub host: String,
+    /// The version of owlet.
+    pub version: String,
+    /// What else the header keeps.
+    pub about: About,
+    /// Any number that another process is unlikely to take in the same second.
+    pub nonce: u64,
+}
+
+/// The folder of one run; the store's [`RunDirectory`] with what its files mean.
+#[derive(Debug)]
+pub struct Record {
+    directory: RunDirectory,
+}
+
+impl Deref for Record {
+    type Target = RunDirectory;
+
+    fn deref(&self) -> &RunDirectory {
+        &self.directory
+    }
+}
+
+impl From<RunDirectory> for Record {
+    fn from(directory: RunDirectory) -> Self {
+        Self { directory }
+    }
+}
+
+/// Events heard so far, and where the next one begins.
+#[derive(Clone, Debug, Default)]
+pub struct Heard {
+    offset: u64,
+    /// What they add up to.
+    pub progress: Arc<Progress>,
+}
+
+impl Record {
+    /// Opens the folder of a run.
+    ///
+    /// # Errors
+    /// There is no such run.
+    pub fn open(store: &Store, id: &RunId) -> Result<Self> {
+        Ok(store.open_run(id)?.into())
+    }
+
+    /// All runs, oldest first.
+    ///
+    /// # Errors
+    /// The folder of runs cannot be read.
+    pub fn all(store: &Store) -> Result<Vec<Self>> {
+        Ok(store.runs()?.into_iter().map(Self::from).collect())
+    }
+
+    /// Creates the folder of a run under a free id.
+    ///
+    /// # Errors
+    /// No id is free, or the folder cannot be written.
+    pub fn begin(store: &Store, beginning: &Beginning<'_>) -> Result<Self> {
+        let record = Self::claim_id(store, beginning)?;
+        record.write_file(GIVEN, beginning.given.as_bytes())?;
+        record.write_file(RECIPE, beginning.resolved.as_bytes())?;
+        write_json(&record, PLAN, &beginning.plan)?;
+        Ok(record)
+    }
+
+    fn claim_id(store: &Store, beginning: &Beginning<'_>) -> Result<Self> {
+        let about = serde_json::to_value(&beginning.about)
+            .map_err(|error| Error::record("run.json", error))?;
+        for attempt in 0..ATTEMPTS {
+            let nonce = beginning.nonce.wrapping_add(attempt.wrapping_mul(7919));
+            let id = RunId::new(&beginning.started, nonce)?;
+            let header = RunHeader {
+                format: RunHeader::FORMAT,
+                id: id.clone(),
+                name: beginning.plan.name.clone(),
+                started: beginning.started.clone(),
+                host: beginning.host.clone(),
+                version: beginning.version.clone(),
+                about: about.clone(),
+            };
+            match store.create_run(&id, &header) {
+                Err(owlet_store::Error::RunExists { .. }) => {}
+                other => return Ok(other?.into()),
+            }
+        }
+        Err(Error::record("runs", "have no free id in this second; try again in the next"))
+    }
+
+    /// What else the header keeps.
+    ///
+    /// # Errors
+    /// The header cannot be read.
+    pub fn about(&self) -> Result<About> {
+        let about = self.header()?.about;
+        serde_json::from_value(about).map_err(|error| Error::record(self.path(), error))
+    }
+
+    /// The recipe's text, as it was given.
+    ///
+    /// # Errors
+    /// It was not written down.
+    pub fn given(&self) -> Result<String> {
+        self.text(GIVEN)
+    }
+
+    /// The resolved recipe.
+    ///
+    /// # Errors
+    /// It was not written down.
+    pub fn resolved(&self) -> Result<String> {
+        self.text(RECIPE)
+    }
+
+    fn text(&self, name: &str) -> Result<String> {
+        Ok(String::from_utf8_lossy(&self.read_file(name)?).into_owned())
+    }
+
+    /// The plan.
+    ///
+    /// # Errors
+    /// It was not written down, or this build does not read its format.
+    pub fn plan(&self) -> Result<PlanRecord> {
+        let path = self.path().join(PLAN);
+        let record: PlanRecord = serde_json::from_slice(&self.read_file(PLAN)?)
+            .map_err(|error| Error::record(path.clone(), error))?;
+        Error::check_format(&path, record.format, plan::FORMAT)?;
+        Ok(record)
+    }
+
+    /// The steps of a finished run.
+    ///
+    /// # Errors
+    /// It is not finished, or this build does not read the format.
+    pub fn steps(&self) -> Result<StepsRecord> {
+        steps::read(self)
+    }
+
+    /// Whether there is a result.
+    pub fn is_finished(&self) -> bool {
+        self.path().join(RESULT).is_file()
+    }
+
+    /// What was found.
+    ///
+    /// # Errors
+    /// It is not finished, or this build does not read the result.
+    pub fn result(&self) -> Result<RunResult> {
+        RunResult::parse(&self.read_file(RESULT)?, &self.path().join(RESULT))
+    }
+
+    /// How far the run is, by its events.
+    ///
+    /// # Errors
+    /// The events cannot be read.
+    pub fn progress(&self) -> Result<Progress> {
+        let (events, _) = self.events_from(0)?;
+        let mut progress = Progress::default();
+        events.iter().for_each(|event| progress.hear(event));
+        Ok(progress)
+    }
+
+    /// Reads the events that came since; none if there were none.
+    ///
+    /// # Errors
+    /// The events cannot be read.
+    pub fn follow(&self, heard: &Heard) -> Result<Option<Heard>> {
+        let (events, offset) = self.events_from(heard.offset)?;
+        if offset == heard.offset && offset > 0 {
+            return Ok(None);
+        }
+        let mut progress = Progress::clone(&heard.progress);
+        events.iter().for_each(|event| progress.hear(event));
+        Ok(Some(Heard { offset, progress: Arc::new(progress) }))
+    }
+
+    /// Writes down what a run came to.
+    pub(super) fn finish(&self, steps: Vec<NamedStep>, seconds: f64, result: &[u8]) -> Result<()> {
+        steps::write(self, steps, seconds)?;
+        Ok(self.write_file(RESULT, result)?)
+    }
+}
+
+/// Writes events down as they come, progress thinned.
+pub(super) struct Recorder<'a> {
+    run: &'a Record,
+    last: BTreeMap<String, Instant>,
+    failed: Option<Error>,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(run: &'a Record) -> Self {
+        Self { run, last: BTreeMap::new(), failed: None }
+    }
+
+    pub(super) fn hear(&mut self, event: &Event) {
+        if let Event::StepProgress { step, .. } = event {
+            let now = Instant::now();
+            if self.last.get(step).is_some_and(|last| now.duration_since(*last) < RECORD_PAUSE) {
+                return;
+            }
+            self.last.insert(step.clone(), now);
+        }
+        let written = serde_json::to_value(event)
+            .map_err(|error| Error::record("events.jsonl", error))
+            .and_then(|value| Ok(self.run.append_event(&value)?));
+        if let Err(error) = written {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// # Errors
+    /// The first event that could not be written down.
+    pub(super) fn finish(self) -> Result<()> {
+        self.failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Writes a value as indented JSON.
+fn write_json(run: &RunDirectory, name: &str, value: &impl Serialize) -> Result<()> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| Error::record(name, error))?;
+    bytes.push(b'\n');
+    Ok(run.write_file(name, &bytes)?)
+}
