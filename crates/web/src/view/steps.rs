@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use maud::{Markup, html};
+use maud::html;
 use owlet_lab::report::block::Line;
 use owlet_lab::value::text;
 use owlet_store::StepKey;
