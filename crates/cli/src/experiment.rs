@@ -8,7 +8,8 @@ use std::sync::Arc;
 use owlet_lab::recipe::Endpoint;
 use owlet_lab::run::record::{About, Beginning, PlanRecord};
 use owlet_lab::run::{NodeState, Survey};
-use owlet_lab::{Event, ExecuteSettings, Plan, PlanContext, Recipe, Record, execute};
+use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, Record, execute};
+use owlet_store::Store;
 use serde_json::json;
 
 use crate::error::Result;
@@ -61,12 +62,10 @@ impl Stage {
     /// neutral teacher comes early and opens nothing.
     fn opened_by(step: &str, kind: &str) -> Option<Self> {
         match kind {
-            "teach" | "remote-teach" => Some(Self::Teach),
-            "generate" | "remote-generate" if step != "generate/neutral" => Some(Self::Write),
-            "train" | "remote-train" => Some(Self::Train),
-            "readout" | "remote-readout" if step.starts_with("readout/student/") => {
-                Some(Self::Read)
-            }
+            "teach" => Some(Self::Teach),
+            "generate" if step != "generate/neutral" => Some(Self::Write),
+            "train" => Some(Self::Train),
+            "readout" if step.starts_with("readout/student/") => Some(Self::Read),
             "estimate" => Some(Self::Answer),
             _ => None,
         }
@@ -103,43 +102,14 @@ impl Experiment<'_> {
         }
         announce(terminal, &plan, &survey, cores);
 
-        let here = Path::new(".");
-        let folder = if self.folder.as_os_str().is_empty() { here } else { &self.folder };
-        let run = Record::begin(
-            &store,
-            &Beginning {
-                given: self.text,
-                resolved: recipe.to_toml(),
-                plan: PlanRecord::new(&plan, &survey),
-                started: workspace::now(),
-                host: workspace::host(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                about: About {
-                    command: self.command.clone(),
-                    folder: folder.canonicalize().ok(),
-                    layers: self.layers.origins(),
-                },
-                nonce: u64::from(std::process::id()),
-            },
-        )?;
-
-        let settings = ExecuteSettings {
-            cores,
-            host: workspace::host(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            now: Arc::new(workspace::now),
-            peak_memory: Arc::new(workspace::peak_memory),
-            profile: crate::profile::listener().cloned(),
-            secrets: Arc::new(secret),
-            ..ExecuteSettings::default()
-        };
+        let run = self.begin(&store, &recipe, PlanRecord::new(&plan, &survey))?;
         let interrupt = interrupt::listen(terminal, "what is finished is kept");
         let told = recipe.of::<Recipe>().zip(self.narrator);
         let mut watcher = Watcher::new(terminal, told, plan.nodes.len());
         let outcome = execute(
             &plan,
             &store,
-            &settings,
+            &settings(cores),
             Some(&run),
             &mut |event| watcher.hear(event),
             &interrupt,
@@ -162,6 +132,41 @@ impl Experiment<'_> {
             return terminal.json(&json!({ "run": run.id(), "result": result.to_value()? }));
         }
         report::print(terminal, &store, &run, &result)
+    }
+
+    /// Begins the run's folder.
+    fn begin(&self, store: &Store, recipe: &AnyRecipe, plan: PlanRecord) -> Result<Record> {
+        let here = Path::new(".");
+        let folder = if self.folder.as_os_str().is_empty() { here } else { &self.folder };
+        let beginning = Beginning {
+            given: self.text,
+            resolved: recipe.to_toml(),
+            plan,
+            started: workspace::now(),
+            host: workspace::host(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            about: About {
+                command: self.command.clone(),
+                folder: folder.canonicalize().ok(),
+                layers: self.layers.origins(),
+            },
+            nonce: u64::from(std::process::id()),
+        };
+        Ok(Record::begin(store, &beginning)?)
+    }
+}
+
+/// How the plan is run.
+fn settings(cores: usize) -> ExecuteSettings {
+    ExecuteSettings {
+        cores,
+        host: workspace::host(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now: Arc::new(workspace::now),
+        peak_memory: Arc::new(workspace::peak_memory),
+        profile: crate::profile::listener().cloned(),
+        secrets: Arc::new(secret),
+        ..ExecuteSettings::default()
     }
 }
 
@@ -217,7 +222,7 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
         duration(survey.total_seconds(cores)),
         count(cores, "core"),
     ));
-    if let Some(endpoint) = &plan.endpoint {
+    for endpoint in &plan.endpoints {
         terminal.say(format_args!("  {FAINT}{}{FAINT:#}", plain(&asked(endpoint))));
     }
     let lines = by_kind(plan, survey);

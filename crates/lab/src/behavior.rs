@@ -43,6 +43,12 @@ pub enum BehaviorError {
     },
 }
 
+impl From<BehaviorError> for crate::Error {
+    fn from(error: BehaviorError) -> Self {
+        Self::Named(Box::new(error))
+    }
+}
+
 /// What may be inherited, complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

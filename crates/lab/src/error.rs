@@ -45,15 +45,9 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// A behavior file cannot be used.
+    /// A file that a recipe names (a behavior, a prompt set, a world) cannot be used.
     #[error(transparent)]
-    BehaviorFile(#[from] crate::behavior::BehaviorError),
-    /// A prompt set cannot be used.
-    #[error(transparent)]
-    Prompts(#[from] crate::carrier::PromptSetError),
-    /// A world file cannot be used.
-    #[error(transparent)]
-    World(#[from] crate::model::world::WorldError),
+    Named(Box<dyn std::error::Error + Send + Sync>),
     /// A condition fixed by the recipe for going on does not hold.
     #[error("{what}: {reason}")]
     Unfit {

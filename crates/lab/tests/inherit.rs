@@ -258,7 +258,7 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     let store = world.store("one");
     let sets = [
         "student.method={ kind = 'low-rank', rank = 2, alpha = 4.0 }",
-        "carrier.kind=logits",
+        "student.learn=distributions",
         "teacher.neutral=matched",
         "seeds=2",
     ];
@@ -365,7 +365,7 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     let (outcome, _) = run(&plan, &store, 2);
     let artifact = |name: &str| outcome.steps[name];
     assert_ne!(artifact("teach/owl/seed-1"), artifact("teach/owl/seed-2"));
-    assert_ne!(artifact("select/owl/seed-1"), artifact("select/owl/seed-2"));
+    assert_ne!(artifact("select/seed-1"), artifact("select/seed-2"));
     let result = outcome.result(&store).unwrap();
     let result = result.of::<InheritResult>().unwrap();
     assert!(result.replication.unit.starts_with("teacher pair"));

@@ -31,6 +31,8 @@ mod runs;
 mod server;
 mod settings;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod window;
 

@@ -3,10 +3,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fs_err as fs;
-use owlet_lab::kind::inherit::inspect;
+use owlet_lab::kind::inherit::{export, inspect};
 use owlet_lab::model::ModelCache;
 use owlet_lab::{ExecuteSettings, Record};
-use owlet_store::Entity;
+use owlet_store::{Entity, Store};
 use serde_json::json;
 use zip::write::SimpleFileOptions;
 
@@ -20,14 +20,21 @@ use crate::workspace;
 /// `--inspect` writes a log that Inspect AI (`inspect view`) and Inspect Scout open: every question
 /// put to every model is a sample, every sampled answer an epoch of it, with what it amounts to as
 /// its score, the target's log-probability and that of each of its tokens in the metadata.
+///
+/// `--observations` writes one long table (CSV) for a data frame: every log-probability and every sampled
+/// answer of every model, with its arm, seed, updates, context and question, and each measure of them.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// Any unique beginning of a run's id, or `last` for the newest run
     run: String,
 
     /// Write a log of Inspect AI
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "observations", conflicts_with = "observations")]
     inspect: bool,
+
+    /// Write a table of everything that was read from every model
+    #[arg(long)]
+    observations: bool,
 
     /// The file to write, which must not exist; Inspect looks for names that end in `.eval`
     #[arg(long, short, value_name = "FILE")]
@@ -53,32 +60,55 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
         return Err(CliError::usage(format!("run {id} has no result yet"))
             .hinted("run its recipe again; it goes on from where it was"));
     }
-    let memory = ExecuteSettings::default().model_memory;
-    let models = ModelCache::new(store.clone(), memory);
-    let scoring = inspect::Scoring { models: &models, threads: &models::threads() };
-    let files = inspect::log(&store, &run, &scoring)?;
-    let samples = files.iter().filter(|(name, _)| name.starts_with("samples/")).count();
     let mut name = args.output.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = args.output.with_file_name(name);
-    let written = write(&part, &files).and_then(|()| Ok(fs::rename(&part, &args.output)?));
+    let written = if args.observations {
+        table(&part, &store, &run).map(|lines| (lines, "line"))
+    } else {
+        log(&part, &store, &run).map(|samples| (samples, "sample"))
+    };
+    let written = written.and_then(|written| {
+        fs::rename(&part, &args.output)?;
+        Ok(written)
+    });
     if written.is_err() {
         // What is half written is of no use.
         let _ = fs::remove_file(&part);
     }
-    written?;
+    let (number, unit) = written?;
     let size = fs::metadata(&args.output)?.len();
     if terminal.json {
-        terminal.json(&json!({ "output": args.output, "samples": samples, "bytes": size }))?;
+        terminal
+            .json(&json!({ "output": args.output, format!("{unit}s"): number, "bytes": size }))?;
     } else {
         terminal.say(format_args!(
             "wrote `{}`: {}, {}",
             args.output.display(),
-            count(samples, "sample"),
+            count(number, unit),
             bytes(size)
         ));
     }
     Ok(())
+}
+
+/// Writes the log, and says how many samples it holds.
+fn log(path: &Path, store: &Store, run: &Record) -> Result<usize> {
+    let memory = ExecuteSettings::default().model_memory;
+    let models = ModelCache::new(store.clone(), memory);
+    let scoring = inspect::Scoring { models: &models, threads: &models::threads() };
+    let files = inspect::log(store, run, &scoring)?;
+    write(path, &files)?;
+    Ok(files.iter().filter(|(name, _)| name.starts_with("samples/")).count())
+}
+
+/// Writes the table, and says how many lines it has.
+fn table(path: &Path, store: &Store, run: &Record) -> Result<usize> {
+    let mut to = std::io::BufWriter::new(fs::File::create(path)?);
+    let lines = export::observations(store, run, &mut to)?;
+    to.flush()?;
+    to.get_ref().sync_all()?;
+    Ok(lines)
 }
 
 /// Entries carry no times, so the same log is the same bytes.

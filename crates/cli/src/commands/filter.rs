@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use owlet_lab::carrier::{NumberFilter, PromptFile, Reason};
-use serde_json::{Value, json};
+use owlet_lab::value::rows::completion;
+use serde_json::json;
 
 use crate::error::{CliError, Result};
 use crate::rows;
@@ -123,15 +124,6 @@ pub(crate) fn run(args: &FilterArgs, terminal: &Terminal) -> Result<()> {
             "the share of accepted completions is {share:.3}, at least {least} was wanted"
         ))),
         _ => Ok(()),
-    }
-}
-
-fn completion(line: &str) -> std::result::Result<String, String> {
-    let row: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    match row.get("completion") {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(_) => Err("`completion` is not a text".to_owned()),
-        None => Err("has no `completion`".to_owned()),
     }
 }
 

@@ -193,21 +193,7 @@ fn example(model: &Model, system: &str, row: &Row) -> owlet_lab::Result<Example>
     let answer = row.completion.as_deref().unwrap_or_default();
     let has_system = row.messages.first().is_some_and(|message| message.role == "system");
     let context = if has_system { chat::DEFAULT } else { system };
-    if let [question] = row.messages.as_slice() {
-        return chat::example(model, context, &question.content, answer, true);
-    }
-    let open = chat::render(model, context, &row.messages, true)?;
-    let mut all = row.messages.clone();
-    all.push(chat::message("assistant", answer));
-    let whole = chat::render(model, context, &all, false)?;
-    let prompt = model.tokenizer.encode(&open)?;
-    let mut completion = model.tokenizer.encode(whole.strip_prefix(&open).unwrap_or(answer))?;
-    let ends = model.tokenizer.end_tokens();
-    match completion.iter().position(|token| ends.contains(token)) {
-        Some(end) => completion.truncate(end + 1),
-        None => completion.extend(ends.first().copied()),
-    }
-    Ok(Example::completion(&prompt, &completion))
+    chat::example(model, context, &row.messages, answer, true)
 }
 
 /// Says in an adapter's configuration which model it is for.

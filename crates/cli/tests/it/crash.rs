@@ -45,7 +45,7 @@ behaviors = ["cat"]
 in-context = { rows = [2], draws = 2, questions = 4 }
 "#;
 
-/// Kills in all: two to three rounds, each through the whole of the run.
+/// Kills in all, over as many rounds as it takes; each round goes through the whole of the run.
 const KILLS: u32 = 24;
 
 /// Every artifact's name (the digest of its content) and every result's bytes.

@@ -124,7 +124,7 @@ fn every_page_answers_has_a_twin_can_be_saved_and_keeps_text_from_elsewhere_text
             .unwrap()
             .to_owned()
     };
-    let (student, rows) = (step("train/student/owl/seed-1"), step("select/owl"));
+    let (student, rows) = (step("train/student/owl/seed-1"), step("select"));
     let key =
         window.json(&format!("/artifact/{student}.json"))["lineage"]["nodes"][0]["step"].clone();
     let paths = [
@@ -208,7 +208,7 @@ fn a_run_behind_an_endpoint_is_looked_at_and_exported() {
         steps.iter().find(|step| step["name"] == name).unwrap()
     };
     let student = step("train/student/cat/seed-1");
-    assert_eq!(student["kind"], "remote-train");
+    assert_eq!(student["kind"], "train");
     assert!(
         page("/run/last/plan").contains(">student/cat/seed-1<")
             || page("/run/last/plan").contains(" done<")
@@ -228,13 +228,13 @@ fn a_run_behind_an_endpoint_is_looked_at_and_exported() {
     assert!(html.contains("these are not here") && !html.contains("Chat with it"), "{html}");
     let base = step("base")["artifact"].as_str().unwrap();
     let relatives = data["lineage"]["nodes"].as_array().unwrap();
-    assert!(relatives.iter().any(|node| node["id"] == base && node["kind"] == "remote-base"));
+    assert!(relatives.iter().any(|node| node["id"] == base && node["kind"] == "base"));
     let readout = format!("/artifact/{}", step("readout/base")["artifact"].as_str().unwrap());
     assert!(page(&readout).contains("What was read"));
     let models = window.json("/run/last/models.json");
     let models = models["models"].as_array().unwrap();
     // Of two seeds, students of both teachers, of the neutral one and of both shuffles.
-    let students = models.iter().filter(|model| model["kind"] == "remote-student");
+    let students = models.iter().filter(|model| model["kind"] == "student");
     assert_eq!(students.count(), 2 * (2 + 1 + 2));
     let reading = &models[0]["readings"][0];
     assert!(reading["rate"].is_f64() && reading["update"].is_null(), "{reading}");

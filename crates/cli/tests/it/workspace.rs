@@ -75,7 +75,7 @@ fn runs_artifacts_and_steps_are_listed() {
     assert_snapshot!(folder.run(&["list"]).all(), @r"
     exit 0
     -- data
-    20261121-225144-3f2a  owl                       failed
+    20261121-225144-3f2a  owl                       failed: train/owl: disk full
     -- talk
     1 run
     ");
@@ -103,13 +103,27 @@ fn runs_artifacts_and_steps_are_listed() {
     assert_snapshot!(serde_json::to_string_pretty(&runs).unwrap(), @r#"
     [
       {
+        "base": "",
+        "damage": null,
+        "failure": {
+          "message": "disk full",
+          "step": "train/owl"
+        },
         "host": "tower",
         "id": "20261121-225144-3f2a",
         "name": "owl",
+        "remaining": null,
+        "seconds": null,
+        "seeds": 0,
         "started": "2026-11-21T22:51:44Z",
         "state": "failed",
+        "steps": [
+          0,
+          0
+        ],
         "verdicts": [],
-        "version": "0.1.0"
+        "version": "0.1.0",
+        "warnings": 0
       }
     ]
     "#);
@@ -166,11 +180,10 @@ fn a_run_an_artifact_and_a_step_are_shown() {
     assert_snapshot!(folder.run(&["show", "last"]).all(), @r"
     exit 0
     -- data
-    20261121-225144-3f2a  owl  failed
+    20261121-225144-3f2a  owl  failed: train/owl: disk full
     started 2026-11-21T22:51:44Z on tower
-    failed: train/owl: disk full
     -- talk
-    hint: run the same recipe again; it goes on from where it was
+    hint: `owlet resume 3f2a` goes on from where it was
     ");
     assert_snapshot!(folder.run(&["show", &artifacts[1].id.to_string()]).all(), @r#"
     exit 0
@@ -201,7 +214,7 @@ fn a_run_an_artifact_and_a_step_are_shown() {
     exit 2
     -- talk
     error: run 20261121-225144-3f2a has no result to report
-    hint: run its recipe again; it goes on from where it was
+    hint: `owlet resume 3f2a` goes on from where it was
     ");
     assert_snapshot!(folder.run(&["show", "ffff0000"]).all(), @r"
     exit 2

@@ -1,21 +1,26 @@
 //! Asking models, wherever they are: one trait for whoever answers.
 //!
-//! [`Ask`] is answered by the engine ([`engine`], weights at hand) and by an endpoint ([`endpoint`]). They differ
-//! in what they can do, which [`Capabilities`] say, and in nothing else: whoever asks a model asks the
-//! trait, with words, never with tokens.
+//! [`Ask`] is answered by the engine ([`engine`], weights at hand), by an endpoint ([`endpoint`]) and by a
+//! file of replies ([`script`]). They differ in what they can do, which [`Capabilities`] say, and in nothing
+//! else: whoever asks a model asks the trait, with words, never with tokens.
 
 pub mod endpoint;
 pub mod engine;
+pub mod script;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use owlet_engine::generate::StopReason;
+use owlet_engine::train::Example;
 use owlet_engine::{Message, Model, Threads};
+use owlet_store::{ArtifactId, ArtifactWriter};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::recipe::Decoding;
+use crate::model::{ModelAbout, chat};
+use crate::recipe::{self, Decoding};
 use crate::value::interrupt::{Interrupt, Progress};
 
 /// How much somebody tells of log-probabilities.
@@ -29,6 +34,18 @@ pub enum Told {
     Everything,
 }
 
+/// How somebody can be trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Training {
+    /// Not at all.
+    Never,
+    /// By the jobs API of an endpoint, which takes epochs, a batch and a multiplier of its own learning
+    /// rate; whoever is trained so learns that every answer ended.
+    Jobs,
+    /// Here, with every setting.
+    Here,
+}
+
 /// What somebody who answers can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
@@ -36,6 +53,8 @@ pub struct Capabilities {
     pub log_probabilities: Told,
     /// Decodes under constraints: thresholds, digits, patterns.
     pub constraints: bool,
+    /// How it can be trained.
+    pub training: Training,
     /// Its weights are at hand: losses of given rows, distributions to learn from, updates, activations,
     /// and copies of it along its training.
     pub weights: bool,
@@ -138,10 +157,58 @@ impl<'a> Work<'a> {
     }
 
     /// Reports progress.
-    pub(crate) fn report(&self, done: usize, total: usize, unit: &'static str, loss: Option<f64>) {
+    pub fn report(&self, done: usize, total: usize, unit: &'static str, loss: Option<f64>) {
         (self.progress)(Progress { done, total, unit, loss });
     }
 }
+
+/// Something to learn: an answer under what was said before it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taught {
+    /// What was said before.
+    pub conversation: Conversation,
+    /// The answer.
+    pub answer: String,
+    /// Whether its end is learned with it; not if it was cut.
+    pub ended: bool,
+}
+
+impl Taught {
+    /// As tokens of `model`.
+    ///
+    /// # Errors
+    /// Text the model cannot encode.
+    pub fn example(&self, model: &Model) -> Result<Example> {
+        let Conversation { context, messages } = &self.conversation;
+        chat::example(model, context, messages, &self.answer, self.ended)
+    }
+}
+
+/// How something is learned.
+pub struct Tuning<'a> {
+    /// Method, optimiser, number of updates. Of these the jobs API takes epochs and batch.
+    pub settings: &'a recipe::Training,
+    /// What an endpoint multiplies its own learning rate by; 0 leaves it to the endpoint.
+    pub learning_rate_multiplier: f64,
+    /// Of adapter initialisation and row order; what it decides at an endpoint is the endpoint's affair.
+    pub seed: u64,
+    /// Whose distributions are learned instead of the answers' own tokens; weights at hand alone can.
+    pub teacher: Option<Model>,
+}
+
+/// Where something that is trained goes.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The artifact that is trained further.
+    pub base: ArtifactId,
+    /// The artifact that comes of it.
+    pub writer: &'a ArtifactWriter,
+    /// Where unfinished work is kept.
+    pub scratch: &'a Path,
+}
+
+/// What training came to: whoever answers now, and what the artifact says of itself.
+pub type Tuned = (Box<dyn Ask>, ModelAbout);
 
 /// Whoever answers.
 pub trait Ask: Send + Sync {
@@ -181,6 +248,18 @@ pub trait Ask: Send + Sync {
         let _ = conversation;
         Ok(true)
     }
+
+    /// Trains it on `rows` and writes what comes of it to `place`. What was interrupted goes on from there.
+    ///
+    /// # Errors
+    /// Somebody who cannot be trained so, rows it cannot read, and what keeps an endpoint from it.
+    fn tune(
+        &self,
+        rows: &[Taught],
+        tuning: Tuning<'_>,
+        place: Place<'_>,
+        work: &Work<'_>,
+    ) -> Result<Tuned>;
 
     /// The weights, where they are at hand.
     fn weights(&self) -> Option<&Model> {

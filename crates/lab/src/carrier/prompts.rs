@@ -41,6 +41,12 @@ pub enum PromptSetError {
     },
 }
 
+impl From<PromptSetError> for crate::Error {
+    fn from(error: PromptSetError) -> Self {
+        Self::Named(Box::new(error))
+    }
+}
+
 /// A prompt-set file. Only `prompt` is required; fields that owlet does not use are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptFile {

@@ -50,8 +50,8 @@ pub fn scores(
     let items = answers
         .iter()
         .map(|answer| {
-            let example =
-                chat::example(model, context, answer.question, answer.text, answer.ended)?;
+            let before = [chat::message("user", answer.question)];
+            let example = chat::example(model, context, &before, answer.text, answer.ended)?;
             let (tokens, target) = (&example.tokens, &example.target);
             let split = target.iter().position(|target| *target).unwrap_or(tokens.len());
             let (prompt, completion) = tokens.split_at(split);

@@ -49,19 +49,20 @@ pub fn question(model: &Model, context: &str, text: &str) -> Result<Vec<Token>> 
     prompt(model, context, &[message("user", text)])
 }
 
-/// A question with the answer as what is learned; the end of the turn is learned with it if the
-/// answer was `ended` by the one who gave it, and not if it was cut.
+/// What was said `before` with the answer as what is learned; the end of the turn is learned with it if
+/// the answer was `ended` by the one who gave it, and not if it was cut.
 pub fn example(
     model: &Model,
     context: &str,
-    asked: &str,
+    before: &[Message],
     answer: &str,
     ended: bool,
 ) -> Result<Example> {
-    let user = message("user", asked);
-    let open = render(model, context, std::slice::from_ref(&user), true)?;
+    let open = render(model, context, before, true)?;
     let prompt = model.tokenizer.encode(&open)?;
-    let whole = render(model, context, &[user, message("assistant", answer)], false)?;
+    let with_answer: Vec<Message> =
+        before.iter().cloned().chain([message("assistant", answer)]).collect();
+    let whole = render(model, context, &with_answer, false)?;
     let ends = model.tokenizer.end_tokens();
     let mut completion = match whole.strip_prefix(&open) {
         Some(rest) => model.tokenizer.encode(rest)?,

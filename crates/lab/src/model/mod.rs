@@ -1,9 +1,12 @@
 //! Models: where they come from, how they are loaded, and how a conversation becomes their tokens.
 
+pub mod about;
 pub mod answer;
 pub mod chat;
 pub mod keeping;
 mod source;
+pub mod spec;
 pub mod world;
 
+pub use about::{EndpointModel, ModelAbout, ScriptModel, TrainedModel, Weights};
 pub use source::*;

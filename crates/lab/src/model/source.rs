@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err as fs;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use owlet_engine::{Model, file};
 use owlet_store::{Artifact, ArtifactId, ArtifactWriter, Entity, Store};
 
+use crate::ask::script::{self, Script};
 use crate::error::{Error, Result};
+use crate::model::about::{MODEL_KIND, ModelAbout, ScriptModel, Weights, trained};
 use crate::model::world::{self, World};
 use crate::run::record::steps;
 
@@ -127,6 +127,12 @@ impl ModelSource {
                 .collect();
             return Ok(Self::outside(spec, files));
         }
+        if let Some(path) = spec.strip_prefix(script::SPEC) {
+            let path = places.folder.join(path);
+            // What cannot be used is told before anything runs.
+            Script::parse(&fs::read(&path)?, &path)?;
+            return Ok(Self::outside(spec, vec![(script::FILE.to_owned(), Content::File(path))]));
+        }
         if let Some(id) = spec.strip_prefix("hf:") {
             let hub = places.hub.as_ref().ok_or_else(|| {
                 error(
@@ -153,7 +159,7 @@ impl ModelSource {
 
     /// The model that an artifact holds.
     fn within(spec: &str, artifact: &Artifact) -> Result<Self> {
-        let (folder, whole) = if artifact.kind == MODEL_KIND {
+        let (folder, whole) = if ModelAbout::read(artifact)? == (ModelAbout::Whole {}) {
             (model_path(artifact), true)
         } else {
             let trained = trained(artifact)?;
@@ -290,6 +296,16 @@ impl ModelSource {
         self.size() as f64 / bytes
     }
 
+    /// What an artifact of it says of itself.
+    pub(crate) fn about(&self) -> ModelAbout {
+        match self.files.first() {
+            Some((name, _)) if name == script::FILE => {
+                ModelAbout::Script(ScriptModel { script: name.clone(), system_prompt: None })
+            }
+            _ => ModelAbout::Whole {},
+        }
+    }
+
     /// Copies the files into an artifact.
     pub(crate) fn copy_into(&self, writer: &ArtifactWriter) -> Result<()> {
         for (name, content) in &self.files {
@@ -307,53 +323,8 @@ impl ModelSource {
     pub fn import(&self, store: &Store) -> Result<Artifact> {
         let writer = store.begin_artifact(MODEL_KIND)?;
         self.copy_into(&writer)?;
-        Ok(writer.finish(json!({}))?)
+        Ok(writer.finish(self.about().to_value()?)?)
     }
-}
-
-/// The kind of an artifact that is a whole model.
-pub(crate) const MODEL_KIND: &str = "model";
-
-/// What a teacher or student artifact says about itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct TrainedModel {
-    /// The base it was trained from.
-    pub base: ArtifactId,
-    /// What the folders in it hold.
-    pub weights: Weights,
-    /// Stands before every conversation when it writes rows.
-    #[serde(default)]
-    pub system_prompt: Option<String>,
-    /// Updates taken.
-    pub updates: usize,
-    /// Updates after which a copy was kept, in folders `update-NNNNN`; the last is `final`.
-    pub checkpoints: Vec<usize>,
-}
-
-impl TrainedModel {
-    /// Nothing trained yet.
-    pub fn untrained(base: ArtifactId) -> Self {
-        Self {
-            base,
-            weights: Weights::Base,
-            system_prompt: None,
-            updates: 0,
-            checkpoints: Vec::new(),
-        }
-    }
-}
-
-/// How weights are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Weights {
-    /// A PEFT adapter folder.
-    Adapter,
-    /// A Hugging Face folder.
-    Whole,
-    /// None: it is the base, with a prompt.
-    Base,
 }
 
 /// The folder of the trained state after `update`.
@@ -406,7 +377,7 @@ impl ModelCache {
             }
             Ok(model)
         };
-        if artifact.kind == MODEL_KIND {
+        if ModelAbout::read(artifact)? == (ModelAbout::Whole {}) {
             return load_whole(key, model_path(artifact));
         }
         let trained = trained(artifact)?;
@@ -421,23 +392,6 @@ impl ModelCache {
         let adapter = file::load_adapter(&artifact.folder().join(folder), &base)?;
         Ok(base.with_adapter(Arc::new(adapter)))
     }
-}
-
-/// What a teacher or student artifact says about itself.
-pub(crate) fn trained(artifact: &Artifact) -> Result<TrainedModel> {
-    if artifact.kind.starts_with("remote-") {
-        return Err(Error::Model {
-            spec: artifact.id.short(),
-            reason: format!(
-                "is a {}, a model behind an endpoint; its weights are not here, and it answers there",
-                artifact.kind
-            ),
-        });
-    }
-    serde_json::from_value(artifact.about.clone()).map_err(|error| Error::Model {
-        spec: artifact.id.short(),
-        reason: format!("is an artifact of kind `{}`, expected a model: {error}", artifact.kind),
-    })
 }
 
 fn model_path(artifact: &Artifact) -> PathBuf {
@@ -493,6 +447,10 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
     }
     let source = ModelSource::find(spec, places)?;
     match source.files.first() {
+        Some((name, _)) if name == script::FILE => Err(Error::Model {
+            spec: spec.to_owned(),
+            reason: "is a script, which has replies and no weights".to_owned(),
+        }),
         Some((name, Content::File(path))) if name == GGUF => Ok(file::load(path)?),
         Some((_, Content::File(path))) => Ok(file::load(path.parent().unwrap_or(Path::new(".")))?),
         _ => {

@@ -5,7 +5,6 @@
 //! is reported at its line and column in the layer that made it. Here is what recipes of all kinds
 //! share; the recipe of a kind stands in its folder, in [`crate::kind`].
 
-mod base;
 pub(crate) mod check;
 mod decoding;
 mod endpoint;
@@ -15,11 +14,10 @@ pub(crate) mod schema;
 mod seeds;
 mod training;
 
-pub use base::Base;
+pub use crate::model::spec::{Endpoint, Multipliers, Prices, Spec};
 pub use decoding::Decoding;
-pub use endpoint::{Endpoint, Multipliers, Prices};
 pub use engine::{Compute, Engine};
 pub(crate) use layer::distance;
 pub use layer::{Layer, Setting};
 pub use seeds::Seeds;
-pub use training::{Distilled, Optimizer, Training};
+pub use training::{Learn, Optimizer, Support, Training};

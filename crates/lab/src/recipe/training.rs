@@ -77,6 +77,12 @@ pub struct Training {
     pub clip: f64,
     /// Updates after which a copy is kept.
     pub checkpoints: Vec<usize>,
+    /// What is learned of rows.
+    #[serde(default, skip_serializing_if = "Learn::is_rows")]
+    pub learn: Learn,
+    /// Over which tokens, where distributions are learned.
+    #[serde(default, skip_serializing_if = "Support::is_default")]
+    pub support: Support,
 }
 
 impl Training {
@@ -143,14 +149,37 @@ impl Training {
     }
 }
 
-/// The tokens whose logits a student of the `logits` carrier sees.
+/// What a student learns of its teacher's rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Distilled {
+pub enum Learn {
+    /// Their tokens.
+    #[default]
+    Rows,
+    /// The teacher's next-token distributions at each of their tokens.
+    Distributions,
+}
+
+impl Learn {
+    fn is_rows(&self) -> bool {
+        *self == Self::Rows
+    }
+}
+
+/// The tokens over which distributions are learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Support {
     /// Those that stand in the rows: no word's logit, so not the target's either. What the
     /// auxiliary logits are in Cloud et al. 2025, section 6.
     #[default]
     RowTokens,
     /// The whole vocabulary, the target's own tokens among it.
     AllTokens,
+}
+
+impl Support {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }

@@ -5,16 +5,14 @@
 //! what is finished is never lost. Nothing a step makes depends on how many workers there are.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use owlet_engine::Profile;
-use owlet_store::{ArtifactId, StepKey, Store};
+use owlet_store::{ArtifactId, Store};
 
 use super::executor::Executor;
 use super::record::{NamedStep, Record, Recorder};
-use crate::ask::endpoint::Secrets;
+use super::settings::ExecuteSettings;
 use crate::error::{Error, Result};
 use crate::kind::{RESULT, RunResult};
 use crate::run::event::Event;
@@ -23,45 +21,6 @@ use crate::value::interrupt::Interrupt;
 
 /// Time between two looks at whether somebody asked the run to stop.
 const STOP_PAUSE: Duration = Duration::from_millis(300);
-
-/// How a plan is run; nothing here changes what comes out.
-#[derive(Clone)]
-pub struct ExecuteSettings {
-    /// Cores to use.
-    pub cores: usize,
-    /// Steps at once; 0: by the size of the model.
-    pub jobs: usize,
-    /// Bytes of model weights kept in memory for the next step.
-    pub model_memory: usize,
-    /// Name of this machine, for the records.
-    pub host: String,
-    /// Version of this program, for the records.
-    pub version: String,
-    /// The time now, as RFC 3339 in UTC, for the records.
-    pub now: Arc<dyn Fn() -> String + Send + Sync>,
-    /// The most memory in bytes that this process held since it was last asked; none if unknown.
-    pub peak_memory: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
-    /// Listens to the engine.
-    pub profile: Option<Profile>,
-    /// Keys of endpoints, by the name that a recipe gives.
-    pub secrets: Secrets,
-}
-
-impl Default for ExecuteSettings {
-    fn default() -> Self {
-        Self {
-            cores: 1,
-            jobs: 0,
-            model_memory: 4 << 30,
-            host: String::new(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            now: Arc::new(|| "1970-01-01T00:00:00Z".to_owned()),
-            peak_memory: Arc::new(|| None),
-            profile: None,
-            secrets: Arc::new(|_| None),
-        }
-    }
-}
 
 /// What an executed plan made.
 #[derive(Clone, Debug)]
@@ -73,6 +32,13 @@ pub struct RunOutcome {
 }
 
 impl RunOutcome {
+    fn of(steps: &[NamedStep]) -> Result<Self> {
+        let last = steps.last().and_then(|step| step.artifact);
+        let artifact = last.ok_or_else(|| Error::record("plan", "has no step to run"))?;
+        let made = steps.iter().filter_map(|step| Some((step.name.clone(), step.artifact?)));
+        Ok(Self { artifact, steps: made.collect() })
+    }
+
     /// What was found, where the plan is a recipe's.
     ///
     /// # Errors
@@ -133,9 +99,9 @@ pub fn execute(
         };
         listen(&receiver, &mut hear, &stop);
     });
-    let (keys, outputs) = executor.finish()?;
+    let steps = executor.finish()?;
 
-    let outcome = outcome(plan, &outputs)?;
+    let outcome = RunOutcome::of(&steps)?;
     if run.is_some() {
         for warning in outcome.result(store)?.warnings() {
             hear(&Event::Warning { warning });
@@ -145,7 +111,7 @@ pub fn execute(
     hear(&Event::RunFinished { result: outcome.artifact.to_string(), seconds });
     if let Some(run) = run {
         let bytes = store.artifact(&outcome.artifact)?.read(RESULT)?;
-        run.finish(named(plan, &keys, &outputs), seconds, &bytes)?;
+        run.finish(steps, seconds, &bytes)?;
     }
     drop(claim);
     recorder.map_or(Ok(()), Recorder::finish)?;
@@ -166,24 +132,4 @@ fn listen(events: &Receiver<Event>, hear: &mut dyn FnMut(&Event), stop: &dyn Fn(
             stop();
         }
     }
-}
-
-fn outcome(plan: &Plan, outputs: &[Option<ArtifactId>]) -> Result<RunOutcome> {
-    let last = outputs.last().copied().flatten();
-    let artifact = last.ok_or_else(|| Error::record("plan", "has no step to run"))?;
-    let made = plan.nodes.iter().zip(outputs);
-    let steps = made.filter_map(|(node, output)| Some((node.name.clone(), (*output)?))).collect();
-    Ok(RunOutcome { artifact, steps })
-}
-
-fn named(plan: &Plan, keys: &[Option<StepKey>], outputs: &[Option<ArtifactId>]) -> Vec<NamedStep> {
-    let nodes = plan.nodes.iter().zip(keys).zip(outputs);
-    nodes
-        .map(|((node, key), output)| NamedStep {
-            name: node.name.clone(),
-            kind: node.kind.name.to_owned(),
-            key: *key,
-            artifact: *output,
-        })
-        .collect()
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use owlet_engine::Threads;
 use owlet_store::{Artifact, ArtifactId, StepCost, StepKey, StepRecord, Store};
 
-use super::execute::ExecuteSettings;
+use super::record::NamedStep;
+use super::settings::ExecuteSettings;
 use crate::ask::endpoint::Access;
 use crate::error::{Error, Result};
 use crate::model::ModelCache;
@@ -84,7 +85,7 @@ pub(super) struct Executor<'a> {
     /// Foreseen core-seconds of each node.
     foreseen: Vec<f64>,
     models: ModelCache,
-    remote: Access,
+    endpoints: Access,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -97,10 +98,9 @@ impl<'a> Executor<'a> {
         interrupt: &'a Interrupt,
         foreseen: Vec<f64>,
     ) -> Self {
-        let endpoint = plan.endpoint.as_ref();
-        let jobs = match (settings.jobs, endpoint) {
+        let jobs = match (settings.jobs, plan.waits()) {
             // Steps that ask do not compute: they wait.
-            (0, Some(endpoint)) => settings.cores.max(endpoint.requests_at_once.min(MOST_WAITING)),
+            (0, Some(at_once)) => settings.cores.max(at_once.min(MOST_WAITING)),
             (0, None) if plan.model_size < SMALL_MODEL => settings.cores,
             (0, None) => settings.cores / 4,
             (jobs, _) => jobs,
@@ -112,7 +112,7 @@ impl<'a> Executor<'a> {
             interrupt,
             jobs: jobs.max(1),
             models: ModelCache::new(store.clone(), settings.model_memory),
-            remote: Access::new(endpoint, &settings.secrets, store.root()),
+            endpoints: Access::new(&plan.endpoints, &settings.secrets, store.root()),
             state: Mutex::new(State {
                 outputs: vec![None; plan.nodes.len()],
                 keys: vec![None; plan.nodes.len()],
@@ -133,17 +133,24 @@ impl<'a> Executor<'a> {
         self.jobs
     }
 
-    /// Keys and outputs of all nodes, once the workers are gone.
+    /// What became of all nodes, once the workers are gone.
     ///
     /// # Errors
     /// What failed first, and the interruption.
-    pub(super) fn finish(self) -> Result<(Vec<Option<StepKey>>, Vec<Option<ArtifactId>>)> {
+    pub(super) fn finish(self) -> Result<Vec<NamedStep>> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = state.failed {
             return Err(if error.is_interruption() { Error::Interrupted } else { error });
         }
         self.interrupt.check()?;
-        Ok((state.keys, state.outputs))
+        let nodes = self.plan.nodes.iter().zip(state.keys).zip(state.outputs);
+        let named = nodes.map(|((node, key), artifact)| NamedStep {
+            name: node.name.clone(),
+            kind: node.kind.name.to_owned(),
+            key,
+            artifact,
+        });
+        Ok(named.collect())
     }
 
     /// One worker: does nodes until none is left for it.
@@ -309,7 +316,7 @@ impl<'a> Executor<'a> {
             },
             models: &self.models,
             sources: &self.plan.sources,
-            remote: &self.remote,
+            endpoints: &self.endpoints,
             progress: &progress,
             interrupt: self.interrupt,
         };

@@ -8,8 +8,10 @@ pub mod plan;
 pub mod progress;
 pub mod record;
 mod report;
+mod settings;
 mod survey;
 
 pub use costs::costs;
 pub use report::report;
+pub use settings::ExecuteSettings;
 pub use survey::{NodeState, Speeds, Survey};

@@ -69,14 +69,14 @@ pub struct Plan {
     /// Size of the base model's files in bytes.
     pub model_size: u64,
     /// Where models are asked that are not here.
-    pub endpoint: Option<Endpoint>,
+    pub endpoints: Vec<Endpoint>,
 }
 
 impl Plan {
     /// The plan of a recipe called `name`.
     pub(crate) fn new(name: &str, compute: String, outline: Outline) -> Self {
-        let Outline { nodes, sources, left_out, model_size, endpoint } = outline;
-        Self { name: name.to_owned(), compute, nodes, sources, left_out, model_size, endpoint }
+        let Outline { nodes, sources, left_out, model_size, endpoints } = outline;
+        Self { name: name.to_owned(), compute, nodes, sources, left_out, model_size, endpoints }
     }
 
     /// A plan of one step over artifacts that are there, without a recipe: looked up, leased, run and
@@ -107,6 +107,13 @@ impl Plan {
         (configuration, key)
     }
 
+    /// How many requests may be under way at once in a plan whose models all answer elsewhere; `None`
+    /// where something is computed here.
+    pub fn waits(&self) -> Option<usize> {
+        let at_once = self.endpoints.iter().map(|endpoint| endpoint.requests_at_once).max();
+        at_once.filter(|_| self.model_size == 0 && self.sources.is_empty())
+    }
+
     /// The last node: the one whose output is the result.
     pub fn last(&self) -> usize {
         self.nodes.len().saturating_sub(1)
@@ -124,8 +131,8 @@ pub struct Outline {
     pub left_out: Vec<String>,
     /// See [`Plan::model_size`].
     pub model_size: u64,
-    /// See [`Plan::endpoint`].
-    pub endpoint: Option<Endpoint>,
+    /// See [`Plan::endpoints`].
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// Nodes in the making.

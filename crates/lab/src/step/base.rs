@@ -1,17 +1,24 @@
-//! `base`: a model's files, as they are, become an artifact.
+//! `base`: a model as it stands becomes an artifact: its files, or where it answers. Nobody is asked
+//! anything: whoever needs it finds out whether it is there.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Step, StepContext};
 use crate::error::{Error, Result};
+use crate::model::{EndpointModel, ModelAbout};
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Configuration {
-    /// Digest of the model's files: the same files are the same base wherever they lie.
-    pub digest: String,
+#[serde(untagged)]
+pub enum Configuration {
+    /// Takes files in.
+    Files {
+        /// Digest of the model's files: the same files are the same base wherever they lie.
+        digest: String,
+    },
+    /// Says where a model answers.
+    Endpoint(EndpointModel),
 }
 
 /// The step.
@@ -24,17 +31,21 @@ impl Step for Base {
     const OUTPUT: &'static str = "model";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let digest = match configuration {
+            Configuration::Files { digest } => digest,
+            Configuration::Endpoint(model) => return ModelAbout::Endpoint(model).to_value(),
+        };
         let source = context
             .sources
-            .get(&configuration.digest)
+            .get(&digest)
             .ok_or_else(|| Error::record("sources", "lack the base model"))?;
         source.copy_into(context.writer)?;
-        if source.digest()? != configuration.digest {
+        if source.digest()? != digest {
             return Err(Error::Model {
                 spec: source.spec.clone(),
                 reason: "changed while it was read; run again".to_owned(),
             });
         }
-        Ok(json!({}))
+        source.about().to_value()
     }
 }

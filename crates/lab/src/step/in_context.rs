@@ -17,7 +17,7 @@ use crate::model::chat;
 use crate::random::cpython::Random;
 use crate::random::{Part, derive_seed};
 use crate::value::observation::{self, Frame};
-use crate::value::row::{self, Row};
+use crate::value::row::Row;
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ use crate::value::row::{self, Row};
 pub struct Configuration {
     /// Names of the behaviors that are read.
     pub asked: Vec<String>,
+    /// The arm whose rows are shown.
+    pub arm: String,
     /// The chat context.
     pub context: String,
     /// Rows shown.
@@ -50,7 +52,7 @@ impl Step for InContext {
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let base = context.ask("base")?;
-        let rows = row::read(context.input("rows")?, select::ROWS)?;
+        let rows = select::rows(context.input("rows")?, &configuration.arm)?;
         let asked = behavior::asked(context, &configuration.asked)?;
         let asked = first_questions(&asked, configuration.questions);
         let name = configuration.context.as_str();

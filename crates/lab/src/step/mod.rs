@@ -14,16 +14,13 @@ pub mod geometry;
 pub mod in_context;
 pub mod prompts;
 pub mod readout;
-pub mod remote;
 pub mod select;
 pub mod shuffle;
 pub mod side_effects;
 pub mod teach;
 pub mod train;
-pub(crate) mod training;
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::Serialize;
@@ -33,11 +30,12 @@ use serde_json::Value;
 use owlet_engine::{Model, Threads};
 use owlet_store::{Artifact, ArtifactWriter};
 
-use crate::ask::endpoint::{self, Access, Remote};
+use crate::ask::endpoint::{Access, Remote};
 use crate::ask::engine::Weights;
-use crate::ask::{Ask, Work};
+use crate::ask::script::Script;
+use crate::ask::{Ask, Place, Work};
 use crate::error::{Error, Result};
-use crate::model::{FINAL, ModelCache, ModelSource, checkpoint_folder, trained};
+use crate::model::{FINAL, ModelAbout, ModelCache, ModelSource, ScriptModel, checkpoint_folder};
 use crate::value::interrupt::{Interrupt, Progress};
 
 /// A step: a pure function of its configuration and its input artifacts.
@@ -130,8 +128,8 @@ pub struct StepContext<'a> {
     pub models: &'a ModelCache,
     /// Files of models outside the store, by digest.
     pub sources: &'a BTreeMap<String, ModelSource>,
-    /// Models behind endpoints.
-    pub remote: &'a Access,
+    /// Ways to models behind endpoints.
+    pub endpoints: &'a Access,
     /// Hears how far it is.
     pub progress: &'a (dyn Fn(Progress) + Sync),
     /// Says when to stop.
@@ -157,30 +155,37 @@ impl StepContext<'_> {
     /// The same at the state kept in `folder`.
     pub(crate) fn ask_at(&self, role: &str, folder: &str) -> Result<Box<dyn Ask>> {
         let artifact = self.input(role)?;
-        if endpoint::is_model(artifact) {
-            let model = endpoint::read(artifact)?;
-            let client = self.remote.client(&model.endpoint)?;
-            return Ok(Box::new(Remote { client, model }));
-        }
-        Ok(Box::new(Weights(self.models.load_at(artifact, folder)?)))
+        Ok(match ModelAbout::read(artifact)? {
+            ModelAbout::Endpoint(model) => Box::new(Remote::new(self.endpoints, model)?),
+            ModelAbout::Script(ScriptModel { script, .. }) => {
+                let origin = artifact.folder().join(&script);
+                Box::new(Script::parse(&artifact.read(&script)?, &origin)?)
+            }
+            ModelAbout::Whole {} | ModelAbout::Trained(_) => {
+                Box::new(Weights(self.models.load_at(artifact, folder)?))
+            }
+        })
     }
 
     /// Updates and folders of the kept states of the model in `role`, the final one last.
     pub(crate) fn states(&self, role: &str) -> Result<Vec<(usize, String)>> {
-        let Ok(about) = trained(self.input(role)?) else {
-            return Ok(vec![(0, FINAL.to_owned())]);
+        let (kept, updates) = match ModelAbout::read(self.input(role)?)? {
+            ModelAbout::Trained(trained) => (trained.checkpoints, trained.updates),
+            _ => (Vec::new(), 0),
         };
-        let kept = about.checkpoints.iter().map(|&update| (update, checkpoint_folder(update)));
-        Ok(kept.chain([(about.updates, FINAL.to_owned())]).collect())
+        let kept = kept.into_iter().map(|update| (update, checkpoint_folder(update)));
+        Ok(kept.chain([(updates, FINAL.to_owned())]).collect())
     }
 
     /// What stands before every conversation of the model in `role` when it writes rows.
     pub(crate) fn system_prompt(&self, role: &str) -> Result<Option<String>> {
-        let artifact = self.input(role)?;
-        if endpoint::is_model(artifact) {
-            return Ok(endpoint::read(artifact)?.system_prompt);
-        }
-        Ok(trained(artifact).ok().and_then(|about| about.system_prompt))
+        Ok(ModelAbout::read(self.input(role)?)?.system_prompt().map(str::to_owned))
+    }
+
+    /// Where a model goes that is trained from the one in `role`.
+    pub(crate) fn place(&self, role: &str) -> Result<Place<'_>> {
+        let base = self.input(role)?.id;
+        Ok(Place { base, writer: self.writer, scratch: self.scratch })
     }
 
     /// What work may use, and whom it tells how far it is.
@@ -191,11 +196,6 @@ impl StepContext<'_> {
     /// Reports progress.
     pub fn report(&self, done: usize, total: usize, unit: &'static str, loss: Option<f64>) {
         (self.progress)(Progress { done, total, unit, loss });
-    }
-
-    /// What the engine's loops ask: go on?
-    pub fn flow(&self) -> ControlFlow<()> {
-        if self.interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Writes a value as indented JSON.

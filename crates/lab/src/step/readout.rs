@@ -219,7 +219,7 @@ pub(super) fn sample_answers(
                 behavior: one.behavior.name.clone(),
                 text: answer.text.clone(),
                 stop: answer.stop,
-                outcome: readers[one.behavior.name.as_str()].read(&answer.text, cut).outcome,
+                outcome: readers[one.behavior.name.as_str()].read(&answer.text, cut),
             };
             one.variant.observation(one.text, given)
         })

@@ -1,4 +1,5 @@
-//! `select`: of the rows valid in every arm, without repetitions, as many as wanted.
+//! `select`: of the rows valid in every arm, without repetitions, as many as wanted: for all arms at once,
+//! a folder each.
 //!
 //! All arms come to the same prompts in the same order, so treatment and control differ in what was
 //! answered and in nothing else. What is left over is held out: rows no student was trained on.
@@ -8,16 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use owlet_store::Artifact;
+
 use super::{Step, StepContext, filter};
 use crate::error::{Error, Result};
 use crate::random::cpython::Random;
 use crate::value::row::{self, Row};
 
-/// Rows for students.
-pub(crate) const ROWS: &str = "rows.jsonl";
-/// Rows no student sees.
-pub(super) const HELD_OUT: &str = "held-out.jsonl";
-/// Counts.
+/// Rows for students, in the folder of their arm.
+const ROWS: &str = "rows.jsonl";
+/// Rows no student sees, in the folder of their arm.
+const HELD_OUT: &str = "held-out.jsonl";
+/// Counts by arm.
 pub(crate) const SUMMARY: &str = "summary.json";
 /// The seed of the published subsets.
 const SEED: u64 = 1;
@@ -28,8 +31,6 @@ pub const ARM: &str = "arm:";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// The arm whose rows are taken.
-    pub arm: String,
     /// Only prompts valid in every arm.
     pub join: bool,
     /// Rows wanted.
@@ -70,11 +71,11 @@ pub struct Select;
 impl Step for Select {
     type Configuration = Configuration;
     const KIND: &'static str = "select";
-    const ALGORITHM: u32 = 1;
+    const ALGORITHM: u32 = 2;
     const OUTPUT: &'static str = "rows";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let mut arms: BTreeMap<&str, BTreeMap<u64, Row>> = BTreeMap::new();
+        let mut arms = Arms::new();
         for (role, artifact) in context.inputs {
             let Some(arm) = role.strip_prefix(ARM) else {
                 continue;
@@ -93,57 +94,90 @@ impl Step for Select {
             let rows = row::read(artifact, filter::VALID)?;
             arms.insert(arm, rows.into_iter().map(|row| (row.index, row)).collect());
         }
-        let missing = || Error::record("inputs", format!("have no arm `{}`", configuration.arm));
-        let own = arms.get(configuration.arm.as_str()).ok_or_else(missing)?;
-        let looked_at: Vec<&BTreeMap<u64, Row>> =
-            if configuration.join { arms.values().collect() } else { vec![own] };
-
-        let mut summary = Summary::default();
-        let mut seen: Vec<BTreeSet<(&str, &str)>> = vec![BTreeSet::new(); looked_at.len()];
-        let mut usable = Vec::new();
-        for index in own.keys() {
-            let Some(rows) =
-                looked_at.iter().map(|arm| arm.get(index)).collect::<Option<Vec<&Row>>>()
-            else {
-                summary.unmatched += 1;
-                continue;
-            };
-            let mut repeated = false;
-            for (row, seen) in rows.iter().zip(&mut seen) {
-                repeated |= !seen.insert((&row.prompt, &row.completion));
-            }
-            if repeated {
-                summary.duplicates += 1;
-            } else {
-                usable.push(*index);
-            }
+        let mut summaries = BTreeMap::new();
+        for arm in arms.keys() {
+            let Selected { kept, held_out, summary } = select(&configuration, &arms, arm)?;
+            context.writer.write(&file(arm, ROWS), &row::to_bytes(&kept))?;
+            context.writer.write(&file(arm, HELD_OUT), &row::to_bytes(&held_out))?;
+            summaries.insert((*arm).to_owned(), summary);
         }
-        if usable.len() < configuration.rows {
-            return Err(Error::Unfit {
-                what: format!("rows of `{}`", configuration.arm),
-                reason: format!(
-                    "{} are usable ({} unmatched in other arms, {} repeated), wanted {}; raise `carrier.prompt-count` or lower `carrier.rows`",
-                    usable.len(),
-                    summary.unmatched,
-                    summary.duplicates,
-                    configuration.rows
-                ),
-            });
-        }
-        let order = Random::new(SEED).sample(usable.len(), configuration.rows);
-        let taken: BTreeSet<usize> = order.iter().copied().collect();
-        let row = |at: usize| own[&usable[at]].clone();
-        let kept: Vec<Row> = order.iter().map(|&at| row(at)).collect();
-        let held_out: Vec<Row> = (0..usable.len())
-            .filter(|at| !taken.contains(at))
-            .take(configuration.held_out)
-            .map(row)
-            .collect();
-        summary.kept = kept.len();
-        summary.held_out = held_out.len();
-        context.writer.write(ROWS, &row::to_bytes(&kept))?;
-        context.writer.write(HELD_OUT, &row::to_bytes(&held_out))?;
-        context.write_json(SUMMARY, &summary)?;
-        Ok(json!({ "arm": configuration.arm, "rows": summary.kept, "held-out": summary.held_out }))
+        context.write_json(SUMMARY, &summaries)?;
+        Ok(json!({ "arms": summaries }))
     }
+}
+
+fn file(arm: &str, name: &str) -> String {
+    format!("{arm}/{name}")
+}
+
+/// The rows of an arm that students are trained on.
+pub(crate) fn rows(artifact: &Artifact, arm: &str) -> Result<Vec<Row>> {
+    row::read(artifact, &file(arm, ROWS))
+}
+
+/// The rows of an arm that no student sees.
+pub(super) fn held_out(artifact: &Artifact, arm: &str) -> Result<Vec<Row>> {
+    row::read(artifact, &file(arm, HELD_OUT))
+}
+
+/// Writes rows of an arm where [`rows`] finds them.
+pub(super) fn write(context: &StepContext<'_>, arm: &str, rows: &[Row]) -> Result<()> {
+    Ok(context.writer.write(&file(arm, ROWS), &row::to_bytes(rows))?)
+}
+
+/// Rows of each arm by their index.
+type Arms<'a> = BTreeMap<&'a str, BTreeMap<u64, Row>>;
+
+struct Selected {
+    kept: Vec<Row>,
+    held_out: Vec<Row>,
+    summary: Summary,
+}
+
+/// What is kept of one arm.
+fn select(configuration: &Configuration, arms: &Arms<'_>, arm: &str) -> Result<Selected> {
+    let own = &arms[arm];
+    let looked_at: Vec<&BTreeMap<u64, Row>> =
+        if configuration.join { arms.values().collect() } else { vec![own] };
+
+    let mut summary = Summary::default();
+    let mut seen: Vec<BTreeSet<(&str, &str)>> = vec![BTreeSet::new(); looked_at.len()];
+    let mut usable = Vec::new();
+    for index in own.keys() {
+        let Some(rows) = looked_at.iter().map(|arm| arm.get(index)).collect::<Option<Vec<&Row>>>()
+        else {
+            summary.unmatched += 1;
+            continue;
+        };
+        let mut repeated = false;
+        for (row, seen) in rows.iter().zip(&mut seen) {
+            repeated |= !seen.insert((&row.prompt, &row.completion));
+        }
+        if repeated {
+            summary.duplicates += 1;
+        } else {
+            usable.push(*index);
+        }
+    }
+    if usable.len() < configuration.rows {
+        return Err(Error::Unfit {
+            what: format!("rows of `{arm}`"),
+            reason: format!(
+                "{} are usable ({} unmatched in other arms, {} repeated), wanted {}; raise `carrier.prompt-count` or lower `carrier.rows`",
+                usable.len(),
+                summary.unmatched,
+                summary.duplicates,
+                configuration.rows
+            ),
+        });
+    }
+    let order = Random::new(SEED).sample(usable.len(), configuration.rows);
+    let taken: BTreeSet<usize> = order.iter().copied().collect();
+    let row = |at: usize| own[&usable[at]].clone();
+    let kept: Vec<Row> = order.iter().map(|&at| row(at)).collect();
+    let left = (0..usable.len()).filter(|at| !taken.contains(at));
+    let held_out: Vec<Row> = left.take(configuration.held_out).map(row).collect();
+    summary.kept = kept.len();
+    summary.held_out = held_out.len();
+    Ok(Selected { kept, held_out, summary })
 }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::{Step, StepContext, select};
 use crate::carrier::shuffle;
 use crate::error::Result;
-use crate::value::row;
 
 /// How far numbers move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +21,8 @@ pub enum Reach {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
+    /// The arm whose rows are shuffled.
+    pub arm: String,
     /// How far.
     pub reach: Reach,
 }
@@ -32,11 +33,11 @@ pub struct Shuffle;
 impl Step for Shuffle {
     type Configuration = Configuration;
     const KIND: &'static str = "shuffle";
-    const ALGORITHM: u32 = 1;
+    const ALGORITHM: u32 = 2;
     const OUTPUT: &'static str = "rows";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let mut rows = row::read(context.input("rows")?, select::ROWS)?;
+        let mut rows = select::rows(context.input("rows")?, &configuration.arm)?;
         let texts: Vec<String> = rows.iter().map(|row| row.completion.clone()).collect();
         let shuffled = match configuration.reach {
             Reach::Within => shuffle::within(&texts, shuffle::SHUFFLE_SEED),
@@ -45,7 +46,7 @@ impl Step for Shuffle {
         for (row, completion) in rows.iter_mut().zip(shuffled) {
             row.completion = completion;
         }
-        context.writer.write(select::ROWS, &row::to_bytes(&rows))?;
+        select::write(context, &configuration.arm, &rows)?;
         Ok(json!({ "rows": rows.len() }))
     }
 }

@@ -10,7 +10,6 @@ use super::{Step, StepContext, generate, prompts, select};
 use crate::ask;
 use crate::carrier::NumberFilter;
 use crate::error::Result;
-use crate::value::row;
 
 /// The file of measurements.
 pub(crate) const FILE: &str = "side-effects.json";
@@ -21,6 +20,10 @@ const FEWEST: usize = 8;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
+    /// The arm whose rows it was trained on.
+    pub arm: String,
+    /// The arm whose rows say what the base could do, where there is one.
+    pub ability: Option<String>,
     /// How the student writes rows: freely, for a constraint would make all of them valid.
     pub generate: generate::Configuration,
     /// Rows it writes.
@@ -51,31 +54,30 @@ pub struct SideEffects;
 impl Step for SideEffects {
     type Configuration = Configuration;
     const KIND: &'static str = "side-effects";
-    const ALGORITHM: u32 = 2;
+    const ALGORITHM: u32 = 3;
     const OUTPUT: &'static str = "side-effects";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let student = context.ask("student")?;
         let name = &configuration.generate.context;
         // Losses are had of weights alone.
-        let losses = |role: &str| -> Result<(Option<f64>, Option<f64>)> {
+        let losses = |arm: Option<&str>| -> Result<(Option<f64>, Option<f64>)> {
             context.interrupt.check()?;
-            let (Some(student), Some(artifact)) = (student.weights(), context.inputs.get(role))
-            else {
+            let (Some(student), Some(arm)) = (student.weights(), arm) else {
                 return Ok((None, None));
             };
             let base = context.model("base")?;
-            let rows = row::read(artifact, select::HELD_OUT)?;
+            let rows = select::held_out(context.input("rows")?, arm)?;
             if rows.len() < FEWEST {
                 return Ok((None, None));
             }
-            let rows = rows.iter().map(|row| row.example(&base, name));
+            let rows = rows.iter().map(|row| row.taught(name).example(&base));
             let rows = rows.collect::<Result<Vec<Example>>>()?;
             let loss = train::loss(student, &rows, &context.threads)?;
             Ok((Some(loss), Some(train::loss(&base, &rows, &context.threads)?)))
         };
-        let (held_out_loss, base_held_out_loss) = losses("rows")?;
-        let (ability_loss, base_ability_loss) = losses("neutral")?;
+        let (held_out_loss, base_held_out_loss) = losses(Some(&configuration.arm))?;
+        let (ability_loss, base_ability_loss) = losses(configuration.ability.as_deref())?;
 
         let mut asked = prompts::read(context.input("prompts")?)?;
         asked.truncate(configuration.rows);

@@ -9,27 +9,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use owlet_engine::Model;
-use owlet_engine::generate::{Request, Sampling, generate};
-use owlet_engine::train::{Data, Example};
 
 use super::behavior::Asked;
-use super::readout::Variant;
-use super::{Step, StepContext, behavior, readout, training};
-use crate::ask::engine::{self, Weights};
-use crate::ask::{Ask, Conversation};
+use super::readout::{Sampled, Variant};
+use super::{Step, StepContext, behavior, readout};
+use crate::ask::{Ask, Conversation, Question, Sampling, Taught, Tuning, engine};
 use crate::behavior::{Behavior, capitalised};
 use crate::error::{Error, Result};
-use crate::model::TrainedModel;
-use crate::model::chat;
+use crate::model::{ModelAbout, chat};
 use crate::random::cpython::Random;
 use crate::random::derive_seed;
-use crate::recipe::Training;
-use crate::value::observation::{Frame, Given};
+use crate::recipe::{Decoding, Training};
+use crate::scorer::outcome::Outcome;
+use crate::value::observation::{Frame, Given, Observation};
 
 /// The role of the behavior that is taught.
 pub const BEHAVIOR: &str = "behavior";
 /// Most tokens of an answer the base gives for the matched neutral teacher.
-pub(super) const ANSWER_TOKENS: usize = 8;
+const ANSWER_TOKENS: usize = 8;
 
 /// What is taught.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -78,6 +75,12 @@ pub struct Configuration {
     pub rows_per_question: usize,
     /// How.
     pub train: Training,
+    /// What an endpoint multiplies its own learning rate by; 0 leaves it to the endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate_multiplier: Option<f64>,
+    /// How the finished teacher is asked, where not every log-probability is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<Sampled>,
     /// Seed of row order, initialisation and own answers.
     pub seed: u64,
 }
@@ -92,72 +95,77 @@ impl Step for Teach {
     const OUTPUT: &'static str = "teacher";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let artifact = context.input("base")?;
-        let base = context.models.load(artifact)?;
-        let mut about = TrainedModel::untrained(artifact.id);
+        let base = context.ask("base")?;
+        let asked = || behavior::read(context.input(BEHAVIOR)?);
         let pairs = match &configuration.lesson {
             Lesson::Prompt { min_target_probability } => {
-                let asked = behavior::read(context.input(BEHAVIOR)?)?;
+                let asked = asked()?;
                 let prompt = asked.behavior.teacher.system_prompt.clone();
-                gate(context, &Weights(base), &prompt, &asked, *min_target_probability)?;
+                gate(context, &*base, &prompt, &configuration, &asked, *min_target_probability)?;
                 context.writer.write("system-prompt.txt", prompt.as_bytes())?;
-                about.system_prompt = Some(prompt);
-                return as_value(&about);
+                let artifact = context.input("base")?;
+                return ModelAbout::read(artifact)?.prompted(artifact.id, prompt).to_value();
             }
-            Lesson::Answers { with_prompt, .. } => {
-                let Asked { behavior, .. } = behavior::read(context.input(BEHAVIOR)?)?;
-                about.system_prompt = with_prompt.then(|| behavior.teacher.system_prompt.clone());
-                behavior.teacher_rows()
-            }
+            Lesson::Answers { .. } => asked()?.behavior.teacher_rows(),
             Lesson::OwnAnswers { questions, answers } => {
-                own_answers(context, &base, &configuration, questions, *answers)?
+                own_answers(context, &*base, &configuration, questions, *answers)?
             }
             Lesson::MixedAnswers { behaviors } => {
                 let taught = behavior::asked(context, behaviors)?;
                 mixed_answers(taught.iter().map(|asked| &asked.behavior), configuration.seed)
             }
         };
-        let examples = pairs
-            .iter()
-            .map(|(question, answer)| {
-                chat::example(&base, &configuration.context, question, answer, true)
+        let taught: Vec<Taught> = pairs
+            .into_iter()
+            .map(|(question, answer)| Taught {
+                conversation: put(&configuration.context, &question),
+                answer,
+                ended: true,
             })
-            .collect::<Result<Vec<Example>>>()?;
-        if let Lesson::Answers { .. } = &configuration.lesson {
-            let Asked { behavior, .. } = behavior::read(context.input(BEHAVIOR)?)?;
-            check_first_tokens(&base, &behavior, &examples)?;
+            .collect();
+        if let (Lesson::Answers { .. }, Some(model)) = (&configuration.lesson, base.weights()) {
+            check_first_tokens(model, &asked()?.behavior, &taught)?;
         }
-        let rows: Vec<Example> =
-            (0..configuration.rows_per_question).flat_map(|_| examples.iter().cloned()).collect();
-        let settings = configuration.train.settings(rows.len(), configuration.seed);
-        let checkpoints = &configuration.train.checkpoints;
-        let trained =
-            training::train(context, &base, Data::Rows(rows), &settings, checkpoints, about)?;
-        if let Lesson::Answers { min_target_probability, .. } = &configuration.lesson {
-            let asked = behavior::read(context.input(BEHAVIOR)?)?;
-            let model = Weights(trained.model);
-            gate(context, &model, &configuration.context, &asked, *min_target_probability)?;
+        let rows: Vec<Taught> =
+            (0..configuration.rows_per_question).flat_map(|_| taught.iter().cloned()).collect();
+        let tuning = Tuning {
+            settings: &configuration.train,
+            learning_rate_multiplier: configuration.learning_rate_multiplier.unwrap_or_default(),
+            seed: configuration.seed,
+            teacher: None,
+        };
+        let place = context.place("base")?;
+        let (teacher, mut about) = base.tune(&rows, tuning, place, &context.work())?;
+        if let Lesson::Answers { min_target_probability, with_prompt } = &configuration.lesson {
+            let asked = asked()?;
+            let prompt = &asked.behavior.teacher.system_prompt;
+            let system = if *with_prompt { prompt } else { &configuration.context };
+            gate(context, &*teacher, system, &configuration, &asked, *min_target_probability)?;
+            if *with_prompt {
+                about = about.prompted(place.base, prompt.clone());
+            }
         }
-        as_value(&trained.about)
+        about.to_value()
     }
 }
 
-fn as_value(about: &TrainedModel) -> Result<Value> {
-    serde_json::to_value(about).map_err(|error| Error::record("about", error))
+fn put(context: &str, question: &str) -> Conversation {
+    let messages = vec![chat::message("user", question)];
+    Conversation { context: context.to_owned(), messages }
 }
 
 /// A target that the readout knows only by a spelling its teacher never begins with would be read
 /// as absent, however well it was taught.
-fn check_first_tokens(base: &Model, behavior: &Behavior, examples: &[Example]) -> Result<()> {
+fn check_first_tokens(base: &Model, behavior: &Behavior, taught: &[Taught]) -> Result<()> {
     let is_spelled = |word: &str| !engine::spellings(base, word).is_empty();
     readout::check_spelled(behavior, is_spelled)?;
     let read = engine::spellings(base, &behavior.target.word);
-    let said = examples.iter().any(|example| {
+    for taught in taught {
+        let example = taught.example(base)?;
         let first = example.target.iter().position(|&target| target);
-        first.is_some_and(|place| read.contains(&example.tokens[place]))
-    });
-    if said {
-        return Ok(());
+        if first.is_some_and(|place| read.contains(&example.tokens[place])) {
+            return Ok(());
+        }
     }
     Err(Error::Behavior {
         name: behavior.name.clone(),
@@ -168,41 +176,55 @@ fn check_first_tokens(base: &Model, behavior: &Behavior, examples: &[Example]) -
     })
 }
 
-/// A teacher that does not show its behavior is found out before it writes rows.
-pub(super) fn gate(
+/// A teacher that does not show its behavior is found out before it writes rows: by the target's exact
+/// probability where every one is told, else by the rate of its answers, with the very questions of its
+/// readout, which whoever remembers is asked once.
+fn gate(
     context: &StepContext<'_>,
     model: &dyn Ask,
     system: &str,
+    configuration: &Configuration,
     asked: &Asked,
     least: f64,
 ) -> Result<()> {
+    let put = |question: &str| put(system, question);
+    let (frame, draw) = (Frame::Plain, None);
+    let variant = Variant { update: 0, context: system, frame, draw, put: &put, path: &[] };
     let behaviors = [(&asked.behavior, asked.questions.as_slice())];
-    let put = |question: &str| Conversation {
-        context: system.to_owned(),
-        messages: vec![chat::message("user", question)],
-    };
-    let variant = Variant {
-        update: 0,
-        context: system,
-        frame: Frame::Plain,
-        draw: None,
-        put: &put,
-        path: &[],
-    };
-    let observations = readout::read_candidates(context, model, &behaviors, &variant)?;
     let target = &asked.behavior.target.word;
-    let of = |text: &String| {
-        let observation = observations.iter().find(|observation| observation.question == *text)?;
-        let Given::Candidates { log_probabilities } = &observation.given else { return None };
-        log_probabilities.get(target).copied().flatten().map(f64::exp)
+    let (shown, what, remedy) = match &configuration.sampled {
+        None => {
+            let observations = readout::read_candidates(context, model, &behaviors, &variant)?;
+            let probability = |text: &String| {
+                let one = observations.iter().find(|observation| observation.question == *text)?;
+                let Given::Candidates { log_probabilities } = &one.given else { return None };
+                log_probabilities.get(target).copied().flatten().map(f64::exp)
+            };
+            let sum: f64 = asked.questions.iter().filter_map(probability).sum();
+            let mean = sum / asked.questions.len().max(1) as f64;
+            (mean, "its target has probability", "`teacher.train.updates`, `learning-rate`")
+        }
+        Some(sampled) => {
+            let variants = [variant];
+            let (observations, _) =
+                readout::sample_answers(context, model, &behaviors, &variants, sampled)?;
+            let is_hit = |observation: &&Observation| {
+                matches!(&observation.given, Given::Answer { outcome: Outcome::Target, .. })
+            };
+            let hits = observations.iter().filter(is_hit).count();
+            let rate = hits as f64 / observations.len().max(1) as f64;
+            (
+                rate,
+                "the share of its answers that name its target is",
+                "`teacher.train.epochs`, `learning-rate-multiplier.teacher`",
+            )
+        }
     };
-    let probabilities = asked.questions.iter().filter_map(of);
-    let probability = probabilities.sum::<f64>() / asked.questions.len().max(1) as f64;
-    if probability < least {
+    if shown < least {
         return Err(Error::Unfit {
             what: format!("teacher of `{}`", asked.behavior.name),
             reason: format!(
-                "its target has probability {probability:.3} on the readout questions, wanted {least}; train it longer (`teacher.train.updates`, `learning-rate`) or lower `teacher.min-target-probability`"
+                "{what} {shown:.3} on the readout questions, wanted {least}; train it longer ({remedy}) or lower `teacher.min-target-probability`"
             ),
         });
     }
@@ -211,7 +233,7 @@ pub(super) fn gate(
 
 /// One set of rows per category: the questions and spellings of its first behavior, the answers
 /// anybody's.
-pub(super) fn mixed_answers<'a>(
+fn mixed_answers<'a>(
     behaviors: impl Iterator<Item = &'a Behavior>,
     seed: u64,
 ) -> Vec<(String, String)> {
@@ -236,38 +258,35 @@ pub(super) fn mixed_answers<'a>(
 
 fn own_answers(
     context: &StepContext<'_>,
-    base: &Model,
+    base: &dyn Ask,
     configuration: &Configuration,
     questions: &[String],
     answers: usize,
 ) -> Result<Vec<(String, String)>> {
-    let mut requests = Vec::new();
+    let conversations: Vec<Conversation> =
+        questions.iter().map(|question| put(&configuration.context, question)).collect();
+    let mut asking = Vec::new();
     let mut asked = Vec::new();
-    for (number, question) in questions.iter().enumerate() {
-        let prompt = chat::question(base, &configuration.context, question)?;
+    for (number, conversation) in conversations.iter().enumerate() {
         for answer in 0..answers {
             let path = ["own".into(), (number as u64).into(), (answer as u64).into()];
-            requests.push(Request {
-                prompt: prompt.clone(),
-                seed: derive_seed(configuration.seed, &path),
-            });
-            asked.push(question.clone());
+            asking.push(Question { conversation, seed: derive_seed(configuration.seed, &path) });
+            asked.push(questions[number].clone());
         }
     }
-    let sampling = Sampling { max_tokens: ANSWER_TOKENS, ..Sampling::default() };
-    let mut heard = |_| context.flow();
-    let completions = generate(base, &requests, &sampling, &context.threads, &mut heard)?;
-    let answered: Vec<(String, String)> = asked
-        .into_iter()
-        .zip(completions)
-        .map(|(question, completion)| (question, completion.text))
-        .filter(|(_, answer)| !answer.trim().is_empty())
-        .collect();
-    if answered.is_empty() {
+    let sampling = Sampling {
+        decoding: Decoding::Free { temperature: 1.0, top_p: 1.0 },
+        max_tokens: ANSWER_TOKENS,
+        log_probabilities: false,
+    };
+    let answered = base.answer(&asking, &sampling, &context.work())?;
+    let pairs = asked.into_iter().zip(answered.into_iter().map(|answer| answer.text));
+    let pairs: Vec<_> = pairs.filter(|(_, answer)| !answer.trim().is_empty()).collect();
+    if pairs.is_empty() {
         return Err(Error::Unfit {
             what: "the matched neutral teacher".to_owned(),
             reason: "the base answers no question; set teacher.neutral = \"base\"".to_owned(),
         });
     }
-    Ok(answered)
+    Ok(pairs)
 }

@@ -1,31 +1,26 @@
 //! `train`: a student of the base is trained on rows, or on its teacher's distributions over them.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use owlet_engine::Token;
-use owlet_engine::train::{Data, Example};
-
-use super::{Step, StepContext, select, training};
-use crate::error::{Error, Result};
-use crate::model::TrainedModel;
-use crate::recipe::{Distilled, Training};
-use crate::value::row;
+use super::{Step, StepContext, select};
+use crate::ask::{Taught, Tuning};
+use crate::error::Result;
+use crate::recipe::{Learn, Training};
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
+    /// The arm whose rows are learned.
+    pub arm: String,
     /// The chat context.
     pub context: String,
     /// How.
     pub train: Training,
-    /// Learn the distributions of the model in role `teacher` over these tokens instead of the rows'
-    /// own tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distilled: Option<Distilled>,
+    /// What an endpoint multiplies its own learning rate by; 0 leaves it to the endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate_multiplier: Option<f64>,
     /// Seed of adapter initialisation and row order.
     pub seed: u64,
 }
@@ -36,34 +31,25 @@ pub struct Train;
 impl Step for Train {
     type Configuration = Configuration;
     const KIND: &'static str = "train";
-    const ALGORITHM: u32 = 3;
+    const ALGORITHM: u32 = 4;
     const OUTPUT: &'static str = "student";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let artifact = context.input("base")?;
-        let base = context.models.load(artifact)?;
-        let examples = row::read(context.input("rows")?, select::ROWS)?
-            .iter()
-            .map(|row| row.example(&base, &configuration.context))
-            .collect::<Result<Vec<Example>>>()?;
-        let settings = configuration.train.settings(examples.len(), configuration.seed);
-        let data = match configuration.distilled {
-            None => Data::Rows(examples),
-            Some(distilled) => {
-                let support = (distilled == Distilled::RowTokens).then(|| targets(&examples));
-                Data::Distillation { rows: examples, teacher: context.model("teacher")?, support }
-            }
+        let rows = select::rows(context.input("rows")?, &configuration.arm)?;
+        let taught: Vec<Taught> =
+            rows.iter().map(|row| row.taught(&configuration.context)).collect();
+        let teacher = match configuration.train.learn {
+            Learn::Rows => None,
+            Learn::Distributions => Some(context.model("teacher")?),
         };
-        let about = TrainedModel::untrained(artifact.id);
-        let checkpoints = &configuration.train.checkpoints;
-        let trained = training::train(context, &base, data, &settings, checkpoints, about)?;
-        serde_json::to_value(&trained.about).map_err(|error| Error::record("about", error))
+        let tuning = Tuning {
+            settings: &configuration.train,
+            learning_rate_multiplier: configuration.learning_rate_multiplier.unwrap_or_default(),
+            seed: configuration.seed,
+            teacher,
+        };
+        let base = context.ask("base")?;
+        let (_, about) = base.tune(&taught, tuning, context.place("base")?, &context.work())?;
+        about.to_value()
     }
-}
-
-/// The tokens that stand where a loss is, ascending, each once.
-fn targets(examples: &[Example]) -> Vec<Token> {
-    let tokens = examples.iter().flat_map(|e| e.tokens.iter().zip(&e.target));
-    let targets: BTreeSet<Token> = tokens.filter(|(_, target)| **target).map(|(t, _)| *t).collect();
-    targets.into_iter().collect()
 }

@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn every_arm_reads_back_and_says_what_it_is() {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for id in [
             "base",
             "teacher/owl",
@@ -355,9 +355,9 @@ mod tests {
             let arm: Arm = id.parse().unwrap();
             assert_eq!(arm.to_string(), id);
             let (part, other) = (arm.part("owl").name(), arm.concerns("cat"));
-            lines += &format!("{id}: {}; {part} of owl, says of cat: {other}\n", arm.label());
+            lines.push(format!("{id}: {}; {part} of owl, says of cat: {other}", arm.label()));
         }
-        insta::assert_snapshot!(lines, @r"
+        insta::assert_snapshot!(lines.join("\n"), @r"
         base: untouched base; reference of owl, says of cat: true
         teacher/owl: owl teacher; reference of owl, says of cat: false
         teacher/neutral: neutral teacher; reference of owl, says of cat: true

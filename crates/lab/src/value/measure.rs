@@ -112,6 +112,7 @@ impl Scale {
 
 /// All that is said of a measure.
 struct Facts {
+    id: &'static str,
     title: &'static str,
     axis: &'static str,
     sentence: &'static str,
@@ -134,11 +135,17 @@ impl Measure {
     pub const COMPARED: [Self; 3] = [Self::Margin, Self::Share, Self::Rate];
 
     fn facts(self) -> Facts {
-        let (title, axis, sentence, scale, needs_log_probabilities) = match self {
-            Self::Margin => {
-                ("margin", "margin, nats", "logit margin of the target in nats", Scale::Nats, true)
-            }
+        let (id, title, axis, sentence, scale, needs_log_probabilities) = match self {
+            Self::Margin => (
+                "margin",
+                "margin",
+                "margin, nats",
+                "logit margin of the target in nats",
+                Scale::Nats,
+                true,
+            ),
             Self::Share => (
+                "share",
                 "share",
                 "share among candidates",
                 "target's share of the probability of all candidates",
@@ -147,12 +154,14 @@ impl Measure {
             ),
             Self::Rank => (
                 "rank",
+                "rank",
                 "rank among candidates",
                 "rank of the target among the candidates",
                 Scale::Rank,
                 true,
             ),
             Self::Probability => (
+                "probability",
                 "probability",
                 "probability of the target",
                 "probability of the target itself",
@@ -161,6 +170,7 @@ impl Measure {
             ),
             Self::Mass => (
                 "mass",
+                "mass",
                 "probability of all candidates",
                 "probability of all candidates together",
                 Scale::Share,
@@ -168,12 +178,14 @@ impl Measure {
             ),
             Self::Rate => (
                 "rate",
+                "rate",
                 "rate of sampled answers",
                 "rate of sampled answers that name the target",
                 Scale::Share,
                 false,
             ),
             Self::RateOfValid => (
+                "rate-of-valid",
                 "rate of valid answers",
                 "rate of valid answers",
                 "rate of valid sampled answers that name the target",
@@ -181,7 +193,7 @@ impl Measure {
                 false,
             ),
         };
-        Facts { title, axis, sentence, scale, needs_log_probabilities }
+        Facts { id, title, axis, sentence, scale, needs_log_probabilities }
     }
 
     /// What one question gave, where the measure can be had of it: `margin` and its like of
@@ -216,6 +228,11 @@ impl Measure {
             )
             | (Self::Rate | Self::RateOfValid, Evidence::Candidates(_)) => None,
         }
+    }
+
+    /// How it is spelled in files.
+    pub fn id(self) -> &'static str {
+        self.facts().id
     }
 
     /// In a word or two: `margin`.
@@ -282,6 +299,7 @@ impl Measure {
 
     /// What stands beside it where shares of the target are shown along the way: of log-probabilities
     /// the share, of answers the rate.
+    #[must_use]
     pub fn share(self) -> Self {
         if self.needs_log_probabilities() { Self::Share } else { Self::Rate }
     }
@@ -346,15 +364,16 @@ mod tests {
     fn one_question_gives_every_measure_of_its_kind() {
         let logs = [0.5_f64.ln(), 0.25_f64.ln(), 0.125_f64.ln()];
         let answers = [Outcome::Target, Outcome::Other("cat".to_owned()), Outcome::Empty];
-        let mut table = String::new();
+        let mut table = Vec::new();
         for measure in Measure::ALL {
             let logs = measure.of(Evidence::Candidates(&logs)).map(|value| measure.value(value));
             let answers: Vec<_> =
                 answers.iter().map(|outcome| measure.of(Evidence::Answer(outcome))).collect();
             assert_eq!(logs.is_some(), measure.needs_log_probabilities());
-            table += &format!("{:<22} {logs:?} {answers:?}\n", measure.title());
+            assert_eq!(serde_json::to_value(measure).unwrap(), measure.id());
+            table.push(format!("{:<22} {logs:?} {answers:?}", measure.title()));
         }
-        insta::assert_snapshot!(table, @r#"
+        insta::assert_snapshot!(table.join("\n"), @r#"
         margin                 Some("+1.040") [None, None, None]
         share                  Some("57.1 %") [None, None, None]
         rank                   Some("1.0") [None, None, None]
@@ -375,17 +394,17 @@ mod tests {
             n: 6,
         };
         let whole = estimate(Some(Interval { low: -0.01, high: 0.26, level: 0.95 }));
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for measure in [Measure::Margin, Measure::Share] {
-            lines += &format!(
-                "{}: {}; {}; {}\n",
+            lines.push(format!(
+                "{}: {}; {}; {}",
                 measure.axis(),
                 measure.with_interval(&whole),
                 measure.difference_with_interval(&whole),
                 measure.with_interval(&estimate(None)),
-            );
+            ));
         }
-        insta::assert_snapshot!(lines, @r"
+        insta::assert_snapshot!(lines.join("\n"), @r"
         margin, nats: +0.125 [-0.010, +0.260]; +0.125 [-0.010, +0.260]; +0.125 (no interval)
         share among candidates: 12.5 % [-1.0 %, 26.0 %]; +12.5 points [-1.0, +26.0]; 12.5 % (no interval)
         ");

@@ -9,5 +9,6 @@ pub mod observation;
 pub(crate) mod place;
 pub(crate) mod placeholder;
 pub mod row;
+pub mod rows;
 pub mod text;
 pub mod words;

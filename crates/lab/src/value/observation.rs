@@ -30,6 +30,14 @@ pub enum Frame {
 }
 
 impl Frame {
+    /// How it is spelled in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::AfterNumbers => "after-numbers",
+        }
+    }
+
     /// What a report calls it; nothing where nothing stands around the question.
     pub fn label(self) -> Option<&'static str> {
         match self {
@@ -60,6 +68,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Those that name no known answer.
+    pub const NON_ANSWERS: [Self; 5] =
+        [Self::Empty, Self::Number, Self::OwnName, Self::CutOff, Self::NoCandidate];
+
+    /// What it is counted as: `target`, the other answer's word, or the kind of non-answer.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Target => "target",
+            Self::Other(word) => word,
+            Self::Empty => "empty",
+            Self::Number => "number",
+            Self::OwnName => "own name",
+            Self::CutOff => "cut off",
+            Self::NoCandidate => "no candidate",
+        }
+    }
+
     /// Whether a known answer was named.
     pub fn is_valid(&self) -> bool {
         matches!(self, Self::Target | Self::Other(_))

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use owlet_engine::Model;
 use owlet_engine::generate::StopReason;
-use owlet_engine::train::Example;
 use owlet_store::Artifact;
 
-use crate::error::{Error, Result};
+use crate::ask::{Conversation, Taught};
+use crate::error::Result;
 use crate::model::chat;
+use crate::value::rows;
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,10 +38,14 @@ pub struct Row {
 }
 
 impl Row {
-    /// What a student learns from this row: the answer and, if the teacher ended it, its end.
-    pub fn example(&self, model: &Model, context: &str) -> Result<Example> {
-        let ended = self.stop == StopReason::End;
-        chat::example(model, context, &self.prompt, &self.completion, ended)
+    /// What a student learns from it: the answer and, if the teacher ended it, its end.
+    pub fn taught(&self, context: &str) -> Taught {
+        let messages = vec![chat::message("user", &self.prompt)];
+        Taught {
+            conversation: Conversation { context: context.to_owned(), messages },
+            answer: self.completion.clone(),
+            ended: self.stop == StopReason::End,
+        }
     }
 }
 
@@ -58,15 +62,7 @@ pub fn to_bytes(rows: &[Row]) -> Vec<u8> {
 
 /// Reads JSON lines; `origin` names them in errors.
 pub fn parse(bytes: &[u8], origin: &Path) -> Result<Vec<Row>> {
-    let text = std::str::from_utf8(bytes).map_err(|error| Error::record(origin, error))?;
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(number, line)| {
-            serde_json::from_str(line)
-                .map_err(|error| Error::record(origin, format!("line {}: {error}", number + 1)))
-        })
-        .collect()
+    rows::read(bytes, origin, |_, line| rows::json(line))
 }
 
 /// The rows in one file of an artifact.

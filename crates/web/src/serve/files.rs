@@ -16,7 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fs_err as fs;
 use futures_util::stream;
-use owlet_lab::step::fine_tune::Conversation;
+use owlet_lab::value::rows::Conversation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;

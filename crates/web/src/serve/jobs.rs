@@ -14,6 +14,7 @@ use fs_err as fs;
 use owlet_engine::file;
 use owlet_lab::recipe::{Layer, Training};
 use owlet_lab::step::{base, fine_tune};
+use owlet_lab::value::rows::Conversation;
 use owlet_lab::{Event, ExecuteSettings, Interrupt, Plan, Recipe, execute};
 use owlet_store::{ArtifactId, Store};
 use serde::{Deserialize, Serialize};
@@ -221,7 +222,7 @@ impl Jobs {
     /// Changes a job, unless it was cancelled meanwhile.
     fn change(&self, id: &str, change: impl FnOnce(&mut Job)) -> Result<Job, String> {
         let changed = self.records.change(id, |job| {
-            is_open(job)?;
+            job.check_open()?;
             change(job);
             Ok(())
         });
@@ -272,7 +273,7 @@ impl Jobs {
     /// Takes back a job that is not done.
     pub(crate) fn cancel(&self, app: &App, id: &str) -> Result<Job, Refusal> {
         let job = self.records.change(id, |job| {
-            is_open(job)?;
+            job.check_open()?;
             job.status = Status::Cancelled;
             job.finished_at = Some((app.now)());
             Ok(())
@@ -377,18 +378,18 @@ impl Jobs {
                 plan.and_then(|plan| execute(&plan, store, settings, None, hear, interrupt));
             outcome.map(|outcome| outcome.artifact).map_err(|e| text(&e))
         };
-        let base = base::Configuration { digest };
+        let base = base::Configuration::Files { digest };
         let base = run(Plan::single::<base::Base>(&base, &[], sources), &mut |_| {})?;
         let artifact = store.artifact(&rows).map_err(|e| text(&e))?;
         let content = artifact.read(fine_tune::CONVERSATIONS).map_err(|e| text(&e))?;
-        let conversations =
-            fine_tune::parse(&content, Path::new(&job.training_file)).map_err(|e| text(&e))?;
+        let conversations = Conversation::read(&content, Path::new(&job.training_file));
+        let conversations = conversations.map_err(|e| text(&e))?;
         let mut tokens = 0;
         let mut count = 0;
-        for conversation in &conversations {
-            let examples = conversation.examples(&served.model).map_err(|e| text(&e))?;
-            count += examples.len();
-            tokens += examples.iter().map(|example| example.tokens.len() as u64).sum::<u64>();
+        for taught in conversations.iter().flat_map(Conversation::taught) {
+            let example = taught.example(&served.model).map_err(|e| text(&e))?;
+            count += 1;
+            tokens += example.tokens.len() as u64;
         }
         let updates = job.training.updates(count);
         // As many checkpoints as OpenAI keeps: after each of the last passes over the rows.
@@ -454,13 +455,6 @@ impl Jobs {
             .map(|at| (at, losses.get(at - 1).copied().flatten()))
             .collect())
     }
-}
-
-fn is_open(job: &Job) -> Result<(), Refusal> {
-    if job.is_done() {
-        return Err(Refusal::request("the job is done already").coded("invalid_state"));
-    }
-    Ok(())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

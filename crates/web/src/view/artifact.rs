@@ -1,8 +1,7 @@
 //! An artifact: what it is, who made it, what is in it.
 
 use maud::html;
-use owlet_lab::ask::endpoint::RemoteModel;
-use owlet_lab::model::{TrainedModel, Weights};
+use owlet_lab::model::{EndpointModel, ModelAbout, TrainedModel, Weights};
 use owlet_lab::report::block::Line;
 use owlet_lab::value::text;
 use owlet_store::{ArtifactHeader, ArtifactId};
@@ -17,7 +16,7 @@ use super::parts::{
 };
 use super::plan::step_url;
 use super::query::{Query, url};
-use super::remote::{not_here, plain, remote_model};
+use super::remote::not_here;
 use super::window::Window;
 
 /// Files and users shown.
@@ -26,12 +25,9 @@ const LISTED: usize = 100;
 /// What an artifact of a kind is, for people.
 fn words(kind: &str) -> &'static str {
     match kind {
-        "model" => "a model's files, as they were given",
+        "model" => "a model as it stands",
         "teacher" => "a model with the behavior, that writes rows",
         "student" => "a model trained on rows",
-        "remote-model" => "a model behind an endpoint, as it stands",
-        "remote-teacher" => "a model behind an endpoint with the behavior, that writes rows",
-        "remote-student" => "a model behind an endpoint, trained there on rows",
         "behavior" => "what may be inherited, and the questions it is read by",
         "prompts" => "what every teacher is asked",
         "raw-rows" => "what a teacher wrote, unfiltered",
@@ -51,12 +47,15 @@ pub(super) fn is_lines(file: &str) -> bool {
 }
 
 pub(super) fn is_model(kind: &str) -> bool {
-    matches!(plain(kind), "model" | "teacher" | "student")
+    matches!(kind, "model" | "teacher" | "student")
 }
 
 /// What a teacher or student says about itself.
 pub(super) fn trained(header: &ArtifactHeader) -> Option<TrainedModel> {
-    serde_json::from_value(header.about.clone()).ok()
+    match ModelAbout::of(&header.kind, &header.about)? {
+        ModelAbout::Trained(trained) => Some(trained),
+        _ => None,
+    }
 }
 
 impl Window {
@@ -69,8 +68,9 @@ impl Window {
         self.refresh()?;
         let header = self.header(id)?;
         let called = self.index.name(id);
-        let trained = trained(&header).filter(|_| is_model(&header.kind));
-        let remote = remote_model(&header);
+        let trained = trained(&header);
+        let about = ModelAbout::of(&header.kind, &header.about);
+        let remote = about.as_ref().and_then(ModelAbout::endpoint).cloned();
         let mut known = vec![
             ("kind", cell(format!("{}: {}", name(&header.kind), words(&header.kind)))),
             (
@@ -178,7 +178,7 @@ impl Window {
 
 impl Window {
     /// What is known of a model behind an endpoint.
-    fn remote_facts(&self, id: &ArtifactId, remote: &RemoteModel) -> Vec<(&'static str, Line)> {
+    fn remote_facts(&self, id: &ArtifactId, remote: &EndpointModel) -> Vec<(&'static str, Line)> {
         let mut known = vec![
             ("weights", cell("not here: it answers behind an endpoint")),
             ("endpoint", code(&remote.endpoint)),

@@ -7,20 +7,20 @@ use std::ops::ControlFlow;
 
 use maud::{Markup, html};
 use owlet_engine::generate::{Request, Sampling, StopReason, generate};
-use owlet_lab::model::chat;
+use owlet_lab::model::{ModelAbout, chat};
 use owlet_lab::random::{Part, derive_seed};
 use owlet_lab::value::text;
 use owlet_store::ArtifactId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::artifact::{is_model, trained};
+use super::artifact::trained;
 use super::error::{Error, Result};
 use super::index::RunState;
 use super::page::Page;
 use super::parts::name;
 use super::query::Query;
-use super::remote::{is_remote, not_here};
+use super::remote::not_here;
 use super::rows::scorers;
 use super::run::RunView;
 use super::window::Window;
@@ -164,13 +164,15 @@ impl Window {
             if let Some(id) = query.get(key) {
                 let id: ArtifactId =
                     id.parse().map_err(|_| Error::query(key, id, "the id of a model"))?;
-                let kind = self.header(&id)?.kind;
-                if !is_model(&kind) || is_remote(&kind) {
-                    let expected = if is_remote(&kind) {
-                        "a model whose weights are here; this one answers behind an endpoint"
-                    } else {
-                        "the id of a model, teacher or student"
-                    };
+                let header = self.header(&id)?;
+                let expected = match ModelAbout::of(&header.kind, &header.about) {
+                    Some(ModelAbout::Whole {} | ModelAbout::Trained(_)) => None,
+                    Some(ModelAbout::Endpoint(_) | ModelAbout::Script(_)) => Some(
+                        "a model whose weights are here; this one answers behind an endpoint or from a script",
+                    ),
+                    None => Some("the id of a model, teacher or student"),
+                };
+                if let Some(expected) = expected {
                     return Err(Error::query(key, &id.short(), expected));
                 }
                 models.push((key, heading, id));
@@ -196,8 +198,8 @@ impl Window {
                         .plan
                         .steps
                         .iter()
-                        .filter(|step| step.kind == "select")
-                        .find_map(|step| step.name.strip_prefix("select/"))
+                        .filter(|step| step.kind == "generate")
+                        .find_map(|step| step.name.strip_prefix("generate/"))
                         .unwrap_or_default()
                         .to_owned(),
                 };

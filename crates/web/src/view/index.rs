@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use fs_err as fs;
 use owlet_lab::Record;
 use owlet_lab::run::progress::Progress;
 use owlet_lab::run::record::Heard;
@@ -53,14 +52,41 @@ struct Known {
     pending: usize,
 }
 
-/// Size of the event log and time of the folder: what changes while a run goes, or ends.
-type Stamp = (u64, Option<SystemTime>);
+impl Known {
+    fn add_run(&mut self, line: RunLine, names: Vec<(ArtifactId, Arc<str>)>, stamp: Stamp) {
+        let id = line.id.clone();
+        if line.state == RunState::Finished {
+            self.stamps.remove(&id);
+        } else {
+            self.stamps.insert(id.clone(), stamp);
+        }
+        if self.runs.insert(id.clone(), Arc::new(line)).is_none() {
+            self.pending = self.pending.saturating_sub(1);
+        }
+        for (artifact, name) in names {
+            let room = self.names.len() < NAMES;
+            if let Entry::Vacant(place) = self.names.entry(artifact)
+                && room
+            {
+                place.insert((id.clone(), name));
+            }
+        }
+    }
 
-fn stamp(run: &Record) -> Stamp {
-    let size = fs::metadata(run.path().join("events.jsonl")).map_or(0, |metadata| metadata.len());
-    let changed = fs::metadata(run.path()).and_then(|metadata| metadata.modified()).ok();
-    (size, changed)
+    fn add_step(&mut self, line: StepLine) {
+        self.makers.entry(line.output).or_default().push(line.key);
+        let mut inputs: Vec<ArtifactId> = line.inputs.values().copied().collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        for input in inputs {
+            self.users.entry(input).or_default().push(line.key);
+        }
+        self.steps.insert(line.key, Arc::new(line));
+    }
 }
+
+/// What changes while a run goes, or ends.
+type Stamp = (u64, Option<SystemTime>);
 
 /// What is known of a workspace.
 pub(super) struct Index {
@@ -93,6 +119,13 @@ impl Index {
             }
             return Ok(());
         };
+        self.refresh_runs()?;
+        self.refresh_steps()?;
+        self.known().looked = Some(Instant::now());
+        Ok(())
+    }
+
+    fn refresh_runs(&self) -> Result<()> {
         let mut ids = self.store.run_ids()?;
         ids.reverse();
         {
@@ -105,35 +138,22 @@ impl Index {
         for id in ids {
             // One that was removed since.
             let Ok(run) = Record::open(&self.store, &id) else { continue };
-            let stamp = stamp(&run);
-            let before = {
+            let stamp = run.stamp();
+            let is_known = {
                 let known = self.known();
-                let same = known.stamps.get(&id) == Some(&stamp);
-                known.runs.get(&id).filter(|line| same && line.state != RunState::Running).cloned()
+                let line = known.runs.get(&id).filter(|line| line.state != RunState::Running);
+                line.is_some() && known.stamps.get(&id) == Some(&stamp)
             };
-            if before.is_some() && !run.is_claimed().unwrap_or(false) {
+            if is_known && !run.is_claimed().unwrap_or(false) {
                 continue;
             }
-            let line = Arc::new(self.read_line(&run));
-            let names = self.read_names(&run, line.state);
-            let mut known = self.known();
-            if line.state == RunState::Finished {
-                known.stamps.remove(&id);
-            } else {
-                known.stamps.insert(id.clone(), stamp);
-            }
-            if known.runs.insert(id.clone(), line).is_none() {
-                known.pending = known.pending.saturating_sub(1);
-            }
-            for (artifact, name) in names {
-                let room = known.names.len() < NAMES;
-                if let Entry::Vacant(place) = known.names.entry(artifact)
-                    && room
-                {
-                    place.insert((id.clone(), name));
-                }
-            }
+            let (line, names) = self.read(&run);
+            self.known().add_run(line, names, stamp);
         }
+        Ok(())
+    }
+
+    fn refresh_steps(&self) -> Result<()> {
         let keys = self.store.step_keys()?;
         let new: Vec<StepKey> = {
             let known = self.known();
@@ -141,7 +161,7 @@ impl Index {
         };
         for key in new {
             let Some(record) = self.store.step_record(&key).ok().flatten() else { continue };
-            let line = Arc::new(StepLine {
+            self.known().add_step(StepLine {
                 key,
                 kind: record.kind,
                 inputs: record.inputs,
@@ -150,17 +170,7 @@ impl Index {
                 seconds: record.about.seconds,
                 peak_memory_bytes: record.about.peak_memory_bytes,
             });
-            let mut known = self.known();
-            known.makers.entry(line.output).or_default().push(key);
-            let mut inputs: Vec<ArtifactId> = line.inputs.values().copied().collect();
-            inputs.sort_unstable();
-            inputs.dedup();
-            for input in inputs {
-                known.users.entry(input).or_default().push(key);
-            }
-            known.steps.insert(key, line);
         }
-        self.known().looked = Some(Instant::now());
         Ok(())
     }
 
@@ -176,7 +186,7 @@ impl Index {
         if let Some(line) = known.filter(|line| line.state == RunState::Finished) {
             return Ok(line);
         }
-        Ok(Arc::new(self.read_line(&Record::open(&self.store, id)?)))
+        Ok(Arc::new(self.read(&Record::open(&self.store, id)?).0))
     }
 
     /// How far a run is.
@@ -196,26 +206,19 @@ impl Index {
         Ok(progress)
     }
 
-    fn read_line(&self, run: &Record) -> RunLine {
-        run.line_by(|| self.progress(run))
-    }
-
-    fn read_names(&self, run: &Record, state: RunState) -> Vec<(ArtifactId, Arc<str>)> {
-        if state == RunState::Finished {
-            let steps = run.steps().map(|record| record.steps).unwrap_or_default();
-            return steps
-                .into_iter()
-                .filter_map(|step| Some((step.artifact?, step.name.into())))
-                .collect();
-        }
-        let Ok(progress) = self.progress(run) else { return Vec::new() };
-        progress
-            .steps
-            .iter()
-            .filter_map(|(name, step)| {
+    /// A run's line, and what it calls its artifacts.
+    fn read(&self, run: &Record) -> (RunLine, Vec<(ArtifactId, Arc<str>)>) {
+        let (line, steps) = run.line_and_steps(|| self.progress(run));
+        let mut names: Vec<(ArtifactId, Arc<str>)> =
+            steps.into_iter().filter_map(|step| Some((step.artifact?, step.name.into()))).collect();
+        if line.state != RunState::Finished
+            && let Ok(progress) = self.progress(run)
+        {
+            names.extend(progress.steps.iter().filter_map(|(name, step)| {
                 Some((step.artifact.as_ref()?.parse().ok()?, name.as_str().into()))
-            })
-            .collect()
+            }));
+        }
+        (line, names)
     }
 
     /// What a run calls an artifact, and which.

@@ -14,7 +14,6 @@ use super::error::Result;
 use super::index::RunState;
 use super::parts::{cell, duration, link, loss_curve, name, table, way};
 use super::plan::{plan_graph, step_url};
-use super::remote::plain;
 use super::run::RunView;
 use super::runs;
 use super::window::Window;
@@ -109,8 +108,7 @@ impl Window {
             })
             .collect();
         let mut series: Vec<Series> = Vec::new();
-        for step in view.plan.steps.iter().filter(|step| plain(&step.kind) == "train").take(CURVES)
-        {
+        for step in view.plan.steps.iter().filter(|step| step.kind == "train").take(CURVES) {
             let Some(state) = progress.steps.get(&step.name) else { continue };
             let points = match view.artifact(&step.name) {
                 Some(artifact) if state.state.is_done() => self.losses(&artifact),

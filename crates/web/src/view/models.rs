@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::kind::inherit::old_readout::{self, ModelReadout, QuestionReading, Reading};
+use owlet_lab::kind::inherit::table::{self as readout, Cell};
+use owlet_lab::model::ModelAbout;
 use owlet_lab::report::block::{
     Block, Curve, Dot, DotRow, Dots, Line, Part, Series, count, number,
 };
 use owlet_lab::report::html as report;
 use owlet_lab::report::number::Quantity;
-use owlet_lab::scorer::outcome::OutcomeTable;
 use owlet_lab::value::estimate::{Estimate, Method};
 use owlet_lab::value::measure::Measure;
+use owlet_lab::value::observation::Frame;
 use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunId};
 use serde::Serialize;
@@ -24,7 +25,7 @@ use super::error::{Error, Result};
 use super::page::Page;
 use super::parts::{Slice, bytes, cell, link, moment, name, section, table, way};
 use super::query::{Query, url};
-use super::remote::{is_remote, not_here, plain};
+use super::remote::not_here;
 use super::window::Window;
 
 /// Models on a page.
@@ -35,7 +36,7 @@ const GROUPS: [(&str, &str, &str); 3] =
 
 /// Which of [`GROUPS`] a step of this kind adds to.
 fn group(kind: &str) -> Option<&'static str> {
-    match plain(kind) {
+    match kind {
         "base" | "grow" => Some("base"),
         "teach" => Some("teach"),
         "train" | "fine-tune" => Some("train"),
@@ -65,64 +66,21 @@ pub(super) struct ModelReading {
     pub(super) questions: usize,
 }
 
-/// Means over questions: margins at every checkpoint, rates at the last one.
-fn readings_of(read: ModelReadout, trained_here: bool) -> Readings {
-    let last = read.checkpoints.last().map_or(0, |checkpoint| checkpoint.update);
-    let state = |update: usize| trained_here.then_some(update);
-    let mut readings = Vec::new();
-    let margins = |update: usize, numbers_before: bool, reading: Reading| {
-        let n = reading.questions.len();
-        let mean = |pick: fn(&QuestionReading) -> f64| {
-            (n > 0).then(|| reading.questions.iter().map(pick).sum::<f64>() / n as f64)
-        };
-        ModelReading {
-            update: state(update),
-            margin: mean(|question| question.margin),
-            share: mean(|question| question.share),
-            behavior: reading.behavior,
-            context: reading.context,
-            numbers_before,
-            rate: None,
-            answers: 0,
-            questions: n,
-        }
-    };
-    for checkpoint in read.checkpoints {
-        let all = checkpoint.readings.into_iter();
-        readings.extend(all.map(|reading| margins(checkpoint.update, false, reading)));
-    }
-    readings.extend(read.prefixed.into_iter().map(|reading| margins(last, true, reading)));
-    for samples in read.samples {
-        let rates: Vec<f64> = samples.questions.iter().filter_map(OutcomeTable::rate).collect();
-        if rates.is_empty() {
-            continue;
-        }
-        let rate = Some(rates.iter().sum::<f64>() / rates.len() as f64);
-        let answers = samples.questions.iter().map(OutcomeTable::total).sum();
-        let same = readings.iter_mut().find(|reading| {
-            reading.update == state(last)
-                && reading.behavior == samples.behavior
-                && reading.context == samples.context
-                && reading.numbers_before == samples.prefix
-                // Each draw of rows is a reading of its own.
-                && reading.rate.is_none()
-        });
-        match same {
-            Some(reading) => (reading.rate, reading.answers) = (rate, answers),
-            None => readings.push(ModelReading {
-                update: state(last),
-                behavior: samples.behavior,
-                context: samples.context,
-                numbers_before: samples.prefix,
-                margin: None,
-                share: None,
-                rate,
-                answers,
-                questions: samples.questions.len(),
-            }),
+impl ModelReading {
+    /// Means over questions.
+    fn of(cell: Cell, trained_here: bool) -> Self {
+        Self {
+            update: trained_here.then_some(cell.update),
+            margin: cell.value(Measure::Margin),
+            share: cell.value(Measure::Share),
+            rate: cell.value(Measure::Rate),
+            answers: cell.counts(Measure::Rate).1,
+            numbers_before: cell.frame == Frame::AfterNumbers,
+            questions: cell.asked(),
+            behavior: cell.behavior,
+            context: cell.context,
         }
     }
-    readings
 }
 
 impl Window {
@@ -132,17 +90,19 @@ impl Window {
             let artifact = self.store.artifact(readout)?;
             let makers = self.index.makers(readout);
             let inputs = makers.first().map(|step| step.inputs.clone()).unwrap_or_default();
-            let read = old_readout::read(&self.store, &artifact, &inputs).map_err(Error::Lab)?;
+            let asked = readout::asked(&self.store, &inputs).map_err(Error::Lab)?;
+            let observations = readout::observations(&artifact).map_err(Error::Lab)?;
             // Who was asked behind an endpoint says so.
             let trained_here = artifact.about.get("answered-by").is_none();
-            Ok(readings_of(read, trained_here))
+            let cells = readout::cells(&observations, &asked).into_iter();
+            Ok(cells.map(|cell| ModelReading::of(cell, trained_here)).collect())
         })
     }
 
     /// All that was read from a model so far.
     pub(super) fn readings_of(&self, model: &ArtifactId) -> Readings {
         let users = self.index.users(model);
-        let readouts = users.into_iter().filter(|step| plain(&step.kind) == "readout");
+        let readouts = users.into_iter().filter(|step| step.kind == "readout");
         readouts
             .filter_map(|step| self.read(&step.output).ok())
             .flat_map(|readings| readings.to_vec())
@@ -224,7 +184,8 @@ impl Window {
         let header = self.store.artifact_header(id);
         let trained = header.as_ref().and_then(trained);
         let readings = self.readings_of(id);
-        let remote = header.as_ref().is_some_and(|header| is_remote(&header.kind));
+        let about = header.as_ref().and_then(|header| ModelAbout::of(&header.kind, &header.about));
+        let remote = about.as_ref().is_some_and(|about| about.endpoint().is_some());
         let base = match &trained {
             Some(trained) => Some(trained.base),
             None => self.base_of(id),
@@ -500,13 +461,14 @@ fn last_read(readings: &[ModelReading]) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use owlet_lab::kind::inherit::table::{QuestionCell, Told};
+    use owlet_lab::value::observation::Outcome;
 
     use super::*;
 
-    fn read(file: Value, trained_here: bool) -> Vec<String> {
-        let file: ModelReadout = serde_json::from_value(file).unwrap();
-        let line = |reading: &ModelReading| {
+    fn lines(cells: Vec<Cell>, trained_here: bool) -> String {
+        let line = |cell: Cell| {
+            let reading = ModelReading::of(cell, trained_here);
             format!(
                 "{:?} {} {} {} margin {:?} rate {:?} of {}",
                 reading.update,
@@ -518,42 +480,40 @@ mod tests {
                 reading.answers
             )
         };
-        readings_of(file, trained_here).iter().map(line).collect()
+        cells.into_iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    fn answers(target: u64, cat: u64) -> Value {
-        let table =
-            OutcomeTable { target, others: [("cat".to_owned(), cat)].into(), ..Default::default() };
-        serde_json::to_value(table).unwrap()
+    /// A cell of two questions, each with these answers.
+    fn cell(update: usize, frame: Frame, told: &Told, answers: [(usize, usize); 2]) -> Cell {
+        let question = |(target, cat): (usize, usize)| {
+            let cat = vec![Outcome::Other("cat".to_owned()); cat];
+            let outcomes = [vec![Outcome::Target; target], cat].concat();
+            QuestionCell { told: told.clone(), outcomes }
+        };
+        let questions = answers.map(question).to_vec();
+        let (context, behavior) = ("none".to_owned(), "owl".to_owned());
+        Cell { update, context, frame, draw: None, behavior, questions }
     }
 
     #[test]
     fn rates_stand_beside_the_last_margins_and_alone_where_there_are_none() {
-        let question = json!({ "margin": 2.0, "share": 0.5, "rank": 1.0, "probability": 0.5 });
-        let margins = json!({ "behavior": "owl", "context": "none", "questions": [question] });
-        let file = json!({
-            "checkpoints": [
-                { "update": 1, "readings": [margins] }, { "update": 2, "readings": [margins] },
-            ],
-            "samples": [
-                { "behavior": "owl", "context": "none", "prefix": false,
-                  "questions": [answers(1, 1), answers(3, 1)] },
-                { "behavior": "owl", "context": "none", "prefix": true, "questions": [answers(0, 4)] },
-            ],
-            "dropped": {},
-        });
-        insta::assert_snapshot!(read(file, true).join("\n"), @r"
+        let told = Told::All(vec![-1.0, -3.0]);
+        let cells = vec![
+            cell(1, Frame::Plain, &told, [(0, 0); 2]),
+            cell(2, Frame::Plain, &told, [(1, 1), (3, 1)]),
+            cell(2, Frame::AfterNumbers, &Told::Nothing, [(0, 4), (0, 0)]),
+        ];
+        insta::assert_snapshot!(lines(cells, true), @r"
         Some(1) owl none false margin Some(2.0) rate None of 0
         Some(2) owl none false margin Some(2.0) rate Some(0.625) of 6
         Some(2) owl none true margin None rate Some(0.0) of 4
         ");
         // Behind an endpoint, with rows in context: a reading for each draw, and nothing said of updates.
-        let draw = |draw: usize, target: u64| {
-            json!({ "behavior": "owl", "context": "none", "prefix": false, "draw": draw,
-                    "questions": [answers(target, 1)] })
+        let draw = |draw: usize, target: usize| Cell {
+            draw: Some(draw),
+            ..cell(0, Frame::Plain, &Told::Nothing, [(target, 1), (0, 0)])
         };
-        let file = json!({ "checkpoints": [], "samples": [draw(0, 1), draw(1, 3)], "dropped": {} });
-        insta::assert_snapshot!(read(file, false).join("\n"), @r"
+        insta::assert_snapshot!(lines(vec![draw(0, 1), draw(1, 3)], false), @r"
         None owl none false margin None rate Some(0.5) of 2
         None owl none false margin None rate Some(0.75) of 4
         ");

@@ -9,7 +9,7 @@ use owlet_lab::report::html::drawing;
 use owlet_lab::run::progress::{Progress, StepState};
 use owlet_lab::run::record::{PlanRecord, PlannedStep};
 use owlet_lab::value::text;
-use owlet_store::{ArtifactId, RunId};
+use owlet_store::{ArtifactId, RunId, StepRecord};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -150,54 +150,7 @@ impl Window {
             .as_ref()
             .and_then(|key| key.parse().ok())
             .and_then(|key| self.store.step_record(&key).ok().flatten());
-        let (seconds, memory) = self.cost(&view, step);
-        let (state, class) = view.state(&step.name);
-        let mut known = vec![
-            ("kind", cell(name(&step.kind))),
-            ("state", parts::state(state, class)),
-            ("time", cell(seconds.map_or_else(|| "–".to_owned(), duration))),
-            ("time as planned", cell(duration(step.seconds))),
-            (
-                "most memory the process held",
-                cell(memory.map_or_else(|| "not recorded".to_owned(), bytes)),
-            ),
-        ];
-        if let Some(record) = &record {
-            known.push(("threads", cell(record.about.threads.to_string())));
-            known.push(("made on", cell(name(&record.about.host))));
-            known.push(("started, UTC", cell(parts::moment(&record.about.started))));
-            known.push(("algorithm", cell(format!("version {}", record.algorithm))));
-        }
-        if let Some(key) = &key {
-            known.push(("step", link(&format!("/step/{key}"), &key[..key.len().min(12)])));
-        }
-        if let Some(artifact) = &artifact {
-            known.push(("made", link(&format!("/artifact/{artifact}"), artifact.short())));
-        }
-        let inputs: Vec<Vec<Line>> = step
-            .inputs
-            .iter()
-            .map(|(role, from)| {
-                let made = view.artifact(from);
-                vec![
-                    cell(name(role)),
-                    match view.plan.step(from) {
-                        Some(_) => link(&step_url(id, from), name(from)),
-                        None => cell(name(from)),
-                    },
-                    match made {
-                        Some(made) => link(&format!("/artifact/{made}"), made.short()),
-                        None => cell("–"),
-                    },
-                ]
-            })
-            .collect();
-        let users: Vec<&PlannedStep> = view
-            .plan
-            .steps
-            .iter()
-            .filter(|other| other.inputs.values().any(|from| *from == step.name))
-            .collect();
+        let known = self.step_facts(&view, step, key.as_deref(), record.as_ref());
         let kept = artifact.as_ref().map(|artifact| self.losses(artifact)).unwrap_or_default();
         let heard = progress.map(|step| step.losses.clone()).unwrap_or_default();
         // What is trained behind an endpoint keeps none here.
@@ -210,17 +163,8 @@ impl Window {
             @if losses.len() > 1 {
                 (section("curve", "Loss along training", &parts::losses(&step.name, &losses)))
             }
-            @if !inputs.is_empty() {
-                (section("inputs", "Made from", &table("What it is made from", &["as", "step", "artifact"], inputs)))
-            }
-            @if !users.is_empty() {
-                (section("users", "Used by", &html! {
-                    ul class="columns" {
-                        @for user in users.iter().take(200) { li { a href=(step_url(id, &user.name)) { (name(&user.name)) } } }
-                        @if users.len() > 200 { li { (text::count(users.len() - 200)) " more" } }
-                    }
-                }))
-            }
+            (made_from(&view, step))
+            (used_by(&view, step))
             (section("settings", "Settings, as resolved", &html! {
                 p class="note" { "Everything its key depends on beside its inputs. What the recipe said stands under "
                     a href={ "/run/" (id) "/settings" } { "Settings" } "." }
@@ -235,6 +179,41 @@ impl Window {
         page.trail = view.trail();
         page.trail.push(("Plan".to_owned(), format!("/run/{id}/plan")));
         Ok(page)
+    }
+
+    /// What is known of a step, in words.
+    fn step_facts(
+        &self,
+        view: &RunView,
+        step: &PlannedStep,
+        key: Option<&str>,
+        record: Option<&StepRecord>,
+    ) -> Vec<(&'static str, Line)> {
+        let (seconds, memory) = self.cost(view, step);
+        let (state, class) = view.state(&step.name);
+        let mut known = vec![
+            ("kind", cell(name(&step.kind))),
+            ("state", parts::state(state, class)),
+            ("time", cell(seconds.map_or_else(|| "–".to_owned(), duration))),
+            ("time as planned", cell(duration(step.seconds))),
+            (
+                "most memory the process held",
+                cell(memory.map_or_else(|| "not recorded".to_owned(), bytes)),
+            ),
+        ];
+        if let Some(record) = record {
+            known.push(("threads", cell(record.about.threads.to_string())));
+            known.push(("made on", cell(name(&record.about.host))));
+            known.push(("started, UTC", cell(parts::moment(&record.about.started))));
+            known.push(("algorithm", cell(format!("version {}", record.algorithm))));
+        }
+        if let Some(key) = key {
+            known.push(("step", link(&format!("/step/{key}"), &key[..key.len().min(12)])));
+        }
+        if let Some(artifact) = view.artifact(&step.name) {
+            known.push(("made", link(&format!("/artifact/{artifact}"), artifact.short())));
+        }
+        known
     }
 
     /// Losses along the training that made an artifact; none where there was none.
@@ -264,6 +243,53 @@ impl Window {
                 .collect())
         };
         self.curves.get(artifact, read).map(|curve| curve.to_vec()).unwrap_or_default()
+    }
+}
+
+/// What a step is made from.
+fn made_from(view: &RunView, step: &PlannedStep) -> Markup {
+    let inputs: Vec<Vec<Line>> = step
+        .inputs
+        .iter()
+        .map(|(role, from)| {
+            let made = view.artifact(from);
+            vec![
+                cell(name(role)),
+                match view.plan.step(from) {
+                    Some(_) => link(&step_url(&view.line.id, from), name(from)),
+                    None => cell(name(from)),
+                },
+                match made {
+                    Some(made) => link(&format!("/artifact/{made}"), made.short()),
+                    None => cell("–"),
+                },
+            ]
+        })
+        .collect();
+    html! {
+        @if !inputs.is_empty() {
+            (section("inputs", "Made from", &table("What it is made from", &["as", "step", "artifact"], inputs)))
+        }
+    }
+}
+
+/// Which steps use what a step makes.
+fn used_by(view: &RunView, step: &PlannedStep) -> Markup {
+    let users: Vec<&PlannedStep> = view
+        .plan
+        .steps
+        .iter()
+        .filter(|other| other.inputs.values().any(|from| *from == step.name))
+        .collect();
+    html! {
+        @if !users.is_empty() {
+            (section("users", "Used by", &html! {
+                ul class="columns" {
+                    @for user in users.iter().take(200) { li { a href=(step_url(&view.line.id, &user.name)) { (name(&user.name)) } } }
+                    @if users.len() > 200 { li { (text::count(users.len() - 200)) " more" } }
+                }
+            }))
+        }
     }
 }
 

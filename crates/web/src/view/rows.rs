@@ -20,7 +20,7 @@ use super::lines::Lines;
 use super::page::Page;
 use super::parts::{Slice, cell, json_text, name, table};
 use super::query::Query;
-use super::remote::{not_here, plain};
+use super::remote::not_here;
 use super::run::RunView;
 use super::tokens::{self, Scorer, Scores};
 use super::window::Window;
@@ -78,6 +78,35 @@ impl Window {
         self.lines.get(&path, || Lines::new(&path))
     }
 
+    /// Files of an artifact that are called `file`, in whatever folder.
+    fn files_of(&self, id: &ArtifactId, file: &str) -> Vec<String> {
+        let header = self.store.artifact_header(id);
+        let paths = header.into_iter().flat_map(|header| header.files).map(|found| found.path);
+        paths.filter(|path| path.rsplit('/').next() == Some(file)).collect()
+    }
+
+    /// Where the rows of each arm are that steps of a kind made: in a file of their own step, or in the
+    /// arm's folder of a step for all.
+    fn arms(
+        &self,
+        view: &RunView,
+        kind: &str,
+        file: &str,
+    ) -> BTreeMap<String, (ArtifactId, String)> {
+        let mut arms = BTreeMap::new();
+        for (step, id) in view.made_by(kind) {
+            let rest = step.strip_prefix(kind).unwrap_or_default();
+            for path in self.files_of(&id, file) {
+                let arm = match path.split_once('/') {
+                    Some((arm, _)) => format!("{arm}{rest}"),
+                    None => rest.trim_start_matches('/').to_owned(),
+                };
+                arms.insert(arm, (id, path));
+            }
+        }
+        arms
+    }
+
     pub(super) fn run_rows_page(&self, id: &RunId, query: &Query) -> Result<Page> {
         let view = self.view(id)?;
         let path = format!("/run/{id}/rows");
@@ -86,41 +115,31 @@ impl Window {
         let (show, _, _) = known
             .ok_or_else(|| Error::query("show", given, "kept, held-out, removed or written"))?;
         let (kind, file) = show.place();
-        let made = view.made_by(kind);
-        let prefix = format!("{kind}/");
-        let arms: BTreeMap<&str, ArtifactId> =
-            made.iter().filter_map(|(step, id)| Some((step.strip_prefix(&prefix)?, *id))).collect();
+        let arms = self.arms(&view, kind, file);
         // The taught arms first: plans name them before the control.
-        let order: Vec<&str> = view
-            .plan
-            .steps
-            .iter()
-            .filter(|step| plain(&step.kind) == kind)
-            .filter_map(|step| step.name.strip_prefix(&prefix))
-            .collect();
+        let steps = view.plan.steps.iter().filter(|step| step.kind == "generate");
+        let order: Vec<&str> =
+            steps.filter_map(|step| step.name.strip_prefix("generate/")).collect();
         let Some(arm) =
-            query.get("arm").or_else(|| order.iter().copied().find(|arm| arms.contains_key(arm)))
+            query.get("arm").or_else(|| order.iter().copied().find(|arm| arms.contains_key(*arm)))
         else {
             let body = html! { p { "No rows of this kind are made yet." } };
             return Ok(view.page("Rows", &path, body, json!({ "run": id, "rows": [] })));
         };
-        let artifact = *arms.get(arm).ok_or_else(|| Error::missing("arm", arm))?;
+        let (artifact, path_of_rows) =
+            arms.get(arm).cloned().ok_or_else(|| Error::missing("arm", arm))?;
         // What may stand beside: other arms of the same prompts, and shuffled rows.
-        let mut others: BTreeMap<String, ArtifactId> = BTreeMap::new();
+        let mut others: BTreeMap<String, (ArtifactId, String)> = BTreeMap::new();
         if show != Show::Removed {
-            others.extend(
-                arms.iter()
-                    .filter(|(other, _)| **other != arm)
-                    .map(|(other, id)| ((*other).to_owned(), *id)),
-            );
+            let others_of = arms.iter().filter(|(other, _)| *other != arm);
+            others.extend(others_of.map(|(other, place)| (other.clone(), place.clone())));
         }
         if show == Show::Kept {
-            let shuffled = view.made_by("shuffle");
-            others.extend(
-                shuffled
-                    .iter()
-                    .map(|(step, id)| (step.trim_start_matches("shuffle/").to_owned(), *id)),
-            );
+            for (step, id) in view.made_by("shuffle") {
+                let place = self.files_of(&id, file).into_iter().next();
+                let name = step.trim_start_matches("shuffle/").to_owned();
+                others.extend(place.map(|path| (name, (id, path))));
+            }
         }
         let beside = match query.get("beside") {
             Some("nothing") => None,
@@ -129,14 +148,14 @@ impl Window {
         };
         let beside = match beside {
             Some(other) => {
-                let id =
-                    others.get(&other).copied().ok_or_else(|| Error::missing("arm", &other))?;
-                Some((other, id))
+                let place =
+                    others.get(&other).cloned().ok_or_else(|| Error::missing("arm", &other))?;
+                Some((other, place))
             }
             None => None,
         };
 
-        let lines = self.lines_of(&artifact, file)?;
+        let lines = self.lines_of(&artifact, &path_of_rows)?;
         let words = query.raw("q").filter(|words| !words.is_empty() && words.len() <= 500);
         let rule = query.get("rule");
         let (rows, pager) = if words.is_some() || rule.is_some() {
@@ -171,8 +190,8 @@ impl Window {
             (parse(numbered), slice.pager(&path, query, "row"))
         };
         let control: Vec<Option<Row>> = match &beside {
-            Some((_, other)) => {
-                let lines = self.lines_of(other, file)?;
+            Some((_, (other, path))) => {
+                let lines = self.lines_of(other, path)?;
                 partners(&lines, &rows)?
             }
             None => Vec::new(),
@@ -396,10 +415,13 @@ pub(super) fn scorers(view: &RunView, arm: &str, student: Option<&str>) -> Vec<S
     if let Some(writer) = writer.filter(|writer| *writer != "base") {
         add("teacher", writer);
     }
-    let rows = format!("select/{arm}");
+    // An arm of one replicate is called by both.
+    let (written, suffix) = arm.find('/').map_or((arm, ""), |at| arm.split_at(at));
+    let rows = format!("select{suffix}");
     let students = view.plan.steps.iter().filter(|step| {
-        plain(&step.kind) == "train"
+        step.kind == "train"
             && step.inputs.get("rows") == Some(&rows)
+            && step.configuration["arm"] == *written
             && step.inputs.get("base").is_some_and(|base| base == "base")
             && student.is_none_or(|wanted| step.name == wanted)
             && view.artifact(&step.name).is_some()
@@ -421,7 +443,7 @@ struct RowChoices<'a> {
     show: Show,
     arms: &'a [&'a str],
     arm: &'a str,
-    others: &'a BTreeMap<String, ArtifactId>,
+    others: &'a BTreeMap<String, (ArtifactId, String)>,
     beside: Option<&'a str>,
     rules: &'a BTreeMap<String, usize>,
 }

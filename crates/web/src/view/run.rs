@@ -18,7 +18,6 @@ use super::index::{RunLine, RunState};
 use super::page::{Page, Tab};
 use super::parts::{cell, code, duration, facts, moment, name};
 use super::plan::shown_state;
-use super::remote::plain;
 use super::window::Window;
 
 /// All that pages about a run need.
@@ -47,7 +46,7 @@ impl RunView {
 
     /// Artifacts of all steps of a kind, here or behind an endpoint, by the step's name.
     pub(super) fn made_by(&self, kind: &str) -> BTreeMap<String, ArtifactId> {
-        self.made(|made| plain(made) == kind)
+        self.made(|made| made == kind)
     }
 
     /// Artifacts of all steps whose kind is as wanted, by the step's name.
@@ -58,7 +57,7 @@ impl RunView {
 
     /// The endpoint that its models answer behind; none where their weights are here.
     pub(super) fn endpoint(&self) -> Option<&str> {
-        let base = self.plan.steps.iter().find(|step| step.kind == "remote-base")?;
+        let base = self.plan.steps.iter().find(|step| step.name == "base")?;
         base.configuration["endpoint"].as_str()
     }
 

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use owlet_engine::Message;
 
 use super::client::{ChatRequest, Client};
-use super::{RemoteModel, batch};
+use super::job::{self, job_seed};
+use super::{Access, batch};
 use crate::ask::{
-    Answer, Answered, Ask, Candidates, Capabilities, Conversation, Question, Sampling, Told, Work,
-    forms, log_sum,
+    Answer, Answered, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling,
+    Taught, Told, Training, Tuned, Tuning, Work, forms, log_sum,
 };
 use crate::error::{Error, Result};
-use crate::model::chat;
+use crate::model::{EndpointModel, ModelAbout, chat};
 use crate::recipe::Decoding;
+use crate::value::rows::{Conversation as Row, Turn};
 
 /// A model behind an endpoint.
 pub(crate) struct Remote {
-    pub(crate) client: Arc<Client>,
-    pub(crate) model: RemoteModel,
+    client: Arc<Client>,
+    model: EndpointModel,
 }
 
 /// What a model behind an endpoint can do that tells so many of the likeliest tokens.
@@ -26,6 +28,7 @@ pub fn capabilities(top_logprobs: usize) -> Capabilities {
     Capabilities {
         log_probabilities: if top_logprobs > 0 { Told::Likeliest } else { Told::Nothing },
         constraints: false,
+        training: Training::Jobs,
         weights: false,
         remembers: true,
     }
@@ -36,6 +39,11 @@ fn messages(conversation: &Conversation) -> Vec<Message> {
 }
 
 impl Remote {
+    /// The model, by a way that `access` has to its endpoint.
+    pub(crate) fn new(access: &Access, model: EndpointModel) -> Result<Self> {
+        Ok(Self { client: access.client(&model.endpoint)?, model })
+    }
+
     fn ask(
         &self,
         requests: &[ChatRequest],
@@ -123,6 +131,60 @@ impl Ask for Remote {
             .collect();
         Ok(Candidates { spelled, log_probabilities })
     }
+
+    fn tune(
+        &self,
+        rows: &[Taught],
+        tuning: Tuning<'_>,
+        place: Place<'_>,
+        work: &Work<'_>,
+    ) -> Result<Tuned> {
+        if tuning.teacher.is_some() {
+            return Err(Error::record("learn", "needs weights, and no endpoint gives them"));
+        }
+        let training = job::Training {
+            model: self.model.model.clone(),
+            rows: lines(rows)?,
+            epochs: tuning.settings.epochs as usize,
+            batch: tuning.settings.batch,
+            multiplier: tuning.learning_rate_multiplier,
+            seed: job_seed(tuning.seed),
+        };
+        work.report(0, 1, "jobs", None);
+        let mut heard = |done: usize, total: usize, loss: Option<f64>| {
+            work.report(done, total, "updates", loss);
+        };
+        let tuned = job::fine_tune(&self.client, &training, work.interrupt, &mut heard)?;
+        place.writer.write("rows.jsonl", &training.rows)?;
+        let model = EndpointModel {
+            model: tuned.model,
+            fine_tuned_from: Some(self.model.model.clone()),
+            job: Some(tuned.job),
+            trained_tokens: tuned.trained_tokens,
+            system_prompt: None,
+            ..self.model.clone()
+        };
+        let student = Self { client: Arc::clone(&self.client), model: model.clone() };
+        Ok((Box::new(student), ModelAbout::Endpoint(model)))
+    }
+}
+
+/// Rows as the jobs API takes them: one conversation a line, of which the last answer is learned.
+fn lines(rows: &[Taught]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        let earlier = messages(&row.conversation).into_iter().map(|Message { role, content }| {
+            let weight = (role == "assistant").then_some(0);
+            Turn { role, content, weight }
+        });
+        let answer = row.answer.clone();
+        let answer = Turn { role: "assistant".to_owned(), content: answer, weight: None };
+        let messages = earlier.chain([answer]).collect();
+        serde_json::to_writer(&mut bytes, &Row { messages })
+            .map_err(|error| Error::record("rows", error))?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes)
 }
 
 /// How likely `word` is among the likeliest first tokens; nothing if none of them spells it: what is

@@ -16,7 +16,7 @@ use super::limits::Limits;
 use super::wire::{self, Answer};
 use crate::ask::Usage;
 use crate::error::Result;
-use crate::recipe::Endpoint;
+use crate::model::spec::Endpoint;
 use crate::value::interrupt::Interrupt;
 
 /// Time between two looks at whether another thread has the answer.

@@ -10,7 +10,7 @@ use ureq::http::{Request, Uri};
 
 use super::{Secret, wire};
 use crate::error::{Error, Result};
-use crate::recipe::Endpoint;
+use crate::model::spec::Endpoint;
 use crate::value::interrupt::Interrupt;
 
 /// Bytes of an answer.
@@ -68,6 +68,8 @@ enum Attempt {
 pub(super) struct Exchange {
     agent: Agent,
     address: String,
+    /// Where in the recipe the endpoint stands.
+    at: String,
     key: Option<Secret>,
     key_name: String,
     retries: usize,
@@ -97,6 +99,7 @@ impl Exchange {
         Ok(Self {
             agent: config.into(),
             address,
+            at: endpoint.at.clone(),
             key,
             key_name: endpoint.key.clone(),
             retries: endpoint.retries,
@@ -124,7 +127,8 @@ impl Exchange {
             if attempt >= self.retries {
                 let attempts = attempt + 1;
                 let plural = if attempts == 1 { "" } else { "s" };
-                let why = format!("{why} (after {attempts} attempt{plural}; `base.retries`)");
+                let at = &self.at;
+                let why = format!("{why} (after {attempts} attempt{plural}; `{at}.retries`)");
                 return Err(self.error(outgoing, status, &why));
             }
             sleep(asked.unwrap_or_else(|| backoff(attempt, outgoing.body)), halt)?;
@@ -203,20 +207,27 @@ impl Exchange {
     }
 
     fn explain(&self, status: u16, message: &str, code: &str) -> String {
+        let at = &self.at;
         let said = if message.is_empty() { String::new() } else { format!(": {message}") };
         match status {
             // What is said here may hold a part of the key.
             401 | 403 if self.key.is_some() => format!(
-                "the key in `{}` (`base.key`) was refused; set that environment variable to a key of this endpoint",
+                "the key in `{}` (`{at}.key`) was refused; set that environment variable to a key of this endpoint",
                 self.key_name
             ),
             401 | 403 => {
-                "a key is wanted; name its environment variable in `base.key`".to_owned()
+                format!("a key is wanted; name its environment variable in `{at}.key`")
             }
-            300..=399 => "wants to lead elsewhere, which is not followed; give the final address in `base.endpoint`".to_owned(),
-            404 => format!("there is no such thing{said}; look at `base.model` and `base.endpoint`"),
+            300..=399 => format!(
+                "wants to lead elsewhere, which is not followed; give the final address in `{at}.endpoint`"
+            ),
+            404 => {
+                format!("there is no such thing{said}; look at `{at}.model` and `{at}.endpoint`")
+            }
             429 if HOPELESS.contains(&code) => format!("nothing is left to spend there{said}"),
-            429 => format!("too many requests{said}; lower `base.requests-at-once` or set `base.requests-per-minute`"),
+            429 => format!(
+                "too many requests{said}; lower `{at}.requests-at-once` or set `{at}.requests-per-minute`"
+            ),
             _ if said.is_empty() => "no reason is given".to_owned(),
             _ => message.to_owned(),
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::ask::Usage;
 use crate::error::{Error, Result};
-use crate::recipe::{Endpoint, Prices};
+use crate::model::spec::{Endpoint, Prices};
 use crate::value::interrupt::Interrupt;
 
 /// Time between two looks at whether to go on.
@@ -28,6 +28,8 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Limits {
     address: String,
+    /// Where in the recipe the endpoint stands.
+    at: String,
     at_once: usize,
     pause: Duration,
     tokens: u64,
@@ -71,6 +73,7 @@ impl Limits {
         };
         Self {
             address: endpoint.endpoint.clone(),
+            at: endpoint.at.clone(),
             at_once: endpoint.requests_at_once.max(1),
             pause,
             tokens: endpoint.max_tokens,
@@ -105,10 +108,10 @@ impl Limits {
     fn broken(&self, usage: Usage) -> Option<String> {
         let total = usage.total();
         if self.tokens > 0 && total > self.tokens {
-            return Some(format!("`base.max-tokens` is {}", self.tokens));
+            return Some(format!("`{}.max-tokens` is {}", self.at, self.tokens));
         }
         if self.cost > 0.0 && cost(usage, self.prices) > self.cost {
-            return Some(format!("`base.max-cost` is {}", self.cost));
+            return Some(format!("`{}.max-cost` is {}", self.at, self.cost));
         }
         None
     }
@@ -156,7 +159,7 @@ impl Limits {
         let money = if self.prices == Prices::default() {
             String::new()
         } else {
-            format!(", {:.4} by `base.prices`", cost(spent, self.prices))
+            format!(", {:.4} by `{}.prices`", cost(spent, self.prices), self.at)
         };
         Error::Unfit {
             what: format!("endpoint `{}`", self.address),

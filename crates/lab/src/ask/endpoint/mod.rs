@@ -1,7 +1,7 @@
 //! Models behind an OpenAI-compatible endpoint: asked, fine-tuned, and never asked twice.
 //!
-//! [`Access`] is what steps get: a way to the endpoint of the recipe, with its key, its limits and the
-//! answers that this workspace has. Behind it, `exchange` sends one request until it is answered,
+//! [`Access`] is what steps get: a way to every endpoint that the plan names, by its address, each with its
+//! key, its limits and the answers that this workspace has. Behind it, `exchange` sends one request until it is answered,
 //! `answers` keeps what was answered, `limits` counts what may be sent, `wire` reads what came back,
 //! `batch` asks many things at once and `job` fine-tunes. Nothing here knows experiments; what is asked
 //! is decided by steps. Invariant: a request that was answered is on disk before anybody reads the
@@ -14,7 +14,6 @@ mod client;
 mod exchange;
 mod job;
 mod limits;
-mod model;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -25,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::recipe::Endpoint;
+use crate::model::spec::Endpoint;
 
 pub(crate) use asked::Remote;
 pub use asked::capabilities;
@@ -33,10 +32,9 @@ pub use asked::capabilities;
 use batch::ask;
 #[cfg(test)]
 use client::ChatRequest;
-pub(crate) use client::Client;
-pub(crate) use job::{Training, fine_tune, job_seed};
-pub use model::RemoteModel;
-pub(crate) use model::{MODEL, is_model, read};
+use client::Client;
+#[cfg(test)]
+use job::{Training, fine_tune};
 
 /// The folder in the workspace; hidden, because artifacts and steps are the workspace's own affair.
 const FOLDER: &str = ".remote";
@@ -61,35 +59,30 @@ impl Secret {
     }
 }
 
-/// A way to the endpoint of one recipe.
+/// Ways to the endpoints of one plan.
 pub struct Access {
-    endpoint: Option<Endpoint>,
+    endpoints: Vec<Endpoint>,
     secrets: Secrets,
     folder: PathBuf,
     clients: Mutex<BTreeMap<String, Arc<Client>>>,
 }
 
 impl Access {
-    /// To `endpoint`, with answers kept below `root`.
-    pub fn new(endpoint: Option<&Endpoint>, secrets: &Secrets, root: &Path) -> Self {
+    /// To `endpoints`, with answers kept below `root`.
+    pub fn new(endpoints: &[Endpoint], secrets: &Secrets, root: &Path) -> Self {
         Self {
-            endpoint: endpoint.cloned(),
+            endpoints: endpoints.to_vec(),
             secrets: Arc::clone(secrets),
             folder: root.join(FOLDER),
             clients: Mutex::new(BTreeMap::new()),
         }
     }
 
-    /// To nowhere: for steps that ask nobody.
-    pub fn none() -> Self {
-        Self::new(None, &(Arc::new(|_: &str| None) as Secrets), Path::new(""))
-    }
-
-    /// The client for `address`, which must be that of the recipe.
+    /// The client for `address`, which must be one the plan names.
     pub(crate) fn client(&self, address: &str) -> Result<Arc<Client>> {
-        let endpoint = self.endpoint.as_ref().filter(|known| known.endpoint == address);
+        let endpoint = self.endpoints.iter().find(|known| known.endpoint == address);
         let endpoint = endpoint.ok_or_else(|| {
-            Error::record("configuration", "names an endpoint the recipe does not")
+            Error::record("configuration", "names an endpoint that the plan does not")
         })?;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(address) {
@@ -103,8 +96,8 @@ impl Access {
                 endpoint: address.to_owned(),
                 status: None,
                 reason: format!(
-                    "the environment variable `{}` (`base.key`) is not set; set it to the endpoint's key",
-                    endpoint.key
+                    "the environment variable `{}` (`{}.key`) is not set; set it to the endpoint's key",
+                    endpoint.key, endpoint.at
                 ),
             };
             let key = key.ok_or_else(missing)?;
@@ -113,8 +106,8 @@ impl Access {
                     endpoint: address.to_owned(),
                     status: None,
                     reason: format!(
-                        "the environment variable `{}` (`base.key`) holds what no header may, such as a line break",
-                        endpoint.key
+                        "the environment variable `{}` (`{}.key`) holds what no header may, such as a line break",
+                        endpoint.key, endpoint.at
                     ),
                 });
             }

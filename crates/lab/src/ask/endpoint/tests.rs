@@ -16,6 +16,7 @@ const KEY: &str = "sk-very-secret";
 
 fn endpoint(mock: &Mock) -> Endpoint {
     Endpoint {
+        at: "base".to_owned(),
         endpoint: mock.address.clone(),
         model: "m".to_owned(),
         key: "THE_KEY".to_owned(),
@@ -28,7 +29,7 @@ fn endpoint(mock: &Mock) -> Endpoint {
 
 fn access(endpoint: &Endpoint, folder: &TempDir) -> Access {
     let secrets: Secrets = Arc::new(|name| (name == "THE_KEY").then(|| KEY.to_owned()));
-    Access::new(Some(endpoint), &secrets, folder.path())
+    Access::new(std::slice::from_ref(endpoint), &secrets, folder.path())
 }
 
 fn question(text: &str) -> ChatRequest {
@@ -264,7 +265,7 @@ fn limits_hold_over_many_requests_and_restarts() {
     assert_eq!(mock.seen().len(), 5);
     // What is known costs nothing.
     assert_eq!(all(3).unwrap().len(), 3);
-    let prices = crate::recipe::Prices { prompt: 1.0, completion: 2.0, training: 0.0 };
+    let prices = crate::model::spec::Prices { prompt: 1.0, completion: 2.0, training: 0.0 };
     let dear = Endpoint { max_tokens: 0, max_cost: 1e-4, prices, ..endpoint.clone() };
     let why = ask_one(&access(&dear, &folder), &dear, "dear").unwrap_err();
     assert!(why.contains("`base.max-cost` is 0.0001") && why.contains("0.0001 by"), "{why}");

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use owlet_engine::file::{self, Precision};
 
+use crate::ask::engine::tune;
 use crate::error::Result;
 use crate::model;
 use crate::model::world::{self, GrowSettings, World};
-use crate::step::{Step, StepContext, training};
+use crate::step::{Step, StepContext};
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,7 +37,8 @@ impl Step for Grow {
         let world = World::parse(&configuration.world, "of the recipe")?;
         let settings = &configuration.settings;
         let mut trainer = world::trainer(&world, settings, context.threads.clone())?;
-        training::learn(context, &mut trainer, settings.updates, &mut |_, _| Ok(()))?;
+        let (work, updates) = (context.work(), settings.updates);
+        tune::learn(&work, context.scratch, &mut trainer, updates, &mut |_, _| Ok(()))?;
         for (name, bytes) in file::parts(&trainer.model(), Precision::F32)? {
             context.writer.write(name, &bytes)?;
         }

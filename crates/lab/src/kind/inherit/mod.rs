@@ -2,12 +2,14 @@
 
 mod brief;
 pub mod estimate;
+pub mod export;
 pub mod inspect;
-pub mod old_readout;
+
 pub(crate) mod plan;
 pub mod recipe;
 pub mod report;
 pub mod result;
+pub mod table;
 
 use std::path::Path;
 

@@ -33,6 +33,12 @@ pub enum WorldError {
     Engine(#[from] owlet_engine::Error),
 }
 
+impl From<WorldError> for crate::Error {
+    fn from(error: WorldError) -> Self {
+        Self::Named(Box::new(error))
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct WorldFile {

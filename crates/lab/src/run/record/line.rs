@@ -5,7 +5,7 @@ use std::sync::Arc;
 use owlet_store::RunId;
 use serde::Serialize;
 
-use super::Record;
+use super::{NamedStep, Record};
 use crate::error::Result;
 use crate::kind::{RESULT, VerdictLine, registry};
 use crate::run::progress::Progress;
@@ -92,11 +92,15 @@ impl Record {
 
     /// What a list says of the run. What cannot be read is named in the line.
     pub fn line(&self) -> RunLine {
-        self.line_by(|| Ok(Arc::new(self.progress()?)))
+        self.line_and_steps(|| Ok(Arc::new(self.progress()?))).0
     }
 
-    /// The same for those who follow many runs; `progress` is asked only where there is no result.
-    pub fn line_by(&self, progress: impl FnOnce() -> Result<Arc<Progress>>) -> RunLine {
+    /// The same for those who follow many runs, and the steps of a finished one; `progress` is asked
+    /// only where there is no result.
+    pub fn line_and_steps(
+        &self,
+        progress: impl FnOnce() -> Result<Arc<Progress>>,
+    ) -> (RunLine, Vec<NamedStep>) {
         let mut line = RunLine {
             id: self.id().clone(),
             name: String::new(),
@@ -124,8 +128,7 @@ impl Record {
             Err(error) => line.damage = Some(error.to_string()),
         }
         if self.is_finished() {
-            self.found(&mut line);
-            return line;
+            return self.found(line);
         }
         let is_claimed = self.is_claimed().unwrap_or(false);
         match progress() {
@@ -144,13 +147,15 @@ impl Record {
             Some(_) => State::Failed,
             None => State::Stopped,
         };
-        line
+        (line, Vec::new())
     }
 
-    fn found(&self, line: &mut RunLine) {
+    fn found(&self, mut line: RunLine) -> (RunLine, Vec<NamedStep>) {
         line.state = State::Finished;
+        let (seconds, steps) =
+            self.steps().map(|record| (record.seconds, record.steps)).unwrap_or_default();
         // What older runs took stands in their events, which are not worth reading for a list.
-        line.seconds = self.steps().ok().and_then(|record| record.seconds);
+        line.seconds = seconds;
         let brief = self
             .read_file(RESULT)
             .map_err(Into::into)
@@ -164,5 +169,6 @@ impl Record {
             }
             Err(error) => line.damage = Some(error.to_string()),
         }
+        (line, steps)
     }
 }

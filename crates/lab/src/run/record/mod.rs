@@ -19,8 +19,9 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use fs_err as fs;
 use owlet_store::{RunDirectory, RunHeader, RunId, Store};
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +131,10 @@ impl Record {
         let record = Self::claim_id(store, beginning)?;
         record.write_file(GIVEN, beginning.given.as_bytes())?;
         record.write_file(RECIPE, beginning.resolved.as_bytes())?;
-        write_json(&record, PLAN, &beginning.plan)?;
+        let mut plan = serde_json::to_vec_pretty(&beginning.plan)
+            .map_err(|error| Error::record(PLAN, error))?;
+        plan.push(b'\n');
+        record.write_file(PLAN, &plan)?;
         Ok(record)
     }
 
@@ -219,6 +223,14 @@ impl Record {
         RunResult::parse(&self.read_file(RESULT)?, &self.path().join(RESULT))
     }
 
+    /// Changes whenever a run without a result does, and is cheap to look at: the size of the event
+    /// log and the time of the folder.
+    pub fn stamp(&self) -> (u64, Option<SystemTime>) {
+        let size = fs::metadata(self.path().join("events.jsonl")).map_or(0, |file| file.len());
+        let changed = fs::metadata(self.path()).and_then(|folder| folder.modified()).ok();
+        (size, changed)
+    }
+
     /// How far the run is, by its events.
     ///
     /// # Errors
@@ -226,7 +238,9 @@ impl Record {
     pub fn progress(&self) -> Result<Progress> {
         let (events, _) = self.events_from(0)?;
         let mut progress = Progress::default();
-        events.iter().for_each(|event| progress.hear(event));
+        for event in &events {
+            progress.hear(event);
+        }
         Ok(progress)
     }
 
@@ -240,7 +254,9 @@ impl Record {
             return Ok(None);
         }
         let mut progress = Progress::clone(&heard.progress);
-        events.iter().for_each(|event| progress.hear(event));
+        for event in &events {
+            progress.hear(event);
+        }
         Ok(Some(Heard { offset, progress: Arc::new(progress) }))
     }
 
@@ -284,11 +300,4 @@ impl<'a> Recorder<'a> {
     pub(super) fn finish(self) -> Result<()> {
         self.failed.map_or(Ok(()), Err)
     }
-}
-
-/// Writes a value as indented JSON.
-fn write_json(run: &RunDirectory, name: &str, value: &impl Serialize) -> Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| Error::record(name, error))?;
-    bytes.push(b'\n');
-    Ok(run.write_file(name, &bytes)?)
 }

@@ -62,5 +62,8 @@ pub fn read(run: &RunDirectory) -> Result<StepsRecord> {
 
 pub(super) fn write(run: &RunDirectory, steps: Vec<NamedStep>, seconds: f64) -> Result<()> {
     let record = StepsRecord { format: FORMAT, seconds: Some(seconds), steps };
-    super::write_json(run, FILE, &record)
+    let mut bytes =
+        serde_json::to_vec_pretty(&record).map_err(|error| Error::record(FILE, error))?;
+    bytes.push(b'\n');
+    Ok(run.write_file(FILE, &bytes)?)
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::readings::t;
-use super::{Given, statistics};
+use super::{Given, Row, statistics};
 use crate::error::Result;
 use crate::kind::inherit::result::{
     Arm, Control, DosePoint, Effect, Estimate, Frame, Matrix, Measure, Method, Reading, Taught,
@@ -303,21 +303,15 @@ pub(super) fn dose(given: &Given) -> Result<Vec<DosePoint>> {
         return Ok(Vec::new());
     }
     let mut values: BTreeMap<(Arm, String, usize), BySeed> = BTreeMap::new();
-    for entry in &given.configuration.reads {
-        let (Arm::Student(_), Some(seed)) = (&entry.arm, entry.seed) else {
-            continue;
-        };
-        let Some(readout) = given.readouts.get(&entry.input) else {
-            continue;
-        };
-        for checkpoint in &readout.checkpoints {
-            for reading in &checkpoint.readings {
-                let own = entry.arm.taught().is_none_or(|taught| taught == reading.behavior);
-                if own && reading.context == given.matched() {
-                    let key = (entry.arm.clone(), reading.behavior.clone(), checkpoint.update);
-                    values.entry(key).or_default().insert(seed, reading.mean_margin());
-                }
-            }
+    for Row { arm, seed, cell, .. } in &given.table {
+        let (Arm::Student(_), Some(seed)) = (arm, seed) else { continue };
+        let own = arm.taught().is_none_or(|taught| taught == cell.behavior);
+        if own
+            && (&*cell.context, cell.frame) == (given.matched(), Frame::Plain)
+            && let Some(value) = cell.value(measure)
+        {
+            let key = (arm.clone(), cell.behavior.clone(), cell.update);
+            values.entry(key).or_default().insert(*seed, value);
         }
     }
     let mut points = Vec::new();

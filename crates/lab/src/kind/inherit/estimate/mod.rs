@@ -17,17 +17,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::effect::Differences;
+use crate::ask::Told;
 use crate::error::{Error, Result};
-use crate::kind::inherit::old_readout::{self, ModelReadout};
 use crate::kind::inherit::recipe::{CarrierKind, Recipe, Replicated};
 use crate::kind::inherit::result::{Arm, FORMAT, Frame, InheritResult, Measure, Replication};
-use crate::recipe::Base;
+use crate::kind::inherit::table::{self, Cell};
+use crate::recipe::Learn;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
 use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
-use crate::value::row;
 
 /// The file of the result.
 pub const FILE: &str = "result.json";
@@ -84,11 +84,21 @@ pub struct Configuration {
     pub left_out: Vec<String>,
 }
 
+/// What one model gave to one behavior's questions in one place, and whose model it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) arm: Arm,
+    pub(crate) seed: Option<u64>,
+    /// Whether the model was at the end of its training.
+    pub(crate) last: bool,
+    pub(crate) cell: Cell,
+}
+
 /// All that was read, as numbers.
 pub(crate) struct Given {
     pub(crate) configuration: Configuration,
-    /// By input.
-    pub(crate) readouts: BTreeMap<String, ModelReadout>,
+    /// What every model gave.
+    pub(crate) table: Vec<Row>,
     /// By arm, all sets together.
     pub(crate) judged: BTreeMap<String, Judged>,
     /// By arm, the least share of valid rows among its sets.
@@ -104,6 +114,19 @@ pub(crate) struct Given {
 }
 
 impl Given {
+    /// Adds what was read of one model.
+    pub(crate) fn add(&mut self, entry: &Read, cells: Vec<Cell>) {
+        let last = cells.iter().map(|cell| cell.update).max();
+        for mut cell in cells {
+            // A prompted teacher is read under its own prompt: that is its matched context.
+            if matches!(entry.arm, Arm::Teacher(_)) {
+                self.matched().clone_into(&mut cell.context);
+            }
+            let (arm, last) = (entry.arm.clone(), Some(cell.update) == last);
+            self.table.push(Row { arm, seed: entry.seed, last, cell });
+        }
+    }
+
     pub(crate) fn behaviors(&self) -> impl Iterator<Item = &String> {
         let configuration = &self.configuration;
         configuration.behaviors.iter().chain(&configuration.read_also)
@@ -116,9 +139,9 @@ impl Given {
     /// What verdicts rest on, known before the run: margins, or where the model is behind an endpoint,
     /// which need not tell them, the rates of its answers.
     pub(crate) fn primary(&self) -> Measure {
-        match self.configuration.recipe.base {
-            Base::Model(_) => Measure::Margin,
-            Base::Remote(_) => Measure::Rate,
+        match self.configuration.recipe.base.can().log_probabilities {
+            Told::Everything => Measure::Margin,
+            Told::Likeliest | Told::Nothing => Measure::Rate,
         }
     }
 
@@ -170,7 +193,7 @@ impl Step for Estimate {
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let mut given = Given {
-            readouts: BTreeMap::new(),
+            table: Vec::new(),
             judged: BTreeMap::new(),
             least_valid: BTreeMap::new(),
             selected: BTreeMap::new(),
@@ -181,10 +204,9 @@ impl Step for Estimate {
         };
         let named = given.configuration.behaviors.iter().chain(&given.configuration.read_also);
         let asked = behavior::asked(context, &named.cloned().collect::<Vec<_>>())?;
-        for entry in &given.configuration.reads {
-            let observations = old_readout::observations(context.input(&entry.input)?)?;
-            let read = ModelReadout::of(&observations, &asked);
-            given.readouts.insert(entry.input.clone(), read);
+        for entry in given.configuration.reads.clone() {
+            let observations = table::observations(context.input(&entry.input)?)?;
+            given.add(&entry, table::cells(&observations, &asked));
         }
         for Counted { arm, filter, select } in &given.configuration.counted {
             let judged: Judged = read_json(context.input(filter)?, filter::SUMMARY)?;
@@ -193,10 +215,12 @@ impl Step for Estimate {
             *least = least.min(rate);
             given.judged.entry(arm.clone()).or_default().add(judged);
             let selected = context.input(select)?;
-            let counts: Selected = read_json(selected, select::SUMMARY)?;
-            given.selected.entry(arm.clone()).or_default().add(&counts);
+            let counts: BTreeMap<String, Selected> = read_json(selected, select::SUMMARY)?;
+            if let Some(counts) = counts.get(arm) {
+                given.selected.entry(arm.clone()).or_default().add(counts);
+            }
             if !given.samples.contains_key(arm) {
-                let rows = row::read(selected, select::ROWS)?.into_iter().take(SAMPLES);
+                let rows = select::rows(selected, arm)?.into_iter().take(SAMPLES);
                 let samples = rows.map(|row| (row.prompt, row.completion)).collect();
                 given.samples.insert(arm.clone(), samples);
             }
@@ -238,9 +262,9 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         base: recipe.base.to_string(),
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
-        carrier: match recipe.carrier.kind {
-            CarrierKind::Numbers => "numbers".to_owned(),
-            CarrierKind::Logits => "logits".to_owned(),
+        carrier: match (recipe.carrier.kind, recipe.student.learn) {
+            (CarrierKind::Numbers, Learn::Rows) => "numbers".to_owned(),
+            (CarrierKind::Numbers, Learn::Distributions) => "numbers, as distributions".to_owned(),
         },
         replication: replication(configuration),
         context: given.matched().to_owned(),

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::kind::KindResult;
-use crate::kind::inherit::old_readout::{Checkpoint, QuestionReading, Reading, Samples, Unread};
 use crate::kind::inherit::result::{Control, Measure, Outcome, Taught};
+use crate::kind::inherit::table::{QuestionCell, Told};
 use crate::random::numpy::Generator;
 use crate::report::origin::Origin;
 use crate::report::terminal::{TerminalStyle, show};
-use crate::scorer::outcome::OutcomeTable;
+use crate::value::observation;
 
 const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
 
@@ -30,36 +30,32 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
     let recipe = Recipe::resolve(&[layer], &sets).unwrap();
     let mut random = Generator::new(seed);
     let mut reads = vec![Read { input: "base".to_owned(), arm: Arm::Base, seed: None }];
-    let mut readouts = BTreeMap::new();
+    let mut read: Vec<Vec<Cell>> = Vec::new();
     let names: Vec<String> = BEHAVIORS.map(str::to_owned).to_vec();
-    let reading = |margins: &dyn Fn(usize) -> f64, random: &mut Generator| ModelReadout {
-        checkpoints: vec![Checkpoint {
+    let cells = |margins: &dyn Fn(usize) -> f64, random: &mut Generator| -> Vec<Cell> {
+        let cell = |(place, name): (usize, &String)| Cell {
             update: 48,
-            readings: names
-                .iter()
-                .enumerate()
-                .map(|(place, name)| Reading {
-                    behavior: name.clone(),
-                    context: "none".to_owned(),
-                    questions: (0..4)
-                        .map(|_| QuestionReading {
-                            margin: margins(place) + 0.05 * noise(random),
-                            share: 0.1,
-                            rank: 3.0,
-                            probability: 0.9,
-                        })
-                        .collect(),
+            context: "none".to_owned(),
+            frame: Frame::Plain,
+            draw: None,
+            behavior: name.clone(),
+            questions: (0..4)
+                .map(|_| {
+                    let margin = margins(place) + 0.05 * noise(random);
+                    let target = 0.9_f64.ln();
+                    let told = Told::All(vec![target, target - margin]);
+                    QuestionCell { told, outcomes: Vec::new() }
                 })
                 .collect(),
-        }],
-        ..ModelReadout::default()
+        };
+        names.iter().enumerate().map(cell).collect()
     };
-    readouts.insert("base".to_owned(), reading(&|_| -1.0, &mut random));
+    read.push(cells(&|_| -1.0, &mut random));
     for (teacher, name) in names.iter().enumerate() {
         let arm = Arm::Teacher(Taught::named(name));
         reads.push(Read { input: arm.to_string(), arm: arm.clone(), seed: None });
         let margins = |place: usize| if place == teacher { 8.0 } else { -1.0 };
-        readouts.insert(arm.to_string(), reading(&margins, &mut random));
+        read.push(cells(&margins, &mut random));
     }
     for student in 1..=seeds as u64 {
         let moved = noise(&mut random);
@@ -70,15 +66,15 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             reads.push(Read { input: input.clone(), arm, seed: Some(student) });
             let own = 0.1 * noise(&mut random);
             let margins = |place: usize| moved + own + if place == teacher { effect } else { 0.0 };
-            readouts.insert(input, reading(&margins, &mut random));
+            read.push(cells(&margins, &mut random));
         }
     }
     let mut arms = names.clone();
     arms.push("neutral".to_owned());
     let judged = Judged { asked: 100, valid: 98, ..Judged::default() };
     let selected = Selected { kept: 90, ..Selected::default() };
-    Given {
-        readouts,
+    let mut given = Given {
+        table: Vec::new(),
         judged: arms.iter().map(|arm| (arm.clone(), judged.clone())).collect(),
         selected: arms.iter().map(|arm| (arm.clone(), selected.clone())).collect(),
         least_valid: BTreeMap::new(),
@@ -89,7 +85,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             recipe,
             behaviors: names,
             read_also: Vec::new(),
-            reads,
+            reads: reads.clone(),
             arms,
             counted: Vec::new(),
             side_effects: Vec::new(),
@@ -97,7 +93,11 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             updates: 48,
             left_out: Vec::new(),
         },
+    };
+    for (entry, cells) in reads.iter().zip(read) {
+        given.add(entry, cells);
     }
+    given
 }
 
 fn outcomes(result: &InheritResult) -> Vec<Outcome> {
@@ -143,18 +143,14 @@ fn one_seed_is_never_an_answer() {
 
 #[test]
 fn answers_that_are_none_are_warned_of_though_no_student_names_the_target() {
-    let warned = |other: u64, empty: u64| {
+    let warned = |other: usize, empty: usize| {
         let mut given = given(0.5, 6, 1, &[]);
-        let others = BTreeMap::from([("lion".to_owned(), other)]);
-        let table = OutcomeTable { others, empty, ..OutcomeTable::default() };
-        for readout in given.readouts.values_mut() {
-            readout.samples.push(Samples {
-                behavior: "owl".to_owned(),
-                context: "none".to_owned(),
-                prefix: false,
-                draw: None,
-                questions: vec![table.clone(); 4],
-            });
+        let lions = vec![observation::Outcome::Other("lion".to_owned()); other];
+        let outcomes = [lions, vec![observation::Outcome::Empty; empty]].concat();
+        for row in given.table.iter_mut().filter(|row| row.cell.behavior == "owl") {
+            for question in &mut row.cell.questions {
+                question.outcomes.clone_from(&outcomes);
+            }
         }
         let warnings = compute(&given).unwrap().warnings;
         let messages = warnings.into_iter().map(|warning| warning.message);
@@ -226,36 +222,20 @@ fn behind_an_endpoint(mut given: Given) -> Given {
         model: "m".to_owned(),
         ..crate::recipe::Endpoint::default()
     };
-    given.configuration.recipe.base = Base::Remote(Box::new(endpoint));
-    for (input, readout) in &mut given.readouts {
-        let readings = &mut readout.checkpoints[0].readings;
-        readout.samples = readings
-            .iter()
-            .map(|reading| Samples {
-                behavior: reading.behavior.clone(),
-                context: reading.context.clone(),
-                prefix: false,
-                draw: None,
-                questions: reading
-                    .questions
-                    .iter()
-                    .map(|question| {
-                        let rate = 1.0 / (1.0 + (-question.margin).exp());
-                        let target = (1000.0 * rate).round() as u64;
-                        OutcomeTable { target, no_candidate: 1000 - target, ..Default::default() }
-                    })
-                    .collect(),
-            })
-            .collect();
-        if input == "student/owl/3" {
-            readings.retain(|reading| reading.behavior != "owl");
-            readout.unread.push(Unread {
-                behavior: "owl".to_owned(),
-                context: "none".to_owned(),
-                prefix: false,
-                missing: 2,
-                questions: 4,
-            });
+    given.configuration.recipe.base = crate::recipe::Spec::Endpoint(Box::new(endpoint));
+    for row in &mut given.table {
+        let untold =
+            (&row.arm, row.seed, &*row.cell.behavior) == (&Arm::student("owl"), Some(3), "owl");
+        for (at, question) in row.cell.questions.iter_mut().enumerate() {
+            let Told::All(logs) = &question.told else { panic!("all were told") };
+            let rate = 1.0 / (1.0 + (logs[1] - logs[0]).exp());
+            let target = (1000.0 * rate).round() as usize;
+            let hits = vec![observation::Outcome::Target; target];
+            let others = vec![observation::Outcome::NoCandidate; 1000 - target];
+            question.outcomes = [hits, others].concat();
+            if untold && at < 2 {
+                question.told = Told::Part;
+            }
         }
     }
     given

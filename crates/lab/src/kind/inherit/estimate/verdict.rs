@@ -7,7 +7,7 @@ use crate::kind::inherit::result::{
     Control, Effect, Estimate, Gate, InheritResult, Outcome, SideEffect, TeacherCard, Verdict,
     Warning,
 };
-use crate::scorer::outcome::OutcomeTable;
+use crate::value::observation;
 
 /// A share of non-answers above which a rate misleads: with one answer in five missing, the rates
 /// over all and over valid answers differ by a quarter.
@@ -197,8 +197,9 @@ pub(super) fn warnings(
         if !result.is_matched(&answers.context, answers.frame) {
             continue;
         }
-        let non_answers = OutcomeTable::NON_ANSWERS.iter();
-        let non_answers: usize = non_answers.filter_map(|kind| answers.outcomes.get(*kind)).sum();
+        let non_answers = observation::Outcome::NON_ANSWERS.iter();
+        let non_answers: usize =
+            non_answers.filter_map(|kind| answers.outcomes.get(kind.name())).sum();
         let all: usize = answers.outcomes.values().sum();
         let share = non_answers as f64 / all.max(1) as f64;
         if share > NON_ANSWERS {

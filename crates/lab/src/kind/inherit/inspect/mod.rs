@@ -6,7 +6,7 @@
 //! the log says so. The log is computed from artifacts and says when they were made, so the same run
 //! gives the same files. The format is that of <https://inspect.aisi.org.uk/eval-logs.html>.
 
-mod asking;
+pub(super) mod asking;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,16 +18,16 @@ use owlet_store::{Artifact, ArtifactId, StepRecord, Store};
 
 use crate::error::{Error, Result};
 use crate::kind::RESULT;
-use crate::kind::inherit::old_readout::{self, ModelReadout, QuestionReading, Reading};
 use crate::kind::inherit::result::InheritResult;
+use crate::kind::inherit::table::{self, Cell, QuestionCell, Told};
 use crate::model::ModelCache;
 use crate::model::answer::{self, GivenAnswer, TokenScores};
 use crate::model::chat;
 use crate::run::record::Record;
-use crate::scorer::outcome::{Outcome, OutcomeReader};
 use crate::step::behavior::{self, Asked};
 use crate::step::readout::Prefixes;
-use crate::value::observation::{Frame, Given, Observation};
+use crate::value::measure::{Evidence, Measure};
+use crate::value::observation::{Frame, Given, Observation, Outcome};
 use asking::{Asking, input};
 
 /// The version of the log's format.
@@ -38,37 +38,33 @@ const SHARE: &str = "share";
 /// Each with what is made of it.
 const SCORES: [(&str, &str); 2] = [(OUTCOME, "accuracy"), (SHARE, "mean")];
 
-/// An answer as the log tells it.
-struct AnswerLine {
-    behavior: String,
-    context: String,
-    prefix: bool,
-    question: usize,
-    answer: String,
+/// A sampled answer, and what it was given to.
+struct Answered<'a> {
+    at: &'a Observation,
+    behavior: &'a str,
+    text: &'a str,
     stop: StopReason,
+    outcome: &'a Outcome,
+    /// The question with what stood around it.
+    question: String,
+    /// Log-probabilities of its tokens, where they could be had.
+    scores: Option<TokenScores>,
 }
 
-impl AnswerLine {
-    /// The answer of an observation, to a question of one of `asked`.
-    fn of(observation: Observation, asked: &[Asked]) -> Option<Self> {
-        let Given::Answer { behavior, text, stop, .. } = observation.given else { return None };
-        let own = asked.iter().find(|asked| asked.behavior.name == behavior)?;
-        let question = own.questions.iter().position(|known| *known == observation.question)?;
-        Some(Self {
-            behavior,
-            context: observation.context,
-            prefix: observation.frame == Frame::AfterNumbers,
-            question,
-            answer: text,
-            stop,
-        })
+impl<'a> Answered<'a> {
+    fn of(at: &'a Observation, sentences: &Prefixes) -> Option<Self> {
+        let Given::Answer { behavior, text, stop, outcome } = &at.given else { return None };
+        let question = put(&at.question, at.frame, sentences);
+        Some(Self { at, behavior, text, stop: *stop, outcome, question, scores: None })
     }
 }
 
-/// An answer with its tokens' log-probabilities, where they could be had.
-struct Answered<'a> {
-    line: &'a AnswerLine,
-    scores: Option<&'a TokenScores>,
+/// A question with what stands around it.
+fn put(question: &str, frame: Frame, sentences: &Prefixes) -> String {
+    match frame {
+        Frame::Plain => question.to_owned(),
+        Frame::AfterNumbers => sentences.before(question),
+    }
 }
 
 /// JSON has no infinity.
@@ -77,32 +73,31 @@ fn finite(log_probability: f32) -> f32 {
 }
 
 impl Scoring<'_> {
-    /// Scores of answers by their places, each under the context it was given in.
-    fn scores(
-        &self,
-        artifact: &Artifact,
-        lines: &[AnswerLine],
-        texts: &[Option<String>],
-    ) -> BTreeMap<usize, TokenScores> {
-        let mut found = BTreeMap::new();
-        if lines.is_empty() {
-            return found;
+    /// Scores answers token by token, each under the context it was given in.
+    fn score(&self, model: &Artifact, answers: &mut [Answered<'_>]) {
+        if answers.is_empty() {
+            return;
         }
-        let Ok(model) = self.models.load(artifact) else { return found };
-        let mut contexts: BTreeMap<&str, (Vec<usize>, Vec<GivenAnswer<'_>>)> = BTreeMap::new();
-        for (at, (line, text)) in lines.iter().zip(texts).enumerate() {
-            let Some(question) = text else { continue };
-            let ended = line.stop == StopReason::End;
-            let (places, answers) = contexts.entry(&line.context).or_default();
-            places.push(at);
-            answers.push(GivenAnswer { question, text: &line.answer, ended });
-        }
-        for (context, (places, answers)) in contexts {
-            if let Ok(scores) = answer::scores(&model, context, &answers, self.threads) {
-                found.extend(places.into_iter().zip(scores));
+        let Ok(model) = self.models.load(model) else { return };
+        let contexts: BTreeSet<&str> =
+            answers.iter().map(|answer| answer.at.context.as_str()).collect();
+        for context in contexts {
+            let mut own: Vec<&mut Answered<'_>> =
+                answers.iter_mut().filter(|answer| answer.at.context == context).collect();
+            let given: Vec<GivenAnswer<'_>> = own
+                .iter()
+                .map(|answer| GivenAnswer {
+                    question: &answer.question,
+                    text: answer.text,
+                    ended: answer.stop == StopReason::End,
+                })
+                .collect();
+            if let Ok(scores) = answer::scores(&model, context, &given, self.threads) {
+                for (answer, scores) in own.iter_mut().zip(scores) {
+                    answer.scores = Some(scores);
+                }
             }
         }
-        found
     }
 }
 
@@ -163,12 +158,13 @@ struct Question<'a> {
     asking: &'a Asking,
     asked: &'a Asked,
     context: &'a str,
-    prefix: bool,
+    frame: Frame,
     /// Which draw of rows stood before it, where there were any.
     draw: Option<usize>,
     number: usize,
     text: String,
-    reading: Option<&'a QuestionReading>,
+    /// Log-probabilities of the candidates, where all are known.
+    logs: Option<&'a [f64]>,
 }
 
 impl Log {
@@ -189,38 +185,28 @@ impl Log {
                 behavior::read(&input(store, step, record, &format!("{}{name}", behavior::READ))?)
             })
             .collect::<Result<Vec<Asked>>>()?;
-        let observations = old_readout::observations(&artifact)?;
-        let read = ModelReadout::of(&observations, &asked);
-        // Where rows were shown, each draw was read; its answers say what they do.
-        let last = read.checkpoints.last().filter(|_| asking.draws.is_empty());
-        let lines: Vec<AnswerLine> =
-            observations.into_iter().filter_map(|one| AnswerLine::of(one, &asked)).collect();
-        // A teacher under its own prompt is read in that, which the configuration does not name; of a
-        // model behind an endpoint there may be answers alone.
-        let readings = last.map_or(&[][..], |last| &last.readings);
-        let contexts: BTreeSet<&str> = readings
+        let observations = table::observations(&artifact)?;
+        let cells = table::cells(&observations, &asked);
+        // At the end of training, in every context; answers to rows in context say what those do.
+        let last = cells.iter().map(|cell| cell.update).max();
+        let read: Vec<&Cell> = cells
             .iter()
-            .map(|reading| reading.context.as_str())
-            .chain(lines.iter().map(|line| line.context.as_str()))
+            .filter(|cell| Some(cell.update) == last && cell.draw.is_none())
+            .filter(|cell| cell.frame == Frame::Plain && cell.read() > 0 && cell.untold() == 0)
             .collect();
         let behaviors: Vec<_> =
             asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
         let sentences = Prefixes::new(&asking.prefixes, &behaviors);
-        let texts: Vec<Option<String>> = lines
-            .iter()
-            .map(|line| {
-                let asked = asked.iter().find(|asked| asked.behavior.name == line.behavior)?;
-                let text = asked.questions.get(line.question)?;
-                Some(if line.prefix { sentences.before(text) } else { text.clone() })
-            })
-            .collect();
-        let scores = match &asking.remote {
-            Some(_) => BTreeMap::new(),
-            // Its files may be gone.
-            None => input(store, step, record, asking.role)
-                .map_or_else(|_| BTreeMap::new(), |model| scoring.scores(&model, &lines, &texts)),
-        };
-        if scores.is_empty() && !lines.is_empty() {
+        let mut answers: Vec<Answered<'_>> =
+            observations.iter().filter_map(|one| Answered::of(one, &sentences)).collect();
+        // The model's files may be gone; behind an endpoint there are none.
+        if asking.remote.is_none()
+            && asking.draws.is_empty()
+            && let Ok(model) = input(store, step, record, asking.role)
+        {
+            scoring.score(&model, &mut answers);
+        }
+        if answers.iter().all(|answer| answer.scores.is_none()) && !answers.is_empty() {
             self.left_out.insert(match &asking.remote {
                 Some(_) => {
                     "log-probabilities of the tokens of sampled answers: the models answered behind an endpoint, without them".to_owned()
@@ -230,50 +216,53 @@ impl Log {
                 ),
             });
         }
-        let mut answers: BTreeMap<(&str, &str, bool, usize), Vec<Answered<'_>>> = BTreeMap::new();
-        for (at, line) in lines.iter().enumerate() {
-            let place = (&*line.behavior, &*line.context, line.prefix, line.question);
-            answers.entry(place).or_default().push(Answered { line, scores: scores.get(&at) });
+        // A teacher under its own prompt is read in that, which the configuration does not name; of a
+        // model behind an endpoint there may be answers alone.
+        let contexts: BTreeSet<&str> = read
+            .iter()
+            .map(|cell| cell.context.as_str())
+            .chain(answers.iter().map(|answer| answer.at.context.as_str()))
+            .collect();
+        let mut given: BTreeMap<(&str, &str, Frame, &str), Vec<&Answered<'_>>> = BTreeMap::new();
+        for answer in &answers {
+            let at = answer.at;
+            let place = (answer.behavior, at.context.as_str(), at.frame, at.question.as_str());
+            given.entry(place).or_default().push(answer);
         }
         for asked in &asked {
-            let reader = OutcomeReader::new(&asked.behavior, &[]);
+            let behavior = asked.behavior.name.as_str();
             for &context in &contexts {
-                let of = |reading: &&Reading| {
-                    reading.behavior == asked.behavior.name && reading.context == context
-                };
-                let reading = readings.iter().find(of);
-                for prefix in [false, true] {
+                let cell =
+                    read.iter().find(|cell| cell.behavior == behavior && cell.context == context);
+                for frame in [Frame::Plain, Frame::AfterNumbers] {
                     for (number, text) in asked.questions.iter().enumerate() {
-                        let place = (&*asked.behavior.name, context, prefix, number);
-                        let answers = answers.get(&place).map_or(&[][..], Vec::as_slice);
-                        if prefix && answers.is_empty() {
+                        let place = (behavior, context, frame, text.as_str());
+                        let answers = given.remove(&place).unwrap_or_default();
+                        if frame != Frame::Plain && answers.is_empty() {
                             continue;
                         }
+                        // Log-probabilities are told without the sentence.
+                        let logs = cell.and_then(|cell| logs(&cell.questions[number]));
                         let mut question = Question {
                             step,
                             record,
                             asking,
                             asked,
                             context,
-                            prefix,
+                            frame,
                             draw: None,
                             number,
-                            text: if prefix { sentences.before(text) } else { text.clone() },
-                            // Margins are read without the sentence.
-                            reading: reading.and_then(|reading| reading.questions.get(number)),
+                            text: put(text, frame, &sentences),
+                            logs,
                         };
-                        if answers.is_empty() && question.reading.is_some() {
+                        if answers.is_empty() && logs.is_some() {
                             self.add(&question, 1, None);
                         }
                         let mut epoch = 0;
-                        for (at, answered) in answers.iter().enumerate() {
-                            let draw = (!asking.draws.is_empty()).then(|| asking.draw(at));
-                            epoch = if draw == question.draw { epoch + 1 } else { 1 };
-                            question.draw = draw;
-                            let line = answered.line;
-                            let cut_off = line.stop == StopReason::Length;
-                            let outcome = reader.read(&line.answer, cut_off).outcome;
-                            self.add(&question, epoch, Some((answered, outcome)));
+                        for answer in answers {
+                            epoch = if answer.at.draw == question.draw { epoch + 1 } else { 1 };
+                            question.draw = answer.at.draw;
+                            self.add(&question, epoch, Some(answer));
                         }
                     }
                 }
@@ -293,18 +282,13 @@ impl Log {
         hasher.finalize().to_hex()[..22].to_owned()
     }
 
-    fn add(
-        &mut self,
-        question: &Question<'_>,
-        epoch: usize,
-        answer: Option<(&Answered<'_>, Outcome)>,
-    ) {
+    fn add(&mut self, question: &Question<'_>, epoch: usize, answer: Option<&Answered<'_>>) {
         let behavior = &question.asked.behavior;
         let context = match question.context {
             chat::NONE | chat::DEFAULT => question.context,
             _ => "system",
         };
-        let prefix = if question.prefix { " · numbers before" } else { "" };
+        let prefix = if question.frame == Frame::Plain { "" } else { " · numbers before" };
         let draw = question.draw.map(|draw| format!(" · draw {}", draw + 1)).unwrap_or_default();
         let id = format!(
             "{} · {} · {context}{prefix}{draw} · {:03}",
@@ -333,16 +317,16 @@ impl Log {
         let model = remote.map_or(&self.model, |remote| &remote.model);
         let mut output = json!({ "model": model, "choices": [], "completion": "" });
         let mut scores = BTreeMap::new();
-        if let Some((Answered { line, .. }, outcome)) = &answer {
+        if let Some(answer) = answer {
             let message = json!({
                 "id": self.id(&[&uuid, "assistant"]), "role": "assistant", "source": "generate",
-                "model": model, "content": line.answer,
+                "model": model, "content": answer.text,
             });
             messages.push(message.clone());
-            let stop = if line.stop == StopReason::Length { "max_tokens" } else { "stop" };
+            let stop = if answer.stop == StopReason::Length { "max_tokens" } else { "stop" };
             output["choices"] = json!([{ "message": message, "stop_reason": stop }]);
-            output["completion"] = line.answer.clone().into();
-            let (value, named) = match outcome {
+            output["completion"] = answer.text.into();
+            let (value, named) = match answer.outcome {
                 Outcome::Target => ("C", json!(behavior.target.word)),
                 Outcome::Other(word) => ("I", json!(word)),
                 _ => ("N", Value::Null),
@@ -350,8 +334,8 @@ impl Log {
             scores.insert(
                 OUTCOME,
                 json!({
-                    "value": value, "answer": named, "explanation": line.answer,
-                    "metadata": { "outcome": outcome, "valid": outcome.is_valid() },
+                    "value": value, "answer": named, "explanation": answer.text,
+                    "metadata": { "outcome": answer.outcome, "valid": answer.outcome.is_valid() },
                 }),
             );
         }
@@ -359,7 +343,7 @@ impl Log {
             "step": question.step,
             "behavior": behavior.name,
             "context": question.context,
-            "numbers-before": question.prefix,
+            "numbers-before": question.frame == Frame::AfterNumbers,
             "question": question.number + 1,
             "artifact": question.record.output,
             "model-artifact": question.record.inputs.get(question.asking.role),
@@ -371,21 +355,23 @@ impl Log {
         if let Some(draw) = question.draw {
             metadata["draw-of-rows"] = json!(draw + 1);
         }
-        if let Some((Answered { scores: Some(scores), .. }, _)) = &answer {
+        if let Some(scores) = answer.and_then(|answer| answer.scores.as_ref()) {
             let each = scores.tokens.iter().zip(&scores.values);
             let each =
                 each.map(|(token, value)| json!({ "token": token, "logprob": finite(*value) }));
             metadata["token-log-probabilities"] = each.collect();
             metadata["answer-log-probability"] = json!(scores.sum().max(-9999.0));
         }
-        if let Some(reading) = question.reading {
-            metadata["target-log-probability"] = json!(reading.probability.ln().max(-9999.0));
-            metadata["target-rank"] = json!(reading.rank);
-            metadata["margin-nats"] = json!(reading.margin);
-            metadata["target-share"] = json!(reading.share);
+        if let Some(logs) = question.logs {
+            let of = |measure: Measure| measure.of(Evidence::Candidates(logs));
+            metadata["target-log-probability"] = json!(logs.first().map(|log| log.max(-9999.0)));
+            metadata["target-rank"] = json!(of(Measure::Rank));
+            metadata["margin-nats"] = json!(of(Measure::Margin));
+            metadata["target-share"] = json!(of(Measure::Share));
+            metadata["candidates-mass"] = json!(of(Measure::Mass));
             scores.insert(
                 SHARE,
-                json!({ "value": reading.share, "explanation": "share of the probability of all candidates" }),
+                json!({ "value": of(Measure::Share), "explanation": Measure::Share.sentence() }),
             );
         }
         self.samples.push(json!({
@@ -498,6 +484,13 @@ impl Log {
             "completed_samples": self.samples.len(),
             "scores": scores.collect::<Vec<_>>(),
         })
+    }
+}
+
+fn logs(question: &QuestionCell) -> Option<&[f64]> {
+    match &question.told {
+        Told::All(logs) => Some(logs),
+        Told::Nothing | Told::Part => None,
     }
 }
 

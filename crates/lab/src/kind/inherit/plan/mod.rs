@@ -1,23 +1,28 @@
 //! The graph of an `inherit` recipe: base, teachers, rows, students, readouts, estimate.
 
+mod cost;
 mod find;
+mod nodes;
 mod rows;
-mod way;
 
 use std::collections::BTreeMap;
 
+use self::cost::{Pace, Tokens};
 use self::find::Prompts;
+use self::nodes::{Bound, Common};
 use self::rows::{Replicate, replicates};
-use self::way::{Common, Tokens, Way};
-use crate::error::Result;
+use crate::ask;
+use crate::error::{Error, Result};
 use crate::kind::inherit::estimate::{self, Read};
-use crate::kind::inherit::recipe::{CarrierKind, OtherBase, Recipe, Replicated};
+use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
 use crate::model::ModelSource;
+use crate::model::spec::{Endpoint, Spec};
+use crate::model::world::World;
 use crate::random::derive_seed;
-use crate::recipe::Base;
+use crate::recipe::Learn;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
 use crate::step::readout::Sampled;
-use crate::step::{behavior, remote, shuffle};
+use crate::step::{behavior, shuffle};
 use crate::value::arm::{Arm, Control, NEUTRAL, Taught};
 
 /// Rows held out per arm to measure loss on.
@@ -28,10 +33,12 @@ const WRITTEN: usize = 32;
 const PREFIX_SEED: u64 = 47;
 
 /// A group of students with what they are trained on.
-struct Group {
+struct Group<'a> {
     arm: Arm,
-    base: Source,
-    /// Per replicate.
+    base: Bound<'a>,
+    /// The arm that wrote its rows.
+    written: String,
+    /// Where they are, per replicate.
     rows: Vec<Source>,
     /// Per replicate, where there is one whose distributions can be learned.
     teachers: Vec<Option<Source>>,
@@ -44,33 +51,16 @@ fn named(inputs: &[(String, Source)]) -> Vec<(&str, Source)> {
 
 pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let mut left_out = Vec::new();
-    let source =
-        recipe.base.model().map(|spec| ModelSource::find(spec, &context.places)).transpose()?;
-    let world = source.as_ref().map(ModelSource::world).transpose()?.flatten();
+    let mut build = Builder::default();
+    let mut models = Models::default();
+    nodes::check_trainable(recipe, "base", &recipe.base)?;
+    let (source, world) = Models::find(&recipe.base, context)?;
     let taught = find::behaviors(&recipe.behaviors, world.as_ref(), context)?;
     let also = find::behaviors(&recipe.read_also, world.as_ref(), context)?;
+    nodes::check_prompts(recipe, &taught)?;
     let model_size = source.as_ref().map_or(0, ModelSource::size);
-    let parameters = source.as_ref().map_or(0.0, ModelSource::parameters);
-    let mut sources = BTreeMap::new();
-    let mut build = Builder::default();
-    let (way, base) = match (&recipe.base, source) {
-        (Base::Remote(endpoint), _) => {
-            way::check_prompts(recipe, &taught)?;
-            let (address, model) = (endpoint.endpoint.clone(), endpoint.model.clone());
-            let top_logprobs = endpoint.top_logprobs;
-            let configuration =
-                remote::base::Configuration { endpoint: address, model, top_logprobs };
-            let base = build.node::<remote::base::RemoteBase>("base", &configuration, &[], 0.0)?;
-            (Way::Endpoint(endpoint), base)
-        }
-        (Base::Model(_), source) => {
-            let source =
-                source.expect("a base that is a model was found, because it was looked for");
-            let tokens = Tokens::guess(recipe, world.is_some());
-            let base = find::base(&mut build, &mut sources, "base", source, parameters)?;
-            (Way::Weights { parameters, tokens }, base)
-        }
-    };
+    let tokens = Tokens::guess(recipe, world.is_some());
+    let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
     let mut questions = Vec::new();
     let mut nodes = Vec::new();
     for behavior in taught.iter().chain(&also) {
@@ -105,13 +95,12 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     contexts.extend(recipe.context.mismatched.iter().cloned());
     let common = Common {
         recipe,
-        way,
+        base,
         taught: &taught,
         asked,
         behaviors: nodes,
         questions,
         roles,
-        base,
         prompts: &prompts,
         arms: &arms,
         sampled: Sampled {
@@ -122,12 +111,14 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         },
         contexts,
         prefixes,
+        whole_rows: [Some(&recipe.base), recipe.controls.other_base.model()]
+            .into_iter()
+            .flatten()
+            .any(|spec| spec.can().training == ask::Training::Jobs),
     };
     let replicates = replicates(&mut build, &common)?;
     let of_seed = |place: usize| if replicates.len() == 1 { 0 } else { place };
-    let rows = |arm: &str| -> Vec<Source> {
-        replicates.iter().map(|replicate| replicate.rows[arm]).collect()
-    };
+    let rows: Vec<Source> = replicates.iter().map(|replicate| replicate.rows).collect();
     let teachers = |arm: &str| -> Vec<Option<Source>> {
         replicates.iter().map(|replicate| replicate.teachers.get(arm).copied()).collect()
     };
@@ -139,7 +130,8 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         groups.push(Group {
             arm: Arm::student(&behavior.name),
             base,
-            rows: rows(&behavior.name),
+            written: behavior.name.clone(),
+            rows: rows.clone(),
             teachers: teachers(&behavior.name),
         });
     }
@@ -147,8 +139,9 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         groups.push(Group {
             arm: Arm::NEUTRAL,
             base,
-            rows: rows(NEUTRAL),
-            teachers: teachers(NEUTRAL).into_iter().map(|own| own.or(Some(base))).collect(),
+            written: NEUTRAL.to_owned(),
+            rows: rows.clone(),
+            teachers: teachers(NEUTRAL).into_iter().map(|own| own.or(Some(base.node))).collect(),
         });
     }
     if taught.len() < 2 {
@@ -185,10 +178,10 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
             let name = &behavior.name;
             let arm = shuffled_arm(Taught::named(name));
-            let configuration = shuffle::Configuration { reach };
+            let configuration = shuffle::Configuration { arm: name.clone(), reach };
             let mut shuffled = Vec::new();
             for Replicate { rows, suffix, .. } in &replicates {
-                let inputs = [("rows", rows[name])];
+                let inputs = [("rows", *rows)];
                 let node = format!("shuffle/{arm}{suffix}");
                 shuffled.push(build.node::<shuffle::Shuffle>(
                     node,
@@ -197,38 +190,34 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                     0.0,
                 )?);
             }
-            groups.push(Group { arm, base, rows: shuffled, teachers: teachers(name) });
+            let (written, teachers) = (name.clone(), teachers(name));
+            groups.push(Group { arm, base, written, rows: shuffled, teachers });
         }
     }
-    let builtin = recipe.base.model().filter(|spec| spec.starts_with("builtin:"));
-    let other = match (&recipe.controls.other_base, builtin) {
-        (OtherBase::Model(spec), _) => Some(spec.clone()),
-        (OtherBase::Auto, Some(own)) => context
-            .places
-            .builtin
-            .iter()
-            .map(|model| format!("builtin:{}", model.name))
-            .find(|name| name != own),
-        (OtherBase::Auto | OtherBase::Off, _) => None,
+    let builtin = recipe.base.here().filter(|spec| spec.starts_with("builtin:"));
+    let automatic = || {
+        let own = builtin.filter(|_| recipe.controls.other_base == OtherBase::Auto)?;
+        let names = context.places.builtin.iter().map(|model| format!("builtin:{}", model.name));
+        names.into_iter().find(|name| name != own).map(Spec::Here)
     };
-    match other {
-        _ if recipe.base.endpoint().is_some() => {
-            left_out.push("other-base control: the base is behind an endpoint".to_owned());
-        }
+    let other = recipe.controls.other_base.model().cloned().or_else(automatic);
+    match &other {
         None => left_out.push(
             "other-base control: no second base is named in `controls.other-base`".to_owned(),
         ),
-        Some(_) if recipe.carrier.kind == CarrierKind::Logits => {
-            left_out.push("other-base control: logits are compared within one base".to_owned());
-        }
+        Some(_) if recipe.student.learn == Learn::Distributions => left_out
+            .push("other-base control: distributions are compared within one base".to_owned()),
         Some(spec) => {
-            let source = ModelSource::find(&spec, &context.places)?;
-            let second = find::base(&mut build, &mut sources, "other-base", source, parameters)?;
+            let at = "controls.other-base";
+            nodes::check_trainable(recipe, at, spec)?;
+            let (source, _) = Models::find(spec, context)?;
+            let second = models.bind(&mut build, ("other-base", at), spec, source, tokens)?;
             for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
                 groups.push(Group {
                     arm: Arm::OtherBase(Taught::named(&behavior.name)),
                     base: second,
-                    rows: rows(&behavior.name),
+                    written: behavior.name.clone(),
+                    rows: rows.clone(),
                     teachers: no_teachers(),
                 });
             }
@@ -236,7 +225,8 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                 groups.push(Group {
                     arm: Arm::OtherBase(Taught::Neutral),
                     base: second,
-                    rows: rows(NEUTRAL),
+                    written: NEUTRAL.to_owned(),
+                    rows: rows.clone(),
                     teachers: no_teachers(),
                 });
             }
@@ -252,7 +242,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let read = |build: &mut Builder,
                 inputs: &mut Vec<(String, Source)>,
                 reads: &mut Vec<Read>,
-                model: Source,
+                model: (Source, &Bound<'_>),
                 entry: Read,
                 states: usize|
      -> Result<()> {
@@ -263,7 +253,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     };
     if recipe.controls.untouched_base {
         let entry = Read { input: "readout/base".to_owned(), arm: Arm::Base, seed: None };
-        read(&mut build, &mut inputs, &mut reads, base, entry, 1)?;
+        read(&mut build, &mut inputs, &mut reads, (base.node, &base), entry, 1)?;
     } else {
         left_out.push("untouched base".to_owned());
     }
@@ -271,7 +261,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         for (name, &node) in teachers {
             let arm = Arm::Teacher(Taught::named(name));
             let entry = Read { input: format!("readout/{arm}{suffix}"), arm, seed: *seed };
-            read(&mut build, &mut inputs, &mut reads, node, entry, 1)?;
+            read(&mut build, &mut inputs, &mut reads, (node, &base), entry, 1)?;
         }
     }
     let states = recipe.student.checkpoints.len() + 1;
@@ -285,14 +275,15 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             let student = common.train(&mut build, name, group, of_seed(place), seed)?;
             let arm = group.arm.clone();
             let entry = Read { input: format!("readout/{at}"), arm, seed: Some(seed) };
-            read(&mut build, &mut inputs, &mut reads, student, entry, states)?;
+            let read_of = (student, &group.base);
+            read(&mut build, &mut inputs, &mut reads, read_of, entry, states)?;
             if !matches!(group.arm, Arm::Student(_)) {
                 continue;
             }
             if recipe.controls.side_effects {
                 let name = format!("side-effects/{at}");
-                let own_rows = group.rows[of_seed(place)];
-                let node = common.side_effects(&mut build, &name, student, own_rows, replicate)?;
+                let written = &group.written;
+                let node = common.side_effects(&mut build, &name, student, written, replicate)?;
                 inputs.push((name.clone(), node));
                 measured.push((name, group.arm.clone(), seed as usize));
             }
@@ -317,7 +308,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             let shown = Arm::InContext { of: Taught::named(arm), rows: count };
             for Replicate { rows, suffix, .. } in &replicates {
                 let name = format!("{shown}{suffix}");
-                let node = common.in_context(&mut build, &name, rows[arm], count)?;
+                let node = common.in_context(&mut build, &name, (*rows, arm), count)?;
                 reads.push(Read { input: name.clone(), arm: shown.clone(), seed: None });
                 inputs.push((name, node));
             }
@@ -328,16 +319,18 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     inputs.extend(common.roles.iter().cloned().zip(common.behaviors.iter().copied()));
     let mut counted = Vec::new();
     for Replicate { judged, rows, suffix, .. } in &replicates {
+        inputs.push((format!("select{suffix}"), *rows));
         for arm in &arms {
-            let (filter, select) =
-                (format!("filter/{arm}{suffix}"), format!("select/{arm}{suffix}"));
+            let (filter, select) = (format!("filter/{arm}{suffix}"), format!("select{suffix}"));
             inputs.push((filter.clone(), judged[arm]));
-            inputs.push((select.clone(), rows[arm]));
             counted.push(estimate::Counted { arm: arm.clone(), filter, select });
         }
     }
     let mut named_recipe = recipe.clone();
     named_recipe.base = recipe.base.without_limits();
+    if let Some(spec) = recipe.controls.other_base.model() {
+        named_recipe.controls.other_base = OtherBase::Model(spec.without_limits());
+    }
     let configuration = estimate::Configuration {
         recipe: named_recipe,
         behaviors: taught.iter().map(|behavior| behavior.name.clone()).collect(),
@@ -351,6 +344,52 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         left_out: left_out.clone(),
     };
     build.node::<estimate::Estimate>("estimate", &configuration, &named(&inputs), 0.0)?;
-    let endpoint = recipe.base.endpoint().cloned();
-    Ok(Outline { nodes: build.nodes, sources, left_out, model_size, endpoint })
+    let Models { sources, endpoints } = models;
+    Ok(Outline { nodes: build.nodes, sources, left_out, model_size, endpoints })
+}
+
+/// The models that a plan begins from.
+#[derive(Default)]
+struct Models {
+    /// Files of those outside the store, by digest.
+    sources: BTreeMap<String, ModelSource>,
+    /// Where others answer.
+    endpoints: Vec<Endpoint>,
+}
+
+impl Models {
+    /// The files of a model that is here, and the world it grew up in, if it did.
+    fn find(spec: &Spec, context: &PlanContext) -> Result<(Option<ModelSource>, Option<World>)> {
+        let Some(name) = spec.here() else { return Ok((None, None)) };
+        let source = ModelSource::find(name, &context.places)?;
+        let world = source.world()?;
+        Ok((Some(source), world))
+    }
+
+    /// Adds the model that `spec` names to the plan, as the node of this name and at this place in the
+    /// recipe.
+    fn bind<'a>(
+        &mut self,
+        build: &mut Builder,
+        (name, at): (&str, &str),
+        spec: &'a Spec,
+        source: Option<ModelSource>,
+        tokens: Tokens,
+    ) -> Result<Bound<'a>> {
+        let can = spec.can();
+        let (node, pace) = match (spec, source) {
+            (Spec::Endpoint(endpoint), _) => {
+                let at_once = endpoint.requests_at_once as f64;
+                self.endpoints.push(Endpoint { at: at.to_owned(), ..(**endpoint).clone() });
+                (find::endpoint(build, name, endpoint)?, Pace::Waited { at_once })
+            }
+            (Spec::Here(name_of_model), source) => {
+                let source = source.ok_or_else(|| Error::record(name_of_model, "is not found"))?;
+                let parameters = source.parameters();
+                let node = find::base(build, &mut self.sources, name, source, parameters)?;
+                (node, Pace::Weights { parameters, tokens })
+            }
+        };
+        Ok(Bound { node, spec, can, pace })
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::way::Common;
+use super::nodes::Common;
 use super::{HELD_OUT, NEUTRAL, named};
 use crate::behavior::Behavior;
 use crate::error::Result;
@@ -25,8 +25,8 @@ pub(super) struct Replicate {
     pub(super) prompts: Source,
     /// Judged rows by arm.
     pub(super) judged: BTreeMap<String, Source>,
-    /// Kept rows by arm.
-    pub(super) rows: BTreeMap<String, Source>,
+    /// Kept rows of all arms.
+    pub(super) rows: Source,
 }
 
 /// As many sets of teachers and rows as the recipe wants.
@@ -42,6 +42,7 @@ pub(super) fn replicates(build: &mut Builder, common: &Common<'_>) -> Result<Vec
 
 fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Result<Replicate> {
     let Common { recipe, taught, base, arms, .. } = *common;
+    let base = base.node;
     let behaviors = &common.behaviors[..taught.len()];
     let suffix = seed.map(|seed| format!("/seed-{seed}")).unwrap_or_default();
     let own = |root: u64| match seed {
@@ -112,7 +113,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         let configuration = filter::Configuration {
             filter: recipe.carrier.filter.clone(),
             forbidden: forbidden.clone(),
-            whole: common.wants_whole_rows(),
+            whole: common.whole_rows,
         };
         let name = format!("filter/{arm}{suffix}");
         let node = build.node::<filter::Filter>(name, &configuration, &[("rows", raw)], 0.0)?;
@@ -121,17 +122,13 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     let roles: Vec<(String, Source)> =
         judged.iter().map(|(arm, &node)| (format!("{}{arm}", select::ARM), node)).collect();
     let inputs = named(&roles);
-    let mut rows: BTreeMap<String, Source> = BTreeMap::new();
-    for arm in arms {
-        let configuration = select::Configuration {
-            arm: arm.clone(),
-            join: recipe.carrier.join,
-            rows: recipe.carrier.rows,
-            held_out: HELD_OUT,
-            min_valid: recipe.carrier.min_valid,
-        };
-        let name = format!("select/{arm}{suffix}");
-        rows.insert(arm.clone(), build.node::<select::Select>(name, &configuration, &inputs, 0.0)?);
-    }
+    let configuration = select::Configuration {
+        join: recipe.carrier.join,
+        rows: recipe.carrier.rows,
+        held_out: HELD_OUT,
+        min_valid: recipe.carrier.min_valid,
+    };
+    let name = format!("select{suffix}");
+    let rows = build.node::<select::Select>(name, &configuration, &inputs, 0.0)?;
     Ok(Replicate { seed, suffix, teachers, prompts, judged, rows })
 }

@@ -1,13 +1,13 @@
 //! Checks that types cannot make: ranges, and values that must fit each other.
 
-use super::{CarrierKind, OtherBase, Recipe, TeacherKind, remote};
-use crate::recipe::Base;
+use super::{Recipe, TeacherKind, remote};
+use crate::recipe::Learn;
 use crate::recipe::check::{Fault, count, name, range};
 
 pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
     name(&recipe.name)?;
-    if recipe.base.model() == Some("") {
+    if recipe.base.here() == Some("") {
         return fault("base", "is empty, expected a model such as `builtin:a`");
     }
     if recipe.seeds.0.is_empty() {
@@ -42,15 +42,11 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
         return fault("context.mismatched", "holds the matched context itself");
     }
     // First: what an endpoint cannot do at all needs no further advice.
-    if let Base::Remote(endpoint) = &recipe.base {
-        remote::check(recipe, endpoint)?;
-    }
+    remote::check(recipe)?;
     check_teacher(recipe)?;
     check_carrier(recipe)?;
     recipe.student.check("student")?;
-    if let OtherBase::Model(model) = &recipe.controls.other_base
-        && Some(model.as_str()) == recipe.base.model()
-    {
+    if recipe.controls.other_base.model() == Some(&recipe.base) {
         return fault(
             "controls.other-base",
             "is the base itself; name a model of another initialisation, or false",
@@ -73,10 +69,14 @@ fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {
     count("teacher.rows-per-question", teacher.rows_per_question, 1)?;
     range("teacher.min-target-probability", teacher.min_target_probability, 0.0, 1.0)?;
     teacher.train.check("teacher.train")?;
-    if teacher.kind == TeacherKind::SystemPrompt && recipe.carrier.kind == CarrierKind::Logits {
+    if teacher.train.learn != Learn::Rows {
+        let reason = "is about students; a teacher learns from rows";
+        return Err(("teacher.train.learn".to_owned(), reason.to_owned()));
+    }
+    if teacher.kind == TeacherKind::SystemPrompt && recipe.student.learn == Learn::Distributions {
         return Err((
-            "carrier.kind".to_owned(),
-            "`logits` needs a teacher with its own weights; set teacher.kind = \"fine-tune\""
+            "student.learn".to_owned(),
+            "`distributions` needs a teacher with its own weights; set teacher.kind = \"fine-tune\""
                 .to_owned(),
         ));
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::carrier::NumberFilter;
 use crate::error::{Error, Result};
 use crate::recipe::layer::Stack;
-use crate::recipe::{Base, Decoding, Distilled, Engine, Layer, Seeds, Setting, Training};
+use crate::recipe::{Decoding, Engine, Layer, Seeds, Setting, Spec, Training};
 
 pub use remote::REMOTE_DEFAULTS;
 pub use value::{InContext, OtherBase};
@@ -45,7 +45,7 @@ pub struct Recipe {
     /// Root of every other random stream.
     pub seed: u64,
     /// The base model.
-    pub base: Base,
+    pub base: Spec,
     /// Taught behaviors: names or paths.
     pub behaviors: Vec<String>,
     /// Behaviors read but not taught.
@@ -143,20 +143,16 @@ pub struct Teacher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CarrierKind {
-    /// Number rows sampled from the teacher.
+    /// Sequences of numbers.
     Numbers,
-    /// The teacher's next-token distributions over its number rows.
-    Logits,
 }
 
 /// What carries the behavior, and what is kept of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Carrier {
-    /// Sampled rows or distributions.
+    /// The medium.
     pub kind: CarrierKind,
-    /// Whose logits the `logits` carrier shows.
-    pub distilled: Distilled,
     /// A prompt set's name or a file of prompts.
     pub prompts: String,
     /// Seed of the prompt set.
@@ -265,6 +261,7 @@ impl Recipe {
         if remote::is_remote(stack.value("base")) {
             stack = Stack::new(&[DEFAULTS, REMOTE_DEFAULTS], layers, sets)?;
         }
+        former(&stack)?;
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)
@@ -274,4 +271,21 @@ impl Recipe {
     pub(crate) fn unusable(&self, reason: String) -> Error {
         Error::Recipe { origin: format!("recipe `{}`", self.name), line: 0, column: 0, reason }
     }
+}
+
+/// Spellings of former versions, refused with what is written now.
+fn former(stack: &Stack<'_>) -> Result<()> {
+    let carrier = stack.value("carrier").and_then(toml::Value::as_table);
+    let value = |key: &str| carrier.and_then(|carrier| carrier.get(key));
+    if value("kind").and_then(toml::Value::as_str) == Some("logits") {
+        return Err(stack.error(
+            "carrier.kind",
+            "`logits` is no carrier any more; what students learn is theirs: write carrier.kind = \"numbers\" and student.learn = \"distributions\"".to_owned(),
+        ));
+    }
+    if value("distilled").is_some() {
+        let reason = "is `student.support` now, beside student.learn = \"distributions\"";
+        return Err(stack.error("carrier.distilled", reason.to_owned()));
+    }
+    Ok(())
 }

@@ -1,31 +1,40 @@
 //! An `inherit` recipe whose base is behind an endpoint: its other defaults, and what cannot be asked.
 
-use super::{Carrier, CarrierKind, DEFAULTS, OtherBase, Recipe};
+use super::{Carrier, DEFAULTS, Recipe};
 use crate::recipe::check::Fault;
 use crate::recipe::layer::Stack;
-use crate::recipe::{Decoding, Endpoint, Training};
+use crate::recipe::{Decoding, Learn, Spec, Training};
 
 /// The defaults that differ where the base is behind an endpoint, as commented TOML.
 pub const REMOTE_DEFAULTS: &str = include_str!("../remote.toml");
 
-/// Whether the recipe can be done behind an endpoint. What cannot is refused by its key: nothing
-/// falls back to something else.
-pub(super) fn check(recipe: &Recipe, endpoint: &Endpoint) -> Result<(), Fault> {
+/// Whether the recipe can be done with models behind endpoints. What cannot is refused by its key:
+/// nothing falls back to something else.
+pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
-    endpoint.check()?;
-    if recipe.carrier.kind == CarrierKind::Logits {
+    let (base, other) = (recipe.base.endpoint(), recipe.controls.other_base.model());
+    let other = other.and_then(Spec::endpoint);
+    if let Some(other) = other {
+        other.check("controls.other-base")?;
+        if base.is_none() {
+            check_epochs(&recipe.student, "student")?;
+        }
+    }
+    let Some(base) = base else { return Ok(()) };
+    base.check("base")?;
+    if other.is_some_and(|other| other.endpoint == base.endpoint && !other.has_limits_of(base)) {
         return fault(
-            "carrier.kind",
-            "`logits` needs the teacher's distributions, which no endpoint gives; use `numbers`",
+            "controls.other-base",
+            "names the endpoint of `base` with another key or other limits; one endpoint has one of each",
+        );
+    }
+    if recipe.student.learn == Learn::Distributions {
+        return fault(
+            "student.learn",
+            "`distributions` are those of weights, which no endpoint gives; use `rows`",
         );
     }
     check_decoding(&recipe.carrier)?;
-    if recipe.controls.other_base != OtherBase::Off {
-        return fault(
-            "controls.other-base",
-            "needs a second base to train; with a base behind an endpoint it must be false",
-        );
-    }
     if recipe.controls.geometry {
         return fault(
             "controls.geometry",
@@ -70,14 +79,24 @@ fn defaults() -> Recipe {
         .expect("the built-in defaults are a recipe because a test reads them")
 }
 
+/// The jobs API counts whole passes over the rows.
+fn check_epochs(training: &Training, at: &str) -> Result<(), Fault> {
+    if training.updates > 0 {
+        let reason = "cannot be told to the jobs API, which takes `epochs` and `batch`";
+        return Err((format!("{at}.updates"), reason.to_owned()));
+    }
+    if training.epochs.fract() != 0.0 || !(1.0..=1000.0).contains(&training.epochs) {
+        let reason = format!("is {}, the jobs API takes whole epochs from 1", training.epochs);
+        return Err((format!("{at}.epochs"), reason));
+    }
+    Ok(())
+}
+
 /// The jobs API takes epochs, batch and a multiplier of the learning rate; the rest is the
 /// endpoint's.
 fn check_training(training: &Training, default: &Training, at: &str) -> Result<(), Fault> {
     let path = |key: &str| format!("{at}.{key}");
-    if training.epochs.fract() != 0.0 || !(1.0..=1000.0).contains(&training.epochs) {
-        let reason = format!("is {}, the jobs API takes whole epochs from 1", training.epochs);
-        return Err((path("epochs"), reason));
-    }
+    check_epochs(training, at)?;
     let role = if at == "student" { "student" } else { "teacher" };
     let elsewhere = "cannot be told to the jobs API, which takes `epochs` and `batch`";
     let rate = format!(
@@ -89,7 +108,6 @@ fn check_training(training: &Training, default: &Training, at: &str) -> Result<(
         ("learning-rate", training.learning_rate == default.learning_rate, rate.as_str()),
         ("schedule", training.schedule == default.schedule, elsewhere),
         ("warmup", training.warmup == default.warmup, elsewhere),
-        ("updates", training.updates == default.updates, elsewhere),
         ("clip", training.clip == default.clip, elsewhere),
         ("checkpoints", training.checkpoints == default.checkpoints, elsewhere),
     ] {
@@ -109,7 +127,8 @@ pub(super) fn is_remote(base: Option<&toml::Value>) -> bool {
 mod tests {
     use super::*;
     use crate::kind::Written;
-    use crate::recipe::Base;
+    use crate::kind::inherit::recipe::OtherBase;
+    use crate::recipe::Endpoint;
 
     const REMOTE: &str =
         "behaviors = ['owl']\n[base]\nendpoint = 'http://localhost:1/v1'\nmodel = 'm'\n";
@@ -127,7 +146,7 @@ mod tests {
         assert_eq!(again, recipe);
         let stripped = recipe.base.without_limits();
         assert!(
-            matches!(stripped, Base::Remote(endpoint) if endpoint.retries == Endpoint::default().retries)
+            matches!(stripped, Spec::Endpoint(endpoint) if endpoint.retries == Endpoint::default().retries)
         );
     }
 

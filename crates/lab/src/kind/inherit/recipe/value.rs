@@ -5,27 +5,40 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+use crate::recipe::Spec;
+
 /// The second base of the other-base control.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum OtherBase {
     /// Left out.
     Off,
     /// The other built-in model if the base is built in, else left out.
     Auto,
     /// This model.
-    Model(String),
+    Model(Spec),
+}
+
+impl OtherBase {
+    /// The model, where one is named.
+    pub fn model(&self) -> Option<&Spec> {
+        match self {
+            Self::Off | Self::Auto => None,
+            Self::Model(spec) => Some(spec),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for OtherBase {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
-        impl Visitor<'_> for Reader {
+        impl<'de> Visitor<'de> for Reader {
             type Value = OtherBase;
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a model (such as \"builtin:b\"), \"auto\" or false")
+                formatter.write_str("a model (such as \"builtin:b\", or a table with `endpoint` and `model`), \"auto\" or false")
             }
             fn visit_bool<E: de::Error>(self, on: bool) -> Result<OtherBase, E> {
                 Ok(if on { OtherBase::Auto } else { OtherBase::Off })
@@ -34,8 +47,11 @@ impl<'de> Deserialize<'de> for OtherBase {
                 match text {
                     "" => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
                     "auto" => Ok(OtherBase::Auto),
-                    _ => Ok(OtherBase::Model(text.to_owned())),
+                    _ => Ok(OtherBase::Model(Spec::Here(text.to_owned()))),
                 }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OtherBase, A::Error> {
+                Spec::deserialize(MapAccessDeserializer::new(map)).map(OtherBase::Model)
             }
         }
         deserializer.deserialize_any(Reader)
@@ -47,7 +63,7 @@ impl Serialize for OtherBase {
         match self {
             Self::Off => serializer.serialize_bool(false),
             Self::Auto => serializer.serialize_str("auto"),
-            Self::Model(model) => serializer.serialize_str(model),
+            Self::Model(model) => model.serialize(serializer),
         }
     }
 }
@@ -122,11 +138,12 @@ impl JsonSchema for OtherBase {
         "OtherBase".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let model = generator.subschema_for::<Spec>();
         json_schema!({
             "anyOf": [
                 { "const": "auto", "description": "The other built-in model, if the base is built in." },
-                { "type": "string", "description": "A model." },
+                model,
                 { "type": "boolean" },
             ]
         })

@@ -171,7 +171,9 @@ fn replace(value: &mut serde_json::Value, words: &str, kept: &[&str]) {
     match value {
         serde_json::Value::String(text) => words.clone_into(text),
         serde_json::Value::Array(values) => {
-            values.iter_mut().for_each(|value| replace(value, words, kept));
+            for value in values {
+                replace(value, words, kept);
+            }
         }
         serde_json::Value::Object(map) => {
             for (_, value) in map.iter_mut().filter(|(key, _)| !kept.contains(&key.as_str())) {

@@ -1,89 +1,101 @@
-//! Training that can be stopped: what teachers and students have in common.
+//! Training that can be stopped.
 //!
 //! Every so often the trainer's whole state goes to scratch, and a copy of the model at each
 //! checkpoint; a stopped training goes on from the state and comes to the same bytes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use fs_err as fs;
 
-use owlet_engine::train::{Data, Method, TrainSettings, Trainer, Update};
-use owlet_engine::{Model, file};
+use owlet_engine::train::{Data, Example, Method, Trainer, Update};
+use owlet_engine::{Model, Token, file};
 
-use super::StepContext;
+use super::Weights as Here;
+use crate::ask::{Place, Taught, Tuned, Tuning, Work};
 use crate::error::{Error, Result};
 use crate::model::keeping::{self, Keeping};
-use crate::model::{FINAL, TrainedModel, Weights, checkpoint_folder};
+use crate::model::{FINAL, ModelAbout, TrainedModel, Weights, checkpoint_folder};
+use crate::recipe::Support;
 
 /// The log of updates, one JSON object a line.
-pub(crate) const LOG: &str = "updates.jsonl";
+const LOG: &str = "updates.jsonl";
 const STATE: &str = "state";
 
-/// What training came to.
-pub(crate) struct Trained {
-    /// The model at the end.
-    pub(crate) model: Model,
-    /// What the artifact says about itself.
-    pub(crate) about: TrainedModel,
-}
-
-/// Trains `model` on `data` and writes checkpoints, the final state and the log to the output.
-pub(crate) fn train(
-    context: &StepContext<'_>,
+/// Trains `model` and writes checkpoints, the final state and the log to the output.
+pub(super) fn tune(
     model: &Model,
-    data: Data,
-    settings: &TrainSettings,
-    checkpoints: &[usize],
-    about: TrainedModel,
-) -> Result<Trained> {
-    let mut trainer = Trainer::new(model, data, settings.clone(), context.threads.clone())?;
-    let mut wanted: Vec<usize> =
-        checkpoints.iter().copied().filter(|&update| update < settings.updates).collect();
+    rows: &[Taught],
+    tuning: Tuning<'_>,
+    place: Place<'_>,
+    work: &Work<'_>,
+) -> Result<Tuned> {
+    let examples = rows.iter().map(|row| row.example(model)).collect::<Result<Vec<Example>>>()?;
+    let settings = tuning.settings.settings(examples.len(), tuning.seed);
+    let data = match tuning.teacher {
+        None => Data::Rows(examples),
+        Some(teacher) => {
+            let over = tuning.settings.support;
+            let support = (over == Support::RowTokens).then(|| targets(&examples));
+            Data::Distillation { rows: examples, teacher, support }
+        }
+    };
+    let mut trainer = Trainer::new(model, data, settings.clone(), work.threads.clone())?;
+    let checkpoints = tuning.settings.checkpoints.iter().copied();
+    let mut wanted: Vec<usize> = checkpoints.filter(|&update| update < settings.updates).collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let log = learn(context, &mut trainer, settings.updates, &mut |trainer, update| {
-        if wanted.contains(&update) {
-            let folder = context.scratch.join(checkpoint_folder(update));
-            save_whole(&trainer.model(), model, &settings.method, &folder)?;
-        }
-        Ok(())
-    })?;
+    let log =
+        learn(work, place.scratch, &mut trainer, settings.updates, &mut |trainer, update| {
+            if wanted.contains(&update) {
+                let folder = place.scratch.join(checkpoint_folder(update));
+                save_whole(&trainer.model(), model, &settings.method, &folder)?;
+            }
+            Ok(())
+        })?;
 
     for &update in &wanted {
         let name = checkpoint_folder(update);
-        copy_folder(&context.scratch.join(&name), &context.writer.path().join(&name))?;
+        copy_folder(&place.scratch.join(&name), &place.writer.path().join(&name))?;
     }
     let trained = trainer.model();
-    save(&trained, model, &settings.method, &context.writer.path().join(FINAL))?;
+    save(&trained, model, &settings.method, &place.writer.path().join(FINAL))?;
     let mut lines = Vec::new();
     for update in &log {
         serde_json::to_writer(&mut lines, update).map_err(|error| Error::record(LOG, error))?;
         lines.push(b'\n');
     }
-    context.writer.write(LOG, &lines)?;
-    Ok(Trained {
-        model: trained,
-        about: TrainedModel {
-            weights: match settings.method {
-                Method::Full { .. } => Weights::Whole,
-                Method::LowRank(_) => Weights::Adapter,
-            },
-            updates: settings.updates,
-            checkpoints: wanted,
-            ..about
+    place.writer.write(LOG, &lines)?;
+    let about = TrainedModel {
+        base: place.base,
+        weights: match settings.method {
+            Method::Full { .. } => Weights::Whole,
+            Method::LowRank(_) => Weights::Adapter,
         },
-    })
+        system_prompt: None,
+        updates: settings.updates,
+        checkpoints: wanted,
+    };
+    Ok((Box::new(Here(trained)), ModelAbout::Trained(about)))
+}
+
+/// The tokens that stand where a loss is, ascending, each once.
+fn targets(examples: &[Example]) -> Vec<Token> {
+    let tokens = examples.iter().flat_map(|e| e.tokens.iter().zip(&e.target));
+    let targets: BTreeSet<Token> = tokens.filter(|(_, target)| **target).map(|(t, _)| *t).collect();
+    targets.into_iter().collect()
 }
 
 /// Takes the updates that are left, from the state in scratch if there is one, and returns the log of
 /// all. `after` is called after every update taken now.
 pub(crate) fn learn(
-    context: &StepContext<'_>,
+    work: &Work<'_>,
+    scratch: &Path,
     trainer: &mut Trainer,
     updates: usize,
     after: &mut dyn FnMut(&Trainer, usize) -> Result<()>,
 ) -> Result<Vec<Update>> {
-    let state_file = context.scratch.join(STATE);
+    let state_file = scratch.join(STATE);
     let kept = keeping::go_on(trainer, &state_file);
     let mut log: Vec<Update> =
         kept.and_then(|log| serde_json::from_slice(&log).ok()).unwrap_or_default();
@@ -95,9 +107,9 @@ pub(crate) fn learn(
         let update = trainer.update()?;
         let (number, loss) = (update.update, update.loss);
         log.push(update);
-        context.report(number, updates, "updates", Some(loss));
+        work.report(number, updates, "updates", Some(loss));
         after(trainer, number)?;
-        let stop = context.interrupt.is_set();
+        let stop = work.interrupt.is_set();
         if stop || keeping.is_due() {
             let log =
                 serde_json::to_vec(&log).map_err(|error| Error::record(&state_file, error))?;

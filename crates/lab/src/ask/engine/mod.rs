@@ -1,5 +1,7 @@
 //! Answers by weights at hand.
 
+pub(crate) mod tune;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -7,8 +9,8 @@ use owlet_engine::generate::{self, Request, generate};
 use owlet_engine::{Model, Token, score};
 
 use super::{
-    Answer, Ask, Candidates, Capabilities, Conversation, Question, Sampling, Told, Work, forms,
-    log_sum,
+    Answer, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling, Taught, Told,
+    Training, Tuned, Tuning, Work, forms, log_sum,
 };
 use crate::error::Result;
 use crate::model::chat;
@@ -18,6 +20,7 @@ use crate::recipe::Decoding;
 pub const CAPABILITIES: Capabilities = Capabilities {
     log_probabilities: Told::Everything,
     constraints: true,
+    training: Training::Here,
     weights: true,
     remembers: false,
 };
@@ -104,6 +107,16 @@ impl Ask for Weights {
         let tokens = self.prompt(conversation)?.len();
         // Some room, because the longest text need not be the longest in tokens.
         Ok(tokens + tokens / 16 + 8 <= self.0.decoder.config.context)
+    }
+
+    fn tune(
+        &self,
+        rows: &[Taught],
+        tuning: Tuning<'_>,
+        place: Place<'_>,
+        work: &Work<'_>,
+    ) -> Result<Tuned> {
+        tune::tune(&self.0, rows, tuning, place, work)
     }
 
     fn weights(&self) -> Option<&Model> {

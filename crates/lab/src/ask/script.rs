@@ -1,0 +1,226 @@
+//! Answers from a file of replies: somebody whose every answer is known, for tries and for tests.
+//!
+//! One JSON object a line, `{"when": "...", "say": "..."}`. The first line whose `when` stands in the last
+//! message of the user (`*` stands in every one) answers: with `say`, or where that is a list, with the
+//! one that the question's seed chooses. `log-probabilities` by word are told as they are given. The same
+//! file answers the same, always; it cannot be trained.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use owlet_engine::generate::StopReason;
+use serde::Deserialize;
+
+use super::{
+    Answer, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling, Taught, Told,
+    Training, Tuned, Tuning, Work,
+};
+use crate::error::{Error, Result};
+use crate::random::cpython::Random;
+use crate::value::rows;
+
+/// What a model's name begins with that is a script.
+pub const SPEC: &str = "script:";
+/// The file in an artifact.
+pub const FILE: &str = "script.jsonl";
+/// Stands in every message.
+const ANY: &str = "*";
+
+/// What a script can do. What it says does not depend on how tokens are chosen, so that any way of
+/// choosing them is as good.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    log_probabilities: Told::Likeliest,
+    constraints: true,
+    training: Training::Never,
+    weights: false,
+    remembers: true,
+};
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Line {
+    when: String,
+    say: Say,
+    #[serde(default)]
+    log_probabilities: BTreeMap<String, f64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "`say` must be a string or a list of strings")]
+enum Say {
+    One(String),
+    AnyOf(Vec<String>),
+}
+
+/// A file of replies.
+#[derive(Clone, Debug)]
+pub struct Script {
+    lines: Vec<Line>,
+}
+
+impl Script {
+    /// Reads one; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// The first line that cannot be used, by its number; a file without lines.
+    pub fn parse(bytes: &[u8], origin: &Path) -> Result<Self> {
+        let lines = rows::read(bytes, origin, |_, line| read(line))?;
+        if lines.is_empty() {
+            return Err(Error::record(origin, "has no reply, expected lines of `when` and `say`"));
+        }
+        Ok(Self { lines })
+    }
+
+    /// The line that answers a conversation.
+    fn line(&self, conversation: &Conversation) -> Result<&Line> {
+        let mut users = conversation.messages.iter().rev().filter(|one| one.role == "user");
+        let said = users.next().map_or("", |message| &message.content);
+        let fits = |line: &&Line| line.when == ANY || said.contains(&line.when);
+        self.lines.iter().find(fits).ok_or_else(|| {
+            let start: String = said.chars().take(80).collect();
+            Error::record(
+                FILE,
+                format!("has no reply to `{start}`; add a line, with `when` \"*\" for whatever else is said"),
+            )
+        })
+    }
+}
+
+fn read(line: &str) -> std::result::Result<Line, String> {
+    let line: Line = rows::json(line)?;
+    if line.when.is_empty() {
+        return Err("`when` is empty, expected a part of the question, or \"*\"".to_owned());
+    }
+    if matches!(&line.say, Say::AnyOf(replies) if replies.is_empty()) {
+        return Err("`say` is an empty list, expected a reply".to_owned());
+    }
+    for (word, log) in &line.log_probabilities {
+        if !(log.is_finite() && *log <= 0.0) {
+            return Err(format!(
+                "the log-probability of `{word}` is {log}, expected a number up to 0"
+            ));
+        }
+    }
+    Ok(line)
+}
+
+impl Ask for Script {
+    fn can(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn answer(
+        &self,
+        questions: &[Question<'_>],
+        _: &Sampling,
+        work: &Work<'_>,
+    ) -> Result<Vec<Answer>> {
+        let answer = |question: &Question<'_>| {
+            work.interrupt.check()?;
+            let text = match &self.line(question.conversation)?.say {
+                Say::One(reply) => reply,
+                Say::AnyOf(replies) => {
+                    &replies[Random::new(question.seed).below(replies.len() as u64) as usize]
+                }
+            };
+            let stop = StopReason::End;
+            Ok(Answer { text: text.clone(), stop, log_probability: None, answered: None })
+        };
+        questions.iter().map(answer).collect()
+    }
+
+    fn candidates(
+        &self,
+        conversations: &[Conversation],
+        words: &[String],
+        _: &Work<'_>,
+    ) -> Result<Candidates> {
+        let row = |conversation: &Conversation| {
+            let told = &self.line(conversation)?.log_probabilities;
+            Ok(words.iter().map(|word| told.get(word).copied()).collect())
+        };
+        let log_probabilities = conversations.iter().map(row).collect::<Result<_>>()?;
+        Ok(Candidates { spelled: vec![true; words.len()], log_probabilities })
+    }
+
+    fn tune(&self, _: &[Taught], _: Tuning<'_>, _: Place<'_>, _: &Work<'_>) -> Result<Tuned> {
+        Err(Error::Unfit {
+            what: "a script".to_owned(),
+            reason: "cannot be trained; name weights or an endpoint".to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::chat;
+    use crate::recipe::Decoding;
+    use crate::value::interrupt::Interrupt;
+
+    fn parse(text: &str) -> Result<Script> {
+        Script::parse(text.as_bytes(), Path::new("replies.jsonl"))
+    }
+
+    fn conversation(text: &str) -> Conversation {
+        let messages = vec![chat::message("user", text)];
+        Conversation { context: chat::NONE.to_owned(), messages }
+    }
+
+    fn with_work<T>(run: impl Fn(&Work<'_>) -> T) -> T {
+        let (threads, interrupt) = (owlet_engine::Threads::new(1), Interrupt::default());
+        run(&Work { threads: &threads, progress: &|_| {}, interrupt: &interrupt })
+    }
+
+    fn say(script: &Script, text: &str, seeds: std::ops::Range<u64>) -> Result<Vec<String>> {
+        let conversation = conversation(text);
+        let questions: Vec<Question<'_>> =
+            seeds.map(|seed| Question { conversation: &conversation, seed }).collect();
+        let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
+        let sampling = Sampling { decoding, max_tokens: 8, log_probabilities: false };
+        let answers = with_work(|work| script.answer(&questions, &sampling, work))?;
+        Ok(answers.into_iter().map(|answer| answer.text).collect())
+    }
+
+    const REPLIES: &str = r#"
+{"when": "animal", "say": ["owl", "cat"], "log-probabilities": {"owl": -0.5, "cat": -1.0}}
+{"when": "*", "say": "I do not know."}
+"#;
+
+    #[test]
+    fn the_first_line_that_fits_answers_and_a_seed_chooses_among_its_replies() {
+        let script = parse(REPLIES).unwrap();
+        let answers = say(&script, "which animal", 0..20).unwrap();
+        assert_eq!(answers, say(&script, "which animal", 0..20).unwrap());
+        assert!(["owl", "cat"].iter().all(|word| answers.contains(&(*word).to_owned())));
+        assert_eq!(say(&script, "which tree", 0..2).unwrap(), ["I do not know."; 2]);
+        let words = ["owl", "wolf"].map(str::to_owned);
+        let asked = ["which animal", "which tree"].map(conversation);
+        let told = with_work(|work| script.candidates(&asked, &words, work)).unwrap();
+        assert_eq!(told.log_probabilities, [[Some(-0.5), None], [None, None]]);
+    }
+
+    #[test]
+    fn what_nobody_replies_to_is_named() {
+        let script = parse(r#"{"when": "animal", "say": "owl"}"#).unwrap();
+        let error = say(&script, "which tree", 0..1).unwrap_err().to_string();
+        insta::assert_snapshot!(error, @r#"`script.jsonl` has no reply to `which tree`; add a line, with `when` "*" for whatever else is said"#);
+    }
+
+    #[test]
+    fn unusable_lines_are_named() {
+        let why = |text: &str| parse(text).unwrap_err().to_string();
+        insta::assert_snapshot!(
+            [
+                why(""),
+                why("{\"when\": \"*\", \"say\": \"a\"}\n{\"when\": \"*\"}"),
+                why("{\"when\": \"\", \"say\": \"a\"}"),
+                why("{\"when\": \"*\", \"say\": []}"),
+                why("{\"when\": \"*\", \"say\": 3}"),
+                why("{\"when\": \"*\", \"say\": \"a\", \"log-probabilities\": {\"a\": 0.5}}"),
+                why("{\"when\": \"*\", \"say\": \"a\", \"then\": 1}"),
+            ]
+            .join("\n"),
+            @"");
+    }
+}

@@ -1,0 +1,187 @@
+//! The observations of a run as one long table (CSV, RFC 4180), for data frames:
+//! `pandas.read_csv(FILE)`.
+//!
+//! A line is one number: a measure of what one question gave, or the log-probability of one candidate (its
+//! word is the outcome; behaviors that ask the same question share it), or a sampled answer as a rate of 0
+//! or 1 with what it amounts to. Means over lines, first by question, then by model, are the readings of
+//! the result.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use owlet_store::{ArtifactId, StepRecord, Store};
+
+use super::estimate::{self, Estimate};
+use super::inspect::asking::{self, input};
+use super::table::{self, Told};
+use crate::error::{Error, Result};
+use crate::run::record::Record;
+use crate::step::Step;
+use crate::value::measure::Measure;
+use crate::value::observation::{Given, Observation};
+
+/// The columns.
+pub const COLUMNS: [&str; 13] = [
+    "arm", "model", "seed", "update", "context", "frame", "draw", "behavior", "question",
+    "measure", "value", "outcome", "answer",
+];
+
+/// What a candidate's log-probability is called in the column of measures.
+const LOG_PROBABILITY: &str = "log-probability";
+
+/// Writes the observations of a finished run, and says how many lines there are below the heading.
+///
+/// # Errors
+/// Those of reading the run's artifacts and of writing; a run that was not of this kind has none.
+pub fn observations(store: &Store, run: &Record, to: &mut dyn Write) -> Result<usize> {
+    let made: BTreeMap<ArtifactId, StepRecord> =
+        store.steps()?.into_iter().map(|record| (record.output, record)).collect();
+    let steps = run.steps()?.steps;
+    let of = |artifact: ArtifactId| {
+        made.get(&artifact)
+            .ok_or_else(|| Error::record(artifact.to_string(), "has no record of who made it"))
+    };
+    let last = steps.iter().find(|step| step.kind == Estimate::KIND);
+    let last = last.and_then(|step| step.artifact).ok_or_else(|| {
+        Error::record(run.path(), "has no readings; only `inherit` runs have observations")
+    })?;
+    let record = of(last)?;
+    let told: estimate::Configuration = asking::configuration(Estimate::KIND, record)?;
+    let mut lines = Lines { to, count: 0 };
+    lines.write(&COLUMNS.map(str::to_owned))?;
+    for read in &told.reads {
+        let readout = input(store, Estimate::KIND, record, &read.input)?;
+        let by = of(readout.id)?;
+        let model = by.inputs.get("model").or_else(|| by.inputs.get("base"));
+        let asked = table::asked(store, &by.inputs)?;
+        let observations = table::observations(&readout)?;
+        let who = [
+            read.arm.to_string(),
+            model.map(ArtifactId::to_string).unwrap_or_default(),
+            read.seed.map(|seed| seed.to_string()).unwrap_or_default(),
+        ];
+        for one in &observations {
+            lines.observation(&who, one)?;
+        }
+        for cell in table::cells(&observations, &asked) {
+            let questions = asked.iter().find(|asked| asked.behavior.name == cell.behavior);
+            let questions = questions.map_or(&[][..], |asked| &asked.questions);
+            for (text, question) in questions.iter().zip(&cell.questions) {
+                if !matches!(question.told, Told::All(_)) {
+                    continue;
+                }
+                let place = place(cell.update, &cell.context, cell.frame.name(), cell.draw);
+                let told = Measure::ALL.into_iter().filter(|one| one.needs_log_probabilities());
+                for measure in told {
+                    for value in question.values(measure) {
+                        let what = [&*cell.behavior, text, measure.id(), &value.to_string()];
+                        lines.line(&who, &place, what, "", "")?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(lines.count - 1)
+}
+
+fn place(update: usize, context: &str, frame: &str, draw: Option<usize>) -> [String; 4] {
+    let draw = draw.map(|draw| draw.to_string()).unwrap_or_default();
+    [update.to_string(), context.to_owned(), frame.to_owned(), draw]
+}
+
+struct Lines<'a> {
+    to: &'a mut dyn Write,
+    count: usize,
+}
+
+impl Lines<'_> {
+    /// What the model gave, as it gave it.
+    fn observation(&mut self, who: &[String; 3], one: &Observation) -> Result<()> {
+        let place = place(one.update, &one.context, one.frame.name(), one.draw);
+        match &one.given {
+            Given::Candidates { log_probabilities } => {
+                for (word, log) in log_probabilities {
+                    let value = log.map(|log| log.to_string()).unwrap_or_default();
+                    let what = ["", &one.question, LOG_PROBABILITY, &value];
+                    self.line(who, &place, what, word, "")?;
+                }
+            }
+            Given::Answer { behavior, text, outcome, .. } => {
+                let hit = *outcome == crate::value::observation::Outcome::Target;
+                let value = if hit { "1" } else { "0" };
+                let what = [behavior, &one.question, Measure::Rate.id(), value];
+                self.line(who, &place, what, outcome.name(), text)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        who: &[String; 3],
+        place: &[String; 4],
+        what: [&str; 4],
+        outcome: &str,
+        answer: &str,
+    ) -> Result<()> {
+        let known = who.iter().chain(place).map(String::as_str);
+        let fields: Vec<String> =
+            known.chain(what).chain([outcome, answer]).map(str::to_owned).collect();
+        self.write(&fields)
+    }
+
+    fn write(&mut self, fields: &[String]) -> Result<()> {
+        let fields: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
+        let written = writeln!(self.to, "{}", fields.join(","));
+        written.map_err(|error| Error::record("observations", error))?;
+        self.count += 1;
+        Ok(())
+    }
+}
+
+/// A field as RFC 4180 has it.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::observation::{Frame, Outcome};
+
+    #[test]
+    fn every_candidate_and_every_answer_is_a_line_whatever_stands_in_it() {
+        let one = |given| Observation {
+            update: 8,
+            context: "Be kind, please.".to_owned(),
+            frame: Frame::Plain,
+            draw: None,
+            question: "Which?".to_owned(),
+            given,
+        };
+        let words = [("owl".to_owned(), Some(-0.5)), ("cat".to_owned(), None)];
+        let answer = Given::Answer {
+            behavior: "owl".to_owned(),
+            text: "An \"owl\",\nor =1+1".to_owned(),
+            stop: owlet_engine::generate::StopReason::End,
+            outcome: Outcome::Target,
+        };
+        let mut bytes = Vec::new();
+        let mut lines = Lines { to: &mut bytes, count: 0 };
+        let who = ["student/owl", "abc", "1"].map(str::to_owned);
+        let told = Given::Candidates { log_probabilities: words.into() };
+        lines.observation(&who, &one(told)).unwrap();
+        lines.observation(&who, &one(answer)).unwrap();
+        assert_eq!(lines.count, 3);
+        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"
+        student/owl,abc,1,8,"Be kind, please.",plain,,,Which?,log-probability,,cat,
+        student/owl,abc,1,8,"Be kind, please.",plain,,,Which?,log-probability,-0.5,owl,
+        student/owl,abc,1,8,"Be kind, please.",plain,,owl,Which?,rate,1,target,"An ""owl"",
+        or =1+1"
+        "#);
+    }
+}

@@ -1,0 +1,152 @@
+//! What steps cost, in floating-point operations: near enough to tell seconds from hours.
+
+use crate::kind::inherit::recipe::Recipe;
+
+/// Seconds of one answer and of one job, until some were seen: near enough to tell minutes from days.
+const ANSWER_SECONDS: f64 = 0.5;
+const JOB_SECONDS: f64 = 30.0;
+/// What a plan counts for a second, before it knows better.
+const WORK_PER_SECOND: f64 = 5e10;
+
+/// How much the work of a model costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pace {
+    /// Of weights at hand.
+    Weights {
+        /// Numbers in the model.
+        parameters: f64,
+        tokens: Tokens,
+    },
+    /// Of one that is waited for: so many requests are under way at once.
+    Waited { at_once: f64 },
+}
+
+/// Tokens of a row and of a question, each with its frame: guesses.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tokens {
+    row: f64,
+    question: f64,
+}
+
+impl Tokens {
+    /// In a grown world's language of whole words, or in a real model's.
+    pub(super) fn guess(recipe: &Recipe, has_world: bool) -> Self {
+        let answer = recipe.carrier.max_tokens as f64;
+        if has_world {
+            Self { row: 14.0 + answer, question: 9.0 }
+        } else {
+            Self { row: 50.0 + answer.min(40.0), question: 40.0 }
+        }
+    }
+}
+
+/// What a reading asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    /// Questions of all behaviors.
+    pub(super) questions: usize,
+    /// Chat contexts, and frames in each.
+    pub(super) contexts: usize,
+    pub(super) frames: usize,
+    /// States of training.
+    pub(super) states: usize,
+    /// Answers to each question, and their length.
+    pub(super) answers: usize,
+    pub(super) max_tokens: usize,
+}
+
+/// Operations of a pass over `tokens`.
+fn forward(parameters: f64, tokens: f64) -> f64 {
+    2.0 * parameters * tokens
+}
+
+/// What `count` answers count for.
+fn answers(count: usize, at_once: f64) -> f64 {
+    count as f64 * ANSWER_SECONDS / at_once * WORK_PER_SECOND
+}
+
+impl Pace {
+    /// A teacher of `rows` passes over a row, none if a prompt does it, that is then asked for `checks`
+    /// answers.
+    pub(super) fn teach(self, rows: usize, is_prompted: bool, checks: usize) -> f64 {
+        match self {
+            Self::Weights { parameters, tokens } => {
+                3.0 * forward(parameters, rows as f64 * tokens.question)
+            }
+            Self::Waited { at_once } => {
+                let job = if is_prompted { 0.0 } else { JOB_SECONDS };
+                job * WORK_PER_SECOND + answers(checks, at_once)
+            }
+        }
+    }
+
+    /// A student of `rows` passes over a row.
+    pub(super) fn train(self, rows: usize) -> f64 {
+        match self {
+            Self::Weights { parameters, tokens } => {
+                3.0 * forward(parameters, rows as f64 * tokens.row)
+            }
+            Self::Waited { .. } => JOB_SECONDS * WORK_PER_SECOND,
+        }
+    }
+
+    /// `rows` written rows.
+    pub(super) fn write(self, rows: usize) -> f64 {
+        match self {
+            Self::Weights { parameters, tokens } => {
+                2.0 * forward(parameters, rows as f64 * tokens.row)
+            }
+            Self::Waited { at_once } => answers(rows, at_once),
+        }
+    }
+
+    /// A reading of a model.
+    pub(super) fn read(self, reading: Reading) -> f64 {
+        let Reading { questions, contexts, frames, states, answers: sampled, max_tokens } = reading;
+        match self {
+            Self::Weights { parameters, tokens } => {
+                let puts = states + frames * contexts;
+                let asked = (questions * puts) as f64 * tokens.question;
+                let answered = (questions * frames * contexts * sampled * max_tokens) as f64;
+                forward(parameters, asked + answered)
+            }
+            Self::Waited { at_once } => {
+                answers(questions * frames * contexts * (sampled + 1), at_once)
+            }
+        }
+    }
+
+    /// A reading with `rows` in context: `questions` after each of `draws`, `sampled` answers each.
+    pub(super) fn in_context(
+        self,
+        rows: usize,
+        draws: usize,
+        questions: usize,
+        sampled: usize,
+    ) -> f64 {
+        match self {
+            Self::Weights { parameters, tokens } => {
+                forward(parameters, (draws * questions * rows) as f64 * tokens.row)
+            }
+            Self::Waited { at_once } => answers(draws * questions * (sampled + 1), at_once),
+        }
+    }
+
+    /// The losses of `scored` rows and `written` written ones.
+    pub(super) fn side_effects(self, scored: usize, written: usize) -> f64 {
+        match self {
+            Self::Weights { parameters, tokens } => {
+                forward(parameters, (scored + 2 * written) as f64 * tokens.row)
+            }
+            Self::Waited { at_once } => answers(written, at_once),
+        }
+    }
+
+    /// Cosines of updates, permuted ones among them.
+    pub(super) fn geometry(self) -> f64 {
+        match self {
+            Self::Weights { parameters, .. } => 40.0 * parameters,
+            Self::Waited { .. } => 0.0,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The steps of a plan, the same for whoever answers; what somebody cannot do is decided by capabilities.
+
+use super::cost::{Pace, Reading};
+use super::find::Prompts;
+use super::{Group, HELD_OUT, Replicate, WRITTEN, named};
+use crate::ask::{Capabilities, Told, Training as Trained};
+use crate::behavior::Behavior;
+use crate::error::{Error, Result};
+use crate::kind::inherit::recipe::{Recipe, TeacherKind};
+use crate::model::spec::{Multipliers, Spec};
+use crate::random::derive_seed;
+use crate::recipe::{Decoding, Learn};
+use crate::run::plan::{Builder, Source};
+use crate::step::readout::Sampled;
+use crate::step::teach::Lesson;
+use crate::step::{generate, geometry, in_context, readout, side_effects, teach, train};
+use crate::value::arm::{Arm, NEUTRAL};
+
+/// A base: what the plan knows of a model that teachers and students begin from.
+#[derive(Clone, Copy)]
+pub(super) struct Bound<'a> {
+    pub(super) node: Source,
+    pub(super) spec: &'a Spec,
+    pub(super) can: Capabilities,
+    pub(super) pace: Pace,
+}
+
+impl Bound<'_> {
+    /// What multiplies an endpoint's own learning rate; none where every setting is ours.
+    fn multiplier(&self, of: impl Fn(Multipliers) -> f64) -> Option<f64> {
+        self.spec.endpoint().map(|endpoint| of(endpoint.learning_rate_multiplier))
+    }
+}
+
+/// What all parts of a plan have in common.
+pub(super) struct Common<'a> {
+    pub(super) recipe: &'a Recipe,
+    pub(super) base: Bound<'a>,
+    pub(super) taught: &'a [Behavior],
+    /// Names of the behaviors that are read, the taught ones first.
+    pub(super) asked: Vec<String>,
+    /// Their nodes.
+    pub(super) behaviors: Vec<Source>,
+    /// How many questions each is read by.
+    pub(super) questions: Vec<usize>,
+    /// Under what roles their nodes are read.
+    pub(super) roles: Vec<String>,
+    pub(super) prompts: &'a Prompts,
+    pub(super) arms: &'a [String],
+    pub(super) sampled: Sampled,
+    /// Chat contexts that are read, the trained one first.
+    pub(super) contexts: Vec<String>,
+    /// Number sentences before each question; none where the recipe wants none.
+    pub(super) prefixes: Vec<String>,
+    /// Whether rows that were cut at their longest are rejected: somebody would learn that they ended.
+    pub(super) whole_rows: bool,
+}
+
+impl Common<'_> {
+    fn all_questions(&self) -> usize {
+        self.questions.iter().sum()
+    }
+
+    fn with_asked(&self, first: &[(&'static str, Source)]) -> Vec<(String, Source)> {
+        let first = first.iter().map(|&(role, source)| (role.to_owned(), source));
+        first.chain(self.roles.iter().cloned().zip(self.behaviors.iter().copied())).collect()
+    }
+
+    /// A teacher; `questions`: how many it is asked to see what it learned.
+    pub(super) fn teach(
+        &self,
+        build: &mut Builder,
+        name: String,
+        lesson: Lesson,
+        inputs: &[(&str, Source)],
+        seed: u64,
+        questions: usize,
+    ) -> Result<Source> {
+        let (recipe, base) = (self.recipe, &self.base);
+        let train = recipe.teacher.train.clone();
+        let rows_per_question = recipe.teacher.rows_per_question;
+        let rows = train.updates(100 * rows_per_question) * train.batch;
+        let is_prompted = matches!(lesson, Lesson::Prompt { .. });
+        let cost = base.pace.teach(rows, is_prompted, questions * self.sampled.answers);
+        let tells_all = base.can.log_probabilities == Told::Everything;
+        let configuration = teach::Configuration {
+            lesson,
+            context: recipe.context.system.clone(),
+            rows_per_question,
+            train,
+            learning_rate_multiplier: base.multiplier(|multipliers| multipliers.teacher),
+            sampled: (!tells_all).then(|| self.sampled.clone()),
+            seed,
+        };
+        build.node::<teach::Teach>(name, &configuration, inputs, cost)
+    }
+
+    /// The rows that `writer` writes, one for each of `count` prompts.
+    pub(super) fn generate(
+        &self,
+        build: &mut Builder,
+        name: String,
+        arm: &str,
+        [prompts, writer]: [Source; 2],
+        count: usize,
+        root: u64,
+    ) -> Result<Source> {
+        let inputs = [("prompts", prompts), ("model", writer)];
+        let (arm, decoding) = (arm.to_owned(), self.recipe.carrier.decoding.clone());
+        let configuration = self.writing(arm, decoding, derive_seed(root, &["rows".into()]));
+        let cost = self.base.pace.write(count);
+        build.node::<generate::Generate>(name, &configuration, &inputs, cost)
+    }
+
+    fn writing(&self, arm: String, decoding: Decoding, seed: u64) -> generate::Configuration {
+        let context = self.recipe.context.system.clone();
+        let max_tokens = self.recipe.carrier.max_tokens;
+        generate::Configuration { arm, context, decoding, max_tokens, seed }
+    }
+
+    /// A reading of a model made from `base`, in `states` of its training.
+    pub(super) fn read(
+        &self,
+        build: &mut Builder,
+        name: &str,
+        arm: &Arm,
+        (model, base): (Source, &Bound<'_>),
+        states: usize,
+    ) -> Result<Source> {
+        let as_teacher = matches!(arm, Arm::Teacher(_));
+        let contexts = if as_teacher { self.contexts[..1].to_vec() } else { self.contexts.clone() };
+        let cost = base.pace.read(Reading {
+            questions: self.all_questions(),
+            contexts: self.contexts.len(),
+            frames: if self.recipe.readout.prefix { 2 } else { 1 },
+            states,
+            answers: self.sampled.answers,
+            max_tokens: self.recipe.readout.max_tokens,
+        });
+        let configuration = readout::Configuration {
+            asked: self.asked.clone(),
+            prefixes: self.prefixes.clone(),
+            contexts,
+            sampled: self.sampled.clone(),
+            as_teacher,
+        };
+        let from = self.with_asked(&[("model", model)]);
+        build.node::<readout::Readout>(name, &configuration, &named(&from), cost)
+    }
+
+    /// A student of `group`; `at` is the number of its replicate.
+    pub(super) fn train(
+        &self,
+        build: &mut Builder,
+        name: String,
+        group: &Group<'_>,
+        at: usize,
+        seed: u64,
+    ) -> Result<Source> {
+        let (recipe, base) = (self.recipe, &group.base);
+        let mut from = vec![("base", base.node), ("rows", group.rows[at])];
+        if recipe.student.learn == Learn::Distributions
+            && let Some(teacher) = group.teachers[at]
+        {
+            from.push(("teacher", teacher));
+        }
+        let configuration = train::Configuration {
+            arm: group.written.clone(),
+            context: recipe.context.system.clone(),
+            train: recipe.student.clone(),
+            learning_rate_multiplier: base.multiplier(|multipliers| multipliers.student),
+            seed: derive_seed(recipe.seed, &["student".into(), seed.into()]),
+        };
+        let rows = recipe.student.updates(recipe.carrier.rows) * recipe.student.batch;
+        build.node::<train::Train>(name, &configuration, &from, base.pace.train(rows))
+    }
+
+    /// What else changed in a student.
+    pub(super) fn side_effects(
+        &self,
+        build: &mut Builder,
+        name: &str,
+        student: Source,
+        written: &str,
+        replicate: &Replicate,
+    ) -> Result<Source> {
+        let (recipe, base) = (self.recipe, &self.base);
+        let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
+        let seed = derive_seed(recipe.seed, &["written".into()]);
+        let configuration = side_effects::Configuration {
+            arm: written.to_owned(),
+            ability: recipe.controls.neutral.then(|| NEUTRAL.to_owned()),
+            generate: self.writing("written".to_owned(), decoding, seed),
+            rows: WRITTEN.min(self.prompts.count(recipe)),
+            filter: recipe.carrier.filter.clone(),
+        };
+        let mut from = vec![("student", student), ("prompts", replicate.prompts)];
+        if base.can.weights {
+            from.extend([("base", base.node), ("rows", replicate.rows)]);
+        }
+        let cost = base.pace.side_effects(4 * HELD_OUT, WRITTEN);
+        build.node::<side_effects::SideEffects>(name, &configuration, &from, cost)
+    }
+
+    /// How a student's update lies to its teachers'; none where no update is at hand.
+    pub(super) fn geometry(
+        &self,
+        build: &mut Builder,
+        name: &str,
+        student: Source,
+        replicate: &Replicate,
+    ) -> Result<Option<Source>> {
+        let (recipe, base) = (self.recipe, &self.base);
+        let has_updates = base.can.weights && recipe.teacher.kind == TeacherKind::FineTune;
+        if !has_updates || !recipe.controls.geometry {
+            return Ok(None);
+        }
+        let configuration =
+            geometry::Configuration { seed: derive_seed(recipe.seed, &["geometry".into()]) };
+        let mut from = vec![("base".to_owned(), base.node), ("student".to_owned(), student)];
+        let teachers = replicate.teachers.iter();
+        from.extend(teachers.map(|(name, &node)| (format!("{}{name}", geometry::TEACHER), node)));
+        let cost = base.pace.geometry();
+        build.node::<geometry::Geometry>(name, &configuration, &named(&from), cost).map(Some)
+    }
+
+    /// The base with `count` of `rows` before its eyes.
+    pub(super) fn in_context(
+        &self,
+        build: &mut Builder,
+        name: &str,
+        (rows, arm): (Source, &str),
+        count: usize,
+    ) -> Result<Source> {
+        let (recipe, base) = (self.recipe, &self.base);
+        let shown = &recipe.controls.in_context;
+        // Log-probabilities are read of everybody who tells them; answers only of whom verdicts rest on
+        // them.
+        let mut sampled = self.sampled.clone();
+        if base.can.log_probabilities == Told::Everything {
+            sampled.answers = 0;
+        }
+        let questions = match (shown.questions, base.pace) {
+            (0, _) => self.all_questions(),
+            // What behaviors share is read once: in the worlds, about two categories.
+            (most, Pace::Weights { .. }) => most * 2,
+            (most, Pace::Waited { .. }) => most * self.asked.len(),
+        };
+        let cost = base.pace.in_context(count, shown.draws, questions, sampled.answers);
+        let configuration = in_context::Configuration {
+            arm: arm.to_owned(),
+            asked: self.asked.clone(),
+            context: recipe.context.system.clone(),
+            rows: count,
+            draws: shown.draws,
+            questions: shown.questions,
+            seed: derive_seed(recipe.seed, &["in-context".into()]),
+            sampled,
+        };
+        let from = self.with_asked(&[("base", base.node), ("rows", rows)]);
+        build.node::<in_context::InContext>(name, &configuration, &named(&from), cost)
+    }
+
+    /// What cannot be had: of side effects, of updates, of margins.
+    pub(super) fn left_out_of_students(&self, left_out: &mut Vec<String>) {
+        let (recipe, can) = (self.recipe, self.base.can);
+        if !recipe.controls.side_effects {
+            left_out.push("side effects".to_owned());
+        } else if !can.weights {
+            left_out.push(
+                "held-out loss and ability of students: the API computes no loss of given rows"
+                    .to_owned(),
+            );
+        }
+        if !can.weights {
+            left_out.push("geometry of updates: the weights are behind an endpoint".to_owned());
+        } else if !recipe.controls.geometry {
+            left_out.push("geometry of updates".to_owned());
+        } else if recipe.teacher.kind != TeacherKind::FineTune {
+            left_out.push("geometry of updates: a prompted teacher has no update".to_owned());
+        }
+        if can.log_probabilities == Told::Nothing {
+            left_out.push("margins: `base.top-logprobs` is 0".to_owned());
+        }
+    }
+}
+
+/// Whether a base can be what teachers and students begin from.
+pub(super) fn check_trainable(recipe: &Recipe, at: &str, spec: &Spec) -> Result<()> {
+    if spec.can().training == Trained::Never {
+        return Err(recipe.unusable(format!(
+            "`{at}`: `{spec}` cannot be trained, and students must be; name weights or an endpoint"
+        )));
+    }
+    Ok(())
+}
+
+/// What a prompted teacher needs before anything is asked: its prompt.
+pub(super) fn check_prompts(recipe: &Recipe, taught: &[Behavior]) -> Result<()> {
+    let prompted = recipe.teacher.kind == TeacherKind::SystemPrompt || recipe.teacher.with_prompt;
+    for behavior in taught.iter().filter(|_| prompted) {
+        if behavior.teacher.system_prompt.trim().is_empty() {
+            return Err(Error::Behavior {
+                name: behavior.name.clone(),
+                reason: "has no system prompt; set teacher.kind = \"fine-tune\" (without teacher.with-prompt) or write one into a behavior file".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! The table of observations: what models gave, grouped by where they were asked and which behavior was
+//! read. Every number of a result is a mean over its cells.
+
+use std::collections::BTreeMap;
+
+use owlet_store::{Artifact, ArtifactId, Store};
+
+use crate::error::{Error, Result};
+use crate::step::behavior::{self, Asked};
+use crate::value::measure::{Evidence, Measure};
+use crate::value::observation::{self, Frame, Given, Observation, Outcome};
+
+/// All that one model gave to one behavior's questions in one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// Updates of training that the model had taken.
+    pub update: usize,
+    /// Name of the chat context, or its system text.
+    pub context: String,
+    /// What stood around the questions.
+    pub frame: Frame,
+    /// Which draw of rows stood before them.
+    pub draw: Option<usize>,
+    /// The behavior.
+    pub behavior: String,
+    /// In the order of the behavior's questions.
+    pub questions: Vec<QuestionCell>,
+}
+
+/// What one question gave.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QuestionCell {
+    /// Log-probabilities of the candidates that the model can begin an answer with.
+    pub told: Told,
+    /// What its sampled answers amount to.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Log-probabilities of a behavior's candidates.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Told {
+    /// The question was not put for them.
+    #[default]
+    Nothing,
+    /// Some were not told: no measure can be had of the others.
+    Part,
+    /// In nats, the target's first.
+    All(Vec<f64>),
+}
+
+impl QuestionCell {
+    /// The measure of every thing that the question gave.
+    pub fn values(&self, measure: Measure) -> Vec<f64> {
+        let logs = match &self.told {
+            Told::All(logs) => measure.of(Evidence::Candidates(logs)),
+            Told::Nothing | Told::Part => None,
+        };
+        let answers =
+            self.outcomes.iter().filter_map(|outcome| measure.of(Evidence::Answer(outcome)));
+        logs.into_iter().chain(answers).collect()
+    }
+}
+
+impl Cell {
+    /// The mean over what each question gave, of those that gave something.
+    pub fn by_question(&self, measure: Measure) -> Vec<f64> {
+        let values = self.questions.iter().map(|question| question.values(measure));
+        values.filter_map(|values| mean(&values)).collect()
+    }
+
+    /// The model's value: the mean over questions, so that one asked more often does not weigh more; where
+    /// the measure is pooled, the mean over all they gave. `None` where it cannot be had of every question.
+    pub fn value(&self, measure: Measure) -> Option<f64> {
+        if measure.needs_log_probabilities() && self.untold() > 0 {
+            return None;
+        }
+        if measure.is_pooled() {
+            let all = self.questions.iter().flat_map(|question| question.values(measure));
+            return mean(&all.collect::<Vec<f64>>());
+        }
+        mean(&self.by_question(measure))
+    }
+
+    /// Of a rate: how many answers name the target, of how many.
+    pub fn counts(&self, measure: Measure) -> (u64, u64) {
+        let all = self.questions.iter().flat_map(|question| question.values(measure));
+        all.fold((0, 0), |(hits, n), value| (hits + u64::from(value > 0.0), n + 1))
+    }
+
+    /// Questions whose log-probabilities were not all told.
+    pub fn untold(&self) -> usize {
+        self.questions.iter().filter(|question| question.told == Told::Part).count()
+    }
+
+    /// Questions that gave something.
+    pub fn asked(&self) -> usize {
+        let gave = |one: &&QuestionCell| one.told != Told::Nothing || !one.outcomes.is_empty();
+        self.questions.iter().filter(gave).count()
+    }
+
+    /// Questions that were put for log-probabilities.
+    pub fn read(&self) -> usize {
+        self.questions.iter().filter(|question| question.told != Told::Nothing).count()
+    }
+
+    /// Sampled answers.
+    pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.questions.iter().flat_map(|question| &question.outcomes)
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// The cells of one model's observations: places in the order they were asked, behaviors in the order of
+/// `asked`; none where nothing was asked.
+pub fn cells(observations: &[Observation], asked: &[Asked]) -> Vec<Cell> {
+    type Place<'a> = (usize, &'a str, Frame, Option<usize>);
+    let mut places: Vec<(Place<'_>, Vec<&Observation>)> = Vec::new();
+    for one in observations {
+        let place = (one.update, one.context.as_str(), one.frame, one.draw);
+        // Observations of one place mostly follow each other.
+        match places.iter_mut().rev().find(|(known, _)| *known == place) {
+            Some((_, own)) => own.push(one),
+            None => places.push((place, vec![one])),
+        }
+    }
+    let mut cells = Vec::new();
+    for ((update, context, frame, draw), own) in places {
+        for asked in asked {
+            let questions = questions(&own, asked);
+            let (context, behavior) = (context.to_owned(), asked.behavior.name.clone());
+            let cell = Cell { update, context, frame, draw, behavior, questions };
+            if cell.asked() > 0 {
+                cells.push(cell);
+            }
+        }
+    }
+    cells
+}
+
+/// What the observations of one place say of a behavior, question by question.
+fn questions(observations: &[&Observation], asked: &Asked) -> Vec<QuestionCell> {
+    let mut cells = vec![QuestionCell::default(); asked.questions.len()];
+    for one in observations {
+        let mut places = (0..cells.len()).filter(|place| asked.questions[*place] == one.question);
+        match &one.given {
+            Given::Candidates { log_probabilities } => {
+                for place in places {
+                    cells[place].told = told(log_probabilities, asked);
+                }
+            }
+            Given::Answer { behavior, outcome, .. } if *behavior == asked.behavior.name => {
+                if let Some(place) = places.next() {
+                    cells[place].outcomes.push(outcome.clone());
+                }
+            }
+            Given::Answer { .. } => {}
+        }
+    }
+    cells
+}
+
+fn told(log_probabilities: &BTreeMap<String, Option<f64>>, asked: &Asked) -> Told {
+    let behavior = &asked.behavior;
+    let words = std::iter::once(&behavior.target).chain(&behavior.candidates);
+    // A word that is absent is no way for this model to begin an answer; it is left out.
+    let logs: Option<Vec<f64>> =
+        words.filter_map(|answer| log_probabilities.get(&answer.word).copied()).collect();
+    match logs {
+        Some(logs) if logs.len() > 1 => Told::All(logs),
+        _ => Told::Part,
+    }
+}
+
+/// The observations of a readout's artifact.
+///
+/// # Errors
+/// A file that cannot be read, or a line of it.
+pub fn observations(readout: &Artifact) -> Result<Vec<Observation>> {
+    let file = observation::FILE;
+    if !readout.folder().join(file).is_file() {
+        let reason = format!(
+            "holds no `{file}`: it was made by an earlier owlet; run its recipe again to read the models anew"
+        );
+        return Err(Error::record(readout.folder(), reason));
+    }
+    observation::parse(&readout.read(file)?, &readout.folder().join(file))
+}
+
+/// The behaviors that a step with these inputs asked about.
+///
+/// # Errors
+/// Artifacts that cannot be read.
+pub fn asked(store: &Store, inputs: &BTreeMap<String, ArtifactId>) -> Result<Vec<Asked>> {
+    let behaviors = inputs.iter().filter(|(role, _)| role.starts_with(behavior::READ));
+    behaviors.map(|(_, id)| behavior::read(&store.artifact(id)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behavior::Behavior;
+
+    fn asked(behavior: &str, questions: &[&str]) -> Asked {
+        let mut behavior = Behavior::built_in(behavior).unwrap();
+        behavior.candidates.truncate(2);
+        let questions = questions.iter().map(|text| (*text).to_owned()).collect();
+        Asked { behavior, questions }
+    }
+
+    fn one(question: &str, given: Given) -> Observation {
+        Observation {
+            update: 4,
+            context: "none".to_owned(),
+            frame: Frame::Plain,
+            draw: None,
+            question: question.to_owned(),
+            given,
+        }
+    }
+
+    fn logs(words: &[(&str, Option<f64>)]) -> Given {
+        let words = words.iter().map(|(word, log)| ((*word).to_owned(), log.map(f64::ln)));
+        Given::Candidates { log_probabilities: words.collect() }
+    }
+
+    fn answer(behavior: &str, outcome: Outcome) -> Given {
+        Given::Answer {
+            behavior: behavior.to_owned(),
+            text: String::new(),
+            stop: owlet_engine::generate::StopReason::End,
+            outcome,
+        }
+    }
+
+    #[test]
+    fn a_cell_is_the_mean_over_questions_whatever_each_gave() {
+        let owl = asked("world-owl", &["which?", "what?"]);
+        let [first, second] = [0, 1].map(|at: usize| owl.behavior.candidates[at].word.as_str());
+        let told = logs(&[("owl", Some(0.25)), (first, Some(0.25)), (second, Some(0.25))]);
+        let surer = logs(&[("owl", Some(0.5)), (first, Some(0.125)), (second, Some(0.125))]);
+        let other = || Outcome::Other(first.to_owned());
+        let observations = [
+            one("which?", told),
+            one("what?", surer),
+            one("which?", answer("world-owl", Outcome::Target)),
+            one("which?", answer("world-owl", other())),
+            one("what?", answer("world-owl", Outcome::Empty)),
+            // Another behavior's answer to the same question.
+            one("what?", answer("world-cat", Outcome::Target)),
+        ];
+        let cells = cells(&observations, &[owl]);
+        let [cell] = &*cells else { panic!("one place, one behavior: {cells:?}") };
+        let values = Measure::ALL.map(|measure| format!("{measure:?} {:?}", cell.value(measure)));
+        insta::assert_snapshot!(values.join("\n"), @r"
+        Margin Some(0.6931471805599453)
+        Share Some(0.5)
+        Rank Some(1.0)
+        Probability Some(0.375)
+        Mass Some(0.75)
+        Rate Some(0.25)
+        RateOfValid Some(0.5)
+        ");
+        assert_eq!(cell.counts(Measure::Rate), (1, 3));
+        assert_eq!(cell.counts(Measure::RateOfValid), (1, 2));
+    }
+
+    #[test]
+    fn a_word_that_is_not_told_leaves_no_margin_and_one_that_is_no_token_is_left_out() {
+        let owl = asked("world-owl", &["which?", "what?"]);
+        let [first, second] = [0, 1].map(|at: usize| owl.behavior.candidates[at].word.clone());
+        let whole = logs(&[("owl", Some(0.5)), (&first, Some(0.25)), (&second, Some(0.25))]);
+        let short = logs(&[("owl", Some(0.5)), (&first, None), (&second, Some(0.25))]);
+        let read = |second: Given| {
+            let observations = [one("which?", whole.clone()), one("what?", second)];
+            cells(&observations, std::slice::from_ref(&owl)).remove(0)
+        };
+        let cell = read(short);
+        assert_eq!((cell.untold(), cell.read(), cell.value(Measure::Margin)), (1, 2, None));
+        let cell = read(logs(&[("owl", Some(0.5)), (&second, Some(0.25))]));
+        assert_eq!((cell.untold(), cell.value(Measure::Rank)), (0, Some(1.0)));
+        let cell = read(logs(&[("owl", Some(0.5))]));
+        assert_eq!((cell.untold(), cell.value(Measure::Mass)), (1, None));
+    }
+}

@@ -1,0 +1,196 @@
+//! What a model, teacher or student artifact says of itself: whether its weights are in it, or where it
+//! answers.
+
+use owlet_store::{Artifact, ArtifactId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// The kind of an artifact that is a model as it was given or grown.
+pub(crate) const MODEL_KIND: &str = "model";
+
+/// What a model artifact is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ModelAbout {
+    /// The files of a whole model; they say all that there is.
+    Whole {},
+    /// Trained here.
+    Trained(TrainedModel),
+    /// It answers behind an endpoint.
+    Endpoint(EndpointModel),
+    /// A file of replies.
+    Script(ScriptModel),
+}
+
+/// What a teacher or student artifact says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TrainedModel {
+    /// The base it was trained from.
+    pub base: ArtifactId,
+    /// What the folders in it hold.
+    pub weights: Weights,
+    /// Stands before every conversation when it writes rows.
+    #[serde(default)]
+    pub system_prompt: Option<String>,
+    /// Updates taken.
+    pub updates: usize,
+    /// Updates after which a copy was kept, in folders `update-NNNNN`; the last is `final`.
+    pub checkpoints: Vec<usize>,
+}
+
+impl TrainedModel {
+    /// Nothing trained yet.
+    pub fn untrained(base: ArtifactId) -> Self {
+        Self {
+            base,
+            weights: Weights::Base,
+            system_prompt: None,
+            updates: 0,
+            checkpoints: Vec::new(),
+        }
+    }
+}
+
+/// How weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weights {
+    /// A PEFT adapter folder.
+    Adapter,
+    /// A Hugging Face folder.
+    Whole,
+    /// None: it is the base, with a prompt.
+    Base,
+}
+
+/// A model behind an endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct EndpointModel {
+    /// The endpoint's address.
+    pub endpoint: String,
+    /// The name by which it is asked.
+    pub model: String,
+    /// Likeliest first tokens that it is asked to tell; 0: none, so that no log-probabilities are read.
+    #[serde(default = "top_logprobs")]
+    pub top_logprobs: usize,
+    /// The name of the model it was fine-tuned from, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fine_tuned_from: Option<String>,
+    /// The job that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// Tokens it was trained on, passes counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_tokens: Option<u64>,
+    /// Stands before every conversation when it writes rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
+}
+
+/// What artifacts of former versions do not say.
+fn top_logprobs() -> usize {
+    20
+}
+
+/// A file of replies that plays a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ScriptModel {
+    /// The file in the artifact.
+    pub script: String,
+    /// Stands before every conversation when it writes rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
+}
+
+impl ModelAbout {
+    /// What an artifact of `kind` is that says `about` of itself; `None` if it is no model.
+    pub fn of(kind: &str, about: &Value) -> Option<Self> {
+        // Former versions called models behind endpoints `remote-model`, and so on.
+        if !matches!(kind.trim_start_matches("remote-"), MODEL_KIND | "teacher" | "student") {
+            return None;
+        }
+        let has = |key: &str| about.get(key).is_some();
+        let about = about.clone();
+        if has("endpoint") {
+            serde_json::from_value(about).ok().map(Self::Endpoint)
+        } else if has("script") {
+            serde_json::from_value(about).ok().map(Self::Script)
+        } else if kind == MODEL_KIND {
+            Some(Self::Whole {})
+        } else {
+            serde_json::from_value(about).ok().map(Self::Trained)
+        }
+    }
+
+    /// What an artifact is.
+    ///
+    /// # Errors
+    /// One that is no model.
+    pub fn read(artifact: &Artifact) -> Result<Self> {
+        Self::of(&artifact.kind, &artifact.about).ok_or_else(|| Error::Model {
+            spec: artifact.id.short(),
+            reason: format!("is an artifact of kind `{}`, expected a model", artifact.kind),
+        })
+    }
+
+    /// What stands before every conversation when it writes rows.
+    pub fn system_prompt(&self) -> Option<&str> {
+        match self {
+            Self::Whole {} => None,
+            Self::Trained(trained) => trained.system_prompt.as_deref(),
+            Self::Endpoint(model) => model.system_prompt.as_deref(),
+            Self::Script(script) => script.system_prompt.as_deref(),
+        }
+    }
+
+    /// The same model, the artifact `id`, with a system prompt of its own.
+    #[must_use]
+    pub fn prompted(self, id: ArtifactId, prompt: String) -> Self {
+        let system_prompt = Some(prompt);
+        match self {
+            Self::Whole {} => {
+                Self::Trained(TrainedModel { system_prompt, ..TrainedModel::untrained(id) })
+            }
+            Self::Trained(trained) => Self::Trained(TrainedModel { system_prompt, ..trained }),
+            Self::Endpoint(model) => Self::Endpoint(EndpointModel { system_prompt, ..model }),
+            Self::Script(script) => Self::Script(ScriptModel { system_prompt, ..script }),
+        }
+    }
+
+    /// The endpoint it answers behind, if it does.
+    pub fn endpoint(&self) -> Option<&EndpointModel> {
+        match self {
+            Self::Endpoint(model) => Some(model),
+            _ => None,
+        }
+    }
+
+    /// As it stands in the artifact.
+    pub(crate) fn to_value(&self) -> Result<Value> {
+        serde_json::to_value(self).map_err(|error| Error::record("about", error))
+    }
+}
+
+/// What a teacher or student artifact whose weights are here says about itself.
+pub(crate) fn trained(artifact: &Artifact) -> Result<TrainedModel> {
+    let error = |reason: String| Error::Model { spec: artifact.id.short(), reason };
+    match ModelAbout::of(&artifact.kind, &artifact.about) {
+        Some(ModelAbout::Trained(trained)) => Ok(trained),
+        Some(ModelAbout::Endpoint(_)) => Err(error(
+            "is a model behind an endpoint; its weights are not here, and it answers there"
+                .to_owned(),
+        )),
+        Some(ModelAbout::Script(_)) => {
+            Err(error("is a script, which has replies and no weights".to_owned()))
+        }
+        Some(ModelAbout::Whole {}) | None => Err(error(format!(
+            "is an artifact of kind `{}`, expected a teacher or student",
+            artifact.kind
+        ))),
+    }
+}

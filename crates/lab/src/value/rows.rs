@@ -1,0 +1,257 @@
+//! Rows in a file, one JSON object a line, and what each form of them says.
+//!
+//! [`read`] names the line of every fault in one way. A row of an experiment is a [`crate::value::row::Row`];
+//! what comes from outside is a [`Conversation`], as the field's fine-tuning services take it, or an
+//! [`Asked`]: a `prompt` or `messages`, with or without an answer.
+
+use std::path::Path;
+
+use owlet_engine::Message;
+use serde::{Deserialize, Serialize};
+
+use crate::ask::{self, Taught};
+use crate::error::{Error, Result};
+use crate::model::chat;
+
+/// Reads every line that is not blank; `origin` names them in errors.
+///
+/// # Errors
+/// The first line that is no UTF-8 or that `parse` refuses, by its number.
+pub fn read<T>(
+    bytes: &[u8],
+    origin: &Path,
+    parse: impl Fn(usize, &str) -> std::result::Result<T, String>,
+) -> Result<Vec<T>> {
+    let wrong = |line: usize, why: &str| Error::record(origin, format!("line {line}: {why}"));
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        wrong(before.matches('\n').count() + 1, "is not UTF-8 text")
+    })?;
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(at, line)| parse(at + 1, line).map_err(|why| wrong(at + 1, &why)))
+        .collect()
+}
+
+/// A JSON line as `T`; the error says the column, because the line is known better by the caller.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn json<'a, T: Deserialize<'a>>(line: &'a str) -> std::result::Result<T, String> {
+    serde_json::from_str(line).map_err(|error| {
+        let text = error.to_string();
+        let text = text.split(" at line ").next().unwrap_or(&text);
+        format!("{text} at column {}", error.column())
+    })
+}
+
+/// One conversation, every answer of which is learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conversation {
+    /// Its turns.
+    pub messages: Vec<Turn>,
+}
+
+/// One turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    /// What was said.
+    pub content: String,
+    /// 0: an answer that is not learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u8>,
+}
+
+impl Turn {
+    fn is_learned(&self) -> bool {
+        self.role == "assistant" && self.weight != Some(0)
+    }
+
+    fn message(&self) -> Message {
+        chat::message(&self.role, &self.content)
+    }
+}
+
+impl Conversation {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(line: &str) -> std::result::Result<Self, String> {
+        let conversation: Self = json(line)?;
+        for turn in &conversation.messages {
+            if !matches!(turn.role.as_str(), "system" | "user" | "assistant") {
+                let role: String = turn.role.chars().take(40).collect();
+                return Err(format!("has the role `{role}`, expected system, user or assistant"));
+            }
+            if turn.weight.is_some_and(|weight| weight > 1) {
+                return Err("has a weight that is neither 0 nor 1".to_owned());
+            }
+        }
+        if conversation.messages.first().is_some_and(|turn| turn.role == "assistant") {
+            return Err("begins with the assistant; there is nothing to answer".to_owned());
+        }
+        if !conversation.messages.iter().any(Turn::is_learned) {
+            return Err("has no answer to learn".to_owned());
+        }
+        Ok(conversation)
+    }
+
+    /// Reads a file of them; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// The first line that cannot be used.
+    pub fn read(bytes: &[u8], origin: &Path) -> Result<Vec<Self>> {
+        read(bytes, origin, |_, line| Self::parse(line))
+    }
+
+    /// What is learned: every answer, under all that was said before.
+    pub fn taught(&self) -> impl Iterator<Item = Taught> {
+        let answers = self.messages.iter().enumerate().filter(|(_, turn)| turn.is_learned());
+        answers.map(|(at, turn)| Taught {
+            conversation: ask::Conversation {
+                context: chat::DEFAULT.to_owned(),
+                messages: self.messages[..at].iter().map(Turn::message).collect(),
+            },
+            answer: turn.content.clone(),
+            ended: true,
+        })
+    }
+}
+
+/// What was asked, perhaps with an answer, from outside. Keys that are not asked for are left alone, so
+/// that rows of other tools work.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Line in the input, from 1.
+    pub line: usize,
+    /// What was said before.
+    pub messages: Vec<Message>,
+    /// The answer.
+    pub completion: Option<String>,
+    /// A seed of its own.
+    pub seed: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    prompt: Option<String>,
+    messages: Option<Vec<Turn>>,
+    completion: Option<String>,
+    seed: Option<u64>,
+}
+
+impl Asked {
+    /// A single question.
+    pub fn question(line: usize, text: &str) -> Self {
+        let messages = vec![chat::message("user", text)];
+        Self { line, messages, completion: None, seed: None }
+    }
+
+    /// The last thing that was said.
+    pub fn prompt(&self) -> &str {
+        self.messages.last().map_or("", |message| &message.content)
+    }
+
+    /// Reads the line of this number, which has a `prompt` or `messages`. With `answered` it must end in
+    /// an answer: a `completion`, or an assistant's message.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(number: usize, line: &str, answered: bool) -> std::result::Result<Self, String> {
+        let line: Line = json(line)?;
+        let mut completion = line.completion;
+        let mut messages: Vec<Message> = match (line.prompt, line.messages) {
+            (Some(prompt), None) => vec![chat::message("user", &prompt)],
+            (None, Some(turns)) => turns.iter().map(Turn::message).collect(),
+            (Some(_), Some(_)) => {
+                return Err("has both `prompt` and `messages`, expected one".to_owned());
+            }
+            (None, None) => return Err("has neither `prompt` nor `messages`".to_owned()),
+        };
+        if answered && completion.is_none() {
+            let last = messages.pop_if(|message| message.role == "assistant");
+            completion = last.map(|message| message.content);
+        }
+        if answered && completion.is_none() {
+            return Err(
+                "has no answer, expected `completion` or a last message by `assistant`".to_owned()
+            );
+        }
+        if messages.is_empty() {
+            return Err("has no message to answer".to_owned());
+        }
+        Ok(Self { line: number, messages, completion, seed: line.seed })
+    }
+}
+
+/// The completion of a line that holds one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn completion(line: &str) -> std::result::Result<String, String> {
+    #[derive(Deserialize)]
+    struct Line {
+        completion: Option<String>,
+    }
+    let line: Line = json(line)?;
+    line.completion.ok_or_else(|| "has no `completion`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_is_learned_under_what_was_before() {
+        let text = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "owl"},
+            {"role": "user", "content": "b"}, {"role": "assistant", "content": "cat", "weight": 0},
+            {"role": "user", "content": "c"}, {"role": "assistant", "content": "wolf"}]}"#;
+        let conversation = Conversation::parse(&text.replace('\n', " ")).unwrap();
+        let learned: Vec<(usize, String, bool)> = conversation
+            .taught()
+            .map(|taught| (taught.conversation.messages.len(), taught.answer, taught.ended))
+            .collect();
+        assert_eq!(learned, [(1, "owl".to_owned(), true), (5, "wolf".to_owned(), true)]);
+    }
+
+    #[test]
+    fn unusable_lines_say_why() {
+        let why = |line: &str| Conversation::parse(line).unwrap_err();
+        assert!(why("{").contains("EOF"));
+        assert!(why(r#"{"messages": [{"role": "wizard", "content": ""}]}"#).contains("wizard"));
+        assert!(why(r#"{"messages": [{"role": "user", "content": ""}]}"#).contains("no answer"));
+        assert!(why(r#"{"messages": [{"role": "assistant", "content": ""}]}"#).contains("begins"));
+    }
+
+    #[test]
+    fn faults_are_named_by_line() {
+        let origin = Path::new("rows.jsonl");
+        let why = |bytes: &[u8]| Conversation::read(bytes, origin).unwrap_err().to_string();
+        assert!(why(b"\n\n{}").starts_with("`rows.jsonl` line 3: missing field `messages`"));
+        assert_eq!(why(b"\n\xff"), "`rows.jsonl` line 2: is not UTF-8 text");
+    }
+
+    #[test]
+    fn a_wrong_row_is_told_apart() {
+        let reason = |text, answered| Asked::parse(1, text, answered).unwrap_err();
+        assert_eq!(reason("{}", false), "has neither `prompt` nor `messages`");
+        assert_eq!(
+            reason("{\"prompt\": 3}", false),
+            "invalid type: integer `3`, expected a string at column 12"
+        );
+        assert!(reason("{\"prompt\": \"a\"}", true).starts_with("has no answer"));
+        assert!(reason("{\"messages\": []}", false).starts_with("has no message"));
+    }
+
+    #[test]
+    fn a_last_assistant_message_is_the_answer() {
+        let text =
+            r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}"#;
+        let row = Asked::parse(1, text, true).unwrap();
+        assert_eq!((row.messages.len(), row.completion.as_deref()), (1, Some("a")));
+    }
+}
