@@ -23,7 +23,7 @@ pub(crate) struct ShowArgs {
     /// Any unique beginning of an id, or `last` for the newest run
     id: String,
 
-    /// Print the path of a run's HTML report, writing it if it is not there
+    /// Print the path of a run's HTML report, writing it if it is not there; with `--json`, the report as data
     #[arg(long)]
     report: bool,
 
@@ -56,6 +56,9 @@ fn show_run(args: &ShowArgs, terminal: &Terminal, store: &Store, id: &RunId) -> 
         return show_unfinished(args, terminal, &run, &line);
     }
     let result = run.result()?;
+    if args.report && terminal.json {
+        return terminal.json(&owlet_lab::run::report(store, &run, &result)?);
+    }
     if args.report {
         let path = report::ensure(store, &run, &result)?;
         writeln!(terminal.data(), "{}", path.display())?;
