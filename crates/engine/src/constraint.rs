@@ -17,7 +17,7 @@ use crate::tokenizer::Tokenizer;
 /// Memory an automaton may take, in bytes: a bound on hostile patterns, not tuned.
 const AUTOMATON: usize = 64 << 20;
 
-/// Where a completion stands in the pattern.
+/// Where a completion stands in a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     state: StateID,

@@ -40,7 +40,7 @@ pub enum StopReason {
     Stop,
     /// The most new tokens were reached, or the context was full.
     Length,
-    /// The pattern was matched and allows nothing more.
+    /// The pattern or grammar was matched and allows nothing more.
     Pattern,
 }
 
@@ -75,7 +75,7 @@ pub fn generate(
             finished += 1;
             ControlFlow::Continue(())
         }
-        Some(Event::Sampled(_)) => ControlFlow::Continue(()),
+        Some(_) => ControlFlow::Continue(()),
         None => progress(finished),
     })
 }
@@ -109,15 +109,20 @@ fn drive(
     }
     let mut done: Vec<Option<Completion>> = vec![None; requests.len()];
     while !generator.is_idle() {
-        let mut flow = ControlFlow::Continue(());
+        let (mut flow, mut failed) = (ControlFlow::Continue(()), None);
         generator.step(&mut |event| {
             if flow.is_continue() {
                 flow = hear(Some(&event));
             }
-            if let Event::Finished { request, completion, .. } = event {
-                done[request] = Some(completion);
+            match event {
+                Event::Sampled(_) => {}
+                Event::Finished { request, completion, .. } => done[request] = Some(completion),
+                Event::Failed { error, .. } => failed = failed.take().or(Some(error)),
             }
         })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         if flow.is_break() || hear(None).is_break() {
             return Err(Error::Interrupted);
         }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Token;
 use crate::error::{Error, Result};
+use crate::grammar::Grammar;
 use crate::kernel::vector::{exp, max, wide};
 
 /// How tokens are chosen.
@@ -40,6 +41,9 @@ pub struct Sampling {
     /// A regular expression the whole completion must match; tokens that cannot lead to a match
     /// are never sampled.
     pub pattern: Option<String>,
+    /// A grammar the whole completion must match, compiled for the model's tokenizer.
+    #[serde(skip)]
+    pub grammar: Option<Grammar>,
     /// Added to the logits of tokens, before the temperature.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub bias: BTreeMap<Token, f32>,
@@ -67,6 +71,7 @@ impl Default for Sampling {
             max_tokens: 256,
             stop: Vec::new(),
             pattern: None,
+            grammar: None,
             bias: BTreeMap::new(),
             frequency_penalty: 0.0,
             presence_penalty: 0.0,
@@ -96,6 +101,10 @@ impl Sampling {
             return Err(Error::setting("bias", reason));
         }
         Error::unless(self.max_tokens > 0, "max-tokens", 0, "at least one")?;
+        if self.pattern.is_some() && self.grammar.is_some() {
+            let reason = "and `pattern` are both set, expected one of them";
+            return Err(Error::setting("grammar", reason));
+        }
         if self.stop.iter().any(String::is_empty) {
             let reason = "has an empty text, which would end every completion at once";
             return Err(Error::setting("stop", reason));

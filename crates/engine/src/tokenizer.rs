@@ -9,12 +9,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Token;
 use crate::error::{Error, Result};
+use crate::tries::Tries;
 
 /// Ids at or above this are refused: no vocabulary is that large, and tables are sized by it.
 const MOST_IDS: u32 = 1 << 22;
@@ -39,6 +41,8 @@ pub struct Tokenizer {
     pieces: BTreeMap<Token, Piece>,
     vocabulary: usize,
     end: Vec<Token>,
+    /// Made when a grammar first needs them.
+    tries: OnceLock<Arc<Tries>>,
 }
 
 /// What one token stands for.
@@ -126,7 +130,14 @@ impl Tokenizer {
         }
         let end =
             END_NAMES.iter().filter_map(|name| inner.token_to_id(name)).collect::<BTreeSet<_>>();
-        Ok(Self { inner, json: bytes.to_vec(), pieces, vocabulary, end: end.into_iter().collect() })
+        Ok(Self {
+            inner,
+            json: bytes.to_vec(),
+            pieces,
+            vocabulary,
+            end: end.into_iter().collect(),
+            tries: OnceLock::new(),
+        })
     }
 
     /// A tokenizer of whole words separated by white space, in the order of their ids.
@@ -153,7 +164,7 @@ impl Tokenizer {
                 "rstrip": false, "normalized": false, "special": true,
             }));
         }
-        let tokenizer = json!({
+        let mut tokenizer = json!({
             "version": "1.0",
             "truncation": null,
             "padding": null,
@@ -164,6 +175,8 @@ impl Tokenizer {
             "decoder": null,
             "model": {"type": "WordLevel", "vocab": ids, "unk_token": "<unknown>"},
         });
+        // The same bytes whatever order the JSON library keeps.
+        tokenizer.sort_all_objects();
         let tokenizer = Self::from_json(tokenizer.to_string().as_bytes())?;
         let end = end
             .iter()
@@ -223,6 +236,21 @@ impl Tokenizer {
             Piece::Special => None,
             Piece::Text { later, first } => Some(first.as_ref().unwrap_or(later).to_vec()),
         }
+    }
+
+    /// The vocabulary as grammars need it.
+    pub(crate) fn tries(&self) -> Result<Arc<Tries>> {
+        if let Some(tries) = self.tries.get() {
+            return Ok(Arc::clone(tries));
+        }
+        let words = |of: &dyn Fn(Token) -> Option<Vec<u8>>| -> Vec<Vec<u8>> {
+            (0..self.vocabulary as Token).map(|token| of(token).unwrap_or_default()).collect()
+        };
+        let later = words(&|token| self.token_bytes(token));
+        let first = words(&|token| self.first_token_bytes(token));
+        let tries = Arc::new(Tries::new(&later, &first)?);
+        // Where two made them at once, one of them is kept.
+        Ok(Arc::clone(self.tries.get_or_init(|| tries)))
     }
 
     /// The id of a token by its exact name.

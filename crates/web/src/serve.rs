@@ -22,7 +22,6 @@ mod lines;
 mod metrics;
 mod models;
 mod page;
-mod pattern;
 mod query;
 mod records;
 mod refusal;

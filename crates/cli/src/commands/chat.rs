@@ -178,6 +178,8 @@ fn answer(
             let piece = match event {
                 Event::Sampled(sampled) => &sampled.text,
                 Event::Finished { text, .. } => text,
+                // What is returned says why.
+                Event::Failed { .. } => return ControlFlow::Continue(()),
             };
             text.push_str(piece);
             let piece = if terminal.json { String::new() } else { shown.next(piece) };

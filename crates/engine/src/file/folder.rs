@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::json::Fields;
+use super::json::{self, Fields};
 use super::part::Part;
 use super::safetensors::{self, Precision, Safetensors, Written};
 use super::{cannot_read, cannot_write, huggingface, names, tensors};
@@ -197,12 +197,11 @@ fn texts(model: &Model) -> Result<BTreeMap<&'static str, Vec<u8>>> {
         "clean_up_tokenization_spaces": false,
         "model_max_length": model.decoder.config.context,
     });
-    let text = |value: &Value| format!("{value:#}\n").into_bytes();
     Ok(BTreeMap::from([
-        (CONFIG, text(&config)),
-        (GENERATION, text(&generation)),
+        (CONFIG, json::pretty(config)),
+        (GENERATION, json::pretty(generation)),
         (TOKENIZER, tokenizer.json().to_vec()),
-        (TOKENIZER_CONFIG, text(&tokenizer_config)),
+        (TOKENIZER_CONFIG, json::pretty(tokenizer_config)),
     ]))
 }
 

@@ -340,7 +340,8 @@ pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
 /// The fields of two configurations that differ.
 fn debug_difference(wanted: &DecoderConfig, got: &DecoderConfig) -> String {
     let fields = |config: &DecoderConfig| serde_json::to_value(config).unwrap_or_default();
-    let (wanted, got) = (fields(wanted), fields(got));
+    let (mut wanted, got) = (fields(wanted), fields(got));
+    wanted.sort_all_objects();
     let names = wanted.as_object().into_iter().flatten();
     let different = names.filter(|(name, value)| got[name.as_str()] != **value);
     different.map(|(name, value)| format!("`{name}` {value}")).collect::<Vec<_>>().join(", ")

@@ -7,6 +7,12 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
+/// A file of JSON: keys in the order of their bytes, whatever order the JSON library keeps.
+pub(super) fn pretty(mut value: Value) -> Vec<u8> {
+    value.sort_all_objects();
+    format!("{value:#}\n").into_bytes()
+}
+
 /// A JSON object and the file it is in.
 pub(super) struct Fields {
     format: &'static str,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::json::Fields;
+use super::json::{self, Fields};
 use super::names::{layer_module, layer_prefix};
 use super::part::Part;
 use super::safetensors::{self, Precision, Safetensors, Written};
@@ -342,7 +342,7 @@ fn contents<'a>(adapter: &'a Adapter, base: &DecoderConfig) -> Result<Contents<'
         "use_dora": false,
         "use_rslora": config.rank_stabilized,
     });
-    Ok((format!("{written:#}\n").into_bytes(), tensors))
+    Ok((json::pretty(written), tensors))
 }
 
 fn whole_or_not(value: f32) -> Value {

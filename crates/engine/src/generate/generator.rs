@@ -9,7 +9,8 @@ use super::written::Written;
 use super::{Completion, Request, StopReason};
 use crate::Token;
 use crate::constraint::{Allowed, Constraint, State};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::grammar::{Grammar, Walk};
 use crate::kernel::{Rows, Threads};
 use crate::model::Model;
 use crate::pass::{Cache, Network, Piece};
@@ -53,7 +54,7 @@ pub struct Sampled {
 }
 
 /// What a step of a [`Generator`] tells.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Event {
     /// A token was chosen.
     Sampled(Sampled),
@@ -66,6 +67,13 @@ pub enum Event {
         /// The whole.
         completion: Completion,
     },
+    /// A request cannot go on, because its grammar cannot, and has left.
+    Failed {
+        /// Which.
+        request: usize,
+        /// Why.
+        error: Error,
+    },
 }
 
 struct Waiting {
@@ -76,6 +84,12 @@ struct Waiting {
     state: Option<State>,
 }
 
+/// Where a completion stands in what it must match.
+enum Place {
+    Pattern(State),
+    Grammar(Box<Walk>),
+}
+
 /// One request under way.
 struct Active {
     id: usize,
@@ -84,7 +98,9 @@ struct Active {
     top: usize,
     prompt: Prompt,
     cache: Cache,
-    state: Option<State>,
+    place: Option<Place>,
+    /// What may come next; everything, without a place.
+    allowed: Option<Arc<Allowed>>,
     tokens: Vec<Token>,
     log_probabilities: Vec<f32>,
     written: Written,
@@ -92,6 +108,7 @@ struct Active {
     cut: Option<usize>,
     room: usize,
     stop: Option<StopReason>,
+    failed: Option<Error>,
 }
 
 /// The output head's rows for a few tokens, `[tokens, width]`, gathered once.
@@ -194,6 +211,7 @@ impl Generator {
             let count = self.waiting.len().min(ACTIVE - self.active.len());
             let admitted: Vec<Waiting> = self.waiting.drain(..count).collect();
             let mut fresh = self.begin(admitted);
+            self.look_ahead(&mut fresh);
             let stream: Vec<f32> =
                 fresh.iter().flat_map(|a| a.prompt.last.iter().copied()).collect();
             self.sample(&mut fresh, &stream, hear);
@@ -241,6 +259,10 @@ impl Generator {
         let begin = |(waiting, prompt): (Waiting, Prompt)| {
             let left = config.context - waiting.request.prompt.len();
             let room = waiting.sampling.max_tokens.min(left);
+            // A walk takes memory, so only what is under way has one.
+            let walk = || waiting.sampling.grammar.as_ref().map(Grammar::walk);
+            let place = waiting.state.map(Place::Pattern);
+            let place = place.or_else(|| walk().map(Box::new).map(Place::Grammar));
             Active {
                 id: waiting.id,
                 seed: waiting.request.seed,
@@ -248,13 +270,15 @@ impl Generator {
                 top: waiting.top,
                 prompt,
                 cache: Cache::new(config, room.min(ROOM)),
-                state: waiting.state,
+                place,
+                allowed: None,
                 tokens: Vec::new(),
                 log_probabilities: Vec::new(),
                 written: Written::default(),
                 cut: None,
                 room,
                 stop: (room == 0).then_some(StopReason::Length),
+                failed: None,
             }
         };
         admitted.into_iter().zip(prompts).map(begin).collect()
@@ -264,6 +288,10 @@ impl Generator {
     fn retire(&mut self, hear: &mut dyn FnMut(Event)) -> Result<()> {
         let mut left = Vec::with_capacity(self.active.len());
         for mut a in std::mem::take(&mut self.active) {
+            if let Some(error) = a.failed {
+                hear(Event::Failed { request: a.id, error });
+                continue;
+            }
             let Some(stop) = a.stop else {
                 left.push(a);
                 continue;
@@ -292,7 +320,7 @@ impl Generator {
     /// `[sequences, width]`.
     fn sample(&mut self, active: &mut [Active], stream: &[f32], hear: &mut dyn FnMut(Event)) {
         let (normed, _) = self.network.final_norm(stream);
-        let allowed: Vec<Option<Arc<Allowed>>> = active.iter().map(|a| self.allowed(a)).collect();
+        let allowed: Vec<Option<Arc<Allowed>>> = active.iter().map(|a| a.allowed.clone()).collect();
         let tokenizer = Arc::clone(&self.model.tokenizer);
         let end = tokenizer.end_tokens();
         let mut chosen: Vec<Option<Chosen>> = active.iter().map(|_| None).collect();
@@ -323,17 +351,34 @@ impl Generator {
         for (a, chosen) in active.iter_mut().zip(chosen.into_iter().flatten()) {
             self.accept(a, chosen, hear);
         }
+        self.look_ahead(active);
         // A pattern that allows nothing more is done without another pass.
         for a in active.iter_mut().filter(|a| a.stop.is_none()) {
-            if self.allowed(a).is_some_and(|allowed| allowed.tokens.is_empty()) {
+            if a.allowed.as_ref().is_some_and(|allowed| allowed.tokens.is_empty()) {
                 a.stop = Some(StopReason::Pattern);
             }
         }
     }
 
-    fn allowed(&mut self, a: &Active) -> Option<Arc<Allowed>> {
-        let constraint = self.constraints.get_mut(a.sampling.pattern.as_deref()?)?;
-        a.state.map(|state| constraint.allowed(state))
+    /// Finds what may come next in each sequence that goes on. Grammars are walked apart from each
+    /// other, so on all threads.
+    fn look_ahead(&mut self, active: &mut [Active]) {
+        self.network.threads.blocks(1, Rows::new(active, 1), |_, block| {
+            for a in block {
+                if let (None, Some(Place::Grammar(walk))) = (a.stop, &mut a.place) {
+                    match walk.allowed() {
+                        Ok(allowed) => a.allowed = Some(Arc::new(allowed)),
+                        Err(error) => a.failed = Some(error),
+                    }
+                }
+            }
+        });
+        for a in active.iter_mut().filter(|a| a.stop.is_none()) {
+            if let (Some(Place::Pattern(state)), Some(pattern)) = (&a.place, &a.sampling.pattern) {
+                let constraint = self.constraints.get_mut(pattern);
+                a.allowed = constraint.map(|constraint| constraint.allowed(*state));
+            }
+        }
     }
 
     /// All tokens any sequence may take next, where they are few: the head is then computed for
@@ -368,7 +413,7 @@ impl Generator {
     /// Adds a token to a sequence, or ends it.
     fn accept(&self, a: &mut Active, chosen: Chosen, hear: &mut dyn FnMut(Event)) {
         let Chosen { token, log_probability, top } = chosen;
-        if a.stop.is_some() {
+        if a.stop.is_some() || a.failed.is_some() {
             return;
         }
         if self.model.tokenizer.end_tokens().contains(&token) {
@@ -378,9 +423,13 @@ impl Generator {
         let index = a.tokens.len();
         a.tokens.push(token);
         a.log_probabilities.push(log_probability);
-        let constraint = a.sampling.pattern.as_ref().and_then(|p| self.constraints.get(p));
-        if let (Some(state), Some(constraint)) = (&mut a.state, constraint) {
-            *state = constraint.next(*state, token);
+        match &mut a.place {
+            Some(Place::Pattern(state)) => {
+                let constraint = a.sampling.pattern.as_ref().and_then(|p| self.constraints.get(p));
+                *state = constraint.map_or(*state, |constraint| constraint.next(*state, token));
+            }
+            Some(Place::Grammar(walk)) => walk.next(token),
+            None => {}
         }
         a.cut = a.written.push(&self.model.tokenizer, token, &a.sampling.stop);
         let text = if a.cut.is_some() {

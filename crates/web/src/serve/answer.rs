@@ -8,7 +8,6 @@ use owlet_engine::{Token, Tokenizer};
 use serde_json::{Value, json};
 
 use super::conversation::{THINK, THOUGHT};
-use super::pattern;
 use super::tools::{Call, Tools};
 
 /// What a piece of an answer is.
@@ -100,25 +99,15 @@ impl Splitter {
         }
     }
 
-    /// What is left at the end. A text that its pattern does not allow to end here is closed the
-    /// shortest way where it is a call; so calls parse however they were cut.
-    pub(crate) fn finish(mut self, stop: StopReason) -> Vec<Part> {
-        let held = std::mem::take(&mut self.held);
+    /// What is left at the end.
+    pub(crate) fn finish(self) -> Vec<Part> {
+        let held = self.held;
         match self.mode {
             Mode::Thoughts => vec![Part::Thought(held)],
             Mode::Words => vec![Part::Words(held)],
             Mode::Undecided | Mode::Between | Mode::Calls => {
-                let whole = self.tools.pattern.as_deref().and_then(|pattern| {
-                    // A vocabulary that cannot write what is asked for comes to an end at once; a
-                    // call whose end the model or the pattern chose is whole.
-                    let stuck = stop == StopReason::Pattern && self.mode != Mode::Calls;
-                    let cut = stop != StopReason::End && self.mode == Mode::Calls;
-                    (stuck || cut).then(|| pattern::closed(pattern, &held))?
-                });
-                let text = whole.unwrap_or(held);
-                let calls =
-                    if self.tools.is_call(&text) { self.tools.calls(&text) } else { Vec::new() };
-                if calls.is_empty() { vec![Part::Words(text)] } else { vec![Part::Calls(calls)] }
+                let calls = self.tools.calls(&held);
+                if calls.is_empty() { vec![Part::Words(held)] } else { vec![Part::Calls(calls)] }
             }
         }
         .into_iter()
@@ -188,10 +177,10 @@ pub(crate) fn finish_reason(stop: StopReason, called: bool) -> &'static str {
 mod tests {
     use super::*;
 
-    fn split(pieces: &[&str], stop: StopReason) -> Vec<Part> {
+    fn split(pieces: &[&str]) -> Vec<Part> {
         let mut splitter = Splitter::new(Arc::default());
         let mut parts: Vec<Part> = pieces.iter().flat_map(|piece| splitter.push(piece)).collect();
-        parts.extend(splitter.finish(stop));
+        parts.extend(splitter.finish());
         parts
     }
 
@@ -199,7 +188,7 @@ mod tests {
     fn thoughts_are_told_apart_wherever_the_text_is_cut() {
         let text = "<think>\nHm, 1 < 2.\n</think>\n\nYes <b>.";
         for at in 0..=text.len() {
-            let parts = split(&[&text[..at], &text[at..]], StopReason::End);
+            let parts = split(&[&text[..at], &text[at..]]);
             let (mut thought, mut words) = (String::new(), String::new());
             for part in parts {
                 match part {
@@ -217,7 +206,7 @@ mod tests {
         let mut splitter = Splitter::new(Arc::default());
         assert_eq!(splitter.push("He"), [Part::Words("He".to_owned())]);
         assert_eq!(splitter.push("llo"), [Part::Words("llo".to_owned())]);
-        assert_eq!(splitter.finish(StopReason::End), []);
-        assert_eq!(split(&["<th"], StopReason::Length), [Part::Words("<th".to_owned())]);
+        assert_eq!(splitter.finish(), []);
+        assert_eq!(split(&["<th"]), [Part::Words("<th".to_owned())]);
     }
 }

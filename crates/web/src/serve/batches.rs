@@ -69,7 +69,7 @@ impl Batches {
                 }
             };
             let failed = self.records.change(&batch.id, |batch| {
-                is_open(batch)?;
+                batch.check_open()?;
                 batch.enter(Status::Failed, (app.now)());
                 batch.mistakes = mistakes;
                 Ok(())
@@ -101,7 +101,7 @@ impl Batches {
                 let checked = tokio::task::spawn_blocking(move || batch::check(&path, endpoint));
                 let total = checked.await.map_err(|error| failed(&error))??;
                 let begun = self.records.change(id, |batch| {
-                    is_open(batch)?;
+                    batch.check_open()?;
                     batch.total = total;
                     batch.enter(Status::InProgress, (app.now)());
                     Ok(())
@@ -198,7 +198,7 @@ impl Batches {
     /// Takes back a batch that is not done; what was answered is kept.
     fn cancel(&self, app: &App, id: &str) -> Result<Batch, Refusal> {
         let batch = self.records.change(id, |batch| {
-            is_open(batch)?;
+            batch.check_open()?;
             match batch.status {
                 Status::Validating => batch.enter(Status::Cancelled, (app.now)()),
                 Status::InProgress => batch.enter(Status::Cancelling, (app.now)()),
@@ -209,13 +209,6 @@ impl Batches {
         self.news.notify_one();
         Ok(batch)
     }
-}
-
-fn is_open(batch: &Batch) -> Result<(), Refusal> {
-    if batch.is_done() {
-        return Err(Refusal::request("the batch is done already").coded("invalid_state"));
-    }
-    Ok(())
 }
 
 /// Counts the lines of a file, after taking off one that was cut short.
@@ -258,10 +251,8 @@ async fn one(
                     Endpoint::Completions => completions::respond(app, runner, fields).await,
                 }
             };
-            let response = AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(|_| {
-                Err(Refusal::fault("this request broke the server; this is a bug in owlet"))
-            });
-            (Value::from(line.custom_id), response)
+            let response = AssertUnwindSafe(answering).catch_unwind().await;
+            (Value::from(line.custom_id), response.unwrap_or_else(|_| Err(Refusal::broke())))
         }
         Err(why) => (Value::Null, Err(Refusal::request(why))),
     };

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use axum::extract::State;
 use axum::response::Response;
-use owlet_engine::generate::StopReason;
+use owlet_engine::Grammar;
+use owlet_engine::generate::{Completion, StopReason};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
 use super::answer::{self, Part, Splitter, Told};
@@ -15,11 +16,10 @@ use super::conversation::Conversation;
 use super::decoding::{self, Decoding};
 use super::fields::Fields;
 use super::models::Served;
-use super::pattern::{self, Builder};
 use super::refusal::Refusal;
-use super::runner::{Heard, Order, Runner};
+use super::runner::{Order, Runner};
 use super::stream::{self, Frames};
-use super::tools::{Call, Tools};
+use super::tools::{Call, Form, Tools};
 use super::wire::{self, usage};
 
 /// What is known of a request once it is read.
@@ -30,6 +30,8 @@ struct Asked {
     prompt: usize,
     tools: Arc<Tools>,
     logprobs: bool,
+    /// Of a grammar, which is as large as what it was made of.
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 pub(crate) async fn create(
@@ -50,7 +52,7 @@ pub(crate) async fn respond(
     let decoding = Decoding::take(&mut fields, &model, &app.limits, 1)?;
     let top = decoding::chat_logprobs(&mut fields)?;
     let format = response_format(&mut fields)?;
-    let tools = Tools::take(&mut fields, format.as_deref())?;
+    let tools = Tools::take(&mut fields, format)?;
     let conversation = Conversation::take(
         &mut fields,
         model.system_prompt.as_deref(),
@@ -58,18 +60,17 @@ pub(crate) async fn respond(
     )?;
     let mut ignored = tools.ignored.clone();
     ignored.extend(conversation.ignored.iter().cloned());
+    let memory = tools.form.as_ref().and_then(|_| fields.take_memory());
     ignored.extend(wire::unknown(fields));
 
-    // Templates, tokenizers and automata take their time; other requests go on meanwhile.
+    // Templates, tokenizers and grammars take their time; other requests go on meanwhile.
     let tools = Arc::new(tools);
-    let prompt = {
+    let (grammar, prompt) = {
         let (model, tools) = (Arc::clone(&model), Arc::clone(&tools));
         app.compute(move || {
-            if let Some(pattern) = &tools.pattern {
-                let field = if tools.instructions.is_some() { "tools" } else { "response_format" };
-                pattern::check(pattern).map_err(|why| Refusal::field(field, why))?;
-            }
-            conversation.prompt(&model.model)
+            let form = tools.form.as_ref();
+            let grammar = form.map(|form| form.compile(&model.model.tokenizer)).transpose()?;
+            Ok::<_, Refusal>((grammar, conversation.prompt(&model.model)?))
         })
         .await??
     };
@@ -79,10 +80,9 @@ pub(crate) async fn respond(
     }
     let room = decoding.room(&model, &app.limits, prompt.len(), app.limits.default_tokens);
     decoding.check_size(decoding.choices * room, top.unwrap_or(0))?;
+    ignored.extend(grammar.iter().flat_map(Grammar::ignored).cloned());
     let mut sampling = decoding.sampling(room);
-    if let Some(pattern) = &tools.pattern {
-        Arc::make_mut(&mut sampling).pattern = Some(pattern.clone());
-    }
+    Arc::make_mut(&mut sampling).grammar = grammar;
     let requests = wire::requests(&prompt, &decoding.seeds(app.fresh_seed()));
     app.metrics.prompt_tokens.fetch_add(prompt.len() as u64, Relaxed);
     let asked = Asked {
@@ -92,6 +92,7 @@ pub(crate) async fn respond(
         tools,
         logprobs: top.is_some(),
         model: Arc::clone(&model),
+        _memory: memory,
     };
     let order = Order {
         id: Arc::clone(&model.id),
@@ -105,74 +106,38 @@ pub(crate) async fn respond(
         stream::respond(ChatFrames::new(asked, decoding.choices, decoding.stream_usage), heard)
             .await?
     } else {
-        whole(app, asked, decoding.choices, heard).await?
+        let gathered = stream::gather(heard, decoding.choices, asked.logprobs).await?;
+        app.compute(move || wire::json(&finished(&asked, gathered))).await?
     };
     Ok(wire::with_warnings(response, &ignored))
 }
 
-/// The pattern of answers that `response_format` asks for.
-fn response_format(fields: &mut Fields) -> Result<Option<String>, Refusal> {
+/// The form of answers that `response_format` asks for.
+fn response_format(fields: &mut Fields) -> Result<Option<Form>, Refusal> {
     let Some(value) = fields.value("response_format") else { return Ok(None) };
     let mut format = Fields::nested(value, "response_format")?;
     let kind: String = format.require("type")?;
     match kind.as_str() {
         "text" => Ok(None),
-        "json_object" => Ok(Some(pattern::any_object())),
+        "json_object" => Ok(Some(Form::json(json!({ "type": "object" })))),
         "json_schema" => {
             let schema = format.value("json_schema").unwrap_or(Value::Null);
             let mut schema = Fields::nested(schema, "response_format.json_schema")?;
-            let schema = schema.value("schema").unwrap_or(Value::Bool(true));
-            let pattern = Builder::default().schema(&schema, &schema, 0);
-            pattern.map(Some).map_err(|why| {
-                Refusal::field("response_format", format!("has a schema whose parts {why}"))
-            })
+            Ok(Some(Form::json(schema.value("schema").unwrap_or(Value::Bool(true)))))
         }
         _ => Err(format.refuse("type", "is not `text`, `json_object` or `json_schema`")),
     }
 }
 
-/// One choice as it comes in.
-struct Coming {
-    told: Vec<Told>,
-    tokens: usize,
-    finished: Option<(String, StopReason)>,
-}
-
-async fn whole(
-    app: &App,
-    asked: Asked,
-    choices: usize,
-    mut heard: mpsc::Receiver<Heard>,
-) -> Result<Response, Refusal> {
-    let mut coming: Vec<Coming> =
-        (0..choices).map(|_| Coming { told: Vec::new(), tokens: 0, finished: None }).collect();
-    while coming.iter().any(|choice| choice.finished.is_none()) {
-        match heard.recv().await.ok_or_else(wire::stopping)? {
-            Heard::Failed(refusal) => return Err(refusal),
-            Heard::Token { choice, token, log_probability, top, .. } => {
-                if asked.logprobs {
-                    coming[choice].told.push(Told { token, log_probability, top });
-                }
-            }
-            Heard::Finished { choice, completion, .. } => {
-                coming[choice].tokens = completion.tokens.len();
-                coming[choice].finished = Some((completion.text, completion.stop));
-            }
-        }
-    }
-    app.compute(move || wire::json(&finished(&asked, coming))).await
-}
-
-fn finished(asked: &Asked, coming: Vec<Coming>) -> Value {
-    let completion_tokens = coming.iter().map(|choice| choice.tokens).sum();
-    let choices: Vec<Value> = coming
+fn finished(asked: &Asked, gathered: Vec<(Vec<Told>, Completion)>) -> Value {
+    let completion_tokens = gathered.iter().map(|(_, completion)| completion.tokens.len()).sum();
+    let choices: Vec<Value> = gathered
         .into_iter()
         .enumerate()
-        .map(|(index, choice)| {
-            let (text, stop) = choice.finished.unwrap_or((String::new(), StopReason::End));
+        .map(|(index, (told, Completion { text, stop, .. }))| {
             let mut splitter = Splitter::new(Arc::clone(&asked.tools));
             let mut parts = splitter.push(&text);
-            parts.extend(splitter.finish(stop));
+            parts.extend(splitter.finish());
             let (mut thoughts, mut words, mut calls) = (String::new(), String::new(), Vec::new());
             for part in parts {
                 match part {
@@ -201,7 +166,7 @@ fn finished(asked: &Asked, coming: Vec<Coming>) -> Value {
             }
             let logprobs = asked
                 .logprobs
-                .then(|| answer::chat_logprobs(&asked.model.model.tokenizer, &choice.told, 0));
+                .then(|| answer::chat_logprobs(&asked.model.model.tokenizer, &told, 0));
             json!({
                 "index": index,
                 "message": message,
@@ -336,12 +301,7 @@ impl Frames for ChatFrames {
         self.tokens += tokens;
         let Some(mut splitter) = self.choices[index].splitter.take() else { return Vec::new() };
         let mut parts = splitter.push(rest);
-        parts.extend(if self.asked.tools.pattern.is_some() {
-            // What was cut is closed with the pattern's automaton, which is made anew.
-            tokio::task::block_in_place(|| splitter.finish(stop))
-        } else {
-            splitter.finish(stop)
-        });
+        parts.extend(splitter.finish());
         let mut frames = self.parts(index, parts);
         let reason = answer::finish_reason(stop, self.choices[index].called);
         frames.push(self.delta(index, json!({}), Some(reason)));

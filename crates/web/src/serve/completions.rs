@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use axum::extract::State;
 use axum::response::Response;
-use owlet_engine::generate::{Request, StopReason};
+use owlet_engine::generate::{Completion, Request, StopReason};
 use owlet_engine::score::Scored;
 use owlet_engine::{Token, Tokenizer};
 use serde_json::{Map, Value, json};
@@ -113,8 +113,9 @@ pub(crate) async fn respond(
         prompt_logprobs,
         judged,
     };
+    let count = requests.len();
     let response = if room == 0 {
-        only_prompts(asked, requests.len(), decoding.stream).await?
+        only_prompts(asked, count, decoding.stream).await?
     } else {
         let order = Order {
             id: Arc::clone(&model.id),
@@ -128,7 +129,8 @@ pub(crate) async fn respond(
             let frames = TextFrames::new(asked, decoding.stream_usage);
             stream::respond(frames, heard).await?
         } else {
-            whole(app, asked, heard).await?
+            let gathered = stream::gather(heard, count, asked.logprobs.is_some()).await?;
+            app.compute(move || whole(&asked, &gathered)).await?
         }
     };
     Ok(wire::with_warnings(response, &ignored))
@@ -327,59 +329,33 @@ impl Asked {
 
 /// An answer without new tokens.
 async fn only_prompts(asked: Asked, count: usize, streamed: bool) -> Result<Response, Refusal> {
-    if streamed {
-        let (sender, heard) = mpsc::channel(count.max(1));
-        for choice in 0..count {
-            let completion = owlet_engine::generate::Completion {
-                tokens: Vec::new(),
-                text: String::new(),
-                log_probabilities: Vec::new(),
-                stop: StopReason::Length,
-            };
-            // There is a place for each.
-            let _ = sender.try_send(Heard::Finished { choice, text: String::new(), completion });
-        }
-        return stream::respond(TextFrames::new(asked, true), heard).await;
+    let completion = Completion {
+        tokens: Vec::new(),
+        text: String::new(),
+        log_probabilities: Vec::new(),
+        stop: StopReason::Length,
+    };
+    if !streamed {
+        return Ok(whole(&asked, &vec![(Vec::new(), completion); count]));
     }
-    let choices = (0..count).map(|i| asked.choice(i, "", &[], Some("length"))).collect();
-    let mut object = asked.object(choices);
-    object["usage"] = usage(asked.prompt_tokens(), 0);
-    Ok(wire::json(&object))
+    let (sender, heard) = mpsc::channel(count.max(1));
+    for choice in 0..count {
+        let (text, completion) = (String::new(), completion.clone());
+        // There is a place for each.
+        let _ = sender.try_send(Heard::Finished { choice, text, completion });
+    }
+    stream::respond(TextFrames::new(asked, true), heard).await
 }
 
-async fn whole(
-    app: &App,
-    asked: Asked,
-    mut heard: mpsc::Receiver<Heard>,
-) -> Result<Response, Refusal> {
-    let count = asked.prompts.len() * asked.choices;
-    let mut told: Vec<Vec<Told>> = vec![Vec::new(); count];
-    let mut finished = vec![None; count];
-    let mut tokens = 0;
-    while finished.iter().any(Option::is_none) {
-        match heard.recv().await.ok_or_else(wire::stopping)? {
-            Heard::Failed(refusal) => return Err(refusal),
-            Heard::Token { choice, token, log_probability, top, .. } => {
-                if asked.logprobs.is_some() {
-                    told[choice].push(Told { token, log_probability, top });
-                }
-            }
-            Heard::Finished { choice, completion, .. } => {
-                tokens += completion.tokens.len();
-                finished[choice] = Some((completion.text, completion.stop));
-            }
-        }
-    }
-    app.compute(move || {
-        let choices = finished.into_iter().flatten().zip(&told).enumerate();
-        let choices = choices.map(|(i, ((text, stop), told))| {
-            asked.choice(i, &text, told, Some(answer::finish_reason(stop, false)))
-        });
-        let mut object = asked.object(choices.collect());
-        object["usage"] = usage(asked.prompt_tokens(), tokens);
-        wire::json(&object)
-    })
-    .await
+fn whole(asked: &Asked, gathered: &[(Vec<Told>, Completion)]) -> Response {
+    let choices = gathered.iter().enumerate().map(|(i, (told, completion))| {
+        let reason = answer::finish_reason(completion.stop, false);
+        asked.choice(i, &completion.text, told, Some(reason))
+    });
+    let mut object = asked.object(choices.collect());
+    let tokens = gathered.iter().map(|(_, completion)| completion.tokens.len()).sum();
+    object["usage"] = usage(asked.prompt_tokens(), tokens);
+    wire::json(&object)
 }
 
 struct TextFrames {

@@ -17,7 +17,7 @@ pub(crate) struct Fields {
     /// What stands before a field's name in complaints: `messages[3].`.
     path: String,
     /// The memory it takes, until it is dropped.
-    _memory: Option<OwnedSemaphorePermit>,
+    memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Fields {
@@ -32,18 +32,23 @@ impl Fields {
 
     /// An object that was read already.
     pub(crate) fn of(map: Map<String, Value>) -> Self {
-        Self { map, path: String::new(), _memory: None }
+        Self { map, path: String::new(), memory: None }
     }
 
     /// The same, with the memory it was given.
     pub(crate) fn holding(self, memory: OwnedSemaphorePermit) -> Self {
-        Self { _memory: Some(memory), ..self }
+        Self { memory: Some(memory), ..self }
+    }
+
+    /// The memory it was given, for what outlives it.
+    pub(crate) fn take_memory(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.memory.take()
     }
 
     /// An object that is the value of a field called `path`.
     pub(crate) fn nested(value: Value, path: &str) -> Result<Self, Refusal> {
         match value {
-            Value::Object(map) => Ok(Self { map, path: format!("{path}."), _memory: None }),
+            Value::Object(map) => Ok(Self { map, path: format!("{path}."), memory: None }),
             other => Err(Refusal::field(path, format!("is {}, expected an object", kind(&other)))),
         }
     }

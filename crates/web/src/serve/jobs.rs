@@ -222,7 +222,7 @@ impl Jobs {
     /// Changes a job, unless it was cancelled meanwhile.
     fn change(&self, id: &str, change: impl FnOnce(&mut Job)) -> Result<Job, String> {
         let changed = self.records.change(id, |job| {
-            is_open(job)?;
+            job.check_open()?;
             change(job);
             Ok(())
         });
@@ -273,7 +273,7 @@ impl Jobs {
     /// Takes back a job that is not done.
     pub(crate) fn cancel(&self, app: &App, id: &str) -> Result<Job, Refusal> {
         let job = self.records.change(id, |job| {
-            is_open(job)?;
+            job.check_open()?;
             job.status = Status::Cancelled;
             job.finished_at = Some((app.now)());
             Ok(())
@@ -455,13 +455,6 @@ impl Jobs {
             .map(|at| (at, losses.get(at - 1).copied().flatten()))
             .collect())
     }
-}
-
-fn is_open(job: &Job) -> Result<(), Refusal> {
-    if job.is_done() {
-        return Err(Refusal::request("the job is done already").coded("invalid_state"));
-    }
-    Ok(())
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

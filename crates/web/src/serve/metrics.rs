@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Mutex, PoisonError};
 
 /// What is counted.
@@ -14,9 +14,9 @@ pub(crate) struct Metrics {
     /// Completions dropped because nobody listened any more.
     pub(crate) cancelled: AtomicU64,
     /// Completions waiting or under way.
-    pub(crate) active: AtomicUsize,
+    pub(crate) active: AtomicU64,
     /// Scoring requests under way.
-    pub(crate) scoring: AtomicUsize,
+    pub(crate) scoring: AtomicU64,
     /// Answers by route (as a template, never as typed) and status.
     answers: Mutex<BTreeMap<(String, u16), u64>>,
 }
@@ -29,43 +29,20 @@ impl Metrics {
 
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        let mut metric = |name: &str, kind: &str, help: &str, value: u64| {
+        for (name, kind, help, value) in [
+            ("prompt_tokens_total", "counter", "Tokens of prompts accepted.", &self.prompt_tokens),
+            ("completion_tokens_total", "counter", "Tokens sampled.", &self.completion_tokens),
+            ("cancelled_total", "counter", "Completions nobody listened to.", &self.cancelled),
+            ("completions_active", "gauge", "Completions waiting or under way.", &self.active),
+            ("scores_active", "gauge", "Scoring requests under way.", &self.scoring),
+        ] {
+            let value = value.load(Relaxed);
             // Writing to a string does not fail.
             let _ = writeln!(
                 text,
                 "# HELP owlet_{name} {help}\n# TYPE owlet_{name} {kind}\nowlet_{name} {value}"
             );
-        };
-        metric(
-            "prompt_tokens_total",
-            "counter",
-            "Tokens of prompts accepted.",
-            self.prompt_tokens.load(Relaxed),
-        );
-        metric(
-            "completion_tokens_total",
-            "counter",
-            "Tokens sampled.",
-            self.completion_tokens.load(Relaxed),
-        );
-        metric(
-            "cancelled_total",
-            "counter",
-            "Completions dropped because the client went away.",
-            self.cancelled.load(Relaxed),
-        );
-        metric(
-            "completions_active",
-            "gauge",
-            "Completions waiting or under way.",
-            self.active.load(Relaxed) as u64,
-        );
-        metric(
-            "scores_active",
-            "gauge",
-            "Scoring requests under way.",
-            self.scoring.load(Relaxed) as u64,
-        );
+        }
         let _ = writeln!(
             text,
             "# HELP owlet_requests_total Answers by route and status.\n# TYPE owlet_requests_total counter"

@@ -27,6 +27,14 @@ pub(crate) trait Record: Clone + Serialize + DeserializeOwned {
     fn number(&self) -> u64;
     fn set_number(&mut self, number: u64);
     fn is_done(&self) -> bool;
+    /// Refuses what is done.
+    fn check_open(&self) -> Result<(), Refusal> {
+        if self.is_done() {
+            let why = format!("the {} is done already", Self::WHAT);
+            return Err(Refusal::request(why).coded("invalid_state"));
+        }
+        Ok(())
+    }
 }
 
 /// All of one kind.

@@ -46,6 +46,11 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, message)
     }
 
+    /// 500: a panic.
+    pub(crate) fn broke() -> Self {
+        Self::fault("this request broke the server; this is a bug in owlet")
+    }
+
     /// 429: come back later.
     pub(crate) fn busy(waiting: usize) -> Self {
         Self::new(

@@ -57,10 +57,10 @@ pub(crate) fn router(app: Arc<App>, settings: &Settings) -> Router {
 async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let (request, read) = body::watched(request);
-    let mut response =
-        AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
-            Refusal::fault("this request broke the server; this is a bug in owlet").into_response()
-        });
+    let mut response = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Refusal::broke().into_response());
     if !read.load(Ordering::Relaxed) {
         // The rest of the body would be taken for the next request, so this is the last one; a
         // client that is told so does not send another.

@@ -5,6 +5,7 @@
 //! its events loses its requests.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,12 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::metrics::Metrics;
 use super::refusal::Refusal;
+use super::wire;
 
 /// Events a listener may be behind before it counts as too slow.
 const BEHIND: usize = 4096;
-/// Requests with patterns after which an idle batch is dropped: what patterns allow is remembered, and
-/// grows.
-const PATTERNS: usize = 16;
 /// Scored items computed between two steps of the batches.
 const SCORED_AT_ONCE: usize = 16;
 /// Completions in the background under way at once: a new interactive request waits for one step of
@@ -71,8 +70,8 @@ pub(crate) struct Judged {
     pub(crate) top: Vec<(Token, f32)>,
 }
 
-type ScoreReply = oneshot::Sender<Result<Vec<Vec<f32>>, Refusal>>;
-type JudgeReply = oneshot::Sender<Result<Vec<Judged>, Refusal>>;
+/// Does a part of what is to be scored; whether there is more to do.
+type Part = Box<dyn FnMut(&Threads) -> bool + Send>;
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +84,7 @@ enum Priority {
 
 enum Work {
     Generate(Order, mpsc::Sender<Heard>, Vec<OwnedSemaphorePermit>),
-    Score { model: Model, items: Vec<Scored>, done: Vec<Vec<f32>>, reply: ScoreReply },
-    Judge { model: Model, tokens: Vec<Token>, top: usize, done: Vec<Judged>, reply: JudgeReply },
+    Score(Part),
     Forget(Arc<str>),
 }
 
@@ -139,10 +137,11 @@ impl Runner {
         model: Model,
         items: Vec<Scored>,
     ) -> Result<Vec<Vec<f32>>, Refusal> {
-        let _place = self.places(1).await?;
-        let (reply, answer) = oneshot::channel();
-        self.send(Work::Score { model, items, done: Vec::new(), reply })?;
-        answer.await.map_err(|_| stopping())?
+        let items_count = items.len();
+        let score = move |part: Range<usize>, threads: &Threads| {
+            score::score(&model, &items[part], threads)
+        };
+        self.in_parts(items_count, score).await
     }
 
     /// Every token of a text but the first, with the likeliest ones at its place.
@@ -152,10 +151,43 @@ impl Runner {
         tokens: Vec<Token>,
         top: usize,
     ) -> Result<Vec<Judged>, Refusal> {
+        let all: Vec<Token> = (0..model.decoder.config.vocabulary as Token).collect();
+        self.in_parts(tokens.len() - 1, move |part: Range<usize>, threads: &Threads| {
+            let prompts: Vec<_> = part.clone().map(|last| tokens[..=last].to_vec()).collect();
+            let rows = score::next_token(&model, &prompts, &all, threads)?;
+            let rows = rows.iter().zip(&tokens[part.start + 1..]);
+            Ok(rows.map(|(row, &token)| judged(row, token, top)).collect())
+        })
+        .await
+    }
+
+    /// Computes `count` values, some between every two steps of the batches.
+    async fn in_parts<T: Send + 'static>(
+        &self,
+        count: usize,
+        mut compute: impl FnMut(Range<usize>, &Threads) -> owlet_engine::Result<Vec<T>> + Send + 'static,
+    ) -> Result<Vec<T>, Refusal> {
         let _place = self.places(1).await?;
         let (reply, answer) = oneshot::channel();
-        self.send(Work::Judge { model, tokens, top, done: Vec::new(), reply })?;
-        answer.await.map_err(|_| stopping())?
+        let (mut reply, mut done) = (Some(reply), Vec::new());
+        self.send(Work::Score(Box::new(move |threads| {
+            let Some(listened) = reply.take().filter(|reply| !reply.is_closed()) else {
+                return false;
+            };
+            let part = done.len()..count.min(done.len() + SCORED_AT_ONCE);
+            let all = guarded(|| compute(part, threads)).map(|found| {
+                done.extend(found);
+                (done.len() >= count).then(|| std::mem::take(&mut done))
+            });
+            let Some(all) = all.transpose() else {
+                reply = Some(listened);
+                return true;
+            };
+            // Whoever went away meanwhile misses nothing.
+            let _ = listened.send(all);
+            false
+        })))?;
+        answer.await.map_err(|_| wire::stopping())?
     }
 
     /// A model that is no longer served needs no memory.
@@ -180,12 +212,8 @@ impl Runner {
     }
 
     fn send(&self, work: Work) -> Result<(), Refusal> {
-        self.work.send((self.priority, work)).map_err(|_| stopping())
+        self.work.send((self.priority, work)).map_err(|_| wire::stopping())
     }
-}
-
-fn stopping() -> Refusal {
-    Refusal::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
 }
 
 /// A request in a batch.
@@ -199,15 +227,13 @@ struct Batch {
     model: Model,
     generator: Generator,
     listeners: BTreeMap<usize, Listener>,
-    /// Requests with patterns so far.
-    patterns: usize,
 }
 
 /// Work of one priority.
 #[derive(Default)]
 struct Lane {
     batches: BTreeMap<Arc<str>, Batch>,
-    scores: Vec<Work>,
+    scores: Vec<Part>,
 }
 
 struct Loop {
@@ -240,18 +266,13 @@ impl Loop {
             }
             self.interactive.advance(&self.threads, &self.metrics);
             let lanes = [&self.interactive, &self.background];
-            let active = lanes.iter().map(|lane| lane.active()).sum();
-            self.metrics.active.store(active, Relaxed);
-            self.metrics.scoring.store(lanes.iter().map(|lane| lane.scores.len()).sum(), Relaxed);
+            let sum = |of: fn(&Lane) -> usize| lanes.iter().map(|lane| of(lane) as u64).sum();
+            self.metrics.active.store(sum(Lane::active), Relaxed);
+            self.metrics.scoring.store(sum(|lane| lane.scores.len()), Relaxed);
         }
     }
 
     fn take(&mut self, priority: Priority, work: Work) {
-        if let Work::Forget(id) = work {
-            self.interactive.batches.remove(&id);
-            self.background.batches.remove(&id);
-            return;
-        }
         let lane = match priority {
             Priority::Interactive => &mut self.interactive,
             Priority::Background => &mut self.background,
@@ -260,7 +281,11 @@ impl Loop {
             Work::Generate(order, sender, places) => {
                 lane.begin(&self.threads, order, &sender, places);
             }
-            other => lane.scores.push(other),
+            Work::Score(part) => lane.scores.push(part),
+            Work::Forget(id) => {
+                self.interactive.batches.remove(&id);
+                self.background.batches.remove(&id);
+            }
         }
     }
 }
@@ -280,10 +305,7 @@ impl Lane {
             batch.drop_deserted(metrics);
             step(batch, threads, metrics);
         }
-        self.batches.retain(|_, batch| batch.patterns < PATTERNS || !batch.generator.is_idle());
-        for work in std::mem::take(&mut self.scores) {
-            self.score(work, threads);
-        }
+        self.scores.retain_mut(|part| part(threads));
     }
 
     fn begin(
@@ -297,9 +319,7 @@ impl Lane {
             generator: Generator::new(&order.model, threads),
             model: order.model,
             listeners: BTreeMap::new(),
-            patterns: 0,
         });
-        batch.patterns += usize::from(order.sampling.pattern.is_some());
         let mut places = places.into_iter();
         for (choice, request) in order.requests.into_iter().enumerate() {
             let place = places.next();
@@ -318,58 +338,6 @@ impl Lane {
             };
             let _ = sender.try_send(Heard::Failed(refusal));
             return;
-        }
-    }
-
-    /// Computes a part of what is to be scored, and keeps the rest for the next round.
-    fn score(&mut self, work: Work, threads: &Threads) {
-        match work {
-            Work::Score { model, items, mut done, reply } => {
-                if reply.is_closed() {
-                    return;
-                }
-                let part = &items[done.len()..items.len().min(done.len() + SCORED_AT_ONCE)];
-                match guarded(|| score::score(&model, part, threads)) {
-                    Ok(found) => done.extend(found),
-                    Err(refusal) => {
-                        let _ = reply.send(Err(refusal));
-                        return;
-                    }
-                }
-                if done.len() == items.len() {
-                    let _ = reply.send(Ok(done));
-                } else {
-                    self.scores.push(Work::Score { model, items, done, reply });
-                }
-            }
-            Work::Judge { model, tokens, top, mut done, reply } => {
-                if reply.is_closed() {
-                    return;
-                }
-                let first = done.len() + 1;
-                let prompts: Vec<Vec<Token>> = (first..tokens.len().min(first + SCORED_AT_ONCE))
-                    .map(|end| tokens[..end].to_vec())
-                    .collect();
-                let all: Vec<Token> = (0..model.decoder.config.vocabulary as Token).collect();
-                match guarded(|| score::next_token(&model, &prompts, &all, threads)) {
-                    Ok(rows) => done.extend(
-                        rows.iter()
-                            .zip(&tokens[first..])
-                            .map(|(row, &token)| judged(row, token, top)),
-                    ),
-                    Err(refusal) => {
-                        let _ = reply.send(Err(refusal));
-                        return;
-                    }
-                }
-                if done.len() + 1 >= tokens.len() {
-                    let _ = reply.send(Ok(done));
-                } else {
-                    self.scores.push(Work::Judge { model, tokens, top, done, reply });
-                }
-            }
-            // These are no scores.
-            Work::Generate(..) | Work::Forget(_) => {}
         }
     }
 }
@@ -433,6 +401,9 @@ fn step(batch: &mut Batch, threads: &Threads, metrics: &Metrics) {
                     let Some(listener) = listeners.get(&request) else { return };
                     let heard = Heard::Finished { choice: listener.choice, text, completion };
                     (request, heard, true)
+                }
+                generate::Event::Failed { request, error } => {
+                    (request, Heard::Failed(error.into()), true)
                 }
             };
             if last {

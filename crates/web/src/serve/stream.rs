@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::Response;
 use futures_util::stream;
-use owlet_engine::generate::StopReason;
+use owlet_engine::generate::{Completion, StopReason};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -38,6 +38,27 @@ pub(crate) trait Frames: Send + 'static {
     fn is_done(&self) -> bool;
     /// After everything: usage, if it was asked for.
     fn end(&mut self) -> Option<Value>;
+}
+
+/// Hears `count` completions to their end; their tokens are told where they are `wanted`.
+pub(crate) async fn gather(
+    mut heard: mpsc::Receiver<Heard>,
+    count: usize,
+    wanted: bool,
+) -> Result<Vec<(Vec<Told>, Completion)>, Refusal> {
+    let mut told: Vec<Vec<Told>> = vec![Vec::new(); count];
+    let mut finished = vec![None; count];
+    while finished.iter().any(Option::is_none) {
+        match heard.recv().await.ok_or_else(wire::stopping)? {
+            Heard::Failed(refusal) => return Err(refusal),
+            Heard::Token { choice, token, log_probability, top, .. } if wanted => {
+                told[choice].push(Told { token, log_probability, top });
+            }
+            Heard::Token { .. } => {}
+            Heard::Finished { choice, completion, .. } => finished[choice] = Some(completion),
+        }
+    }
+    Ok(told.into_iter().zip(finished.into_iter().flatten()).collect())
 }
 
 struct Sending<F> {

@@ -44,8 +44,7 @@ impl Texts {
         };
         // Both fail only where a thread broke, which drops the reply.
         let _ = self.0.send(Box::new(work));
-        done.await
-            .map_err(|_| Refusal::fault("this request broke the server; this is a bug in owlet"))
+        done.await.map_err(|_| Refusal::broke())
     }
 }
 

@@ -2,16 +2,16 @@
 //! guarantees, and read back.
 //!
 //! A call is written `<tool_call>{"name": NAME, "arguments": {...}}</tool_call>` (the form of the
-//! Hermes and Qwen families). Whatever the model, what is read back parses and fits the schema: the
-//! pattern allows nothing else, and an answer cut short is closed along the shortest way
-//! (see [`super::pattern`]).
+//! Hermes and Qwen families). Whatever the model, a call that is whole parses and fits the schema; one
+//! that ran out of tokens is told as far as it came.
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use owlet_engine::{Error, Grammar, Tokenizer};
+use serde::de::IgnoredAny;
+use serde_json::{Deserializer, Value, json};
 
 use super::fields::{Fields, kind};
-use super::pattern::{Builder, escaped};
 use super::refusal::Refusal;
 
 const OPEN: &str = "<tool_call>";
@@ -36,8 +36,37 @@ pub(crate) struct Tools {
     /// The system text about them.
     pub(crate) instructions: Option<String>,
     /// What answers must look like.
-    pub(crate) pattern: Option<String>,
+    pub(crate) form: Option<Form>,
     pub(crate) ignored: Vec<String>,
+}
+
+/// A form of answers, to be compiled for a model.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    /// The field it comes from.
+    field: &'static str,
+    rules: String,
+    schemas: Vec<Value>,
+}
+
+impl Form {
+    /// JSON that fits the schema of `response_format`.
+    pub(crate) fn json(schema: Value) -> Self {
+        Self {
+            field: "response_format",
+            rules: "start: @schema0".to_owned(),
+            schemas: vec![schema],
+        }
+    }
+
+    /// Takes up to a second, for hostile schemas.
+    pub(crate) fn compile(&self, tokenizer: &Tokenizer) -> Result<Grammar, Refusal> {
+        let made = Grammar::new(tokenizer, &self.rules, self.schemas.clone());
+        made.map_err(|error| match error {
+            Error::Setting { reason, .. } => Refusal::field(self.field, reason),
+            error => error.into(),
+        })
+    }
 }
 
 /// A call read back.
@@ -47,9 +76,14 @@ pub(crate) struct Call {
     pub(crate) arguments: String,
 }
 
+/// A call as the model writes it, up to its arguments.
+fn head(name: &str) -> String {
+    format!("{{\"name\": {}, \"arguments\": ", Value::from(name))
+}
+
 /// A call as the model writes it.
 pub(crate) fn call_text(name: &str, arguments: &str) -> String {
-    format!("{OPEN}{{\"name\": {}, \"arguments\": {arguments}}}{CLOSE}", Value::from(name))
+    format!("{OPEN}{}{arguments}}}{CLOSE}", head(name))
 }
 
 enum Choice {
@@ -60,48 +94,44 @@ enum Choice {
 }
 
 impl Tools {
-    /// Takes `tools`, `tool_choice` and `parallel_tool_calls`; `plain` is the pattern of answers that
-    /// are no calls, if they have one.
-    pub(crate) fn take(fields: &mut Fields, plain: Option<&str>) -> Result<Self, Refusal> {
+    /// Takes `tools`, `tool_choice` and `parallel_tool_calls`; `plain` is the form of answers that are
+    /// no calls, if they have one.
+    pub(crate) fn take(fields: &mut Fields, plain: Option<Form>) -> Result<Self, Refusal> {
         let mut ignored = Vec::new();
         let tools = read_tools(fields, &mut ignored)?;
         let choice = read_choice(fields, &tools)?;
         let parallel = fields.take("parallel_tool_calls")?.unwrap_or(true);
         if tools.is_empty() || matches!(choice, Choice::None) {
-            return Ok(Self { ignored, pattern: plain.map(str::to_owned), ..Self::default() });
+            return Ok(Self { ignored, form: plain, ..Self::default() });
         }
-        let usable: Vec<&Tool> = tools
-            .iter()
-            .filter(|tool| match &choice {
-                Choice::Named(name) => tool.name == *name,
-                _ => true,
-            })
-            .collect();
-        let mut builder = Builder::default();
-        let mut forms = Vec::new();
-        for tool in usable {
-            let arguments =
-                builder.schema(&tool.parameters, &tool.parameters, 0).map_err(|why| {
-                    Refusal::field("tools", format!("has `{}`, whose parameters {why}", tool.name))
-                })?;
-            let name = escaped(&Value::from(tool.name.as_str()).to_string());
-            forms.push(format!(r#"\{{"name": {name}, "arguments": {arguments}\}}"#));
+        let (mut calls, mut schemas) = (Vec::new(), Vec::new());
+        for tool in &tools {
+            if matches!(&choice, Choice::Named(name) if tool.name != *name) {
+                continue;
+            }
+            calls.push(format!("{} @schema{}", literal(&head(&tool.name)), schemas.len()));
+            schemas.push(tool.parameters.clone());
         }
-        let call = format!("{OPEN}(?:{}){CLOSE}", forms.join("|"));
-        let calls = if parallel && !matches!(choice, Choice::Named(_)) {
-            format!("{call}(?:\\n?{call}){{0,{}}}", MOST_CALLS - 1)
-        } else {
-            call
+        let several = parallel && !matches!(choice, Choice::Named(_));
+        let more =
+            if several { format!(" (/\\n?/ call){{0,{}}}", MOST_CALLS - 1) } else { String::new() };
+        let others = match (&choice, plain) {
+            (Choice::Auto, Some(plain)) => {
+                schemas.extend(plain.schemas);
+                format!(" | @schema{}", schemas.len() - 1)
+            }
+            (Choice::Auto, None) => " | TEXT |".to_owned(),
+            _ => String::new(),
         };
-        let pattern = match choice {
-            Choice::Auto => match plain {
-                Some(plain) => format!("(?:{calls}|{plain})"),
-                None => format!("(?:{calls}|{})", not_beginning_with(OPEN)),
-            },
-            _ => calls,
-        };
+        let (open, close) = (literal(OPEN), literal(&format!("}}{CLOSE}")));
+        let rules = format!(
+            "start: calls{others}\ncalls: call{more}\ncall: {open} ({}) {close}\n\
+             TEXT: /(?s:.+)/ & ~/(?s:{OPEN}.*)/\n",
+            calls.join(" | ")
+        );
         let instructions = Some(instructions(&tools, &choice));
-        Ok(Self { known: tools, instructions, pattern: Some(pattern), ignored })
+        let form = Some(Form { field: "tools", rules, schemas });
+        Ok(Self { known: tools, instructions, form, ignored })
     }
 
     /// Whether an answer's text is tool calls rather than text.
@@ -114,20 +144,27 @@ impl Tools {
         !self.known.is_empty() && (OPEN.starts_with(text) || text.starts_with(OPEN))
     }
 
-    /// The calls in an answer that matches the pattern.
-    pub(crate) fn calls(&self, text: &str) -> Vec<Call> {
-        text.split(OPEN)
-            .filter_map(|part| {
-                let inside = part.trim_end().strip_suffix(CLOSE)?;
-                let value: Value = serde_json::from_str(inside).ok()?;
-                let name = value.get("name")?.as_str()?.to_owned();
-                self.known.iter().any(|tool| tool.name == name).then(|| Call {
-                    name,
-                    arguments: value.get("arguments").cloned().unwrap_or(json!({})).to_string(),
-                })
-            })
-            .collect()
+    /// The calls in an answer of the form asked for, which may be cut anywhere.
+    pub(crate) fn calls(&self, mut text: &str) -> Vec<Call> {
+        let mut calls = Vec::new();
+        while let Some(inside) = text.trim_start().strip_prefix(OPEN) {
+            let named = self.known.iter().find_map(|tool| {
+                inside.strip_prefix(&head(&tool.name)).map(|rest| (&tool.name, rest))
+            });
+            let Some((name, rest)) = named else { break };
+            let mut values = Deserializer::from_str(rest).into_iter::<IgnoredAny>();
+            let whole = matches!(values.next(), Some(Ok(_)));
+            let end = if whole { values.byte_offset() } else { rest.len() };
+            calls.push(Call { name: name.clone(), arguments: rest[..end].to_owned() });
+            text = rest[end..].strip_prefix('}').and_then(|t| t.strip_prefix(CLOSE)).unwrap_or("");
+        }
+        calls
     }
+}
+
+/// Text in quotes, as rules have it.
+fn literal(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
 fn read_tools(fields: &mut Fields, ignored: &mut Vec<String>) -> Result<Vec<Tool>, Refusal> {
@@ -225,12 +262,72 @@ fn instructions(tools: &[Tool], choice: &Choice) -> String {
     text
 }
 
-/// A pattern of all texts that do not begin with `word` (which is ASCII).
-fn not_beginning_with(word: &str) -> String {
-    let mut forms = Vec::new();
-    for (i, c) in word.char_indices() {
-        let begun = escaped(&word[..i]);
-        forms.push(format!("{begun}(?:[^{}](?s:.)*)?", escaped(&c.to_string())));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every printable character is a token.
+    fn tokenizer() -> Tokenizer {
+        let characters = ('!'..='~').chain(['\u{120}', '\u{10a}']);
+        let vocabulary: serde_json::Map<String, Value> =
+            characters.enumerate().map(|(id, c)| (c.to_string(), id.into())).collect();
+        let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
+        let json = json!({
+            "added_tokens": [], "pre_tokenizer": bytes, "decoder": bytes,
+            "model": { "type": "BPE", "vocab": vocabulary, "merges": [] },
+        });
+        Tokenizer::from_json(json.to_string().as_bytes()).unwrap()
     }
-    forms.join("|")
+
+    fn taken(extra: Value) -> Tools {
+        let parameters = json!({ "properties": { "n": { "type": "integer" } }, "required": ["n"] });
+        let tool = |name: &str| json!({ "type": "function", "function": { "name": name, "parameters": parameters } });
+        let mut body = json!({ "tools": [tool("f"), tool("g")] });
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let plain = Form::json(json!({ "type": "boolean" }));
+        let plain = body.get("plain").map(|_| plain);
+        Tools::take(&mut Fields::parse(body.to_string().as_bytes()).unwrap(), plain).unwrap()
+    }
+
+    #[test]
+    fn every_choice_has_a_form_that_compiles() {
+        let tokenizer = tokenizer();
+        let named = json!({ "type": "function", "function": { "name": "g" } });
+        for extra in [
+            json!({}),
+            json!({ "plain": true }),
+            json!({ "tool_choice": "none", "plain": true }),
+            json!({ "tool_choice": "required" }),
+            json!({ "tool_choice": "required", "parallel_tool_calls": false }),
+            json!({ "tool_choice": named }),
+        ] {
+            taken(extra).form.unwrap().compile(&tokenizer).unwrap();
+        }
+    }
+
+    #[test]
+    fn calls_are_read_back_wherever_they_are_cut() {
+        let tools = taken(json!({}));
+        let text = format!("{}\n{}", call_text("f", r#"{"n": 1}"#), call_text("g", r#"{"n": 2}"#));
+        let call = |name: &str, arguments: &str| Call {
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+        };
+        let both = [call("f", r#"{"n": 1}"#), call("g", r#"{"n": 2}"#)];
+        assert_eq!(tools.calls(&text), both);
+        assert_eq!(tools.calls(&text[..text.len() - 5]), both);
+        assert_eq!(
+            tools.calls(&text[..text.len() - 14]),
+            [both[0].clone(), call("g", r#"{"n": 2"#)]
+        );
+        for end in 0..text.len() {
+            for found in tools.calls(&text[..end]) {
+                assert!(
+                    both.iter()
+                        .any(|b| b.name == found.name && b.arguments.starts_with(&found.arguments))
+                );
+            }
+        }
+        assert_eq!(tools.calls("plain words"), []);
+    }
 }

@@ -132,19 +132,26 @@ class Test(unittest.TestCase):
 
     def test_tools_are_called_and_arguments_parse(self):
         for choice in ["required", {"type": "function", "function": {"name": "get_weather"}}]:
-            # Eight tokens are too few for any call: it is closed all the same.
-            for room in [8, 64]:
-                answer = self.chat(
-                    model="words", messages=WEATHER_ASK, tools=[WEATHER], tool_choice=choice,
-                    max_tokens=room, seed=2,
-                )
-                calls = answer.choices[0].message.tool_calls
-                self.assertGreaterEqual(len(calls), 1)
-                for call in calls:
-                    self.assertEqual(call.function.name, "get_weather")
-                    arguments = json.loads(call.function.arguments)
-                    self.assertIn(arguments["unit"], ["C", "F"])
-                    self.assertIsInstance(arguments["city"], str)
+            answer = self.chat(
+                model="words", messages=WEATHER_ASK, tools=[WEATHER], tool_choice=choice,
+                max_tokens=64, seed=2, parallel_tool_calls=False,
+            )
+            calls = answer.choices[0].message.tool_calls
+            self.assertEqual(len(calls), 1)
+            for call in calls:
+                self.assertEqual(call.function.name, "get_weather")
+                arguments = json.loads(call.function.arguments)
+                self.assertIn(arguments["unit"], ["C", "F"])
+                self.assertIsInstance(arguments["city"], str)
+
+    def test_a_call_that_is_cut_is_told_as_far_as_it_came(self):
+        given = dict(model="words", messages=WEATHER_ASK, tools=[WEATHER], tool_choice="required", seed=2)
+        whole = self.chat(**given, max_tokens=64).choices[0].message.tool_calls[0].function.arguments
+        self.assertIsInstance(json.loads(whole)["city"], str)
+        cut = self.chat(**given, max_tokens=30).choices[0]
+        self.assertEqual(cut.finish_reason, "length")
+        arguments = cut.message.tool_calls[0].function.arguments
+        self.assertTrue(whole.startswith(arguments) and arguments != whole, arguments)
 
     def test_streamed_tool_calls_are_those_of_the_answer(self):
         given = dict(

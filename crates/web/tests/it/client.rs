@@ -4,20 +4,28 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use owlet_engine::Threads;
+use owlet_lab::ExecuteSettings;
 use owlet_lab::Interrupt;
-use owlet_lab::model::{Places, open};
-use owlet_web::serve::{Limits, Served, Server, Settings};
+use owlet_lab::model::{ModelSource, Places, open};
+use owlet_store::Store;
+use owlet_web::serve::{JobSettings, Limits, Served, Server, Settings};
 use serde_json::Value;
 
 pub(crate) fn bind(
     address: &str,
     limits: Limits,
     key: Option<&str>,
+    workspace: Option<&Path>,
 ) -> owlet_web::serve::Result<Server> {
+    let keep = |folder| JobSettings {
+        store: Store::open(folder).unwrap(),
+        execute: ExecuteSettings::default(),
+    };
     let settings = Settings {
         address: address.parse().unwrap(),
         names: Vec::new(),
@@ -26,7 +34,7 @@ pub(crate) fn bind(
         threads: Threads::new(1),
         entropy: 1,
         now: Arc::new(|| 0),
-        jobs: None,
+        jobs: workspace.map(keep),
     };
     let model = Served {
         id: "builtin:a".into(),
@@ -34,7 +42,7 @@ pub(crate) fn bind(
         system_prompt: None,
         created: 0,
         parent: None,
-        source: None,
+        source: ModelSource::find("builtin:a", &Places::default()).ok(),
     };
     Server::bind(settings, vec![model])
 }
@@ -48,7 +56,15 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(limits: Limits, key: Option<&str>) -> Self {
-        let server = bind("127.0.0.1:0", limits, key).unwrap();
+        Self::of(bind("127.0.0.1:0", limits, key, None).unwrap())
+    }
+
+    /// A server that keeps files, jobs and batches in a workspace.
+    pub(crate) fn keeping(workspace: &Path, limits: Limits) -> Self {
+        Self::of(bind("127.0.0.1:0", limits, None, Some(workspace)).unwrap())
+    }
+
+    fn of(server: Server) -> Self {
         let (address, interrupt) = (server.address(), Interrupt::default());
         let flag = interrupt.clone();
         let thread = std::thread::spawn(move || server.run(&flag).unwrap());

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod client;
+mod refusals;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -193,6 +194,6 @@ fn the_server_stops_although_clients_hold_on() {
 
 #[test]
 fn an_open_address_needs_a_key() {
-    let error = client::bind("0.0.0.0:0", Limits::default(), None).map(drop).unwrap_err();
+    let error = client::bind("0.0.0.0:0", Limits::default(), None, None).map(drop).unwrap_err();
     assert_eq!(error.to_string(), "0.0.0.0 can be reached by others, so a key is needed");
 }

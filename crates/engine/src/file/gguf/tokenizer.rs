@@ -79,7 +79,7 @@ pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
             )));
         }
     };
-    let tokenizer = json!({
+    let mut tokenizer = json!({
         "version": "1.0",
         "truncation": null,
         "padding": null,
@@ -90,6 +90,8 @@ pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
         "decoder": parts.decoder,
         "model": parts.model,
     });
+    // The same bytes whatever order the JSON library keeps.
+    tokenizer.sort_all_objects();
     let tokenizer = Tokenizer::from_json(tokenizer.to_string().as_bytes())?;
     let mut end = Vec::new();
     for key in ["eos", "eot", "eom"] {
