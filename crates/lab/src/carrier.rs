@@ -63,6 +63,7 @@ impl Medium {
     }
 
     /// Whether it is the one that steps of former versions meant, and do not name.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }

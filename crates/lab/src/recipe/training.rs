@@ -161,6 +161,7 @@ pub enum Learn {
 }
 
 impl Learn {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_rows(&self) -> bool {
         *self == Self::Rows
     }
@@ -179,6 +180,7 @@ pub enum Support {
 }
 
 impl Support {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -254,7 +254,7 @@ impl Step for Readout {
             .flat_map(|context| {
                 let prefixed = (!prefixes.0.is_empty()).then_some((&prefixes, Frame::AfterNumbers));
                 [Some((&plain, Frame::Plain)), prefixed].into_iter().flatten().map(
-                    move |(prefixes, frame)| Put { context, frame, put: put(context, prefixes) },
+                    move |(prefixes, frame)| Put { context, frame, ask: put(context, prefixes) },
                 )
             })
             .collect();
@@ -291,13 +291,13 @@ impl Step for Readout {
 struct Put<'a> {
     context: &'a str,
     frame: Frame,
-    put: Box<dyn Fn(&str) -> Conversation + 'a>,
+    ask: Box<dyn Fn(&str) -> Conversation + 'a>,
 }
 
 impl Put<'_> {
     fn at(&self, update: usize) -> Variant<'_> {
-        let Self { context, frame, put } = self;
-        Variant { update, context, frame: *frame, draw: None, put: &**put, path: &[] }
+        let Self { context, frame, ask } = self;
+        Variant { update, context, frame: *frame, draw: None, put: &**ask, path: &[] }
     }
 }
 
