@@ -64,7 +64,7 @@ impl RunView {
     }
 
     pub(super) fn command(&self) -> &str {
-        if self.about.command.is_empty() { "owlet run" } else { &self.about.command }
+        &self.about.command
     }
 
     pub(super) fn trail(&self) -> Vec<(String, String)> {
