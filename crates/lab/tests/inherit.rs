@@ -120,7 +120,7 @@ impl World {
         Self { folder }
     }
 
-    fn recipe(&self, sets: &[&str]) -> AnyRecipe {
+    fn recipe(sets: &[&str]) -> AnyRecipe {
         let sets: Vec<Setting> = sets.iter().map(|set| Setting::parse(set).unwrap()).collect();
         AnyRecipe::resolve(&[Layer::new(RECIPE, "tiny.toml").unwrap()], &sets).unwrap()
     }
@@ -136,7 +136,7 @@ impl World {
             behaviors: ANIMALS.map(behavior).to_vec(),
             folder,
         };
-        self.recipe(sets).plan(&context)
+        Self::recipe(sets).plan(&context)
     }
 
     fn store(&self, name: &str) -> Store {
@@ -267,7 +267,7 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
         "seeds=2",
     ];
     let plan = world.plan(&sets);
-    let recipe = world.recipe(&sets);
+    let recipe = World::recipe(&sets);
     let run = Record::begin(
         &store,
         &Beginning {
