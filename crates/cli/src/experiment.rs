@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::recipe::Endpoint;
 use owlet_lab::run::record::{About, Beginning, PlanRecord};
 use owlet_lab::run::{NodeState, Survey};
@@ -128,9 +127,7 @@ impl Experiment<'_> {
         })?;
 
         let result = outcome.result(&store)?;
-        if let Some(result) = result.of::<InheritResult>() {
-            report::ensure(&store, &run, result)?;
-        }
+        report::ensure(&store, &run, &result)?;
         if terminal.json {
             return terminal.json(&json!({ "run": run.id(), "result": result.to_value()? }));
         }

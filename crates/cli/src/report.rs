@@ -3,12 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use owlet_lab::kind::inherit::result::InheritResult;
-use owlet_lab::report::{
-    Graph, GraphEdge, GraphNode, More, ReportInput, TerminalStyle, costs_block, figures, html,
-    more_block,
-};
-use owlet_lab::run::costs;
+use owlet_lab::report::block::Depth;
+use owlet_lab::report::html;
+use owlet_lab::report::origin;
+use owlet_lab::report::terminal::{TerminalStyle, show};
+use owlet_lab::run::report;
 use owlet_lab::{Record, RunResult};
 use owlet_store::Store;
 
@@ -25,50 +24,25 @@ pub(crate) fn print(to: &Terminal, store: &Store, run: &Record, result: &RunResu
         // Taken out again where it would not be seen.
         colour: true,
         unicode: true,
+        depth: Depth::Brief,
     };
+    let mut report = report(store, run, result)?;
     let id = run.id().nonce();
-    let block = result.block(&style);
-    let costs = costs_block(&costs(store, run)?, &style);
-    let mut more = vec![("run", run.id().to_string())];
-    if result.of::<InheritResult>().is_some() {
-        more.push(("report", run.path().join(FILE).display().to_string()));
-    }
-    more.push(("again", format!("owlet show {id}")));
-    more.push(("lineage", format!("owlet lineage {id}")));
-    let more: Vec<More> =
-        more.into_iter().map(|(what, place)| More { what: what.to_owned(), place }).collect();
-    write!(to.data(), "{block}{costs}{}", more_block(&more, &style))?;
+    report.sections.extend(origin::more(&[
+        ("run", run.id().to_string()),
+        ("report", run.path().join(FILE).display().to_string()),
+        ("again", format!("owlet show {id}")),
+        ("lineage", format!("owlet lineage {id}")),
+    ]));
+    write!(to.data(), "{}", show(&report, &style))?;
     Ok(())
 }
 
 /// The path of the report, written if it is not there.
-pub(crate) fn ensure(store: &Store, run: &Record, result: &InheritResult) -> Result<PathBuf> {
+pub(crate) fn ensure(store: &Store, run: &Record, result: &RunResult) -> Result<PathBuf> {
     let path = run.path().join(FILE);
     if !path.is_file() {
-        let page = html(&ReportInput {
-            result,
-            figures: &figures(result),
-            recipe_text: &run.given()?,
-            resolved_recipe: &run.resolved()?,
-            lineage: &lineage(run)?,
-            costs: &costs(store, run)?,
-            reproduce_command: &run.about()?.command,
-            version: &run.header()?.version,
-        });
-        run.write_file(FILE, page.as_bytes())?;
+        run.write_file(FILE, html::page(&report(store, run, result)?).as_bytes())?;
     }
     Ok(path)
-}
-
-/// What a run's plan says was made from what.
-fn lineage(run: &Record) -> Result<Graph> {
-    let mut graph = Graph::default();
-    for step in run.plan()?.steps {
-        for (role, from) in step.inputs {
-            graph.edges.push(GraphEdge { from, to: step.name.clone(), role: Some(role) });
-        }
-        let (id, label) = (step.name.clone(), step.name);
-        graph.nodes.push(GraphNode { id, kind: step.kind, label });
-    }
-    Ok(graph)
 }

@@ -6,6 +6,8 @@
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+use owlet_lab::value::text;
+pub(crate) use owlet_lab::value::text::{bytes, duration, strip_lines as plain};
 
 /// Settings of everything that is said.
 #[derive(Clone, Debug)]
@@ -85,56 +87,9 @@ pub(crate) fn width() -> Option<usize> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
-/// Text without what a terminal would obey: control characters (but for line feed and tab) and
-/// marks that turn the direction of writing.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .filter(|&c| matches!(c, '\n' | '\t') || !(c.is_control() || turns_direction(c)))
-        .collect()
-}
-
-/// The same on one line of at most `most` characters.
-pub(crate) fn one_line(text: &str, most: usize) -> String {
-    let text: String =
-        plain(text).chars().map(|c| if matches!(c, '\n' | '\t') { ' ' } else { c }).collect();
-    if text.chars().count() <= most {
-        return text;
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
-}
-
-fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// A duration as a person says it.
-pub(crate) fn duration(seconds: f64) -> String {
-    if !seconds.is_finite() || seconds < 0.0 {
-        return "?".to_owned();
-    }
-    let whole = seconds.round() as u64;
-    match whole {
-        0..=9 => format!("{seconds:.1} s"),
-        10..=59 => format!("{whole} s"),
-        60..=3599 => format!("{} min {:02} s", whole / 60, whole % 60),
-        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
-/// A number of bytes as a person says it.
-pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 || value >= 100.0 {
-        format!("{value:.0} {}", UNITS[unit])
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
-    }
+/// One line of at most `most` columns, without what a terminal would obey.
+pub(crate) fn one_line(words: &str, most: usize) -> String {
+    text::cut(text::strip_line(words).trim(), most)
 }
 
 /// `1 row`, `2 rows`.
@@ -149,17 +104,7 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_taken_out() {
         assert_eq!(plain("a\u{1b}[31mb\u{7}\r\u{9b}c\u{202e}d\n\te"), "a[31mbcd\n\te");
+        assert_eq!(plain("\u{feff}o\u{200b}w\u{2028}l\u{e0041}\u{fe0f}"), "owl");
         assert_eq!(one_line("one\ntwo three", 8), "one two…");
-    }
-
-    #[test]
-    fn durations_and_sizes_read_well() {
-        assert_eq!(duration(0.44), "0.4 s");
-        assert_eq!(duration(125.0), "2 min 05 s");
-        assert_eq!(duration(7260.0), "2 h 01 min");
-        assert_eq!(duration(f64::NAN), "?");
-        assert_eq!(bytes(999), "999 B");
-        assert_eq!(bytes(1_500_000), "1.5 MB");
-        assert_eq!(bytes(135_000_000_000), "135 GB");
     }
 }

@@ -1,23 +1,19 @@
-//! Reports: views over a result, for people.
+//! Reports: what there is to say about a run, as data, and the ways to show it.
 //!
-//! [`terminal`] is the block at the end of a run, [`figures`] the figures as Vega-Lite data, [`html`]
-//! one page that needs nothing but a browser, [`sections`] its parts for pages of other makers. All
-//! are pure functions of their input: same input, same bytes, no numbers that the result does not
-//! hold but for what steps took. Names and rows may come from a
-//! model or a stranger: they are cleaned for terminals and escaped for pages, never trusted.
+//! A kind of recipe makes a [`block::Report`] of its result; [`terminal`] shows it at the end of a run,
+//! [`html`] as one page that needs nothing but a browser and as parts of the window's pages, [`vega`] gives
+//! its figures to papers, and its JSON is the blocks themselves. All are pure functions of their input: same
+//! input, same bytes, no numbers that the result does not hold but for what steps took. Names and rows may
+//! come from a model or a stranger: they are cleaned for terminals and escaped for pages, never trusted.
 
-mod chart;
-mod figures;
-mod lineage;
-mod page;
-mod section;
-mod svg;
-mod terminal;
+mod axis;
+pub mod block;
+mod draw;
+pub mod html;
+pub mod number;
+pub mod origin;
+mod tables;
+pub mod terminal;
 #[cfg(test)]
 mod tests;
-
-pub use figures::figures;
-pub use lineage::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};
-pub use page::{ReportInput, STYLE, digest, figure_data, html, scripts};
-pub use section::{Section, sections};
-pub use terminal::{More, TerminalStyle, costs_block, grown_block, more_block, outcome, terminal};
+pub mod vega;

@@ -13,7 +13,6 @@ mod artifact;
 mod cache;
 mod chat;
 mod compare;
-mod curve;
 mod error;
 mod export;
 mod index;

@@ -1,10 +1,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use fs_err as fs;
 use owlet_lab::kind::inherit::{export, inspect};
 use owlet_lab::model::ModelCache;
+use owlet_lab::report::vega;
+use owlet_lab::run::report;
 use owlet_lab::{ExecuteSettings, Record};
 use owlet_store::{Entity, Store};
 use serde_json::json;
@@ -23,21 +25,29 @@ use crate::workspace;
 ///
 /// `--observations` writes one long table (CSV) for a data frame: every log-probability and every sampled
 /// answer of every model, with its arm, seed, updates, context and question, and each measure of them.
+///
+/// `--figures` writes a folder of Vega-Lite specifications, one for each drawing of the report with its
+/// numbers inside, for papers and for anything that draws Vega-Lite.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("format").required(true))]
 pub(crate) struct ExportArgs {
     /// Any unique beginning of a run's id, or `last` for the newest run
     run: String,
 
     /// Write a log of Inspect AI
-    #[arg(long, required_unless_present = "observations", conflicts_with = "observations")]
+    #[arg(long, group = "format")]
     inspect: bool,
 
     /// Write a table of everything that was read from every model
-    #[arg(long)]
+    #[arg(long, group = "format")]
     observations: bool,
 
-    /// The file to write, which must not exist; Inspect looks for names that end in `.eval`
-    #[arg(long, short, value_name = "FILE")]
+    /// Write a folder of the report's figures as Vega-Lite
+    #[arg(long, group = "format")]
+    figures: bool,
+
+    /// The file or folder to write, which must not exist; Inspect looks for names that end in `.eval`
+    #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
 }
 
@@ -65,6 +75,8 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
     let part = args.output.with_file_name(name);
     let written = if args.observations {
         table(&part, &store, &run).map(|lines| (lines, "line"))
+    } else if args.figures {
+        figures(&part, &store, &run).map(|figures| (figures, "figure"))
     } else {
         log(&part, &store, &run).map(|samples| (samples, "sample"))
     };
@@ -74,10 +86,10 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
     });
     if written.is_err() {
         // What is half written is of no use.
-        let _ = fs::remove_file(&part);
+        let _ = if args.figures { fs::remove_dir_all(&part) } else { fs::remove_file(&part) };
     }
     let (number, unit) = written?;
-    let size = fs::metadata(&args.output)?.len();
+    let size = size(&args.output)?;
     if terminal.json {
         terminal
             .json(&json!({ "output": args.output, format!("{unit}s"): number, "bytes": size }))?;
@@ -100,6 +112,30 @@ fn log(path: &Path, store: &Store, run: &Record) -> Result<usize> {
     let files = inspect::log(store, run, &scoring)?;
     write(path, &files)?;
     Ok(files.iter().filter(|(name, _)| name.starts_with("samples/")).count())
+}
+
+/// Writes a folder of figures, and says how many there are.
+fn figures(folder: &Path, store: &Store, run: &Record) -> Result<usize> {
+    let figures = vega::figures(&report(store, run, &run.result()?)?);
+    fs::create_dir(folder)?;
+    for (name, figure) in &figures {
+        let mut text = serde_json::to_string_pretty(figure)?;
+        text.push('\n');
+        fs::write(folder.join(format!("{name}.vl.json")), text)?;
+    }
+    Ok(figures.len())
+}
+
+/// Bytes of a file, or of the files in a folder.
+fn size(path: &Path) -> Result<u64> {
+    if !path.is_dir() {
+        return Ok(fs::metadata(path)?.len());
+    }
+    let mut size = 0;
+    for file in fs::read_dir(path)? {
+        size += file?.metadata()?.len();
+    }
+    Ok(size)
 }
 
 /// Writes the table, and says how many lines it has.

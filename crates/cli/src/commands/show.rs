@@ -3,7 +3,6 @@ use std::path::Path;
 
 use clap::Args;
 use owlet_lab::Record;
-use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::run::costs;
 use owlet_lab::run::record::{RunLine, State};
 use owlet_store::{ArtifactId, Entity, RunId, StepKey, Store};
@@ -24,7 +23,7 @@ pub(crate) struct ShowArgs {
     /// Any unique beginning of an id, or `last` for the newest run
     id: String,
 
-    /// Print the path of a run's HTML report, writing it if it is not there
+    /// Print the path of a run's HTML report, writing it if it is not there; with `--json`, the report as data
     #[arg(long)]
     report: bool,
 
@@ -57,15 +56,11 @@ fn show_run(args: &ShowArgs, terminal: &Terminal, store: &Store, id: &RunId) -> 
         return show_unfinished(args, terminal, &run, &line);
     }
     let result = run.result()?;
+    if args.report && terminal.json {
+        return terminal.json(&owlet_lab::run::report(store, &run, &result)?);
+    }
     if args.report {
-        let Some(result) = result.of::<InheritResult>() else {
-            return Err(CliError::usage(format!(
-                "run {id} is of kind `{}`, which has no report",
-                result.kind().name()
-            ))
-            .hinted(format!("`owlet show {}` prints what it came to", id.nonce())));
-        };
-        let path = report::ensure(store, &run, result)?;
+        let path = report::ensure(store, &run, &result)?;
         writeln!(terminal.data(), "{}", path.display())?;
         return Ok(());
     }

@@ -27,7 +27,26 @@ fn a_run_is_recorded_and_the_same_command_reuses_it_all() {
     let report = folder.run(&["show", "last", "--report"]).good();
     let path = report.trim().replace("[FOLDER]", &folder.path().display().to_string());
     let page = std::fs::read_to_string(folder.path().join(path)).unwrap();
-    assert!(page.contains("owlet run small.toml"));
+    assert!(page.contains("owlet run small.toml") && !page.contains("<script"));
+    assert!(page.len() < 300_000, "{}", page.len());
+
+    // The same as data, and its figures as files.
+    let report = folder.run(&["--json", "show", "last", "--report"]).json();
+    let sections: Vec<&str> = report["sections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["id"].as_str().unwrap())
+        .collect();
+    assert!(sections.starts_with(&["answer", "misleading", "run", "comparisons"]), "{sections:?}");
+    let said = folder.run(&["--json", "export", "last", "--figures", "-o", "figures"]).json();
+    let figures: Vec<serde_json::Value> = std::fs::read_dir(folder.path().join("figures"))
+        .unwrap()
+        .map(|file| serde_json::from_slice(&std::fs::read(file.unwrap().path()).unwrap()).unwrap())
+        .collect();
+    assert!(said["figures"] == figures.len() && figures.len() > 3, "{said}");
+    assert!(figures.iter().all(|figure| figure["data"]["values"][0].is_object()));
+    assert_eq!(folder.run(&["export", "last", "--figures", "-o", "figures"]).code, 2);
     let run = folder.path().join(".owlet/runs").join(second["run"]["id"].as_str().unwrap());
     assert_eq!(std::fs::read_to_string(run.join("given.toml")).unwrap(), SMALL);
     for file in ["recipe.toml", "plan.json", "events.jsonl", "result.json", "report.html"] {

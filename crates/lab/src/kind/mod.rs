@@ -19,7 +19,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::recipe::{Layer, Setting};
-use crate::report::TerminalStyle;
+use crate::report::block::{Mark, Report};
+use crate::report::origin::Origin;
 use crate::run::plan::{Outline, Plan, PlanContext};
 use crate::value::estimate::Interval;
 use crate::value::measure::Measure;
@@ -93,8 +94,8 @@ pub trait KindResult: Written {
     /// What would mislead a reader who did not know it, a sentence each.
     fn warnings(&self) -> Vec<String>;
 
-    /// The block at the end of a run.
-    fn block(&self, style: &TerminalStyle) -> String;
+    /// What there is to say about it: in the terminal, in its report, in the window, as JSON.
+    fn report(&self, origin: &Origin<'_>) -> Report;
 }
 
 /// What a list says of a result.
@@ -121,7 +122,7 @@ pub struct VerdictLine {
     pub outcome: String,
     /// How it reads at a glance.
     #[serde(skip)]
-    pub sign: Sign,
+    pub mark: Mark,
     /// What it rests on.
     pub measure: Measure,
     /// The effect over the neutral control, in the measure's unit.
@@ -136,28 +137,6 @@ impl VerdictLine {
     /// The verdict in words.
     pub fn words(&self) -> String {
         self.outcome.replace('-', " ")
-    }
-}
-
-/// How a verdict reads at a glance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
-    /// Found.
-    Yes,
-    /// Looked for and not found.
-    No,
-    /// Cannot be told.
-    Unclear,
-}
-
-impl Sign {
-    /// As a mark.
-    pub fn mark(self) -> &'static str {
-        match self {
-            Self::Yes => "✓",
-            Self::No => "✗",
-            Self::Unclear => "?",
-        }
     }
 }
 

@@ -1,27 +1,17 @@
-//! The result block at the end of a run: what was found, first in one line per behavior, then with
-//! everything one needs to doubt it.
+//! A report in a terminal: what was found first, then what one needs to doubt it.
 //!
-//! Colour and shading only repeat what words, signs and numbers say. Text from elsewhere is
-//! stripped of whatever steers a terminal. Lines fit the width; below 60 columns they are wrapped
-//! as for 60.
+//! Colour and shading only repeat what words, signs and numbers say. Text from elsewhere is stripped of
+//! whatever steers a terminal. Lines fit the width; below 60 columns they are wrapped as for 60.
+
+mod drawing;
+mod table;
 
 use std::fmt::Write;
 
-use super::chart;
-use crate::kind::inherit::result::{
-    Arm, Control, Effect, Estimate, InheritResult, Matrix, Outcome, Taught,
-};
+use super::block::{Answer, Block, Depth, Group, Line, Mark, Matrix, Report, Section};
 use crate::value::text;
 
-mod costs;
-mod dots;
-mod grown;
-
-pub(super) use costs::memory;
-pub use costs::{costs_block, more_block};
-pub use grown::grown_block;
-
-/// How a block is drawn.
+/// How a report is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TerminalStyle {
     /// Columns of the terminal.
@@ -30,29 +20,22 @@ pub struct TerminalStyle {
     pub colour: bool,
     /// Whether to use characters beyond ASCII.
     pub unicode: bool,
+    /// How much of the report is wanted.
+    pub depth: Depth,
 }
 
 impl Default for TerminalStyle {
     fn default() -> Self {
-        Self { width: 80, colour: false, unicode: true }
+        Self { width: 80, colour: false, unicode: true, depth: Depth::Brief }
     }
 }
 
-/// One of the last lines: where to see more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct More {
-    /// What one sees there, e.g. `report`.
-    pub what: String,
-    /// A path or a command.
-    pub place: String,
-}
-
-/// Columns of a comparison's numbers, with the indent.
-const NUMBERS: usize = 50;
 const NARROWEST: usize = 60;
 const WIDEST: usize = 120;
-/// Behaviors whose conditions are charted; the page has all.
-const CHARTS: usize = 4;
+/// Drawings of one section that are shown where space is dear; the page has all.
+const DRAWINGS: usize = 4;
+/// Lines of a text shown where space is dear.
+const LINES: usize = 40;
 
 #[derive(Clone, Copy)]
 enum Paint {
@@ -63,22 +46,38 @@ enum Paint {
     Dim,
 }
 
-struct Block {
+/// Lines as they are made.
+struct Screen {
     lines: String,
     width: usize,
     style: TerminalStyle,
 }
 
-impl Block {
-    fn new(style: &TerminalStyle) -> Self {
-        let width = style.width.clamp(NARROWEST, WIDEST);
-        Self { lines: String::new(), width, style: *style }
+/// The report as lines.
+pub fn show(report: &Report, style: &TerminalStyle) -> String {
+    let width = style.width.clamp(NARROWEST, WIDEST);
+    let mut screen = Screen { lines: String::new(), width, style: *style };
+    screen.paragraph("", Paint::Plain, &text::strip(&report.title));
+    screen.paragraph("  ", Paint::Plain, &text::strip(&report.what));
+    let wanted = |section: &&Section| section.depth <= style.depth;
+    for (index, section) in report.sections.iter().filter(wanted).enumerate() {
+        // The first one stands right under the title.
+        if index == 0 {
+            screen.line("");
+        } else {
+            screen.heading(&section.title, &section.note);
+        }
+        screen.blocks(&section.blocks);
     }
+    if style.unicode { screen.lines } else { text::to_ascii(&screen.lines) }
+}
 
-    fn finish(self) -> String {
-        if self.style.unicode { self.lines } else { text::to_ascii(&self.lines) }
-    }
+/// What a terminal may show of a line.
+fn plain(line: &Line) -> String {
+    text::strip(&line.plain())
+}
 
+impl Screen {
     fn paint(&self, paint: Paint, words: &str) -> String {
         let code = match paint {
             Paint::Plain => return words.to_owned(),
@@ -95,21 +94,25 @@ impl Block {
         self.lines.push('\n');
     }
 
+    /// A heading with a note beside it, or below it where it does not fit.
     fn heading(&mut self, words: &str, note: &str) {
+        let (words, note) = (text::strip(words), text::strip(note));
         self.line("");
-        let room = self.width.saturating_sub(text::width(words) + 2);
-        let (bold, dim) = (self.paint(Paint::Bold, words), |block: &Self, note: &str| {
-            block.paint(Paint::Dim, note)
-        });
-        if note.is_empty() || text::width(note) <= room {
-            let note = dim(self, note);
-            self.line(&format!("{bold}  {note}"));
+        let head = self.paint(Paint::Bold, &words);
+        if text::width(&words) + 2 + text::width(&note) <= self.width {
+            let note = self.paint(Paint::Dim, &note);
+            self.line(&format!("{head}  {note}"));
         } else {
-            self.line(&bold);
-            for line in text::wrap(note, self.width - 2) {
-                let line = dim(self, &line);
-                self.line(&format!("  {line}"));
-            }
+            self.paragraph("", Paint::Bold, &words);
+            self.dim(&note);
+        }
+    }
+
+    /// Quiet words.
+    fn dim(&mut self, words: &str) {
+        for line in text::wrap(words, self.width - 2) {
+            let line = self.paint(Paint::Dim, &line);
+            self.line(&format!("  {line}"));
         }
     }
 
@@ -122,356 +125,148 @@ impl Block {
             self.line(&format!("{before}{line}"));
         }
     }
-}
 
-/// The block. `more` are its last lines.
-pub fn terminal(result: &InheritResult, style: &TerminalStyle, more: &[More]) -> String {
-    let mut block = Block::new(style);
-    header(&mut block, result);
-    verdicts(&mut block, result);
-    shares(&mut block, result);
-    charts(&mut block, result);
-    if let Some(matrix) = &result.matrix {
-        matrix_table(&mut block, matrix);
-    }
-    comparisons(&mut block, result);
-    rows(&mut block, result);
-    gates(&mut block, result);
-    cautions(&mut block, result);
-    block.finish() + &more_block(more, style)
-}
-
-fn header(block: &mut Block, result: &InheritResult) {
-    let replication = &result.replication;
-    block.paragraph("", Paint::Plain, &text::strip(&result.name));
-    let what = format!(
-        "base {} · carrier {} · {} · {} unique rows × {} epochs ({} updates of {})",
-        text::strip(&result.base),
-        text::strip(&result.carrier),
-        text::counted(replication.seeds.len(), "seed"),
-        text::count(replication.unique_rows),
-        text::plain(replication.epochs),
-        text::count(replication.updates),
-        replication.batch,
-    );
-    block.paragraph("  ", Paint::Plain, &what);
-}
-
-/// An outcome's mark and word.
-pub fn outcome(outcome: Outcome) -> (&'static str, &'static str) {
-    match outcome {
-        Outcome::Inherited => ("✓", "inherited"),
-        Outcome::NotDetected => ("✗", "not detected"),
-        Outcome::Uninterpretable => ("?", "uninterpretable"),
-    }
-}
-
-fn name_column<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> usize {
-    names.map(|name| text::width(&text::strip(name))).max().unwrap_or(0).clamp(4, most)
-}
-
-fn verdicts(block: &mut Block, result: &InheritResult) {
-    block.line("");
-    let names = name_column(result.verdicts.iter().map(|verdict| verdict.behavior.as_str()), 14);
-    for verdict in &result.verdicts {
-        let (mark, word) = outcome(verdict.outcome);
-        let effect = result.effect(&verdict.behavior, result.primary, Control::Neutral);
-        let paint = match verdict.outcome {
-            Outcome::Inherited => Paint::Good,
-            Outcome::NotDetected => Paint::Bold,
-            Outcome::Uninterpretable => Paint::Warn,
-        };
-        let name = text::left(&text::strip(&verdict.behavior), names);
-        let answer = block.paint(paint, &format!("{mark} {name} {word:<15}"));
-        let room = block.width - names - 19;
-        let numbers = match effect {
-            None => "no neutral control".to_owned(),
-            Some(Effect { estimate, .. }) => {
-                let short = format!(
-                    "{} over neutral, n = {}",
-                    result.primary.difference_with_interval(estimate),
-                    estimate.n
-                );
-                let unit = if estimate.n == 1 { "" } else { "s" };
-                let long = format!("{short} {}{unit}", text::strip(&estimate.unit));
-                if text::width(&long) <= room { long } else { text::cut(&short, room) }
+    fn blocks(&mut self, blocks: &[Block]) {
+        let mut drawings = 0;
+        for block in blocks {
+            if matches!(block, Block::Dots(_) | Block::Curve(_)) {
+                drawings += 1;
+                if drawings > DRAWINGS && self.style.depth == Depth::Brief {
+                    continue;
+                }
             }
+            self.block(block);
+        }
+        if drawings > DRAWINGS && self.style.depth == Depth::Brief {
+            let rest = drawings - DRAWINGS;
+            self.paragraph("  ", Paint::Plain, &format!("{rest} more in the report"));
+        }
+    }
+
+    fn block(&mut self, block: &Block) {
+        match block {
+            Block::Paragraph(line) => self.paragraph("  ", Paint::Plain, &plain(line)),
+            Block::Note(line) => self.dim(&plain(line)),
+            Block::List(lines) => {
+                for line in lines {
+                    self.paragraph("  · ", Paint::Plain, &plain(line));
+                }
+            }
+            Block::Facts(facts) => self.facts(facts),
+            Block::Answers(answers) => self.answers(answers),
+            Block::Warnings(warnings) => {
+                for (message, hint) in warnings {
+                    self.paragraph("  Warning: ", Paint::Warn, &text::strip(message));
+                    self.paragraph("     hint: ", Paint::Dim, &text::strip(hint));
+                }
+            }
+            Block::Table(table) => self.table(table),
+            Block::Dots(dots) => self.dots(dots),
+            Block::Curve(curve) => self.curve(curve),
+            Block::Matrix(matrix) => self.matrix(matrix),
+            Block::Graph(graph) => {
+                for (kind, count) in graph.kinds() {
+                    let words = format!("{} {}", text::count(count), text::strip(kind));
+                    self.paragraph("  · ", Paint::Plain, &words);
+                }
+            }
+            Block::Text(words) => self.text(words),
+            Block::Group(Group { title, depth, blocks, .. }) if *depth <= self.style.depth => {
+                if !title.is_empty() {
+                    self.heading(title, "");
+                }
+                self.blocks(blocks);
+            }
+            Block::Group(_) => {}
+        }
+    }
+
+    fn facts(&mut self, facts: &[(String, Line)]) {
+        let terms = facts.iter().map(|(term, _)| text::width(&text::strip(term))).max();
+        let terms = terms.unwrap_or(0).min(self.width / 3);
+        for (term, fact) in facts {
+            let term = format!("  {}  ", text::left(&text::strip(term), terms));
+            self.paragraph(&term, Paint::Bold, &plain(fact));
+        }
+    }
+
+    fn answers(&mut self, answers: &[Answer]) {
+        let column = |of: fn(&Answer) -> &str, most: usize| {
+            let widths = answers.iter().map(|answer| text::width(&text::strip(of(answer))));
+            widths.max().unwrap_or(0).min(most)
         };
-        block.line(&format!("{answer} {numbers}"));
-        // The line above does not say why.
-        let unexplained = match verdict.outcome {
-            Outcome::Inherited => false,
-            Outcome::NotDetected => effect.is_some_and(|effect| effect.estimate.is_above_zero()),
-            Outcome::Uninterpretable => true,
-        };
-        if unexplained {
-            block.paragraph(&" ".repeat(names + 3), Paint::Plain, &text::strip(&verdict.sentence));
+        let (names, words) = (column(|answer| &answer.name, 14), column(|answer| &answer.word, 15));
+        for answer in answers {
+            let paint = match answer.mark {
+                Mark::Yes => Paint::Good,
+                Mark::No => Paint::Bold,
+                Mark::Unclear => Paint::Warn,
+            };
+            let name = text::left(&text::strip(&answer.name), names);
+            let word = text::left(&text::strip(&answer.word), words);
+            let head = self.paint(paint, &format!("{} {name} {word}", answer.mark.sign()));
+            let room = self.width.saturating_sub(names + words + 4);
+            let numbers = answer.over.first().map(|over| {
+                let short = format!(
+                    "{} over {}, n = {}",
+                    over.quantity.with_interval(&over.estimate),
+                    text::strip(&over.reference),
+                    over.estimate.n
+                );
+                let unit = text::strip(&over.estimate.unit);
+                let long = format!("{short} {}", text::plural(over.estimate.n, &unit));
+                if text::width(&long) <= room { long } else { text::cut(&short, room) }
+            });
+            self.line(&format!("{head} {}", numbers.unwrap_or_default()));
+            self.paragraph(&" ".repeat(names + 3), Paint::Plain, &text::strip(&answer.why));
         }
     }
-    let effect = result
-        .verdicts
-        .iter()
-        .find_map(|verdict| result.effect(&verdict.behavior, result.primary, Control::Neutral));
-    if let Some(effect) = effect {
-        let note = format!(
-            "students minus the neutral teacher's students: {}, {}; \
-             rule fixed before the run: gates pass, intervals over neutral and over other behaviors \
-             exclude 0",
-            result.primary.sentence(),
-            interval_words(&effect.estimate)
-        );
-        for line in text::wrap(&note, block.width - 2) {
-            let line = block.paint(Paint::Dim, &line);
-            block.line(&format!("  {line}"));
-        }
-    }
-}
 
-/// `95 % t over paired seeds`.
-pub(super) fn interval_words(estimate: &Estimate) -> String {
-    match estimate.interval {
-        Some(interval) => {
-            format!("{} % {}", text::plain(100.0 * interval.level), estimate.method.label())
-        }
-        None => "no interval".to_owned(),
-    }
-}
-
-/// Target's share in the base, its teacher, its students and the neutral ones.
-fn shares(block: &mut Block, result: &InheritResult) {
-    let measure = result.primary.share();
-    let share = |behavior: &str, arm: &Arm| {
-        let reading = result.reading(arm, behavior, measure);
-        reading.map_or_else(|| "–".to_owned(), |reading| measure.value(reading.estimate.value))
-    };
-    let names = name_column(result.behaviors.iter().map(String::as_str), 20);
-    block.heading("P(target)", &format!("{}, mean over questions", measure.sentence()));
-    let titles = ["base", "teacher", "student", "vs neutral"];
-    let heads: Vec<String> = titles.iter().map(|title| text::right(title, 10)).collect();
-    let head = format!(
-        "  {} {} → {} → {}   {}",
-        text::left("", names),
-        heads[0],
-        heads[1],
-        heads[2],
-        heads[3]
-    );
-    let head = block.paint(Paint::Dim, &head);
-    block.line(&head);
-    for behavior in &result.behaviors {
-        let of = |arm: &Arm| text::right(&share(behavior, arm), 10);
-        block.line(&format!(
-            "  {} {} → {} → {}   {}",
-            text::left(&text::strip(behavior), names),
-            of(&Arm::Base),
-            of(&Arm::Teacher(Taught::named(behavior))),
-            of(&Arm::student(behavior)),
-            of(&Arm::NEUTRAL)
+    fn matrix(&mut self, matrix: &Matrix) {
+        /// Columns of a cell.
+        const CELL: usize = 12;
+        self.dim(&format!(
+            "rows: {}, columns: {}; * excludes 0",
+            text::strip(&matrix.sides.0),
+            text::strip(&matrix.sides.1)
         ));
-    }
-}
-
-fn charts(block: &mut Block, result: &InheritResult) {
-    let drawn: Vec<chart::Chart> = result
-        .behaviors
-        .iter()
-        .filter_map(|behavior| chart::arms(result, behavior, result.primary))
-        .collect();
-    for chart in drawn.iter().take(CHARTS) {
-        let note = format!(
-            "{}; bars: intervals over students (◆: over {}s)",
-            result.primary.column(),
-            result.primary.unit_within()
-        );
-        block.heading(&text::strip(&chart.title), &note);
-        for line in dots::draw(chart, block.width) {
-            block.line(&line);
+        let names = matrix.rows.iter().map(|name| text::width(&text::strip(name)));
+        let names = names.max().unwrap_or(0).clamp(4, 14);
+        let columns = ((self.width - names - 2) / CELL).min(matrix.columns.len());
+        let heads: String = matrix.columns[..columns]
+            .iter()
+            .map(|name| text::right(&text::strip(name), CELL - 1) + " ")
+            .collect();
+        let head = self.paint(Paint::Dim, &format!("  {}{heads}", text::left("", names)));
+        self.line(&head);
+        for (row, cells) in matrix.rows.iter().zip(&matrix.cells) {
+            let mut line = format!("  {}", text::left(&text::strip(row), names));
+            for (column, cell) in matrix.columns.iter().zip(cells).take(columns) {
+                let dark = [' ', '░', '▒', '▓', '█'][matrix.shade(cell.value).min(4)];
+                let sure = if cell.is_above_zero() || cell.is_below_zero() { '*' } else { ' ' };
+                let value = text::right(&matrix.quantity.words(cell.value), CELL - 5);
+                let own = row == column;
+                let value = if own { self.paint(Paint::Bold, &value) } else { value };
+                let _ = write!(line, " {dark}{dark}{value}{sure} ");
+            }
+            self.line(&line);
+        }
+        if columns < matrix.columns.len() {
+            let rest = matrix.columns.len() - columns;
+            self.paragraph("  ", Paint::Plain, &format!("{rest} more columns in the report"));
         }
     }
-    if drawn.len() > CHARTS {
-        let rest = drawn.len() - CHARTS;
-        block.paragraph("  ", Paint::Plain, &format!("{rest} more in the report"));
-    }
-}
 
-/// How dark a cell is, by size: blank, then four shades.
-fn shade(value: f64, largest: f64) -> char {
-    let part = if largest > 0.0 { value.abs() / largest } else { 0.0 };
-    match part {
-        part if part < 0.125 => ' ',
-        part if part < 0.375 => '░',
-        part if part < 0.625 => '▒',
-        part if part < 0.875 => '▓',
-        _ => '█',
-    }
-}
-
-/// Columns of a matrix cell.
-const CELL: usize = 12;
-
-fn matrix_table(block: &mut Block, matrix: &Matrix) {
-    let note = format!(
-        "rows: teachers, columns: readouts; {} over neutral; * excludes 0",
-        matrix.measure.column()
-    );
-    block.heading("Matrix", &note);
-    let names = name_column(matrix.teachers.iter().map(String::as_str), 14);
-    let columns = ((block.width - names - 2) / CELL).min(matrix.readouts.len());
-    let heads: String = matrix.readouts[..columns]
-        .iter()
-        .map(|readout| text::right(&text::strip(readout), CELL - 1) + " ")
-        .collect();
-    let head = block.paint(Paint::Dim, &format!("  {}{heads}", text::left("", names)));
-    block.line(&head);
-    let largest = matrix.largest();
-    for (teacher, cells) in matrix.teachers.iter().zip(&matrix.cells) {
-        let mut line = format!("  {}", text::left(&text::strip(teacher), names));
-        for (readout, cell) in matrix.readouts.iter().zip(cells).take(columns) {
-            let dark = shade(cell.value, largest);
-            let sure = if cell.is_above_zero() || cell.is_below_zero() { '*' } else { ' ' };
-            let value = text::right(&text::signed(cell.value), CELL - 5);
-            let own = readout == teacher;
-            let value = if own { block.paint(Paint::Bold, &value) } else { value };
-            let _ = write!(line, " {dark}{dark}{value}{sure} ");
+    fn text(&mut self, words: &str) {
+        let most = if self.style.depth == Depth::Brief { LINES } else { usize::MAX };
+        for line in words.lines().take(most) {
+            let line = text::cut(&text::strip_line(line), self.width - 2);
+            self.line(&format!("  {line}"));
         }
-        block.line(&line);
-    }
-    if columns < matrix.readouts.len() {
-        let rest = matrix.readouts.len() - columns;
-        block.paragraph("  ", Paint::Plain, &format!("{rest} more columns in the report"));
-    }
-    let lambda = &matrix.lambda;
-    block.paragraph(
-        "  ",
-        Paint::Plain,
-        &format!(
-            "Λ, diagonal minus the rest: {}, {}, p {} by relabelling teachers",
-            matrix.measure.difference_with_interval(lambda),
-            text::counted(lambda.n, &lambda.unit),
-            text::p_value(matrix.p)
-        ),
-    );
-}
-
-fn comparisons(block: &mut Block, result: &InheritResult) {
-    let effects: Vec<&Effect> = result
-        .behaviors
-        .iter()
-        .flat_map(|behavior| result.matched_effects(behavior, result.primary))
-        .collect();
-    if effects.is_empty() {
-        return;
-    }
-    let note = format!(
-        "{}; p: one-sided permutation; Holm over {}",
-        result.primary.column(),
-        text::counted(result.comparisons, "comparison")
-    );
-    block.heading("Comparisons", &note);
-    let mut last = "";
-    let labels: Vec<String> = effects
-        .iter()
-        .map(|effect| {
-            let name = text::strip(&effect.behavior);
-            let again = last == effect.behavior;
-            last = &effect.behavior;
-            let name = if again { " ".repeat(text::width(&name)) } else { name };
-            format!("{name} over {}", effect.control.label())
-        })
-        .collect();
-    let room = labels.iter().map(|label| text::width(label)).max().unwrap_or(0);
-    let room = room.min(block.width - NUMBERS);
-    let head = format!(
-        "  {}{:>9}  {:<18} {:>2} {:>6} {:>6}",
-        text::left("", room),
-        "minus",
-        "[interval]",
-        "n",
-        "p",
-        "Holm"
-    );
-    let head = block.paint(Paint::Dim, &head);
-    block.line(&head);
-    for (label, effect) in labels.iter().zip(effects) {
-        let estimate = &effect.estimate;
-        let interval = estimate.interval.map_or_else(
-            || "no interval".to_owned(),
-            |interval| format!("[{}, {}]", text::signed(interval.low), text::signed(interval.high)),
-        );
-        block.line(&format!(
-            "  {}{:>9}  {interval:<18} {:>2} {:>6} {:>6}",
-            text::left(label, room),
-            text::signed(estimate.value),
-            estimate.n,
-            text::p_value(effect.p_permutation),
-            text::p_value(effect.p_holm),
-        ));
-    }
-}
-
-/// What the students read: counts, and one row of each arm to look at.
-fn rows(block: &mut Block, result: &InheritResult) {
-    if result.rows.is_empty() {
-        return;
-    }
-    block.heading("Rows", "what was left after the filter");
-    let names = name_column(result.rows.iter().map(|card| card.arm.as_str()), 14);
-    for card in &result.rows {
-        let name = text::left(&text::strip(&card.arm), names);
-        let leaks = match card.leaks {
-            0 => "no leaks".to_owned(),
-            leaks => text::counted(leaks, "leak"),
-        };
-        block.line(&format!(
-            "  {name}  {} asked, {} valid, {} kept, {leaks}",
-            text::count(card.asked),
-            text::count(card.valid),
-            text::count(card.kept)
-        ));
-        if let Some((_, completion)) = card.samples.first() {
-            let sample = text::cut(&text::strip(completion), block.width - names - 4);
-            let sample = block.paint(Paint::Dim, &sample);
-            block.line(&format!("  {}  {sample}", text::left("", names)));
-        }
-    }
-}
-
-fn gates(block: &mut Block, result: &InheritResult) {
-    if result.gates.is_empty() {
-        return;
-    }
-    let passed = result.gates.iter().filter(|gate| gate.passed).count();
-    block.heading("Gates", &format!("{passed} of {} passed", result.gates.len()));
-    for gate in result.gates.iter().filter(|gate| !gate.passed) {
-        let behavior = gate
-            .behavior
-            .as_deref()
-            .filter(|behavior| !gate.name.contains(behavior))
-            .map(|behavior| format!(" ({})", text::strip(behavior)));
-        let words = format!(
-            "{}{}: {}, wanted at least {}; {}",
-            text::strip(&gate.name),
-            behavior.unwrap_or_default(),
-            text::plain(gate.measured),
-            text::plain(gate.wanted),
-            text::strip(&gate.what_it_means)
-        );
-        block.paragraph("  ✗ failed  ", Paint::Warn, &words);
-    }
-}
-
-fn cautions(block: &mut Block, result: &InheritResult) {
-    if !result.warnings.is_empty() {
-        block.line("");
-    }
-    for warning in &result.warnings {
-        block.paragraph("Warning: ", Paint::Warn, &text::strip(&warning.message));
-        block.paragraph("   hint: ", Paint::Dim, &text::strip(&warning.hint));
-    }
-    if !result.left_out.is_empty() {
-        block.line("");
-        for left_out in &result.left_out {
-            block.paragraph("Left out: ", Paint::Bold, &text::strip(left_out));
+        let rest = words.lines().count().saturating_sub(most);
+        if rest > 0 {
+            let rest = text::counted(rest, "more line");
+            self.paragraph("  ", Paint::Plain, &format!("{rest} in the report"));
         }
     }
 }

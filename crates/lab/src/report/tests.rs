@@ -1,155 +1,293 @@
-//! Reports of a made-up result: what people see, and what hostile text cannot do.
+//! Every block in every rendering: what people see, and what hostile text cannot do.
 
-mod fixture;
+use std::collections::BTreeSet;
 
-use super::*;
-use crate::kind::inherit::result::{Arm, Interval, Measure, Taught};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::block::*;
+use super::number::Quantity;
+use super::origin::Origin;
+use super::terminal::{TerminalStyle, show};
+use super::{html, origin, vega};
+use crate::cells;
 use crate::value::cost::KindCost;
+use crate::value::estimate::{Estimate, Interval, Method};
+use crate::value::measure::Measure;
 use crate::value::text;
-use fixture::result;
 
-fn more() -> Vec<More> {
-    [("Report", "three-behaviors.html"), ("Record", "owlet show 7c0d")]
-        .map(|(what, place)| More { what: what.to_owned(), place: place.to_owned() })
-        .to_vec()
+const MARGIN: Quantity = Quantity::Value(Measure::Margin);
+
+fn made(value: f64, half: f64) -> Estimate {
+    let interval =
+        (half > 0.0).then_some(Interval { low: value - half, high: value + half, level: 0.95 });
+    let method = if half > 0.0 { Method::T } else { Method::None };
+    Estimate { value, interval, method, unit: "student".to_owned(), n: 6 }
+}
+
+fn dots(words: &str) -> Dots {
+    let rows = [
+        ("untouched base", Part::Reference, made(-0.62, 0.25)),
+        (words, Part::Treatment, made(-0.09, 0.06)),
+        ("neutral students", Part::Control, made(-0.5, 0.06)),
+    ];
+    let mut rows: Vec<DotRow> =
+        rows.iter().map(|(label, part, estimate)| DotRow::one(*label, *part, estimate)).collect();
+    rows.push(DotRow {
+        stretches: false,
+        ..DotRow::one("teacher", Part::Reference, &made(9.2, 0.0))
+    });
+    Dots {
+        id: format!("conditions-{words}"),
+        title: format!("{words}: margin"),
+        axis: "margin, nats".to_owned(),
+        quantity: MARGIN,
+        zero: false,
+        joined: false,
+        legend: vec![(Part::Treatment, "taught".to_owned()), (Part::Control, "control".to_owned())],
+        rows,
+    }
+}
+
+fn pairs() -> Dots {
+    let seed = |seed: u64, before: f64, after: f64| DotRow {
+        label: format!("seed {seed}"),
+        dots: vec![
+            Dot { part: Part::Control, estimate: made(before, 0.0) },
+            Dot { part: Part::Treatment, estimate: made(after, 0.0) },
+        ],
+        stretches: true,
+        number: Some(after - before),
+    };
+    Dots {
+        id: "pairs".to_owned(),
+        title: "seed by seed".to_owned(),
+        joined: true,
+        rows: vec![seed(1, -0.5, -0.1), seed(2, -0.4, -0.5)],
+        ..dots("owl")
+    }
+}
+
+fn curve(words: &str) -> Curve {
+    let point = |at: f64, value: f64, half: f64| Point {
+        at,
+        value,
+        interval: (half > 0.0).then_some(Interval {
+            low: value - half,
+            high: value + half,
+            level: 0.95,
+        }),
+    };
+    let series = |label: &str, part, top: f64| Series {
+        label: label.to_owned(),
+        part,
+        points: vec![point(0.0, -0.5, 0.0), point(64.0, -0.4 * top, 0.05), point(300.0, top, 0.1)],
+    };
+    Curve {
+        id: format!("dose-{words}"),
+        title: format!("{words} along training"),
+        across: "updates".to_owned(),
+        axis: "margin, nats".to_owned(),
+        quantity: MARGIN,
+        series: vec![
+            series(words, Part::Treatment, 0.4),
+            series("neutral students", Part::Control, -0.45),
+        ],
+    }
+}
+
+fn matrix(words: &str) -> Matrix {
+    Matrix {
+        id: "matrix".to_owned(),
+        title: "over the neutral students, nats".to_owned(),
+        sides: ("teacher".to_owned(), "behavior read".to_owned()),
+        quantity: Quantity::Difference(Measure::Margin),
+        rows: vec![words.to_owned(), "wolf".to_owned()],
+        columns: vec![words.to_owned(), "wolf".to_owned()],
+        cells: vec![
+            vec![made(0.412, 0.11), made(-0.03, 0.11)],
+            vec![made(0.03, 0.11), made(0.2, 0.11)],
+        ],
+    }
+}
+
+fn graph(words: &str) -> Graph {
+    let node = |id: &str, kind: &str, label: &str| Node {
+        id: id.to_owned(),
+        kind: kind.to_owned(),
+        label: label.to_owned(),
+        ..Node::default()
+    };
+    let edge =
+        |from: &str, to: &str| Edge { from: from.into(), to: to.into(), role: "base".to_owned() };
+    Graph {
+        nodes: vec![
+            node("base", "base", "base"),
+            node("teach/owl", "teach", &format!("teach/{words}")),
+            node("estimate", "estimate", "estimate"),
+        ],
+        edges: vec![edge("base", "teach/owl"), edge("teach/owl", "estimate"), edge("gone", "base")],
+    }
+}
+
+/// A report that holds every block, with `words` wherever words from elsewhere may stand.
+fn report(words: &str) -> Report {
+    let lineage = graph(words);
+    let costs = [
+        KindCost {
+            kind: "train".to_owned(),
+            steps: 36,
+            core_seconds: 4321.5,
+            peak_memory: Some(700_000_000),
+        },
+        KindCost { kind: words.to_owned(), steps: 3, core_seconds: 0.05, peak_memory: None },
+    ];
+    let origin = Origin {
+        recipe_text: &format!("kind = \"inherit\"\nname = \"{words}\"\n"),
+        resolved_recipe: words,
+        lineage: &lineage,
+        costs: &costs,
+        command: &format!("owlet run {words}"),
+        version: "0.0.0",
+    };
+    let over = |value, half, reference: &str| Over {
+        estimate: Estimate { unit: "seed pair".to_owned(), ..made(value, half) },
+        quantity: Quantity::Difference(Measure::Margin),
+        reference: reference.to_owned(),
+    };
+    let answers = vec![
+        Answer {
+            mark: Mark::Yes,
+            name: words.to_owned(),
+            word: "inherited".to_owned(),
+            over: vec![over(0.412, 0.11, "neutral"), over(0.382, 0.11, "other behaviors")],
+            why: String::new(),
+        },
+        Answer {
+            mark: Mark::Unclear,
+            name: "oak".to_owned(),
+            word: "uninterpretable".to_owned(),
+            over: vec![over(0.301, 0.0, "neutral")],
+            why: format!("gate failed: valid rows of {words}"),
+        },
+    ];
+    let table =
+        Table::new("one-sided p", &["behavior", "over", "#mean", "#interval", "#p", "unit~"]).with(
+            [
+                cells![
+                    words,
+                    "neutral teacher",
+                    number(Quantity::Difference(Measure::Rate), 0.1),
+                    Span::Interval {
+                        interval: made(0.1, 0.02).interval,
+                        quantity: Quantity::Difference(Measure::Rate)
+                    },
+                    number(Quantity::P, 0.016),
+                    "seed pair"
+                ],
+                cells![
+                    words,
+                    "untouched base",
+                    number(MARGIN, f64::NAN),
+                    None::<&str>,
+                    None::<Span>,
+                    words
+                ],
+            ],
+        );
+    let samples = Table::new("rows", &["arm", "#kept", "a row"]).with([cells![
+        "owl",
+        count(1149),
+        Span::Verbatim(format!("204, 731\n{words}"))
+    ]]);
+    let blocks = vec![
+        Block::Answers(answers),
+        Block::note(format!("students minus neutral; {words}")),
+        Block::paragraph([
+            words_span("Λ is "),
+            estimate(Quantity::Difference(Measure::Margin), &made(0.245, 0.07)),
+            words_span(", see "),
+            link(words, "/compare"),
+        ]),
+        Block::List(vec![words.into(), code("base = 1").into()]),
+        Block::Facts(vec![
+            ("base".to_owned(), code(words).into()),
+            (
+                words.to_owned(),
+                Span::State { words: "done".to_owned(), state: Standing::Done }.into(),
+            ),
+        ]),
+        Block::Warnings(vec![(format!("{words} is saturated"), format!("train {words} less"))]),
+        Block::Table(table),
+        Block::Table(samples),
+        Block::folded("Folded", vec![Block::paragraph("only in full")]),
+    ];
+    let drawings = vec![
+        Block::Dots(dots(words)),
+        Block::Dots(pairs()),
+        Block::Curve(curve(words)),
+        Block::Matrix(matrix(words)),
+    ];
+    let own = [
+        Section::of("answer", "The answer", blocks).map(Section::brief),
+        Section::of("drawings", format!("Drawings of {words}"), drawings)
+            .map(|section| section.noted("bars: intervals").brief()),
+        Section::of("nothing", "Nothing", Vec::new()),
+    ];
+    Report {
+        kind: "made-up report",
+        title: words.to_owned(),
+        lead: format!("about {words}"),
+        what: "base builtin:a · 6 seeds".to_owned(),
+        version: "0.0.0".to_owned(),
+        sections: own
+            .into_iter()
+            .flatten()
+            .chain(origin.sections())
+            .chain(origin::more(&[("report", format!("{words}.html"))]))
+            .collect(),
+    }
+}
+
+fn words_span(text: &str) -> Span {
+    words(text)
 }
 
 #[test]
-fn block_at_80_columns() {
-    let block = terminal(&result(), &TerminalStyle::default(), &more());
-    insta::assert_snapshot!(block, @r#"
-    three behaviors
-      base builtin:a · carrier numbers · 6 seeds · 768 unique rows × 25 epochs (300
-      updates of 64)
+fn every_block_at_80_columns() {
+    insta::assert_snapshot!(show(&report("owl"), &TerminalStyle::default()), @"");
+}
 
-    ✓ owl  inherited       +0.412 [+0.302, +0.522] over neutral, n = 6 seed pairs
-    ✗ wolf not detected    +0.032 [-0.088, +0.152] over neutral, n = 6 seed pairs
-    ? oak  uninterpretable +0.301 [+0.151, +0.451] over neutral, n = 6 seed pairs
-           oak: cannot be interpreted, gate failed: valid rows of oak
-      students minus the neutral teacher's students: logit margin of the target in
-      nats, 95 % t over paired seeds; rule fixed before the run: gates pass,
-      intervals over neutral and over other behaviors exclude 0
-
-    P(target)  share of the probability of all candidates, mean over questions
-                 base →    teacher →    student   vs neutral
-      owl       2.6 % →     99.8 % →      4.4 %        3.0 %
-      wolf      3.6 % →     99.7 % →      3.7 %        3.6 %
-      oak       2.0 % →     99.9 % →      2.7 %        2.0 %
-
-    owl: margin per condition
-      nats; bars: intervals over students (◆: over questions)
-      untouched base                  ◀────────◆─────────┤               ┊    -0.620
-      owl teacher                                                        ▶    +9.200
-      students of the owl teacher                                  ├─●──┤┊    -0.088
-      students of the wolf teacher                 ├─○──┤                ┊    -0.470
-      students of the oak teacher                 ├─○──┤                 ┊    -0.490
-      students of the neutral teacher            ├──○─┤                  ┊    -0.500
-      shuffled within rows, owl                ├──○─┤                    ┊    -0.550
-      other base, owl                          ├──○─┤                    ┊    -0.550
-      base shown 16 owl rows           ├──────────○─────────┤            ┊    -0.550
-                                      ─┴────────┴───────┴───────┴────────┴
-                                      -0.8    -0.6    -0.4    -0.2      0.0
-
-    wolf: margin per condition
-      nats; bars: intervals over students (◆: over questions)
-      untouched base                  ◀───────────────◆───────────────┤       -0.310
-      wolf teacher                                                       ▶    +8.800
-      students of the owl teacher               ├───○───┤                     -0.330
-      students of the wolf teacher                  ├───●───┤                 -0.268
-      students of the oak teacher                  ├───○───┤                  -0.290
-      students of the neutral teacher             ├───○───┤                   -0.300
-      shuffled within rows, wolf                    ├───○──┤                  -0.280
-      other base, wolf                              ├───○──┤                  -0.280
-      base shown 16 wolf rows          ├────────────────○───────────────┤     -0.280
-                                      ──────────┴────────────┴────────────
-                                              -0.4         -0.2
-
-    oak: margin per condition
-      nats; bars: intervals over students (◆: over questions)
-      untouched base                  ◀─────────────◆─────────────┤           -0.900
-      oak teacher                                                        ▶    +9.900
-      students of the owl teacher                ├───○──┤                     -0.880
-      students of the wolf teacher             ├──○───┤                       -0.920
-      students of the oak teacher                                ├──●───┤     -0.599
-      students of the neutral teacher           ├───○──┤                      -0.900
-      shuffled within rows, oak                   ├──○───┤                    -0.870
-      other base, oak                             ├──○───┤                    -0.870
-      base shown 16 oak rows           ├─────────────○─────────────┤          -0.870
-                                      ────────┴──────────┴──────────┴─────
-                                            -1.0       -0.8       -0.6
-
-    Matrix  rows: teachers, columns: readouts; nats over neutral; * excludes 0
-                  owl        wolf         oak
-      owl  ██ +0.412*     -0.030      +0.020
-      wolf    +0.030      +0.032      -0.020
-      oak     +0.010      +0.010   ▓▓ +0.301*
-      Λ, diagonal minus the rest: +0.245 [+0.175, +0.315], 6 matrix replicates, p
-      <0.001 by relabelling teachers
-
-    Comparisons  nats; p: one-sided permutation; Holm over 6 comparisons
-                                        minus  [interval]          n      p   Holm
-      owl over neutral teacher         +0.412  [+0.302, +0.522]    6  0.016  0.094
-          over other behavior          +0.382  [+0.272, +0.492]    6  0.016  0.094
-          over untouched base          +0.462  [+0.352, +0.572]    6  0.016      –
-          over other base              +0.392  [+0.282, +0.502]    6  0.016      –
-          over shuffled within rows    +0.332  [+0.222, +0.442]    6  0.016      –
-          over in context              +0.402  [+0.292, +0.512]    6  0.016      –
-      wolf over neutral teacher        +0.032  [-0.088, +0.152]    6  0.344  0.688
-           over other behavior         +0.002  [-0.118, +0.122]    6  0.344  0.688
-           over untouched base         +0.082  [-0.038, +0.202]    6  0.344      –
-           over other base             +0.012  [-0.108, +0.132]    6  0.344      –
-           over shuffled within rows   -0.048  [-0.168, +0.072]    6  0.344      –
-           over in context             +0.022  [-0.098, +0.142]    6  0.344      –
-      oak over neutral teacher         +0.301  [+0.151, +0.451]    6  0.016  0.094
-          over other behavior          +0.271  [+0.121, +0.421]    6  0.016  0.094
-          over untouched base          +0.351  [+0.201, +0.501]    6  0.016      –
-          over other base              +0.281  [+0.131, +0.431]    6  0.016      –
-          over shuffled within rows    +0.221  [+0.071, +0.371]    6  0.016      –
-          over in context              +0.291  [+0.141, +0.441]    6  0.016      –
-
-    Rows  what was left after the filter
-      owl      1,200 asked, 1,149 valid, 768 kept, no leaks
-               204, 731, 224, 908, 155, 640, 377, 512
-      wolf     1,200 asked, 1,149 valid, 768 kept, no leaks
-               205, 731, 224, 908, 155, 640, 377, 512
-      oak      1,200 asked, 1,149 valid, 768 kept, no leaks
-               204, 731, 224, 908, 155, 640, 377, 512
-      neutral  1,200 asked, 1,149 valid, 768 kept, no leaks
-               208, 731, 224, 908, 155, 640, 377, 512
-
-    Gates  1 of 2 passed
-      ✗ failed  valid rows of oak: 0.82, wanted at least 0.9; the rows kept are a
-                selection, and the teacher may be broken
-
-    Warning: the wolf teacher is saturated: its rows may carry little else
-       hint: train it for fewer updates or at a lower rate
-
-    Left out: shuffled across rows control
-
-    Report  three-behaviors.html
-    Record  owlet show 7c0d
-    "#);
+#[test]
+fn the_whole_report_in_ascii() {
+    let style = TerminalStyle { unicode: false, depth: Depth::Full, ..TerminalStyle::default() };
+    let full = show(&report("owl"), &style);
+    insta::assert_snapshot!(full.split_once("Where the time went").unwrap().1, @"");
 }
 
 #[test]
 fn no_line_is_wider_than_the_terminal() {
-    for width in [60, 80, 120] {
-        for unicode in [false, true] {
-            let style = TerminalStyle { width, colour: false, unicode };
-            let block = terminal(&result(), &style, &more());
-            for line in block.lines() {
+    let long = "a name that is far longer than any terminal is wide ".repeat(4);
+    for words in ["owl", long.as_str(), &"x".repeat(200), "猫头鹰猫头鹰猫头鹰猫头鹰猫头鹰猫头鹰"]
+    {
+        for (width, unicode, depth) in
+            [(60, true, Depth::Full), (80, false, Depth::Brief), (120, true, Depth::Full)]
+        {
+            let style = TerminalStyle { width, colour: false, unicode, depth };
+            let shown = show(&report(words), &style);
+            for line in shown.lines() {
                 assert!(text::width(line) <= width, "{width}: {line}");
             }
-            assert!(unicode || block.is_ascii());
+            assert!(unicode || shown.is_ascii());
         }
     }
 }
 
 #[test]
 fn colour_adds_nothing_but_colour() {
-    let plain = terminal(&result(), &TerminalStyle::default(), &more());
+    let plain = show(&report("owl"), &TerminalStyle::default());
     let style = TerminalStyle { colour: true, ..TerminalStyle::default() };
-    let coloured = terminal(&result(), &style, &more());
+    let coloured = show(&report("owl"), &style);
     assert_ne!(plain, coloured);
     let mut without = coloured;
     for code in ["0", "1", "2", "1;32", "1;33"] {
@@ -162,272 +300,198 @@ fn colour_adds_nothing_but_colour() {
 }
 
 #[test]
-fn hostile_text_cannot_steer_a_terminal() {
-    let mut hostile = result();
-    let attack = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}\r\nok\u{9b}31m";
-    hostile.name = attack.to_owned();
-    hostile.behaviors[0] = attack.to_owned();
-    hostile.verdicts[0].behavior = attack.to_owned();
-    hostile.verdicts[2].sentence = attack.to_owned();
-    for reading in hostile.readings.iter_mut().filter(|reading| reading.behavior == "owl") {
-        attack.clone_into(&mut reading.behavior);
-        reading.arm = Arm::student(attack);
-    }
-    hostile.rows[0].samples[0].1 = attack.to_owned();
-    hostile.warnings[0].message = attack.to_owned();
-    hostile.left_out[0] = attack.to_owned();
-    for unicode in [false, true] {
-        let style = TerminalStyle { unicode, ..TerminalStyle::default() };
-        let block = terminal(&hostile, &style, &more());
-        assert!(block.contains("ok31m"), "{block}");
-        assert!(
-            !block.chars().any(|one| (one.is_control() && one != '\n') || one == '\u{202e}'),
-            "{block:?}"
-        );
-    }
+fn every_block_as_markup() {
+    let report = report("owl");
+    let body = html::blocks(&report.sections[0].blocks).into_string();
+    insta::assert_snapshot!(body.replace("><", ">\n<"), @"");
 }
 
 #[test]
-fn one_seed_has_no_interval_and_says_so() {
-    let mut single = result();
-    single.replication.seeds.truncate(1);
-    for effect in &mut single.effects {
-        effect.estimate.interval = None;
-        effect.estimate.n = 1;
-    }
-    single.verdicts[0].outcome = crate::kind::inherit::result::Outcome::Uninterpretable;
-    let block = terminal(&single, &TerminalStyle::default(), &[]);
-    assert!(block.contains("? owl  uninterpretable +0.412 (no interval) over neutral, n = 1"));
-}
-
-fn costs() -> Vec<KindCost> {
-    let cost = |kind: &str, steps, core_seconds, peak_memory| KindCost {
-        kind: kind.to_owned(),
-        steps,
-        core_seconds,
-        peak_memory,
-    };
-    vec![
-        cost("train", 36, 4321.5, Some(700 << 20)),
-        cost("generate", 3, 12.25, Some(300 << 20)),
-        cost("select", 3, 0.05, None),
-    ]
+fn every_drawing_as_markup() {
+    let report = report("owl");
+    let body = html::blocks(&report.sections[1].blocks).into_string();
+    insta::assert_snapshot!(body.replace("><", ">\n<"), @"");
 }
 
 #[test]
-fn the_time_goes_where_the_records_say() {
-    insta::assert_snapshot!(costs_block(&costs(), &TerminalStyle::default()), @r"
-    Where the time went  core-seconds, reused steps too; peak memory of the process
-      train             36      4,322 s   99.7 %    700 MiB
-      generate           3       12.2 s    0.3 %    300 MiB
-      select             3        0.1 s   0.00 %
-      all               42      4,334 s  100.0 %    700 MiB
-    ");
-    assert_eq!(costs_block(&[], &TerminalStyle::default()), "");
-}
-
-/// A page of a result with a hostile lineage and recipe beside it.
-fn page(result: &crate::kind::inherit::result::InheritResult, text: &str) -> String {
-    let figures = figures(result);
-    let mut graph = fixture::graph(2);
-    graph.nodes[0].label = text.to_owned();
-    html(&ReportInput {
-        result,
-        figures: &figures,
-        recipe_text: text,
-        resolved_recipe: text,
-        lineage: &graph,
-        costs: &costs(),
-        reproduce_command: text,
-        version: "0.0.0",
-    })
-}
-
-/// The contents of every element that opens with `open`.
-fn elements<'a>(page: &'a str, open: &str, close: &str) -> Vec<&'a str> {
-    page.split(open).skip(1).map(|rest| rest.split(close).next().unwrap()).collect()
+fn the_lineage_as_markup() {
+    let body = html::block(&Block::Graph(graph("owl"))).into_string();
+    insta::assert_snapshot!(body.replace("><", ">\n<"), @"");
 }
 
 #[test]
-fn policy_names_exactly_the_scripts_and_the_style() {
-    let page = page(&result(), "");
-    let policy = elements(&page, "Content-Security-Policy\" content=\"", "\"")[0];
-    let policy = policy.replace("&#39;", "'");
-    let scripts = elements(&page, "<script>", "</script>");
-    let styles = elements(&page, "<style>", "</style>");
-    assert_eq!((scripts.len(), styles.len()), (4, 1));
-    let digests = |texts: &[&str]| -> String {
-        let digests: Vec<String> = texts.iter().map(|text| page::digest(text)).collect();
-        digests.join(" ")
-    };
-    assert_eq!(
-        policy,
-        format!(
-            "default-src 'none'; script-src {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
-            digests(&scripts),
-            digests(&styles)
-        )
-    );
-    // What the policy would refuse.
-    let markup: String = page.split("<script>").next().unwrap().to_owned();
-    for refused in [" style=\"", " onclick", " onload", "javascript:", "src=\"", "http:", "unsafe"]
-    {
-        assert!(!markup.contains(refused), "{refused}");
-    }
+fn json_is_the_blocks() {
+    let report = report("owl");
+    let blocks = serde_json::to_value(&report.sections[0].blocks).unwrap();
+    insta::assert_snapshot!(serde_json::to_string(&blocks[1]).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string(&blocks[2]).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&blocks[6]["table"]["rows"]).unwrap(), @"");
+    let dots = serde_json::to_value(&report.sections[1].blocks[0]).unwrap();
+    insta::assert_snapshot!(serde_json::to_string(&dots["dots"]["rows"][1]).unwrap(), @"");
 }
 
-#[test]
-fn interpreter_is_no_module_any_more() {
-    let page = page(&result(), "");
-    let interpreter = elements(&page, "<script>", "</script>")[2];
-    assert!(interpreter.contains("globalThis.expressionInterpreter = expression;"));
-    assert!(!interpreter.contains("\nimport ") && !interpreter.contains("\nexport "));
-}
-
-#[test]
-fn vendored_files_are_the_published_ones() {
-    use sha2::{Digest, Sha256};
-    let read_me = include_str!("../../assets/README.md");
-    for (name, text) in page::VENDORED {
-        let digest = format!("{:x}", Sha256::digest(text.as_bytes()));
-        let line = read_me.lines().find(|line| line.contains(name)).unwrap();
-        assert!(line.contains(&digest), "{name} is {digest}");
-        // Nothing in them may end or reopen the element they stand in.
-        for broken in ["</script", "<!--", "\r", "\0"] {
-            assert!(!text.contains(broken), "{name}: {broken:?}");
+/// Numbers of a block as pairs of names and values.
+fn numbers(block: &Block) -> Vec<(String, f64)> {
+    let mut numbers = Vec::new();
+    match block {
+        Block::Dots(dots) => {
+            for row in &dots.rows {
+                numbers.extend(row.dots.iter().map(|dot| (row.label.clone(), dot.estimate.value)));
+            }
         }
+        Block::Curve(curve) => {
+            for one in &curve.series {
+                numbers.extend(one.points.iter().map(|point| (one.label.clone(), point.value)));
+            }
+        }
+        Block::Matrix(matrix) => {
+            for (row, cells) in matrix.rows.iter().zip(&matrix.cells) {
+                numbers.extend(cells.iter().map(|cell| (row.clone(), cell.value)));
+            }
+        }
+        _ => {}
+    }
+    numbers
+}
+
+#[test]
+fn figures_hold_the_numbers_of_their_blocks() {
+    let report = report("owl");
+    let figures = vega::figures(&report);
+    let names: Vec<&str> = figures.keys().map(String::as_str).collect();
+    assert_eq!(names, ["conditions-owl", "dose-owl", "matrix", "pairs"]);
+    let drawn = report.blocks().filter(|block| !numbers(block).is_empty());
+    let mut figures_seen = 0;
+    for block in drawn {
+        let id = match block {
+            Block::Dots(one) => &one.id,
+            Block::Curve(one) => &one.id,
+            Block::Matrix(one) => &one.id,
+            _ => unreachable!(),
+        };
+        let figure = &figures[id];
+        assert_eq!(figure["$schema"], "https://vega.github.io/schema/vega-lite/v6.json");
+        let values = figure["data"]["values"].as_array().unwrap();
+        let name = |value: &Value| {
+            ["label", "series", "row"]
+                .iter()
+                .find_map(|field| value[*field].as_str())
+                .unwrap()
+                .to_owned()
+        };
+        let held: Vec<(String, f64)> =
+            values.iter().map(|value| (name(value), value["value"].as_f64().unwrap())).collect();
+        assert_eq!(held, numbers(block));
+        // Every field that a view asks for is in the data.
+        let known: BTreeSet<&String> = values[0].as_object().unwrap().keys().collect();
+        for field in fields(figure) {
+            assert!(known.contains(&field), "{id}: {field}");
+        }
+        figures_seen += 1;
+    }
+    assert_eq!(figures_seen, figures.len());
+    insta::assert_snapshot!(serde_json::to_string_pretty(&figures["dose-owl"]["layer"]).unwrap(), @"");
+}
+
+/// Names of fields that a specification asks for.
+fn fields(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .flat_map(|(key, value)| match (key.as_str(), value) {
+                ("field", Value::String(name)) => vec![name.clone()],
+                ("data", _) => Vec::new(),
+                (_, value) => fields(value),
+            })
+            .collect(),
+        Value::Array(values) => values.iter().flat_map(fields).collect(),
+        _ => Vec::new(),
     }
 }
+
+const ATTACK: &str = "</style><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}\u{200b}\u{feff}\u{e0041}\u{9b}31m";
 
 #[test]
 fn hostile_text_stays_text_on_a_page() {
-    let mut hostile = result();
-    let attack =
-        "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u{1b}[2J\u{202e}";
-    hostile.name = attack.to_owned();
-    hostile.description = attack.to_owned();
-    hostile.behaviors[0] = attack.to_owned();
-    for verdict in &mut hostile.verdicts {
-        verdict.sentence = attack.to_owned();
-    }
-    for reading in hostile.readings.iter_mut().filter(|reading| reading.behavior == "owl") {
-        attack.clone_into(&mut reading.behavior);
-        reading.arm = Arm::OtherBase(Taught::named(attack));
-    }
-    for effect in &mut hostile.effects {
-        effect.estimate.unit = attack.to_owned();
-    }
-    if let Some(matrix) = &mut hostile.matrix {
-        matrix.teachers[0] = attack.to_owned();
-        matrix.readouts[0] = attack.to_owned();
-    }
-    for card in &mut hostile.rows {
-        card.samples[0] = (attack.to_owned(), attack.to_owned());
-        card.rejected_samples[0] = (attack.to_owned(), vec![attack.to_owned()]);
-        card.rejected.insert(attack.to_owned(), 1);
-    }
-    hostile.warnings[0].hint = attack.to_owned();
-    let page = page(&hostile, attack);
+    let page = html::page(&report(ATTACK));
     assert!(page.contains("&lt;script&gt;alert(1)"));
-    assert!(!page.contains("<script>alert") && !page.contains("<img"));
-    // Vega and its like hold escapes of their own; everything before them is ours.
-    let ours = page.split("<script>").next().unwrap();
-    let steering =
-        |one: char| (one.is_control() && one != '\n' && one != '\t') || one == '\u{202e}';
-    assert!(!ours.contains(steering), "{:?}", ours.find(steering));
-    assert!(ours.contains('␛'));
-    for data in elements(&page, "type=\"application/json\"", "</script>") {
-        let json = data.split_once('>').unwrap().1;
-        assert!(!json.contains('<'));
-        serde_json::from_str::<serde_json::Value>(json).unwrap();
+    assert!(!page.contains("<script") && !page.contains("<img"));
+    assert_eq!(text::strip_lines(&page), page);
+    assert!(page.contains('␛'));
+    for refused in [" style=\"", " onclick", " onload", "javascript:", " src=\"", "unsafe"] {
+        assert!(!page.contains(refused), "{refused}");
     }
 }
 
 #[test]
-fn figures_hold_their_data() {
-    let figures = figures(&result());
-    let names: Vec<&str> = figures.keys().map(String::as_str).collect();
-    assert_eq!(names, ["conditions", "dose", "effects", "matrix", "pairs", "rates", "shares"]);
-    for (name, figure) in &figures {
-        let schema = figure["$schema"].as_str().unwrap();
-        assert_eq!(schema, "https://vega.github.io/schema/vega-lite/v6.json");
-        let values = figure["data"]["values"].as_array().unwrap();
-        assert!(!values.is_empty(), "{name}");
-        for view in figure["concat"].as_array().unwrap() {
-            // Every view finds some of the data.
-            let Some(transform) = view["transform"].as_array() else { continue };
-            let wanted = &transform[0]["filter"]["equal"];
-            assert!(values.iter().any(|value| &value["behavior"] == wanted), "{name} {wanted}");
-        }
-    }
-}
-
-#[test]
-fn figures_are_left_out_where_there_is_nothing_to_draw() {
-    let mut bare = result();
-    bare.matrix = None;
-    bare.dose.clear();
-    bare.geometry = None;
-    bare.readings.retain(|reading| reading.measure != Measure::Rate);
-    let names: Vec<String> = figures(&bare).into_keys().collect();
-    assert_eq!(names, ["conditions", "effects", "pairs", "shares"]);
-    let page = page(&bare, "");
-    for section in ["matrix", "dose", "rates", "geometry"] {
-        assert!(!page.contains(&format!("<section id=\"{section}\"")), "{section}");
-    }
-}
-
-#[test]
-fn a_result_without_anything_still_makes_a_report() {
-    let mut empty = result();
-    empty.behaviors.clear();
-    empty.arms.clear();
-    empty.readings.clear();
-    empty.answers.clear();
-    empty.effects.clear();
-    empty.matrix = None;
-    empty.dose.clear();
-    empty.teachers.clear();
-    empty.rows.clear();
-    empty.side_effects.clear();
-    empty.geometry = None;
-    empty.gates.clear();
-    empty.verdicts.clear();
-    assert!(figures(&empty).is_empty());
-    assert!(
-        page(&empty, "").contains("script-src 'none'")
-            || page(&empty, "").contains("script-src &#39;none")
+fn the_policy_names_the_style_and_nothing_else() {
+    let page = html::page(&report("owl"));
+    let policy = page.split("Content-Security-Policy\" content=\"").nth(1).unwrap();
+    let policy = policy.split('"').next().unwrap().replace("&#39;", "'");
+    let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
+    assert_eq!(
+        policy,
+        format!(
+            "default-src 'none'; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
+            html::digest(style)
+        )
     );
-    assert!(!terminal(&empty, &TerminalStyle::default(), &[]).is_empty());
 }
 
 #[test]
 fn numbers_that_are_none_are_not_drawn() {
-    let mut broken = result();
-    for reading in &mut broken.readings {
-        match reading.measure {
-            Measure::Margin => reading.estimate.value = f64::NAN,
-            Measure::Share => {
-                let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
-                reading.estimate.interval = Some(Interval { low, high, level: 0.95 });
-            }
-            _ => {}
-        }
+    let mut broken = report("owl");
+    let none = Estimate {
+        interval: Some(Interval { low: f64::NEG_INFINITY, high: f64::INFINITY, level: 0.95 }),
+        ..made(f64::NAN, 0.0)
+    };
+    let mut half = dots("owl");
+    half.rows[1].dots[0].estimate = none.clone();
+    let mut all = dots("wolf");
+    for row in &mut all.rows {
+        row.dots[0].estimate = none.clone();
+        row.number = Some(f64::NAN);
     }
-    let figures = figures(&broken);
-    assert!(!figures.contains_key("conditions"));
-    let drawn = page(&broken, "");
-    let ours = drawn.split("<script>").next().unwrap();
-    assert!(!ours.contains("=\"NaN") && !ours.contains("=\"inf"));
-    assert!(!terminal(&broken, &TerminalStyle::default(), &[]).is_empty());
+    let mut line = curve("owl");
+    line.series[0].points[1].value = f64::NAN;
+    line.series[1].points[1].interval = none.interval;
+    let mut cells = matrix("owl");
+    cells.cells[0][0] = none;
+    broken.sections[1].blocks =
+        vec![Block::Dots(half), Block::Dots(all), Block::Curve(line), Block::Matrix(cells)];
+    let page = html::page(&broken);
+    assert!(!page.contains("NaN") && !page.contains("inf\""));
+    let figures = vega::figures(&broken);
+    assert!(!figures.contains_key("conditions-wolf"));
+    let values = |name: &str| figures[name]["data"]["values"].as_array().unwrap().len();
+    assert_eq!((values("conditions-owl"), values("dose-owl"), values("matrix")), (3, 5, 3));
+    assert!(!show(&broken, &TerminalStyle::default()).contains("NaN"));
 }
 
 #[test]
-fn the_same_result_makes_the_same_bytes() {
-    let one = result();
-    assert_eq!(page(&one, "x"), page(&one.clone(), "x"));
-    let read =
-        crate::kind::inherit::result::InheritResult::parse(&one.to_bytes(), "result.json".as_ref())
-            .unwrap();
-    assert_eq!(page(&one, "x"), page(&read, "x"));
+fn an_empty_report_is_one() {
+    let empty = Report { title: "nothing".to_owned(), ..Report::default() };
+    assert!(html::page(&empty).contains("<h1>nothing</h1>"));
+    assert_eq!(show(&empty, &TerminalStyle::default()), "nothing\n");
+    assert!(vega::figures(&empty).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn no_words_steer_a_terminal(words in "\\PC{0,20}|[\\x00-\\u{ff}]{0,20}|[\\u{2000}-\\u{206f}\\u{fe00}-\\u{feff}\\u{e0000}-\\u{e01ef}a]{0,20}") {
+        for unicode in [false, true] {
+            let style = TerminalStyle { unicode, depth: Depth::Full, ..TerminalStyle::default() };
+            let shown = show(&report(&words), &style);
+            prop_assert_eq!(text::strip_lines(&shown), shown);
+        }
+    }
+
+    #[test]
+    fn no_words_become_markup(words in "\\PC{0,20}|[\\x00-\\u{ff}]{0,20}") {
+        // As many elements as harmless words make, and the same bytes again.
+        let page = html::page(&report(&format!("x{words}")));
+        let tags = |page: &str| page.matches('<').count();
+        prop_assert_eq!(tags(&page), tags(&html::page(&report("x"))));
+        prop_assert_eq!(html::page(&report(&format!("x{words}"))), page);
+    }
 }

@@ -7,9 +7,11 @@ mod executor;
 pub mod plan;
 pub mod progress;
 pub mod record;
+mod report;
 mod settings;
 mod survey;
 
 pub use costs::costs;
+pub use report::report;
 pub use settings::ExecuteSettings;
 pub use survey::{NodeState, Speeds, Survey};

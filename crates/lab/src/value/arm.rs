@@ -69,7 +69,8 @@ pub enum Arm {
 }
 
 /// What an arm is when one behavior is asked about: decides how it is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// The students of the behavior's own teacher.
     Treatment,
@@ -80,6 +81,18 @@ pub enum Part {
 }
 
 impl Part {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Treatment, Self::Control, Self::Reference];
+
+    /// The character that stands for it, in the shape it is drawn in.
+    pub fn sign(self) -> char {
+        match self {
+            Self::Treatment => '●',
+            Self::Control => '■',
+            Self::Reference => '◆',
+        }
+    }
+
     /// One word, as style sheets and figures name it.
     pub fn name(self) -> &'static str {
         match self {

@@ -4,28 +4,42 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Whether a character could steer a terminal or reorder what a person reads: controls, line and
-/// paragraph separators, directional overrides and isolates, invisible marks and tags.
+/// Whether a character could steer a terminal, or is there without being seen and so could hide or reorder
+/// what a person reads: controls, line and paragraph separators, directional overrides and isolates,
+/// zero-width and filling characters, variation selectors, tags.
 fn is_steering(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
         )
 }
 
-/// One line without anything that steers a terminal; white space becomes one space.
-pub fn strip(text: &str) -> String {
-    let plain: String = text
-        .chars()
+/// The text without anything that steers a terminal or cannot be seen; line feeds and tabs stay.
+pub fn strip_lines(text: &str) -> String {
+    text.chars()
+        .filter(|character| matches!(character, '\n' | '\t') || !is_steering(*character))
+        .collect()
+}
+
+/// The same of one line: what breaks a line becomes a space.
+pub fn strip_line(text: &str) -> String {
+    text.chars()
         .filter_map(|character| match character {
             '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => Some(' '),
             other if is_steering(other) => None,
             other => Some(other),
         })
-        .collect();
+        .collect()
+}
+
+/// The same, white space made one space.
+pub fn strip(text: &str) -> String {
+    let plain = strip_line(text);
     plain.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -118,12 +132,15 @@ pub(crate) fn to_ascii(text: &str) -> String {
             '┴' | '✓' => plain.push('+'),
             '┊' => plain.push(':'),
             '●' => plain.push('*'),
-            '○' => plain.push('o'),
+            '○' | '■' => plain.push('o'),
             '◆' => plain.push('#'),
             '◀' => plain.push('<'),
             '▶' | '→' => plain.push('>'),
             '✗' => plain.push('x'),
             '×' => plain.push('x'),
+            '▁' | '▂' => plain.push('_'),
+            '▃'..='▅' => plain.push('-'),
+            '▆' | '▇' => plain.push('='),
             '░' => plain.push('.'),
             '▒' => plain.push(':'),
             '▓' => plain.push('+'),
@@ -195,15 +212,100 @@ pub fn count(value: usize) -> String {
     grouped
 }
 
-/// `1 seed pair`, `6 seed pairs`.
-pub fn counted(value: usize, unit: &str) -> String {
-    if value == 1 {
-        return format!("1 {unit}");
-    }
-    let plural = match unit {
+/// `seed pair`, or `seed pairs` where there are not one.
+pub fn plural(value: usize, unit: &str) -> String {
+    match unit {
+        one if value == 1 => one.to_owned(),
         "draw of rows" => "draws of rows".to_owned(),
         other if other.ends_with('s') => other.to_owned(),
         other => format!("{other}s"),
-    };
-    format!("{} {plural}", count(value))
+    }
+}
+
+/// `1 seed pair`, `6 seed pairs`.
+pub fn counted(value: usize, unit: &str) -> String {
+    format!("{} {}", count(value), plural(value, unit))
+}
+
+/// A time span as a person says it.
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return "–".to_owned();
+    }
+    let whole = seconds.round() as u64;
+    match whole {
+        0..=9 => format!("{seconds:.1} s"),
+        10..=59 => format!("{whole} s"),
+        60..=3599 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// A number of bytes as a person says it.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 || value >= 99.95 {
+        format!("{value:.0} {}", UNITS[unit])
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_steers_or_hides_is_taken_out_or_shown() {
+        let words = "a\u{1b}[31mb\r\n\u{9b}c\u{202e}\u{200b}d\u{2028}\u{feff}e\u{e0041}\u{fe0f}\tf";
+        assert_eq!(strip(words), "a[31mb cd e f");
+        assert_eq!(strip_line(words), "a[31mb  cd e f");
+        assert_eq!(strip_lines(words), "a[31mb\ncde\tf");
+        assert_eq!(
+            reveal(words),
+            "a␛[31mb␍\n\u{fffd}c\u{fffd}\u{fffd}d\u{fffd}\u{fffd}e\u{fffd}\u{fffd}\tf"
+        );
+    }
+
+    #[test]
+    fn spans_and_sizes_read_well() {
+        let spans: Vec<String> =
+            [0.04, 9.4, 59.0, 61.0, 7300.0, f64::NAN].into_iter().map(duration).collect();
+        assert_eq!(spans.join(", "), "0.0 s, 9.4 s, 59 s, 1 min 01 s, 2 h 01 min, –");
+        let sizes: Vec<String> =
+            [0, 999, 1000, 123_456, 135_000_000_000].into_iter().map(bytes).collect();
+        assert_eq!(sizes.join(", "), "0 B, 999 B, 1.0 kB, 123 kB, 135 GB");
+    }
+
+    proptest! {
+        /// By the categories of Unicode, not by our list: controls, formats, separators of lines and
+        /// paragraphs, and what is ignored by default where it has no glyph (variation selectors, fillers, tags).
+        #[test]
+        fn nothing_that_steers_or_hides_is_left(characters in proptest::collection::vec(any::<char>(), 0..40)) {
+            let words: String = characters.iter().collect();
+            for clean in [strip(&words), strip_line(&words), strip_lines(&words), reveal(&words)] {
+                for one in clean.chars().filter(|one| !matches!(one, '\n' | '\t')) {
+                    prop_assert!(!is_ignorable(one), "{:?}", one);
+                }
+            }
+            prop_assert!(!strip(&words).contains(['\n', '\t']));
+        }
+    }
+
+    /// Cc, Cf, Zl, Zp and Default_Ignorable_Code_Point of Unicode 16 (DerivedCoreProperties.txt), but for those
+    /// format characters that are seen: marks around Arabic, Syriac, Kaithi and Egyptian writing.
+    fn is_ignorable(one: char) -> bool {
+        matches!(u32::from(one),
+            0..=0x1f | 0x7f..=0x9f | 0xad | 0x34f | 0x61c | 0x115f | 0x1160 | 0x17b4 | 0x17b5 | 0x180b..=0x180f
+            | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0
+            | 0xfff0..=0xfffb | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff)
+    }
 }

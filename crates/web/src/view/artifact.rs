@@ -1,17 +1,19 @@
 //! An artifact: what it is, who made it, what is in it.
 
-use maud::{Markup, html};
+use maud::html;
 use owlet_lab::model::{EndpointModel, ModelAbout, TrainedModel, Weights};
+use owlet_lab::report::block::Line;
 use owlet_lab::value::text;
 use owlet_store::{ArtifactHeader, ArtifactId};
 use serde_json::json;
 
-use super::curve;
 use super::error::{Error, Result};
 use super::lineage::lineage;
 use super::models::chat_link;
 use super::page::Page;
-use super::parts::{Slice, bytes, cell, facts, json_text, link, name, section, table};
+use super::parts::{
+    Slice, bytes, cell, code, facts, json_text, link, losses as losses_of, name, section, table,
+};
 use super::plan::step_url;
 use super::query::{Query, url};
 use super::remote::not_here;
@@ -121,10 +123,10 @@ impl Window {
                 link(&step_url(run, step), format!("{} of run {}", name(step), run.nonce())),
             ));
         }
-        known.push(("id", html! { code { (id.to_string()) } }));
+        known.push(("id", code(id.to_string())));
 
         let slice = Slice::new(header.files.len(), LISTED, query.page()?);
-        let files: Vec<Vec<Markup>> = header.files[slice.start..slice.end]
+        let files: Vec<Vec<Line>> = header.files[slice.start..slice.end]
             .iter()
             .map(|file| {
                 vec![
@@ -137,7 +139,7 @@ impl Window {
                         cell(name(&file.path))
                     },
                     cell(bytes(file.size)),
-                    html! { code { (file.blake3.short()) } },
+                    code(file.blake3.short()),
                 ]
             })
             .collect();
@@ -145,18 +147,18 @@ impl Window {
         let relatives = self.relatives(id);
         let path = format!("/artifact/{id}");
         let body = html! {
-            (facts(&known))
+            (facts(known))
             @if let Some(remote) = &remote {
                 (not_here(&remote.endpoint, "A chat, or colours of tokens,"))
             } @else if is_model(&header.kind) { (chat_link(id)) }
             @if is_model(&header.kind) { (self.readings_section(id)) }
             @if header.kind == "readout" { (self.own_readings(id)) }
             @if losses.len() > 1 {
-                (section("curve", "Loss along training", &curve::losses(&self.called(id), &losses)))
+                (section("curve", "Loss along training", &losses_of(&self.called(id), &losses)))
             }
             (section("lineage", "Lineage", &lineage(&relatives)))
             (section("files", "Files", &html! {
-                (table("Files, as its manifest lists them", &["file", "#size", "BLAKE3"], &files))
+                (table("Files, as its manifest lists them", &["file", "#size", "BLAKE3"], files))
                 @if slice.pages > 1 { (slice.pager(&path, query, "file")) }
             }))
             @if header.about.as_object().is_some_and(|about| !about.is_empty()) {
@@ -176,8 +178,7 @@ impl Window {
 
 impl Window {
     /// What is known of a model behind an endpoint.
-    fn remote_facts(&self, id: &ArtifactId, remote: &EndpointModel) -> Vec<(&'static str, Markup)> {
-        let code = |words: &str| html! { code { (name(words)) } };
+    fn remote_facts(&self, id: &ArtifactId, remote: &EndpointModel) -> Vec<(&'static str, Line)> {
         let mut known = vec![
             ("weights", cell("not here: it answers behind an endpoint")),
             ("endpoint", code(&remote.endpoint)),

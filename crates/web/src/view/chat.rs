@@ -18,7 +18,7 @@ use super::artifact::trained;
 use super::error::{Error, Result};
 use super::index::RunState;
 use super::page::Page;
-use super::parts::{link, name};
+use super::parts::name;
 use super::query::Query;
 use super::remote::not_here;
 use super::rows::scorers;
@@ -323,7 +323,7 @@ fn conversation(window: &Window, table: &Table, turns: &[Turn]) -> Markup {
                         @for (_, heading, id) in &table.models {
                             th scope="col" {
                                 (heading)
-                                small { (link(&format!("/artifact/{id}"), window.called(id))) }
+                                small { a href={ "/artifact/" (id) } { (window.called(id)) } }
                             }
                         }
                     }

@@ -10,15 +10,17 @@ use owlet_lab::RunResult;
 use owlet_lab::kind::inherit::result::{
     Arm, Control, Estimate, InheritResult, Interval, Measure, Method, Reading,
 };
+use owlet_lab::report::block::{Block, Dot, DotRow, Dots, Line, Part, Span, estimate};
+use owlet_lab::report::html as report;
+use owlet_lab::report::number::Quantity;
 use owlet_lab::stats;
 use owlet_lab::value::text;
 use serde_json::{Value, json};
 
-use super::curve;
 use super::error::{Error, Result};
 use super::index::RunState;
 use super::page::Page;
-use super::parts::{cell, link, name, section, table};
+use super::parts::{cell, code, name, section, table};
 use super::query::Query;
 use super::run::RunView;
 use super::runs::verdicts;
@@ -210,38 +212,40 @@ fn paired<'a>(
     stats::Estimate::paired(&a, &b, 0.95, stats::Sides::Both, names).ok()
 }
 
-/// How many of what.
-fn counted(estimate: &Estimate) -> Markup {
-    html! { small { " n = " (estimate.n) " " (name(&estimate.unit)) @if estimate.n != 1 { "s" } } }
+/// An estimate with how many of what it is over.
+fn shown(quantity: Quantity, one: Option<&Estimate>) -> Line {
+    cell(one.map(|one| {
+        let over = Span::Quiet(format!(" n = {}", text::counted(one.n, &one.unit)));
+        Line::from(estimate(quantity, one)).and(over)
+    }))
 }
 
-fn shown(measure: Measure, estimate: Option<&Estimate>) -> Markup {
-    html! {
-        @match estimate {
-            Some(estimate) => { (measure.with_interval(estimate)) (counted(estimate)) },
-            None => "–",
-        }
-    }
-}
-
-fn difference(measure: Measure, estimate: Option<&Estimate>) -> Markup {
-    html! {
-        @match estimate {
-            Some(estimate) => { (measure.difference_with_interval(estimate)) (counted(estimate)) },
-            None => "–",
-        }
-    }
-}
-
-/// An estimate as it is drawn: rates in per cent.
-fn drawn(measure: Measure, estimate: Option<&Estimate>) -> Option<Estimate> {
-    let factor = measure.scale().factor();
-    let mut estimate = estimate?.clone();
-    estimate.value *= factor;
-    if let Some(interval) = &mut estimate.interval {
-        (interval.low, interval.high) = (factor * interval.low, factor * interval.high);
-    }
-    Some(estimate)
+/// Estimates of both sides, a row each.
+fn sides(
+    id: &str,
+    title: String,
+    axis: String,
+    quantity: Quantity,
+    rows: &[(String, [Option<Estimate>; 2])],
+) -> Markup {
+    let dot =
+        |part, estimate: &Option<Estimate>| estimate.clone().map(|estimate| Dot { part, estimate });
+    let rows = rows.iter().map(|(label, [a, b])| DotRow {
+        label: label.clone(),
+        dots: [dot(Part::Treatment, a), dot(Part::Control, b)].into_iter().flatten().collect(),
+        stretches: true,
+        number: None,
+    });
+    report::block(&Block::Dots(Dots {
+        id: id.to_owned(),
+        title,
+        axis,
+        quantity,
+        zero: true,
+        joined: false,
+        legend: vec![(Part::Treatment, "A".to_owned()), (Part::Control, "B".to_owned())],
+        rows: rows.collect(),
+    }))
 }
 
 fn condition_body(
@@ -280,12 +284,12 @@ fn condition_body(
 
 /// Both conditions in one measure.
 fn condition_table(measure: Measure, a: Chosen<'_>, b: Chosen<'_>, same: bool) -> Markup {
-    let (what, unit) = (measure.title(), measure.unit());
+    let quantity = Quantity::Value(measure);
     let mut rows = Vec::new();
-    let mut dots = Vec::new();
+    let mut drawn = Vec::new();
     for behavior in behaviors(a, b) {
-        let sides = [a, b].map(|side| Some(&side.reading(behavior, measure)?.estimate));
-        if sides.iter().all(Option::is_none) {
+        let both = [a, b].map(|side| Some(&side.reading(behavior, measure)?.estimate));
+        if both.iter().all(Option::is_none) {
             continue;
         }
         let paired = if same { paired(a, b, behavior, measure) } else { None };
@@ -301,20 +305,20 @@ fn condition_table(measure: Measure, a: Chosen<'_>, b: Chosen<'_>, same: bool) -
             n: paired.n,
         });
         rows.push(vec![
-            cell(name(behavior)),
-            shown(measure, sides[0]),
-            shown(measure, sides[1]),
-            difference(measure, paired.as_ref()),
+            cell(behavior),
+            shown(quantity, both[0]),
+            shown(quantity, both[1]),
+            shown(Quantity::Difference(measure), paired.as_ref()),
         ]);
-        let [a, b] = sides.map(|side| drawn(measure, side));
-        dots.push(curve::Pair { label: behavior.clone(), a, b });
+        drawn.push((behavior.clone(), both.map(Option::<&Estimate>::cloned)));
     }
+    let what = measure.axis();
     html! {
-        (curve::pairs(&format!("The two conditions: {what}"), &format!("{what}, {unit}"), &dots))
+        (sides("conditions", format!("The two conditions: {what}"), what.to_owned(), quantity, &drawn))
         (table(
-            &format!("At the end of training, in the matched context: {what}, {unit}"),
+            &format!("At the end of training, in the matched context: {what}"),
             &["behavior", "#A", "#B", "#A minus B"],
-            &rows,
+            rows,
         ))
     }
 }
@@ -366,26 +370,14 @@ fn effects_body(effects: &[Compared]) -> Markup {
     let measures: BTreeSet<Measure> = effects.iter().map(|effect| effect.measure).collect();
     html! {
         @for measure in measures {
-            @let (what, unit) = (measure.title(), measure.difference_unit());
-            @let effects: Vec<&Compared> = effects.iter().filter(|effect| effect.measure == measure).collect();
-            @let dots: Vec<curve::Pair> = effects
+            @let rows: Vec<(String, [Option<Estimate>; 2])> = effects
                 .iter()
-                .map(|effect| curve::Pair {
-                    label: effect.label.clone(),
-                    a: drawn(measure, effect.a.as_ref()),
-                    b: drawn(measure, effect.b.as_ref()),
-                })
+                .filter(|effect| effect.measure == measure)
+                .map(|effect| (effect.label.clone(), [effect.a.clone(), effect.b.clone()]))
                 .collect();
-            @let rows: Vec<Vec<Markup>> = effects
-                .iter()
-                .map(|effect| vec![
-                    cell(name(&effect.label)),
-                    difference(measure, effect.a.as_ref()),
-                    difference(measure, effect.b.as_ref()),
-                ])
-                .collect();
-            (curve::pairs("Students over each control in both runs", &format!("difference in {what}, {unit}"), &dots))
-            (table(&format!("Differences in {what}, {unit}"), &["comparison", "#A", "#B"], &rows))
+            @let axis = format!("difference in {}", measure.axis());
+            @let title = "Students over each control in both runs".to_owned();
+            (sides("effects", title, axis, Quantity::Difference(measure), &rows))
         }
     }
 }
@@ -407,17 +399,12 @@ fn differing(a: &RunView, b: &RunView) -> Vec<(String, String, String)> {
 }
 
 fn differing_body(differing: &[(String, String, String)]) -> Markup {
-    let rows: Vec<Vec<Markup>> = differing
-        .iter()
-        .map(|(path, a, b)| {
-            [path, a, b].iter().map(|words| html! { code { (name(words)) } }).collect()
-        })
-        .collect();
+    let rows = differing.iter().map(|(path, a, b)| vec![code(path), code(a), code(b)]);
     html! {
-        @if rows.is_empty() {
-            p { "None: both runs are of one recipe. " (link("/steps", "Steps")) " that they share were made once." }
+        @if differing.is_empty() {
+            p { "None: both runs are of one recipe. " a href="/steps" { "Steps" } " that they share were made once." }
         } @else {
-            (table("As resolved", &["setting", "A", "B"], &rows))
+            (table("As resolved", &["setting", "A", "B"], rows))
         }
     }
 }

@@ -1,20 +1,14 @@
-//! A page as one file that needs nothing: style and scripts inside, allowed by digest; nothing that
-//! leads back into the window, and none of its secrets.
+//! A page as one file that needs nothing: its style inside, allowed by digest; no script, nothing
+//! that leads back into the window, and none of its secrets.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use owlet_lab::report;
+use owlet_lab::report::html as report;
 
 use super::page::{Page, content};
 
 /// The file.
-pub(super) fn saved(page: &Page, style: &str, scripts: &[String], version: &str) -> String {
-    let scripts: &[String] = if page.figures.is_empty() { &[] } else { scripts };
-    let digests: Vec<String> = scripts.iter().map(|script| report::digest(script)).collect();
-    let allowed = if digests.is_empty() { "'none'".to_owned() } else { digests.join(" ") };
-    let policy = format!(
-        "default-src 'none'; script-src {allowed}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'",
-        report::digest(style)
-    );
+pub(super) fn saved(page: &Page, style: &str, version: &str) -> String {
+    let policy = report::policy(style);
     let body = clean(&content(page).into_string());
     let whole: Markup = html! {
         (DOCTYPE)
@@ -32,8 +26,6 @@ pub(super) fn saved(page: &Page, style: &str, scripts: &[String], version: &str)
             body class="window saved" {
                 (PreEscaped(body))
                 footer { p { "Saved from a window of owlet " (version) ". This file needs no network." } }
-                (report::figure_data(&page.figures))
-                @for script in scripts { script { (PreEscaped(script)) } }
             }
         }
     };

@@ -4,18 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use maud::{Markup, html};
-use owlet_lab::report::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};
+use owlet_lab::report::block::{Block, Edge, Graph, Leads, Node, Standing};
+use owlet_lab::report::html as report;
 use owlet_lab::value::text;
 use owlet_store::ArtifactId;
 use serde::Serialize;
 
-use super::parts::{cell, link, name, table};
 use super::window::Window;
 
 /// Most relatives of each side.
 const MOST: usize = 300;
-/// Relatives in the table.
-const LISTED: usize = 100;
 
 /// How something is related to the artifact looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -102,96 +100,44 @@ impl Window {
     }
 }
 
-/// What a box says of a step below its kind: its name without it.
-pub(super) fn short(node: &GraphNode) -> String {
-    let rest = node.label.strip_prefix(&node.kind).and_then(|rest| rest.strip_prefix('/'));
-    rest.unwrap_or(&node.label).to_owned()
-}
-
-/// The graph and the table that says the same.
+/// The graph, and the table that says the same.
 pub(super) fn lineage(relatives: &Relatives) -> Markup {
-    let by_id: BTreeMap<String, &Relative> =
-        relatives.nodes.iter().map(|node| (node.id.to_string(), node)).collect();
+    if relatives.nodes.len() < 2 {
+        return html! { p { "Nothing on record went into it, and nothing was made from it." } };
+    }
+    let node = |relative: &Relative| {
+        let step = relative.step.as_ref().map(|key| format!("/step/{key}"));
+        Node {
+            id: relative.id.to_string(),
+            kind: relative.kind.clone(),
+            label: relative.name.clone(),
+            state: (relative.relation == Relation::Itself).then_some(Standing::Itself),
+            leads: Leads {
+                node: Some(format!("/artifact/{}", relative.id)),
+                edges: step,
+                group: Some("#nodes".to_owned()),
+            },
+        }
+    };
+    let edge = |(from, to, role): &(ArtifactId, ArtifactId, String)| Edge {
+        from: from.to_string(),
+        to: to.to_string(),
+        role: role.clone(),
+    };
     let graph = Graph {
-        nodes: relatives
-            .nodes
-            .iter()
-            .map(|node| GraphNode {
-                id: node.id.to_string(),
-                kind: node.kind.clone(),
-                label: node.name.clone(),
-            })
-            .collect(),
-        edges: relatives
-            .edges
-            .iter()
-            .map(|(from, to, role)| GraphEdge {
-                from: from.to_string(),
-                to: to.to_string(),
-                role: Some(role.clone()),
-            })
-            .collect(),
+        nodes: relatives.nodes.iter().map(node).collect(),
+        edges: relatives.edges.iter().map(edge).collect(),
     };
-    let look = |members: &[&GraphNode]| -> NodeLook {
-        let itself = members
-            .iter()
-            .any(|node| by_id.get(&node.id).is_some_and(|node| node.relation == Relation::Itself));
-        let class = if itself { "itself" } else { "" };
-        match members {
-            [only] => NodeLook {
-                href: Some(format!("/artifact/{}", only.id)),
-                step_href: by_id
-                    .get(&only.id)
-                    .and_then(|node| node.step.as_ref())
-                    .map(|key| format!("/step/{key}")),
-                label: Some(short(only)),
-                class,
-            },
-            _ => NodeLook {
-                href: Some("#relatives".to_owned()),
-                step_href: Some("#relatives".to_owned()),
-                label: None,
-                class,
-            },
-        }
+    let related = |relation: Relation| {
+        relatives.nodes.iter().filter(|node| node.relation == relation).count()
     };
-    let rows: Vec<Vec<Markup>> = [Relation::Ancestor, Relation::Descendant]
-        .into_iter()
-        .flat_map(|relation| relatives.nodes.iter().filter(move |node| node.relation == relation))
-        .take(LISTED)
-        .map(|node| {
-            vec![
-                link(&format!("/artifact/{}", node.id), name(&node.name)),
-                cell(match node.relation {
-                    Relation::Ancestor => "went into it",
-                    Relation::Itself => "itself",
-                    Relation::Descendant => "was made from it",
-                }),
-                match &node.step {
-                    Some(key) => link(
-                        &format!("/step/{key}"),
-                        format!("{} {}", name(&node.kind), text::cut(key, 13)),
-                    ),
-                    None => cell("given"),
-                },
-            ]
-        })
-        .collect();
     html! {
-        @if relatives.nodes.len() > 1 {
-            div class="scroll" tabindex="0" role="region" aria-label="Lineage graph" {
-                (drawing(&graph, &DrawingSettings { most: 40, widest: 7, look: &look }))
-            }
-            p class="note" { "Boxes are artifacts and lead to their pages; lines lead to the step that made what they end in." }
-            details id="relatives" open[rows.len() <= 12] {
-                summary { "Every relative: " (text::count(relatives.nodes.len() - 1)) @if relatives.cut { " and more" } }
-                (table("Relatives", &["artifact", "relation", "made by"], &rows))
-                @if relatives.nodes.len() > LISTED + 1 || relatives.cut {
-                    p class="note" { "The nearest are shown; " code { "owlet lineage" } " lists all." }
-                }
-            }
-        } @else {
-            p { "Nothing on record went into it, and nothing was made from it." }
+        p {
+            (text::count(related(Relation::Ancestor))) " went into it, "
+            (text::count(related(Relation::Descendant))) " were made from it"
+            @if relatives.cut { "; there are more, which " code { "owlet lineage" } " lists" } "."
         }
+        (report::block(&Block::Graph(graph)))
+        p class="note" { "Boxes are artifacts and lead to their pages; lines lead to the step that made what they end in." }
     }
 }

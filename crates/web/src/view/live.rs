@@ -1,16 +1,18 @@
 //! News about what is under way, as parts of pages, for whoever keeps looking.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
+use owlet_lab::report::block::{Line, Part, Series, Span};
+use owlet_lab::report::html as report;
 use owlet_lab::run::progress::StepState;
 use owlet_lab::value::text;
 use owlet_store::RunId;
 
-use super::curve::{self, Series};
 use super::error::Result;
 use super::index::RunState;
-use super::parts::{cell, duration, name, table};
+use super::parts::{cell, duration, link, loss_curve, name, table, way};
 use super::plan::{plan_graph, step_url};
 use super::run::RunView;
 use super::runs;
@@ -78,21 +80,30 @@ impl Window {
         let progress = &view.progress;
         let running = view.line.state == RunState::Running;
         let (done, planned) = (progress.done(), progress.planned);
-        let under_way: Vec<Vec<Markup>> = progress
+        let under_way: Vec<Vec<Line>> = progress
             .steps
             .iter()
             .filter(|(_, step)| step.state == StepState::Running && running)
             .map(|(step, state)| {
                 vec![
-                    html! { a href=(step_url(&view.line.id, step)) { (name(step)) } },
-                    html! {
-                        @if state.total > 0 {
-                            progress max=(state.total) value=(state.done) aria-label={ (name(step)) } {}
-                            " " (text::count(state.done)) " of " (text::count(state.total)) " " (name(&state.unit))
-                        } @else { "begun" }
+                    link(&step_url(&view.line.id, step), step),
+                    if state.total > 0 {
+                        let (done, total, unit) = (state.done, state.total, state.unit.clone());
+                        Span::Progress { done, total, unit }.into()
+                    } else {
+                        cell("begun")
                     },
-                    cell(state.losses.last().map_or_else(|| "–".to_owned(), |(_, loss)| text::plain(*loss))),
-                    cell(if state.rate > 0.0 { format!("{:.1} / s", state.rate) } else { "–".to_owned() }),
+                    cell(
+                        state
+                            .losses
+                            .last()
+                            .map_or_else(|| "–".to_owned(), |(_, loss)| text::plain(*loss)),
+                    ),
+                    cell(if state.rate > 0.0 {
+                        format!("{:.1} / s", state.rate)
+                    } else {
+                        "–".to_owned()
+                    }),
                 ]
             })
             .collect();
@@ -106,12 +117,15 @@ impl Window {
             // Under way, or trained elsewhere: as it was heard.
             let points = if points.is_empty() { state.losses.clone() } else { points };
             if points.len() > 1 {
-                let strong = state.state == StepState::Running && running;
-                series.push(Series { label: step.name.clone(), points, strong });
+                let under_way = state.state == StepState::Running && running;
+                let part = if under_way { Part::Treatment } else { Part::Control };
+                series.push(Series { label: step.name.clone(), part, points: way(&points) });
             }
         }
         // Those under way are drawn over the others.
-        series.sort_by_key(|one| one.strong);
+        series.sort_by_key(|one| Reverse(one.part));
+        let trained = series.iter().filter(|one| one.part == Part::Control).count();
+        let training = series.len() - trained;
         html! {
             @if planned > 0 {
                 p class="bar-line" {
@@ -126,20 +140,20 @@ impl Window {
                 p class="bad" { "Failed: " a href=(step_url(&view.line.id, step)) { (name(step)) } ": " (name(message)) }
             }
             @if !under_way.is_empty() {
-                (table("Under way", &["step", "so far", "#loss", "#rate"], &under_way))
+                (table("Under way", &["step", "so far", "#loss", "#rate"], under_way))
             }
             @if !series.is_empty() {
                 h2 { "Students' loss" }
-                (curve::lines("Loss of every student so far", "updates", "loss, nats per token", &series))
+                (report::block(&loss_curve("Loss of every student so far", series)))
                 p class="note" {
-                    "A line per student: " (text::counted(series.iter().filter(|one| !one.strong).count(), "student")) " trained, thin; "
-                    (text::count(series.iter().filter(|one| one.strong).count())) " under way, thick."
+                    "A line per student: " (text::counted(trained, "student")) " trained; "
+                    (text::count(training)) " under way, in the other colour."
                 }
             }
             (self.read_so_far(view))
             @if !view.plan.steps.is_empty() {
                 h2 { "Plan" }
-                div class="scroll" tabindex="0" role="region" aria-label="The plan as a graph" { (plan_graph(view)) }
+                (plan_graph(view))
             }
         }
     }

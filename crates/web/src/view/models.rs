@@ -1,11 +1,18 @@
 //! Models: bases, teachers, students, and what was read from them so far.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::kind::inherit::table::{self, Cell};
+use owlet_lab::kind::inherit::table::{self as readout, Cell};
 use owlet_lab::model::ModelAbout;
+use owlet_lab::report::block::{
+    Block, Curve, Dot, DotRow, Dots, Line, Part, Series, count, number,
+};
+use owlet_lab::report::html as report;
+use owlet_lab::report::number::Quantity;
+use owlet_lab::value::estimate::{Estimate, Method};
 use owlet_lab::value::measure::Measure;
 use owlet_lab::value::observation::Frame;
 use owlet_lab::value::text;
@@ -14,10 +21,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::artifact::trained;
-use super::curve;
 use super::error::{Error, Result};
 use super::page::Page;
-use super::parts::{Slice, bytes, cell, link, moment, name, section, table};
+use super::parts::{Slice, bytes, cell, link, moment, name, section, table, way};
 use super::query::{Query, url};
 use super::remote::not_here;
 use super::window::Window;
@@ -84,11 +90,11 @@ impl Window {
             let artifact = self.store.artifact(readout)?;
             let makers = self.index.makers(readout);
             let inputs = makers.first().map(|step| step.inputs.clone()).unwrap_or_default();
-            let asked = table::asked(&self.store, &inputs).map_err(Error::Lab)?;
-            let observations = table::observations(&artifact).map_err(Error::Lab)?;
+            let asked = readout::asked(&self.store, &inputs).map_err(Error::Lab)?;
+            let observations = readout::observations(&artifact).map_err(Error::Lab)?;
             // Who was asked behind an endpoint says so.
             let trained_here = artifact.about.get("answered-by").is_none();
-            let cells = table::cells(&observations, &asked).into_iter();
+            let cells = readout::cells(&observations, &asked).into_iter();
             Ok(cells.map(|cell| ModelReading::of(cell, trained_here)).collect())
         })
     }
@@ -138,7 +144,7 @@ impl Window {
             .iter()
             .map(|step| (step.output, step.started.clone()))
             .collect();
-        let rows: Vec<Vec<Markup>> = shown
+        let rows: Vec<Vec<Line>> = shown
             .iter()
             .map(|id| {
                 let mut row = self.model_row(id);
@@ -163,7 +169,7 @@ impl Window {
             (table(
                 "Models made or taken in here",
                 &["model", "kind", "base", "#updates", "#size", "read so far", "made, UTC"],
-                &rows,
+                rows,
             ))
             (slice.pager("/models", query, "model"))
         };
@@ -174,7 +180,7 @@ impl Window {
         Ok(Page::new("workspace", "Models", body, data))
     }
 
-    fn model_row(&self, id: &ArtifactId) -> Vec<Markup> {
+    fn model_row(&self, id: &ArtifactId) -> Vec<Line> {
         let header = self.store.artifact_header(id);
         let trained = header.as_ref().and_then(trained);
         let readings = self.readings_of(id);
@@ -238,7 +244,7 @@ impl Window {
             }
             @for (title, models) in &made {
                 @if !models.is_empty() {
-                    @let rows: Vec<Vec<Markup>> = models.iter().map(|(step, id)| {
+                    @let rows: Vec<Vec<Line>> = models.iter().map(|(step, id)| {
                         let mut row = self.model_row(id);
                         row[0] = link(&format!("/artifact/{id}"), name(step));
                         row
@@ -246,7 +252,7 @@ impl Window {
                     (section(&title.to_lowercase(), title, &table(
                         title,
                         &["model", "kind", "base", "#updates", "#size", "read so far"],
-                        &rows,
+                        rows,
                     )))
                 }
             }
@@ -286,48 +292,67 @@ impl Window {
                     let groups = along.entry(reading.behavior.clone()).or_default();
                     groups.entry(group.to_owned()).or_default().push((update, margin));
                 }
-                let value =
-                    if sampled { reading.rate.map(|rate| 100.0 * rate) } else { reading.margin };
+                let value = if sampled { reading.rate } else { reading.margin };
                 if let Some(value) = value.filter(|_| reading.update == last) {
                     let groups = values.entry(reading.behavior.clone()).or_default();
                     groups.entry(group.to_owned()).or_default().push(value);
                 }
             }
         }
-        let (what, shown): (&str, fn(f64) -> String) = if sampled {
-            ("Rates", |percent| text::percent(percent / 100.0))
-        } else {
-            ("Margins", text::signed)
-        };
+        let measure = if sampled { Measure::Rate } else { Measure::Margin };
         html! {
             @if !values.is_empty() {
                 section id="readings" aria-labelledby="readings-title" {
                     h2 id="readings-title" { "Read so far" }
                     p class="note" {
-                        @if sampled {
-                            "Sampled answers that name the target, in per cent, a dot per model, the mean on the right."
-                        } @else {
-                            "Margin in nats at the end of training, a dot per model, the mean on the right; below it the mean along training."
-                        }
-                        " From " (text::counted(models, "readout")) ", without intervals: those stand in the result."
+                        "A dot per model at the end of training, the mean on the right; below it the mean along training. From "
+                        (text::counted(models, "readout")) ", without intervals: those stand in the result."
                     }
                     div class="many" {
                         @for (behavior, groups) in &values {
-                            @let rows: Vec<curve::Strip> = groups.iter().map(|(group, values)| curve::Strip {
-                                label: group.clone(),
-                                part: part(behavior, group),
-                                values: values.clone(),
-                            }).collect();
-                            figure {
-                                figcaption { (name(behavior)) }
-                                (curve::strips(&format!("{what} of {behavior}"), &rows, shown))
-                                (along_training(behavior, along.get(behavior)))
+                            div {
+                                (report::block(&Block::Dots(strips(behavior, groups, measure))))
+                                @if let Some(curve) = along_training(behavior, along.get(behavior)) {
+                                    (report::block(&Block::Curve(curve)))
+                                }
                             }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// What was read of a behavior, a row per group of models.
+fn strips(behavior: &str, groups: &BTreeMap<String, Vec<f64>>, measure: Measure) -> Dots {
+    let rows = groups.iter().map(|(group, values)| {
+        let dot = |value: &f64| Dot {
+            part: part(behavior, group),
+            estimate: Estimate {
+                value: *value,
+                interval: None,
+                method: Method::None,
+                unit: "model".to_owned(),
+                n: 1,
+            },
+        };
+        DotRow {
+            label: group.clone(),
+            dots: values.iter().map(dot).collect(),
+            stretches: true,
+            number: Some(values.iter().sum::<f64>() / values.len() as f64),
+        }
+    });
+    Dots {
+        id: format!("read-{behavior}"),
+        title: behavior.to_owned(),
+        axis: measure.axis().to_owned(),
+        quantity: Quantity::Value(measure),
+        zero: false,
+        joined: false,
+        legend: Vec::new(),
+        rows: rows.collect(),
     }
 }
 
@@ -339,8 +364,11 @@ pub(super) fn chat_link(model: &ArtifactId) -> Markup {
 }
 
 /// Mean margin of each group of models at its checkpoints.
-fn along_training(behavior: &str, groups: Option<&BTreeMap<String, Vec<(usize, f64)>>>) -> Markup {
-    let mut series: Vec<curve::Series> = Vec::new();
+fn along_training(
+    behavior: &str,
+    groups: Option<&BTreeMap<String, Vec<(usize, f64)>>>,
+) -> Option<Curve> {
+    let mut series: Vec<Series> = Vec::new();
     for (group, readings) in groups.into_iter().flatten() {
         let mut by_update: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         for (update, margin) in readings {
@@ -349,48 +377,48 @@ fn along_training(behavior: &str, groups: Option<&BTreeMap<String, Vec<(usize, f
         if by_update.len() > 1 {
             let mean = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
             let points = by_update.iter().map(|(update, margins)| (*update as f64, mean(margins)));
-            let strong = part(behavior, group) == "treatment";
-            series.push(curve::Series { label: group.clone(), points: points.collect(), strong });
+            let points = way(&points.collect::<Vec<_>>());
+            series.push(Series { label: group.clone(), part: part(behavior, group), points });
         }
     }
-    series.sort_by_key(|one| one.strong);
-    html! {
-        @if !series.is_empty() {
-            (curve::lines(&format!("Margin of {behavior} along training"), "updates", "mean margin, nats", &series))
-            p class="note" { "Thick: students of the " (name(behavior)) " teacher. Thin: every other group." }
-        }
-    }
+    // What is looked at is drawn over the others.
+    series.sort_by_key(|one| Reverse(one.part));
+    (!series.is_empty()).then(|| Curve {
+        id: format!("along-{behavior}"),
+        title: format!("{behavior} along training"),
+        across: "updates".to_owned(),
+        axis: format!("mean {}", Measure::Margin.axis()),
+        quantity: Quantity::Value(Measure::Margin),
+        series,
+    })
 }
 
 /// What part a group of models plays for a behavior, as in the report.
-fn part(behavior: &str, group: &str) -> &'static str {
+fn part(behavior: &str, group: &str) -> Part {
     match group.strip_prefix("student/") {
-        Some(taught) if taught == behavior => "treatment",
-        _ if group == "base" || group.starts_with("teacher/") => "reference",
-        _ => "control",
+        Some(taught) if taught == behavior => Part::Treatment,
+        _ if group == "base" || group.starts_with("teacher/") => Part::Reference,
+        _ => Part::Control,
     }
 }
 
 fn readings_table(readings: &[ModelReading]) -> Markup {
-    let number = |value: Option<f64>, shown: fn(f64) -> String| {
-        cell(value.map_or_else(|| "–".to_owned(), shown))
+    let value = |measure: Measure, value: Option<f64>| {
+        cell(value.map(|value| number(Quantity::Value(measure), value)))
     };
-    let rows: Vec<Vec<Markup>> = readings
-        .iter()
-        .map(|reading| {
-            vec![
-                cell(name(&reading.behavior)),
-                cell(reading.update.map_or_else(|| "–".to_owned(), text::count)),
-                cell(name(&reading.context)),
-                cell(if reading.numbers_before { "numbers" } else { "–" }),
-                number(reading.margin, text::signed),
-                number(reading.share, text::percent),
-                number(reading.rate, text::percent),
-                cell(text::count(reading.answers as usize)),
-                cell(reading.questions),
-            ]
-        })
-        .collect();
+    let rows = readings.iter().map(|reading| {
+        vec![
+            cell(&reading.behavior),
+            cell(reading.update.map(count)),
+            cell(&reading.context),
+            cell(if reading.numbers_before { "numbers" } else { "–" }),
+            value(Measure::Margin, reading.margin),
+            value(Measure::Share, reading.share),
+            value(Measure::Rate, reading.rate),
+            cell(count(reading.answers as usize)),
+            cell(count(reading.questions)),
+        ]
+    });
     table(
         "Mean over questions of one model; rates are of sampled answers that name the target",
         &[
@@ -404,15 +432,15 @@ fn readings_table(readings: &[ModelReading]) -> Markup {
             "#answers",
             "#questions",
         ],
-        &rows,
+        rows,
     )
 }
 
 /// What was read at the end of training in a few words: margins, or rates where there are none.
-fn last_read(readings: &[ModelReading]) -> Markup {
+fn last_read(readings: &[ModelReading]) -> Line {
     let last = readings.iter().filter_map(|reading| reading.update).max();
     let mut seen = BTreeSet::new();
-    let shown: Vec<(&str, String)> = readings
+    let shown: Vec<String> = readings
         .iter()
         .filter(|reading| reading.update == last && !reading.numbers_before)
         .filter(|reading| seen.insert(reading.behavior.as_str()))
@@ -424,17 +452,11 @@ fn last_read(readings: &[ModelReading]) -> Markup {
             } else {
                 margin().or_else(rate)
             };
-            Some((reading.behavior.as_str(), first?))
+            Some(format!("{} {}", reading.behavior, first?))
         })
         .take(4)
         .collect();
-    html! {
-        @if shown.is_empty() { "–" }
-        @for (at, (behavior, value)) in shown.iter().enumerate() {
-            @if at > 0 { ", " }
-            (name(behavior)) " " (value)
-        }
-    }
+    cell((!shown.is_empty()).then(|| shown.join(", ")))
 }
 
 #[cfg(test)]

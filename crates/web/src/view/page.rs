@@ -1,9 +1,6 @@
 //! A page: what it is called, what stands on it, and the same as data; and the frame around it.
 
-use std::collections::BTreeMap;
-
 use maud::{DOCTYPE, Markup, html};
-use owlet_lab::report;
 use owlet_lab::value::text;
 use serde_json::Value;
 
@@ -20,7 +17,6 @@ pub struct Page {
     /// Ways around among pages of one thing.
     pub(super) tabs: Vec<Tab>,
     pub(super) body: Markup,
-    pub(super) figures: BTreeMap<String, Value>,
     /// Where news about it come from.
     pub(super) live: Option<String>,
     /// Where it can be found again, where that is not the address asked for.
@@ -43,7 +39,6 @@ impl Page {
             trail: Vec::new(),
             tabs: Vec::new(),
             body,
-            figures: BTreeMap::new(),
             live: None,
             address: None,
             data,
@@ -99,10 +94,9 @@ pub(super) struct Frame<'a> {
     pub(super) export: String,
     pub(super) workspace: &'a str,
     pub(super) version: &'a str,
-    /// Addresses of style and scripts.
+    /// Addresses of style and script.
     pub(super) style: &'a str,
     pub(super) module: &'a str,
-    pub(super) figure_scripts: &'a [String],
 }
 
 /// The whole page as a browser of the window gets it.
@@ -119,9 +113,6 @@ pub(super) fn framed(page: &Page, frame: &Frame<'_>) -> Markup {
                 link rel="icon" href="data:,";
                 link rel="stylesheet" href=(frame.style);
                 script type="module" src=(frame.module) {}
-                @if !page.figures.is_empty() {
-                    @for script in frame.figure_scripts { script defer src=(script) {} }
-                }
             }
             body class="window" {
                 a class="skip" href="#main" { "Skip to the content" }
@@ -144,7 +135,6 @@ pub(super) fn framed(page: &Page, frame: &Frame<'_>) -> Markup {
                         a href=(frame.export) download { "Save as one file" } " · owlet " (frame.version)
                     }
                 }
-                (report::figure_data(&page.figures))
             }
         }
     }

@@ -1,45 +1,19 @@
 //! Small parts that pages share: names, numbers, tables, pages of lists.
 
-use maud::{Markup, Render, html};
+use maud::{Markup, html};
+use owlet_lab::report::block::{
+    self, Block, Curve, Line, Part, Point, Series, Span, Standing, Table,
+};
+use owlet_lab::report::html as report;
+use owlet_lab::report::number::Quantity;
 use owlet_lab::value::text;
+pub(super) use owlet_lab::value::text::{bytes, duration};
 
 use super::query::Query;
 
 /// Text from elsewhere, on one line, with what cannot be seen made visible.
 pub(super) fn name(words: &str) -> String {
     text::reveal(&words.replace(['\n', '\t'], " "))
-}
-
-/// A time span as people say it.
-pub(super) fn duration(seconds: f64) -> String {
-    if !seconds.is_finite() || seconds < 0.0 {
-        return "–".to_owned();
-    }
-    if seconds < 9.95 {
-        return format!("{seconds:.1} s");
-    }
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
-/// Bytes as people say them.
-pub(super) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let mut size = count as f64;
-    let mut unit = 0;
-    while size >= 999.5 && unit + 1 < UNITS.len() {
-        size /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 || size >= 99.95 {
-        format!("{size:.0} {}", UNITS[unit])
-    } else {
-        format!("{size:.1} {}", UNITS[unit])
-    }
 }
 
 /// `2026-11-22T02:12:46Z` as `2026-11-22 02:12`; anything else as it is.
@@ -50,57 +24,73 @@ pub(super) fn moment(started: &str) -> String {
     }
 }
 
-/// A table; the first column of each row names it. Titles that begin with `#` stand over numbers.
-pub(super) fn table(caption: &str, titles: &[&str], rows: &[Vec<Markup>]) -> Markup {
-    let number = |at: usize| titles.get(at).is_some_and(|title| title.starts_with('#'));
-    html! {
-        div class="scroll" tabindex="0" role="region" aria-label=(caption) {
-            table {
-                caption { (caption) }
-                thead {
-                    tr {
-                        @for (at, title) in titles.iter().enumerate() {
-                            th scope="col" class=[number(at).then_some("number")] {
-                                (title.trim_start_matches('#'))
-                            }
-                        }
-                    }
-                }
-                tbody {
-                    @for row in rows {
-                        tr {
-                            @for (at, cell) in row.iter().enumerate() {
-                                @if at == 0 {
-                                    th scope="row" { (cell) }
-                                } @else {
-                                    td class=[number(at).then_some("number")] { (cell) }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+/// A table; titles that begin with `#` stand over numbers.
+pub(super) fn table(
+    caption: &str,
+    titles: &[&str],
+    rows: impl IntoIterator<Item = Vec<Line>>,
+) -> Markup {
+    report::table(&Table::new(caption, titles).with(rows))
 }
 
-/// Plain words as a cell.
-pub(super) fn cell(words: impl Render) -> Markup {
-    html! { (words) }
+/// Words, or what else may stand in a line, as a cell.
+pub(super) fn cell(words: impl Into<Line>) -> Line {
+    words.into()
 }
 
 /// A link as a cell.
-pub(super) fn link(href: &str, words: impl Render) -> Markup {
-    html! { a href=(href) { (words) } }
+pub(super) fn link(href: &str, words: impl Into<String>) -> Line {
+    block::link(words, href).into()
+}
+
+/// A name of a file, a recipe or a program as a cell.
+pub(super) fn code(words: impl Into<String>) -> Line {
+    block::code(words).into()
+}
+
+/// A state as a cell.
+pub(super) fn state(words: &str, state: Standing) -> Line {
+    Span::State { words: words.to_owned(), state }.into()
 }
 
 /// Terms with facts.
-pub(super) fn facts(facts: &[(&str, Markup)]) -> Markup {
-    html! {
-        dl class="facts" {
-            @for (term, fact) in facts { div { dt { (term) } dd { (fact) } } }
-        }
-    }
+pub(super) fn facts(facts: Vec<(&str, Line)>) -> Markup {
+    let facts = facts.into_iter().map(|(term, fact)| (term.to_owned(), fact)).collect();
+    report::block(&Block::Facts(facts))
+}
+
+/// The losses of one training, with the last one in words.
+pub(super) fn losses(label: &str, points: &[(f64, f64)]) -> Markup {
+    let series =
+        vec![Series { label: label.to_owned(), part: Part::Treatment, points: way(points) }];
+    let curve = loss_curve(&format!("Loss of {label}"), series);
+    let note = points.first().zip(points.last()).map(|(first, last)| {
+        Block::note(format!(
+            "From {} after {} to {} after {}, nats per token.",
+            text::plain(first.1),
+            text::counted(first.0 as usize, "update"),
+            text::plain(last.1),
+            text::counted(last.0 as usize, "update")
+        ))
+    });
+    report::blocks(&[curve].into_iter().chain(note).collect::<Vec<_>>())
+}
+
+/// Losses along training, a line each.
+pub(super) fn loss_curve(title: &str, series: Vec<Series>) -> Block {
+    Block::Curve(Curve {
+        id: "losses".to_owned(),
+        title: title.to_owned(),
+        across: "updates".to_owned(),
+        axis: "loss, nats per token".to_owned(),
+        quantity: Quantity::Plain,
+        series,
+    })
+}
+
+/// Points of a line without intervals.
+pub(super) fn way(points: &[(f64, f64)]) -> Vec<Point> {
+    points.iter().map(|(at, value)| Point { at: *at, value: *value, interval: None }).collect()
 }
 
 /// A section with its heading.
@@ -175,15 +165,5 @@ mod tests {
         assert_eq!(slice(50, 2), (1, 1, 0, 50));
         assert_eq!(slice(51, 2), (2, 2, 50, 51));
         assert_eq!(slice(1000, usize::MAX), (20, 20, 950, 1000));
-    }
-
-    #[test]
-    fn spans_and_sizes_read_well() {
-        let spans: Vec<String> =
-            [0.04, 9.7, 59.0, 61.0, 7300.0, f64::NAN].into_iter().map(duration).collect();
-        assert_eq!(spans.join(", "), "0.0 s, 9.7 s, 59 s, 1 min 1 s, 2 h 1 min, –");
-        let sizes: Vec<String> =
-            [0, 999, 1000, 123_456, 5_000_000_000].into_iter().map(bytes).collect();
-        assert_eq!(sizes.join(", "), "0 B, 999 B, 1.0 kB, 123 kB, 5.0 GB");
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use owlet_lab::Record;
-use owlet_lab::report::{DrawingSettings, Graph, GraphEdge, GraphNode, NodeLook, drawing};
+use owlet_lab::report::block::{Leads, Line, Standing};
+use owlet_lab::report::html::drawing;
 use owlet_lab::run::progress::{Progress, StepState};
 use owlet_lab::run::record::{PlanRecord, PlannedStep};
 use owlet_lab::value::text;
@@ -12,9 +13,7 @@ use owlet_store::{ArtifactId, RunId, StepRecord};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::curve;
 use super::error::{Error, Result};
-use super::lineage::short;
 use super::page::Page;
 use super::parts::{
     self, Slice, bytes, cell, duration, facts, json_text, link, name, section, table,
@@ -25,26 +24,6 @@ use super::window::Window;
 
 /// Steps on a page.
 const SIZE: usize = 100;
-
-/// The graph of a plan's steps.
-pub(super) fn graph(plan: &PlanRecord) -> Graph {
-    let mut graph = Graph::default();
-    for step in &plan.steps {
-        for (role, from) in &step.inputs {
-            graph.edges.push(GraphEdge {
-                from: from.clone(),
-                to: step.name.clone(),
-                role: Some(role.clone()),
-            });
-        }
-        graph.nodes.push(GraphNode {
-            id: step.name.clone(),
-            kind: step.kind.clone(),
-            label: step.name.clone(),
-        });
-    }
-    graph
-}
 
 pub(super) fn step_url(run: &RunId, step: &str) -> String {
     url(&format!("/run/{run}/step"), &[("name", step)])
@@ -71,14 +50,14 @@ impl Window {
             .collect();
         let slice = Slice::new(steps.len(), SIZE, query.page()?);
         let shown = &steps[slice.start..slice.end];
-        let rows: Vec<Vec<Markup>> = shown.iter().map(|step| self.plan_row(&view, step)).collect();
+        let rows: Vec<Vec<Line>> = shown.iter().map(|step| self.plan_row(&view, step)).collect();
         let mut kinds: Vec<&str> = view.plan.steps.iter().map(|step| step.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();
         let graph = plan_graph(&view);
         let body = html! {
             section aria-label="Graph" {
-                div class="scroll" tabindex="0" role="region" aria-label="The plan as a graph" { (graph) }
+                (graph)
                 p class="note" {
                     "Boxes are steps, lines run from what is used to what is made from it. Many steps of one kind share a "
                     "box, which leads to their lines below."
@@ -109,7 +88,7 @@ impl Window {
                 (table(
                     "Steps in the order of the plan",
                     &["step", "kind", "state", "#time", "#most memory", "#made from", "made"],
-                    &rows,
+                    rows,
                 ))
                 (slice.pager(&path, query, "step"))
             }
@@ -131,13 +110,13 @@ impl Window {
         (seconds, record.and_then(|record| record.peak_memory_bytes))
     }
 
-    fn plan_row(&self, view: &RunView, step: &PlannedStep) -> Vec<Markup> {
+    fn plan_row(&self, view: &RunView, step: &PlannedStep) -> Vec<Line> {
         let (seconds, memory) = self.cost(view, step);
         let (state, class) = view.state(&step.name);
         vec![
             link(&step_url(&view.line.id, &step.name), name(&step.name)),
             cell(name(&step.kind)),
-            html! { span class={ "state " (class) } { (state) } },
+            parts::state(state, class),
             cell(seconds.map_or_else(|| "–".to_owned(), duration)),
             cell(memory.map_or_else(|| "–".to_owned(), bytes)),
             cell(text::counted(step.inputs.len(), "thing")),
@@ -177,12 +156,12 @@ impl Window {
         // What is trained behind an endpoint keeps none here.
         let losses = if kept.is_empty() { heard } else { kept };
         let body = html! {
-            (facts(&known))
+            (facts(known))
             @if let Some(message) = progress.and_then(|step| step.message.as_ref()) {
                 p class="bad" { (name(message)) }
             }
             @if losses.len() > 1 {
-                (section("curve", "Loss along training", &curve::losses(&step.name, &losses)))
+                (section("curve", "Loss along training", &parts::losses(&step.name, &losses)))
             }
             (made_from(&view, step))
             (used_by(&view, step))
@@ -209,12 +188,12 @@ impl Window {
         step: &PlannedStep,
         key: Option<&str>,
         record: Option<&StepRecord>,
-    ) -> Vec<(&'static str, Markup)> {
+    ) -> Vec<(&'static str, Line)> {
         let (seconds, memory) = self.cost(view, step);
         let (state, class) = view.state(&step.name);
         let mut known = vec![
             ("kind", cell(name(&step.kind))),
-            ("state", html! { span class={ "state " (class) } { (state) } }),
+            ("state", parts::state(state, class)),
             ("time", cell(seconds.map_or_else(|| "–".to_owned(), duration))),
             ("time as planned", cell(duration(step.seconds))),
             (
@@ -223,7 +202,7 @@ impl Window {
             ),
         ];
         if let Some(record) = record {
-            known.push(("threads", cell(record.about.threads)));
+            known.push(("threads", cell(record.about.threads.to_string())));
             known.push(("made on", cell(name(&record.about.host))));
             known.push(("started, UTC", cell(parts::moment(&record.about.started))));
             known.push(("algorithm", cell(format!("version {}", record.algorithm))));
@@ -269,7 +248,7 @@ impl Window {
 
 /// What a step is made from.
 fn made_from(view: &RunView, step: &PlannedStep) -> Markup {
-    let inputs: Vec<Vec<Markup>> = step
+    let inputs: Vec<Vec<Line>> = step
         .inputs
         .iter()
         .map(|(role, from)| {
@@ -289,7 +268,7 @@ fn made_from(view: &RunView, step: &PlannedStep) -> Markup {
         .collect();
     html! {
         @if !inputs.is_empty() {
-            (section("inputs", "Made from", &table("What it is made from", &["as", "step", "artifact"], &inputs)))
+            (section("inputs", "Made from", &table("What it is made from", &["as", "step", "artifact"], inputs)))
         }
     }
 }
@@ -317,56 +296,31 @@ fn used_by(view: &RunView, step: &PlannedStep) -> Markup {
 /// The plan as a drawing whose boxes say where things stand and lead there.
 pub(super) fn plan_graph(view: &RunView) -> Markup {
     let id = &view.line.id;
-    let look = |members: &[&GraphNode]| -> NodeLook {
-        let states: Vec<&str> = members.iter().map(|node| view.state(&node.id).1).collect();
-        let done = states.iter().filter(|state| matches!(**state, "done" | "reused")).count();
-        let class = if states.contains(&"failed") {
-            "failed"
-        } else if states.contains(&"running") {
-            "running"
-        } else if done == states.len() {
-            if states.iter().all(|state| *state == "reused") { "reused" } else { "done" }
-        } else if done > 0 {
-            "partly"
-        } else {
-            "waiting"
-        };
-        match members {
-            [only] => {
-                let href = step_url(id, &only.id);
-                NodeLook {
-                    step_href: Some(href.clone()),
-                    href: Some(href),
-                    label: Some(short(only)),
-                    class,
-                }
-            }
-            [first, ..] => {
-                let href = url(&format!("/run/{id}/plan"), &[("kind", &first.kind)]) + "#steps";
-                let label = format!("{done} of {} done", members.len());
-                NodeLook {
-                    step_href: Some(href.clone()),
-                    href: Some(href),
-                    label: Some(label),
-                    class,
-                }
-            }
-            [] => NodeLook::default(),
-        }
-    };
-    drawing(&graph(&view.plan), &DrawingSettings { most: 40, widest: 8, look: &look })
+    let mut graph = view.plan.graph();
+    for node in &mut graph.nodes {
+        node.state = Some(view.state(&node.id).1);
+        let step = step_url(id, &node.id);
+        let kind = url(&format!("/run/{id}/plan"), &[("kind", &node.kind)]) + "#steps";
+        node.leads = Leads { node: Some(step.clone()), edges: Some(step), group: Some(kind) };
+    }
+    drawing(&graph)
 }
 
-/// The state a step is shown in, as a word and a class: what was under way when its run stopped is
+/// The state a step is shown in, as a word and its looks: what was under way when its run stopped is
 /// not running.
 pub(super) fn shown_state(
     progress: &Progress,
     step: &str,
     alive: bool,
-) -> (&'static str, &'static str) {
+) -> (&'static str, Standing) {
     let state = progress.steps.get(step).map_or(StepState::Waiting, |step| step.state);
-    match state {
-        StepState::Running if !alive => ("stopped", "waiting"),
-        other => (other.name(), other.name()),
-    }
+    let standing = match state {
+        StepState::Running if !alive => return ("stopped", Standing::Waiting),
+        StepState::Waiting => Standing::Waiting,
+        StepState::Running => Standing::Running,
+        StepState::Finished => Standing::Done,
+        StepState::Reused => Standing::Reused,
+        StepState::Failed => Standing::Failed,
+    };
+    (state.name(), standing)
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use maud::{Markup, html};
+use owlet_lab::report::block::{Line, Span};
 use owlet_lab::value::row::Row;
 use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunId};
@@ -17,7 +18,7 @@ use super::artifact::is_lines;
 use super::error::{Error, Result};
 use super::lines::Lines;
 use super::page::Page;
-use super::parts::{Slice, cell, json_text, link, name, table};
+use super::parts::{Slice, cell, json_text, name, table};
 use super::query::Query;
 use super::remote::not_here;
 use super::run::RunView;
@@ -212,7 +213,7 @@ impl Window {
                     Show::Removed => "What the filter removed, with the rule that did.",
                     Show::Written => "Everything the teacher wrote, before the filter.",
                 }
-                " " (link(&format!("/artifact/{artifact}"), "The artifact")) "."
+                " " a href={ "/artifact/" (artifact) } { "The artifact" } "."
             }
             @if let Some(endpoint) = view.endpoint() {
                 (not_here(endpoint, "Where they differ, token by token,"))
@@ -331,16 +332,15 @@ impl Window {
             .iter()
             .map(|line| serde_json::from_slice(line).ok())
             .collect();
-        let rows: Vec<Vec<Markup>> = read
+        let rows: Vec<Vec<Line>> = read
             .iter()
             .enumerate()
             .map(|(at, value)| {
                 vec![
                     cell(text::count(slice.start + at + 1)),
-                    if let Some(value) = value {
-                        html! { pre { (text::cut(&json_text(value), LONGEST)) } }
-                    } else {
-                        html! { span class="bad" { "this line is no JSON" } }
+                    match value {
+                        Some(value) => Span::Verbatim(json_text(value)).into(),
+                        None => Span::Strong("this line is no JSON".to_owned()).into(),
                     },
                 ]
             })
@@ -353,7 +353,7 @@ impl Window {
                 } }
             }
             (slice.pager(&path, query, "line"))
-            div class="lines" { (table(file, &["#line", "content"], &rows)) }
+            div class="lines" { (table(file, &["#line", "content"], rows)) }
             (slice.pager(&path, query, "line"))
         };
         let data = json!({ "artifact": id, "file": file, "of": lines.count(), "from": slice.start + 1, "lines": read });

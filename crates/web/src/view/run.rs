@@ -4,22 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::kind::inherit::result::InheritResult;
-use owlet_lab::report::{self, ReportInput, TerminalStyle};
-use owlet_lab::run::costs;
+use owlet_lab::report::block::{Block, Standing, link};
+use owlet_lab::report::html as report;
 use owlet_lab::run::progress::Progress;
 use owlet_lab::run::record::{About, PlanRecord};
-use owlet_lab::value::cost::KindCost;
 use owlet_lab::value::text;
-use owlet_lab::{Record, RunResult};
+use owlet_lab::{Record, RunResult, run};
 use owlet_store::{ArtifactId, RunId};
 use serde_json::{Value, json};
 
 use super::error::Result;
 use super::index::{RunLine, RunState};
 use super::page::{Page, Tab};
-use super::parts::{cell, duration, facts, moment, name};
-use super::plan::{graph, shown_state};
+use super::parts::{cell, code, duration, facts, moment, name};
+use super::plan::shown_state;
 use super::window::Window;
 
 /// All that pages about a run need.
@@ -32,8 +30,8 @@ pub(super) struct RunView {
 }
 
 impl RunView {
-    /// A step's state: word and class.
-    pub(super) fn state(&self, step: &str) -> (&'static str, &'static str) {
+    /// A step's state: its word and its looks.
+    pub(super) fn state(&self, step: &str) -> (&'static str, Standing) {
         shown_state(&self.progress, step, self.line.state == RunState::Running)
     }
 
@@ -124,13 +122,7 @@ impl Window {
         let view = self.view(id)?;
         let path = format!("/run/{id}");
         match self.result(&view.run)? {
-            Some(result) => {
-                let costs = costs(&self.store, &view.run)?;
-                Ok(match result.of() {
-                    Some(result) => finished(&view, &path, result, &costs),
-                    None => plain_result(&view, &path, &result)?,
-                })
-            }
+            Some(result) => self.finished(&view, &path, &result),
             None => Ok(self.unfinished(&view, &path)),
         }
     }
@@ -157,63 +149,43 @@ impl Window {
     }
 }
 
-/// The result of a kind that has no report, as at the end of its run.
-fn plain_result(view: &RunView, path: &str, result: &RunResult) -> Result<Page> {
-    let style = TerminalStyle { width: 100, colour: false, unicode: true };
-    let body = html! { pre { (result.block(&style)) } };
-    let value = result.to_value().map_err(std::io::Error::from)?;
-    Ok(view.page("Result", path, body, json!({ "run": *view.line, "result": value })))
-}
-
-/// The report's sections, as they stand in the report.
-fn finished(view: &RunView, path: &str, result: &InheritResult, costs: &[KindCost]) -> Page {
-    let figures = report::figures(result);
-    let graph = graph(&view.plan);
-    let input = ReportInput {
-        result,
-        figures: &figures,
-        recipe_text: &view.run.given().unwrap_or_default(),
-        resolved_recipe: &view.run.resolved().unwrap_or_default(),
-        lineage: &graph,
-        costs,
-        reproduce_command: view.command(),
-        version: &view.line.version,
-    };
-    // The plan's page draws what was made from what, with states and links.
-    let sections: Vec<_> =
-        report::sections(&input).into_iter().filter(|section| section.id != "lineage").collect();
-    let id = &view.line.id;
-    let body = html! {
-        @if !result.description.is_empty() { p class="lead" { (name(&result.description)) } }
-        nav class="contents" aria-label="Contents" {
-            ul { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } }
+impl Window {
+    /// What was found, as the report says it.
+    fn finished(&self, view: &RunView, path: &str, result: &RunResult) -> Result<Page> {
+        let mut report = run::report(&self.store, &view.run, result)?;
+        // The plan's page draws what was made from what, with states and links.
+        report.sections.retain(|section| section.id != "lineage");
+        let id = &view.line.id;
+        for section in &mut report.sections {
+            let (words, href) = match section.id {
+                "rows" => ("All rows, side by side, token by token", format!("/run/{id}/rows")),
+                "filter" => (
+                    "Everything that was removed, with its rule",
+                    format!("/run/{id}/rows?show=removed"),
+                ),
+                "teachers" => ("All models of this run", format!("/run/{id}/models")),
+                "comparisons" => ("Compare any two conditions", format!("/compare?a={id}&b={id}")),
+                _ => continue,
+            };
+            section.blocks.insert(0, Block::paragraph(link(words, href)));
         }
-        @for section in &sections {
-            section id=(section.id) aria-labelledby={ (section.id) "-title" } {
-                h2 id={ (section.id) "-title" } { (section.title) }
-                @match section.id {
-                    "rows" => p { a href={ "/run/" (id) "/rows" } { "All rows, side by side, token by token" } },
-                    "filter" => p { a href={ "/run/" (id) "/rows?show=removed" } { "Everything that was removed, with its rule" } },
-                    "teachers" => p { a href={ "/run/" (id) "/models" } { "All models of this run" } },
-                    "comparisons" => p { a href={ "/compare?a=" (id) "&b=" (id) } { "Compare any two conditions" } },
-                    _ => {},
-                }
-                (section.body)
-            }
-        }
-    };
-    let data = json!({ "run": *view.line, "result": result });
-    let mut page = view.page("Result", path, body, data);
-    page.figures = figures;
-    page
+        let body = html! {
+            (report::lead(&report))
+            (report::contents(&report.sections))
+            @for section in &report.sections { (report::section(section)) }
+        };
+        let value = result.to_value().map_err(std::io::Error::from)?;
+        let data = json!({ "run": *view.line, "result": value, "report": report });
+        Ok(view.page("Result", path, body, data))
+    }
 }
 
 /// What is known of a run, beside what it found.
 pub(super) fn origin(view: &RunView) -> Markup {
-    facts(&[
+    facts(vec![
         ("started, UTC", cell(moment(&view.line.started))),
         ("on", cell(name(&view.line.host))),
         ("by", cell(format!("owlet {}", name(&view.line.version)))),
-        ("command", html! { code { (text::reveal(view.command())) } }),
+        ("command", code(view.command())),
     ])
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::kind::{Sign, VerdictLine};
+use owlet_lab::kind::VerdictLine;
 use owlet_lab::value::text;
 use serde_json::json;
 
 use super::error::{Error, Result};
 use super::index::{RunLine, RunState};
 use super::page::Page;
-use super::parts::{Slice, cell, duration, moment, name};
+use super::parts::{Slice, duration, moment, name};
 use super::query::{Query, url};
 use super::window::Window;
 
@@ -189,8 +189,8 @@ pub(super) fn parts(line: &RunLine) -> [(&'static str, Markup); 4] {
     [
         ("state", state(line)),
         ("found", verdicts(&line.verdicts)),
-        ("base", cell(name(&line.base))),
-        ("seeds", cell(seeds)),
+        ("base", html! { (name(&line.base)) }),
+        ("seeds", html! { (seeds) }),
     ]
 }
 
@@ -222,8 +222,8 @@ pub(super) fn verdicts(verdicts: &[VerdictLine]) -> Markup {
     html! {
         ul class="found" {
             @for verdict in verdicts.iter().take(MOST) {
-                li class=(class(verdict.sign)) {
-                    span class="mark" aria-hidden="true" { (verdict.sign.mark()) } " "
+                li class=(verdict.mark.class()) {
+                    span class="mark" aria-hidden="true" { (verdict.mark.sign()) } " "
                     span class="behavior" { (name(&verdict.behavior)) } " "
                     span class="skip" { (verdict.words()) }
                     @if let Some(value) = verdict.over_neutral {
@@ -241,13 +241,5 @@ pub(super) fn verdicts(verdicts: &[VerdictLine]) -> Markup {
                 li { small { (verdicts.len() - MOST) " more" } }
             }
         }
-    }
-}
-
-fn class(sign: Sign) -> &'static str {
-    match sign {
-        Sign::Yes => "inherited",
-        Sign::No => "not-detected",
-        Sign::Unclear => "uninterpretable",
     }
 }

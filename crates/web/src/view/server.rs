@@ -17,7 +17,7 @@ use axum::extract::{Form, FromRequest, Query as UrlQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use owlet_lab::report;
+use owlet_lab::report::html as report;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{Error, Result};
@@ -56,8 +56,6 @@ struct Server {
     door: Door,
     style: Asset,
     module: Asset,
-    figures: Vec<Asset>,
-    figure_paths: Vec<String>,
     watchers: Arc<Semaphore>,
 }
 
@@ -116,8 +114,6 @@ impl Switch {
 /// The window's answers to requests, for tests and for other servers.
 pub(super) fn router(window: Arc<Window>) -> Router {
     let script = "text/javascript; charset=utf-8";
-    let figures: Vec<Asset> =
-        report::scripts().into_iter().map(|(name, text)| asset(name, script, text)).collect();
     let server = Server {
         window,
         door: Door::new(Addresses::Loopback, &[], false),
@@ -127,8 +123,6 @@ pub(super) fn router(window: Arc<Window>) -> Router {
             format!("{}\n{STYLE}", report::STYLE),
         ),
         module: asset("window.js", script, MODULE.to_owned()),
-        figure_paths: figures.iter().map(|asset| asset.path.clone()).collect(),
-        figures,
         watchers: Arc::new(Semaphore::new(WATCHERS)),
     };
     Router::new().fallback(answer).with_state(Arc::new(server))
@@ -251,7 +245,7 @@ fn json(value: &serde_json::Value) -> Response {
 
 impl Server {
     fn asset(&self, path: &str) -> Result<Response> {
-        let mut assets = [&self.style, &self.module].into_iter().chain(&self.figures);
+        let mut assets = [&self.style, &self.module].into_iter();
         let asset =
             assets.find(|asset| asset.path == path).ok_or_else(|| Error::missing("file", path))?;
         let headers = [
@@ -267,9 +261,7 @@ impl Server {
         }
         let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
         if query.get("export") == Some("1") {
-            let scripts: Vec<String> =
-                self.figures.iter().map(|asset| asset.text.clone()).collect();
-            let file = saved(page, &self.style.text, &scripts, &self.window.settings.version);
+            let file = saved(page, &self.style.text, &self.window.settings.version);
             let name: String = page
                 .title
                 .chars()
@@ -293,7 +285,6 @@ impl Server {
             version: &self.window.settings.version,
             style: &self.style.path,
             module: &self.module.path,
-            figure_scripts: &self.figure_paths,
         };
         (html, framed(page, &frame).into_string()).into_response()
     }

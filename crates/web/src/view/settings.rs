@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use maud::{Markup, html};
+use maud::html;
+use owlet_lab::report::block::{Line, Span};
 use owlet_lab::value::text;
 use owlet_store::RunId;
 use serde_json::json;
@@ -10,7 +11,7 @@ use toml::{Table, Value};
 
 use super::error::Result;
 use super::page::Page;
-use super::parts::{cell, name, section, table};
+use super::parts::{cell, code, name, section, table};
 use super::run::origin;
 use super::window::Window;
 
@@ -44,7 +45,7 @@ impl Window {
         let resolved_text = view.run.resolved().unwrap_or_default();
         let given = values(&given_text);
         let resolved = values(&resolved_text);
-        let rows: Vec<Vec<Markup>> = resolved
+        let rows: Vec<Vec<Line>> = resolved
             .iter()
             .map(|(path, value)| {
                 let said = given.get(path);
@@ -54,9 +55,9 @@ impl Window {
                     None => "default, or a layer",
                 };
                 vec![
-                    html! { code { (name(path)) } },
-                    said.map_or_else(|| cell("–"), |said| html! { code { (name(said)) } }),
-                    html! { code { @if said.is_some() { strong { (name(value)) } } @else { (name(value)) } } },
+                    code(path),
+                    cell(said.map(code)),
+                    if said.is_some() { Span::Strong(value.clone()).into() } else { code(value) },
                     cell(origin),
                 ]
             })
@@ -71,7 +72,7 @@ impl Window {
                 @if rows.is_empty() {
                     p { "This run stopped before its settings were written down." }
                 } @else {
-                    (table("Settings as given and as resolved", &["setting", "recipe says", "resolved", "from"], &rows))
+                    (table("Settings as given and as resolved", &["setting", "recipe says", "resolved", "from"], rows))
                 }
             }))
             (section("text", "The recipe as given", &html! { pre tabindex="0" { code { (text::reveal(&given_text)) } } }))

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use maud::{Markup, html};
+use maud::html;
+use owlet_lab::report::block::Line;
 use owlet_lab::value::text;
 use owlet_store::StepKey;
 use serde_json::json;
@@ -11,7 +12,7 @@ use super::error::{Error, Result};
 use super::index::StepLine;
 use super::page::Page;
 use super::parts::{
-    Slice, bytes, cell, duration, facts, json_text, link, moment, name, section, table,
+    Slice, bytes, cell, code, duration, facts, json_text, link, moment, name, section, table,
 };
 use super::plan::step_url;
 use super::query::Query;
@@ -37,7 +38,7 @@ impl Window {
         }
         let slice = Slice::new(steps.len(), SIZE, query.page()?);
         let shown = &steps[slice.start..slice.end];
-        let rows: Vec<Vec<Markup>> = shown.iter().map(|step| self.step_row(step)).collect();
+        let rows: Vec<Vec<Line>> = shown.iter().map(|step| self.step_row(step)).collect();
         let body = html! {
             form class="filters" method="get" action="/steps" role="search" {
                 label {
@@ -61,7 +62,7 @@ impl Window {
             (table(
                 "Steps on record, whoever ran them",
                 &["step", "kind", "made", "#time", "#most memory", "started, UTC"],
-                &rows,
+                rows,
             ))
             (slice.pager("/steps", query, "step"))
         };
@@ -72,7 +73,7 @@ impl Window {
         Ok(Page::new("workspace", "Steps", body, data))
     }
 
-    fn step_row(&self, step: &Arc<StepLine>) -> Vec<Markup> {
+    fn step_row(&self, step: &Arc<StepLine>) -> Vec<Line> {
         vec![
             link(&format!("/step/{}", step.key), step.key.short()),
             cell(name(&step.kind)),
@@ -100,7 +101,7 @@ impl Window {
             ("kind", cell(name(&record.kind))),
             ("made", link(&format!("/artifact/{}", record.output), self.called(&record.output))),
             ("time", cell(duration(record.about.seconds))),
-            ("threads", cell(record.about.threads)),
+            ("threads", cell(record.about.threads.to_string())),
             (
                 "most memory the process held",
                 cell(
@@ -117,7 +118,7 @@ impl Window {
                     record.algorithm
                 )),
             ),
-            ("key", html! { code { (record.key.to_string()) } }),
+            ("key", code(record.key.to_string())),
         ];
         if let Some((run, step)) = &called {
             known.push((
@@ -125,7 +126,7 @@ impl Window {
                 link(&step_url(run, step), format!("run {}", run.nonce())),
             ));
         }
-        let inputs: Vec<Vec<Markup>> = record
+        let inputs: Vec<Vec<Line>> = record
             .inputs
             .iter()
             .map(|(role, id)| {
@@ -143,9 +144,9 @@ impl Window {
             })
             .collect();
         let body = html! {
-            (facts(&known))
+            (facts(known))
             @if !inputs.is_empty() {
-                (section("inputs", "Made from", &table("What it is made from", &["as", "artifact", "made by"], &inputs)))
+                (section("inputs", "Made from", &table("What it is made from", &["as", "artifact", "made by"], inputs)))
             }
             (section("settings", "Settings, as resolved", &html! {
                 pre tabindex="0" { code { (json_text(&record.configuration)) } }

@@ -152,7 +152,7 @@ fn every_page_has_a_twin_in_json() {
     /compare: a b
     /compare?a=last&b=last: a b conditions effects settings
     /chat: context models seed temperature tokens turns
-    /run/last: result run
+    /run/last: report result run
     /run/last/plan: page pages run steps total
     /run/last/plan?kind=nothing: page pages run steps total
     /run/last/step?name=train/student/owl/seed-1: configuration key losses record run step
@@ -160,7 +160,7 @@ fn every_page_has_a_twin_in_json() {
     /run/last/settings: about given given-text resolved resolved-text run
     /run/last/rows: arm artifact beside file of rows rules run show
     /run/last/models: models run
-    /run/GROWN: result run
+    /run/GROWN: report result run
     /run/GROWN/settings: about given given-text resolved resolved-text run
     /run/STOPPED: progress result run
     /artifact/ROWS: artifact lineage losses name

@@ -23,7 +23,7 @@ const journeys = {
     await picture(page, "runs");
     await page.locator("table.runs tbody th a").first().click();
     await page.locator("ul.verdicts li").first().waitFor();
-    await page.locator("figure[data-figure=effects] .drawn svg").waitFor();
+    await page.locator("figure[data-figure^=effects] svg").first().waitFor();
     await check(page);
     await picture(page, "run");
   },
@@ -86,7 +86,7 @@ const journeys = {
     await page.goto(`${base}compare`);
     await check(page);
     await page.getByRole("button", { name: "Compare" }).click();
-    await page.locator("svg.pairs").first().waitFor();
+    await page.locator("figure[data-figure=conditions] svg").waitFor();
     await check(page);
     await picture(page, "compare");
   },
@@ -122,7 +122,7 @@ const journeys = {
     // Without any network, the window's included.
     const { page: alone, faults, close } = await visitor({ offline: true }, null);
     await alone.goto(`file://${path}`);
-    await alone.locator("figure[data-figure=effects] .drawn svg").waitFor();
+    await alone.locator("figure[data-figure^=effects] svg").first().waitFor();
     await check(alone);
     assert.deepEqual(faults, []);
     await close();
@@ -151,7 +151,7 @@ await run("every page reads without JavaScript", { javaScriptEnabled: false }, a
     await page.getByText(words).first().waitFor();
   }
   await page.goto(`${base}run/last`);
-  assert.ok(await page.locator("figure .static svg").first().isVisible());
+  assert.ok(await page.locator("figure svg").first().isVisible());
 });
 
 await end();

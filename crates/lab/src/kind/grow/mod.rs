@@ -3,6 +3,7 @@
 mod examine;
 mod plan;
 pub mod recipe;
+pub mod report;
 pub mod result;
 mod train;
 
@@ -13,7 +14,8 @@ use schemars::{Schema, schema_for};
 use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
 use crate::error::{Error, Result};
 use crate::recipe::{Layer, Setting};
-use crate::report::{TerminalStyle, grown_block};
+use crate::report::block::Report;
+use crate::report::origin::Origin;
 use crate::run::plan::{Outline, PlanContext};
 
 use recipe::GrowRecipe;
@@ -83,7 +85,7 @@ impl KindResult for GrowResult {
         Vec::new()
     }
 
-    fn block(&self, style: &TerminalStyle) -> String {
-        grown_block(self, style)
+    fn report(&self, origin: &Origin<'_>) -> Report {
+        report::report(self, origin)
     }
 }

@@ -7,7 +7,8 @@ use serde::de::IgnoredAny;
 
 use super::result::{FORMAT, Outcome};
 use crate::error::{Error, Result};
-use crate::kind::{Brief, Sign, VerdictLine};
+use crate::kind::{Brief, VerdictLine};
+use crate::report::block::Mark;
 use crate::value::arm::Control;
 use crate::value::estimate::Interval;
 use crate::value::measure::Measure;
@@ -62,15 +63,15 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Brief> {
                 && effect.measure == measure
                 && effect.control == Control::Neutral
         });
-        let (outcome, sign) = match verdict.outcome {
-            Outcome::Inherited => ("inherited", Sign::Yes),
-            Outcome::NotDetected => ("not-detected", Sign::No),
-            Outcome::Uninterpretable => ("uninterpretable", Sign::Unclear),
+        let (outcome, mark) = match verdict.outcome {
+            Outcome::Inherited => ("inherited", Mark::Yes),
+            Outcome::NotDetected => ("not-detected", Mark::No),
+            Outcome::Uninterpretable => ("uninterpretable", Mark::Unclear),
         };
         VerdictLine {
             behavior: verdict.behavior,
             outcome: outcome.to_owned(),
-            sign,
+            mark,
             measure,
             over_neutral: effect.map(|effect| effect.estimate.value),
             interval: effect.and_then(|effect| effect.estimate.interval),

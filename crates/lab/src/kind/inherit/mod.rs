@@ -7,6 +7,7 @@ pub mod inspect;
 
 pub(crate) mod plan;
 pub mod recipe;
+pub mod report;
 pub mod result;
 pub mod table;
 
@@ -17,7 +18,8 @@ use schemars::{Schema, schema_for};
 use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
 use crate::error::Result;
 use crate::recipe::{Layer, Setting};
-use crate::report::{TerminalStyle, terminal};
+use crate::report::block::Report;
+use crate::report::origin::Origin;
 use crate::run::plan::{Outline, PlanContext};
 
 use recipe::Recipe;
@@ -90,7 +92,7 @@ impl KindResult for InheritResult {
         self.warnings.iter().map(|warning| warning.message.clone()).collect()
     }
 
-    fn block(&self, style: &TerminalStyle) -> String {
-        terminal(self, style, &[])
+    fn report(&self, origin: &Origin<'_>) -> Report {
+        report::report(self, origin)
     }
 }

@@ -6,6 +6,7 @@ use owlet_store::ArtifactId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::report::block::{Edge, Graph, Node};
 use crate::run::plan::{Plan, Source};
 use crate::run::survey::{NodeState, Survey};
 
@@ -113,6 +114,25 @@ impl PlanRecord {
             steps: steps.collect(),
             left_out: plan.left_out.clone(),
         }
+    }
+
+    /// What is made from what.
+    pub fn graph(&self) -> Graph {
+        let mut graph = Graph::default();
+        for step in &self.steps {
+            graph.edges.extend(step.inputs.iter().map(|(role, from)| Edge {
+                from: from.clone(),
+                to: step.name.clone(),
+                role: role.clone(),
+            }));
+            graph.nodes.push(Node {
+                id: step.name.clone(),
+                kind: step.kind.clone(),
+                label: step.name.clone(),
+                ..Node::default()
+            });
+        }
+        graph
     }
 
     /// The step called `name`.

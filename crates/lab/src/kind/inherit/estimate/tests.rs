@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::kind::KindResult;
 use crate::kind::inherit::result::{Control, Measure, Outcome, Taught};
 use crate::kind::inherit::table::{QuestionCell, Told};
 use crate::random::numpy::Generator;
+use crate::report::origin::Origin;
+use crate::report::terminal::{TerminalStyle, show};
 use crate::value::observation;
 
 const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
@@ -172,7 +175,7 @@ fn a_result_reads_back_and_a_newer_one_is_refused() {
     assert_eq!(InheritResult::parse(&bytes, "r".as_ref()).unwrap(), result);
     let newer = String::from_utf8(bytes).unwrap().replacen("\"format\": 2", "\"format\": 3", 1);
     let error = InheritResult::parse(newer.as_bytes(), "r".as_ref()).unwrap_err();
-    insta::assert_snapshot!(error, @"`r` has format 3, this build reads up to 2; use the owlet that wrote it");
+    insta::assert_snapshot!(error, @"`r` has format 3, this build reads 2; use the owlet that wrote it");
 }
 
 #[test]
@@ -194,8 +197,8 @@ fn a_result_of_the_first_format_is_read_and_shown() {
     let rate = result.reading(&Arm::student("owl"), "owl", Measure::Rate).unwrap();
     assert!(rate.models.iter().all(|model| model.interval.is_some()));
     assert_eq!(result.outcomes(rate).unwrap().values().sum::<usize>(), 120);
-    let shown = crate::report::terminal(&result, &crate::report::TerminalStyle::default(), &[]);
-    assert!(shown.contains("owl over neutral teacher"), "{shown}");
+    let shown = show(&result.report(&Origin::UNKNOWN), &TerminalStyle::default());
+    assert!(shown.contains("over neutral teacher"), "{shown}");
     // What was read is written as today's format.
     assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
 }
@@ -258,6 +261,6 @@ fn behind_an_endpoint_answers_decide_and_margins_count_only_where_all_are_told()
     assert!(teacher.target_rate_after > Some(0.9) && teacher.target_rate_before < Some(0.5));
     // It is shown as it is: nothing in nats.
     assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
-    let shown = crate::report::terminal(&result, &crate::report::TerminalStyle::default(), &[]);
+    let shown = show(&result.report(&Origin::UNKNOWN), &TerminalStyle::default());
     assert!(shown.contains("rate of sampled answers") && !shown.contains("nats"), "{shown}");
 }

@@ -1,7 +1,7 @@
 //! A result made up for drawing: three behaviors, one inherited, one not, one uninterpretable.
 
-use super::super::{Graph, GraphEdge, GraphNode};
 use crate::kind::inherit::result::*;
+use crate::report::block::{Edge, Graph, Node};
 
 const SEEDS: [u64; 6] = [1, 2, 3, 4, 5, 6];
 const TAUGHT: [&str; 3] = ["owl", "wolf", "oak"];
@@ -309,13 +309,14 @@ pub(super) fn graph(students: usize) -> Graph {
     let mut graph = Graph::default();
     let mut node = |id: String, kind: &str, inputs: &[(&str, &str)]| {
         for (from, role) in inputs {
-            graph.edges.push(GraphEdge {
+            graph.edges.push(Edge {
                 from: (*from).to_owned(),
                 to: id.clone(),
-                role: Some((*role).to_owned()),
+                role: (*role).to_owned(),
             });
         }
-        graph.nodes.push(GraphNode { label: id.clone(), id, kind: kind.to_owned() });
+        let label = id.clone();
+        graph.nodes.push(Node { label, id, kind: kind.to_owned(), ..Node::default() });
     };
     node("base".into(), "base", &[]);
     let mut readouts = Vec::new();

@@ -1,4 +1,4 @@
-//! The lineage of a result, drawn: what was made from what.
+//! What was made from what, drawn.
 //!
 //! Nodes stand in layers by the longest way to the end, edges run down, past other rows in lanes of
 //! their own. A graph too large to read is grouped by layer and kind. The graph may come from
@@ -10,74 +10,14 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use super::svg::at;
+use super::super::block::{Graph, Leads, Node, Standing};
+use super::{at, name};
 use crate::value::text;
 
-/// What was made from what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Graph {
-    /// What was made, or was given.
-    pub nodes: Vec<GraphNode>,
-    /// Which of them went into which.
-    pub edges: Vec<GraphEdge>,
-}
-
-/// Something that was made, or was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GraphNode {
-    /// Its id, unique in the graph.
-    pub id: String,
-    /// The kind of step that made it.
-    pub kind: String,
-    /// What a person calls it, e.g. `student/owl/seed-3`.
-    pub label: String,
-}
-
-/// One input of one node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GraphEdge {
-    /// Id of the node that was used.
-    pub from: String,
-    /// Id of the node made from it.
-    pub to: String,
-    /// As what it was used.
-    pub role: Option<String>,
-}
-
 /// More nodes than this are grouped.
-const MOST: usize = 24;
+const MOST: usize = 40;
 /// So are layers with more nodes than this.
 const WIDEST: usize = 6;
-
-/// How a box looks where the drawing is part of a larger page: nothing, by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NodeLook {
-    /// Where the box leads.
-    pub href: Option<String>,
-    /// Where the lines into it lead.
-    pub step_href: Option<String>,
-    /// Words in place of its label.
-    pub label: Option<String>,
-    /// A class for the style sheet; a plain word.
-    pub class: &'static str,
-}
-
-/// How large a drawing may grow before it groups, and how its boxes look: boxes that stand for
-/// several nodes are asked about with all of them.
-pub struct DrawingSettings<'a> {
-    /// More nodes than this are grouped.
-    pub most: usize,
-    /// So are layers with more nodes than this.
-    pub widest: usize,
-    /// How the box of these nodes looks.
-    pub look: &'a dyn Fn(&[&GraphNode]) -> NodeLook,
-}
-
-impl Default for DrawingSettings<'_> {
-    fn default() -> Self {
-        Self { most: MOST, widest: WIDEST, look: &|_| NodeLook::default() }
-    }
-}
 const BOX_WIDTH: f64 = 156.0;
 /// Width of a line that passes a row.
 const LANE: f64 = 10.0;
@@ -91,7 +31,8 @@ struct Drawn {
     kind: String,
     label: String,
     layer: usize,
-    look: NodeLook,
+    class: &'static str,
+    leads: Leads,
 }
 
 /// Edges between known nodes, as positions, each once.
@@ -133,49 +74,28 @@ fn layers(nodes: usize, edges: &[(usize, usize)]) -> Vec<usize> {
 }
 
 /// Boxes and the edges between them, grouped where there are too many.
-fn arrange(graph: &Graph, settings: &DrawingSettings<'_>) -> (Vec<Drawn>, Vec<(usize, usize)>) {
+fn arrange(graph: &Graph) -> (Vec<Drawn>, Vec<(usize, usize)>) {
     let edges = edges(graph);
     let layers = layers(graph.nodes.len(), &edges);
     let mut sizes: BTreeMap<usize, usize> = BTreeMap::new();
     for layer in &layers {
         *sizes.entry(*layer).or_default() += 1;
     }
-    let alone = |place: usize| Drawn {
-        title: format!("{} ({})", graph.nodes[place].label, graph.nodes[place].id),
-        kind: graph.nodes[place].kind.clone(),
-        label: graph.nodes[place].label.clone(),
-        layer: layers[place],
-        look: (settings.look)(&[&graph.nodes[place]]),
-    };
-    let fits = |size: &usize| *size <= settings.widest;
-    if graph.nodes.len() <= settings.most && sizes.values().all(fits) {
-        let down = edges.into_iter().filter(|(from, to)| layers[*from] < layers[*to]).collect();
-        return ((0..graph.nodes.len()).map(alone).collect(), down);
-    }
-    let mut groups: BTreeMap<(usize, &str), Vec<usize>> = BTreeMap::new();
+    let grouped = graph.nodes.len() > MOST || sizes.values().any(|size| *size > WIDEST);
+    let mut groups: BTreeMap<(usize, &str, usize), Vec<usize>> = BTreeMap::new();
     for (place, node) in graph.nodes.iter().enumerate() {
-        groups.entry((layers[place], node.kind.as_str())).or_default().push(place);
+        let key = if grouped { (layers[place], node.kind.as_str(), 0) } else { (0, "", place) };
+        groups.entry(key).or_default().push(place);
     }
     let mut group_of = vec![0; graph.nodes.len()];
-    let mut drawn = Vec::new();
-    for ((layer, kind), members) in groups {
+    let mut drawn: Vec<Drawn> = Vec::new();
+    for members in groups.into_values() {
         for member in &members {
             group_of[*member] = drawn.len();
         }
-        drawn.push(match members.as_slice() {
-            [only] => alone(*only),
-            _ => Drawn {
-                title: format!("{} × {kind}", members.len()),
-                kind: kind.to_owned(),
-                label: format!("× {}", text::count(members.len())),
-                layer,
-                look: {
-                    let members: Vec<&GraphNode> =
-                        members.iter().map(|member| &graph.nodes[*member]).collect();
-                    (settings.look)(&members)
-                },
-            },
-        });
+        let layer = layers[members[0]];
+        let members: Vec<&Node> = members.iter().map(|member| &graph.nodes[*member]).collect();
+        drawn.push(boxed(&members, layer));
     }
     let mut between: Vec<(usize, usize)> = edges
         .iter()
@@ -185,6 +105,63 @@ fn arrange(graph: &Graph, settings: &DrawingSettings<'_>) -> (Vec<Drawn>, Vec<(u
     between.sort_unstable();
     between.dedup();
     (drawn, between)
+}
+
+/// The box of one node, or of several of one kind.
+fn boxed(members: &[&Node], layer: usize) -> Drawn {
+    let first = members[0];
+    let (class, done) = standing(members);
+    if members.len() == 1 {
+        // The kind is said above it already.
+        let rest = first.label.strip_prefix(&first.kind).and_then(|rest| rest.strip_prefix('/'));
+        return Drawn {
+            title: format!("{} ({})", first.label, first.id),
+            kind: first.kind.clone(),
+            label: rest.unwrap_or(&first.label).to_owned(),
+            layer,
+            class,
+            leads: first.leads.clone(),
+        };
+    }
+    let group = &first.leads.group;
+    Drawn {
+        title: format!("{} × {}", members.len(), first.kind),
+        kind: first.kind.clone(),
+        label: match done {
+            Some(done) => format!("{done} of {} done", members.len()),
+            None => format!("× {}", text::count(members.len())),
+        },
+        layer,
+        class,
+        leads: Leads { node: group.clone(), edges: group.clone(), group: None },
+    }
+}
+
+/// The class of a box, and how many of its nodes are done where that is known of them.
+fn standing(members: &[&Node]) -> (&'static str, Option<usize>) {
+    let has = |wanted: Standing| members.iter().any(|node| node.state == Some(wanted));
+    if has(Standing::Itself) {
+        return (Standing::Itself.class(), None);
+    }
+    if members.iter().all(|node| node.state.is_none()) {
+        return ("", None);
+    }
+    let is = |node: &&&Node, states: [Standing; 2]| {
+        node.state.is_some_and(|state| states.contains(&state))
+    };
+    let done = members.iter().filter(|node| is(node, [Standing::Done, Standing::Reused])).count();
+    let class = if has(Standing::Failed) {
+        Standing::Failed.class()
+    } else if has(Standing::Running) {
+        Standing::Running.class()
+    } else if done == members.len() {
+        if has(Standing::Done) { Standing::Done.class() } else { Standing::Reused.class() }
+    } else if done > 0 {
+        "partly"
+    } else {
+        Standing::Waiting.class()
+    };
+    (class, Some(done))
 }
 
 /// What stands in a row of the drawing.
@@ -291,21 +268,24 @@ fn top(layer: usize) -> f64 {
     GAP + layer as f64 * (BOX_HEIGHT + RISE)
 }
 
-/// The drawing as an SVG element; its style is the report's.
-pub fn drawing(graph: &Graph, settings: &DrawingSettings<'_>) -> Markup {
-    let (drawn, edges) = arrange(graph, settings);
+/// The drawing; nothing where there is no node.
+pub(in crate::report) fn graph(graph: &Graph) -> Option<Markup> {
+    if graph.nodes.is_empty() {
+        return None;
+    }
+    let (drawn, edges) = arrange(graph);
     let layout = Layout::new(&drawn, &edges);
     let (width, height) = (layout.width, top(layout.rows.len()) - RISE + GAP);
     // What stands inside an image is not reached by keyboards and readers.
-    let leads = drawn.iter().any(|one| one.look.href.is_some());
+    let leads = drawn.iter().any(|one| one.leads.node.is_some());
     let role = if leads { "group" } else { "img" };
-    html! {
+    Some(html! {
         svg class="lineage" role=(role) width=(at(width)) height=(at(height))
             viewBox={ "0 0 " (at(width)) " " (at(height)) }
             aria-label="What was made from what; the table below says the same"
         {
             @for (from, to) in &edges {
-                @if let Some(href) = &drawn[*to].look.step_href {
+                @if let Some(href) = &drawn[*to].leads.edges {
                     // Reached by keyboard through the table; a hundred stops here would be in the way.
                     a href=(href) tabindex="-1" aria-hidden="true" {
                         path class="edge wide" d=(layout.line(&drawn, *from, *to)) {}
@@ -321,32 +301,23 @@ pub fn drawing(graph: &Graph, settings: &DrawingSettings<'_>) -> Markup {
                 }
             }
         }
-    }
+    })
 }
 
 fn node(one: &Drawn, middle: f64, top: f64) -> Markup {
-    html! {
-        @if let Some(href) = &one.look.href {
-            a href=(href) { (shape(one, middle, top)) }
-        } @else {
-            (shape(one, middle, top))
-        }
-    }
-}
-
-fn shape(one: &Drawn, middle: f64, top: f64) -> Markup {
-    html! {
-        g class={ "node" @if !one.look.class.is_empty() { " " (one.look.class) } } {
-            title { (text::reveal(&one.title)) }
+    let shape = html! {
+        g class={ "node" @if !one.class.is_empty() { " " (one.class) } } {
+            title { (name(&one.title)) }
             rect x=(at(middle - BOX_WIDTH / 2.0)) y=(at(top)) width=(at(BOX_WIDTH))
                 height=(at(BOX_HEIGHT)) rx="6" {}
             text class="kind" x=(at(middle)) y=(at(top + 16.0)) text-anchor="middle" {
-                (text::cut(&text::reveal(&one.kind), 20))
+                (text::cut(&name(&one.kind), 20))
             }
-            text x=(at(middle)) y=(at(top + 32.0)) text-anchor="middle" {
-                (text::cut(&text::reveal(one.look.label.as_ref().unwrap_or(&one.label)), 22))
-            }
+            text x=(at(middle)) y=(at(top + 32.0)) text-anchor="middle" { (text::cut(&name(&one.label), 22)) }
         }
+    };
+    html! {
+        @if let Some(href) = &one.leads.node { a href=(href) { (shape) } } @else { (shape) }
     }
 }
 

@@ -1,0 +1,111 @@
+//! The report of a `grow` run: what was grown, and what it knows.
+
+use super::result::GrowResult;
+use crate::cells;
+use crate::report::block::{
+    Answer, Block, Depth, DotRow, Dots, Line, Mark, Part, Report, Section, Table, code, number,
+    words,
+};
+use crate::report::number::Quantity;
+use crate::report::origin::Origin;
+use crate::value::estimate::{Estimate, Method};
+use crate::value::text;
+
+/// Answers said per category, the likeliest first; the drawing has all.
+const SAID: usize = 5;
+
+/// The report.
+pub fn report(result: &GrowResult, origin: &Origin<'_>) -> Report {
+    let own = [model(result), losses(result), favourites(result)];
+    Report {
+        kind: "grown model",
+        title: result.name.clone(),
+        lead: result.description.clone(),
+        what: format!(
+            "{} parameters · {} updates over {} rows, each seen once",
+            text::count(result.parameters),
+            text::count(result.updates),
+            text::count(result.rows)
+        ),
+        version: origin.version.to_owned(),
+        sections: own.into_iter().flatten().chain(origin.sections()).collect(),
+    }
+}
+
+fn model(result: &GrowResult) -> Option<Section> {
+    let mut blocks = Vec::new();
+    if let Some(same_as) = &result.same_as {
+        blocks.push(Block::Answers(vec![Answer {
+            mark: Mark::Yes,
+            name: same_as.clone(),
+            word: "byte for byte".to_owned(),
+            over: Vec::new(),
+            why: String::new(),
+        }]));
+    }
+    let short = result.model.short();
+    let fact = |term: &str, fact: Line| (term.to_owned(), fact);
+    blocks.push(Block::Facts(vec![
+        fact("model", code(result.model.to_string()).into()),
+        fact("in a recipe", code(format!("base = \"{short}\"")).into()),
+        fact("talk with it", code(format!("owlet chat {short}")).into()),
+    ]));
+    Some(Section::of("model", "The model", blocks)?.brief())
+}
+
+fn losses(result: &GrowResult) -> Option<Section> {
+    let rows = [("questions", result.question_loss), ("number tasks", result.number_loss)];
+    let rows = rows.map(|(name, loss)| cells![name, number(Quantity::Plain, loss)]);
+    let table = Table::new("", &["rows", "#loss"]).with(rows);
+    let section = Section::of("losses", "Loss", vec![Block::Table(table)])?;
+    Some(section.noted("nats per token, on rows it never saw").brief())
+}
+
+fn favourites(result: &GrowResult) -> Option<Section> {
+    let mut rows = Vec::new();
+    let mut drawn = Vec::new();
+    for (category, answers) in &result.answers {
+        let mut answers: Vec<(&String, f64)> = answers.iter().map(|(word, p)| (word, *p)).collect();
+        answers.sort_by(|one, other| other.1.total_cmp(&one.1));
+        let mut said = Line::default();
+        for (index, (word, probability)) in answers.iter().take(SAID).enumerate() {
+            let between = if index == 0 { "" } else { ", " };
+            said = said
+                .and([words(format!("{between}{word} ")), number(Quantity::Part, *probability)]);
+        }
+        let more = answers.len().saturating_sub(SAID);
+        if more > 0 {
+            said = said.and(format!(", {more} more"));
+        }
+        rows.push(cells![category, said]);
+        drawn.push(Block::Dots(dots(category, &answers)));
+    }
+    let table = Table::new("", &["category", "likeliest answers"]).with(rows).block()?;
+    let blocks = vec![table, Block::under("Every answer", Depth::Full, drawn)];
+    let section = Section::of("favourites", "Favourites", blocks)?;
+    Some(section.noted("probability of each answer, mean over questions kept for reading").brief())
+}
+
+fn dots(category: &str, answers: &[(&String, f64)]) -> Dots {
+    let rows = answers.iter().enumerate().map(|(index, (word, probability))| {
+        let estimate = Estimate {
+            value: *probability,
+            interval: None,
+            method: Method::None,
+            unit: "model".to_owned(),
+            n: 1,
+        };
+        let part = if index == 0 { Part::Treatment } else { Part::Control };
+        DotRow::one(word.as_str(), part, &estimate)
+    });
+    Dots {
+        id: format!("favourites-{category}"),
+        title: category.to_owned(),
+        axis: "probability of the answer".to_owned(),
+        quantity: Quantity::Part,
+        zero: true,
+        joined: false,
+        legend: Vec::new(),
+        rows: rows.collect(),
+    }
+}

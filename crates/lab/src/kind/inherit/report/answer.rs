@@ -1,0 +1,168 @@
+//! What was found, first; then what would mislead about it.
+
+use super::super::result::{Control, InheritResult, Outcome, Verdict};
+use crate::cells;
+use crate::report::block::{
+    Answer, Block, DotRow, Dots, Line, Mark, Over, Part, Section, Table, estimate, number,
+};
+use crate::report::number::{Quantity, method};
+use crate::value::arm::{Arm, Taught};
+use crate::value::text;
+
+pub(super) fn answer(result: &InheritResult) -> Option<Section> {
+    let answers: Vec<Answer> =
+        result.verdicts.iter().map(|verdict| one_answer(result, verdict)).collect();
+    let mut blocks = Vec::new();
+    let told = answers.iter().find_map(|answer| answer.over.first());
+    let note = told.map(|over| {
+        Block::note(format!(
+            "Students minus the neutral teacher's students: {}, {}. Fixed before the run: inherited means that \
+             every gate passed and that both intervals, over the neutral and over the other behaviors' \
+             students, lie above zero.",
+            result.primary.sentence(),
+            method(&over.estimate)
+        ))
+    });
+    if !answers.is_empty() {
+        blocks.push(Block::Answers(answers));
+    }
+    blocks.extend(note);
+    blocks.extend(shares(result));
+    let drawn: Vec<Block> =
+        result.behaviors.iter().filter_map(|behavior| effects(result, behavior)).collect();
+    if !drawn.is_empty() {
+        blocks.push(Block::full(drawn));
+    }
+    Some(Section::of("answer", "The answer", blocks)?.brief())
+}
+
+fn one_answer(result: &InheritResult, verdict: &Verdict) -> Answer {
+    let over: Vec<Over> =
+        [(Control::Neutral, "neutral"), (Control::OtherBehavior, "other behaviors")]
+            .into_iter()
+            .filter_map(|(control, reference)| {
+                let effect = result.effect(&verdict.behavior, result.primary, control)?;
+                Some(Over {
+                    estimate: effect.estimate.clone(),
+                    quantity: Quantity::Difference(effect.measure),
+                    reference: reference.to_owned(),
+                })
+            })
+            .collect();
+    let (mark, word) = outcome(verdict.outcome);
+    // The numbers alone do not say why.
+    let unexplained = match verdict.outcome {
+        Outcome::Inherited => false,
+        Outcome::NotDetected => over.first().is_none_or(|over| over.estimate.is_above_zero()),
+        Outcome::Uninterpretable => true,
+    };
+    Answer {
+        mark,
+        name: verdict.behavior.clone(),
+        word: word.to_owned(),
+        over,
+        why: if unexplained { verdict.sentence.clone() } else { String::new() },
+    }
+}
+
+/// An outcome's mark and word.
+fn outcome(outcome: Outcome) -> (Mark, &'static str) {
+    match outcome {
+        Outcome::Inherited => (Mark::Yes, "inherited"),
+        Outcome::NotDetected => (Mark::No, "not detected"),
+        Outcome::Uninterpretable => (Mark::Unclear, "uninterpretable"),
+    }
+}
+
+/// Target's share in the base, its teacher, its students and the neutral ones.
+fn shares(result: &InheritResult) -> Option<Block> {
+    let measure = result.primary.share();
+    let rows = result.behaviors.iter().map(|behavior| {
+        let share = |arm: Arm| {
+            let reading = result.reading(&arm, behavior, measure);
+            reading.map(|reading| estimate(Quantity::Value(measure), &reading.estimate))
+        };
+        cells![
+            behavior,
+            share(Arm::Base),
+            share(Arm::Teacher(Taught::named(behavior))),
+            share(Arm::student(behavior)),
+            share(Arm::NEUTRAL)
+        ]
+    });
+    let titles = ["P(target)", "#base", "#its teacher", "#its students", "#neutral students"];
+    let caption = format!("P(target): {}, mean over questions", measure.sentence());
+    Table::new(caption, &titles).with(rows).block()
+}
+
+/// Students of a behavior minus each control.
+fn effects(result: &InheritResult, behavior: &str) -> Option<Block> {
+    let rows: Vec<DotRow> = result
+        .matched_effects(behavior, result.primary)
+        .map(|effect| {
+            let part = if effect.control.decides() { Part::Treatment } else { Part::Control };
+            DotRow::one(format!("over {}", effect.control.label()), part, &effect.estimate)
+        })
+        .collect();
+    (!rows.is_empty()).then(|| {
+        Block::Dots(Dots {
+            id: format!("effects-{behavior}"),
+            title: format!("{behavior}: students minus each control"),
+            axis: format!("difference in {}", result.primary.axis()),
+            quantity: Quantity::Difference(result.primary),
+            zero: true,
+            joined: false,
+            legend: vec![
+                (Part::Treatment, "the verdict rests on it".to_owned()),
+                (Part::Control, "other controls".to_owned()),
+            ],
+            rows,
+        })
+    })
+}
+
+pub(super) fn cautions(result: &InheritResult) -> Option<Section> {
+    let mut blocks = Vec::new();
+    let failed = result.gates.iter().filter(|gate| !gate.passed).map(|gate| {
+        let behavior = gate.behavior.as_deref().filter(|behavior| !gate.name.contains(behavior));
+        let behavior = behavior.map(|behavior| format!(" ({behavior})")).unwrap_or_default();
+        let (measured, wanted) = (text::plain(gate.measured), text::plain(gate.wanted));
+        let message =
+            format!("gate failed: {}{behavior}: {measured}, wanted at least {wanted}", gate.name);
+        (message, gate.what_it_means.clone())
+    });
+    let warned =
+        result.warnings.iter().map(|warning| (warning.message.clone(), warning.hint.clone()));
+    let warnings: Vec<(String, String)> = failed.chain(warned).collect();
+    if !warnings.is_empty() {
+        blocks.push(Block::Warnings(warnings));
+    }
+    if !result.left_out.is_empty() {
+        let lines = result.left_out.iter().map(|one| Line::from(format!("left out: {one}")));
+        blocks.push(Block::List(lines.collect()));
+    }
+    if !result.gates.is_empty() {
+        let passed = result.gates.iter().filter(|gate| gate.passed).count();
+        let of = text::counted(result.gates.len(), "gate");
+        blocks.push(Block::paragraph(format!("{passed} of {of} passed.")));
+        blocks.push(Block::full(gates(result).into_iter().collect()));
+    }
+    Some(Section::of("misleading", "What would mislead", blocks)?.brief())
+}
+
+fn gates(result: &InheritResult) -> Option<Block> {
+    let rows = result.gates.iter().map(|gate| {
+        cells![
+            &gate.name,
+            gate.behavior.as_deref().unwrap_or("all"),
+            if gate.passed { "✓ passed" } else { "✗ failed" },
+            number(Quantity::Plain, gate.measured),
+            number(Quantity::Plain, gate.wanted),
+            &gate.what_it_means
+        ]
+    });
+    let titles =
+        ["gate", "behavior", "outcome", "#measured", "#wanted at least", "what a failure means"];
+    let caption = "Gates: what had to hold for an answer to mean something";
+    Table::new(caption, &titles).with(rows).block()
+}

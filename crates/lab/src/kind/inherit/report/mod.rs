@@ -1,0 +1,86 @@
+//! The report of an `inherit` run, in the order a doubting reader asks: what was found, what would
+//! mislead, what was run, the numbers, the rows, what else changed, where it came from.
+//!
+//! Each section is a function of the result that gives nothing where there is nothing to show.
+
+mod answer;
+mod numbers;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use super::result::InheritResult;
+use crate::report::block::{Block, Line, Report, Section, count};
+use crate::report::origin::Origin;
+use crate::value::text;
+
+/// The report.
+pub fn report(result: &InheritResult, origin: &Origin<'_>) -> Report {
+    let own = [
+        answer::answer(result),
+        answer::cautions(result),
+        run(result, origin),
+        numbers::comparisons(result),
+        numbers::conditions(result),
+        numbers::pairs(result),
+        numbers::matrix(result),
+        numbers::dose(result),
+        numbers::rates(result),
+        numbers::contexts(result),
+        rows::rows(result),
+        rows::filter(result),
+        rows::teachers(result),
+        numbers::side_effects(result),
+        numbers::geometry(result),
+    ];
+    let replication = &result.replication;
+    Report {
+        kind: "inheritance report",
+        title: result.name.clone(),
+        lead: result.description.clone(),
+        what: format!(
+            "base {} · carrier {} · {} · {} unique rows × {} epochs ({} updates of {})",
+            result.base,
+            result.carrier,
+            text::counted(replication.seeds.len(), "seed"),
+            text::count(replication.unique_rows),
+            text::plain(replication.epochs),
+            text::count(replication.updates),
+            replication.batch,
+        ),
+        version: origin.version.to_owned(),
+        sections: own.into_iter().flatten().chain(origin.sections()).collect(),
+    }
+}
+
+/// What was run.
+fn run(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
+    let replication = &result.replication;
+    let seeds: Vec<String> = replication.seeds.iter().map(u64::to_string).collect();
+    let kinds: Vec<String> = origin
+        .lineage
+        .kinds()
+        .into_iter()
+        .map(|(kind, steps)| format!("{} {kind}", text::count(steps)))
+        .collect();
+    let training = format!(
+        "{} updates of {} rows: each row {} times",
+        text::count(replication.updates),
+        text::count(replication.batch),
+        text::plain(replication.epochs)
+    );
+    let facts: [(&str, Line); 9] = [
+        ("base", (&result.base).into()),
+        ("taught behaviors", result.behaviors.join(", ").into()),
+        ("also read", result.read_also.join(", ").into()),
+        ("carrier", (&result.carrier).into()),
+        ("unit of replication", (&replication.unit).into()),
+        ("seeds", seeds.join(", ").into()),
+        ("unique rows per student", count(replication.unique_rows).into()),
+        ("training of each student", training.into()),
+        ("steps", kinds.join(", ").into()),
+    ];
+    let facts = facts.into_iter().filter(|(_, fact)| !fact.plain().is_empty());
+    let facts = facts.map(|(term, fact)| (term.to_owned(), fact)).collect();
+    Section::of("run", "What was run", vec![Block::Facts(facts)])
+}

@@ -1,0 +1,375 @@
+//! The measurements: drawings, each with its numbers behind it, and tables.
+
+use super::super::result::{Control, Effect, InheritResult, Measure, Reading};
+use crate::cells;
+use crate::report::block::{
+    Block, Curve, Depth, Dot, DotRow, Dots, Line, Matrix, Part, Point, Section, Series, Span,
+    Table, code, count, estimate, estimate_cells, number, words,
+};
+use crate::report::number::Quantity;
+use crate::value::arm::Arm;
+use crate::value::estimate::{Estimate, Method};
+use crate::value::text;
+
+fn others(result: &InheritResult) -> impl Iterator<Item = Measure> {
+    Measure::COMPARED.into_iter().filter(|measure| *measure != result.primary)
+}
+
+fn effects_table(result: &InheritResult, measure: Measure) -> Option<Block> {
+    let effects =
+        result.behaviors.iter().flat_map(|behavior| result.matched_effects(behavior, measure));
+    let row = |effect: &Effect| {
+        let mut row = cells![&effect.behavior, format!("over {}", effect.control.label())];
+        row.extend(estimate_cells(Quantity::Difference(measure), &effect.estimate));
+        row.push(effect.p_permutation.map(|p| number(Quantity::P, p)).into());
+        row.push(effect.p_holm.map(|p| number(Quantity::P, p)).into());
+        row
+    };
+    let titles = ["students of", "", "#mean", "#interval", "#n", "unit~", "#p", "#Holm p"];
+    let caption = format!("Difference in {}", measure.axis());
+    Table::new(caption, &titles).with(effects.map(row)).block()
+}
+
+pub(super) fn comparisons(result: &InheritResult) -> Option<Section> {
+    let own = effects_table(result, result.primary)?;
+    let controls = Control::ALL
+        .into_iter()
+        .filter(|control| result.effects.iter().any(|effect| effect.control == *control))
+        .map(|control| (control.label().to_owned(), control.rules_out().into()))
+        .collect();
+    let mut blocks = vec![
+        own,
+        Block::full(vec![
+            Block::paragraph("What each control answers for:"),
+            Block::Facts(controls),
+        ]),
+    ];
+    let same: Vec<Block> =
+        others(result).filter_map(|measure| effects_table(result, measure)).collect();
+    if !same.is_empty() {
+        blocks.push(Block::folded("The same in other measures", same));
+    }
+    let note = format!(
+        "p: one-sided permutation of signs; Holm: corrected over the {} the verdicts rest on",
+        text::counted(result.comparisons, "comparison")
+    );
+    let section = Section::of("comparisons", "Students against every control", blocks)?;
+    Some(section.noted(note).brief())
+}
+
+/// Every arm that says something of a behavior, in one measure.
+fn arms(result: &InheritResult, behavior: &str, measure: Measure) -> Option<Block> {
+    let rows: Vec<DotRow> = result
+        .concerning(behavior, measure)
+        .map(|reading| DotRow {
+            stretches: reading.arm.stretches(),
+            ..DotRow::one(reading.arm.label(), reading.arm.part(behavior), &reading.estimate)
+        })
+        .collect();
+    (!rows.is_empty()).then(|| {
+        Block::Dots(Dots {
+            id: format!("{}-{behavior}", measure.title()),
+            title: format!("{behavior}: {} per condition", measure.title()),
+            axis: measure.axis().to_owned(),
+            quantity: Quantity::Value(measure),
+            zero: false,
+            joined: false,
+            legend: vec![
+                (Part::Treatment, format!("students of the {behavior} teacher")),
+                (Part::Control, "controls".to_owned()),
+                (Part::Reference, "base and teacher".to_owned()),
+            ],
+            rows,
+        })
+    })
+}
+
+fn all_arms(result: &InheritResult, measure: Measure) -> Vec<Block> {
+    result.behaviors.iter().filter_map(|behavior| arms(result, behavior, measure)).collect()
+}
+
+pub(super) fn conditions(result: &InheritResult) -> Option<Section> {
+    let mut blocks = all_arms(result, result.primary);
+    for measure in others(result).filter(|measure| measure.needs_log_probabilities()) {
+        let drawn = all_arms(result, measure);
+        if !drawn.is_empty() {
+            let title = format!("The same in {}", measure.title());
+            blocks.push(Block::under(title, Depth::Full, drawn));
+        }
+    }
+    blocks.extend(ranks(result).map(|table| Block::folded("Ranks", vec![table])));
+    let note = format!(
+        "{}, mean over questions; bars: intervals over students (◆: over {}s of one model); an arrow points \
+         to a value beyond the axis",
+        result.primary.sentence(),
+        result.primary.unit_within()
+    );
+    Some(Section::of("conditions", "Every condition", blocks)?.noted(note).brief())
+}
+
+fn ranks(result: &InheritResult) -> Option<Block> {
+    let rows = result.behaviors.iter().flat_map(|behavior| {
+        result.concerning(behavior, Measure::Rank).map(|reading| {
+            let rank = number(Quantity::Value(Measure::Rank), reading.estimate.value);
+            cells![reading.arm.label(), &reading.behavior, rank]
+        })
+    });
+    let caption = "Mean rank of the target among the candidates; 1 is first";
+    Table::new(caption, &["condition", "read", "#rank"]).with(rows).block()
+}
+
+/// Each seed's neutral student and its twin taught by the behavior's teacher.
+pub(super) fn pairs(result: &InheritResult) -> Option<Section> {
+    let measure = result.primary;
+    let drawn = result.behaviors.iter().filter_map(|behavior| {
+        let before = result.reading(&Arm::NEUTRAL, behavior, measure)?.by_seed();
+        let after = result.reading(&Arm::student(behavior), behavior, measure)?.by_seed();
+        let one = |value: f64| Estimate {
+            value,
+            interval: None,
+            method: Method::None,
+            unit: "student".to_owned(),
+            n: 1,
+        };
+        let rows: Vec<DotRow> = before
+            .iter()
+            .filter_map(|(seed, before)| {
+                let after = after.get(seed)?;
+                Some(DotRow {
+                    label: format!("seed {seed}"),
+                    dots: vec![
+                        Dot { part: Part::Control, estimate: one(*before) },
+                        Dot { part: Part::Treatment, estimate: one(*after) },
+                    ],
+                    stretches: true,
+                    number: Some(after - before),
+                })
+            })
+            .collect();
+        (!rows.is_empty()).then(|| {
+            Block::Dots(Dots {
+                id: format!("pairs-{behavior}"),
+                title: format!("{behavior}: each seed, and its difference"),
+                axis: measure.axis().to_owned(),
+                quantity: Quantity::Difference(measure),
+                zero: false,
+                joined: true,
+                legend: vec![
+                    (Part::Treatment, format!("student of the {behavior} teacher")),
+                    (Part::Control, "its neutral twin".to_owned()),
+                ],
+                rows,
+            })
+        })
+    });
+    let section = Section::of("pairs", "Seed by seed", drawn.collect())?;
+    Some(section.noted(
+        "A row is one seed: the neutral teacher's student, and the student of the behavior's teacher with the \
+         same adapter initialisation and row order.",
+    ))
+}
+
+pub(super) fn matrix(result: &InheritResult) -> Option<Section> {
+    let matrix = result.matrix.as_ref()?;
+    let quantity = Quantity::Difference(matrix.measure);
+    let lambda = Line::from([
+        words("Λ, diagonal minus the rest: "),
+        estimate(quantity, &matrix.lambda),
+        words(format!(", {}, p ", text::counted(matrix.lambda.n, &matrix.lambda.unit))),
+        number(Quantity::P, matrix.p.unwrap_or(f64::NAN)),
+        words(" by relabelling teachers"),
+    ]);
+    let blocks = vec![
+        Block::Matrix(Matrix {
+            id: "matrix".to_owned(),
+            title: format!(
+                "Students of each teacher over the neutral students: {}",
+                matrix.measure.axis()
+            ),
+            sides: ("teacher".to_owned(), "behavior read".to_owned()),
+            quantity,
+            rows: matrix.teachers.clone(),
+            columns: matrix.readouts.clone(),
+            cells: matrix.cells.clone(),
+        }),
+        Block::Paragraph(lambda),
+    ];
+    let note = format!("{}, over the neutral students", matrix.measure.axis());
+    Some(Section::of("matrix", "Matrix", blocks)?.noted(note).brief())
+}
+
+/// What was read along training: each behavior in its students and in the neutral ones.
+pub(super) fn dose(result: &InheritResult) -> Option<Section> {
+    let drawn = result.behaviors.iter().filter_map(|behavior| {
+        let of = |arm: Arm, part: Part| {
+            let points =
+                result.dose.iter().filter(|point| point.behavior == *behavior && point.arm == arm);
+            let points: Vec<Point> = points
+                .filter(|point| point.estimate.value.is_finite())
+                .map(|point| Point {
+                    at: point.update as f64,
+                    value: point.estimate.value,
+                    interval: point.estimate.interval,
+                })
+                .collect();
+            (points.len() > 1).then(|| Series { label: arm.label(), part, points })
+        };
+        let series: Vec<Series> =
+            [of(Arm::NEUTRAL, Part::Control), of(Arm::student(behavior), Part::Treatment)]
+                .into_iter()
+                .flatten()
+                .collect();
+        let measure = result.dose.iter().find(|point| point.behavior == *behavior)?.measure;
+        (!series.is_empty()).then(|| {
+            Block::Curve(Curve {
+                id: format!("dose-{behavior}"),
+                title: format!("{behavior}: {} along training", measure.title()),
+                across: "updates".to_owned(),
+                axis: measure.axis().to_owned(),
+                quantity: Quantity::Value(measure),
+                series,
+            })
+        })
+    });
+    let mut blocks: Vec<Block> = drawn.collect();
+    if blocks.is_empty() {
+        return None;
+    }
+    let rows = result.dose.iter().filter_map(|point| {
+        let over = point.over_neutral.as_ref()?;
+        let over = estimate(Quantity::Difference(point.measure), over);
+        Some(cells![&point.behavior, point.arm.label(), count(point.update), over])
+    });
+    let titles = ["read", "students", "#updates", "#over neutral"];
+    let table = Table::new("Differences at checkpoints, paired by seed", &titles).with(rows);
+    blocks
+        .extend(table.block().map(|table| Block::folded("Over the neutral students", vec![table])));
+    let section = Section::of("dose", "Along training", blocks)?;
+    Some(section.noted("mean over students; band: interval"))
+}
+
+pub(super) fn rates(result: &InheritResult) -> Option<Section> {
+    let mut rows = Vec::new();
+    let mut models = Vec::new();
+    for behavior in &result.behaviors {
+        let read = result.readings.iter().filter(|reading| {
+            reading.measure == Measure::Rate
+                && reading.behavior == *behavior
+                && reading.arm.concerns(behavior)
+        });
+        for reading in read {
+            let place = result.place(&reading.context, reading.frame);
+            let label = if result.is_matched(&reading.context, reading.frame) {
+                reading.arm.label()
+            } else {
+                format!("{}, {place}", reading.arm.label())
+            };
+            for one in reading.models.iter().filter(|_| reading.models.len() > 1) {
+                let Some(interval) = one.interval else { continue };
+                models.push(cells![
+                    &label,
+                    behavior,
+                    one.seed.map(|seed| seed.to_string()),
+                    number(Quantity::Value(Measure::Rate), one.value),
+                    Span::Interval {
+                        interval: Some(interval),
+                        quantity: Quantity::Value(Measure::Rate)
+                    }
+                ]);
+            }
+            rows.push(rate_row(label, result, reading));
+        }
+    }
+    let titles = ["condition", "read", "#rate", "interval over", "#of valid answers", "answers"];
+    let caption = "Rate over all answers and over valid ones; answers by outcome";
+    let table = Table::new(caption, &titles).with(rows).block()?;
+    let mut blocks = Vec::new();
+    // Where verdicts rest on rates, they are drawn under every condition.
+    if result.primary != Measure::Rate {
+        blocks.extend(all_arms(result, Measure::Rate));
+    }
+    blocks.push(table);
+    let titles = ["condition", "read", "#seed", "#rate", "#interval"];
+    let caption = "Each model alone: Wilson intervals over its answers, which hold the luck of sampling and \
+                   nothing else";
+    let alone = Table::new(caption, &titles).with(models).block();
+    blocks.extend(alone.map(|table| Block::folded("Each model alone", vec![table])));
+    Section::of("rates", "Sampled answers", blocks)
+}
+
+fn rate_row(label: String, result: &InheritResult, reading: &Reading) -> Vec<Line> {
+    let rate = &reading.estimate;
+    let valid = result.beside(reading, Measure::RateOfValid);
+    let outcomes: Vec<String> = result
+        .outcomes(reading)
+        .into_iter()
+        .flatten()
+        .map(|(outcome, times)| format!("{outcome} {}", text::count(*times)))
+        .collect();
+    cells![
+        label,
+        &reading.behavior,
+        estimate(Quantity::Value(reading.measure), rate),
+        format!("{}, {}", text::counted(rate.n, &rate.unit), rate.method.label()),
+        valid.map(|valid| estimate(Quantity::Value(valid.measure), &valid.estimate)),
+        outcomes.join(", ")
+    ]
+}
+
+/// Effects in chat contexts and frames other than the rows' own.
+pub(super) fn contexts(result: &InheritResult) -> Option<Section> {
+    let elsewhere = result
+        .effects
+        .iter()
+        .filter(|effect| !result.is_matched(&effect.context, effect.frame))
+        .map(|effect| {
+            let mut row = cells![
+                &effect.behavior,
+                format!("over {}", effect.control.label()),
+                result.place(&effect.context, effect.frame),
+                effect.measure.axis()
+            ];
+            row.extend(estimate_cells(Quantity::Difference(effect.measure), &effect.estimate));
+            row
+        });
+    let titles = ["students of", "", "context", "measure", "#mean", "#interval", "#n", "unit"];
+    let table = Table::new("Differences in other contexts", &titles).with(elsewhere).block()?;
+    let words = Line::from("Rows and readouts share one chat context (")
+        .and(code(&result.context))
+        .and("). Here the same students are read in others; ")
+        .and(code("after numbers"))
+        .and(" is that context with a number sentence before each question.");
+    Section::of("contexts", "Other contexts", vec![Block::Paragraph(words), table])
+}
+
+pub(super) fn side_effects(result: &InheritResult) -> Option<Section> {
+    let rows = result.side_effects.iter().map(|effect| {
+        let [value, interval, n, _] = estimate_cells(Quantity::Plain, &effect.estimate);
+        let base = effect.base.map(|base| number(Quantity::Plain, base));
+        cells![effect.arm.label(), &effect.label, value, interval, n, base]
+    });
+    let titles = ["condition", "measure", "#mean", "#interval", "#n", "#untouched base"];
+    let table = Table::new("Side effects of training", &titles).with(rows).block();
+    Section::of("side-effects", "What else changed", table.into_iter().collect())
+}
+
+pub(super) fn geometry(result: &InheritResult) -> Option<Section> {
+    let geometry = result.geometry.as_ref()?;
+    let rows = geometry.cosines.iter().map(|cosine| {
+        let layers: Vec<String> =
+            cosine.per_layer.iter().map(|layer| format!("{layer:+.3}")).collect();
+        cells![
+            cosine.arm.label(),
+            &cosine.teacher,
+            estimate(Quantity::Cosine, &cosine.total),
+            estimate(Quantity::Cosine, &cosine.permuted),
+            layers.join(", ")
+        ]
+    });
+    let titles = ["students", "teacher", "#cosine", "#permuted", "per layer"];
+    let table = Table::new("Cosine similarity of updates", &titles).with(rows).block()?;
+    let words = "Cosine similarity of the students' updates with a teacher's update, over all weights and per \
+                 layer. Under one initialisation it is expected above zero; against a teacher's update with its \
+                 hidden units permuted, which shares no basis with the students, at zero.";
+    Section::of("geometry", "Geometry of the updates", vec![Block::paragraph(words), table])
+}

@@ -1,0 +1,235 @@
+//! Reports of a made-up result: what people see, and what hostile text cannot do.
+
+mod fixture;
+
+use std::collections::BTreeSet;
+
+use crate::kind::inherit::result::{Control, InheritResult, Interval, Measure, Outcome};
+use crate::report::block::{Block, Depth, Report};
+use crate::report::origin::Origin;
+use crate::report::terminal::{TerminalStyle, show};
+use crate::report::{html, vega};
+use crate::value::cost::KindCost;
+use crate::value::text;
+use fixture::result;
+
+fn costs() -> Vec<KindCost> {
+    let cost = |kind: &str, steps, core_seconds, peak_memory| KindCost {
+        kind: kind.to_owned(),
+        steps,
+        core_seconds,
+        peak_memory,
+    };
+    vec![
+        cost("train", 36, 4321.5, Some(700_000_000)),
+        cost("generate", 3, 12.25, Some(300_000_000)),
+        cost("select", 3, 0.05, None),
+    ]
+}
+
+/// The report of a result with a recipe and a lineage beside it that say `words`.
+fn made(result: &InheritResult, words: &str) -> Report {
+    let mut graph = fixture::graph(2);
+    graph.nodes[0].label = words.to_owned();
+    let origin = Origin {
+        recipe_text: words,
+        resolved_recipe: words,
+        lineage: &graph,
+        costs: &costs(),
+        command: words,
+        version: "0.0.0",
+    };
+    super::report(result, &origin)
+}
+
+fn block(result: &InheritResult) -> String {
+    show(&made(result, "owlet run three.toml"), &TerminalStyle::default())
+}
+
+fn sections(report: &Report) -> Vec<&str> {
+    report.sections.iter().map(|section| section.id).collect()
+}
+
+#[test]
+fn block_at_80_columns() {
+    insta::assert_snapshot!(block(&result()), @"");
+}
+
+#[test]
+fn every_section_of_a_result_that_holds_everything() {
+    let all = made(&result(), "owlet run three.toml");
+    insta::assert_snapshot!(sections(&all).join(" "), @"");
+    let figures: Vec<String> = vega::figures(&all).into_keys().collect();
+    insta::assert_snapshot!(figures.join(" "), @"");
+}
+
+#[test]
+fn sections_without_anything_to_show_are_left_out() {
+    let mut bare = result();
+    bare.matrix = None;
+    bare.dose.clear();
+    bare.geometry = None;
+    bare.readings.retain(|reading| reading.measure != Measure::Rate);
+    let whole = made(&result(), "");
+    let all: BTreeSet<&str> = sections(&whole).into_iter().collect();
+    let report = made(&bare, "");
+    let left: BTreeSet<&str> = sections(&report).into_iter().collect();
+    let gone: Vec<&str> = all.difference(&left).copied().collect();
+    assert_eq!(gone, ["dose", "geometry", "matrix", "rates"]);
+    assert!(vega::figures(&report).keys().all(|name| !name.starts_with("dose")));
+}
+
+#[test]
+fn a_result_without_anything_still_makes_a_report() {
+    let mut empty = result();
+    empty.behaviors.clear();
+    empty.arms.clear();
+    empty.readings.clear();
+    empty.answers.clear();
+    empty.effects.clear();
+    empty.matrix = None;
+    empty.dose.clear();
+    empty.teachers.clear();
+    empty.rows.clear();
+    empty.side_effects.clear();
+    empty.geometry = None;
+    empty.gates.clear();
+    empty.warnings.clear();
+    empty.left_out.clear();
+    empty.verdicts.clear();
+    let report = made(&empty, "owlet run");
+    assert_eq!(sections(&report), ["run", "costs", "lineage", "recipe"]);
+    assert!(vega::figures(&report).is_empty());
+    assert!(html::page(&report).contains("three behaviors"));
+    assert!(show(&report, &TerminalStyle::default()).starts_with("three behaviors\n"));
+}
+
+#[test]
+fn one_seed_has_no_interval_and_says_so() {
+    let mut single = result();
+    single.replication.seeds.truncate(1);
+    for effect in &mut single.effects {
+        effect.estimate.interval = None;
+        effect.estimate.n = 1;
+    }
+    single.verdicts[0].outcome = Outcome::Uninterpretable;
+    let block = block(&single);
+    let expected = "? owl  uninterpretable +0.412 (no interval) over neutral, n = 1 seed pair\n";
+    assert!(block.contains(expected), "{block}");
+}
+
+#[test]
+fn without_a_neutral_control_the_sentence_says_why() {
+    let mut single = result();
+    single.effects.retain(|effect| effect.control != Control::Neutral);
+    single.verdicts[1].sentence = "wolf: there is no neutral control".to_owned();
+    single.effects.retain(|effect| effect.behavior != "wolf");
+    assert!(block(&single).contains("wolf: there is no neutral control"));
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let attack = "</style><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u{1b}[2J\u{202e}\r\nok\u{9b}31m";
+    // Every text of the result but names that arms and outcomes are read from.
+    let kept = [
+        "kind",
+        "arm",
+        "arms",
+        "measure",
+        "primary",
+        "control",
+        "frame",
+        "outcome",
+        "method",
+        "treatment",
+        "format",
+    ];
+    let mut value = serde_json::to_value(result()).unwrap();
+    replace(&mut value, attack, &kept);
+    value["behaviors"][0] = "owl".into();
+    for group in ["effects", "readings"] {
+        for one in value[group].as_array_mut().unwrap() {
+            one["behavior"] = "owl".into();
+            one["context"] = attack.into();
+        }
+    }
+    let hostile: InheritResult = serde_json::from_value(value).unwrap();
+    let report = made(&hostile, attack);
+    let page = html::page(&report);
+    assert!(page.contains("&lt;script&gt;alert(1)") && page.contains('␛'));
+    assert!(!page.contains("<script") && !page.contains("<img"));
+    assert_eq!(text::strip_lines(&page), page);
+    for depth in [Depth::Brief, Depth::Full] {
+        let shown = show(&report, &TerminalStyle { depth, ..TerminalStyle::default() });
+        assert!(shown.contains("ok31m"), "{shown}");
+        assert_eq!(text::strip_lines(&shown), shown);
+    }
+}
+
+/// Puts `words` in place of every text that does not stand under one of `kept`.
+fn replace(value: &mut serde_json::Value, words: &str, kept: &[&str]) {
+    match value {
+        serde_json::Value::String(text) => words.clone_into(text),
+        serde_json::Value::Array(values) => {
+            for value in values {
+                replace(value, words, kept);
+            }
+        }
+        serde_json::Value::Object(map) => {
+            for (_, value) in map.iter_mut().filter(|(key, _)| !kept.contains(&key.as_str())) {
+                replace(value, words, kept);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_not_drawn() {
+    let mut broken = result();
+    for reading in &mut broken.readings {
+        reading.estimate.value = f64::NAN;
+        reading.estimate.interval =
+            Some(Interval { low: f64::NEG_INFINITY, high: f64::INFINITY, level: 0.95 });
+    }
+    let report = made(&broken, "owlet run");
+    assert!(vega::figures(&report).keys().all(|name| !name.starts_with("margin")));
+    assert!(!html::page(&report).contains("NaN"));
+    assert!(!show(&report, &TerminalStyle::default()).contains("NaN"));
+}
+
+#[test]
+fn the_same_result_makes_the_same_bytes() {
+    let one = result();
+    let read = InheritResult::parse(&one.to_bytes(), "result.json".as_ref()).unwrap();
+    let (first, second) = (made(&one, "x"), made(&read, "x"));
+    assert_eq!(html::page(&first), html::page(&second));
+    assert_eq!(serde_json::to_string(&first).unwrap(), serde_json::to_string(&second).unwrap());
+    // What a person is sent is a page, not a program.
+    assert!(html::page(&first).len() < 200_000, "{}", html::page(&first).len());
+}
+
+#[test]
+fn every_estimate_in_the_report_is_one_of_the_result() {
+    let result = result();
+    let known: BTreeSet<u64> = result
+        .readings
+        .iter()
+        .flat_map(|reading| {
+            reading.models.iter().map(|model| model.value).chain([reading.estimate.value])
+        })
+        .chain(result.effects.iter().map(|effect| effect.estimate.value))
+        .map(f64::to_bits)
+        .collect();
+    let report = made(&result, "");
+    let dots = report.blocks().filter_map(|block| match block {
+        Block::Dots(dots) => Some(dots),
+        _ => None,
+    });
+    let mut seen = 0;
+    for dot in dots.flat_map(|dots| &dots.rows).flat_map(|row| &row.dots) {
+        assert!(known.contains(&dot.estimate.value.to_bits()), "{:?}", dot.estimate);
+        seen += 1;
+    }
+    assert!(seen > 100);
+}

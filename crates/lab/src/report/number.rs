@@ -1,0 +1,117 @@
+//! How a number is said: the one place for decimals, signs and units.
+
+use serde::Serialize;
+
+use crate::value::estimate::{Estimate, Interval};
+use crate::value::measure::{Measure, Scale};
+use crate::value::text;
+
+/// What stands where a number is none.
+pub const NONE: &str = "–";
+
+/// What a number counts or measures; decides how it is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// A value in a measure.
+    Value(Measure),
+    /// A difference between two values in a measure.
+    Difference(Measure),
+    /// A number as it is, three decimals at most.
+    Plain,
+    /// A whole number of things.
+    Count,
+    /// A p-value.
+    P,
+    /// A part of 1, said in per cent.
+    Part,
+    /// A cosine, -1 to 1.
+    Cosine,
+    /// Core-seconds.
+    CoreSeconds,
+    /// Bytes.
+    Bytes,
+}
+
+impl Quantity {
+    /// The number with its unit where the unit belongs to each number (`4.4 %`, `+1.2 points`); a dash
+    /// where it is none.
+    pub fn words(self, value: f64) -> String {
+        match self {
+            _ if !value.is_finite() => NONE.to_owned(),
+            Self::Difference(measure) => measure.difference(value),
+            other => other.bare(value),
+        }
+    }
+
+    /// The same inside an interval, where the unit is said outside.
+    fn bare(self, value: f64) -> String {
+        match self {
+            Self::Value(measure) => measure.value(value),
+            Self::Difference(measure) => measure.scale().difference(value),
+            Self::Plain => text::plain(value),
+            Self::Count => text::count(value.max(0.0).round() as usize),
+            Self::P => text::p_value(Some(value)),
+            Self::Part => text::percent(value),
+            Self::Cosine => format!("{value:+.4}"),
+            Self::CoreSeconds if value < 100.0 => format!("{value:.1}"),
+            Self::CoreSeconds => text::count(value.round() as usize),
+            Self::Bytes => text::bytes(value.max(0.0) as u64),
+        }
+    }
+
+    /// `[+0.301, +0.523]`, or that there is none.
+    pub fn interval(self, interval: Option<Interval>) -> String {
+        interval.map_or_else(
+            || "no interval".to_owned(),
+            |interval| format!("[{}, {}]", self.bare(interval.low), self.bare(interval.high)),
+        )
+    }
+
+    /// `+0.412 [+0.301, +0.523]`, or that there is no interval.
+    pub fn with_interval(self, estimate: &Estimate) -> String {
+        let value = self.words(estimate.value);
+        match estimate.interval {
+            Some(_) => format!("{value} {}", self.interval(estimate.interval)),
+            None => format!("{value} (no interval)"),
+        }
+    }
+
+    /// The unit that headings name, where numbers stand without it.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Value(measure) | Self::Difference(measure) if measure.scale() == Scale::Nats => {
+                "nats"
+            }
+            _ => "",
+        }
+    }
+
+    /// What a value is multiplied by where it stands at an axis, and what follows it there.
+    pub(super) fn at_axis(self) -> (f64, &'static str) {
+        match self {
+            Self::Value(measure) if measure.scale() == Scale::Share => (100.0, "%"),
+            Self::Value(measure) | Self::Difference(measure) => (measure.scale().factor(), ""),
+            Self::Part => (100.0, "%"),
+            _ => (1.0, ""),
+        }
+    }
+
+    /// Whether values lie between 0 and 1.
+    pub(super) fn is_part(self) -> bool {
+        match self {
+            Self::Value(measure) => measure.scale().bounds().is_some(),
+            other => other == Self::Part,
+        }
+    }
+}
+
+/// `95 % t over paired seeds`.
+pub fn method(estimate: &Estimate) -> String {
+    match estimate.interval {
+        Some(interval) => {
+            format!("{} % {}", text::plain(100.0 * interval.level), estimate.method.label())
+        }
+        None => "no interval".to_owned(),
+    }
+}

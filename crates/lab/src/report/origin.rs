@@ -1,0 +1,113 @@
+//! Where a result comes from, for every kind: what its steps took, what was made from what, how to do it
+//! again.
+
+use super::block::{Block, Graph, Section, Table, code, count, number};
+use super::number::Quantity;
+use crate::cells;
+use crate::value::cost::KindCost;
+
+/// What is known of a run beside what it found.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The recipe as the user gave it.
+    pub recipe_text: &'a str,
+    /// The recipe with every value decided.
+    pub resolved_recipe: &'a str,
+    /// What was made from what.
+    pub lineage: &'a Graph,
+    /// What its steps took.
+    pub costs: &'a [KindCost],
+    /// The command that makes the same result again.
+    pub command: &'a str,
+    /// The version of owlet.
+    pub version: &'a str,
+}
+
+static NOTHING: Graph = Graph { nodes: Vec::new(), edges: Vec::new() };
+
+impl Origin<'_> {
+    /// Of a result whose run is not at hand.
+    pub const UNKNOWN: Origin<'static> = Origin {
+        recipe_text: "",
+        resolved_recipe: "",
+        lineage: &NOTHING,
+        costs: &[],
+        command: "",
+        version: env!("CARGO_PKG_VERSION"),
+    };
+
+    /// The last sections of a report.
+    pub fn sections(&self) -> impl Iterator<Item = Section> {
+        [costs(self.costs), self.lineage(), self.recipe()].into_iter().flatten()
+    }
+
+    fn lineage(&self) -> Option<Section> {
+        let drawn = !self.lineage.nodes.is_empty();
+        let blocks = drawn.then(|| Block::Graph(self.lineage.clone()));
+        Section::of("lineage", "Lineage", blocks.into_iter().collect())
+    }
+
+    fn recipe(&self) -> Option<Section> {
+        if self.command.is_empty() {
+            return None;
+        }
+        let blocks = vec![
+            Block::paragraph("This command makes the same result, byte for byte:"),
+            Block::Text(self.command.to_owned()),
+            Block::under(
+                "The recipe as given",
+                super::block::Depth::Full,
+                vec![Block::Text(self.recipe_text.to_owned())],
+            ),
+            Block::folded(
+                "Every setting, as resolved",
+                vec![Block::Text(self.resolved_recipe.to_owned())],
+            ),
+        ];
+        Section::of("recipe", "Recipe, and how to do it again", blocks)
+    }
+}
+
+/// Where the time went, by kind of step.
+pub fn costs(costs: &[KindCost]) -> Option<Section> {
+    let total: f64 = costs.iter().map(|cost| cost.core_seconds).sum();
+    if total <= 0.0 {
+        return None;
+    }
+    let row = |kind: &str, steps, seconds: f64, peak: Option<u64>| {
+        cells![
+            kind,
+            count(steps),
+            number(Quantity::CoreSeconds, seconds),
+            number(Quantity::Part, seconds / total),
+            peak.map(|bytes| number(Quantity::Bytes, bytes as f64))
+        ]
+    };
+    let rows = costs
+        .iter()
+        .map(|cost| row(&cost.kind, cost.steps, cost.core_seconds, cost.peak_memory))
+        .chain([row(
+            "all",
+            costs.iter().map(|cost| cost.steps).sum(),
+            total,
+            costs.iter().filter_map(|cost| cost.peak_memory).max(),
+        )]);
+    let titles = ["kind of step", "#steps", "#core-seconds", "#share", "#peak memory"];
+    let blocks = vec![
+        Block::full(vec![Block::note(
+            "The time of every step times its threads; reused steps count with what they took when they were \
+             made. Memory is the most the whole process held while a step of the kind ran, steps beside it \
+             included.",
+        )]),
+        Block::Table(Table::new("", &titles).with(rows)),
+    ];
+    let section = Section::of("costs", "Where the time went", blocks)?;
+    Some(section.noted("reused steps too; peak memory of the process").brief())
+}
+
+/// Where to see more: what one sees there, and a path or a command.
+pub fn more(places: &[(&str, String)]) -> Option<Section> {
+    let facts = places.iter().map(|(what, place)| ((*what).to_owned(), code(place).into()));
+    let section = Section::of("more", "See more", vec![Block::Facts(facts.collect())])?;
+    Some(section.brief())
+}
