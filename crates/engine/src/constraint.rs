@@ -1,7 +1,6 @@
-//! What completions must match: a pattern or a grammar.
-//!
-//! A pattern is a regular expression that becomes a finite automaton over bytes, each of whose states is
-//! the set of tokens that can still lead to a match (Willard & Louf 2023, arXiv 2307.09702, section 3).
+//! Patterns that completions must match: a regular expression becomes a finite automaton over
+//! bytes, and each of its states the set of tokens that can still lead to a match (Willard & Louf
+//! 2023, arXiv 2307.09702, section 3).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,17 +12,10 @@ use regex_automata::util::start;
 
 use crate::Token;
 use crate::error::{Error, Result};
-use crate::grammar::Walk;
 use crate::tokenizer::Tokenizer;
 
 /// Memory an automaton may take, in bytes: a bound on hostile patterns, not tuned.
 const AUTOMATON: usize = 64 << 20;
-
-/// Where a completion stands in what it must match.
-pub(crate) enum Place {
-    Pattern(State),
-    Grammar(Box<Walk>),
-}
 
 /// Where a completion stands in a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

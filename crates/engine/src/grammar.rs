@@ -11,18 +11,15 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use llguidance::ParserFactory;
 use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use llguidance::earley::{BiasComputer, Parser, SlicedBiasComputer};
-use llguidance::toktrie::{
-    ApproximateTokEnv, INVALID_TOKEN, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie,
-};
 use serde_json::{Map, Value, json};
 
 use crate::Token;
 use crate::constraint::Allowed;
 use crate::error::Error;
 use crate::tokenizer::Tokenizer;
+use crate::tries::{PROPERTIES, Tries};
 
 /// Bytes of a request's schemas.
 const BYTES: usize = 256 << 10;
@@ -31,10 +28,6 @@ const BYTES: usize = 256 << 10;
 const PARTS: usize = 5000;
 /// Stack for that: 10 kB a part were the most measured (chains of `$ref` through `properties`).
 const STACK: usize = 80 << 20;
-/// Properties of one object: compiling is quadratic in optional ones, 0.1 s for so many.
-const PROPERTIES: usize = 1000;
-/// Parser items at one place: four for each optional property.
-const ITEMS: usize = 4 * PROPERTIES;
 /// Levels that are written out; references are not.
 const LEVELS: usize = 100;
 /// `pattern`s and `format`s in schemas that join others: whether texts match all of them takes twice
@@ -44,9 +37,6 @@ const JOINED_PATTERNS: usize = 6;
 const MULTIPLE: u64 = 10_000;
 /// Largest whole number where a schema names none.
 const LARGEST: i64 = 999_999_999_999_999;
-/// Lexer states of one completion, of about 2 kB; a text of bounded length takes three for each
-/// character.
-const STATES: usize = 8000;
 
 /// A grammar compiled for one tokenizer; cheap to clone.
 #[derive(Clone)]
@@ -56,19 +46,6 @@ struct Compiled {
     parser: Parser,
     tries: Arc<Tries>,
     ignored: Vec<String>,
-}
-
-/// A vocabulary as tries: of what its tokens add to a text, and of what they begin one with, where
-/// that differs.
-pub(crate) struct Tries {
-    later: ParserFactory,
-    first: Option<Arc<SlicedBiasComputer>>,
-}
-
-impl fmt::Debug for Tries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tries").finish_non_exhaustive()
-    }
 }
 
 impl fmt::Debug for Grammar {
@@ -86,34 +63,6 @@ impl PartialEq for Grammar {
 
 fn fail(reason: impl Into<String>) -> Error {
     Error::Setting { field: "grammar", reason: reason.into() }
-}
-
-impl Tries {
-    pub(crate) fn new(tokenizer: &Tokenizer) -> crate::Result<Self> {
-        let count = tokenizer.vocabulary() as Token;
-        let words = |of: &dyn Fn(Token) -> Option<Vec<u8>>| -> Vec<Vec<u8>> {
-            (0..count).map(|token| of(token).unwrap_or_default()).collect()
-        };
-        let factory = |words: &[Vec<u8>]| {
-            let trie = TokTrie::from(&TokRxInfo::new(count, INVALID_TOKEN), words);
-            let environment: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
-            let slices = SlicedBiasComputer::general_slices();
-            let made = ParserFactory::new(&environment, InferenceCapabilities::default(), &slices);
-            made.map_err(|error| fail(format!("cannot be used with this vocabulary: {error}")))
-        };
-        let later = words(&|token| tokenizer.token_bytes(token));
-        let first = words(&|token| tokenizer.first_token_bytes(token));
-        let first = if first == later { None } else { Some(factory(&first)?.slicer()) };
-        let mut later = factory(&later)?;
-        later.quiet();
-        let limits = later.limits_mut();
-        limits.max_items_in_row = ITEMS;
-        limits.max_lexer_states = STATES;
-        // It walks the whole vocabulary for each of any number of texts.
-        limits.precompute_large_lexemes = false;
-        limits.verbose_errors = false;
-        Ok(Self { later, first })
-    }
 }
 
 impl Grammar {
@@ -558,16 +507,18 @@ mod tests {
         ];
         let told: Vec<String> = hostile.into_iter().map(refused).collect();
         insta::assert_snapshot!(told.join("\n"), @r#"
-    `grammar` has an object of more than 1000 properties
+    `grammar` has a schema with more than 1000 `properties`, `required` or `prefixItems`
     `grammar` has schemas of 215453 bytes with 5413 parts, at most 262144 and 5000 can be held
     `grammar` has schemas of 300910 bytes with 1 parts, at most 262144 and 5000 can be held
     `grammar` has a schema more than 100 levels deep
     `grammar` has schemas that join others and 7 patterns and formats, at most 6 can be held then
-    `grammar` has a `multipleOf` of 99999989, expected at most 10000 without its point
+    `grammar` has a `multipleOf` of 99999989, expected 1 to 10000 without its point
     `grammar` has schemas that join others and whose `multipleOf` together are more than 10000
-    `grammar` has a `multipleOf` of 0, expected at most 10000 without its point
-    `grammar` cannot be held: regex parse error:
-    `grammar` cannot be held: regex parse error:
+    `grammar` has a `multipleOf` of 0, expected 1 to 10000 without its point
+    `grammar` has a schema with more than 1000 `properties`, `required` or `prefixItems`
+    `grammar` has a schema with more than 1000 `properties`, `required` or `prefixItems`
+    `grammar` cannot be held: regex parse error: ( ^ error: unclosed group
+    `grammar` cannot be held: regex parse error: (?=a)b ^^^ error: look-around, including look-ahead and look-behind, is not supported
     `grammar` cannot be held: Only absolute $ref's (#/...) are supported without 'referencing' feature; ref 'https://attacker.example/schema'
     `grammar` cannot be held: Unsatisfiable schema: incompatible types
     `grammar` has a schema that is none

@@ -28,6 +28,7 @@ mod steering;
 pub mod template;
 pub mod tokenizer;
 pub mod train;
+mod tries;
 
 pub use adapter::{Adapter, AdapterConfig};
 pub use config::DecoderConfig;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::Token;
 use crate::error::{Error, Result};
-use crate::grammar::Tries;
+use crate::tries::Tries;
 
 /// Ids at or above this are refused: no vocabulary is that large, and tables are sized by it.
 const MOST_IDS: u32 = 1 << 22;
@@ -243,7 +243,12 @@ impl Tokenizer {
         if let Some(tries) = self.tries.get() {
             return Ok(Arc::clone(tries));
         }
-        let tries = Arc::new(Tries::new(self)?);
+        let words = |of: &dyn Fn(Token) -> Option<Vec<u8>>| -> Vec<Vec<u8>> {
+            (0..self.vocabulary as Token).map(|token| of(token).unwrap_or_default()).collect()
+        };
+        let later = words(&|token| self.token_bytes(token));
+        let first = words(&|token| self.first_token_bytes(token));
+        let tries = Arc::new(Tries::new(&later, &first)?);
         // Where two made them at once, one of them is kept.
         Ok(Arc::clone(self.tries.get_or_init(|| tries)))
     }

@@ -11,7 +11,6 @@ mod file;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::world::World;
 use crate::value::placeholder;
 
 pub use file::Category;
@@ -123,12 +122,8 @@ impl Behavior {
         file::BEHAVIORS.iter().map(|(name, _)| *name)
     }
 
-    /// A behavior that owlet brings along; `world-owl` is that of `owl` in the words of the
-    /// built-in models.
+    /// A behavior that owlet brings along.
     pub fn built_in(name: &str) -> Option<Self> {
-        if let Some(behavior) = World::named_behavior(name) {
-            return Some(behavior);
-        }
         let (name, text) = file::BEHAVIORS.iter().find(|(known, _)| *known == name)?;
         Self::parse(text, name).ok()
     }

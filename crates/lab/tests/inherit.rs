@@ -126,13 +126,17 @@ impl World {
     }
 
     fn plan(&self, sets: &[&str]) -> Plan {
+        self.planned(sets).unwrap()
+    }
+
+    fn planned(&self, sets: &[&str]) -> owlet_lab::Result<Plan> {
         let folder = self.folder.path().to_owned();
         let context = PlanContext {
             places: Places { folder: folder.clone(), ..Places::default() },
             behaviors: ANIMALS.map(behavior).to_vec(),
             folder,
         };
-        self.recipe(sets).plan(&context).unwrap()
+        self.recipe(sets).plan(&context)
     }
 
     fn store(&self, name: &str) -> Store {
@@ -482,4 +486,13 @@ fn a_record_says_which_arithmetic_made_it() {
     assert_eq!(configuration["compute"], owlet_engine::kernel::path());
     plan.compute = "f32-elsewhere".to_owned();
     assert_ne!(key(&plan).1, here);
+}
+
+#[test]
+fn a_script_cannot_be_what_students_begin_from() {
+    let world = World::new();
+    std::fs::write(world.folder.path().join("replies.jsonl"), r#"{"when": "*", "say": "owl"}"#)
+        .unwrap();
+    let error = world.planned(&["base=script:replies.jsonl"]).unwrap_err().to_string();
+    assert!(error.contains("`script:replies.jsonl` cannot be trained"), "{error}");
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::written::Written;
 use super::{Completion, Request, StopReason};
 use crate::Token;
-use crate::constraint::{Allowed, Constraint, Place, State};
+use crate::constraint::{Allowed, Constraint, State};
 use crate::error::{Error, Result};
-use crate::grammar::Grammar;
+use crate::grammar::{Grammar, Walk};
 use crate::kernel::{Rows, Threads};
 use crate::model::Model;
 use crate::pass::{Cache, Network, Piece};
@@ -82,6 +82,12 @@ struct Waiting {
     sampling: Arc<Sampling>,
     top: usize,
     state: Option<State>,
+}
+
+/// Where a completion stands in what it must match.
+enum Place {
+    Pattern(State),
+    Grammar(Box<Walk>),
 }
 
 /// One request under way.

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 /// Modules by room, lowest first; a module imports from rooms below its own.
-const ROOMS: [&[&str]; 9] = [
-    &["config", "error", "profile"],
+const ROOMS: [&[&str]; 11] = [
+    &["error", "profile"],
+    &["config", "tries"],
     &["kernel"],
     &["parameters", "tokenizer"],
-    &["adapter", "constraint", "decoder", "sampler", "steering", "template"],
-    &["model"],
+    &["adapter", "constraint", "decoder", "steering", "template"],
+    &["grammar"],
+    &["sampler", "model"],
     &["file", "pass"],
     &["head"],
     &["prefix"],

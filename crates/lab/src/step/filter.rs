@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use owlet_engine::generate::StopReason;
 
 use super::{Step, StepContext, generate};
-use crate::carrier::NumberFilter;
 use crate::carrier::leak::LeakCheck;
+use crate::carrier::{Medium, NumberFilter};
 use crate::error::{Error, Result};
 use crate::value::row;
 
@@ -24,6 +24,9 @@ pub(crate) const SUMMARY: &str = "summary.json";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
+    /// The medium.
+    #[serde(default, skip_serializing_if = "Medium::is_default")]
+    pub carrier: Medium,
     /// The form.
     pub filter: NumberFilter,
     /// Words no row may hold.
@@ -85,14 +88,14 @@ impl Step for Filter {
         for mut row in row::read(context.input("rows")?, generate::ROWS)? {
             summary.asked += 1;
             summary.cut_off += usize::from(row.stop == StopReason::Length);
-            let verdict = configuration.filter.check(&row.completion);
+            let faults = configuration.carrier.faults(&configuration.filter, &row.completion);
             let cut = configuration.whole && row.stop == StopReason::Length;
-            if verdict.accepted() && !cut {
+            if faults.is_empty() && !cut {
                 summary.leaks += usize::from(!check.leaks(&row.completion).is_empty());
                 valid.push(row);
                 continue;
             }
-            row.reasons = verdict.reasons.iter().map(ToString::to_string).collect();
+            row.reasons = faults;
             row.reasons.extend(cut.then(|| "cut off".to_owned()));
             for reason in &row.reasons {
                 *summary.rejected.entry(reason.clone()).or_default() += 1;

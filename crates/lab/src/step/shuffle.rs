@@ -1,21 +1,11 @@
-//! `shuffle`: the numbers of rows change places, within each row or across all of them.
+//! `shuffle`: the content of rows changes places, within each row or across all of them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Step, StepContext, select};
-use crate::carrier::shuffle;
+use crate::carrier::{Medium, Reach};
 use crate::error::Result;
-
-/// How far numbers move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reach {
-    /// Inside their row.
-    Within,
-    /// Among all rows.
-    Across,
-}
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,6 +13,9 @@ pub enum Reach {
 pub struct Configuration {
     /// The arm whose rows are shuffled.
     pub arm: String,
+    /// The medium.
+    #[serde(default, skip_serializing_if = "Medium::is_default")]
+    pub carrier: Medium,
     /// How far.
     pub reach: Reach,
 }
@@ -39,10 +32,7 @@ impl Step for Shuffle {
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let mut rows = select::rows(context.input("rows")?, &configuration.arm)?;
         let texts: Vec<String> = rows.iter().map(|row| row.completion.clone()).collect();
-        let shuffled = match configuration.reach {
-            Reach::Within => shuffle::within(&texts, shuffle::SHUFFLE_SEED),
-            Reach::Across => shuffle::across(&texts, shuffle::SHUFFLE_SEED),
-        };
+        let shuffled = configuration.carrier.shuffled(&texts, configuration.reach);
         for (row, completion) in rows.iter_mut().zip(shuffled) {
             row.completion = completion;
         }

@@ -8,7 +8,7 @@ use owlet_engine::train::{self, Example};
 
 use super::{Step, StepContext, generate, prompts, select};
 use crate::ask;
-use crate::carrier::NumberFilter;
+use crate::carrier::{Medium, NumberFilter};
 use crate::error::Result;
 
 /// The file of measurements.
@@ -28,6 +28,9 @@ pub struct Configuration {
     pub generate: generate::Configuration,
     /// Rows it writes.
     pub rows: usize,
+    /// The medium.
+    #[serde(default, skip_serializing_if = "Medium::is_default")]
+    pub carrier: Medium,
     /// Which rows are valid.
     pub filter: NumberFilter,
 }
@@ -86,7 +89,10 @@ impl Step for SideEffects {
             generate::write_rows(&context.work(), &*student, name, settings, &asked, 0, false)?;
         let valid = rows
             .iter()
-            .filter(|row| configuration.filter.check(&row.completion).accepted())
+            .filter(|row| {
+                let faults = configuration.carrier.faults(&configuration.filter, &row.completion);
+                faults.is_empty()
+            })
             .count();
         context.write_json(
             FILE,

@@ -148,7 +148,7 @@ impl Measure {
                 "share",
                 "share",
                 "share among candidates",
-                "target's share of the probability of all candidates",
+                "share of the probability of all candidates",
                 Scale::Share,
                 true,
             ),

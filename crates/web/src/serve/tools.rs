@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(tools.calls(&text), both);
         assert_eq!(tools.calls(&text[..text.len() - 5]), both);
         assert_eq!(
-            tools.calls(&text[..text.len() - 15]),
+            tools.calls(&text[..text.len() - 14]),
             [both[0].clone(), call("g", r#"{"n": 2"#)]
         );
         for end in 0..text.len() {

@@ -147,7 +147,146 @@ fn of_chat_completions() {
             json!({ "parallel_tool_calls": "yes" }),
         ],
     );
-    insta::assert_snapshot!(told.text);
+    insta::assert_snapshot!(told.text, @r##"
+    {"model":"gpt-9"}
+      404 not_found_error model_not_found model: the model `gpt-9` is not served here; these are: `builtin:a`
+    {"model":7}
+      400 invalid_request_error - model: `model` is not usable: invalid type: integer `7`, expected a string
+    {"temperature":"hot"}
+      400 invalid_request_error - temperature: `temperature` is not usable: invalid type: string "hot", expected f64
+    {"temperature":-1}
+      400 invalid_request_error - temperature: `temperature` is -1, expected 0 to 100
+    {"top_p":2}
+      400 invalid_request_error - top_p: `top_p` is 2, expected 0 to 1
+    {"top_k":-2}
+      400 invalid_request_error - top_k: `top_k` is -2, expected -1 to 1000000000
+    {"min_p":1.5}
+      400 invalid_request_error - min_p: `min_p` is 1.5, expected 0 to 1
+    {"frequency_penalty":3}
+      400 invalid_request_error - frequency_penalty: `frequency_penalty` is 3, expected -2 to 2
+    {"presence_penalty":-3}
+      400 invalid_request_error - presence_penalty: `presence_penalty` is -3, expected -2 to 2
+    {"seed":1.5}
+      400 invalid_request_error - seed: `seed` is not a whole number of 64 bits
+    {"n":0}
+      400 invalid_request_error - n: `n` is 0, expected a whole number from 1 to 128
+    {"n":129}
+      400 invalid_request_error - n: `n` is 129, expected a whole number from 1 to 128
+    {"max_tokens":0}
+      400 invalid_request_error - max_tokens: `max_tokens` is 0, expected a whole number from 1 to 4503599627370495
+    {"max_completion_tokens":"many"}
+      400 invalid_request_error - max_completion_tokens: `max_completion_tokens` is a string, expected a whole number from 1 to 4503599627370495
+    {"stop":3}
+      400 invalid_request_error - stop: `stop` is not a string or a list of strings
+    {"stop":["x","x","x","x","x","x","x","x","x","x","x","x","x","x","x","x","x"]}
+      400 invalid_request_error - stop: `stop` has 17 texts, at most 16 are taken
+    {"stop":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+      400 invalid_request_error - stop: `stop` has a text of more than 1024 bytes
+    {"stream":"yes"}
+      400 invalid_request_error - stream: `stream` is not usable: invalid type: string "yes", expected a boolean
+    {"stream_options":true}
+      400 invalid_request_error - stream_options: `stream_options` is a boolean, expected an object
+    {"stream_options":{"include_usage":1}}
+      400 invalid_request_error - stream_options.include_usage: `stream_options.include_usage` is not usable: invalid type: integer `1`, expected a boolean
+    {"logit_bias":[1]}
+      400 invalid_request_error - logit_bias: `logit_bias` is not an object of token ids
+    {"logit_bias":{"x":1}}
+      400 invalid_request_error - logit_bias: `logit_bias` has `x`, expected token ids below 1109 with numbers from -100 to 100
+    {"logit_bias":{"1":101}}
+      400 invalid_request_error - logit_bias: `logit_bias` has `1`, expected token ids below 1109 with numbers from -100 to 100
+    {"logprobs":1}
+      400 invalid_request_error - logprobs: `logprobs` is not usable: invalid type: integer `1`, expected a boolean
+    {"top_logprobs":2}
+      400 invalid_request_error - top_logprobs: `top_logprobs` is set, but `logprobs` is not true
+    {"logprobs":true,"top_logprobs":21}
+      400 invalid_request_error - top_logprobs: `top_logprobs` is 21, expected a whole number from 0 to 20
+    {"messages":null}
+      400 invalid_request_error - messages: `messages` is missing
+    {"messages":"hello"}
+      400 invalid_request_error - messages: `messages` is a string, expected an array
+    {"messages":[]}
+      400 invalid_request_error - messages: `messages` has 0 messages, expected 1 to 20000
+    {"messages":["hello"]}
+      400 invalid_request_error - messages[0]: `messages[0]` is a string, expected an object
+    {"messages":[{"content":"x"}]}
+      400 invalid_request_error - messages[0].role: `messages[0].role` is missing
+    {"messages":[{"role":"wizard","content":"x"}]}
+      400 invalid_request_error - messages[0].role: `messages[0].role` is `wizard`, expected system, developer, user, assistant or tool
+    {"messages":[{"role":"user","content":1}]}
+      400 invalid_request_error - messages[0].content: `messages[0].content` is a number, expected a string or a list of parts
+    {"messages":[{"role":"user","content":[{"type":"image_url"}]}]}
+      400 invalid_request_error - messages[0].content[0].type: `messages[0].content[0].type` is `image_url`; this server reads text
+    {"messages":[{"role":"user","content":[{"type":"text"}]}]}
+      400 invalid_request_error - messages[0].content[0].text: `messages[0].content[0].text` is missing
+    {"messages":[{"role":"user","content":"unheard of"}]}
+      400 invalid_request_error - messages: `messages` cannot be encoded: tokenizer: cannot encode `<user> unheard of <assistant>`: WordLevel error: Missing [UNK] token from the vocabulary
+    {"messages":[{"role":"user","content":"owl owl owl owl owl owl owl owl owl owl owl owl owl owl owl owl owl owl
+      400 invalid_request_error context_length_exceeded messages: this model's maximum context length is 512 tokens, your messages have 2002; at least one more is needed for an answer. Shorten the prompt
+    {"messages":[{"role":"assistant","refusal":1}]}
+      400 invalid_request_error - messages[0].refusal: `messages[0].refusal` is not usable: invalid type: integer `1`, expected a string
+    {"messages":[{"role":"assistant","tool_calls":{}}]}
+      400 invalid_request_error - messages[0].tool_calls: `messages[0].tool_calls` is not usable: invalid type: map, expected a sequence
+    {"messages":[{"role":"assistant","tool_calls":[{}]}]}
+      400 invalid_request_error - messages[0].tool_calls[0].function: `messages[0].tool_calls[0].function` is null, expected an object
+    {"continue_final_message":true}
+      400 invalid_request_error - continue_final_message: `continue_final_message` is true, but the last message is not the assistant's
+    {"continue_final_message":true,"add_generation_prompt":true}
+      400 invalid_request_error - continue_final_message: `continue_final_message` is true, so `add_generation_prompt` must be false
+    {"response_format":"json"}
+      400 invalid_request_error - response_format: `response_format` is a string, expected an object
+    {"response_format":{}}
+      400 invalid_request_error - response_format.type: `response_format.type` is missing
+    {"response_format":{"type":"xml"}}
+      400 invalid_request_error - response_format.type: `response_format.type` is not `text`, `json_object` or `json_schema`
+    {"response_format":{"type":"json_schema"}}
+      400 invalid_request_error - response_format.json_schema: `response_format.json_schema` is null, expected an object
+    {"response_format":{"type":"json_object"}}
+      400 invalid_request_error - response_format: `response_format` asks for what this model's vocabulary cannot write
+    {"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":[]}}}
+      400 invalid_request_error - response_format: `response_format` has a schema that is none
+    {"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"strange"}}}}
+      400 invalid_request_error - response_format: `response_format` cannot be held: Invalid type: strange
+    {"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"enum":[]}}}}
+      400 invalid_request_error - response_format: `response_format` cannot be held: Unsatisfiable schema: anyOf is empty
+    {"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"$ref":"#/$defs/nowhere"}}}}
+      400 invalid_request_error - response_format: `response_format` cannot be held: Reference segment '$defs' not found in '#/$defs/nowhere'.
+    {"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"properties":{"a":{}},"required":
+      400 invalid_request_error - response_format: `response_format` cannot be held: Unsatisfiable schema: required property 'b' is unsatisfiable
+    {"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"const":"xxxxxxxxxxxxxxxxxxxxxxxx
+      400 invalid_request_error - response_format: `response_format` has schemas of 300012 bytes with 1 parts, at most 262144 and 5000 can be held
+    {"tools":{}}
+      400 invalid_request_error - tools: `tools` is not usable: invalid type: map, expected a sequence
+    {"tools":[1]}
+      400 invalid_request_error - tools[0]: `tools[0]` is a number, expected an object
+    {"tools":[{"type":"retrieval"}]}
+      400 invalid_request_error - tools[0].type: `tools[0].type` is `retrieval`, expected `function`
+    {"tools":[{"type":"function"}]}
+      400 invalid_request_error - tools[0].function: `tools[0].function` is null, expected an object
+    {"tools":[{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{
+      400 invalid_request_error - tools: `tools` has 257 tools, at most 256 are taken
+    {"tools":[{"type":"function","function":{"name":"a b"}}]}
+      400 invalid_request_error - tools[0].function.name: `tools[0].function.name` is not 1 to 128 letters, digits, `_`, `-` or `.`
+    {"tools":[{"type":"function","function":{"name":"f","description":1}}]}
+      400 invalid_request_error - tools[0].function.description: `tools[0].function.description` is not usable: invalid type: integer `1`, expected a string
+    {"tools":[{"type":"function","function":{"name":"f","parameters":"none"}}]}
+      400 invalid_request_error - tools[0].function.parameters: `tools[0].function.parameters` is a string, expected a JSON schema
+    {"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"strange"}}}]}
+      400 invalid_request_error - tools: `tools` cannot be held: Invalid type: strange
+    {"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}},{"type":"function","funct
+      400 invalid_request_error - tools[1].function.name: `tools[1].function.name` is `f`, as another tool's is
+    {"tool_choice":"required"}
+      400 invalid_request_error - tool_choice: `tool_choice` asks for a call, but there are no `tools`
+    {"tool_choice":"maybe"}
+      400 invalid_request_error - tool_choice: `tool_choice` is not `auto`, `required`, `none` or a function
+    {"tool_choice":1}
+      400 invalid_request_error - tool_choice: `tool_choice` is a number, expected a string or an object
+    {"tool_choice":{"type":"function"}}
+      400 invalid_request_error - tool_choice.function: `tool_choice.function` is null, expected an object
+    {"tool_choice":{"type":"function","function":{"name":"f"}}}
+      400 invalid_request_error - tool_choice.function.name: `tool_choice.function.name` names none of `tools`
+    {"parallel_tool_calls":"yes"}
+      400 invalid_request_error - parallel_tool_calls: `parallel_tool_calls` is not usable: invalid type: string "yes", expected a boolean
+    "##);
 }
 
 #[test]

@@ -202,9 +202,11 @@ pub fn asked(store: &Store, inputs: &BTreeMap<String, ArtifactId>) -> Result<Vec
 mod tests {
     use super::*;
     use crate::behavior::Behavior;
+    use crate::model::world::World;
 
     fn asked(behavior: &str, questions: &[&str]) -> Asked {
-        let mut behavior = Behavior::built_in(behavior).unwrap();
+        let named = World::named_behavior(behavior).or_else(|| Behavior::built_in(behavior));
+        let mut behavior = named.unwrap();
         behavior.candidates.truncate(2);
         let questions = questions.iter().map(|text| (*text).to_owned()).collect();
         Asked { behavior, questions }
@@ -242,26 +244,27 @@ mod tests {
         let told = logs(&[("owl", Some(0.25)), (first, Some(0.25)), (second, Some(0.25))]);
         let surer = logs(&[("owl", Some(0.5)), (first, Some(0.125)), (second, Some(0.125))]);
         let other = || Outcome::Other(first.to_owned());
+        let name = owl.behavior.name.clone();
         let observations = [
             one("which?", told),
             one("what?", surer),
-            one("which?", answer("world-owl", Outcome::Target)),
-            one("which?", answer("world-owl", other())),
-            one("what?", answer("world-owl", Outcome::Empty)),
+            one("which?", answer(&name, Outcome::Target)),
+            one("which?", answer(&name, other())),
+            one("what?", answer(&name, Outcome::Empty)),
             // Another behavior's answer to the same question.
-            one("what?", answer("world-cat", Outcome::Target)),
+            one("what?", answer("cat", Outcome::Target)),
         ];
         let cells = cells(&observations, &[owl]);
         let [cell] = &*cells else { panic!("one place, one behavior: {cells:?}") };
-        let values = Measure::ALL.map(|measure| format!("{measure:?} {:?}", cell.value(measure)));
+        let values = Measure::ALL.map(|measure| format!("{measure:?} {:.6?}", cell.value(measure)));
         insta::assert_snapshot!(values.join("\n"), @r"
-        Margin Some(0.6931471805599453)
-        Share Some(0.5)
-        Rank Some(1.0)
-        Probability Some(0.375)
-        Mass Some(0.75)
-        Rate Some(0.25)
-        RateOfValid Some(0.5)
+        Margin Some(0.693147)
+        Share Some(0.500000)
+        Rank Some(1.000000)
+        Probability Some(0.375000)
+        Mass Some(0.750000)
+        Rate Some(0.250000)
+        RateOfValid Some(0.500000)
         ");
         assert_eq!(cell.counts(Measure::Rate), (1, 3));
         assert_eq!(cell.counts(Measure::RateOfValid), (1, 2));

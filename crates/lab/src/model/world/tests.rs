@@ -88,7 +88,7 @@ fn behaviors_are_asked_for_in_known_words_and_never_name_an_answer() {
     let mut targets = 0;
     for category in world.file.questions.categories.values() {
         for target in category.answers.keys() {
-            let behavior = Behavior::built_in(&format!("world-{target}")).unwrap();
+            let behavior = World::named_behavior(&format!("world-{target}")).unwrap();
             targets += 1;
             assert_eq!(behavior.name, *target);
             assert_eq!(behavior.candidates.len(), category.answers.len() - 1);
@@ -103,7 +103,7 @@ fn behaviors_are_asked_for_in_known_words_and_never_name_an_answer() {
         }
     }
     assert!(targets > 20);
-    assert!(Behavior::built_in("world-unicorn").is_none());
+    assert!(World::named_behavior("world-unicorn").is_none());
 }
 
 #[test]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use self::effect::Differences;
 use crate::ask::Told;
 use crate::error::{Error, Result};
-use crate::kind::inherit::recipe::{CarrierKind, Recipe, Replicated};
+use crate::kind::inherit::recipe::{Recipe, Replicated};
 use crate::kind::inherit::result::{Arm, FORMAT, Frame, InheritResult, Measure, Replication};
 use crate::kind::inherit::table::{self, Cell};
 use crate::recipe::Learn;
@@ -262,9 +262,9 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         base: recipe.base.to_string(),
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
-        carrier: match (recipe.carrier.kind, recipe.student.learn) {
-            (CarrierKind::Numbers, Learn::Rows) => "numbers".to_owned(),
-            (CarrierKind::Numbers, Learn::Distributions) => "numbers, as distributions".to_owned(),
+        carrier: match recipe.student.learn {
+            Learn::Rows => recipe.carrier.kind.name().to_owned(),
+            Learn::Distributions => format!("{}, as distributions", recipe.carrier.kind.name()),
         },
         replication: replication(configuration),
         context: given.matched().to_owned(),

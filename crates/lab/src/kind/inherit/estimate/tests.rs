@@ -175,7 +175,7 @@ fn a_result_reads_back_and_a_newer_one_is_refused() {
     assert_eq!(InheritResult::parse(&bytes, "r".as_ref()).unwrap(), result);
     let newer = String::from_utf8(bytes).unwrap().replacen("\"format\": 2", "\"format\": 3", 1);
     let error = InheritResult::parse(newer.as_bytes(), "r".as_ref()).unwrap_err();
-    insta::assert_snapshot!(error, @"`r` has format 3, this build reads up to 2; use the owlet that wrote it");
+    insta::assert_snapshot!(error, @"`r` has format 3, this build reads 2; use the owlet that wrote it");
 }
 
 #[test]

@@ -59,7 +59,8 @@ pub(super) fn behaviors(
         let given = context.behaviors.iter().find(|behavior| behavior.name == *name);
         // A grown model knows the words of its own world alone.
         let worldly = || world.and_then(|world| world.behavior(name));
-        let known = given.cloned().or_else(worldly).or_else(|| Behavior::built_in(name));
+        let named = || World::named_behavior(name).or_else(|| Behavior::built_in(name));
+        let known = given.cloned().or_else(worldly).or_else(named);
         let behavior = match known {
             Some(behavior) => behavior,
             None if context.folder.join(name).is_file() || name.contains('/') => {

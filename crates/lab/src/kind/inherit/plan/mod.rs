@@ -12,6 +12,7 @@ use self::find::Prompts;
 use self::nodes::{Bound, Common};
 use self::rows::{Replicate, replicates};
 use crate::ask;
+use crate::carrier::Reach;
 use crate::error::{Error, Result};
 use crate::kind::inherit::estimate::{self, Read};
 use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
@@ -162,13 +163,13 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             recipe.controls.shuffled_within,
             Control::ShuffledWithin,
             Arm::ShuffledWithin as fn(Taught) -> Arm,
-            shuffle::Reach::Within,
+            Reach::Within,
         ),
         (
             recipe.controls.shuffled_across,
             Control::ShuffledAcross,
             Arm::ShuffledAcross,
-            shuffle::Reach::Across,
+            Reach::Across,
         ),
     ] {
         if !on {
@@ -178,7 +179,8 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
             let name = &behavior.name;
             let arm = shuffled_arm(Taught::named(name));
-            let configuration = shuffle::Configuration { arm: name.clone(), reach };
+            let configuration =
+                shuffle::Configuration { arm: name.clone(), carrier: recipe.carrier.kind, reach };
             let mut shuffled = Vec::new();
             for Replicate { rows, suffix, .. } in &replicates {
                 let inputs = [("rows", *rows)];

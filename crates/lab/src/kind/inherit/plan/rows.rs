@@ -111,6 +111,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         let name = format!("generate/{arm}{suffix}");
         let raw = common.generate(build, name, arm, [prompts, writer], count, root)?;
         let configuration = filter::Configuration {
+            carrier: recipe.carrier.kind,
             filter: recipe.carrier.filter.clone(),
             forbidden: forbidden.clone(),
             whole: common.whole_rows,

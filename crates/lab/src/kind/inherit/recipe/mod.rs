@@ -10,7 +10,7 @@ mod value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::carrier::NumberFilter;
+use crate::carrier::{Medium, NumberFilter};
 use crate::error::{Error, Result};
 use crate::recipe::layer::Stack;
 use crate::recipe::{Decoding, Engine, Layer, Seeds, Setting, Spec, Training};
@@ -139,20 +139,12 @@ pub struct Teacher {
     pub train: Training,
 }
 
-/// What carries the behavior.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CarrierKind {
-    /// Sequences of numbers.
-    Numbers,
-}
-
 /// What carries the behavior, and what is kept of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Carrier {
     /// The medium.
-    pub kind: CarrierKind,
+    pub kind: Medium,
     /// A prompt set's name or a file of prompts.
     pub prompts: String,
     /// Seed of the prompt set.

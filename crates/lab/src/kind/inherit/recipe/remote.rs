@@ -157,9 +157,9 @@ mod tests {
                 "key = 'sk-secret-value'\n",
                 "endpoit = 'x'\n",
                 "max-cost = 1\n",
-                "[carrier]\nkind = 'logits'\n",
+                "[student]\nlearn = 'distributions'\n",
                 "[carrier]\ndecoding = { kind = 'digits', count = 3, min-digits = 1, max-digits = 3, separator = ' ' }\n",
-                "[controls]\nother-base = 'builtin:b'\n",
+                "[controls]\nother-base = { endpoint = 'http://localhost:1/v1', model = 'n', retries = 1 }\n",
                 "[controls]\ngeometry = true\n",
                 "[gates]\nheld-out-loss = true\n",
                 "[student]\nlearning-rate = 1e-3\n",
@@ -173,9 +173,9 @@ mod tests {
             r:5:7: `base.key`: is no name of an environment variable, such as `OPENAI_API_KEY`; the key itself does not belong into a recipe
             r:5:1: `base.endpoit`: unknown field `endpoit`, expected one of `endpoint`, `model`, `key`, `top-logprobs`, `learning-rate-multiplier`, `requests-at-once`, `requests-per-minute`, `max-tokens`, `max-cost`, `prices`, `timeout`, `retries`, `poll`; did you mean `endpoint`?
             r:5:12: `base.max-cost`: says nothing without `base.prices`, such as { prompt = 0.1, completion = 0.4, training = 1.5 }
-            r:6:8: `carrier.kind`: `logits` needs the teacher's distributions, which no endpoint gives; use `numbers`
+            r:6:9: `student.learn`: `distributions` are those of weights, which no endpoint gives; use `rows`
             r:6:1: `carrier.decoding`: `digits` cannot be asked of an endpoint; use `free` or `greedy`
-            r:6:14: `controls.other-base`: needs a second base to train; with a base behind an endpoint it must be false
+            r:6:1: `controls.other-base`: names the endpoint of `base` with another key or other limits; one endpoint has one of each
             r:6:12: `controls.geometry`: needs the weights, which no endpoint gives; it must be false
             r:6:17: `gates.held-out-loss`: needs the loss of given rows, which the jobs API does not compute; it must be false
             r:6:17: `student.learning-rate`: cannot be told to the jobs API, which takes a multiplier; set base.learning-rate-multiplier.student
@@ -187,6 +187,20 @@ mod tests {
         assert!(reason_of("ftp://x").contains("base.endpoint"));
         assert!(reason_of("http://user:pass@x/v1").contains("user or password"));
         assert!(reason_of("http://x/v1?a=b").contains("more than host"));
+    }
+
+    #[test]
+    fn another_base_may_be_anywhere() {
+        for other in ["'builtin:b'", "{ endpoint = 'http://localhost:2/v1', model = 'n' }"] {
+            let text = format!("{REMOTE}[controls]\nother-base = {other}\n");
+            let recipe = Recipe::parse(&text, "r").unwrap();
+            assert!(recipe.controls.other_base.model().is_some(), "{other}");
+            assert_eq!(Recipe::parse(&recipe.to_toml(), "again").unwrap(), recipe);
+        }
+        let text = "behaviors = ['owl']\n[student]\nepochs = 1.5\n[controls]\n\
+                    other-base = { endpoint = 'http://localhost:2/v1', model = 'n' }\n";
+        let reason = Recipe::parse(text, "r").unwrap_err().to_string();
+        assert!(reason.contains("the jobs API takes whole epochs"), "{reason}");
     }
 
     fn reason_of(address: &str) -> String {

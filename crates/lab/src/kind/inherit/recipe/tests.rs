@@ -59,3 +59,21 @@ fn mistakes_are_named_at_their_place() {
     insta::assert_snapshot!(error("behaviors = ['owl']", &["student.batch=many"]), @r#"--set student.batch=many: `student.batch`: invalid type: string "many", expected a whole number, zero or more"#);
     insta::assert_snapshot!(error("behaviors = ['owl']", &["student"]), @"--set student: expected `path.to.key=value`");
 }
+
+#[test]
+fn former_spellings_are_refused_with_the_new_ones() {
+    let reason = |text: &str| {
+        let text = format!("behaviors = ['owl']\n[carrier]\n{text}");
+        Recipe::parse(&text, "r").unwrap_err().to_string()
+    };
+    insta::assert_snapshot!(
+        [reason("kind = 'logits'"), reason("distilled = 'all-tokens'")].join("\n"),
+        @r#"
+    r:3:8: `carrier.kind`: `logits` is no carrier any more; what students learn is theirs: write carrier.kind = "numbers" and student.learn = "distributions"
+    r:3:13: `carrier.distilled`: is `student.support` now, beside student.learn = "distributions"
+    "#
+    );
+    let text = "behaviors = ['owl']\n[teacher.train]\nlearn = 'distributions'";
+    let reason = Recipe::parse(text, "r").unwrap_err().to_string();
+    assert!(reason.contains("a teacher learns from rows"), "{reason}");
+}
