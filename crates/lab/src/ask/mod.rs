@@ -261,6 +261,15 @@ pub trait Ask: Send + Sync {
         work: &Work<'_>,
     ) -> Result<Tuned>;
 
+    /// Mean loss on given rows, in nats per learned token; `None` of somebody who cannot tell.
+    ///
+    /// # Errors
+    /// Rows it cannot read.
+    fn loss(&self, rows: &[Taught], work: &Work<'_>) -> Result<Option<f64>> {
+        let _ = (rows, work);
+        Ok(None)
+    }
+
     /// The weights, where they are at hand.
     fn weights(&self) -> Option<&Model> {
         None

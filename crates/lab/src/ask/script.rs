@@ -209,18 +209,23 @@ mod tests {
 
     #[test]
     fn unusable_lines_are_named() {
-        let why = |text: &str| parse(text).unwrap_err().to_string();
-        insta::assert_snapshot!(
-            [
-                why(""),
-                why("{\"when\": \"*\", \"say\": \"a\"}\n{\"when\": \"*\"}"),
-                why("{\"when\": \"\", \"say\": \"a\"}"),
-                why("{\"when\": \"*\", \"say\": []}"),
-                why("{\"when\": \"*\", \"say\": 3}"),
-                why("{\"when\": \"*\", \"say\": \"a\", \"log-probabilities\": {\"a\": 0.5}}"),
-                why("{\"when\": \"*\", \"say\": \"a\", \"then\": 1}"),
-            ]
-            .join("\n"),
-            @"");
+        for (text, why) in [
+            ("", "`replies.jsonl` has no reply, expected lines of `when` and `say`"),
+            ("{\"when\": \"*\", \"say\": \"a\"}\n{\"when\": \"*\"}", "line 2: missing field `say`"),
+            ("{\"when\": \"\", \"say\": \"a\"}", "line 1: `when` is empty, expected a part of"),
+            ("{\"when\": \"*\", \"say\": []}", "line 1: `say` is an empty list, expected a reply"),
+            (
+                "{\"when\": \"*\", \"say\": 3}",
+                "line 1: `say` must be a string or a list of strings",
+            ),
+            (
+                "{\"when\": \"*\", \"say\": \"a\", \"log-probabilities\": {\"a\": 0.5}}",
+                "line 1: the log-probability of `a` is 0.5, expected a number up to 0",
+            ),
+            ("{\"when\": \"*\", \"say\": \"a\", \"then\": 1}", "line 1: unknown field `then`"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
     }
 }

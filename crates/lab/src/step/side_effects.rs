@@ -4,10 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use owlet_engine::train::{self, Example};
-
 use super::{Step, StepContext, generate, prompts, select};
-use crate::ask;
+use crate::ask::{self, Taught};
 use crate::carrier::{Medium, NumberFilter};
 use crate::error::Result;
 
@@ -63,21 +61,17 @@ impl Step for SideEffects {
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let student = context.ask("student")?;
         let name = &configuration.generate.context;
-        // Losses are had of weights alone.
         let losses = |arm: Option<&str>| -> Result<(Option<f64>, Option<f64>)> {
-            context.interrupt.check()?;
-            let (Some(student), Some(arm)) = (student.weights(), arm) else {
+            let (Some(artifact), Some(arm)) = (context.inputs.get("rows"), arm) else {
                 return Ok((None, None));
             };
-            let base = context.model("base")?;
-            let rows = select::held_out(context.input("rows")?, arm)?;
+            let rows = select::held_out(artifact, arm)?;
             if rows.len() < FEWEST {
                 return Ok((None, None));
             }
-            let rows = rows.iter().map(|row| row.taught(name).example(&base));
-            let rows = rows.collect::<Result<Vec<Example>>>()?;
-            let loss = train::loss(student, &rows, &context.threads)?;
-            Ok((Some(loss), Some(train::loss(&base, &rows, &context.threads)?)))
+            let rows: Vec<Taught> = rows.iter().map(|row| row.taught(name)).collect();
+            let (base, work) = (context.ask("base")?, context.work());
+            Ok((student.loss(&rows, &work)?, base.loss(&rows, &work)?))
         };
         let (held_out_loss, base_held_out_loss) = losses(Some(&configuration.arm))?;
         let (ability_loss, base_ability_loss) = losses(configuration.ability.as_deref())?;

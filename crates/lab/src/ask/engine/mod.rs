@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use owlet_engine::generate::{self, Request, generate};
+use owlet_engine::train::{self, Example};
 use owlet_engine::{Model, Token, score};
 
 use super::{
@@ -117,6 +118,12 @@ impl Ask for Weights {
         work: &Work<'_>,
     ) -> Result<Tuned> {
         tune::tune(&self.0, rows, tuning, place, work)
+    }
+
+    fn loss(&self, rows: &[Taught], work: &Work<'_>) -> Result<Option<f64>> {
+        work.interrupt.check()?;
+        let rows = rows.iter().map(|row| row.example(&self.0)).collect::<Result<Vec<Example>>>()?;
+        Ok(Some(train::loss(&self.0, &rows, work.threads)?))
     }
 
     fn weights(&self) -> Option<&Model> {
