@@ -101,13 +101,13 @@ fn runs(store: &Store, terminal: &Terminal) -> Result<()> {
 impl Listed for RunLine {
     fn write(&self, out: &mut dyn Write, _: &Identities) -> std::io::Result<()> {
         let name = one_line(&self.name, NAME);
-        writeln!(
-            out,
-            "{STRONG}{}{STRONG:#}  {name:<NAME$}  {}{FAINT}{}{FAINT:#}",
-            self.id,
-            one_line(&stands(self), 100),
-            one_line(&beside(self), 60)
-        )
+        let stands = one_line(&stands(self), 100);
+        write!(out, "{STRONG}{}{STRONG:#}  {name:<NAME$}  {stands}", self.id)?;
+        let beside = one_line(&beside(self), 60);
+        if !beside.is_empty() {
+            write!(out, "  {FAINT}{beside}{FAINT:#}")?;
+        }
+        writeln!(out)
     }
 }
 
@@ -139,8 +139,8 @@ pub(crate) fn stands(line: &RunLine) -> String {
 /// What a finished run was about and how long it took.
 fn beside(line: &RunLine) -> String {
     let base = (!line.base.is_empty()).then(|| line.base.clone());
-    let took = line.seconds.map(duration);
-    base.into_iter().chain(took).map(|part| format!("  {part}")).collect()
+    let parts: Vec<String> = base.into_iter().chain(line.seconds.map(duration)).collect();
+    parts.join(", ")
 }
 
 fn artifacts(store: &Store, terminal: &Terminal) -> Result<()> {

@@ -18,7 +18,7 @@ use schemars::Schema;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::recipe::{Compute, Layer, Setting};
+use crate::recipe::{Layer, Setting};
 use crate::report::block::{Mark, Report};
 use crate::report::origin::Origin;
 use crate::run::plan::{Outline, Plan, PlanContext};
@@ -75,12 +75,6 @@ pub trait KindRecipe: Written {
 
     /// The short name.
     fn name(&self) -> &str;
-
-    /// What it is about.
-    fn description(&self) -> &str;
-
-    /// Which arithmetic the engine uses.
-    fn compute(&self) -> Compute;
 
     /// Unfolds it into steps.
     ///
@@ -183,11 +177,7 @@ impl AnyRecipe {
     /// # Errors
     /// A model, behavior or file that cannot be found or does not fit the recipe.
     pub fn plan(&self, context: &PlanContext) -> Result<Plan> {
-        let compute = match self.compute() {
-            // The engine has one path per machine so far.
-            Compute::Auto | Compute::F32 => owlet_engine::kernel::path().to_owned(),
-        };
-        Ok(Plan::new(self.name(), compute, self.outline(context)?))
+        Ok(Plan::new(self.name(), self.outline(context)?))
     }
 }
 

@@ -74,7 +74,9 @@ pub struct Plan {
 
 impl Plan {
     /// The plan of a recipe called `name`.
-    pub(crate) fn new(name: &str, compute: String, outline: Outline) -> Self {
+    pub(crate) fn new(name: &str, outline: Outline) -> Self {
+        // The engine has one path per machine so far, whatever a recipe says.
+        let compute = owlet_engine::kernel::path().to_owned();
         let Outline { nodes, sources, left_out, model_size, endpoints } = outline;
         Self { name: name.to_owned(), compute, nodes, sources, left_out, model_size, endpoints }
     }
@@ -94,7 +96,7 @@ impl Plan {
             inputs.iter().map(|&(role, id)| (role, Source::Artifact(id))).collect();
         build.node::<S>(S::KIND, configuration, &inputs, 0.0)?;
         let outline = Outline { nodes: build.nodes, sources, ..Outline::default() };
-        Ok(Self::new(S::KIND, owlet_engine::kernel::path().to_owned(), outline))
+        Ok(Self::new(S::KIND, outline))
     }
 
     /// The key of a node whose inputs are known.

@@ -92,22 +92,6 @@ impl Scale {
             Self::Rank => format!("{value:+.1}"),
         }
     }
-
-    /// A number along an axis, with `decimals` of what is drawn.
-    pub fn tick(self, value: f64, decimals: usize) -> String {
-        let number = value * self.factor();
-        let number = if number.abs() < 1e-12 { 0.0 } else { number };
-        let unit = if self == Self::Share { "%" } else { "" };
-        format!("{number:.decimals$}{unit}")
-    }
-
-    /// The form of a value in a Vega-Lite axis.
-    pub fn vega_format(self) -> &'static str {
-        match self {
-            Self::Nats | Self::Rank => "~g",
-            Self::Share => "~%",
-        }
-    }
 }
 
 /// All that is said of a measure.
@@ -263,14 +247,6 @@ impl Measure {
     /// The unit of a difference: `nats`, `points`, or nothing.
     pub fn difference_unit(self) -> &'static str {
         self.scale().difference_unit()
-    }
-
-    /// In a word what a column of its differences holds: `nats`, `rate`.
-    pub fn column(self) -> &'static str {
-        match self.scale() {
-            Scale::Nats => "nats",
-            Scale::Share | Scale::Rank => self.title(),
-        }
     }
 
     /// What stands behind a difference that is written as a plain number: ` nats`, or nothing.

@@ -376,7 +376,12 @@ impl Jobs {
         let run = |plan: owlet_lab::Result<Plan>, hear: &mut dyn FnMut(&Event)| {
             let outcome =
                 plan.and_then(|plan| execute(&plan, store, settings, None, hear, interrupt));
-            outcome.map(|outcome| outcome.artifact).map_err(|e| text(&e))
+            match outcome {
+                Ok(outcome) => Ok(outcome.artifact),
+                // A job is one step: its client knows no names of steps.
+                Err(owlet_lab::Error::Step { source, .. }) => Err(text(&*source)),
+                Err(error) => Err(text(&error)),
+            }
         };
         let base = base::Configuration::Files { digest };
         let base = run(Plan::single::<base::Base>(&base, &[], sources), &mut |_| {})?;

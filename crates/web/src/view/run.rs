@@ -62,7 +62,7 @@ impl RunView {
     }
 
     pub(super) fn command(&self) -> &str {
-        if self.about.command.is_empty() { "owlet run" } else { &self.about.command }
+        &self.about.command
     }
 
     pub(super) fn trail(&self) -> Vec<(String, String)> {
@@ -175,7 +175,7 @@ impl Window {
             @for section in &report.sections { (report::section(section)) }
         };
         let value = result.to_value().map_err(std::io::Error::from)?;
-        let data = json!({ "run": *view.line, "result": value, "report": report });
+        let data = json!({ "run": *view.line, "result": value });
         Ok(view.page("Result", path, body, data))
     }
 }

@@ -1,12 +1,11 @@
 //! Every page's JSON twin over a small workspace: what it holds, and of what sort.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use owlet_lab::run::record::{About, Beginning, PlanRecord};
 use owlet_lab::{AnyRecipe, ExecuteSettings, Interrupt, PlanContext, Record, execute};
-use serde_json::Value;
 
 use super::*;
 
@@ -43,6 +42,11 @@ name = "seedling"
 shape = { width = 16, layers = 1, heads = 2, hidden = 32, context = 128 }
 training = { updates = 4, batch = 8, questions = 3, warmup = 1 }
 "#;
+
+/// The run of [`GROW`].
+const GROWN: &str = "20260102-000000-0001";
+/// The run that never began.
+const STOPPED: &str = "20260101-000000-0001";
 
 /// A workspace with a finished run of each kind and one that was stopped before it began.
 static WORKSPACE: LazyLock<(tempfile::TempDir, Window)> = LazyLock::new(|| {
@@ -82,83 +86,109 @@ static WORKSPACE: LazyLock<(tempfile::TempDir, Window)> = LazyLock::new(|| {
     (folder, window)
 });
 
-/// What a value is: names of fields, sorts of values, how many of a kind a list holds.
-fn sort(value: &Value) -> String {
-    match value {
-        Value::Null => "none".to_owned(),
-        Value::Bool(_) => "flag".to_owned(),
-        Value::Number(_) => "number".to_owned(),
-        Value::String(_) => "text".to_owned(),
-        Value::Array(items) => {
-            let mut sorts: Vec<String> = items.iter().map(sort).collect();
-            sorts.dedup();
-            sorts.truncate(2);
-            format!("[{}]", sorts.join(" | "))
-        }
-        Value::Object(fields) => {
-            // Names that the workspace gave, not the format.
-            let is_map = fields.len() > 2 && fields.keys().all(|key| key.contains(['/', '.']));
-            if is_map {
-                return format!("{{* {}}}", fields.values().next().map(sort).unwrap_or_default());
-            }
-            let fields = fields.iter().map(|(key, value)| format!("{key} {}", sort(value)));
-            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
-        }
-    }
-}
-
-/// One line per top-level field of a page's twin.
+/// The fields of a page's twin, or why there is no such page.
 fn twin(path: &str) -> String {
     let (_, window) = &*WORKSPACE;
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let query = query.split('&').filter_map(|pair| pair.split_once('='));
-    let query: std::collections::BTreeMap<String, String> =
-        query.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    let mut out = format!("{path}\n");
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let query: BTreeMap<String, String> =
+        pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     match window.page(path, &Query::from(query)) {
         Ok(page) => {
-            for (key, value) in page.data.as_object().unwrap() {
-                writeln!(out, "  {key}: {}", sort(value)).unwrap();
-            }
+            let mut fields: Vec<&str> =
+                page.data.as_object().unwrap().keys().map(String::as_str).collect();
+            fields.sort_unstable();
+            fields.join(" ")
         }
-        Err(error) => writeln!(out, "  refused: {error}").unwrap(),
+        Err(error) => format!("refused: {error}"),
     }
-    out
 }
 
 #[test]
 fn every_page_has_a_twin_in_json() {
     let (_, window) = &*WORKSPACE;
-    let (stopped, grown) = ("20260101-000000-0001", "20260102-000000-0001");
     let store = &window.store;
-    let key = store.step_keys().unwrap()[0];
-    let rows = store.artifacts().unwrap().into_iter().find(|one| one.kind == "rows").unwrap().id;
-    let pages = [
-        "/".to_owned(),
-        "/?state=stopped&sort=name".to_owned(),
-        "/?sort=colour".to_owned(),
-        "/steps?kind=train".to_owned(),
-        "/models".to_owned(),
-        "/compare".to_owned(),
-        "/compare?a=last&b=last".to_owned(),
-        "/chat".to_owned(),
-        "/run/last".to_owned(),
-        "/run/last/plan".to_owned(),
-        "/run/last/plan?kind=nothing".to_owned(),
-        "/run/last/step?name=train/student/world-owl/seed-1".to_owned(),
-        "/run/last/step?name=none".to_owned(),
-        "/run/last/settings".to_owned(),
-        "/run/last/rows".to_owned(),
-        "/run/last/models".to_owned(),
-        format!("/run/{grown}"),
-        format!("/run/{grown}/settings"),
-        format!("/run/{stopped}"),
-        format!("/artifact/{rows}"),
-        format!("/artifact/{rows}/rows"),
-        format!("/step/{key}"),
-        "/nothing".to_owned(),
-    ];
-    let said: String = pages.iter().map(|page| twin(page)).collect();
-    let said = said.replace(&key.to_string(), "KEY").replace(&rows.to_string(), "ROWS");
-    insta::assert_snapshot!(said, @"");
+    let key = store.step_keys().unwrap()[0].to_string();
+    let rows = store.artifacts().unwrap().into_iter().find(|one| one.kind == "rows").unwrap();
+    let rows = rows.id.to_string();
+    let said: String = [
+        "/",
+        "/?state=stopped&sort=name",
+        "/?state=lost",
+        "/?sort=colour",
+        "/steps?kind=train",
+        "/models",
+        "/compare",
+        "/compare?a=last&b=last",
+        "/chat",
+        "/run/last",
+        "/run/last/plan",
+        "/run/last/plan?kind=nothing",
+        "/run/last/step?name=train/student/owl/seed-1",
+        "/run/last/step?name=none",
+        "/run/last/settings",
+        "/run/last/rows",
+        "/run/last/models",
+        "/run/GROWN",
+        "/run/GROWN/settings",
+        "/run/STOPPED",
+        "/artifact/ROWS",
+        "/artifact/ROWS/rows",
+        "/step/KEY",
+        "/nothing",
+    ]
+    .map(|page| {
+        let path = page.replace("GROWN", GROWN).replace("STOPPED", STOPPED);
+        format!("{page}: {}\n", twin(&path.replace("ROWS", &rows).replace("KEY", &key)))
+    })
+    .concat();
+    insta::assert_snapshot!(said, @r"
+    /: page pages pending runs total
+    /?state=stopped&sort=name: page pages pending runs total
+    /?state=lost: refused: `state` is `lost`, expected running, finished, failed or stopped
+    /?sort=colour: refused: `sort` is `colour`, expected newest, oldest, effect or name
+    /steps?kind=train: page pages steps total
+    /models: models page pages total
+    /compare: a b
+    /compare?a=last&b=last: a b conditions effects settings
+    /chat: context models seed temperature tokens turns
+    /run/last: report result run
+    /run/last/plan: page pages run steps total
+    /run/last/plan?kind=nothing: page pages run steps total
+    /run/last/step?name=train/student/owl/seed-1: configuration key losses record run step
+    /run/last/step?name=none: refused: there is no step `none` in this workspace
+    /run/last/settings: about given given-text resolved resolved-text run
+    /run/last/rows: arm artifact beside file of rows rules run show
+    /run/last/models: models run
+    /run/GROWN: report result run
+    /run/GROWN/settings: about given given-text resolved resolved-text run
+    /run/STOPPED: progress result run
+    /artifact/ROWS: artifact lineage losses name
+    /artifact/ROWS/rows: artifact file from lines of
+    /step/KEY: step
+    /nothing: refused: there is no page `/nothing` in this workspace
+    ");
+}
+
+#[test]
+fn a_list_says_where_each_run_stands_and_what_it_found() {
+    let (_, window) = &*WORKSPACE;
+    let page = window.page("/", &Query::default()).unwrap();
+    let runs = page.data["runs"].as_array().unwrap();
+    let found: Vec<String> = runs
+        .iter()
+        .map(|run| {
+            let verdicts = run["verdicts"].as_array().unwrap().len();
+            let took = run["seconds"].is_number();
+            format!("{} {} {} {verdicts} {took}", run["name"], run["state"], run["seeds"])
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "\"small\" \"finished\" 2 2 true",
+            "\"seedling\" \"finished\" 0 0 true",
+            "\"small\" \"stopped\" 0 0 false",
+        ]
+    );
 }

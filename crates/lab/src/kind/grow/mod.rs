@@ -13,7 +13,7 @@ use schemars::{Schema, schema_for};
 
 use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
 use crate::error::{Error, Result};
-use crate::recipe::{Compute, Layer, Setting};
+use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
 use crate::report::origin::Origin;
 use crate::run::plan::{Outline, PlanContext};
@@ -65,14 +65,6 @@ impl KindRecipe for GrowRecipe {
 
     fn name(&self) -> &str {
         &self.name
-    }
-
-    fn description(&self) -> &str {
-        &self.description
-    }
-
-    fn compute(&self) -> Compute {
-        self.engine.compute
     }
 
     fn outline(&self, context: &PlanContext) -> Result<Outline> {

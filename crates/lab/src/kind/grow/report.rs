@@ -109,3 +109,39 @@ fn dots(category: &str, answers: &[(&String, f64)]) -> Dots {
         rows: rows.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::report::terminal::{TerminalStyle, show};
+    use crate::report::{html, vega};
+
+    #[test]
+    fn a_grown_model_has_a_report_as_every_kind_does() {
+        let result: GrowResult = serde_json::from_value(json!({
+            "format": 1, "kind": "grow", "name": "seedling", "description": "A small one.",
+            "model": "ab".repeat(32), "parameters": 120_000, "updates": 4, "rows": 32,
+            "question-loss": 2.5, "number-loss": 1.25, "same-as": "builtin:a",
+            "answers": { "animal": { "owl": 0.25, "cat": 0.5, "<b>": 0.125 } },
+        }))
+        .unwrap();
+        let report = report(&result, &Origin::UNKNOWN);
+        let shown = show(&report, &TerminalStyle::default());
+        for lines in [
+            "seedling\n  120,000 parameters · 4 updates over 32 rows, each seen once\n",
+            "✓ builtin:a byte for byte\n",
+            "  in a recipe   base = \"abababababab\"\n",
+            "Loss  nats per token, on rows it never saw\n",
+            "  questions      2.5\n  number tasks  1.25\n",
+            "  animal    cat 50.0 %, owl 25.0 %, <b> 12.5 %\n",
+        ] {
+            assert!(shown.contains(lines), "{lines}is not in\n{shown}");
+        }
+        let page = html::page(&report);
+        assert!(page.contains("&lt;b&gt;") && !page.contains("<b>"));
+        let figures = vega::figures(&report);
+        assert_eq!(figures["favourites-animal"]["data"]["values"][0]["value"], 0.5);
+    }
+}

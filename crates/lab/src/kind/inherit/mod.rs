@@ -17,7 +17,7 @@ use schemars::{Schema, schema_for};
 
 use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
 use crate::error::Result;
-use crate::recipe::{Compute, Layer, Setting};
+use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
 use crate::report::origin::Origin;
 use crate::run::plan::{Outline, PlanContext};
@@ -71,14 +71,6 @@ impl KindRecipe for Recipe {
 
     fn name(&self) -> &str {
         &self.name
-    }
-
-    fn description(&self) -> &str {
-        &self.description
-    }
-
-    fn compute(&self) -> Compute {
-        self.engine.compute
     }
 
     fn outline(&self, context: &PlanContext) -> Result<Outline> {

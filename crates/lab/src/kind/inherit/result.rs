@@ -202,14 +202,6 @@ pub struct Matrix {
     pub p: Option<f64>,
 }
 
-impl Matrix {
-    /// The largest size of a cell; 0 where none is finite.
-    pub fn largest(&self) -> f64 {
-        let sizes = self.cells.iter().flatten().map(|cell| cell.value.abs());
-        sizes.filter(|size| size.is_finite()).fold(0.0, f64::max)
-    }
-}
-
 /// What was read at one checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -34,7 +34,7 @@ impl Screen {
                 .iter()
                 .map(|(part, words)| format!("{} {}", part.sign(), text::strip(words)))
                 .collect();
-            self.dim(&signs.join("   "));
+            self.dim(&signs.join(", "));
         }
     }
 
@@ -44,7 +44,9 @@ impl Screen {
         let Some(axis) = Axis::beside(curve) else { return };
         self.heading(&curve.title, &format!("{} over {}", curve.axis, curve.across));
         let labels: Vec<String> = curve.series.iter().map(|one| text::strip(&one.label)).collect();
-        let room = labels.iter().map(|label| text::width(label)).max().unwrap_or(0).min(31);
+        // The way, two numbers, an arrow and what is between them.
+        let room = self.width.saturating_sub(2 + 1 + STEPS + 1 + VALUE + 3 + VALUE).min(31);
+        let room = labels.iter().map(|label| text::width(label)).max().unwrap_or(0).min(room);
         for (one, label) in curve.series.iter().zip(&labels) {
             let points: Vec<f64> = one
                 .points

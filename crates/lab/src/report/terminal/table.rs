@@ -43,7 +43,7 @@ impl Screen {
                 .max_by_key(|column| widths[*column]);
             match widest {
                 Some(column) => {
-                    let most = widths[column] - self.excess(&shown, &widths);
+                    let most = widths[column].saturating_sub(self.excess(&shown, &widths));
                     // No further than to the next widest: words share what there is.
                     let next = shown
                         .iter()

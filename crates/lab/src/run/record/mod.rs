@@ -46,7 +46,7 @@ const RECORD_PAUSE: Duration = Duration::from_secs(2);
 const ATTEMPTS: u64 = 64;
 
 /// What a run's header keeps for those who come later.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct About {
     /// The command that does it again.
@@ -55,6 +55,12 @@ pub struct About {
     pub folder: Option<PathBuf>,
     /// Names of the layers of settings, lowest first.
     pub layers: Vec<String>,
+}
+
+impl Default for About {
+    fn default() -> Self {
+        Self { command: "owlet run".to_owned(), folder: None, layers: Vec::new() }
+    }
 }
 
 /// What is known of a run when it begins.

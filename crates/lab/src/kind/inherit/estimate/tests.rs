@@ -198,7 +198,7 @@ fn a_result_of_the_first_format_is_read_and_shown() {
     assert!(rate.models.iter().all(|model| model.interval.is_some()));
     assert_eq!(result.outcomes(rate).unwrap().values().sum::<usize>(), 120);
     let shown = show(&result.report(&Origin::UNKNOWN), &TerminalStyle::default());
-    assert!(shown.contains("over neutral teacher"), "{shown}");
+    assert!(shown.contains("neutral teacher"), "{shown}");
     // What was read is written as today's format.
     assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
 }

@@ -19,13 +19,13 @@ fn effects_table(result: &InheritResult, measure: Measure) -> Option<Block> {
     let effects =
         result.behaviors.iter().flat_map(|behavior| result.matched_effects(behavior, measure));
     let row = |effect: &Effect| {
-        let mut row = cells![&effect.behavior, format!("over {}", effect.control.label())];
+        let mut row = cells![&effect.behavior, effect.control.label()];
         row.extend(estimate_cells(Quantity::Difference(measure), &effect.estimate));
         row.push(effect.p_permutation.map(|p| number(Quantity::P, p)).into());
         row.push(effect.p_holm.map(|p| number(Quantity::P, p)).into());
         row
     };
-    let titles = ["students of", "", "#mean", "#interval", "#n", "unit~", "#p", "#Holm p"];
+    let titles = ["behavior", "over", "#mean", "#interval", "#n", "unit~", "#p", "#Holm p"];
     let caption = format!("Difference in {}", measure.axis());
     Table::new(caption, &titles).with(effects.map(row)).block()
 }
@@ -325,14 +325,14 @@ pub(super) fn contexts(result: &InheritResult) -> Option<Section> {
         .map(|effect| {
             let mut row = cells![
                 &effect.behavior,
-                format!("over {}", effect.control.label()),
+                effect.control.label(),
                 result.place(&effect.context, effect.frame),
                 effect.measure.axis()
             ];
             row.extend(estimate_cells(Quantity::Difference(effect.measure), &effect.estimate));
             row
         });
-    let titles = ["students of", "", "context", "measure", "#mean", "#interval", "#n", "unit"];
+    let titles = ["behavior", "over", "context", "measure", "#mean", "#interval", "#n", "unit"];
     let table = Table::new("Differences in other contexts", &titles).with(elsewhere).block()?;
     let words = Line::from("Rows and readouts share one chat context (")
         .and(code(&result.context))

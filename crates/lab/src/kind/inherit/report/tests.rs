@@ -52,15 +52,70 @@ fn sections(report: &Report) -> Vec<&str> {
 
 #[test]
 fn block_at_80_columns() {
-    insta::assert_snapshot!(block(&result()), @"");
+    let block = block(&result());
+    assert!(block.starts_with("three behaviors\n  base builtin:a · carrier numbers · 6 seeds · "));
+    let compared = |cells: [&str; 7]| {
+        let [behavior, over, mean, interval, n, p, holm] = cells;
+        format!("  {behavior:<8}  {over:<20}  {mean:>6}  {interval:>16}  {n}  {p:>5}  {holm:>6}\n")
+    };
+    let expected = [
+        "✓ owl  inherited       +0.412 [+0.302, +0.522] over neutral, n = 6 seed pairs\n"
+            .to_owned(),
+        "✗ wolf not detected    +0.032 [-0.088, +0.152] over neutral, n = 6 seed pairs\n"
+            .to_owned(),
+        "? oak  uninterpretable +0.301 [+0.151, +0.451] over neutral, n = 6 seed pairs\n"
+            .to_owned()
+            + "       oak: cannot be interpreted, gate failed: valid rows of oak\n",
+        "  Warning: gate failed: valid rows of oak: 0.82, wanted at least 0.9\n".to_owned(),
+        "  Warning: the wolf teacher is saturated: its rows may carry little else\n".to_owned()
+            + "     hint: train it for fewer updates or at a lower rate\n",
+        "  · left out: shuffled across rows control\n  1 of 2 gates passed.\n".to_owned(),
+        compared(["behavior", "over", "mean", "interval", "n", "p", "Holm p"])
+            + &compared([
+                "owl",
+                "neutral teacher",
+                "+0.412",
+                "[+0.302, +0.522]",
+                "6",
+                "0.016",
+                "0.094",
+            ])
+            + &compared([
+                "",
+                "other behavior",
+                "+0.382",
+                "[+0.272, +0.492]",
+                "6",
+                "0.016",
+                "0.094",
+            ])
+            + &compared(["", "untouched base", "+0.462", "[+0.352, +0.572]", "6", "0.016", "–"]),
+        "owl: margin per condition  margin, nats\n".to_owned(),
+        "\nMatrix  margin, nats, over the neutral students\n".to_owned(),
+        "\nWhere the time went  reused steps too; peak memory of the process\n".to_owned(),
+    ];
+    for lines in expected {
+        assert!(block.contains(&lines), "{lines}is not in\n{block}");
+    }
+    // What only the whole report says.
+    assert!(!block.contains("owlet run three.toml") && !block.contains("Geometry"));
 }
 
 #[test]
 fn every_section_of_a_result_that_holds_everything() {
     let all = made(&result(), "owlet run three.toml");
-    insta::assert_snapshot!(sections(&all).join(" "), @"");
+    assert_eq!(
+        sections(&all).join(" "),
+        "answer misleading run comparisons conditions pairs matrix dose rates rows filter teachers \
+         side-effects geometry costs lineage recipe"
+    );
     let figures: Vec<String> = vega::figures(&all).into_keys().collect();
-    insta::assert_snapshot!(figures.join(" "), @"");
+    assert_eq!(
+        figures.join(" "),
+        "dose-oak dose-owl dose-wolf effects-oak effects-owl effects-wolf margin-oak margin-owl \
+         margin-wolf matrix pairs-oak pairs-owl pairs-wolf rate-oak rate-owl rate-wolf share-oak share-owl \
+         share-wolf"
+    );
 }
 
 #[test]
@@ -206,7 +261,7 @@ fn the_same_result_makes_the_same_bytes() {
     assert_eq!(html::page(&first), html::page(&second));
     assert_eq!(serde_json::to_string(&first).unwrap(), serde_json::to_string(&second).unwrap());
     // What a person is sent is a page, not a program.
-    assert!(html::page(&first).len() < 200_000, "{}", html::page(&first).len());
+    assert!(html::page(&first).len() < 400_000, "{}", html::page(&first).len());
 }
 
 #[test]
