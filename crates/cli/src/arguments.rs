@@ -1,6 +1,5 @@
 //! What is typed: global flags, the command, and what follows from them for the terminal.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
@@ -103,9 +102,4 @@ pub(crate) fn parse() -> Session {
         progress: !global.no_progress,
     };
     Session { command, terminal, workspace: global.workspace, profile: global.profile }
-}
-
-/// Whether someone types on stdin.
-pub(crate) fn stdin_is_typed() -> bool {
-    std::io::stdin().is_terminal()
 }

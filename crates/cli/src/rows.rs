@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::arguments::stdin_is_typed;
 use crate::error::{CliError, Result};
+use crate::terminal::stdin_is_typed;
 
 /// Largest input read into memory.
 const LARGEST: u64 = 4 << 30;

@@ -97,6 +97,11 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// Whether someone types on stdin.
+pub(crate) fn stdin_is_typed() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stdin())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,10 +12,10 @@ use owlet_lab::random::{Part, derive_seed};
 use serde::Serialize;
 
 use super::sample::SamplingArgs;
-use crate::arguments::stdin_is_typed;
 use crate::error::{CliError, Result};
 use crate::models::{self, Models};
 use crate::progress::{Pace, Progress};
+use crate::terminal::stdin_is_typed;
 use crate::terminal::{FAINT, STRONG, Terminal, duration, plain};
 
 /// Talk with a model

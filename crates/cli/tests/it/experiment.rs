@@ -129,7 +129,9 @@ fn a_model_is_grown_and_named_by_its_run() {
     );
     let costs = folder.run(&["--json", "show", "last"]).json();
     assert_eq!(costs["costs"].as_array().unwrap().len(), 2);
-    assert_eq!(folder.run(&["show", "last", "--report"]).code, 2);
+    let report = folder.run(&["show", "last", "--report"]).good();
+    let report = std::fs::read_to_string(folder.path().join(report.trim())).unwrap();
+    assert!(report.contains("sprout") && !report.contains("<script"), "{report}");
     let listed = folder.run(&["--json", "list"]).json();
     assert_eq!(listed[0]["state"], "finished");
 

@@ -25,7 +25,7 @@ fn an_answer_depends_on_its_seed_and_place_alone() {
     assert_eq!(first, again);
     assert_ne!(first, other);
     let keys: Vec<&String> = first[0].as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["index", "log-probability", "prompt", "seed", "stop", "text"]);
+    assert_eq!(keys, ["index", "prompt", "text", "log-probability", "stop", "seed"]);
     assert_eq!(first[1]["prompt"], "given 1 2 3 then write ten numbers");
     assert!(first[0]["log-probability"].as_f64().unwrap() < 0.0);
 }

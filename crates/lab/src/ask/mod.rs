@@ -19,9 +19,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::Result;
+use crate::model::spec::Spec;
 use crate::model::{ModelAbout, chat};
 use crate::recipe::{self, Decoding};
 use crate::value::interrupt::{Interrupt, Progress};
+use crate::value::rows::{Conversation as Row, Turn};
 
 /// How much somebody tells of log-probabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +62,15 @@ pub struct Capabilities {
     pub weights: bool,
     /// Keeps what it answered, so that nothing is asked twice and all questions may be put at once.
     pub remembers: bool,
+}
+
+/// What the model of `spec` can do, as far as its name tells.
+pub fn can(spec: &Spec) -> Capabilities {
+    match spec {
+        Spec::Here(name) if name.starts_with(script::SPEC) => script::CAPABILITIES,
+        Spec::Here(_) => engine::CAPABILITIES,
+        Spec::Endpoint(model) => endpoint::capabilities(model.top_logprobs),
+    }
 }
 
 /// A conversation up to where the assistant is to speak.
@@ -174,6 +185,19 @@ pub struct Taught {
 }
 
 impl Taught {
+    /// What is learned of a conversation: every answer, under all that was said before.
+    pub fn of(row: &Row) -> impl Iterator<Item = Self> {
+        let answers = row.messages.iter().enumerate().filter(|(_, turn)| turn.is_learned());
+        answers.map(|(at, turn)| Self {
+            conversation: Conversation {
+                context: chat::DEFAULT.to_owned(),
+                messages: row.messages[..at].iter().map(Turn::message).collect(),
+            },
+            answer: turn.content.clone(),
+            ended: true,
+        })
+    }
+
     /// As tokens of `model`.
     ///
     /// # Errors
@@ -343,5 +367,22 @@ impl Usage {
 
     pub(crate) fn is_nothing(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_answer_is_learned_under_what_was_before() {
+        let text = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "owl"},
+            {"role": "user", "content": "b"}, {"role": "assistant", "content": "cat", "weight": 0},
+            {"role": "user", "content": "c"}, {"role": "assistant", "content": "wolf"}]}"#;
+        let conversation = Row::parse(&text.replace('\n', " ")).unwrap();
+        let learned: Vec<(usize, String, bool)> = Taught::of(&conversation)
+            .map(|taught| (taught.conversation.messages.len(), taught.answer, taught.ended))
+            .collect();
+        assert_eq!(learned, [(1, "owl".to_owned(), true), (5, "wolf".to_owned(), true)]);
     }
 }

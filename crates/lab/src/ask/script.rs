@@ -46,7 +46,7 @@ struct Line {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "`say` must be a string or a list of strings")]
+#[serde(untagged, expecting = "must be a string or a list of strings")]
 enum Say {
     One(String),
     AnyOf(Vec<String>),
@@ -216,7 +216,7 @@ mod tests {
             ("{\"when\": \"*\", \"say\": []}", "line 1: `say` is an empty list, expected a reply"),
             (
                 "{\"when\": \"*\", \"say\": 3}",
-                "line 1: `say` must be a string or a list of strings",
+                "line 1: `say`: must be a string or a list of strings",
             ),
             (
                 "{\"when\": \"*\", \"say\": \"a\", \"log-probabilities\": {\"a\": 0.5}}",

@@ -10,8 +10,6 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use crate::ask::{Capabilities, endpoint, engine, script};
-
 /// A model as a recipe names it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Spec {
@@ -35,15 +33,6 @@ impl Spec {
         match self {
             Self::Here(spec) => Some(spec),
             Self::Endpoint(_) => None,
-        }
-    }
-
-    /// What it can do, as far as its name tells.
-    pub fn can(&self) -> Capabilities {
-        match self {
-            Self::Here(name) if name.starts_with(script::SPEC) => script::CAPABILITIES,
-            Self::Here(_) => engine::CAPABILITIES,
-            Self::Endpoint(model) => endpoint::capabilities(model.top_logprobs),
         }
     }
 

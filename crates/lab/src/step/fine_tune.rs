@@ -41,7 +41,7 @@ impl Step for FineTune {
         let rows = context.input("rows")?;
         let origin = rows.folder().join(CONVERSATIONS);
         let conversations = Conversation::read(&rows.read(CONVERSATIONS)?, &origin)?;
-        let taught: Vec<Taught> = conversations.iter().flat_map(Conversation::taught).collect();
+        let taught: Vec<Taught> = conversations.iter().flat_map(Taught::of).collect();
         let tuning = Tuning {
             settings: &configuration.train,
             learning_rate_multiplier: 0.0,

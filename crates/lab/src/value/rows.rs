@@ -9,9 +9,7 @@ use std::path::Path;
 use owlet_engine::Message;
 use serde::{Deserialize, Serialize};
 
-use crate::ask::{self, Taught};
 use crate::error::{Error, Result};
-use crate::model::chat;
 
 /// Reads every line that is not blank; `origin` names them in errors.
 ///
@@ -34,16 +32,22 @@ pub fn read<T>(
         .collect()
 }
 
-/// A JSON line as `T`; the error says the column, because the line is known better by the caller.
+/// A JSON line as `T`; the error says field and column, because the line is known better by the caller.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn json<'a, T: Deserialize<'a>>(line: &'a str) -> std::result::Result<T, String> {
-    serde_json::from_str(line).map_err(|error| {
+    let mut reader = serde_json::Deserializer::from_str(line);
+    let told = |field: String, error: serde_json::Error| {
         let text = error.to_string();
         let text = text.split(" at line ").next().unwrap_or(&text);
-        format!("{text} at column {}", error.column())
-    })
+        let field = if field == "." { String::new() } else { format!("`{field}`: ") };
+        format!("{field}{text} at column {}", error.column())
+    };
+    let value = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| told(error.path().to_string(), error.into_inner()))?;
+    reader.end().map_err(|error| told(".".to_owned(), error))?;
+    Ok(value)
 }
 
 /// One conversation, every answer of which is learned.
@@ -66,12 +70,12 @@ pub struct Turn {
 }
 
 impl Turn {
-    fn is_learned(&self) -> bool {
+    pub(crate) fn is_learned(&self) -> bool {
         self.role == "assistant" && self.weight != Some(0)
     }
 
-    fn message(&self) -> Message {
-        chat::message(&self.role, &self.content)
+    pub(crate) fn message(&self) -> Message {
+        Message { role: self.role.clone(), content: self.content.clone() }
     }
 }
 
@@ -107,19 +111,6 @@ impl Conversation {
     pub fn read(bytes: &[u8], origin: &Path) -> Result<Vec<Self>> {
         read(bytes, origin, |_, line| Self::parse(line))
     }
-
-    /// What is learned: every answer, under all that was said before.
-    pub fn taught(&self) -> impl Iterator<Item = Taught> {
-        let answers = self.messages.iter().enumerate().filter(|(_, turn)| turn.is_learned());
-        answers.map(|(at, turn)| Taught {
-            conversation: ask::Conversation {
-                context: chat::DEFAULT.to_owned(),
-                messages: self.messages[..at].iter().map(Turn::message).collect(),
-            },
-            answer: turn.content.clone(),
-            ended: true,
-        })
-    }
 }
 
 /// What was asked, perhaps with an answer, from outside. Keys that are not asked for are left alone, so
@@ -147,7 +138,7 @@ struct Line {
 impl Asked {
     /// A single question.
     pub fn question(line: usize, text: &str) -> Self {
-        let messages = vec![chat::message("user", text)];
+        let messages = vec![user(text)];
         Self { line, messages, completion: None, seed: None }
     }
 
@@ -165,7 +156,7 @@ impl Asked {
         let line: Line = json(line)?;
         let mut completion = line.completion;
         let mut messages: Vec<Message> = match (line.prompt, line.messages) {
-            (Some(prompt), None) => vec![chat::message("user", &prompt)],
+            (Some(prompt), None) => vec![user(&prompt)],
             (None, Some(turns)) => turns.iter().map(Turn::message).collect(),
             (Some(_), Some(_)) => {
                 return Err("has both `prompt` and `messages`, expected one".to_owned());
@@ -201,22 +192,13 @@ pub fn completion(line: &str) -> std::result::Result<String, String> {
     line.completion.ok_or_else(|| "has no `completion`".to_owned())
 }
 
+fn user(text: &str) -> Message {
+    Message { role: "user".to_owned(), content: text.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_answer_is_learned_under_what_was_before() {
-        let text = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "owl"},
-            {"role": "user", "content": "b"}, {"role": "assistant", "content": "cat", "weight": 0},
-            {"role": "user", "content": "c"}, {"role": "assistant", "content": "wolf"}]}"#;
-        let conversation = Conversation::parse(&text.replace('\n', " ")).unwrap();
-        let learned: Vec<(usize, String, bool)> = conversation
-            .taught()
-            .map(|taught| (taught.conversation.messages.len(), taught.answer, taught.ended))
-            .collect();
-        assert_eq!(learned, [(1, "owl".to_owned(), true), (5, "wolf".to_owned(), true)]);
-    }
 
     #[test]
     fn unusable_lines_say_why() {
@@ -241,7 +223,7 @@ mod tests {
         assert_eq!(reason("{}", false), "has neither `prompt` nor `messages`");
         assert_eq!(
             reason("{\"prompt\": 3}", false),
-            "invalid type: integer `3`, expected a string at column 12"
+            "`prompt`: invalid type: integer `3`, expected a string at column 12"
         );
         assert!(reason("{\"prompt\": \"a\"}", true).starts_with("has no answer"));
         assert!(reason("{\"messages\": []}", false).starts_with("has no message"));

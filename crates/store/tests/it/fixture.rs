@@ -115,5 +115,8 @@ pub(crate) fn sealed(context: &str, mut content: serde_json::Value) -> String {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     hasher.update(text.as_bytes());
     content["seal"] = json!(hasher.finalize().to_hex().as_str());
-    format!("{}\n", serde_json::to_string_pretty(&content).unwrap())
+    // Through the canonical text, so that keys are sorted however values keep them.
+    let sorted: serde_json::Value =
+        serde_json::from_str(&owlet_store::canonical_json(&content)).unwrap();
+    format!("{}\n", serde_json::to_string_pretty(&sorted).unwrap())
 }

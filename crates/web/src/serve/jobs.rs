@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use owlet_engine::file;
+use owlet_lab::ask::Taught;
 use owlet_lab::recipe::{Layer, Training};
 use owlet_lab::step::{base, fine_tune};
 use owlet_lab::value::rows::Conversation;
@@ -391,7 +392,7 @@ impl Jobs {
         let conversations = conversations.map_err(|e| text(&e))?;
         let mut tokens = 0;
         let mut count = 0;
-        for taught in conversations.iter().flat_map(Conversation::taught) {
+        for taught in conversations.iter().flat_map(Taught::of) {
             let example = taught.example(&served.model).map_err(|e| text(&e))?;
             count += 1;
             tokens += example.tokens.len() as u64;

@@ -73,9 +73,15 @@ impl Error {
             Self::Query { .. } => 400,
             Self::Forbidden { .. } => 403,
             Self::Conflict { .. } => 409,
-            Self::Store(
-                owlet_store::Error::MissingRun { .. } | owlet_store::Error::MissingArtifact { .. },
-            ) => 404,
+            Self::Store(error) | Self::Lab(owlet_lab::Error::Store(error))
+                if matches!(
+                    error,
+                    owlet_store::Error::MissingRun { .. }
+                        | owlet_store::Error::MissingArtifact { .. }
+                ) =>
+            {
+                404
+            }
             Self::Io(error) if error.kind() == io::ErrorKind::NotFound => 404,
             _ => 500,
         }

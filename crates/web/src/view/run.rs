@@ -175,7 +175,7 @@ impl Window {
             @for section in &report.sections { (report::section(section)) }
         };
         let value = result.to_value().map_err(std::io::Error::from)?;
-        let data = json!({ "run": *view.line, "result": value });
+        let data = json!({ "run": *view.line, "result": value, "report": report });
         Ok(view.page("Result", path, body, data))
     }
 }

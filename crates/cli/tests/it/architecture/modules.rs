@@ -19,8 +19,8 @@ struct Said {
     passed_on: Vec<(String, Module)>,
 }
 
-/// Sets of modules of which each knows, over others, all the rest; largest first. A parent with its own
-/// children is left out.
+/// Sets of modules of which each knows, over others, all the rest; largest first. A module with what is
+/// inside it is left out.
 pub(crate) fn circles(files: &[&File]) -> Vec<Vec<String>> {
     let modules: BTreeSet<Module> = files.iter().map(|file| file.module()).collect();
     let said: BTreeMap<Module, Said> =
@@ -57,7 +57,7 @@ fn is_family(circle: &[&Module]) -> bool {
     circle.len() < 2
         || circle.iter().any(|parent| {
             let mut others = circle.iter().filter(|other| other != &parent);
-            others.all(|child| child.split_last().is_some_and(|(_, above)| above == **parent))
+            others.all(|child| !parent.is_empty() && child.starts_with(parent))
         })
 }
 

@@ -139,7 +139,7 @@ impl Given {
     /// What verdicts rest on, known before the run: margins, or where the model is behind an endpoint,
     /// which need not tell them, the rates of its answers.
     pub(crate) fn primary(&self) -> Measure {
-        match self.configuration.recipe.base.can().log_probabilities {
+        match crate::ask::can(&self.configuration.recipe.base).log_probabilities {
             Told::Everything => Measure::Margin,
             Told::Likeliest | Told::Nothing => Measure::Rate,
         }

@@ -115,7 +115,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         whole_rows: [Some(&recipe.base), recipe.controls.other_base.model()]
             .into_iter()
             .flatten()
-            .any(|spec| spec.can().training == ask::Training::Jobs),
+            .any(|spec| ask::can(spec).training == ask::Training::Jobs),
     };
     let replicates = replicates(&mut build, &common)?;
     let of_seed = |place: usize| if replicates.len() == 1 { 0 } else { place };
@@ -378,7 +378,7 @@ impl Models {
         source: Option<ModelSource>,
         tokens: Tokens,
     ) -> Result<Bound<'a>> {
-        let can = spec.can();
+        let can = ask::can(spec);
         let (node, pace) = match (spec, source) {
             (Spec::Endpoint(endpoint), _) => {
                 let at_once = endpoint.requests_at_once as f64;

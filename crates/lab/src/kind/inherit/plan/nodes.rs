@@ -288,7 +288,7 @@ impl Common<'_> {
 
 /// Whether a base can be what teachers and students begin from.
 pub(super) fn check_trainable(recipe: &Recipe, at: &str, spec: &Spec) -> Result<()> {
-    if spec.can().training == Trained::Never {
+    if crate::ask::can(spec).training == Trained::Never {
         return Err(recipe.unusable(format!(
             "`{at}`: `{spec}` cannot be trained, and students must be; name weights or an endpoint"
         )));
