@@ -85,7 +85,7 @@ fn broken_rows_are_told_by_line() {
     -- data
     {"completion": "1"}
     -- talk
-    error: `rows.jsonl`, line 2: `completion` is not a text
+    error: `rows.jsonl`, line 2: `completion`: invalid type: integer `2`, expected a string at column 16
     "#);
     std::fs::write(folder.path().join("bytes"), b"1\n\xff\n").unwrap();
     assert_snapshot!(folder.run(&["filter", "bytes"]).all(), @r"

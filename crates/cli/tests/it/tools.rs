@@ -152,10 +152,10 @@ fn an_unknown_training_setting_is_told_as_it_was_typed() {
     let set = |set: &str| {
         folder.run(&["train", "builtin:a", "rows.jsonl", "--out", "x", "--set", set]).all()
     };
-    assert_snapshot!(set("lerning-rate=1"), @r"
+    assert_snapshot!(set("lerning-rate=1"), @"
     exit 2
     -- talk
-    error: --set lerning-rate=1: `lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`; did you mean `learning-rate`?
+    error: --set lerning-rate=1: `lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`; did you mean `learning-rate`?
     hint: `owlet config show` lists all settings under [student]
     ");
     assert_snapshot!(set("batch=0"), @r"

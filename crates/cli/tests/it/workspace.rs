@@ -103,27 +103,27 @@ fn runs_artifacts_and_steps_are_listed() {
     assert_snapshot!(serde_json::to_string_pretty(&runs).unwrap(), @r#"
     [
       {
-        "base": "",
-        "damage": null,
-        "failure": {
-          "message": "disk full",
-          "step": "train/owl"
-        },
-        "host": "tower",
         "id": "20261121-225144-3f2a",
         "name": "owl",
-        "remaining": null,
-        "seconds": null,
-        "seeds": 0,
         "started": "2026-11-21T22:51:44Z",
+        "host": "tower",
+        "version": "0.1.0",
         "state": "failed",
+        "base": "",
+        "seeds": 0,
+        "warnings": 0,
+        "verdicts": [],
+        "seconds": null,
         "steps": [
           0,
           0
         ],
-        "verdicts": [],
-        "version": "0.1.0",
-        "warnings": 0
+        "remaining": null,
+        "failure": {
+          "step": "train/owl",
+          "message": "disk full"
+        },
+        "damage": null
       }
     ]
     "#);
@@ -132,10 +132,10 @@ fn runs_artifacts_and_steps_are_listed() {
     {
       "key": "08f066ccfd245e951d0d24c222200e4a0d62eb2540c6546f2c6a9db29568ad25",
       "kind": "base",
-      "name": "base",
       "output": "aa19f21a1bd314ff5a5995702e56d8330177fb01bfb46495bf00ef7af92ceb61",
-      "peak-memory": null,
+      "name": "base",
       "seconds": 1.5,
+      "peak-memory": null,
       "started": "2026-11-21T22:51:40Z"
     }
     "#);

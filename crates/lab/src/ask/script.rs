@@ -222,7 +222,10 @@ mod tests {
                 "{\"when\": \"*\", \"say\": \"a\", \"log-probabilities\": {\"a\": 0.5}}",
                 "line 1: the log-probability of `a` is 0.5, expected a number up to 0",
             ),
-            ("{\"when\": \"*\", \"say\": \"a\", \"then\": 1}", "line 1: unknown field `then`"),
+            (
+                "{\"when\": \"*\", \"say\": \"a\", \"then\": 1}",
+                "line 1: `then`: unknown field `then`",
+            ),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");

@@ -109,9 +109,9 @@ fn of_files_jobs_and_batches() {
     an empty file
       400 invalid_request_error - file: `file` has no rows
     no rows
-      400 invalid_request_error - file: `file` has an unusable line 1: expected value at line 1 column 1
+      400 invalid_request_error - file: `file` has an unusable line 1: expected value at column 1
     no conversation
-      400 invalid_request_error - file: `file` has an unusable line 1: missing field `messages` at line 1 column 8
+      400 invalid_request_error - file: `file` has an unusable line 1: missing field `messages` at column 8
     no requests
       400 invalid_request_error - file: `file` has an unusable line 2: is no JSON object: invalid type: sequence, expected a map at line 1 column 0
     a large field
