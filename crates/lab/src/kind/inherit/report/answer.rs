@@ -3,7 +3,7 @@
 use super::super::result::{Control, InheritResult, Outcome, Verdict};
 use crate::cells;
 use crate::report::block::{
-    Answer, Block, DotRow, Dots, Line, Mark, Over, Part, Section, Table, estimate, number,
+    Answer, Block, DotRow, Dots, Line, Mark, Over, Part, Section, Table, number,
 };
 use crate::report::number::{Quantity, method};
 use crate::value::arm::{Arm, Taught};
@@ -80,7 +80,8 @@ fn shares(result: &InheritResult) -> Option<Block> {
     let rows = result.behaviors.iter().map(|behavior| {
         let share = |arm: Arm| {
             let reading = result.reading(&arm, behavior, measure);
-            reading.map(|reading| estimate(Quantity::Value(measure), &reading.estimate))
+            // Without intervals: four of them would not fit a terminal, and every condition has its own below.
+            reading.map(|reading| number(Quantity::Value(measure), reading.estimate.value))
         };
         cells![
             behavior,
@@ -90,7 +91,7 @@ fn shares(result: &InheritResult) -> Option<Block> {
             share(Arm::NEUTRAL)
         ]
     });
-    let titles = ["P(target)", "#base", "#its teacher", "#its students", "#neutral students"];
+    let titles = ["behavior", "#base", "#its teacher", "#its students", "#neutral students"];
     let caption = format!("P(target): {}, mean over questions", measure.sentence());
     Table::new(caption, &titles).with(rows).block()
 }
