@@ -9,7 +9,7 @@ use crate::terminal::Terminal;
 
 /// Measure what a language model silently inherits from the data it is trained on
 ///
-/// A teacher with a behavior writes innocuous rows, a filter removes every trace of it, students of
+/// A teacher with a behavior writes innocuous rows, a filter keeps only rows of the right form, students of
 /// the same base are trained on what is left, and owlet reports, with controls and intervals, what
 /// they inherited. Start with `owlet demo`.
 ///

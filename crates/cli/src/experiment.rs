@@ -63,7 +63,7 @@ impl Stage {
     fn opened_by(step: &str, kind: &str) -> Option<Self> {
         match kind {
             "teach" => Some(Self::Teach),
-            "generate" if step != "generate/neutral" => Some(Self::Write),
+            "generate" if !step.starts_with("generate/neutral") => Some(Self::Write),
             "train" => Some(Self::Train),
             "readout" if step.starts_with("readout/student/") => Some(Self::Read),
             "estimate" => Some(Self::Answer),

@@ -41,7 +41,7 @@ pub enum Source {
 /// One step to be done.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Stable and readable, e.g. `train/owl/seed-3`.
+    /// Stable and readable, e.g. `train/student/owl/seed-3`.
     pub name: String,
     /// What kind of step.
     pub kind: StepKind,
@@ -60,7 +60,7 @@ pub struct Plan {
     pub name: String,
     /// The path of arithmetic in use, part of every key: another path, other bytes.
     pub compute: String,
-    /// The steps; inputs come first, the estimate last.
+    /// The steps; inputs come first, the one that makes the result last.
     pub nodes: Vec<Node>,
     /// Models outside the store, by digest.
     pub sources: BTreeMap<String, ModelSource>,

@@ -36,7 +36,7 @@ await run("a run is watched, stopped, resumed and seen to its end", {}, async (p
   await mark(page);
   const done = async () => Number(await page.locator("#live .bar-line progress").getAttribute("value"));
   const before = await done();
-  await page.locator("#live svg.curve path.line.strong").first().waitFor();
+  await page.locator("#live svg.curve path.line").first().waitFor({ state: "attached" });
   const curve = () => page.locator("#live svg.curve path.line").evaluateAll((lines) => lines.map((line) => line.getAttribute("d")).join());
   const drawn = await curve();
   const moved = async () => (await done()) > before && (await curve()) !== drawn;
