@@ -3,6 +3,7 @@
 //! Colour is added here alone and never carries meaning by itself. What a model wrote passes
 //! through [`plain`] before a terminal sees it.
 
+use owlet_lab::value::text::reveal;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -55,19 +56,20 @@ impl Terminal {
         }
     }
 
-    /// Says something that must be heard.
+    /// Says something that must be heard. Here and below what others wrote may stand in the text, so it
+    /// cannot steer the terminal.
     pub(crate) fn warn(&self, text: impl std::fmt::Display) {
-        self.talk(format_args!("{WARN}warning:{WARN:#} {text}"));
+        self.talk(format_args!("{WARN}warning:{WARN:#} {}", reveal(&text.to_string())));
     }
 
     /// Says what to do next.
     pub(crate) fn hint(&self, text: impl std::fmt::Display) {
-        self.talk(format_args!("{STRONG}hint:{STRONG:#} {text}"));
+        self.talk(format_args!("{STRONG}hint:{STRONG:#} {}", reveal(&text.to_string())));
     }
 
     /// Says what went wrong.
     pub(crate) fn error(&self, text: impl std::fmt::Display) {
-        self.talk(format_args!("{BAD}error:{BAD:#} {text}"));
+        self.talk(format_args!("{BAD}error:{BAD:#} {}", reveal(&text.to_string())));
     }
 
     /// Nobody can be told that stderr is gone.
