@@ -310,15 +310,6 @@ pub(crate) fn forms(word: &str) -> Vec<String> {
     vec![word.to_owned(), capital.clone(), format!(" {word}"), format!(" {capital}")]
 }
 
-/// The logarithm of a sum of exponentials.
-pub(crate) fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    let most = values.clone().fold(f64::NEG_INFINITY, f64::max);
-    if most == f64::NEG_INFINITY {
-        return most;
-    }
-    most + values.map(|value| (value - most).exp()).sum::<f64>().ln()
-}
-
 /// What endpoints say of their answers, and what was spent: stands in the artifact. Nothing where
 /// nobody elsewhere answered.
 pub(crate) fn told<'a>(answers: impl Iterator<Item = &'a Answer>) -> Option<Value> {

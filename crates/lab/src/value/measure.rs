@@ -192,14 +192,14 @@ impl Measure {
                 Some(target - others.iter().sum::<f64>() / others.len() as f64)
             }
             (Self::Share, Evidence::Candidates(logs)) => {
-                Some((logs.first()? - log_sum(logs)).exp())
+                Some((logs.first()? - log_sum(logs.iter().copied())).exp())
             }
             (Self::Rank, Evidence::Candidates(logs)) => {
                 let [target, others @ ..] = logs else { return None };
                 Some(1.0 + others.iter().filter(|other| *other > target).count() as f64)
             }
             (Self::Probability, Evidence::Candidates(logs)) => Some(logs.first()?.exp()),
-            (Self::Mass, Evidence::Candidates(logs)) => Some(log_sum(logs).exp()),
+            (Self::Mass, Evidence::Candidates(logs)) => Some(log_sum(logs.iter().copied()).exp()),
             (Self::Rate, Evidence::Answer(outcome)) => {
                 Some(f64::from(u8::from(*outcome == Outcome::Target)))
             }
@@ -324,12 +324,12 @@ fn bracketed(value: String, interval: Option<Interval>, end: impl Fn(f64) -> Str
 }
 
 /// `ln Σ exp(x)`, without overflow.
-pub(crate) fn log_sum(values: &[f64]) -> f64 {
-    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+pub(crate) fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let most = values.clone().fold(f64::NEG_INFINITY, f64::max);
     if most == f64::NEG_INFINITY {
         return most;
     }
-    most + values.iter().map(|value| (value - most).exp()).sum::<f64>().ln()
+    most + values.map(|value| (value - most).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use super::job::{self, job_seed};
 use super::{Access, batch};
 use crate::ask::{
     Answer, Answered, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling,
-    Taught, Told, Training, Tuned, Tuning, Work, forms, log_sum,
+    Taught, Told, Training, Tuned, Tuning, Work, forms,
 };
 use crate::error::{Error, Result};
 use crate::model::{EndpointModel, ModelAbout, chat};
 use crate::recipe::Decoding;
+use crate::value::measure::log_sum;
 use crate::value::rows::{Conversation as Row, Turn};
 
 /// A model behind an endpoint.

@@ -11,11 +11,12 @@ use owlet_engine::{Model, Token, score};
 
 use super::{
     Answer, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling, Taught, Told,
-    Training, Tuned, Tuning, Work, forms, log_sum,
+    Training, Tuned, Tuning, Work, forms,
 };
 use crate::error::Result;
 use crate::model::chat;
 use crate::recipe::Decoding;
+use crate::value::measure::log_sum;
 
 /// What weights at hand can do.
 pub const CAPABILITIES: Capabilities = Capabilities {
