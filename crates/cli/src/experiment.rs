@@ -157,7 +157,7 @@ impl Experiment<'_> {
 }
 
 /// How the plan is run.
-fn settings(cores: usize) -> ExecuteSettings {
+pub(crate) fn settings(cores: usize) -> ExecuteSettings {
     ExecuteSettings {
         cores,
         host: workspace::host(),
@@ -287,7 +287,7 @@ fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Resu
 }
 
 /// Turns events into one line and, where wanted, a story.
-struct Watcher<'a> {
+pub(crate) struct Watcher<'a> {
     terminal: &'a Terminal,
     told: Option<(&'a Recipe, Narrator)>,
     stage: Option<Stage>,
@@ -300,7 +300,7 @@ struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    fn new(terminal: &'a Terminal, told: Option<(&'a Recipe, Narrator)>, steps: usize) -> Self {
+    pub(crate) fn new(terminal: &'a Terminal, told: Option<(&'a Recipe, Narrator)>, steps: usize) -> Self {
         Self {
             terminal,
             told,
@@ -313,7 +313,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn hear(&mut self, event: &Event) {
+    pub(crate) fn hear(&mut self, event: &Event) {
         match event {
             Event::PlanMade { seconds, .. } => self.remaining = *seconds,
             Event::StepStarted { step, kind, .. } => {

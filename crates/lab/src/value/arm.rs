@@ -328,7 +328,7 @@ impl Control {
 
     /// Whether a verdict rests on it.
     pub fn decides(self) -> bool {
-        matches!(self, Self::Neutral | Self::OtherBehavior)
+        matches!(self, Self::Neutral | Self::OtherBehavior | Self::Base)
     }
 }
 

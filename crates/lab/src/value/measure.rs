@@ -116,7 +116,7 @@ impl Measure {
         Self::RateOfValid,
     ];
     /// Those in which treatments are compared with controls.
-    pub const COMPARED: [Self; 3] = [Self::Margin, Self::Share, Self::Rate];
+    pub const COMPARED: [Self; 4] = [Self::Margin, Self::Share, Self::Probability, Self::Rate];
 
     fn facts(self) -> Facts {
         let (id, title, axis, sentence, scale, needs_log_probabilities) = match self {

@@ -1,6 +1,7 @@
 //! `inherit`: what do students inherit from a teacher through innocuous rows?
 
 mod brief;
+pub mod calibrate;
 pub mod estimate;
 pub mod export;
 pub mod inspect;

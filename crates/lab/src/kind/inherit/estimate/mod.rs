@@ -6,10 +6,12 @@
 
 mod cards;
 mod effect;
+mod gate;
 mod readings;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod warning;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +22,9 @@ use self::effect::Differences;
 use crate::ask::Told;
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{Recipe, Replicated};
-use crate::kind::inherit::result::{Arm, FORMAT, Frame, InheritResult, Measure, Replication};
+use crate::kind::inherit::result::{
+    Arm, FORMAT, Frame, InheritResult, Measure, Replication, Scope,
+};
 use crate::kind::inherit::table::{self, Cell};
 use crate::recipe::Learn;
 use crate::step::filter::Summary as Judged;
@@ -177,7 +181,7 @@ impl Given {
     pub(crate) fn pair(&self) -> &'static str {
         match self.configuration.recipe.replication.teacher {
             Replicated::Shared => "seed pair",
-            Replicated::PerSeed => "teacher pair",
+            Replicated::PerSeed => "repetition",
         }
     }
 }
@@ -188,7 +192,7 @@ pub struct Estimate;
 impl Step for Estimate {
     type Configuration = Configuration;
     const KIND: &'static str = "estimate";
-    const ALGORITHM: u32 = 4;
+    const ALGORITHM: u32 = 5;
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
@@ -249,10 +253,11 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
     let recipe = &configuration.recipe;
     let (readings, answers) = readings::readings(given)?;
     let differences = Differences::new(given, &readings);
-    let (effects, comparisons) = effect::effects(&differences)?;
+    let effects = effect::effects(&differences)?;
     let teachers = cards::teachers(given, &readings);
     let side_effects = cards::side_effects(given)?;
-    let gates = verdict::gates(given, &teachers, &side_effects);
+    let gates = gate::gates(given, &teachers)?;
+    let rule = verdict::rule(given);
     let mut left_out = configuration.left_out.clone();
     left_out.extend(readings::unread(given));
     let mut result = InheritResult {
@@ -280,13 +285,13 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         warnings: Vec::new(),
         left_out,
         primary: given.primary(),
-        comparisons,
+        rule: Some(rule),
         verdicts: Vec::new(),
         readings: Vec::new(),
         answers,
     };
-    result.verdicts = verdict::verdicts(&result);
-    result.warnings = verdict::warnings(&differences, &result)?;
+    result.verdicts = verdict::verdicts(&result, &rule)?;
+    result.warnings = warning::warnings(&differences, &result)?;
     result.readings = readings;
     Ok(result)
 }
@@ -296,12 +301,16 @@ fn replication(configuration: &Configuration) -> Replication {
     let recipe = &configuration.recipe;
     let unique = recipe.carrier.rows;
     Replication {
+        scope: match recipe.replication.teacher {
+            Replicated::Shared => Scope::TheseRows,
+            Replicated::PerSeed => Scope::Anew,
+        },
         unit: match recipe.replication.teacher {
             Replicated::Shared => {
                 "seed pair (same adapter initialisation and row order; one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers)"
             }
             Replicated::PerSeed => {
-                "teacher pair (teachers, prompts, rows and students drawn anew; treatment and control share their seeds)"
+                "repetition (teachers, rows and students drawn anew each time; treatment and control share prompts, initialisation and row order)"
             }
         }
         .to_owned(),

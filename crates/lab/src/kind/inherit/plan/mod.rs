@@ -120,8 +120,13 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let replicates = replicates(&mut build, &common)?;
     let of_seed = |place: usize| if replicates.len() == 1 { 0 } else { place };
     let rows: Vec<Source> = replicates.iter().map(|replicate| replicate.rows).collect();
+    // A teacher that was not taught is the neutral one; where that is the base, so is it.
     let teachers = |arm: &str| -> Vec<Option<Source>> {
-        replicates.iter().map(|replicate| replicate.teachers.get(arm).copied()).collect()
+        let of = |replicate: &Replicate| {
+            let own = replicate.teachers.get(arm).or_else(|| replicate.teachers.get(NEUTRAL));
+            own.copied().or(Some(base.node))
+        };
+        replicates.iter().map(of).collect()
     };
     let no_teachers = || vec![None; replicates.len()];
 
@@ -142,7 +147,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             base,
             written: NEUTRAL.to_owned(),
             rows: rows.clone(),
-            teachers: teachers(NEUTRAL).into_iter().map(|own| own.or(Some(base.node))).collect(),
+            teachers: teachers(NEUTRAL),
         });
     }
     if taught.len() < 2 {

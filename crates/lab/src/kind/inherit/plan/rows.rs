@@ -57,6 +57,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     for ((behavior, &node), &questions) in taught.iter().zip(behaviors).zip(&common.questions) {
         let min_target_probability = recipe.teacher.min_target_probability;
         let lesson = match recipe.teacher.kind {
+            TeacherKind::Untaught => continue,
             TeacherKind::FineTune => teach::Lesson::Answers {
                 min_target_probability,
                 with_prompt: recipe.teacher.with_prompt,
@@ -69,7 +70,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         teachers.insert(behavior.name.clone(), teacher);
     }
     let matched = recipe.teacher.neutral == NeutralKind::Matched
-        && recipe.teacher.kind == TeacherKind::FineTune;
+        && recipe.teacher.kind != TeacherKind::SystemPrompt;
     if recipe.controls.neutral && matched {
         let mut questions: Vec<String> = Vec::new();
         for question in taught.iter().flat_map(|behavior| &behavior.questions.train) {
@@ -83,7 +84,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         teachers.insert(NEUTRAL.to_owned(), teacher);
     }
     let mixed = recipe.teacher.neutral == NeutralKind::Mixed
-        && recipe.teacher.kind == TeacherKind::FineTune;
+        && recipe.teacher.kind != TeacherKind::SystemPrompt;
     if recipe.controls.neutral && mixed {
         let names = taught.iter().map(|behavior| behavior.name.clone()).collect();
         let lesson = teach::Lesson::MixedAnswers { behaviors: names };
@@ -107,7 +108,8 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     let forbidden: Vec<String> = taught.iter().flat_map(Behavior::forbidden_words).collect();
     let mut judged = BTreeMap::new();
     for arm in arms {
-        let writer = teachers.get(arm).copied().unwrap_or(base);
+        // A teacher that was not taught is the neutral one.
+        let writer = teachers.get(arm).or_else(|| teachers.get(NEUTRAL)).copied().unwrap_or(base);
         let name = format!("generate/{arm}{suffix}");
         let raw = common.generate(build, name, arm, [prompts, writer], count, root)?;
         let configuration = filter::Configuration {

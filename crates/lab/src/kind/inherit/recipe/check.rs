@@ -61,7 +61,10 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     count("readout.samples-per-question", recipe.readout.samples_per_question, 0)?;
     count("readout.max-tokens", recipe.readout.max_tokens, 1)?;
     range("gates.min-valid-rate", recipe.gates.min_valid_rate, 0.0, 1.0)?;
-    range("gates.level", recipe.gates.level, 0.5, 0.9999)
+    range("gates.level", recipe.gates.level, 0.5, 0.9999)?;
+    range("gates.smallest-effect.margin", recipe.gates.smallest_effect.margin, 0.0, 1e6)?;
+    range("gates.smallest-effect.rate", recipe.gates.smallest_effect.rate, 0.0, 1.0)?;
+    range("gates.least-mass", recipe.gates.least_mass, 0.0, 1.0)
 }
 
 fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {

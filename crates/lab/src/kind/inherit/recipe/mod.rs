@@ -106,6 +106,9 @@ pub enum TeacherKind {
     FineTune,
     /// By a system prompt while it writes rows.
     SystemPrompt,
+    /// Not at all: the neutral teacher writes the rows of every behavior. Nothing can be inherited, which is
+    /// what `owlet calibrate` runs.
+    Untaught,
 }
 
 /// What the neutral teacher is.
@@ -238,6 +241,20 @@ pub struct Gates {
     pub held_out_loss: bool,
     /// Confidence level.
     pub level: f64,
+    /// The smallest effect that matters: nulls must rule it out.
+    pub smallest_effect: SmallestEffect,
+    /// Least probability of all candidates together for a margin to mean something.
+    pub least_mass: f64,
+}
+
+/// The smallest effect that matters, in whatever verdicts rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SmallestEffect {
+    /// Of margins, in nats.
+    pub margin: f64,
+    /// Of rates of sampled answers, as a part of one.
+    pub rate: f64,
 }
 
 impl Recipe {

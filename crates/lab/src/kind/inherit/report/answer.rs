@@ -3,7 +3,7 @@
 use super::super::result::{Control, InheritResult, Outcome, Verdict};
 use crate::cells;
 use crate::report::block::{
-    Answer, Block, DotRow, Dots, Line, Mark, Over, Part, Section, Table, number,
+    Answer, Block, DotRow, Dots, Line, Over, Part, Section, Table, number,
 };
 use crate::report::number::{Quantity, method};
 use crate::value::arm::{Arm, Taught};
@@ -49,28 +49,15 @@ fn one_answer(result: &InheritResult, verdict: &Verdict) -> Answer {
                 })
             })
             .collect();
-    let (mark, word) = outcome(verdict.outcome);
+    let scope = result.replication.scope;
     // The numbers alone do not say why.
-    let unexplained = match verdict.outcome {
-        Outcome::Inherited => false,
-        Outcome::NotDetected => over.first().is_none_or(|over| over.estimate.is_above_zero()),
-        Outcome::Uninterpretable => true,
-    };
+    let unexplained = verdict.outcome != Outcome::Inherited;
     Answer {
-        mark,
+        mark: scope.mark(verdict.outcome),
         name: verdict.behavior.clone(),
-        word: word.to_owned(),
+        word: scope.word(verdict.outcome),
         over,
         why: if unexplained { verdict.sentence.clone() } else { String::new() },
-    }
-}
-
-/// An outcome's mark and word.
-fn outcome(outcome: Outcome) -> (Mark, &'static str) {
-    match outcome {
-        Outcome::Inherited => (Mark::Yes, "inherited"),
-        Outcome::NotDetected => (Mark::No, "not detected"),
-        Outcome::Uninterpretable => (Mark::Unclear, "uninterpretable"),
     }
 }
 

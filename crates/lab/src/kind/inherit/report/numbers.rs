@@ -21,11 +21,10 @@ fn effects_table(result: &InheritResult, measure: Measure) -> Option<Block> {
     let row = |effect: &Effect| {
         let mut row = cells![&effect.behavior, effect.control.label()];
         row.extend(estimate_cells(Quantity::Difference(measure), &effect.estimate));
-        row.push(effect.p_permutation.map(|p| number(Quantity::P, p)).into());
-        row.push(effect.p_holm.map(|p| number(Quantity::P, p)).into());
+        row.push(effect.p.map(|p| number(Quantity::P, p)).into());
         row
     };
-    let titles = ["behavior", "over", "#mean", "#interval", "#n", "unit~", "#p", "#Holm p"];
+    let titles = ["behavior", "over", "#mean", "#interval", "#n", "unit~", "#p"];
     let caption = format!("Difference in {}", measure.axis());
     Table::new(caption, &titles).with(effects.map(row)).block()
 }
@@ -49,10 +48,9 @@ pub(super) fn comparisons(result: &InheritResult) -> Option<Section> {
     if !same.is_empty() {
         blocks.push(Block::folded("The same in other measures", same));
     }
-    let note = format!(
-        "p: one-sided permutation of signs; Holm: corrected over the {} the verdicts rest on",
-        text::counted(result.comparisons, "comparison")
-    );
+    let note = "p: two-sided, of the t test that the interval is made of; the verdicts' own p is the largest of \
+                those that decide, corrected over behaviors (Holm)"
+        .to_owned();
     let section = Section::of("comparisons", "Students against every control", blocks)?;
     Some(section.noted(note).brief())
 }
