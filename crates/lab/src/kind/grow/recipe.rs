@@ -77,7 +77,7 @@ pub struct Growth {
 impl GrowRecipe {
     /// Lays `layers` and then `sets` over the defaults, and checks the outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let stack = Stack::new(&[DEFAULTS], layers, sets)?;
+        let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
         let recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)

@@ -263,8 +263,10 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
         carrier: match recipe.student.learn {
-            Learn::Rows => recipe.carrier.kind.name().to_owned(),
-            Learn::Distributions => format!("{}, as distributions", recipe.carrier.kind.name()),
+            Learn::Rows => recipe.carrier.medium.rules().name().to_owned(),
+            Learn::Distributions => {
+                format!("{}, as distributions", recipe.carrier.medium.rules().name())
+            }
         },
         replication: replication(configuration),
         context: given.matched().to_owned(),

@@ -179,8 +179,11 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
             let name = &behavior.name;
             let arm = shuffled_arm(Taught::named(name));
-            let configuration =
-                shuffle::Configuration { arm: name.clone(), carrier: recipe.carrier.kind, reach };
+            let configuration = shuffle::Configuration {
+                arm: name.clone(),
+                medium: recipe.carrier.medium.clone(),
+                reach,
+            };
             let mut shuffled = Vec::new();
             for Replicate { rows, suffix, .. } in &replicates {
                 let inputs = [("rows", *rows)];

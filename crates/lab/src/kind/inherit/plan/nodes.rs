@@ -192,8 +192,7 @@ impl Common<'_> {
             ability: recipe.controls.neutral.then(|| NEUTRAL.to_owned()),
             generate: self.writing("written".to_owned(), decoding, seed),
             rows: WRITTEN.min(self.prompts.count(recipe)),
-            carrier: recipe.carrier.kind,
-            filter: recipe.carrier.filter.clone(),
+            medium: recipe.carrier.medium.clone(),
         };
         let mut from = vec![("student", student), ("prompts", replicate.prompts)];
         if base.can.weights {

@@ -111,8 +111,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         let name = format!("generate/{arm}{suffix}");
         let raw = common.generate(build, name, arm, [prompts, writer], count, root)?;
         let configuration = filter::Configuration {
-            carrier: recipe.carrier.kind,
-            filter: recipe.carrier.filter.clone(),
+            medium: recipe.carrier.medium.clone(),
             forbidden: forbidden.clone(),
             whole: common.whole_rows,
         };
@@ -127,7 +126,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         join: recipe.carrier.join,
         rows: recipe.carrier.rows,
         held_out: HELD_OUT,
-        min_valid: recipe.carrier.min_valid,
+        min_valid: recipe.carrier.stop_below_valid_rate,
     };
     let name = format!("select{suffix}");
     let rows = build.node::<select::Select>(name, &configuration, &inputs, 0.0)?;

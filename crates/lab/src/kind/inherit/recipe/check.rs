@@ -1,6 +1,7 @@
 //! Checks that types cannot make: ranges, and values that must fit each other.
 
 use super::{Recipe, TeacherKind, remote};
+use crate::carrier::Reach;
 use crate::recipe::Learn;
 use crate::recipe::check::{Fault, count, name, range};
 
@@ -88,7 +89,7 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
     count("carrier.rows", carrier.rows, 1)?;
     count("carrier.prompt-count", carrier.prompt_count, 0)?;
     count("carrier.max-tokens", carrier.max_tokens, 1)?;
-    range("carrier.min-valid", carrier.min_valid, 0.0, 1.0)?;
+    range("carrier.stop-below-valid-rate", carrier.stop_below_valid_rate, 0.0, 1.0)?;
     if carrier.prompt_count > 0 && carrier.prompt_count < carrier.rows {
         return Err((
             "carrier.prompt-count".to_owned(),
@@ -98,14 +99,17 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
             ),
         ));
     }
-    if carrier.filter.min_value > carrier.filter.max_value {
-        return Err((
-            "carrier.filter.min-value".to_owned(),
-            format!(
-                "is {}, above `max-value` {}",
-                carrier.filter.min_value, carrier.filter.max_value
-            ),
-        ));
+    let rules = carrier.medium.rules();
+    rules.check("carrier.medium")?;
+    let controls = &recipe.controls;
+    for (wanted, at, reach) in [
+        (controls.shuffled_within, "controls.shuffled-within", Reach::Within),
+        (controls.shuffled_across, "controls.shuffled-across", Reach::Across),
+    ] {
+        if wanted && rules.shuffle(reach).is_none() {
+            let reason = format!("cannot be had of {}; it must be false", rules.name());
+            return Err((at.to_owned(), reason));
+        }
     }
     carrier.decoding.check("carrier.decoding")
 }

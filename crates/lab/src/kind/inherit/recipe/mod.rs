@@ -10,7 +10,7 @@ mod value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::carrier::{Medium, NumberFilter};
+use crate::carrier::Medium;
 use crate::error::{Error, Result};
 use crate::recipe::layer::Stack;
 use crate::recipe::{Decoding, Engine, Layer, Seeds, Setting, Spec, Training};
@@ -143,8 +143,8 @@ pub struct Teacher {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Carrier {
-    /// The medium.
-    pub kind: Medium,
+    /// What rows are made of, and which texts are such rows.
+    pub medium: Medium,
     /// A prompt set's name or a file of prompts.
     pub prompts: String,
     /// Seed of the prompt set.
@@ -159,10 +159,8 @@ pub struct Carrier {
     pub decoding: Decoding,
     /// Keep a prompt only if valid in every arm.
     pub join: bool,
-    /// Least share of valid rows for the run to go on.
-    pub min_valid: f64,
-    /// Which rows are valid.
-    pub filter: NumberFilter,
+    /// The run stops where a smaller share of an arm's rows is valid.
+    pub stop_below_valid_rate: f64,
 }
 
 impl Carrier {
@@ -232,7 +230,7 @@ pub struct Readout {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Gates {
-    /// Least share of valid rows per arm.
+    /// No verdict where a smaller share of an arm's rows is valid.
     pub min_valid_rate: f64,
     /// Held-out loss on teacher rows must fall.
     pub held_out_loss: bool,
@@ -249,11 +247,15 @@ impl Recipe {
     /// Lays `layers` (each over the one before) and then `sets` over the defaults, and checks the
     /// outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let mut stack = Stack::new(&[DEFAULTS], layers, sets)?;
-        if remote::is_remote(stack.value("base")) {
-            stack = Stack::new(&[DEFAULTS, REMOTE_DEFAULTS], layers, sets)?;
-        }
+        let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
         former(&stack)?;
+        let mut defaults = vec![DEFAULTS];
+        // A medium that cannot be read is refused below, at its place.
+        let medium = stack.value("carrier.medium").cloned();
+        let medium = medium.and_then(|medium| Medium::deserialize(medium).ok());
+        defaults.extend(medium.iter().map(|medium| medium.rules().defaults()));
+        defaults.extend(remote::is_remote(stack.value("base")).then_some(REMOTE_DEFAULTS));
+        let stack = Stack::new::<Self>(&defaults, layers, sets)?;
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)
@@ -267,17 +269,18 @@ impl Recipe {
 
 /// Spellings of former versions, refused with what is written now.
 fn former(stack: &Stack<'_>) -> Result<()> {
-    let carrier = stack.value("carrier").and_then(toml::Value::as_table);
-    let value = |key: &str| carrier.and_then(|carrier| carrier.get(key));
-    if value("kind").and_then(toml::Value::as_str) == Some("logits") {
-        return Err(stack.error(
-            "carrier.kind",
-            "`logits` is no carrier any more; what students learn is theirs: write carrier.kind = \"numbers\" and student.learn = \"distributions\"".to_owned(),
-        ));
-    }
-    if value("distilled").is_some() {
-        let reason = "is `student.support` now, beside student.learn = \"distributions\"";
-        return Err(stack.error("carrier.distilled", reason.to_owned()));
+    let learned = "what students learn is theirs: write student.learn = \"distributions\"";
+    for (path, former, now) in [
+        ("carrier.kind", Some("logits"), format!("`logits` is no carrier any more; {learned}")),
+        ("carrier.kind", None, "is `kind` in the table `carrier.medium` now".to_owned()),
+        ("carrier.filter", None, "is the table `carrier.medium` now, with a `kind`".to_owned()),
+        ("carrier.min-valid", None, "is `carrier.stop-below-valid-rate` now".to_owned()),
+        ("carrier.distilled", None, format!("is `student.support` now; {learned}")),
+    ] {
+        let value = stack.value(path);
+        if value.is_some_and(|value| former.is_none_or(|former| value.as_str() == Some(former))) {
+            return Err(stack.error(path, now));
+        }
     }
     Ok(())
 }
