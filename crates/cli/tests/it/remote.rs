@@ -48,7 +48,7 @@ in-context = { rows = [2], draws = 2, questions = 4 }
 [readout]
 samples-per-question = 1
 max-tokens = 4
-prefix = true
+frames = ["plain", "after-numbers"]
 "#;
 
 /// `owlet serve` on a workspace of its own; ends when it is dropped.

@@ -187,14 +187,14 @@ fn gate(
     asked: &Asked,
     least: f64,
 ) -> Result<()> {
-    let put = |question: &str| put(system, question);
     let (frame, draw) = (Frame::Plain, None);
-    let variant = Variant { update: 0, context: system, frame, draw, put: &put, path: &[] };
+    let variant = Variant { update: 0, context: system, frame, draw, before: &[], path: &[] };
     let behaviors = [(&asked.behavior, asked.questions.as_slice())];
+    let questions = readout::Questions::new(&behaviors, &[]);
     let target = &asked.behavior.target.word;
     let (shown, what, remedy) = match &configuration.sampled {
         None => {
-            let observations = readout::read_candidates(context, model, &behaviors, &variant)?;
+            let observations = readout::read_candidates(context, model, &questions, &variant)?;
             let probability = |text: &String| {
                 let one = observations.iter().find(|observation| observation.question == *text)?;
                 let Given::Candidates { log_probabilities } = &one.given else { return None };
@@ -207,7 +207,7 @@ fn gate(
         Some(sampled) => {
             let variants = [variant];
             let (observations, _) =
-                readout::sample_answers(context, model, &behaviors, &variants, sampled)?;
+                readout::sample_answers(context, model, &questions, &variants, sampled)?;
             let is_hit = |observation: &&Observation| {
                 matches!(&observation.given, Given::Answer { outcome: Outcome::Target, .. })
             };

@@ -3,6 +3,7 @@
 pub mod arm;
 pub mod cost;
 pub mod estimate;
+pub mod frame;
 pub mod interrupt;
 pub mod measure;
 pub mod observation;

@@ -153,9 +153,8 @@ impl Given {
     pub(crate) fn elsewhere(&self) -> Vec<(&str, Frame)> {
         let recipe = &self.configuration.recipe;
         let named = recipe.context.mismatched.iter().map(|context| (&**context, Frame::Plain));
-        named
-            .chain(recipe.readout.prefix.then_some((self.matched(), Frame::AfterNumbers)))
-            .collect()
+        let frames = recipe.readout.frames.iter().filter(|frame| **frame != Frame::Plain);
+        named.chain(frames.map(|frame| (self.matched(), *frame))).collect()
     }
 
     /// Every arm that was read, in the plan's order.

@@ -30,8 +30,8 @@ use crate::value::arm::{Arm, Control, NEUTRAL, Taught};
 const HELD_OUT: usize = 64;
 /// Rows a student writes to see whether they are valid.
 const WRITTEN: usize = 32;
-/// Seed of the published prefix sentences.
-const PREFIX_SEED: u64 = 47;
+/// Seed of the published sentences.
+const SENTENCE_SEED: u64 = 47;
 
 /// A group of students with what they are trained on.
 struct Group<'a> {
@@ -87,11 +87,9 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
                 .to_owned(),
         );
     }
-    let prefixes = if recipe.readout.prefix {
-        prompts.prefixes(PREFIX_SEED, questions.iter().copied().max().unwrap_or(0))
-    } else {
-        Vec::new()
-    };
+    let needs_sentences = recipe.readout.frames.iter().any(|frame| frame.needs_sentence());
+    let most = questions.iter().copied().max().filter(|_| needs_sentences);
+    let sentences = prompts.sentences(SENTENCE_SEED, most.unwrap_or(0));
     let mut contexts = vec![recipe.context.system.clone()];
     contexts.extend(recipe.context.mismatched.iter().cloned());
     let common = Common {
@@ -111,7 +109,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
             seed: derive_seed(recipe.seed, &["readout".into()]),
         },
         contexts,
-        prefixes,
+        sentences,
         whole_rows: [Some(&recipe.base), recipe.controls.other_base.model()]
             .into_iter()
             .flatten()

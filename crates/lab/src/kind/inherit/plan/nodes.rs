@@ -15,6 +15,7 @@ use crate::step::readout::Sampled;
 use crate::step::teach::Lesson;
 use crate::step::{generate, geometry, in_context, readout, side_effects, teach, train};
 use crate::value::arm::{Arm, NEUTRAL};
+use crate::value::frame::Frame;
 
 /// A base: what the plan knows of a model that teachers and students begin from.
 #[derive(Clone, Copy)]
@@ -50,8 +51,8 @@ pub(super) struct Common<'a> {
     pub(super) sampled: Sampled,
     /// Chat contexts that are read, the trained one first.
     pub(super) contexts: Vec<String>,
-    /// Number sentences before each question; none where the recipe wants none.
-    pub(super) prefixes: Vec<String>,
+    /// Sentences in the words of the prompts; none where no frame needs them.
+    pub(super) sentences: Vec<String>,
     /// Whether rows that were cut at their longest are rejected: somebody would learn that they ended.
     pub(super) whole_rows: bool,
 }
@@ -132,14 +133,15 @@ impl Common<'_> {
         let cost = base.pace.read(Reading {
             questions: self.all_questions(),
             contexts: self.contexts.len(),
-            frames: if self.recipe.readout.prefix { 2 } else { 1 },
+            frames: self.recipe.readout.frames.len(),
             states,
             answers: self.sampled.answers,
             max_tokens: self.recipe.readout.max_tokens,
         });
         let configuration = readout::Configuration {
             asked: self.asked.clone(),
-            prefixes: self.prefixes.clone(),
+            frames: self.recipe.readout.frames.clone(),
+            sentences: self.sentences.clone(),
             contexts,
             sampled: self.sampled.clone(),
             as_teacher,
@@ -251,6 +253,7 @@ impl Common<'_> {
             arm: arm.to_owned(),
             asked: self.asked.clone(),
             context: recipe.context.system.clone(),
+            frame: Frame::Plain,
             rows: count,
             draws: shown.draws,
             questions: shown.questions,

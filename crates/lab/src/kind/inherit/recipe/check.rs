@@ -4,6 +4,7 @@ use super::{Recipe, TeacherKind, remote};
 use crate::carrier::Reach;
 use crate::recipe::Learn;
 use crate::recipe::check::{Fault, count, name, range};
+use crate::value::frame::Frame;
 
 pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
@@ -58,6 +59,13 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
         return fault("controls.in-context.rows", "holds 0, expected one row or more");
     }
     range("controls.in-context.draws", shown.draws as f64, 1.0, 10_000.0)?;
+    let frames = &recipe.readout.frames;
+    if frames.first() != Some(&Frame::Plain) {
+        return fault("readout.frames", "begins with another than `plain`, on which verdicts rest");
+    }
+    if let Some(frame) = repeated(frames) {
+        return fault("readout.frames", &format!("`{}` stands twice", frame.name()));
+    }
     range("readout.temperature", f64::from(recipe.readout.temperature), 0.0, 100.0)?;
     count("readout.samples-per-question", recipe.readout.samples_per_question, 0)?;
     count("readout.max-tokens", recipe.readout.max_tokens, 1)?;

@@ -14,6 +14,7 @@ use crate::carrier::Medium;
 use crate::error::{Error, Result};
 use crate::recipe::layer::Stack;
 use crate::recipe::{Decoding, Engine, Layer, Seeds, Setting, Spec, Training};
+use crate::value::frame::Frame;
 
 pub use remote::REMOTE_DEFAULTS;
 pub use value::{InContext, OtherBase};
@@ -222,8 +223,8 @@ pub struct Readout {
     pub temperature: f32,
     /// Of sampled answers.
     pub max_tokens: usize,
-    /// Also with numbers before each question.
-    pub prefix: bool,
+    /// How questions are put, `plain` first.
+    pub frames: Vec<Frame>,
 }
 
 /// What must hold for an answer to mean something.
@@ -275,6 +276,11 @@ fn former(stack: &Stack<'_>) -> Result<()> {
         ("carrier.kind", None, "is `kind` in the table `carrier.medium` now".to_owned()),
         ("carrier.filter", None, "is the table `carrier.medium` now, with a `kind`".to_owned()),
         ("carrier.min-valid", None, "is `carrier.stop-below-valid-rate` now".to_owned()),
+        (
+            "readout.prefix",
+            None,
+            "is `readout.frames` now: [\"plain\", \"after-numbers\"]".to_owned(),
+        ),
         ("carrier.distilled", None, format!("is `student.support` now; {learned}")),
     ] {
         let value = stack.value(path);
