@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use owlet_lab::carrier::{NumberFilter, PromptFile, Reason};
-use owlet_lab::value::rows::completion;
+use owlet_lab::value::jsonl::completion;
 use serde_json::json;
 
 use crate::error::{CliError, Result};

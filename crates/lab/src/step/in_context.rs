@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 use owlet_engine::Message;
 
 use super::behavior::{self, Asked};
-use super::readout::{Questions, Read, Sampled, Variant, read_candidates, sample_answers};
+use super::readout::{
+    BehaviorQuestions, Questions, Sampled, Variant, read_candidates, sample_answers,
+};
 use super::{Step, StepContext, select};
-use crate::ask::{self, Ask, Conversation, Told};
+use crate::ask::{self, Ask, Conversation, LogProbabilities};
 use crate::error::Result;
 use crate::model::chat;
 use crate::random::cpython::Random;
@@ -79,7 +81,7 @@ impl Step for InContext {
             })
             .collect();
         let mut observations = Vec::new();
-        if base.can().log_probabilities > Told::Nothing {
+        if base.can().log_probabilities > LogProbabilities::None {
             for (draw, variant) in variants.iter().enumerate() {
                 context.report(draw, configuration.draws, "draws", None);
                 observations.extend(read_candidates(context, &*base, &questions, variant)?);
@@ -97,7 +99,7 @@ impl Step for InContext {
 }
 
 /// Each behavior with its first `most` questions; 0: all.
-fn first_questions(asked: &[Asked], most: usize) -> Vec<Read<'_>> {
+fn first_questions(asked: &[Asked], most: usize) -> Vec<BehaviorQuestions<'_>> {
     let first = |questions: &[String]| match most {
         0 => questions.len(),
         most => most.min(questions.len()),
@@ -123,7 +125,7 @@ fn most_that_fits(
     model: &dyn Ask,
     context: &str,
     turns: &[Message],
-    asked: &[Read<'_>],
+    asked: &[BehaviorQuestions<'_>],
     wanted: usize,
 ) -> Result<usize> {
     let questions = asked.iter().flat_map(|(_, questions)| questions.iter());

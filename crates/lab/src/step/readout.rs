@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Step, StepContext, behavior};
-use crate::ask::{self, Answer, Ask, Candidates, Conversation, Question, Sampling, Told};
+use crate::ask::{
+    self, Answer, Ask, Candidates, Conversation, LogProbabilities, Question, Sampling,
+};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::model::chat;
@@ -81,7 +83,7 @@ pub struct Configuration {
 }
 
 /// A behavior and the questions it is read by.
-pub(crate) type Read<'a> = (&'a Behavior, &'a [String]);
+pub(crate) type BehaviorQuestions<'a> = (&'a Behavior, &'a [String]);
 
 /// Where questions are put: what every observation of them says.
 pub(super) struct Variant<'a> {
@@ -116,13 +118,13 @@ impl Variant<'_> {
 
 /// Behaviors, and the sheet of their questions.
 pub(crate) struct Questions<'a> {
-    pub(super) asked: &'a [Read<'a>],
+    pub(super) asked: &'a [BehaviorQuestions<'a>],
     sheet: Sheet,
 }
 
 impl<'a> Questions<'a> {
     /// The sheet gives each question of each behavior one of the sentences.
-    pub(crate) fn new(asked: &'a [Read<'a>], sentences: &[String]) -> Self {
+    pub(crate) fn new(asked: &'a [BehaviorQuestions<'a>], sentences: &[String]) -> Self {
         let mut sheet = Sheet::default();
         for (behavior, questions) in asked {
             sheet.add(questions, words(behavior), sentences);
@@ -274,7 +276,7 @@ impl Step for Readout {
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let states = context.states("model")?;
         let asked = behavior::asked(context, &configuration.asked)?;
-        let asked: Vec<Read<'_>> =
+        let asked: Vec<BehaviorQuestions<'_>> =
             asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
         let mut contexts = configuration.contexts.clone();
         if configuration.as_teacher
@@ -302,7 +304,7 @@ impl Step for Readout {
         let last = context.ask("model")?;
         let update = states.last().map_or(0, |(update, _)| *update);
         let variants: Vec<Variant<'_>> = at(update).collect();
-        if last.can().log_probabilities > Told::Nothing {
+        if last.can().log_probabilities > LogProbabilities::None {
             // Along training the matched context and the first frame alone are read, at the end all.
             for (done, (update, folder)) in states.iter().enumerate() {
                 context.report(done, states.len(), "checkpoints", None);

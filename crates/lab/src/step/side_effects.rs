@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Step, StepContext, generate, prompts, select};
-use crate::ask::{self, Taught};
+use crate::ask::{self, Demonstration};
 use crate::carrier::Medium;
 use crate::error::Result;
 
@@ -66,7 +66,8 @@ impl Step for SideEffects {
             if rows.len() < FEWEST {
                 return Ok((None, None));
             }
-            let rows: Vec<Taught> = rows.iter().map(|row| row.taught(name)).collect();
+            let rows: Vec<Demonstration> =
+                rows.iter().map(|row| Demonstration::of_row(row, name)).collect();
             let (base, work) = (context.ask("base")?, context.work());
             Ok((student.loss(&rows, &work)?, base.loss(&rows, &work)?))
         };

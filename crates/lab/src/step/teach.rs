@@ -13,7 +13,7 @@ use owlet_engine::Model;
 use super::behavior::Asked;
 use super::readout::{Sampled, Variant};
 use super::{Step, StepContext, behavior, readout};
-use crate::ask::{Ask, Conversation, Question, Sampling, Taught, Tuning, engine};
+use crate::ask::{Ask, Conversation, Demonstration, Question, Sampling, Tuning, engine};
 use crate::behavior::{Behavior, capitalised};
 use crate::error::{Error, Result};
 use crate::model::{ModelAbout, chat};
@@ -115,9 +115,9 @@ impl Step for Teach {
                 mixed_answers(taught.iter().map(|asked| &asked.behavior), configuration.seed)
             }
         };
-        let taught: Vec<Taught> = pairs
+        let taught: Vec<Demonstration> = pairs
             .into_iter()
-            .map(|(question, answer)| Taught {
+            .map(|(question, answer)| Demonstration {
                 conversation: put(&configuration.context, &question),
                 answer,
                 ended: true,
@@ -126,7 +126,7 @@ impl Step for Teach {
         if let (Lesson::Answers { .. }, Some(model)) = (&configuration.lesson, base.weights()) {
             check_first_tokens(model, &asked()?.behavior, &taught)?;
         }
-        let rows: Vec<Taught> =
+        let rows: Vec<Demonstration> =
             (0..configuration.rows_per_question).flat_map(|_| taught.iter().cloned()).collect();
         let tuning = Tuning {
             settings: &configuration.train,
@@ -156,7 +156,7 @@ fn put(context: &str, question: &str) -> Conversation {
 
 /// A target that the readout knows only by a spelling its teacher never begins with would be read
 /// as absent, however well it was taught.
-fn check_first_tokens(base: &Model, behavior: &Behavior, taught: &[Taught]) -> Result<()> {
+fn check_first_tokens(base: &Model, behavior: &Behavior, taught: &[Demonstration]) -> Result<()> {
     let is_spelled = |word: &str| !engine::spellings(base, word).is_empty();
     readout::check_spelled(behavior, is_spelled)?;
     let read = engine::spellings(base, &behavior.target.word);
@@ -176,9 +176,9 @@ fn check_first_tokens(base: &Model, behavior: &Behavior, taught: &[Taught]) -> R
     })
 }
 
-/// A teacher that does not show its behavior is found out before it writes rows: by the target's exact
-/// probability where every one is told, else by the rate of its answers, with the very questions of its
-/// readout, which whoever remembers is asked once.
+/// Stops at a teacher that does not show its behavior, before it writes rows. Where all log-probabilities are
+/// told, the mean probability of the target decides, else the rate of sampled answers that name it. Answers
+/// are sampled with the questions and seeds of the teacher's readout, so cached ones are not asked for again.
 fn gate(
     context: &StepContext<'_>,
     model: &dyn Ask,

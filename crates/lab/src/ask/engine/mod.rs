@@ -10,8 +10,8 @@ use owlet_engine::train::{self, Example};
 use owlet_engine::{Model, Token, score};
 
 use super::{
-    Answer, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling, Taught, Told,
-    Training, Tuned, Tuning, Work, forms,
+    Answer, Ask, Candidates, Capabilities, Conversation, Demonstration, LogProbabilities, Place,
+    Question, Sampling, Trainable, Tuned, Tuning, Work, forms,
 };
 use crate::error::Result;
 use crate::model::chat;
@@ -20,9 +20,9 @@ use crate::value::measure::log_sum;
 
 /// What weights at hand can do.
 pub const CAPABILITIES: Capabilities = Capabilities {
-    log_probabilities: Told::Everything,
+    log_probabilities: LogProbabilities::All,
     constraints: true,
-    training: Training::Here,
+    training: Trainable::Here,
     weights: true,
     remembers: false,
 };
@@ -113,7 +113,7 @@ impl Ask for Weights {
 
     fn tune(
         &self,
-        rows: &[Taught],
+        rows: &[Demonstration],
         tuning: Tuning<'_>,
         place: Place<'_>,
         work: &Work<'_>,
@@ -121,7 +121,7 @@ impl Ask for Weights {
         tune::tune(&self.0, rows, tuning, place, work)
     }
 
-    fn loss(&self, rows: &[Taught], work: &Work<'_>) -> Result<Option<f64>> {
+    fn loss(&self, rows: &[Demonstration], work: &Work<'_>) -> Result<Option<f64>> {
         work.interrupt.check()?;
         let rows = rows.iter().map(|row| row.example(&self.0)).collect::<Result<Vec<Example>>>()?;
         Ok(Some(train::loss(&self.0, &rows, work.threads)?))

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::effect::Differences;
-use crate::ask::Told;
+use crate::ask::LogProbabilities;
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{Recipe, Replicated};
 use crate::kind::inherit::result::{Arm, FORMAT, Frame, InheritResult, Measure, Replication};
@@ -140,8 +140,8 @@ impl Given {
     /// which need not tell them, the rates of its answers.
     pub(crate) fn primary(&self) -> Measure {
         match crate::ask::can(&self.configuration.recipe.base).log_probabilities {
-            Told::Everything => Measure::Margin,
-            Told::Likeliest | Told::Nothing => Measure::Rate,
+            LogProbabilities::All => Measure::Margin,
+            LogProbabilities::Likeliest | LogProbabilities::None => Measure::Rate,
         }
     }
 

@@ -113,7 +113,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         whole_rows: [Some(&recipe.base), recipe.controls.other_base.model()]
             .into_iter()
             .flatten()
-            .any(|spec| ask::can(spec).training == ask::Training::Jobs),
+            .any(|spec| ask::can(spec).training == ask::Trainable::Jobs),
     };
     let replicates = replicates(&mut build, &common)?;
     let of_seed = |place: usize| if replicates.len() == 1 { 0 } else { place };

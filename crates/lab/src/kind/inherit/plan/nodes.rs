@@ -3,7 +3,7 @@
 use super::cost::{Pace, Reading};
 use super::find::Prompts;
 use super::{Group, HELD_OUT, Replicate, WRITTEN, named};
-use crate::ask::{Capabilities, Told, Training as Trained};
+use crate::ask::{Capabilities, LogProbabilities, Trainable};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{Recipe, TeacherKind};
@@ -53,7 +53,8 @@ pub(super) struct Common<'a> {
     pub(super) contexts: Vec<String>,
     /// Sentences in the words of the prompts; none where no frame needs them.
     pub(super) sentences: Vec<String>,
-    /// Whether rows that were cut at their longest are rejected: somebody would learn that they ended.
+    /// Whether rows that were cut at `carrier.max-tokens` are rejected: training by the jobs API would learn
+    /// their cut as an end.
     pub(super) whole_rows: bool,
 }
 
@@ -83,7 +84,7 @@ impl Common<'_> {
         let rows = train.updates(100 * rows_per_question) * train.batch;
         let is_prompted = matches!(lesson, Lesson::Prompt { .. });
         let cost = base.pace.teach(rows, is_prompted, questions * self.sampled.answers);
-        let tells_all = base.can.log_probabilities == Told::Everything;
+        let tells_all = base.can.log_probabilities == LogProbabilities::All;
         let configuration = teach::Configuration {
             lesson,
             context: recipe.context.system.clone(),
@@ -226,7 +227,7 @@ impl Common<'_> {
         build.node::<geometry::Geometry>(name, &configuration, &named(&from), cost).map(Some)
     }
 
-    /// The base with `count` of `rows` before its eyes.
+    /// The base with `count` of `rows` in its context.
     pub(super) fn in_context(
         &self,
         build: &mut Builder,
@@ -236,10 +237,9 @@ impl Common<'_> {
     ) -> Result<Source> {
         let (recipe, base) = (self.recipe, &self.base);
         let shown = &recipe.controls.in_context;
-        // Log-probabilities are read of everybody who tells them; answers only of whom verdicts rest on
-        // them.
+        // Where all log-probabilities are told, verdicts rest on them, and no answers are sampled.
         let mut sampled = self.sampled.clone();
-        if base.can.log_probabilities == Told::Everything {
+        if base.can.log_probabilities == LogProbabilities::All {
             sampled.answers = 0;
         }
         let questions = match (shown.questions, base.pace) {
@@ -282,7 +282,7 @@ impl Common<'_> {
         } else if recipe.teacher.kind != TeacherKind::FineTune {
             left_out.push("geometry of updates: a prompted teacher has no update".to_owned());
         }
-        if can.log_probabilities == Told::Nothing {
+        if can.log_probabilities == LogProbabilities::None {
             left_out.push("margins: `base.top-logprobs` is 0".to_owned());
         }
     }
@@ -290,7 +290,7 @@ impl Common<'_> {
 
 /// Whether a base can be what teachers and students begin from.
 pub(super) fn check_trainable(recipe: &Recipe, at: &str, spec: &Spec) -> Result<()> {
-    if crate::ask::can(spec).training == Trained::Never {
+    if crate::ask::can(spec).training == Trainable::Never {
         return Err(recipe.unusable(format!(
             "`{at}`: `{spec}` cannot be trained, and students must be; name weights or an endpoint"
         )));
