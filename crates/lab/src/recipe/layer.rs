@@ -144,6 +144,34 @@ impl Setting {
     }
 }
 
+/// A spelling of a former version.
+#[derive(Clone, Copy)]
+pub(crate) struct Former {
+    path: &'static str,
+    /// The value that is meant; none: any.
+    value: Option<&'static str>,
+    /// What is so now.
+    now: &'static str,
+}
+
+impl Former {
+    /// Chose what was chosen anyway.
+    pub(crate) const ENGINE: Self = Self::of(
+        "engine",
+        "decides nothing: the fastest path of this machine is taken, and is part of every step's key; leave it out",
+    );
+
+    /// A key that is no more.
+    pub(crate) const fn of(path: &'static str, now: &'static str) -> Self {
+        Self { path, value: None, now }
+    }
+
+    /// A value that is no more.
+    pub(crate) const fn was(path: &'static str, value: &'static str, now: &'static str) -> Self {
+        Self { path, value: Some(value), now }
+    }
+}
+
 /// All layers with what they come to.
 pub(crate) struct Stack<'a> {
     layers: &'a [Layer],
@@ -201,6 +229,21 @@ impl<'a> Stack<'a> {
     /// An error about the value at `path`, pointing to the layer that set it last.
     pub(crate) fn error(&self, path: &str, reason: String) -> Error {
         self.place(&parts(path), reason, false)
+    }
+
+    /// Refuses spellings of former versions, with what is written now.
+    pub(crate) fn refuse(&self, former: &[Former]) -> Result<()> {
+        for &Former { path, value, now } in former {
+            let Some(given) = self.value(path) else { continue };
+            match value {
+                Some(value) if given.as_str() == Some(value) => {
+                    return Err(self.error(path, format!("`{value}` {now}")));
+                }
+                Some(_) => {}
+                None => return Err(self.error(path, now.to_owned())),
+            }
+        }
+        Ok(())
     }
 
     fn place(&self, parts: &[String], reason: String, wrong_key: bool) -> Error {

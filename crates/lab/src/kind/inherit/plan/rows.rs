@@ -41,7 +41,7 @@ pub(super) fn replicates(build: &mut Builder, common: &Common<'_>) -> Result<Vec
 }
 
 fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Result<Replicate> {
-    let Common { recipe, taught, base, arms, .. } = *common;
+    let Common { recipe, taught, base, .. } = *common;
     let base = base.node;
     let behaviors = &common.behaviors[..taught.len()];
     let suffix = seed.map(|seed| format!("/seed-{seed}")).unwrap_or_default();
@@ -106,7 +106,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     let prompts = build.node::<prompts::Prompts>(format!("prompts{suffix}"), &set, &[], 0.0)?;
     let forbidden: Vec<String> = taught.iter().flat_map(Behavior::forbidden_words).collect();
     let mut judged = BTreeMap::new();
-    for arm in arms {
+    for arm in &common.arms {
         let writer = teachers.get(arm).copied().unwrap_or(base);
         let name = format!("generate/{arm}{suffix}");
         let raw = common.generate(build, name, arm, [prompts, writer], count, root)?;

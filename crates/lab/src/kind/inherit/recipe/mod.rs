@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::carrier::Medium;
 use crate::error::{Error, Result};
-use crate::recipe::layer::Stack;
-use crate::recipe::{Decoding, Engine, Layer, Seeds, Setting, Spec, Training};
+use crate::recipe::layer::{Former, Stack};
+use crate::recipe::{Decoding, Layer, Seeds, Setting, Spec, Training};
 use crate::value::frame::Frame;
 
 pub use remote::REMOTE_DEFAULTS;
@@ -67,8 +67,6 @@ pub struct Recipe {
     pub readout: Readout,
     /// What must hold for an answer to mean something.
     pub gates: Gates,
-    /// How the engine computes.
-    pub engine: Engine,
 }
 
 /// Whether something is made once for all seeds or once for each.
@@ -249,7 +247,7 @@ impl Recipe {
     /// outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
         let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
-        former(&stack)?;
+        stack.refuse(FORMER)?;
         let mut defaults = vec![DEFAULTS];
         // A medium that cannot be read is refused below, at its place.
         let medium = stack.value("carrier.medium").cloned();
@@ -268,25 +266,20 @@ impl Recipe {
     }
 }
 
-/// Spellings of former versions, refused with what is written now.
-fn former(stack: &Stack<'_>) -> Result<()> {
-    let learned = "what students learn is theirs: write student.learn = \"distributions\"";
-    for (path, former, now) in [
-        ("carrier.kind", Some("logits"), format!("`logits` is no carrier any more; {learned}")),
-        ("carrier.kind", None, "is `kind` in the table `carrier.medium` now".to_owned()),
-        ("carrier.filter", None, "is the table `carrier.medium` now, with a `kind`".to_owned()),
-        ("carrier.min-valid", None, "is `carrier.stop-below-valid-rate` now".to_owned()),
-        (
-            "readout.prefix",
-            None,
-            "is `readout.frames` now: [\"plain\", \"after-numbers\"]".to_owned(),
-        ),
-        ("carrier.distilled", None, format!("is `student.support` now; {learned}")),
-    ] {
-        let value = stack.value(path);
-        if value.is_some_and(|value| former.is_none_or(|former| value.as_str() == Some(former))) {
-            return Err(stack.error(path, now));
-        }
-    }
-    Ok(())
-}
+/// Spellings of former versions.
+const FORMER: &[Former] = &[
+    Former::was(
+        "carrier.kind",
+        "logits",
+        "is no carrier any more; what students learn is theirs: write student.learn = \"distributions\"",
+    ),
+    Former::of("carrier.kind", "is `kind` in the table `carrier.medium` now"),
+    Former::of("carrier.filter", "is the table `carrier.medium` now, with a `kind`"),
+    Former::of("carrier.min-valid", "is `carrier.stop-below-valid-rate` now"),
+    Former::of(
+        "carrier.distilled",
+        "is `student.support` now, beside student.learn = \"distributions\"",
+    ),
+    Former::of("readout.prefix", "is readout.frames = [\"plain\", \"after-numbers\"] now"),
+    Former::ENGINE,
+];

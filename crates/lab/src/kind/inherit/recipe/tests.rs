@@ -74,15 +74,17 @@ fn mistakes_are_named_at_their_place() {
 #[test]
 fn former_spellings_are_refused_with_the_new_ones() {
     let reason = |text: &str| {
-        let text = format!("behaviors = ['owl']\n[carrier]\n{text}");
+        let text = format!("behaviors = ['owl']\n{text}");
         Recipe::parse(&text, "r").unwrap_err().to_string()
     };
     let former = [
-        "kind = 'logits'",
-        "kind = 'numbers'",
-        "filter = { banned = [13] }",
-        "min-valid = 0.5",
-        "distilled = 'all-tokens'",
+        "carrier.kind = 'logits'",
+        "carrier.kind = 'numbers'",
+        "carrier.filter = { banned = [13] }",
+        "carrier.min-valid = 0.5",
+        "carrier.distilled = 'all-tokens'",
+        "readout.prefix = false",
+        "engine.compute = 'auto'",
     ];
     insta::assert_snapshot!(former.map(reason).join("\n"), @r#"
     r:3:8: `carrier.kind`: `logits` is no carrier any more; what students learn is theirs: write student.learn = "distributions"
