@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use owlet_lab::carrier::{NumberFilter, shuffle};
+use owlet_lab::carrier::NumberFilter;
+use owlet_lab::carrier::numbers::shuffle;
 use owlet_lab::value::row;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -16,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     let texts: Vec<String> = parsed
         .into_iter()
         .map(|row| row.completion)
-        .filter(|text| filter.check(text).accepted())
+        .filter(|text| filter.judge(text).accepted())
         .collect();
     assert_eq!(shuffle::within(&texts, 1).len(), texts.len());
     assert_eq!(shuffle::across(&texts, 1).len(), texts.len());

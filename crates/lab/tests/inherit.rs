@@ -175,7 +175,7 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
         Control::ShuffledWithin,
         Control::InContext,
     ] {
-        for measure in Measure::COMPARED {
+        for measure in Measure::compared() {
             let effect = result.effect("owl", measure, control);
             // Rows in context are read by margins only.
             let there = measure != Measure::Rate || control != Control::InContext;
@@ -359,7 +359,7 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     let plan = world.plan(&[
         "replication.teacher=per-seed",
         "seeds=2",
-        "readout.prefix=true",
+        "readout.frames=[\"plain\", \"after-numbers\"]",
         "controls.other-base=false",
         "controls.shuffled-within=false",
         "carrier.prompt-count=80",

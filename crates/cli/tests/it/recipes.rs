@@ -103,19 +103,18 @@ fn a_setting_that_does_not_exist_is_told_with_its_neighbour() {
 fn origins_name_the_layer_that_decided() {
     let folder = Folder::new();
     folder.write("owl.toml", "name = \"o\"\nbehaviors = [\"owl\"]\n[student]\nbatch = 8\n");
-    folder.write(".owlet/config.toml", "[engine]\ncompute = \"f32\"\n");
+    folder.write(".owlet/config.toml", "[gates]\nlevel = 0.9\n");
     let shown = folder
         .run(&["config", "show", "owl.toml", "--origin", "--set", "student.updates=7"])
         .good();
-    let wanted =
-        ["name", "behaviors", "engine.compute", "student.batch", "student.updates", "seed"];
+    let wanted = ["name", "behaviors", "gates.level", "student.batch", "student.updates", "seed"];
     let lines: Vec<&str> = shown
         .lines()
         .filter(|line| wanted.iter().any(|key| line.starts_with(&format!("{key} = "))))
         .collect();
     assert_snapshot!(lines.join("\n"), @r#"
     behaviors = ["owl"]  # owl.toml
-    engine.compute = "f32"  # .owlet/config.toml
+    gates.level = 0.9  # .owlet/config.toml
     name = "o"  # owl.toml
     seed = 1  # default
     student.batch = 8  # owl.toml

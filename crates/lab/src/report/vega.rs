@@ -61,7 +61,7 @@ fn figure(title: &str, values: &[Value], mut view: Value) -> Option<Value> {
 /// Colour and shape of parts.
 fn part(kind: &str) -> Value {
     let range = if kind == "shape" { SHAPES } else { COLOURS };
-    let domain = Part::ALL.map(Part::name);
+    let domain: Vec<&str> = Part::ALL.iter().map(|part| part.name()).collect();
     json!({ "field": "part", "type": "nominal", "legend": null, "scale": { "domain": domain, "range": range } })
 }
 

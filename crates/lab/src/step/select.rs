@@ -86,7 +86,7 @@ impl Step for Select {
                 return Err(Error::Unfit {
                     what: format!("rows of `{arm}`"),
                     reason: format!(
-                        "{} of {} are valid ({rate:.3}), wanted a share of {}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.min-valid`",
+                        "{} of {} are valid ({rate:.3}), wanted a share of {}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.stop-below-valid-rate`",
                         counts.valid, counts.asked, configuration.min_valid
                     ),
                 });

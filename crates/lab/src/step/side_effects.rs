@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Step, StepContext, generate, prompts, select};
-use crate::ask::{self, Taught};
-use crate::carrier::{Medium, NumberFilter};
+use crate::ask::{self, Demonstration};
+use crate::carrier::Medium;
 use crate::error::Result;
 
 /// The file of measurements.
@@ -26,11 +26,8 @@ pub struct Configuration {
     pub generate: generate::Configuration,
     /// Rows it writes.
     pub rows: usize,
-    /// The medium.
-    #[serde(default, skip_serializing_if = "Medium::is_default")]
-    pub carrier: Medium,
     /// Which rows are valid.
-    pub filter: NumberFilter,
+    pub medium: Medium,
 }
 
 /// What was measured; in nats per token and as a share.
@@ -69,7 +66,8 @@ impl Step for SideEffects {
             if rows.len() < FEWEST {
                 return Ok((None, None));
             }
-            let rows: Vec<Taught> = rows.iter().map(|row| row.taught(name)).collect();
+            let rows: Vec<Demonstration> =
+                rows.iter().map(|row| Demonstration::of_row(row, name)).collect();
             let (base, work) = (context.ask("base")?, context.work());
             Ok((student.loss(&rows, &work)?, base.loss(&rows, &work)?))
         };
@@ -81,13 +79,8 @@ impl Step for SideEffects {
         let (total, settings) = (asked.len(), &configuration.generate);
         let (rows, answers) =
             generate::write_rows(&context.work(), &*student, name, settings, &asked, 0, false)?;
-        let valid = rows
-            .iter()
-            .filter(|row| {
-                let faults = configuration.carrier.faults(&configuration.filter, &row.completion);
-                faults.is_empty()
-            })
-            .count();
+        let rules = configuration.medium.rules();
+        let valid = rows.iter().filter(|row| rules.faults(&row.completion).is_empty()).count();
         context.write_json(
             FILE,
             &Measured {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Step, StepContext, select};
-use crate::ask::{Taught, Tuning};
+use crate::ask::{Demonstration, Tuning};
 use crate::error::Result;
 use crate::recipe::{Learn, Training};
 
@@ -36,8 +36,8 @@ impl Step for Train {
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let rows = select::rows(context.input("rows")?, &configuration.arm)?;
-        let taught: Vec<Taught> =
-            rows.iter().map(|row| row.taught(&configuration.context)).collect();
+        let taught: Vec<Demonstration> =
+            rows.iter().map(|row| Demonstration::of_row(row, &configuration.context)).collect();
         let teacher = match configuration.train.learn {
             Learn::Rows => None,
             Learn::Distributions => Some(context.model("teacher")?),

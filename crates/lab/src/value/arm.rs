@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 /// How the arms and rows of the neutral teacher are spelled.
 pub const NEUTRAL: &str = "neutral";
@@ -69,7 +70,7 @@ pub enum Arm {
 }
 
 /// What an arm is when one behavior is asked about: decides how it is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, VariantArray)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// The students of the behavior's own teacher.
@@ -82,7 +83,7 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Treatment, Self::Control, Self::Reference];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The character that stands for it, in the shape it is drawn in.
     pub fn sign(self) -> char {
@@ -254,7 +255,9 @@ impl From<Arm> for String {
 }
 
 /// What a behavior's students are compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Control {
     /// Students of the neutral teacher.
@@ -275,15 +278,7 @@ pub enum Control {
 
 impl Control {
     /// All controls, in the order reports show them.
-    pub const ALL: [Self; 7] = [
-        Self::Neutral,
-        Self::OtherBehavior,
-        Self::Base,
-        Self::OtherBase,
-        Self::ShuffledWithin,
-        Self::ShuffledAcross,
-        Self::InContext,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The words a report uses.
     pub fn label(self) -> &'static str {

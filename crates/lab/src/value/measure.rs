@@ -4,13 +4,16 @@
 //! in [`Scale`]. A new measure is one variant, and the compiler names the two places.
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use super::estimate::{Estimate, Interval};
 use super::observation::Outcome;
 use super::text;
 
 /// In what a reading or a difference is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
     /// Log-probability of the target minus the mean over the other candidates, in nats.
@@ -102,82 +105,84 @@ struct Facts {
     sentence: &'static str,
     scale: Scale,
     needs_log_probabilities: bool,
+    compared: bool,
 }
 
 impl Measure {
     /// All measures.
-    pub const ALL: [Self; 7] = [
-        Self::Margin,
-        Self::Share,
-        Self::Rank,
-        Self::Probability,
-        Self::Mass,
-        Self::Rate,
-        Self::RateOfValid,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
     /// Those in which treatments are compared with controls.
-    pub const COMPARED: [Self; 4] = [Self::Margin, Self::Share, Self::Probability, Self::Rate];
+    pub fn compared() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|measure| measure.facts().compared)
+    }
 
     fn facts(self) -> Facts {
-        let (id, title, axis, sentence, scale, needs_log_probabilities) = match self {
-            Self::Margin => (
-                "margin",
-                "margin",
-                "margin, nats",
-                "logit margin of the target in nats",
-                Scale::Nats,
-                true,
-            ),
-            Self::Share => (
-                "share",
-                "share",
-                "share among candidates",
-                "share of the probability of all candidates",
-                Scale::Share,
-                true,
-            ),
-            Self::Rank => (
-                "rank",
-                "rank",
-                "rank among candidates",
-                "rank of the target among the candidates",
-                Scale::Rank,
-                true,
-            ),
-            Self::Probability => (
-                "probability",
-                "probability",
-                "probability of the target",
-                "probability of the target itself",
-                Scale::Share,
-                true,
-            ),
-            Self::Mass => (
-                "mass",
-                "mass",
-                "probability of all candidates",
-                "probability of all candidates together",
-                Scale::Share,
-                true,
-            ),
-            Self::Rate => (
-                "rate",
-                "rate",
-                "rate of sampled answers",
-                "rate of sampled answers that name the target",
-                Scale::Share,
-                false,
-            ),
-            Self::RateOfValid => (
-                "rate-of-valid",
-                "rate of valid answers",
-                "rate of valid answers",
-                "rate of valid sampled answers that name the target",
-                Scale::Share,
-                false,
-            ),
-        };
-        Facts { id, title, axis, sentence, scale, needs_log_probabilities }
+        match self {
+            Self::Margin => Facts {
+                id: "margin",
+                title: "margin",
+                axis: "margin, nats",
+                sentence: "logit margin of the target in nats",
+                scale: Scale::Nats,
+                needs_log_probabilities: true,
+                compared: true,
+            },
+            Self::Share => Facts {
+                id: "share",
+                title: "share",
+                axis: "share among candidates",
+                sentence: "share of the probability of all candidates",
+                scale: Scale::Share,
+                needs_log_probabilities: true,
+                compared: true,
+            },
+            Self::Rank => Facts {
+                id: "rank",
+                title: "rank",
+                axis: "rank among candidates",
+                sentence: "rank of the target among the candidates",
+                scale: Scale::Rank,
+                needs_log_probabilities: true,
+                compared: false,
+            },
+            Self::Probability => Facts {
+                id: "probability",
+                title: "probability",
+                axis: "probability of the target",
+                sentence: "probability of the target itself",
+                scale: Scale::Share,
+                needs_log_probabilities: true,
+                compared: true,
+            },
+            Self::Mass => Facts {
+                id: "mass",
+                title: "mass",
+                axis: "probability of all candidates",
+                sentence: "probability of all candidates together",
+                scale: Scale::Share,
+                needs_log_probabilities: true,
+                compared: false,
+            },
+            Self::Rate => Facts {
+                id: "rate",
+                title: "rate",
+                axis: "rate of sampled answers",
+                sentence: "rate of sampled answers that name the target",
+                scale: Scale::Share,
+                needs_log_probabilities: false,
+                compared: true,
+            },
+            Self::RateOfValid => Facts {
+                id: "rate-of-valid",
+                title: "rate of valid answers",
+                axis: "rate of valid answers",
+                sentence: "rate of valid sampled answers that name the target",
+                scale: Scale::Share,
+                needs_log_probabilities: false,
+                compared: false,
+            },
+        }
     }
 
     /// What one question gave, where the measure can be had of it: `margin` and its like of

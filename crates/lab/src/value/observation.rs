@@ -16,36 +16,10 @@ use owlet_engine::generate::StopReason;
 
 use crate::error::{Error, Result};
 
+pub use super::frame::Frame;
+
 /// The file of observations in a readout's artifact.
 pub const FILE: &str = "observations.jsonl";
-
-/// What stands around a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Frame {
-    /// Nothing.
-    Plain,
-    /// A sentence with numbers before it, in the words of the carrier's prompts.
-    AfterNumbers,
-}
-
-impl Frame {
-    /// How it is spelled in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::AfterNumbers => "after-numbers",
-        }
-    }
-
-    /// What a report calls it; nothing where nothing stands around the question.
-    pub fn label(self) -> Option<&'static str> {
-        match self {
-            Self::Plain => None,
-            Self::AfterNumbers => Some("after numbers"),
-        }
-    }
-}
 
 /// What an answer amounts to for one behavior.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

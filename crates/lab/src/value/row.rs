@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 use owlet_engine::generate::StopReason;
 use owlet_store::Artifact;
 
-use crate::ask::{Conversation, Taught};
+use super::jsonl;
 use crate::error::Result;
-use crate::model::chat;
-use crate::value::rows;
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,18 +35,6 @@ pub struct Row {
     pub reasons: Vec<String>,
 }
 
-impl Row {
-    /// What a student learns from it: the answer and, if the teacher ended it, its end.
-    pub fn taught(&self, context: &str) -> Taught {
-        let messages = vec![chat::message("user", &self.prompt)];
-        Taught {
-            conversation: Conversation { context: context.to_owned(), messages },
-            answer: self.completion.clone(),
-            ended: self.stop == StopReason::End,
-        }
-    }
-}
-
 /// Rows as JSON lines.
 pub fn to_bytes(rows: &[Row]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -62,7 +48,7 @@ pub fn to_bytes(rows: &[Row]) -> Vec<u8> {
 
 /// Reads JSON lines; `origin` names them in errors.
 pub fn parse(bytes: &[u8], origin: &Path) -> Result<Vec<Row>> {
-    rows::read(bytes, origin, |_, line| rows::json(line))
+    jsonl::read(bytes, origin, |_, line| jsonl::json(line))
 }
 
 /// The rows in one file of an artifact.

@@ -16,7 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fs_err as fs;
 use futures_util::stream;
-use owlet_lab::value::rows::Conversation;
+use owlet_lab::value::jsonl::Dialogue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
@@ -303,7 +303,7 @@ fn check(path: &Path, parse: fn(&str) -> Result<(), String>) -> Result<(), Refus
 }
 
 fn conversation(line: &str) -> Result<(), String> {
-    Conversation::parse(line).map(drop)
+    Dialogue::parse(line).map(drop)
 }
 
 /// What a line asks for is looked at when its batch is made.

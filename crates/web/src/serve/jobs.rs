@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use owlet_engine::file;
-use owlet_lab::ask::Taught;
+use owlet_lab::ask::Demonstration;
 use owlet_lab::recipe::{Layer, Training};
 use owlet_lab::step::{base, fine_tune};
-use owlet_lab::value::rows::Conversation;
+use owlet_lab::value::jsonl::Dialogue;
 use owlet_lab::{Event, ExecuteSettings, Interrupt, Plan, Recipe, execute};
 use owlet_store::{ArtifactId, Store};
 use serde::{Deserialize, Serialize};
@@ -388,11 +388,11 @@ impl Jobs {
         let base = run(Plan::single::<base::Base>(&base, &[], sources), &mut |_| {})?;
         let artifact = store.artifact(&rows).map_err(|e| text(&e))?;
         let content = artifact.read(fine_tune::CONVERSATIONS).map_err(|e| text(&e))?;
-        let conversations = Conversation::read(&content, Path::new(&job.training_file));
+        let conversations = Dialogue::read(&content, Path::new(&job.training_file));
         let conversations = conversations.map_err(|e| text(&e))?;
         let mut tokens = 0;
         let mut count = 0;
-        for taught in conversations.iter().flat_map(Taught::of) {
+        for taught in conversations.iter().flat_map(Demonstration::of) {
             let example = taught.example(&served.model).map_err(|e| text(&e))?;
             count += 1;
             tokens += example.tokens.len() as u64;

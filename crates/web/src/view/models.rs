@@ -55,8 +55,8 @@ pub(super) struct ModelReading {
     pub(super) update: Option<usize>,
     pub(super) behavior: String,
     pub(super) context: String,
-    /// With a number sentence before each question.
-    pub(super) numbers_before: bool,
+    /// How questions were put.
+    pub(super) frame: Frame,
     /// In nats; `None` where it could not be read.
     pub(super) margin: Option<f64>,
     pub(super) share: Option<f64>,
@@ -75,7 +75,7 @@ impl ModelReading {
             share: cell.value(Measure::Share),
             rate: cell.value(Measure::Rate),
             answers: cell.counts(Measure::Rate).1,
-            numbers_before: cell.frame == Frame::AfterNumbers,
+            frame: cell.frame,
             questions: cell.asked(),
             behavior: cell.behavior,
             context: cell.context,
@@ -283,7 +283,7 @@ impl Window {
             let group = group.split("/seed-").next().unwrap_or(group);
             let last = readings.iter().filter_map(|reading| reading.update).max();
             let mut seen = BTreeSet::new();
-            for reading in readings.iter().filter(|reading| !reading.numbers_before) {
+            for reading in readings.iter().filter(|reading| reading.frame == Frame::Plain) {
                 // The matched context stands first.
                 if !seen.insert((reading.update, &reading.behavior)) {
                     continue;
@@ -411,7 +411,7 @@ fn readings_table(readings: &[ModelReading]) -> Markup {
             cell(&reading.behavior),
             cell(reading.update.map(count)),
             cell(&reading.context),
-            cell(if reading.numbers_before { "numbers" } else { "–" }),
+            cell(reading.frame.label().unwrap_or("–")),
             value(Measure::Margin, reading.margin),
             value(Measure::Share, reading.share),
             value(Measure::Rate, reading.rate),
@@ -425,7 +425,7 @@ fn readings_table(readings: &[ModelReading]) -> Markup {
             "behavior",
             "#after updates",
             "context",
-            "before each question",
+            "put",
             "#margin, nats",
             "#share",
             "#rate",
@@ -442,7 +442,7 @@ fn last_read(readings: &[ModelReading]) -> Line {
     let mut seen = BTreeSet::new();
     let shown: Vec<String> = readings
         .iter()
-        .filter(|reading| reading.update == last && !reading.numbers_before)
+        .filter(|reading| reading.update == last && reading.frame == Frame::Plain)
         .filter(|reading| seen.insert(reading.behavior.as_str()))
         .filter_map(|reading| {
             let rate = || reading.rate.map(text::percent);
@@ -474,7 +474,7 @@ mod tests {
                 reading.update,
                 reading.behavior,
                 reading.context,
-                reading.numbers_before,
+                reading.frame.name(),
                 reading.margin,
                 reading.rate,
                 reading.answers
@@ -504,9 +504,9 @@ mod tests {
             cell(2, Frame::AfterNumbers, &Told::Nothing, [(0, 4), (0, 0)]),
         ];
         insta::assert_snapshot!(lines(cells, true), @r"
-        Some(1) owl none false margin Some(2.0) rate None of 0
-        Some(2) owl none false margin Some(2.0) rate Some(0.625) of 6
-        Some(2) owl none true margin None rate Some(0.0) of 4
+        Some(1) owl none plain margin Some(2.0) rate None of 0
+        Some(2) owl none plain margin Some(2.0) rate Some(0.625) of 6
+        Some(2) owl none after-numbers margin None rate Some(0.0) of 4
         ");
         // Behind an endpoint, with rows in context: a reading for each draw, and nothing said of updates.
         let draw = |draw: usize, target: usize| Cell {
@@ -514,8 +514,8 @@ mod tests {
             ..cell(0, Frame::Plain, &Told::Nothing, [(target, 1), (0, 0)])
         };
         insta::assert_snapshot!(lines(vec![draw(0, 1), draw(1, 3)], false), @r"
-        None owl none false margin None rate Some(0.5) of 2
-        None owl none false margin None rate Some(0.75) of 4
+        None owl none plain margin None rate Some(0.5) of 2
+        None owl none plain margin None rate Some(0.75) of 4
         ");
     }
 }

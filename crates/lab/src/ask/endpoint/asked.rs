@@ -9,14 +9,14 @@ use super::client::{ChatRequest, Client};
 use super::job::{self, job_seed};
 use super::{Access, batch};
 use crate::ask::{
-    Answer, Answered, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling,
-    Taught, Told, Training, Tuned, Tuning, Work, forms,
+    Answer, Answered, Ask, Candidates, Capabilities, Conversation, Demonstration, LogProbabilities,
+    Place, Question, Sampling, Trainable, Tuned, Tuning, Work, forms,
 };
 use crate::error::{Error, Result};
 use crate::model::{EndpointModel, ModelAbout, chat};
 use crate::recipe::Decoding;
+use crate::value::jsonl::{Dialogue, Turn};
 use crate::value::measure::log_sum;
-use crate::value::rows::{Conversation as Row, Turn};
 
 /// A model behind an endpoint.
 pub(crate) struct Remote {
@@ -27,9 +27,13 @@ pub(crate) struct Remote {
 /// What a model behind an endpoint can do that tells so many of the likeliest tokens.
 pub fn capabilities(top_logprobs: usize) -> Capabilities {
     Capabilities {
-        log_probabilities: if top_logprobs > 0 { Told::Likeliest } else { Told::Nothing },
+        log_probabilities: if top_logprobs > 0 {
+            LogProbabilities::Likeliest
+        } else {
+            LogProbabilities::None
+        },
         constraints: false,
-        training: Training::Jobs,
+        training: Trainable::Jobs,
         weights: false,
         remembers: true,
     }
@@ -135,7 +139,7 @@ impl Ask for Remote {
 
     fn tune(
         &self,
-        rows: &[Taught],
+        rows: &[Demonstration],
         tuning: Tuning<'_>,
         place: Place<'_>,
         work: &Work<'_>,
@@ -171,7 +175,7 @@ impl Ask for Remote {
 }
 
 /// Rows as the jobs API takes them: one conversation a line, of which the last answer is learned.
-fn lines(rows: &[Taught]) -> Result<Vec<u8>> {
+fn lines(rows: &[Demonstration]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for row in rows {
         let earlier = messages(&row.conversation).into_iter().map(|Message { role, content }| {
@@ -181,7 +185,7 @@ fn lines(rows: &[Taught]) -> Result<Vec<u8>> {
         let answer = row.answer.clone();
         let answer = Turn { role: "assistant".to_owned(), content: answer, weight: None };
         let messages = earlier.chain([answer]).collect();
-        serde_json::to_writer(&mut bytes, &Row { messages })
+        serde_json::to_writer(&mut bytes, &Dialogue { messages })
             .map_err(|error| Error::record("rows", error))?;
         bytes.push(b'\n');
     }

@@ -31,7 +31,7 @@ pub fn null(recipe: &Recipe, root: u64) -> Recipe {
     null.controls.side_effects = false;
     null.controls.geometry = false;
     null.context.mismatched.clear();
-    null.readout.prefix = false;
+    null.readout.frames.truncate(1);
     null
 }
 
@@ -101,7 +101,7 @@ pub struct Calibration {
 impl Calibration {
     /// Nothing counted yet.
     pub fn new(recipe: &Recipe) -> Self {
-        let decide = Control::ALL.into_iter().filter(|control| control.decides());
+        let decide = Control::ALL.iter().copied().filter(|control| control.decides());
         Self {
             name: recipe.name.clone(),
             base: recipe.base.to_string(),

@@ -256,7 +256,8 @@ mod tests {
         ];
         let cells = cells(&observations, &[owl]);
         let [cell] = &*cells else { panic!("one place, one behavior: {cells:?}") };
-        let values = Measure::ALL.map(|measure| format!("{measure:?} {:.6?}", cell.value(measure)));
+        let values: Vec<String> =
+            Measure::ALL.iter().map(|one| format!("{one:?} {:.6?}", cell.value(*one))).collect();
         insta::assert_snapshot!(values.join("\n"), @r"
         Margin Some(0.693147)
         Share Some(0.500000)

@@ -201,10 +201,10 @@ pub(super) fn effects(matched: &Differences<'_>) -> Result<Vec<Effect>> {
     let given = matched.given;
     let mut effects = Vec::new();
     let behaviors = &given.configuration.behaviors;
-    for measure in Measure::COMPARED {
+    for measure in Measure::compared() {
         let matched = Differences { measure, ..*matched };
         for behavior in behaviors {
-            for control in Control::ALL {
+            for &control in Control::ALL {
                 effects.extend(matched.effect(behavior, control)?);
             }
         }

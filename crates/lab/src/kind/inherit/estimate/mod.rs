@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::effect::Differences;
-use crate::ask::Told;
+use crate::ask::LogProbabilities;
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{Recipe, Replicated};
 use crate::kind::inherit::result::{
@@ -144,8 +144,8 @@ impl Given {
     /// which need not tell them, the rates of its answers.
     pub(crate) fn primary(&self) -> Measure {
         match crate::ask::can(&self.configuration.recipe.base).log_probabilities {
-            Told::Everything => Measure::Margin,
-            Told::Likeliest | Told::Nothing => Measure::Rate,
+            LogProbabilities::All => Measure::Margin,
+            LogProbabilities::Likeliest | LogProbabilities::None => Measure::Rate,
         }
     }
 
@@ -157,9 +157,8 @@ impl Given {
     pub(crate) fn elsewhere(&self) -> Vec<(&str, Frame)> {
         let recipe = &self.configuration.recipe;
         let named = recipe.context.mismatched.iter().map(|context| (&**context, Frame::Plain));
-        named
-            .chain(recipe.readout.prefix.then_some((self.matched(), Frame::AfterNumbers)))
-            .collect()
+        let frames = recipe.readout.frames.iter().filter(|frame| **frame != Frame::Plain);
+        named.chain(frames.map(|frame| (self.matched(), *frame))).collect()
     }
 
     /// Every arm that was read, in the plan's order.
@@ -268,8 +267,10 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
         carrier: match recipe.student.learn {
-            Learn::Rows => recipe.carrier.kind.name().to_owned(),
-            Learn::Distributions => format!("{}, as distributions", recipe.carrier.kind.name()),
+            Learn::Rows => recipe.carrier.medium.rules().name().to_owned(),
+            Learn::Distributions => {
+                format!("{}, as distributions", recipe.carrier.medium.rules().name())
+            }
         },
         replication: replication(configuration),
         context: given.matched().to_owned(),

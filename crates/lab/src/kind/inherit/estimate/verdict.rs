@@ -65,7 +65,7 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     fn new(behavior: &'a str, result: &'a InheritResult) -> Self {
-        let deciding = Control::ALL.into_iter().filter(|control| control.decides());
+        let deciding = Control::ALL.iter().copied().filter(|control| control.decides());
         let effect = |control| result.effect(behavior, result.primary, control);
         let against: Vec<&Effect> = deciding.filter_map(effect).collect();
         // Below a control is not above it, however surely.

@@ -126,7 +126,7 @@ pub(super) fn warnings(
     for card in result.rows.iter().filter(|card| card.leaks > 0) {
         warn(
             format!("{} valid rows of {} name what they must not", card.leaks, card.arm),
-            "tighten carrier.filter",
+            "tighten carrier.medium",
         );
     }
     Ok(warnings)

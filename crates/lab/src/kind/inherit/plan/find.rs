@@ -173,8 +173,8 @@ impl Prompts {
         }
     }
 
-    /// `count` sentences that show numbers, in the words of these prompts where they have any.
-    pub(super) fn prefixes(&self, seed: u64, count: usize) -> Vec<String> {
+    /// `count` sentences in the words of these prompts.
+    pub(super) fn sentences(&self, seed: u64, count: usize) -> Vec<String> {
         match self {
             Self::Set(set) => set.prefixes(seed, count),
             Self::Lines(lines) => lines.iter().take(count).cloned().collect(),

@@ -41,7 +41,7 @@ pub(super) fn replicates(build: &mut Builder, common: &Common<'_>) -> Result<Vec
 }
 
 fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Result<Replicate> {
-    let Common { recipe, taught, base, arms, .. } = *common;
+    let Common { recipe, taught, base, .. } = *common;
     let base = base.node;
     let behaviors = &common.behaviors[..taught.len()];
     let suffix = seed.map(|seed| format!("/seed-{seed}")).unwrap_or_default();
@@ -107,14 +107,13 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     let prompts = build.node::<prompts::Prompts>(format!("prompts{suffix}"), &set, &[], 0.0)?;
     let forbidden: Vec<String> = taught.iter().flat_map(Behavior::forbidden_words).collect();
     let mut judged = BTreeMap::new();
-    for arm in arms {
+    for arm in &common.arms {
         // A teacher that was not taught is the neutral one.
         let writer = teachers.get(arm).or_else(|| teachers.get(NEUTRAL)).copied().unwrap_or(base);
         let name = format!("generate/{arm}{suffix}");
         let raw = common.generate(build, name, arm, [prompts, writer], count, root)?;
         let configuration = filter::Configuration {
-            carrier: recipe.carrier.kind,
-            filter: recipe.carrier.filter.clone(),
+            medium: recipe.carrier.medium.clone(),
             forbidden: forbidden.clone(),
             whole: common.whole_rows,
         };
@@ -129,7 +128,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         join: recipe.carrier.join,
         rows: recipe.carrier.rows,
         held_out: HELD_OUT,
-        min_valid: recipe.carrier.min_valid,
+        min_valid: recipe.carrier.stop_below_valid_rate,
     };
     let name = format!("select{suffix}");
     let rows = build.node::<select::Select>(name, &configuration, &inputs, 0.0)?;

@@ -10,10 +10,11 @@ mod value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::carrier::{Medium, NumberFilter};
+use crate::carrier::Medium;
 use crate::error::{Error, Result};
-use crate::recipe::layer::Stack;
-use crate::recipe::{Decoding, Engine, Layer, Seeds, Setting, Spec, Training};
+use crate::recipe::layer::{Former, Stack};
+use crate::recipe::{Decoding, Layer, Seeds, Setting, Spec, Training};
+use crate::value::frame::Frame;
 
 pub use remote::REMOTE_DEFAULTS;
 pub use value::{InContext, OtherBase};
@@ -66,8 +67,6 @@ pub struct Recipe {
     pub readout: Readout,
     /// What must hold for an answer to mean something.
     pub gates: Gates,
-    /// How the engine computes.
-    pub engine: Engine,
 }
 
 /// Whether something is made once for all seeds or once for each.
@@ -146,8 +145,8 @@ pub struct Teacher {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Carrier {
-    /// The medium.
-    pub kind: Medium,
+    /// What rows are made of, and which texts are such rows.
+    pub medium: Medium,
     /// A prompt set's name or a file of prompts.
     pub prompts: String,
     /// Seed of the prompt set.
@@ -162,10 +161,8 @@ pub struct Carrier {
     pub decoding: Decoding,
     /// Keep a prompt only if valid in every arm.
     pub join: bool,
-    /// Least share of valid rows for the run to go on.
-    pub min_valid: f64,
-    /// Which rows are valid.
-    pub filter: NumberFilter,
+    /// The run stops where a smaller share of an arm's rows is valid.
+    pub stop_below_valid_rate: f64,
 }
 
 impl Carrier {
@@ -227,15 +224,15 @@ pub struct Readout {
     pub temperature: f32,
     /// Of sampled answers.
     pub max_tokens: usize,
-    /// Also with numbers before each question.
-    pub prefix: bool,
+    /// How questions are put, `plain` first.
+    pub frames: Vec<Frame>,
 }
 
 /// What must hold for an answer to mean something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Gates {
-    /// Least share of valid rows per arm.
+    /// No verdict where a smaller share of an arm's rows is valid.
     pub min_valid_rate: f64,
     /// Held-out loss on teacher rows must fall.
     pub held_out_loss: bool,
@@ -266,11 +263,15 @@ impl Recipe {
     /// Lays `layers` (each over the one before) and then `sets` over the defaults, and checks the
     /// outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let mut stack = Stack::new(&[DEFAULTS], layers, sets)?;
-        if remote::is_remote(stack.value("base")) {
-            stack = Stack::new(&[DEFAULTS, REMOTE_DEFAULTS], layers, sets)?;
-        }
-        former(&stack)?;
+        let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
+        stack.refuse(FORMER)?;
+        let mut defaults = vec![DEFAULTS];
+        // A medium that cannot be read is refused below, at its place.
+        let medium = stack.value("carrier.medium").cloned();
+        let medium = medium.and_then(|medium| Medium::deserialize(medium).ok());
+        defaults.extend(medium.iter().map(|medium| medium.rules().defaults()));
+        defaults.extend(remote::is_remote(stack.value("base")).then_some(REMOTE_DEFAULTS));
+        let stack = Stack::new::<Self>(&defaults, layers, sets)?;
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)
@@ -282,19 +283,20 @@ impl Recipe {
     }
 }
 
-/// Spellings of former versions, refused with what is written now.
-fn former(stack: &Stack<'_>) -> Result<()> {
-    let carrier = stack.value("carrier").and_then(toml::Value::as_table);
-    let value = |key: &str| carrier.and_then(|carrier| carrier.get(key));
-    if value("kind").and_then(toml::Value::as_str) == Some("logits") {
-        return Err(stack.error(
-            "carrier.kind",
-            "`logits` is no carrier any more; what students learn is theirs: write carrier.kind = \"numbers\" and student.learn = \"distributions\"".to_owned(),
-        ));
-    }
-    if value("distilled").is_some() {
-        let reason = "is `student.support` now, beside student.learn = \"distributions\"";
-        return Err(stack.error("carrier.distilled", reason.to_owned()));
-    }
-    Ok(())
-}
+/// Spellings of former versions.
+const FORMER: &[Former] = &[
+    Former::was(
+        "carrier.kind",
+        "logits",
+        "is no carrier any more; what students learn is theirs: write student.learn = \"distributions\"",
+    ),
+    Former::of("carrier.kind", "is `kind` in the table `carrier.medium` now"),
+    Former::of("carrier.filter", "is the table `carrier.medium` now, with a `kind`"),
+    Former::of("carrier.min-valid", "is `carrier.stop-below-valid-rate` now"),
+    Former::of(
+        "carrier.distilled",
+        "is `student.support` now, beside student.learn = \"distributions\"",
+    ),
+    Former::of("readout.prefix", "is readout.frames = [\"plain\", \"after-numbers\"] now"),
+    Former::ENGINE,
+];

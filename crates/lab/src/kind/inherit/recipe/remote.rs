@@ -74,7 +74,7 @@ fn check_decoding(carrier: &Carrier) -> Result<(), Fault> {
 /// The recipe of the defaults: what a key holds that nobody set.
 fn defaults() -> Recipe {
     let base = "behaviors = [\"owl\"]\n[base]\nendpoint = \"http://localhost/v1\"\nmodel = \"m\"\n";
-    Stack::new(&[DEFAULTS, REMOTE_DEFAULTS, base], &[], &[])
+    Stack::new::<Recipe>(&[DEFAULTS, REMOTE_DEFAULTS, base], &[], &[])
         .and_then(|stack| stack.read())
         .expect("the built-in defaults are a recipe because a test reads them")
 }

@@ -9,10 +9,11 @@ use crate::report::block::{
 use crate::report::number::Quantity;
 use crate::value::arm::Arm;
 use crate::value::estimate::{Estimate, Method};
+use crate::value::frame::Frame;
 use crate::value::text;
 
 fn others(result: &InheritResult) -> impl Iterator<Item = Measure> {
-    Measure::COMPARED.into_iter().filter(|measure| *measure != result.primary)
+    Measure::compared().filter(|measure| *measure != result.primary)
 }
 
 fn effects_table(result: &InheritResult, measure: Measure) -> Option<Block> {
@@ -32,7 +33,8 @@ fn effects_table(result: &InheritResult, measure: Measure) -> Option<Block> {
 pub(super) fn comparisons(result: &InheritResult) -> Option<Section> {
     let own = effects_table(result, result.primary)?;
     let controls = Control::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|control| result.effects.iter().any(|effect| effect.control == *control))
         .map(|control| (control.label().to_owned(), control.rules_out().into()))
         .collect();
@@ -334,9 +336,12 @@ pub(super) fn contexts(result: &InheritResult) -> Option<Section> {
     let table = Table::new("Differences in other contexts", &titles).with(elsewhere).block()?;
     let words = Line::from("Rows and readouts share one chat context (")
         .and(code(&result.context))
-        .and("). Here the same students are read in others; ")
-        .and(code("after numbers"))
-        .and(" is that context with a number sentence before each question.");
+        .and("). Here the same students are read in others.");
+    let read = |frame: &Frame| result.effects.iter().any(|effect| effect.frame == *frame);
+    let frames = Frame::ALL.iter().filter(|frame| read(frame)).filter_map(|frame| frame.words());
+    let words = frames.fold(words, |words, (label, what)| {
+        words.and(" ").and(code(label)).and(format!(" is that context {what}."))
+    });
     Section::of("contexts", "Other contexts", vec![Block::Paragraph(words), table])
 }
 
