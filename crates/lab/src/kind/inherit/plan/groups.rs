@@ -59,12 +59,19 @@ impl<'a> Groups<'a> {
     /// Students of shuffled rows.
     pub(super) fn shuffled(&self, build: &mut Builder) -> Result<Vec<Group<'a>>> {
         let Common { recipe, base, .. } = *self.common;
-        let arms: [(bool, fn(Taught) -> Arm, Reach); 2] = [
-            (recipe.controls.shuffled_within, Arm::ShuffledWithin, Reach::Within),
-            (recipe.controls.shuffled_across, Arm::ShuffledAcross, Reach::Across),
-        ];
         let mut groups = Vec::new();
-        for (_, shuffled, reach) in arms.into_iter().filter(|(on, ..)| *on) {
+        for reach in [Reach::Within, Reach::Across] {
+            let (wanted, shuffled) = match reach {
+                Reach::Within => {
+                    (recipe.controls.shuffled_within, Arm::ShuffledWithin as fn(_) -> _)
+                }
+                Reach::Across => {
+                    (recipe.controls.shuffled_across, Arm::ShuffledAcross as fn(_) -> _)
+                }
+            };
+            if !wanted {
+                continue;
+            }
             for name in self.controlled() {
                 let arm = shuffled(Taught::named(name));
                 let medium = recipe.carrier.medium.clone();
