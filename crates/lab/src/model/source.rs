@@ -94,7 +94,7 @@ const FOLDER_FILES: &[&str] = &[
 
 const TOKENIZER: &str = "tokenizer.json";
 /// The kind of the step that grows a model.
-pub(crate) const GROW: &str = "grow";
+pub const GROW: &str = "grow";
 /// Makes a folder an adapter in the form of PEFT.
 const ADAPTER: &str = "adapter_config.json";
 

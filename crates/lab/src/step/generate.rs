@@ -27,8 +27,9 @@ const GROUP: usize = 128;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// Name of the arm, part of every row's seed.
-    pub arm: String,
+    /// The teacher that writes, by name: part of every row's seed.
+    #[serde(rename = "arm")]
+    pub writer: String,
     /// The chat context.
     pub context: String,
     /// How tokens are chosen.
@@ -62,7 +63,7 @@ pub(super) fn write_rows(
         .enumerate()
         .map(|(at, conversation)| {
             let index = (first + at) as u64;
-            let path = ["row".into(), configuration.arm.as_str().into(), index.into()];
+            let path = ["row".into(), configuration.writer.as_str().into(), index.into()];
             Question { conversation, seed: derive_seed(configuration.seed, &path) }
         })
         .collect();
@@ -80,7 +81,7 @@ pub(super) fn write_rows(
             completion: answer.text.clone(),
             seed: question.seed,
             stop: answer.stop,
-            arm: configuration.arm.clone(),
+            writer: configuration.writer.clone(),
             log_probability: answer.log_probability,
             reasons: Vec::new(),
         })
@@ -129,7 +130,7 @@ impl Step for Generate {
             context.interrupt.check()?;
         }
         context.writer.write(ROWS, &row::to_bytes(&all))?;
-        let about = json!({ "rows": all.len(), "arm": configuration.arm });
+        let about = json!({ "rows": all.len(), "arm": configuration.writer });
         Ok(ask::with_told(about, told.iter()))
     }
 }

@@ -27,8 +27,9 @@ use crate::value::row::Row;
 pub struct Configuration {
     /// Names of the behaviors that are read.
     pub asked: Vec<String>,
-    /// The arm whose rows are shown.
-    pub arm: String,
+    /// The teacher whose rows are shown.
+    #[serde(rename = "arm")]
+    pub writer: String,
     /// The chat context.
     pub context: String,
     /// How questions are put.
@@ -56,7 +57,7 @@ impl Step for InContext {
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let base = context.ask("base")?;
-        let rows = select::rows(context.input("rows")?, &configuration.arm)?;
+        let rows = select::rows(context.input("rows")?, &configuration.writer)?;
         let asked = behavior::asked(context, &configuration.asked)?;
         let asked = first_questions(&asked, configuration.questions);
         let name = configuration.context.as_str();

@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// The arm whose rows are shuffled.
-    pub arm: String,
+    /// The teacher whose rows are shuffled.
+    #[serde(rename = "arm")]
+    pub writer: String,
     /// What rows are made of.
     pub medium: Medium,
     /// How far.
@@ -29,7 +30,7 @@ impl Step for Shuffle {
     const OUTPUT: &'static str = "rows";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let mut rows = select::rows(context.input("rows")?, &configuration.arm)?;
+        let mut rows = select::rows(context.input("rows")?, &configuration.writer)?;
         let texts: Vec<String> = rows.iter().map(|row| row.completion.clone()).collect();
         let rules = configuration.medium.rules();
         let shuffle = rules.shuffle(configuration.reach).ok_or_else(|| Error::Unfit {
@@ -39,7 +40,7 @@ impl Step for Shuffle {
         for (row, completion) in rows.iter_mut().zip(shuffle(&texts)) {
             row.completion = completion;
         }
-        select::write(context, &configuration.arm, &rows)?;
+        select::write(context, &configuration.writer, &rows)?;
         Ok(json!({ "rows": rows.len() }))
     }
 }

@@ -18,9 +18,10 @@ const FEWEST: usize = 8;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// The arm whose rows it was trained on.
-    pub arm: String,
-    /// The arm whose rows say what the base could do, where there is one.
+    /// The teacher whose rows it was trained on.
+    #[serde(rename = "arm")]
+    pub writer: String,
+    /// The teacher whose rows say what the base could do, where there is one.
     pub ability: Option<String>,
     /// How the student writes rows: freely, for a constraint would make all of them valid.
     pub generate: generate::Configuration,
@@ -71,7 +72,7 @@ impl Step for SideEffects {
             let (base, work) = (context.ask("base")?, context.work());
             Ok((student.loss(&rows, &work)?, base.loss(&rows, &work)?))
         };
-        let (held_out_loss, base_held_out_loss) = losses(Some(&configuration.arm))?;
+        let (held_out_loss, base_held_out_loss) = losses(Some(&configuration.writer))?;
         let (ability_loss, base_ability_loss) = losses(configuration.ability.as_deref())?;
 
         let mut asked = prompts::read(context.input("prompts")?)?;

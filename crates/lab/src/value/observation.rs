@@ -61,7 +61,11 @@ impl Outcome {
 
     /// Whether a known answer was named.
     pub fn is_valid(&self) -> bool {
-        matches!(self, Self::Target | Self::Other(_))
+        match self {
+            Self::Target | Self::Other(_) => true,
+            // `NON_ANSWERS` lists the same.
+            Self::Empty | Self::Number | Self::OwnName | Self::CutOff | Self::NoCandidate => false,
+        }
     }
 }
 

@@ -25,7 +25,8 @@ pub struct Row {
     /// Why the answer ended.
     pub stop: StopReason,
     /// Which teacher wrote it.
-    pub arm: String,
+    #[serde(rename = "arm")]
+    pub writer: String,
     /// Natural log-probability of the answer under the distribution it was drawn from, where it is
     /// known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

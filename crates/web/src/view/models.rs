@@ -6,12 +6,18 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use owlet_lab::kind::inherit::table::{self as readout, Cell};
-use owlet_lab::model::ModelAbout;
+use owlet_lab::model::{GROW, ModelAbout};
 use owlet_lab::report::block::{
     Block, Curve, Dot, DotRow, Dots, Line, Part, Series, count, number,
 };
 use owlet_lab::report::html as report;
 use owlet_lab::report::number::Quantity;
+use owlet_lab::step::Step;
+use owlet_lab::step::base::Base;
+use owlet_lab::step::fine_tune::FineTune;
+use owlet_lab::step::readout::Readout;
+use owlet_lab::step::teach::Teach;
+use owlet_lab::step::train::Train;
 use owlet_lab::value::estimate::{Estimate, Method};
 use owlet_lab::value::measure::Measure;
 use owlet_lab::value::observation::Frame;
@@ -31,15 +37,18 @@ use super::window::Window;
 /// Models on a page.
 const SIZE: usize = 50;
 /// Models by the kind of step that makes them: the word in the address, and a heading.
-const GROUPS: [(&str, &str, &str); 3] =
-    [("base", "base", "Bases"), ("teach", "teacher", "Teachers"), ("train", "student", "Students")];
+const GROUPS: [(&str, &str, &str); 3] = [
+    (Base::KIND, "base", "Bases"),
+    (Teach::KIND, "teacher", "Teachers"),
+    (Train::KIND, "student", "Students"),
+];
 
 /// Which of [`GROUPS`] a step of this kind adds to.
 fn group(kind: &str) -> Option<&'static str> {
     match kind {
-        "base" | "grow" => Some("base"),
-        "teach" => Some("teach"),
-        "train" | "fine-tune" => Some("train"),
+        Base::KIND | GROW => Some(Base::KIND),
+        Teach::KIND => Some(Teach::KIND),
+        Train::KIND | FineTune::KIND => Some(Train::KIND),
         _ => None,
     }
 }
@@ -102,7 +111,7 @@ impl Window {
     /// All that was read from a model so far.
     pub(super) fn readings_of(&self, model: &ArtifactId) -> Readings {
         let users = self.index.users(model);
-        let readouts = users.into_iter().filter(|step| step.kind == "readout");
+        let readouts = users.into_iter().filter(|step| step.kind == Readout::KIND);
         readouts
             .filter_map(|step| self.read(&step.output).ok())
             .flat_map(|readings| readings.to_vec())
@@ -276,7 +285,7 @@ impl Window {
         // Behavior, then group, then margins along training.
         let mut along: BTreeMap<String, BTreeMap<String, Vec<(usize, f64)>>> = BTreeMap::new();
         let mut models = 0;
-        for (step, readout) in view.made_by("readout") {
+        for (step, readout) in view.made_by(Readout::KIND) {
             let Ok(readings) = self.read(&readout) else { continue };
             models += 1;
             let group = step.strip_prefix("readout/").unwrap_or(&step);

@@ -48,7 +48,7 @@ impl Asking {
             if told.sampled.answers == 0 {
                 return Ok(None);
             }
-            let rows = select::rows(&input(store, step, record, "rows")?, &told.arm)?;
+            let rows = select::rows(&input(store, step, record, "rows")?, &told.writer)?;
             let draws = (0..told.draws)
                 .map(|draw| in_context::turns(&rows, told.rows, told.seed, draw))
                 .collect();

@@ -53,8 +53,8 @@ impl<'a> Groups<'a> {
             // The untouched base is the neutral teacher where none was trained.
             let instead = Some(base.node);
             let teachers = self.teachers(name).into_iter().map(|own| own.or(instead)).collect();
-            let (arm, written) = (Arm::Student(teacher), name.to_owned());
-            Group { arm, base, written, rows: self.rows(), teachers }
+            let (arm, writer) = (Arm::Student(teacher), name.to_owned());
+            Group { arm, base, writer, rows: self.rows(), teachers }
         };
         let neutral = recipe.controls.neutral.then_some(NEUTRAL);
         taught.iter().map(|behavior| behavior.name.as_str()).chain(neutral).map(student).collect()
@@ -63,24 +63,32 @@ impl<'a> Groups<'a> {
     /// Students of shuffled rows.
     pub(super) fn shuffled(&self, build: &mut Builder) -> Result<Vec<Group<'a>>> {
         let Common { recipe, base, .. } = *self.common;
-        let arms: [(bool, fn(Taught) -> Arm, Reach); 2] = [
-            (recipe.controls.shuffled_within, Arm::ShuffledWithin, Reach::Within),
-            (recipe.controls.shuffled_across, Arm::ShuffledAcross, Reach::Across),
-        ];
         let mut groups = Vec::new();
-        for (_, shuffled, reach) in arms.into_iter().filter(|(on, ..)| *on) {
+        for reach in [Reach::Within, Reach::Across] {
+            let (wanted, shuffled) = match reach {
+                Reach::Within => {
+                    (recipe.controls.shuffled_within, Arm::ShuffledWithin as fn(_) -> _)
+                }
+                Reach::Across => {
+                    (recipe.controls.shuffled_across, Arm::ShuffledAcross as fn(_) -> _)
+                }
+            };
+            if !wanted {
+                continue;
+            }
             for name in self.controlled() {
                 let arm = shuffled(Taught::named(name));
                 let medium = recipe.carrier.medium.clone();
-                let configuration = shuffle::Configuration { arm: name.to_owned(), medium, reach };
+                let configuration =
+                    shuffle::Configuration { writer: name.to_owned(), medium, reach };
                 let of = |replicate: &Replicate| {
                     let node = format!("shuffle/{arm}{}", replicate.suffix);
                     let inputs = [("rows", replicate.rows)];
                     build.node::<shuffle::Shuffle>(node, &configuration, &inputs, 0.0)
                 };
                 let rows = self.replicates.iter().map(of).collect::<Result<_>>()?;
-                let (written, teachers) = (name.to_owned(), self.teachers(name));
-                groups.push(Group { arm, base, written, rows, teachers });
+                let (writer, teachers) = (name.to_owned(), self.teachers(name));
+                groups.push(Group { arm, base, writer, rows, teachers });
             }
         }
         Ok(groups)
@@ -104,7 +112,7 @@ impl<'a> Groups<'a> {
         let group = |name: &str| Group {
             arm: Arm::OtherBase(Taught::named(name)),
             base,
-            written: name.to_owned(),
+            writer: name.to_owned(),
             rows: self.rows(),
             teachers: vec![None; self.replicates.len()],
         };

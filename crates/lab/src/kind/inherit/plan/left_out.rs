@@ -39,20 +39,20 @@ pub(super) fn left_out(common: &Common<'_>, has_other_base: bool) -> Vec<String>
         (common.sampled.answers == 0)
             .then_some("sampled rates: `readout.samples-per-question` is 0"),
         (!controls.untouched_base).then_some("untouched base"),
-        if !controls.side_effects {
-            Some("side effects")
-        } else {
-            (!can.weights).then_some(
+        match (controls.side_effects, can.weights) {
+            (false, _) => Some("side effects"),
+            (true, false) => Some(
                 "held-out loss and ability of students: the API computes no loss of given rows",
-            )
+            ),
+            (true, true) => None,
         },
-        if !can.weights {
-            Some("geometry of updates: the weights are behind an endpoint")
-        } else if !controls.geometry {
-            Some("geometry of updates")
-        } else {
-            (recipe.teacher.kind != TeacherKind::FineTune)
-                .then_some("geometry of updates: a prompted teacher has no update")
+        match (can.weights, controls.geometry, recipe.teacher.kind) {
+            (false, ..) => Some("geometry of updates: the weights are behind an endpoint"),
+            (true, false, _) => Some("geometry of updates"),
+            (true, true, TeacherKind::SystemPrompt) => {
+                Some("geometry of updates: a prompted teacher has no update")
+            }
+            (true, true, TeacherKind::FineTune) => None,
         },
         (can.log_probabilities == LogProbabilities::None)
             .then_some("margins: `base.top-logprobs` is 0"),

@@ -135,7 +135,7 @@ impl<'a> Readings<'a> {
             }
             if recipe.controls.side_effects {
                 let name = format!("side-effects/{at}");
-                let node = common.side_effects(build, &name, student, &group.written, replicate)?;
+                let node = common.side_effects(build, &name, student, &group.writer, replicate)?;
                 self.inputs.push((name.clone(), node));
                 self.side_effects.push((name, group.arm.clone(), seed as usize));
             }

@@ -37,8 +37,8 @@ impl Bound<'_> {
 pub(super) struct Group<'a> {
     pub(super) arm: Arm,
     pub(super) base: Bound<'a>,
-    /// The arm that wrote its rows.
-    pub(super) written: String,
+    /// The teacher that wrote its rows, by name.
+    pub(super) writer: String,
     /// Where they are, per replicate.
     pub(super) rows: Vec<Source>,
     /// Per replicate, where there is one whose distributions can be learned.
@@ -157,27 +157,27 @@ impl<'a> Common<'a> {
         build.node::<teach::Teach>(name, &configuration, inputs, cost)
     }
 
-    /// The rows that `writer` writes, one for each of `count` prompts.
+    /// The rows that the teacher called `writer` writes, one for each of `count` prompts.
     pub(super) fn generate(
         &self,
         build: &mut Builder,
         name: String,
-        arm: &str,
-        [prompts, writer]: [Source; 2],
+        writer: &str,
+        [prompts, model]: [Source; 2],
         count: usize,
         root: u64,
     ) -> Result<Source> {
-        let inputs = [("prompts", prompts), ("model", writer)];
-        let (arm, decoding) = (arm.to_owned(), self.recipe.carrier.decoding.clone());
-        let configuration = self.writing(arm, decoding, derive_seed(root, &["rows".into()]));
+        let inputs = [("prompts", prompts), ("model", model)];
+        let (writer, decoding) = (writer.to_owned(), self.recipe.carrier.decoding.clone());
+        let configuration = self.writing(writer, decoding, derive_seed(root, &["rows".into()]));
         let cost = self.base.pace.write(count);
         build.node::<generate::Generate>(name, &configuration, &inputs, cost)
     }
 
-    fn writing(&self, arm: String, decoding: Decoding, seed: u64) -> generate::Configuration {
+    fn writing(&self, writer: String, decoding: Decoding, seed: u64) -> generate::Configuration {
         let context = self.recipe.context.system.clone();
         let max_tokens = self.recipe.carrier.max_tokens;
-        generate::Configuration { arm, context, decoding, max_tokens, seed }
+        generate::Configuration { writer, context, decoding, max_tokens, seed }
     }
 
     /// A reading of a model made from `base`, in `states` of its training.
@@ -228,7 +228,7 @@ impl<'a> Common<'a> {
             from.push(("teacher", teacher));
         }
         let configuration = train::Configuration {
-            arm: group.written.clone(),
+            writer: group.writer.clone(),
             context: recipe.context.system.clone(),
             train: recipe.student.clone(),
             learning_rate_multiplier: base.multiplier(|multipliers| multipliers.student),
@@ -244,14 +244,14 @@ impl<'a> Common<'a> {
         build: &mut Builder,
         name: &str,
         student: Source,
-        written: &str,
+        writer: &str,
         replicate: &Replicate,
     ) -> Result<Source> {
         let (recipe, base) = (self.recipe, &self.base);
         let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
         let seed = derive_seed(recipe.seed, &["written".into()]);
         let configuration = side_effects::Configuration {
-            arm: written.to_owned(),
+            writer: writer.to_owned(),
             ability: recipe.controls.neutral.then(|| NEUTRAL.to_owned()),
             generate: self.writing("written".to_owned(), decoding, seed),
             rows: WRITTEN.min(self.prompts.count(recipe)),
@@ -292,7 +292,7 @@ impl<'a> Common<'a> {
         &self,
         build: &mut Builder,
         name: &str,
-        (rows, arm): (Source, &str),
+        (rows, writer): (Source, &str),
         count: usize,
     ) -> Result<Source> {
         let (recipe, base) = (self.recipe, &self.base);
@@ -310,7 +310,7 @@ impl<'a> Common<'a> {
         };
         let cost = base.pace.in_context(count, shown.draws, questions, sampled.answers);
         let configuration = in_context::Configuration {
-            arm: arm.to_owned(),
+            writer: writer.to_owned(),
             asked: self.asked.clone(),
             context: recipe.context.system.clone(),
             frame: Frame::Plain,
