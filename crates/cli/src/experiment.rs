@@ -102,7 +102,7 @@ impl Experiment<'_> {
         }
         announce(terminal, &plan, &survey, cores);
 
-        let run = self.begin(&store, &recipe, PlanRecord::new(&plan, &survey))?;
+        let run = self.begin(&store, &recipe, (&plan, &survey))?;
         let interrupt = interrupt::listen(terminal, "what is finished is kept");
         let told = recipe.of::<Recipe>().zip(self.narrator);
         let mut watcher = Watcher::new(terminal, told, plan.nodes.len());
@@ -135,14 +135,21 @@ impl Experiment<'_> {
     }
 
     /// Begins the run's folder.
-    fn begin(&self, store: &Store, recipe: &AnyRecipe, plan: PlanRecord) -> Result<Record> {
+    fn begin(
+        &self,
+        store: &Store,
+        recipe: &AnyRecipe,
+        (plan, survey): (&Plan, &Survey),
+    ) -> Result<Record> {
+        let started = workspace::now();
         let here = Path::new(".");
         let folder = if self.folder.as_os_str().is_empty() { here } else { &self.folder };
         let beginning = Beginning {
             given: self.text,
-            resolved: recipe.to_toml(),
+            recipe,
             plan,
-            started: workspace::now(),
+            survey,
+            started: &started,
             host: workspace::host(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             about: About {

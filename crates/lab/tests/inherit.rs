@@ -13,7 +13,7 @@ use owlet_lab::kind::inherit::result::{Arm, Control, Frame, InheritResult, Measu
 use owlet_lab::model::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
 use owlet_lab::run::costs;
-use owlet_lab::run::record::{About, Beginning, PlanRecord, State};
+use owlet_lab::run::record::{About, Beginning, State};
 use owlet_lab::{
     AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Record, RunOutcome, execute,
 };
@@ -272,9 +272,10 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
         &store,
         &Beginning {
             given: RECIPE,
-            resolved: recipe.to_toml(),
-            plan: PlanRecord::new(&plan, &plan.survey(&store).unwrap()),
-            started: "2026-01-02T03:04:05Z".to_owned(),
+            recipe: &recipe,
+            plan: &plan,
+            survey: &plan.survey(&store).unwrap(),
+            started: "2026-01-02T03:04:05Z",
             host: String::new(),
             version: String::new(),
             about: About::default(),
@@ -372,9 +373,9 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     assert_ne!(artifact("select/seed-1"), artifact("select/seed-2"));
     let result = outcome.result(&store).unwrap();
     let result = result.of::<InheritResult>().unwrap();
-    assert!(result.replication.unit.starts_with("teacher pair"));
+    assert!(result.replication.unit.starts_with("repetition"));
     let effect = result.effect("owl", Measure::Margin, Control::Neutral).unwrap();
-    assert_eq!((effect.estimate.unit.as_str(), effect.estimate.n), ("teacher pair", 2));
+    assert_eq!((effect.estimate.unit.as_str(), effect.estimate.n), ("repetition", 2));
     let teacher = Arm::Teacher(Taught::named("owl"));
     let teacher = result.reading(&teacher, "owl", Measure::Margin).unwrap();
     assert_eq!((teacher.estimate.unit.as_str(), teacher.models.len()), ("teacher", 2));

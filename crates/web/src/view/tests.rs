@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use owlet_lab::run::record::{About, Beginning, PlanRecord};
+use owlet_lab::run::record::{About, Beginning};
 use owlet_lab::{AnyRecipe, ExecuteSettings, Interrupt, PlanContext, Record, execute};
 
 use super::*;
@@ -59,9 +59,10 @@ static WORKSPACE: LazyLock<(tempfile::TempDir, Window)> = LazyLock::new(|| {
         let plan = recipe.plan(&PlanContext::default()).unwrap();
         let beginning = Beginning {
             given: text,
-            resolved: recipe.to_toml(),
-            plan: PlanRecord::new(&plan, &plan.survey(&store).unwrap()),
-            started: format!("2026-01-0{}T00:00:00Z", number + 1),
+            recipe: &recipe,
+            plan: &plan,
+            survey: &plan.survey(&store).unwrap(),
+            started: &format!("2026-01-0{}T00:00:00Z", number + 1),
             host: "here".to_owned(),
             version: "0".to_owned(),
             about: About { command: "owlet run recipe.toml".to_owned(), ..About::default() },

@@ -48,6 +48,10 @@ impl Kind for Inherit {
         "behaviors = [\"owl\"]"
     }
 
+    fn is_drawn(&self, role: &str) -> bool {
+        role.starts_with("readout/") && role.contains("/seed-")
+    }
+
     fn schema(&self) -> Schema {
         schema_for!(Recipe)
     }

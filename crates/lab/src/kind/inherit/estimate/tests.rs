@@ -309,7 +309,7 @@ fn behind_an_endpoint_answers_decide_and_margins_count_only_where_all_are_told()
     let students = |behavior| result.reading(&Arm::student("owl"), behavior, Measure::Margin);
     assert!(students("owl").is_none() && students("cat").is_some());
     insta::assert_snapshot!(result.left_out.join("\n"), @"margins of owl in context `none`: the endpoint tells too few tokens to hold every candidate, for 2 of 4 questions to 1 model; rates are read instead");
-    assert!(result.verdicts[0].sentence.starts_with("owl: inherited, rate +0."));
+    assert!(result.verdicts[0].sentence.starts_with("owl: inherited; rate of sampled answers +"));
     let teacher = &result.teachers[0];
     assert!(teacher.target_rate_after > Some(0.9) && teacher.target_rate_before < Some(0.5));
     // It is shown as it is: nothing in nats.

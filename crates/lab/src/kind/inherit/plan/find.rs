@@ -5,10 +5,11 @@ use fs_err as fs;
 use crate::behavior::Behavior;
 use crate::carrier::{PromptFile, PromptSet};
 use crate::error::{Error, Result};
-use crate::kind::inherit::recipe::{Questions, Recipe};
+use crate::kind::inherit::recipe::{Questions, Recipe, Replicated};
 use crate::model::spec::Endpoint;
 use crate::model::world::World;
 use crate::model::{EndpointModel, ModelSource};
+use crate::random::cpython::Random;
 use crate::recipe::distance;
 use crate::run::plan::{Builder, PlanContext, Source};
 use crate::step::{base, behavior, prompts};
@@ -161,6 +162,10 @@ impl Prompts {
     pub(super) fn count(&self, recipe: &Recipe) -> usize {
         match self {
             Self::Set(_) => recipe.carrier.prompt_count(),
+            // Of a file that holds more than are needed, every repetition draws its own.
+            Self::Lines(lines) if recipe.replication.teacher == Replicated::PerSeed => {
+                lines.len().min(recipe.carrier.prompt_count())
+            }
             Self::Lines(lines) => lines.len(),
         }
     }
@@ -169,6 +174,11 @@ impl Prompts {
     pub(super) fn configuration(&self, seed: u64, count: usize) -> prompts::Configuration {
         match self {
             Self::Set(set) => prompts::Configuration::Set { set: set.clone(), seed, count },
+            Self::Lines(lines) if count < lines.len() => {
+                let drawn = Random::new(seed).sample(lines.len(), count);
+                let lines = drawn.into_iter().map(|at| lines[at].clone()).collect();
+                prompts::Configuration::Lines { lines }
+            }
             Self::Lines(lines) => prompts::Configuration::Lines { lines: lines.clone() },
         }
     }

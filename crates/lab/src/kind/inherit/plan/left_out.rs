@@ -52,6 +52,9 @@ pub(super) fn left_out(common: &Common<'_>, has_other_base: bool) -> Vec<String>
             (true, true, TeacherKind::SystemPrompt) => {
                 Some("geometry of updates: a prompted teacher has no update")
             }
+            (true, true, TeacherKind::Untaught) => {
+                Some("geometry of updates: a teacher that was not taught has no update")
+            }
             (true, true, TeacherKind::FineTune) => None,
         },
         (can.log_probabilities == LogProbabilities::None)

@@ -175,11 +175,13 @@ pub(super) fn matrix(result: &InheritResult) -> Option<Section> {
     let lambda = Line::from([
         words("Λ, diagonal minus the rest: "),
         estimate(quantity, &matrix.lambda),
-        words(format!(", {}, p ", text::counted(matrix.lambda.n, &matrix.lambda.unit))),
-        number(Quantity::P, matrix.p.unwrap_or(f64::NAN)),
-        words(" by relabelling teachers"),
+        words(format!(", {}", text::counted(matrix.lambda.n, &matrix.lambda.unit))),
+        match matrix.p {
+            Some(p) => words(format!(", p {} by relabelling teachers", text::p_value(Some(p)))),
+            None => words(", no p: relabelling does not undo the luck of rows that all share"),
+        },
     ]);
-    let blocks = vec![
+    let mut blocks = vec![
         Block::Matrix(Matrix {
             id: "matrix".to_owned(),
             title: format!(
@@ -194,8 +196,32 @@ pub(super) fn matrix(result: &InheritResult) -> Option<Section> {
         }),
         Block::Paragraph(lambda),
     ];
-    let note = format!("{}, over the neutral students", matrix.measure.axis());
+    let elsewhere: Vec<Line> = off_diagonal(matrix).map(Line::from).collect();
+    if !elsewhere.is_empty() {
+        blocks.push(Block::paragraph("Rows moved other behaviors than their teacher's, too:"));
+        blocks.push(Block::List(elsewhere));
+    }
+    let note = format!(
+        "{}, over the neutral students; intervals hold together over all cells",
+        matrix.measure.axis()
+    );
     Some(Section::of("matrix", "Matrix", blocks)?.noted(note).brief())
+}
+
+/// Findings beside the diagonal, in words.
+fn off_diagonal(matrix: &super::super::result::Matrix) -> impl Iterator<Item = String> {
+    let cells = matrix.teachers.iter().zip(&matrix.cells).flat_map(|(teacher, row)| {
+        matrix.readouts.iter().zip(row).map(move |(readout, cell)| (teacher, readout, cell))
+    });
+    cells.filter(|(teacher, readout, _)| teacher != readout).filter_map(|(teacher, readout, cell)| {
+        let way = match () {
+            () if cell.is_above_zero() => "more",
+            () if cell.is_below_zero() => "less",
+            () => return None,
+        };
+        let by = matrix.measure.difference_with_interval(cell);
+        Some(format!("students of the {teacher} teacher like {readout} {way} than neutral ones: {by}"))
+    })
 }
 
 /// What was read along training: each behavior in its students and in the neutral ones.
