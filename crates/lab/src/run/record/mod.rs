@@ -149,7 +149,7 @@ impl Record {
             .map_err(|error| Error::record("run.json", error))?;
         for attempt in 0..ATTEMPTS {
             let nonce = beginning.nonce.wrapping_add(attempt.wrapping_mul(7919));
-            let id = RunId::new(&beginning.started, nonce)?;
+            let id = RunId::new(&beginning.started, nonce).map_err(owlet_store::Error::from)?;
             let header = RunHeader {
                 format: RunHeader::FORMAT,
                 id: id.clone(),
