@@ -84,6 +84,15 @@ impl Terminal {
     }
 }
 
+/// Writes a value as one line of JSON.
+pub(crate) fn json_line<T: serde::Serialize>(
+    out: &mut impl Write,
+    value: &T,
+) -> crate::error::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    Ok(writeln!(out)?)
+}
+
 /// Columns of the terminal that reads the data, where one does.
 pub(crate) fn width() -> Option<usize> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::model::Places;
+use owlet_lab::model::world::MODELS;
 use owlet_store::Store;
 use serde::Serialize;
 
@@ -57,11 +57,9 @@ fn note(what: &'static str, found: impl Into<String>, hint: impl Into<String>) -
 }
 
 pub(crate) fn run(args: &DoctorArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
-    let mut findings = vec![version(), processor(), cores(), memory(), disk(workspace)];
-    findings.push(workspace_state(workspace));
-    findings.push(builtin());
-    findings.push(smollm2());
-    findings.push(cache());
+    let machine = [version(), processor(), cores(), memory(), disk(workspace)];
+    let models = [workspace_state(workspace), builtin(), smollm2(), cache()];
+    let mut findings: Vec<Finding> = machine.into_iter().chain(models).collect();
     if args.hub {
         findings.push(match hub::is_reachable() {
             Ok(()) => ok("hub", "answers"),
@@ -222,17 +220,7 @@ fn workspace_state(path: &Path) -> Finding {
 }
 
 fn builtin() -> Finding {
-    let models = Places::default().builtin;
-    let names: Vec<String> = models.iter().map(|model| format!("builtin:{}", model.name)).collect();
-    if names.is_empty() {
-        warn(
-            "models",
-            "none is built in",
-            "this build is incomplete; give a model folder or .gguf file",
-        )
-    } else {
-        ok("models", names.join(", "))
-    }
+    ok("models", MODELS.map(|model| format!("builtin:{}", model.name)).join(", "))
 }
 
 fn smollm2() -> Finding {

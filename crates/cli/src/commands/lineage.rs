@@ -56,8 +56,7 @@ fn artifact(store: &Store, prefix: &str) -> Result<ArtifactId> {
     match workspace::resolve(store, prefix)? {
         Entity::Artifact(id) => Ok(id),
         Entity::Step(key) => {
-            let record = store.steps()?.into_iter().find(|record| record.key == key);
-            record.map(|record| record.output).ok_or_else(|| {
+            store.step_record(&key)?.map(|record| record.output).ok_or_else(|| {
                 CliError::usage(format!("the record of step {key} cannot be read"))
                     .hinted("`owlet verify` says what is wrong with it")
             })

@@ -137,10 +137,7 @@ impl Record {
         let record = Self::claim_id(store, beginning)?;
         record.write_file(GIVEN, beginning.given.as_bytes())?;
         record.write_file(RECIPE, beginning.resolved.as_bytes())?;
-        let mut plan = serde_json::to_vec_pretty(&beginning.plan)
-            .map_err(|error| Error::record(PLAN, error))?;
-        plan.push(b'\n');
-        record.write_file(PLAN, &plan)?;
+        steps::write_json(&record, PLAN, &beginning.plan)?;
         Ok(record)
     }
 
@@ -201,10 +198,8 @@ impl Record {
     /// # Errors
     /// It was not written down, or this build does not read its format.
     pub fn plan(&self) -> Result<PlanRecord> {
-        let path = self.path().join(PLAN);
-        let record: PlanRecord = serde_json::from_slice(&self.read_file(PLAN)?)
-            .map_err(|error| Error::record(path.clone(), error))?;
-        Error::check_format(&path, record.format, plan::FORMAT)?;
+        let record: PlanRecord = steps::read_json(self, PLAN)?;
+        Error::check_format(&self.path().join(PLAN), record.format, plan::FORMAT)?;
         Ok(record)
     }
 
@@ -242,12 +237,8 @@ impl Record {
     /// # Errors
     /// The events cannot be read.
     pub fn progress(&self) -> Result<Progress> {
-        let (events, _) = self.events_from(0)?;
-        let mut progress = Progress::default();
-        for event in &events {
-            progress.hear(event);
-        }
-        Ok(progress)
+        let heard = self.follow(&Heard::default())?.unwrap_or_default();
+        Ok(Arc::unwrap_or_clone(heard.progress))
     }
 
     /// Reads the events that came since; none if there were none.

@@ -18,7 +18,7 @@ use crate::kind::inherit::estimate::{self, Read};
 use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
 use crate::model::ModelSource;
 use crate::model::spec::{Endpoint, Spec};
-use crate::model::world::World;
+use crate::model::world::{MODELS, World};
 use crate::random::derive_seed;
 use crate::recipe::Learn;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
@@ -199,7 +199,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let builtin = recipe.base.here().filter(|spec| spec.starts_with("builtin:"));
     let automatic = || {
         let own = builtin.filter(|_| recipe.controls.other_base == OtherBase::Auto)?;
-        let names = context.places.builtin.iter().map(|model| format!("builtin:{}", model.name));
+        let names = MODELS.iter().map(|model| format!("builtin:{}", model.name));
         names.into_iter().find(|name| name != own).map(Spec::Here)
     };
     let other = recipe.controls.other_base.model().cloned().or_else(automatic);
