@@ -8,8 +8,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use crate::terminal::Terminal;
-
 /// The program's result.
 pub(crate) type Result<T> = std::result::Result<T, CliError>;
 
@@ -97,16 +95,15 @@ impl CliError {
         })
     }
 
-    /// Tells the user and returns the exit code. A reader that went away has what it wanted.
-    pub(crate) fn report(&self, terminal: &Terminal) -> ExitCode {
-        if self.is_broken_pipe() {
-            return ExitCode::SUCCESS;
-        }
-        terminal.error(chain(&self.source));
-        for hint in &self.hints {
-            terminal.hint(hint);
-        }
-        ExitCode::from(self.kind.code())
+    /// What to tell the user: all causes in one line, and what to do next. Nothing if a reader went away:
+    /// it has what it wanted.
+    pub(crate) fn told(&self) -> Option<(String, &[String])> {
+        (!self.is_broken_pipe()).then(|| (chain(&self.source), &*self.hints))
+    }
+
+    /// The exit code of a program that ends with this.
+    pub(crate) fn code(&self) -> ExitCode {
+        if self.is_broken_pipe() { ExitCode::SUCCESS } else { ExitCode::from(self.kind.code()) }
     }
 }
 
@@ -195,7 +192,7 @@ fn told_of_lab(error: &owlet_lab::Error) -> Told {
 }
 
 impl CliError {
-    fn told(error: impl Into<anyhow::Error>, (kind, hint): Told) -> Self {
+    fn graded(error: impl Into<anyhow::Error>, (kind, hint): Told) -> Self {
         Self { kind, source: error.into(), hints: hint.into_iter().collect() }
     }
 }
@@ -203,7 +200,7 @@ impl CliError {
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
         let told = told_of_io(&error);
-        Self::told(error, told)
+        Self::graded(error, told)
     }
 }
 
@@ -216,20 +213,20 @@ impl From<serde_json::Error> for CliError {
 impl From<owlet_engine::Error> for CliError {
     fn from(error: owlet_engine::Error) -> Self {
         let told = told_of_engine(&error);
-        Self::told(error, told)
+        Self::graded(error, told)
     }
 }
 
 impl From<owlet_store::Error> for CliError {
     fn from(error: owlet_store::Error) -> Self {
         let told = told_of_store(&error);
-        Self::told(error, told)
+        Self::graded(error, told)
     }
 }
 
 impl From<owlet_lab::Error> for CliError {
     fn from(error: owlet_lab::Error) -> Self {
         let told = told_of_lab(&error);
-        Self::told(error, told)
+        Self::graded(error, told)
     }
 }

@@ -98,7 +98,7 @@ impl Chat<'_> {
             Ok(prompt) => prompt,
             // A person goes on with other words; a script cannot.
             Err(failure) if self.typed => {
-                let _ = failure.report(self.terminal);
+                self.terminal.failure(&failure);
                 self.conversation.pop();
                 return Ok(());
             }
