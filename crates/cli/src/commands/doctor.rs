@@ -2,6 +2,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
+use owlet_engine::kernel;
 use owlet_lab::model::world::MODELS;
 use owlet_store::Store;
 use serde::Serialize;
@@ -95,50 +96,13 @@ fn version() -> Finding {
 }
 
 fn processor() -> Finding {
-    let features = features();
-    let found = format!(
-        "{} {}, {}",
-        std::env::consts::ARCH,
-        std::env::consts::OS,
-        if features.is_empty() {
-            "no vector extensions known".to_owned()
-        } else {
-            features.join(" ")
-        }
-    );
-    let fast =
-        features.contains(&"neon") || (features.contains(&"avx2") && features.contains(&"fma"));
-    if fast {
-        ok("processor", found)
-    } else {
-        warn(
-            "processor",
-            found,
-            "the portable path is used: everything works, several times slower",
-        )
+    let (arch, os, path) = (std::env::consts::ARCH, std::env::consts::OS, kernel::path());
+    let found = format!("{arch} {os}, computes by {path}");
+    if matches!(path, "f32-portable" | "f32-avx") {
+        let hint = "this path is not a fast one: everything works, several times slower";
+        return warn("processor", found, hint);
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn features() -> Vec<&'static str> {
-    let known = [
-        ("avx2", is_x86_feature_detected!("avx2")),
-        ("fma", is_x86_feature_detected!("fma")),
-        ("avx512f", is_x86_feature_detected!("avx512f")),
-        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
-        ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
-    ];
-    known.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
-}
-
-#[cfg(target_arch = "aarch64")]
-fn features() -> Vec<&'static str> {
-    vec!["neon"]
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn features() -> Vec<&'static str> {
-    Vec::new()
+    ok("processor", found)
 }
 
 fn cores() -> Finding {

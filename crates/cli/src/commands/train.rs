@@ -3,10 +3,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fs_err as fs;
+use owlet_engine::Model;
 use owlet_engine::train::{Data, Example, Method, TrainSettings, Trainer};
-use owlet_engine::{Model, file};
 use owlet_lab::Interrupt;
 use owlet_lab::Recipe;
+use owlet_lab::ask::engine::save;
 use owlet_lab::model::ModelSource;
 use owlet_lab::model::chat;
 use owlet_lab::model::keeping::{self, Keeping};
@@ -109,13 +110,9 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     let loss = learn(&mut trainer, &settings, terminal, &interrupt, &part, &key)?;
     let trained = trainer.model();
     let folder = part.join("model");
-    fs::create_dir_all(&folder)?;
-    match (&settings.method, &trained.adapter) {
-        (Method::LowRank(_), Some(adapter)) => {
-            file::save_adapter(adapter, &model, &folder)?;
-            name_base(&folder.join(ADAPTER), &args.model)?;
-        }
-        _ => file::save(&trained, &folder)?,
+    save(&trained, &model, &settings.method, &folder)?;
+    if matches!(settings.method, Method::LowRank(_)) {
+        name_base(&folder.join(ADAPTER), &args.model)?;
     }
     fs::rename(&folder, &args.out)?;
     fs::remove_dir_all(&part)?;

@@ -2,6 +2,8 @@
 
 pub(crate) mod tune;
 
+pub use tune::save;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
