@@ -1,6 +1,5 @@
 //! One run of a recipe, from its text to what is printed at the end.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -302,8 +301,6 @@ pub(crate) struct Watcher<'a> {
     steps: usize,
     done: usize,
     remaining: f64,
-    /// The latest state of each step under way.
-    running: BTreeMap<String, String>,
 }
 
 impl<'a> Watcher<'a> {
@@ -316,7 +313,6 @@ impl<'a> Watcher<'a> {
             steps,
             done: 0,
             remaining: f64::NAN,
-            running: BTreeMap::new(),
         }
     }
 
@@ -325,36 +321,28 @@ impl<'a> Watcher<'a> {
             Event::PlanMade { seconds, .. } => self.remaining = *seconds,
             Event::StepStarted { step, kind, .. } => {
                 self.narrate(step, kind);
-                self.running.insert(step.clone(), step.clone());
                 self.line(step);
             }
             Event::StepProgress { step, done, total, unit, loss, remaining, .. } => {
                 self.remaining = *remaining;
                 let loss = loss.map(|loss| format!(" · loss {loss:.3}")).unwrap_or_default();
-                let state = format!("{step} · {unit} {done}/{total}{loss}");
-                self.running.insert(step.clone(), state);
-                self.line(step);
+                self.line(&format!("{step} · {unit} {done}/{total}{loss}"));
             }
             Event::StepFinished { step, seconds, remaining, .. } => {
                 self.done += 1;
                 self.remaining = *remaining;
-                self.running.remove(step);
                 if self.terminal.verbose {
                     self.progress.say(format_args!("  done    {step}  {}", duration(*seconds)));
                 }
             }
             Event::StepReused { step, .. } => {
                 self.done += 1;
-                self.running.remove(step);
                 if self.terminal.verbose {
                     self.progress.say(format_args!("  reused  {step}"));
                 }
             }
-            Event::StepFailed { step, .. } => {
-                self.running.remove(step);
-            }
-            // They stand in the result, which is printed at the end.
-            Event::Warning { .. } | Event::RunFinished { .. } => {}
+            // They stand in the error or the result, which is printed at the end.
+            Event::StepFailed { .. } | Event::Warning { .. } | Event::RunFinished { .. } => {}
         }
     }
 
@@ -374,12 +362,10 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn line(&mut self, step: &str) {
-        let Some(state) = self.running.get(step) else {
-            return;
-        };
+    /// Shows how far all is, and the latest `state` of a step.
+    fn line(&mut self, state: &str) {
         let (done, steps, remaining) = (self.done, self.steps, self.remaining);
-        self.progress.show(|| {
+        self.progress.show(|_| {
             let percent = 100 * done / steps.max(1);
             format!("{done}/{steps} steps ({percent} %) · eta {} · {state}", duration(remaining))
         });

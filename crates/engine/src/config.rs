@@ -25,6 +25,12 @@ pub enum Family {
     Gemma,
 }
 
+impl Family {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Llama, Self::Qwen2, Self::Qwen3, Self::GptNeox, Self::Gpt2, Self::Gemma];
+}
+
 /// How a residual stream is normalised.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -128,12 +134,50 @@ pub struct DecoderConfig {
 }
 
 impl DecoderConfig {
+    /// What models of a family have in common, where their files do not say otherwise. Of the sizes only
+    /// `width` is set, the others are zero.
+    pub fn of(family: Family, width: usize) -> Self {
+        let classic = matches!(family, Family::Gpt2 | Family::GptNeox);
+        let gemma = family == Family::Gemma;
+        Self {
+            family,
+            vocabulary: 0,
+            width,
+            layers: 0,
+            heads: 0,
+            kv_heads: 0,
+            head_width: 0,
+            hidden: 0,
+            context: 0,
+            norm: NormConfig {
+                centered: classic,
+                epsilon: if classic { 1e-5 } else { 1e-6 },
+                unit_offset: gemma,
+            },
+            activation: match family {
+                Family::Llama | Family::Qwen2 | Family::Qwen3 => Activation::Silu,
+                Family::GptNeox => Activation::Gelu,
+                Family::Gpt2 | Family::Gemma => Activation::GeluTanh,
+            },
+            gated: !classic,
+            position: match family {
+                Family::Gpt2 => Position::Learned,
+                _ => Position::Rotary { theta: 10_000.0, width: 0, scaling: None },
+            },
+            qkv_bias: classic || family == Family::Qwen2,
+            output_bias: classic,
+            mlp_bias: classic,
+            qk_norm: family == Family::Qwen3,
+            parallel: family == Family::GptNeox,
+            tied: gemma || family == Family::Gpt2,
+            embedding_scale: if gemma { (width as f64).sqrt() as f32 } else { 1.0 },
+        }
+    }
+
     /// A Llama as small as one can be and still do everything: what tests and benchmarks vary.
     pub fn tiny(vocabulary: usize) -> Self {
         Self {
-            family: Family::Llama,
             vocabulary,
-            width: 16,
             layers: 2,
             heads: 2,
             kv_heads: 2,
@@ -141,16 +185,9 @@ impl DecoderConfig {
             hidden: 32,
             context: 128,
             norm: NormConfig { centered: false, epsilon: 1e-5, unit_offset: false },
-            activation: Activation::Silu,
-            gated: true,
             position: Position::Rotary { theta: 10_000.0, width: 8, scaling: None },
-            qkv_bias: false,
-            output_bias: false,
-            mlp_bias: false,
-            qk_norm: false,
-            parallel: false,
             tied: true,
-            embedding_scale: 1.0,
+            ..Self::of(Family::Llama, 16)
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::error::{CliError, Result};
 use crate::rows;
-use crate::terminal::{Terminal, count, one_line};
+use crate::terminal::{Terminal, count, json_line, one_line};
 
 /// Judge completions with the filter of the numbers carrier
 ///
@@ -97,8 +97,7 @@ pub(crate) fn run(args: &FilterArgs, terminal: &Terminal) -> Result<()> {
                 "numbers": verdict.numbers,
                 "completion": completion,
             });
-            serde_json::to_writer(&mut out, &object)?;
-            writeln!(out)?;
+            json_line(&mut out, &object)?;
         } else {
             let said: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
             let said = if said.is_empty() {

@@ -108,8 +108,10 @@ pub struct Sampling {
 #[serde(rename_all = "kebab-case", default)]
 pub struct Usage {
     /// Asked.
+    #[serde(alias = "prompt_tokens")]
     pub prompt: u64,
     /// Answered.
+    #[serde(alias = "completion_tokens")]
     pub completion: u64,
     /// Trained on.
     pub training: u64,
@@ -124,6 +126,8 @@ pub struct Answered {
     pub finish: String,
     /// Tokens spent.
     pub usage: Usage,
+    /// The likeliest first tokens with their natural log-probabilities, where asked for.
+    pub first: Vec<(String, f64)>,
 }
 
 /// An answer.

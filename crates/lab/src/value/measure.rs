@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
-use super::estimate::{Estimate, Interval};
 use super::observation::Outcome;
 use super::text;
 
@@ -298,18 +297,6 @@ impl Measure {
             Scale::Nats | Scale::Rank => number,
         }
     }
-
-    /// `+0.412 [+0.301, +0.523]`, or that there is no interval.
-    pub fn with_interval(self, estimate: &Estimate) -> String {
-        let value = self.value(estimate.value);
-        bracketed(value, estimate.interval, |end| self.value(end))
-    }
-
-    /// The same of a difference between two values.
-    pub fn difference_with_interval(self, estimate: &Estimate) -> String {
-        let value = self.difference(estimate.value);
-        bracketed(value, estimate.interval, |end| self.scale().difference(end))
-    }
 }
 
 /// What one question gave, as measures see it.
@@ -319,13 +306,6 @@ pub enum Evidence<'a> {
     Candidates(&'a [f64]),
     /// What a sampled answer amounts to.
     Answer(&'a Outcome),
-}
-
-fn bracketed(value: String, interval: Option<Interval>, end: impl Fn(f64) -> String) -> String {
-    match interval {
-        Some(interval) => format!("{value} [{}, {}]", end(interval.low), end(interval.high)),
-        None => format!("{value} (no interval)"),
-    }
 }
 
 /// `ln Σ exp(x)`, without overflow.
@@ -363,31 +343,5 @@ mod tests {
         rate                   None [Some(1.0), Some(0.0), Some(0.0)]
         rate of valid answers  None [Some(1.0), Some(0.0), None]
         "#);
-    }
-
-    #[test]
-    fn numbers_are_written_in_their_unit() {
-        let estimate = |interval| Estimate {
-            value: 0.125,
-            interval,
-            method: crate::value::estimate::Method::T,
-            unit: "student".to_owned(),
-            n: 6,
-        };
-        let whole = estimate(Some(Interval { low: -0.01, high: 0.26, level: 0.95 }));
-        let mut lines = Vec::new();
-        for measure in [Measure::Margin, Measure::Share] {
-            lines.push(format!(
-                "{}: {}; {}; {}",
-                measure.axis(),
-                measure.with_interval(&whole),
-                measure.difference_with_interval(&whole),
-                measure.with_interval(&estimate(None)),
-            ));
-        }
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        margin, nats: +0.125 [-0.010, +0.260]; +0.125 [-0.010, +0.260]; +0.125 (no interval)
-        share among candidates: 12.5 % [-1.0 %, 26.0 %]; +12.5 points [-1.0, +26.0]; 12.5 % (no interval)
-        ");
     }
 }

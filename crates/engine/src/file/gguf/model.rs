@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::header::Gguf;
 use super::tokenizer;
-use crate::config::{Activation, DecoderConfig, Family, NormConfig, Position, RotaryScaling};
+use crate::config::{DecoderConfig, Family, NormConfig, Position, RotaryScaling};
 use crate::error::{Error, Result};
 use crate::file::cannot_read;
 use crate::file::names::{Name, Stored, fused_index, third};
@@ -46,24 +46,28 @@ pub(in crate::file) fn read<R: Read + Seek>(path: &Path, reader: R) -> Result<Mo
     Ok(Model::new(decoder, tokenizer, template.with_tokens(&begin, &end)))
 }
 
-fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
-    let architecture = match gguf.text("general.architecture")? {
-        Some(architecture) => architecture.to_owned(),
-        None => return Err(gguf.bad("`general.architecture` is missing")),
-    };
-    let family = match architecture.as_str() {
+fn family(architecture: &str) -> Option<Family> {
+    Some(match architecture {
         "llama" => Family::Llama,
         "qwen2" => Family::Qwen2,
         "qwen3" => Family::Qwen3,
         "gpt2" => Family::Gpt2,
         "gptneox" => Family::GptNeox,
         "gemma" => Family::Gemma,
-        other => {
-            return Err(gguf.bad(format!(
-                "`general.architecture` is `{other}`, expected llama, qwen2, qwen3, gpt2, gptneox or gemma"
-            )));
-        }
+        _ => return None,
+    })
+}
+
+fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
+    let architecture = match gguf.text("general.architecture")? {
+        Some(architecture) => architecture.to_owned(),
+        None => return Err(gguf.bad("`general.architecture` is missing")),
     };
+    let family = family(&architecture).ok_or_else(|| {
+        gguf.bad(format!(
+            "`general.architecture` is `{architecture}`, expected llama, qwen2, qwen3, gpt2, gptneox or gemma"
+        ))
+    })?;
     let key = |name: &str| format!("{architecture}.{name}");
     let size = |name: &str| -> Result<usize> {
         let value = gguf.size(&key(name))?;
@@ -72,12 +76,8 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
     if gguf.size(&key("expert_count"))?.is_some_and(|count| count > 0) {
         return Err(gguf.bad("mixtures of experts are not supported"));
     }
-    let Some([vocabulary, _]) = gguf
-        .shape("token_embd.weight")
-        .as_deref()
-        .map(<[usize]>::to_vec)
-        .and_then(|shape| <[usize; 2]>::try_from(shape).ok())
-    else {
+    let embedding = gguf.shape("token_embd.weight");
+    let Some(&[vocabulary, _]) = embedding.as_deref() else {
         return Err(gguf.bad("`token_embd.weight` is missing or not a matrix"));
     };
     let (width, heads) = (size("embedding_length")?, size("attention.head_count")?);
@@ -89,52 +89,37 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
     if gguf.size(&key("attention.value_length"))?.is_some_and(|width| width != head_width) {
         return Err(gguf.bad("keys and values of different widths are not supported"));
     }
-    let centered = matches!(family, Family::Gpt2 | Family::GptNeox);
-    let epsilon = key(if centered {
-        "attention.layer_norm_epsilon"
-    } else {
-        "attention.layer_norm_rms_epsilon"
-    });
+    let common = DecoderConfig::of(family, width);
+    let kind = if common.norm.centered { "layer_norm" } else { "layer_norm_rms" };
+    let epsilon = key(&format!("attention.{kind}_epsilon"));
     let Some(epsilon) = gguf.number(&epsilon)? else {
         return Err(gguf.bad(format!("`{epsilon}` is missing")));
     };
     let has = |tensor: &str| gguf.shape(tensor).is_some();
-    let qkv_bias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias");
-    let position = if family == Family::Gpt2 {
-        Position::Learned
-    } else {
-        Position::Rotary {
-            theta: gguf.number(&key("rope.freq_base"))?.unwrap_or(10000.0),
+    let position = match common.position {
+        Position::Learned => Position::Learned,
+        Position::Rotary { theta, .. } => Position::Rotary {
+            theta: gguf.number(&key("rope.freq_base"))?.unwrap_or(theta),
             width: gguf.size(&key("rope.dimension_count"))?.unwrap_or(head_width),
             scaling: None,
-        }
+        },
     };
     let mut config = DecoderConfig {
-        family,
         vocabulary,
-        width,
         layers: size("block_count")?,
         heads,
         kv_heads: gguf.size(&key("attention.head_count_kv"))?.unwrap_or(heads),
         head_width,
         hidden: size("feed_forward_length")?,
         context: size("context_length")?,
-        norm: NormConfig { centered, epsilon, unit_offset: family == Family::Gemma },
-        activation: match family {
-            Family::Llama | Family::Qwen2 | Family::Qwen3 => Activation::Silu,
-            Family::GptNeox => Activation::Gelu,
-            Family::Gpt2 | Family::Gemma => Activation::GeluTanh,
-        },
-        gated: !centered,
+        norm: NormConfig { epsilon, ..common.norm },
         position,
-        qkv_bias,
+        qkv_bias: has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias"),
         output_bias: has("blk.0.attn_output.bias"),
         mlp_bias: has("blk.0.ffn_up.bias"),
-        qk_norm: family == Family::Qwen3,
-        parallel: family == Family::GptNeox
-            && gguf.flag(&key("use_parallel_residual"))?.unwrap_or(true),
+        parallel: common.parallel && gguf.flag(&key("use_parallel_residual"))?.unwrap_or(true),
         tied: !has("output.weight"),
-        embedding_scale: if family == Family::Gemma { (width as f64).sqrt() as f32 } else { 1.0 },
+        ..common
     };
     if let Some(kind) = gguf.text(&key("rope.scaling.type"))?
         && kind != "none"

@@ -9,8 +9,8 @@ use super::client::{ChatRequest, Client};
 use super::job::{self, job_seed};
 use super::{Access, batch};
 use crate::ask::{
-    Answer, Answered, Ask, Candidates, Capabilities, Conversation, Demonstration, LogProbabilities,
-    Place, Question, Sampling, Trainable, Tuned, Tuning, Work, forms,
+    Answer, Ask, Candidates, Capabilities, Conversation, Demonstration, LogProbabilities, Place,
+    Question, Sampling, Trainable, Tuned, Tuning, Work, forms,
 };
 use crate::error::{Error, Result};
 use crate::model::{EndpointModel, ModelAbout, chat};
@@ -54,7 +54,7 @@ impl Remote {
         requests: &[ChatRequest],
         unit: &'static str,
         work: &Work<'_>,
-    ) -> Result<Vec<super::wire::Answer>> {
+    ) -> Result<Vec<Answer>> {
         let mut heard = |done: usize| work.report(done, requests.len(), unit, None);
         batch::ask(&self.client, requests, work.interrupt, &mut heard)
     }
@@ -77,32 +77,17 @@ impl Ask for Remote {
             _ => return Err(Error::record("decoding", "is not `free` or `greedy`")),
         };
         let logprobs = sampling.log_probabilities && self.model.top_logprobs > 0;
-        let requests: Vec<ChatRequest> = questions
-            .iter()
-            .map(|question| ChatRequest {
-                model: self.model.model.clone(),
-                messages: messages(question.conversation),
-                temperature,
-                top_p,
-                max_tokens: sampling.max_tokens,
-                seed: ChatRequest::seed(question.seed),
-                logprobs: logprobs.then_some(0),
-            })
-            .collect();
-        let answers = self.ask(&requests, "answers", work)?;
-        Ok(answers
-            .into_iter()
-            .map(|answer| Answer {
-                text: answer.text,
-                stop: answer.stop,
-                log_probability: answer.log_probability,
-                answered: Some(Answered {
-                    model: answer.model,
-                    finish: answer.finish,
-                    usage: answer.usage,
-                }),
-            })
-            .collect())
+        let request = |question: &Question<'_>| ChatRequest {
+            model: self.model.model.clone(),
+            messages: messages(question.conversation),
+            temperature,
+            top_p,
+            max_tokens: sampling.max_tokens,
+            seed: ChatRequest::seed(question.seed),
+            logprobs: logprobs.then_some(0),
+        };
+        let requests: Vec<ChatRequest> = questions.iter().map(request).collect();
+        self.ask(&requests, "answers", work)
     }
 
     fn candidates(
@@ -116,23 +101,23 @@ impl Ask for Remote {
             let log_probabilities = vec![vec![None; words.len()]; conversations.len()];
             return Ok(Candidates { spelled, log_probabilities });
         }
-        let requests: Vec<ChatRequest> = conversations
-            .iter()
-            .map(|conversation| ChatRequest {
-                model: self.model.model.clone(),
-                messages: messages(conversation),
-                // Whether or not the endpoint tells log-probabilities after the temperature.
-                temperature: 1.0,
-                top_p: 1.0,
-                max_tokens: 1,
-                seed: 0,
-                logprobs: Some(self.model.top_logprobs),
-            })
-            .collect();
+        let request = |conversation: &Conversation| ChatRequest {
+            model: self.model.model.clone(),
+            messages: messages(conversation),
+            // Whether or not the endpoint tells log-probabilities after the temperature.
+            temperature: 1.0,
+            top_p: 1.0,
+            max_tokens: 1,
+            seed: 0,
+            logprobs: Some(self.model.top_logprobs),
+        };
+        let requests: Vec<ChatRequest> = conversations.iter().map(request).collect();
         let answers = self.ask(&requests, "questions", work)?;
-        let log_probabilities = answers
+        let first = answers
             .iter()
-            .map(|answer| words.iter().map(|word| log_probability(word, &answer.first)).collect())
+            .map(|answer| answer.answered.as_ref().map_or(&[][..], |told| &told.first));
+        let log_probabilities = first
+            .map(|first| words.iter().map(|word| log_probability(word, first)).collect())
             .collect();
         Ok(Candidates { spelled, log_probabilities })
     }

@@ -3,6 +3,8 @@
 pub(crate) mod candidates;
 pub(crate) mod tune;
 
+pub use tune::save;
+
 use std::ops::ControlFlow;
 
 use owlet_engine::generate::{self, Request, generate};

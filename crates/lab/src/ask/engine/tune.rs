@@ -122,7 +122,8 @@ pub(crate) fn learn(
     Ok(log)
 }
 
-fn save(trained: &Model, base: &Model, method: &Method, folder: &Path) -> Result<()> {
+/// Writes what was trained: an adapter on `base`, or the whole model.
+pub fn save(trained: &Model, base: &Model, method: &Method, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     match (method, &trained.adapter) {
         (Method::LowRank(_), Some(adapter)) => Ok(file::save_adapter(adapter, base, folder)?),

@@ -146,17 +146,10 @@ impl Record {
         let Beginning { plan, survey, started, .. } = *beginning;
         let resolved = beginning.recipe.to_toml();
         record.write_file(RECIPE, resolved.as_bytes())?;
-        record.write_json(PLAN, &PlanRecord::new(plan, survey))?;
+        steps::write_json(&record, PLAN, &PlanRecord::new(plan, survey))?;
         let registration = Registration::new(plan, survey, store, (&resolved, started))?;
-        record.write_json(registration::FILE, &registration)?;
+        steps::write_json(&record, registration::FILE, &registration)?;
         Ok(record)
-    }
-
-    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let mut bytes =
-            serde_json::to_vec_pretty(value).map_err(|error| Error::record(name, error))?;
-        bytes.push(b'\n');
-        Ok(self.write_file(name, &bytes)?)
     }
 
     /// What was fixed before it began; none where an older owlet began it.
@@ -172,7 +165,7 @@ impl Record {
             .map_err(|error| Error::record("run.json", error))?;
         for attempt in 0..ATTEMPTS {
             let nonce = beginning.nonce.wrapping_add(attempt.wrapping_mul(7919));
-            let id = RunId::new(beginning.started, nonce)?;
+            let id = RunId::new(beginning.started, nonce).map_err(owlet_store::Error::from)?;
             let header = RunHeader {
                 format: RunHeader::FORMAT,
                 id: id.clone(),
@@ -224,10 +217,8 @@ impl Record {
     /// # Errors
     /// It was not written down, or this build does not read its format.
     pub fn plan(&self) -> Result<PlanRecord> {
-        let path = self.path().join(PLAN);
-        let record: PlanRecord = serde_json::from_slice(&self.read_file(PLAN)?)
-            .map_err(|error| Error::record(path.clone(), error))?;
-        Error::check_format(&path, record.format, plan::FORMAT)?;
+        let record: PlanRecord = steps::read_json(self, PLAN)?;
+        Error::check_format(&self.path().join(PLAN), record.format, plan::FORMAT)?;
         Ok(record)
     }
 
@@ -265,12 +256,8 @@ impl Record {
     /// # Errors
     /// The events cannot be read.
     pub fn progress(&self) -> Result<Progress> {
-        let (events, _) = self.events_from(0)?;
-        let mut progress = Progress::default();
-        for event in &events {
-            progress.hear(event);
-        }
-        Ok(progress)
+        let heard = self.follow(&Heard::default())?.unwrap_or_default();
+        Ok(Arc::unwrap_or_clone(heard.progress))
     }
 
     /// Reads the events that came since; none if there were none.

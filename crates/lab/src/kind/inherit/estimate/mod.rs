@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use self::effect::Differences;
 use crate::ask::LogProbabilities;
 use crate::error::{Error, Result};
+use crate::kind::RESULT;
 use crate::kind::inherit::recipe::{Recipe, Replicated};
 use crate::kind::inherit::result::{
     Arm, FORMAT, Frame, InheritResult, Measure, Replication, Scope,
@@ -33,8 +34,6 @@ use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
 use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
 
-/// The file of the result.
-pub const FILE: &str = "result.json";
 /// Rows shown in the result.
 const SAMPLES: usize = 6;
 
@@ -241,7 +240,7 @@ impl Step for Estimate {
             }
         }
         let result = compute(&given)?;
-        context.writer.write(FILE, &result.to_bytes())?;
+        context.writer.write(RESULT, &result.to_bytes())?;
         Ok(json!({ "name": result.name }))
     }
 }

@@ -9,6 +9,7 @@ use crate::carrier::Reach;
 use crate::error::Result;
 use crate::kind::inherit::recipe::OtherBase;
 use crate::model::spec::Spec;
+use crate::model::world::MODELS;
 use crate::run::plan::{Builder, PlanContext, Source};
 use crate::step::shuffle;
 use crate::value::arm::{Arm, NEUTRAL, Taught};
@@ -122,11 +123,11 @@ impl<'a> Groups<'a> {
 }
 
 /// The second base: the one that is named, or the other built-in one of a base that is built in.
-pub(super) fn other_base(common: &Common<'_>, context: &PlanContext) -> Option<Spec> {
+pub(super) fn other_base(common: &Common<'_>) -> Option<Spec> {
     let controls = &common.recipe.controls;
     let automatic = || {
         let own = common.recipe.base.here().filter(|spec| spec.starts_with("builtin:"))?;
-        let names = context.places.builtin.iter().map(|model| format!("builtin:{}", model.name));
+        let names = MODELS.iter().map(|model| format!("builtin:{}", model.name));
         let mut others = names.filter(|name| name != own);
         others.next().filter(|_| controls.other_base == OtherBase::Auto).map(Spec::Here)
     };

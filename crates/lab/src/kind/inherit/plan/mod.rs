@@ -49,7 +49,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let common = Common::new(&mut build, recipe, base, (&taught, &also), &prompts)?;
     let replicates = replicates(&mut build, &common)?;
 
-    let other = groups::other_base(&common, context);
+    let other = groups::other_base(&common);
     let of = Groups::new(&common, &replicates);
     let mut groups = of.students();
     groups.extend(of.shuffled(&mut build)?);
