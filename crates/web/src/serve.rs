@@ -4,7 +4,6 @@
 //! one thread that owns the models ([`runner`]), where requests of all clients share batches. What a
 //! seeded request is answered does not depend on its company. Nothing a client sends reaches a path.
 
-mod answer;
 mod batch;
 mod batches;
 mod body;
@@ -25,9 +24,10 @@ mod page;
 mod query;
 mod records;
 mod refusal;
+mod reply;
 mod routes;
 mod runner;
-mod stream;
+mod splitter;
 mod texts;
 mod tools;
 mod wire;

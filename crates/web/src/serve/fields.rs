@@ -53,6 +53,16 @@ impl Fields {
         }
     }
 
+    /// An object that is a field's value, if it is there.
+    pub(crate) fn object(&mut self, field: &str) -> Result<Option<Self>, Refusal> {
+        self.value(field).map(|value| Self::nested(value, &self.name(field))).transpose()
+    }
+
+    /// An object that must be there.
+    pub(crate) fn need_object(&mut self, field: &str) -> Result<Self, Refusal> {
+        Self::nested(self.value(field).unwrap_or(Value::Null), &self.name(field))
+    }
+
     /// A field's full name.
     pub(crate) fn name(&self, field: &str) -> String {
         format!("{}{field}", self.path)

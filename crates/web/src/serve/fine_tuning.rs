@@ -55,24 +55,18 @@ pub(crate) async fn create(
     let mut training = jobs::default_training()?;
     let mut multiplier = 1.0;
     // The newer form wins; both have the same fields.
-    let mut parameters =
-        fields.value("hyperparameters").map(|value| (value, "hyperparameters".to_owned()));
-    if let Some(method) = fields.value("method") {
-        let mut method = Fields::nested(method, "method")?;
+    let mut parameters = fields.object("hyperparameters")?;
+    if let Some(mut method) = fields.object("method")? {
         let kind: String = method.require("type")?;
         if kind != "supervised" {
             return Err(method.refuse("type", "is not `supervised`, the only one there is"));
         }
-        if let Some(supervised) = method.value("supervised") {
-            let mut supervised = Fields::nested(supervised, "method.supervised")?;
-            if let Some(value) = supervised.value("hyperparameters") {
-                parameters = Some((value, "method.supervised.hyperparameters".to_owned()));
-            }
+        if let Some(mut supervised) = method.object("supervised")? {
+            parameters = supervised.object("hyperparameters")?.or(parameters);
         }
     }
     let mut ignored = Vec::new();
-    if let Some((value, path)) = parameters {
-        let mut parameters = Fields::nested(value, &path)?;
+    if let Some(mut parameters) = parameters {
         if let Some(epochs) = auto(&mut parameters, "n_epochs")? {
             training.epochs = within(&parameters, "n_epochs", epochs, 1.0, 1000.0)?.round();
         }

@@ -3,15 +3,10 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use owlet_engine::Token;
-use owlet_engine::generate::Request;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::fields::Fields;
 use super::refusal::Refusal;
-
-/// What answers depend on beside the request: the program.
-pub(crate) const FINGERPRINT: &str = concat!("owlet-", env!("CARGO_PKG_VERSION"));
 
 /// Fields that change nothing here and are sent by everybody.
 const HARMLESS: [&str; 6] =
@@ -19,20 +14,6 @@ const HARMLESS: [&str; 6] =
 
 /// Names told in one warning.
 const MOST_NAMES: usize = 16;
-
-pub(crate) fn usage(prompt: usize, completion: usize) -> Value {
-    json!({
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": { "cached_tokens": 0 },
-    })
-}
-
-/// One request for each seed.
-pub(crate) fn requests(prompt: &[Token], seeds: &[u64]) -> Vec<Request> {
-    seeds.iter().map(|&seed| Request { prompt: prompt.to_vec(), seed }).collect()
-}
 
 /// Names of fields that were sent and mean nothing here.
 pub(crate) fn unknown(fields: Fields) -> Vec<String> {
