@@ -13,10 +13,15 @@ use axum::{Json, Router};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
+use super::batch::Batch;
 use super::entry::{self, Entry};
+use super::files::File;
+use super::jobs::Job;
 use super::query::Id;
 use super::refusal::Refusal;
-use super::{App, Settings, batches, body, chat, completions, files, fine_tuning, page, wire};
+use super::{
+    App, Settings, batches, body, chat, completions, files, fine_tuning, page, records, wire,
+};
 
 /// Nothing an answer holds is to be run, framed or guessed at.
 const CONTENT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
@@ -34,16 +39,16 @@ pub(crate) fn router(app: Arc<App>, settings: &Settings) -> Router {
         .route("/v1/models/{*id}", get(model).delete(delete_model))
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
-        .route("/v1/files", get(files::list).post(files::create))
-        .route("/v1/files/{id}", get(files::retrieve).delete(files::delete))
+        .route("/v1/files", get(records::list::<File>).post(files::create))
+        .route("/v1/files/{id}", get(records::retrieve::<File>).delete(files::delete))
         .route("/v1/files/{id}/content", get(files::content))
-        .route("/v1/fine_tuning/jobs", get(fine_tuning::list).post(fine_tuning::create))
-        .route("/v1/fine_tuning/jobs/{id}", get(fine_tuning::retrieve))
+        .route("/v1/fine_tuning/jobs", get(records::list::<Job>).post(fine_tuning::create))
+        .route("/v1/fine_tuning/jobs/{id}", get(records::retrieve::<Job>))
         .route("/v1/fine_tuning/jobs/{id}/cancel", post(fine_tuning::cancel))
         .route("/v1/fine_tuning/jobs/{id}/events", get(fine_tuning::events))
         .route("/v1/fine_tuning/jobs/{id}/checkpoints", get(fine_tuning::checkpoints))
-        .route("/v1/batches", get(batches::list).post(batches::create))
-        .route("/v1/batches/{id}", get(batches::retrieve))
+        .route("/v1/batches", get(records::list::<Batch>).post(batches::create))
+        .route("/v1/batches/{id}", get(records::retrieve::<Batch>))
         .route("/v1/batches/{id}/cancel", post(batches::cancel))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
