@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::error::Error;
 use super::parts::name;
+use super::query::Query;
 
 /// Something to look at.
 pub struct Page {
@@ -19,8 +20,8 @@ pub struct Page {
     pub(super) body: Markup,
     /// Where news about it come from.
     pub(super) live: Option<String>,
-    /// Where it can be found again, where that is not the address asked for.
-    pub(super) address: Option<String>,
+    /// What its address has to say to find it again, where that is more than was asked for.
+    pub(super) address: Option<Query>,
     pub(super) data: Value,
 }
 
