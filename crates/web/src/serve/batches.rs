@@ -69,7 +69,7 @@ impl Batches {
                 }
             };
             let failed = self.records.change_open(&batch.id, |batch| {
-                batch.enter(Status::Failed, (app.now)());
+                batch.enter(Status::Failed, app.now());
                 batch.mistakes = mistakes;
             });
             // In memory it has failed even if the disk takes nothing.
@@ -102,7 +102,7 @@ impl Batches {
                     .map_err(|error| refused(std::io::Error::from(error).into()))??;
                 let begun = self.records.change_open(&batch.id, |batch| {
                     batch.total = total;
-                    batch.enter(Status::InProgress, (app.now)());
+                    batch.enter(Status::InProgress, app.now());
                 });
                 if self.records.get(&batch.id).is_ok_and(|batch| batch.is_done()) {
                     return Ok(());
@@ -160,7 +160,7 @@ impl Batches {
     fn finish(&self, app: &App, id: &str) -> Result<(), Refusal> {
         let batch = self.records.change(id, |batch| {
             if batch.status == Status::InProgress {
-                batch.enter(Status::Finalizing, (app.now)());
+                batch.enter(Status::Finalizing, app.now());
             }
             Ok(())
         })?;
@@ -169,7 +169,7 @@ impl Batches {
             let count = whole_lines(&part)?;
             if count > 0 {
                 let kind = if well { "output" } else { "error" };
-                self.files.adopt(file, &part, format!("{id}_{kind}.jsonl"), (app.now)())?;
+                self.files.adopt(file, &part, format!("{id}_{kind}.jsonl"), app.now())?;
             }
             std::io::Result::Ok(count)
         };
@@ -178,7 +178,7 @@ impl Batches {
         self.records.change(id, |batch| {
             let cancelled = batch.status == Status::Cancelling;
             let last = if cancelled { Status::Cancelled } else { Status::Completed };
-            batch.enter(last, (app.now)());
+            batch.enter(last, app.now());
             (batch.completed, batch.failed) = (completed, failed);
             Ok(())
         })?;
@@ -192,8 +192,8 @@ impl Batches {
     /// Takes back a batch that is not done; what was answered is kept.
     fn cancel(&self, app: &App, id: &str) -> Result<Stored<Batch>, Refusal> {
         let batch = self.records.change_open(id, |batch| match batch.status {
-            Status::Validating => batch.enter(Status::Cancelled, (app.now)()),
-            Status::InProgress => batch.enter(Status::Cancelling, (app.now)()),
+            Status::Validating => batch.enter(Status::Cancelled, app.now()),
+            Status::InProgress => batch.enter(Status::Cancelling, app.now()),
             _ => {}
         })?;
         self.news.notify_one();
@@ -284,7 +284,7 @@ pub(crate) async fn create(
         endpoint,
         input_file,
         status: Status::Validating,
-        moments: BTreeMap::from([(Status::Validating, (app.now)())]),
+        moments: BTreeMap::from([(Status::Validating, app.now())]),
         total: 0,
         completed: 0,
         failed: 0,

@@ -57,7 +57,7 @@ pub(crate) async fn respond(
         })
         .await??
     };
-    let room = decoding.room(prompt.len(), app.limits.default_tokens, "messages")?;
+    let room = decoding.room(prompt.len(), app.settings.limits.default_tokens, "messages")?;
     decoding.check_size(decoding.choices * room, top.unwrap_or(0))?;
     ignored.extend(grammar.iter().flat_map(Grammar::ignored).cloned());
     let requests = decoding.requests(&prompt, app.fresh_seed());

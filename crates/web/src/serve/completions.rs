@@ -48,7 +48,7 @@ pub(crate) async fn respond(
     }
     let given = fields.value("prompt").ok_or_else(|| fields.refuse("prompt", "is missing"))?;
     let ignored = wire::unknown(fields);
-    let most = app.limits.queue / decoding.choices;
+    let most = app.settings.limits.queue / decoding.choices;
     let prompts = {
         let model = Arc::clone(&model);
         app.compute(move || prompts(&given, &model, most)).await??

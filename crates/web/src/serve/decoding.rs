@@ -45,7 +45,7 @@ impl Decoding {
     /// Takes the shared fields; `least` is 0 where a prompt alone may be scored.
     pub(crate) fn take(fields: &mut Fields, app: &App, least: usize) -> Result<Self, Refusal> {
         let name: Option<String> = fields.take("model")?;
-        let (model, limits) = (app.models.named(name.as_deref())?, app.limits);
+        let (model, limits) = (app.models.named(name.as_deref())?, app.settings.limits);
         let mut number = |field: &str, range: RangeInclusive<f64>, usual: f64| {
             Ok::<_, Refusal>(fields.number(field, range)?.unwrap_or(usual) as f32)
         };

@@ -166,7 +166,7 @@ pub(crate) async fn create(
     })?;
     let folder = files.begin()?;
     let content = folder.path().join(CONTENT);
-    let file = receive(&mut form, &content, (app.now)()).await?;
+    let file = receive(&mut form, &content, app.now()).await?;
     let parse = if file.purpose == BATCH { batch_line } else { conversation };
     let checked = tokio::task::spawn_blocking(move || check(&content, parse)).await;
     checked.map_err(|_| broken())??;

@@ -81,7 +81,7 @@ pub(crate) async fn create(
     ignored.extend(wire::unknown(fields));
     let seed = seed.map_or_else(|| app.fresh_seed() >> 33, |seed| seed as u64);
     let job = Job {
-        created_at: (app.now)(),
+        created_at: app.now(),
         finished_at: None,
         status: Status::Queued,
         model,

@@ -217,7 +217,7 @@ impl Jobs {
     fn tell(&self, app: &App, id: &str, level: &str, message: &str, data: Value) {
         let event = json!({
             "id": app.new_id("ftevent-"),
-            "created_at": (app.now)(),
+            "created_at": app.now(),
             "level": level,
             "message": message,
             "data": data,
@@ -243,7 +243,7 @@ impl Jobs {
     pub(crate) fn cancel(&self, app: &App, id: &str) -> Result<Stored<Job>, Refusal> {
         let job = self.records.change_open(id, |job| {
             job.status = Status::Cancelled;
-            job.finished_at = Some((app.now)());
+            job.finished_at = Some(app.now());
         })?;
         if let Some((_, interrupt)) = self.lock().running.as_ref().filter(|(run, _)| run == id) {
             interrupt.set();
@@ -304,7 +304,7 @@ impl Jobs {
                 self.tell(&app, &id, "error", &why, Value::Null);
                 let failed = self.records.change_open(&id, |job| {
                     job.status = Status::Failed;
-                    job.finished_at = Some((app.now)());
+                    job.finished_at = Some(app.now());
                     job.error = Some(why);
                 });
                 // In memory it has failed even if the disk takes nothing.
@@ -363,7 +363,7 @@ impl Jobs {
         let tokens: usize = examples.iter().sum();
         change(&|kept| {
             kept.status = Status::Succeeded;
-            kept.finished_at = Some((app.now)());
+            kept.finished_at = Some(app.now());
             kept.artifact = job.artifact;
             kept.training = job.training.clone();
             kept.trained_tokens = Some((tokens as f64 * job.epochs).round() as u64);

@@ -71,7 +71,7 @@ impl Asked {
         Self {
             id: app.new_id(prefix),
             model: Arc::clone(&decoding.model),
-            created: (app.now)(),
+            created: app.now(),
             prompt_tokens,
             stream: decoding.stream,
             stream_usage: decoding.stream_usage,
