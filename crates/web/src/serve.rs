@@ -29,7 +29,6 @@ mod runner;
 mod splitter;
 mod texts;
 mod tools;
-mod wire;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

@@ -20,14 +20,14 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::batch::{self, Batch, Endpoint, LONGEST_REQUEST, Line, Mistake, Status, failure};
-use super::fields::Fields;
+use super::fields::{Fields, Ignored};
 use super::files::{BATCH, Files};
 use super::lines::Lines;
 use super::query::Id;
 use super::records::{Records, Stored, Thing};
 use super::refusal::Refusal;
 use super::runner::Runner;
-use super::{App, chat, completions, wire};
+use super::{App, chat, completions};
 
 /// Requests of a batch under way or answered and waiting for those before them.
 const WINDOW: usize = 64;
@@ -265,7 +265,7 @@ async fn one(
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     mut fields: Fields,
-) -> Result<Response, Refusal> {
+) -> Result<(Ignored, Json<Value>), Refusal> {
     let batches = &app.kept()?.batches;
     batches.files.check_room()?;
     batches.records.check_room()?;
@@ -279,7 +279,7 @@ pub(crate) async fn create(
         return Err(fields.refuse("completion_window", "is not `24h`, the only one there is"));
     }
     let metadata = fields.value("metadata");
-    let ignored = wire::unknown(fields);
+    let ignored = fields.unknown();
     let batch = Batch {
         endpoint,
         input_file,
@@ -295,7 +295,7 @@ pub(crate) async fn create(
     };
     let batch = batches.records.add(app.new_id("batch_"), batch)?;
     batches.news.notify_one();
-    Ok(wire::with_warnings(wire::json(&Batch::json(&batch)), &ignored))
+    Ok((Ignored(ignored), Json(Batch::json(&batch))))
 }
 
 pub(crate) async fn cancel(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use owlet_engine::generate::{Completion, Sampled, StopReason};
 use owlet_engine::{Grammar, Token};
 use serde_json::{Value, json};
@@ -12,14 +12,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::App;
 use super::conversation::Conversation;
 use super::decoding::{self, Decoding};
-use super::fields::Fields;
+use super::fields::{Fields, Ignored};
 use super::models::Served;
 use super::refusal::Refusal;
 use super::reply::{Asked, Wording, finish_reason, finite, reply, token_text};
 use super::runner::Runner;
 use super::splitter::{Part, Splitter};
 use super::tools::{Call, Form, Tools};
-use super::wire;
 
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
@@ -44,7 +43,7 @@ pub(crate) async fn respond(
     let mut ignored = tools.ignored.clone();
     ignored.extend(conversation.ignored.iter().cloned());
     let memory = tools.form.as_ref().and_then(|_| fields.take_memory());
-    ignored.extend(wire::unknown(fields));
+    ignored.extend(fields.unknown());
 
     // Templates, tokenizers and grammars take their time; other requests go on meanwhile.
     let tools = Arc::new(tools);
@@ -64,7 +63,7 @@ pub(crate) async fn respond(
     let asked = Asked::new(app, "chatcmpl-", &decoding, prompt.len(), top.is_some());
     let wording = Chat::new(&asked, decoding.choices, &tools, memory);
     let order = decoding.order(requests, room, top, grammar);
-    Ok(wire::with_warnings(reply(app, runner, order, asked, wording).await?, &ignored))
+    Ok((Ignored(ignored), reply(app, runner, order, asked, wording).await?).into_response())
 }
 
 /// The form of answers that `response_format` asks for.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use owlet_engine::generate::{Completion, Request, Sampled, StopReason};
 use owlet_engine::score::Scored;
 use owlet_engine::{Token, Tokenizer};
@@ -11,12 +11,11 @@ use serde_json::{Map, Value, json};
 
 use super::App;
 use super::decoding::{self, Decoding};
-use super::fields::Fields;
+use super::fields::{Fields, Ignored};
 use super::models::Served;
 use super::refusal::Refusal;
 use super::reply::{Asked, Wording, finish_reason, finite, reply, token_text};
 use super::runner::{Judged, Runner};
-use super::wire;
 
 /// New tokens where none are asked for, as OpenAI has it.
 const DEFAULT_TOKENS: usize = 16;
@@ -47,7 +46,7 @@ pub(crate) async fn respond(
         return Err(fields.refuse("best_of", "is not supported beyond `n`; sample and choose"));
     }
     let given = fields.value("prompt").ok_or_else(|| fields.refuse("prompt", "is missing"))?;
-    let ignored = wire::unknown(fields);
+    let ignored = fields.unknown();
     let most = app.settings.limits.queue / decoding.choices;
     let prompts = {
         let model = Arc::clone(&model);
@@ -76,7 +75,7 @@ pub(crate) async fn respond(
     let choices = decoding.choices;
     let wording = Text { model, prompts, choices, echo, logprobs, prompt_logprobs, judged, sent };
     let order = decoding.order(requests, room, logprobs, None);
-    Ok(wire::with_warnings(reply(app, runner, order, asked, wording).await?, &ignored))
+    Ok((Ignored(ignored), reply(app, runner, order, asked, wording).await?).into_response())
 }
 
 /// A text, a list of texts, tokens, or a list of lists of tokens.

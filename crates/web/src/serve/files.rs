@@ -12,7 +12,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fs_err as fs;
 use futures_util::stream;
@@ -26,7 +26,7 @@ use super::lines::Lines;
 use super::query::Id;
 use super::records::{self, Records, Stored, Thing};
 use super::refusal::Refusal;
-use super::{App, Kept, body, wire};
+use super::{App, Kept, body};
 
 /// Bytes of one file, and of all.
 const MOST_BYTES: u64 = 512 << 20;
@@ -153,7 +153,7 @@ fn broken() -> Refusal {
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Json<Value>, Refusal> {
     let files = &app.kept()?.files;
     files.check_room()?;
     let _upload = files.uploads.try_acquire().map_err(|_| Refusal::busy(UPLOADS))?;
@@ -171,7 +171,7 @@ pub(crate) async fn create(
     let checked = tokio::task::spawn_blocking(move || check(&content, parse)).await;
     checked.map_err(|_| broken())??;
     let kept = files.keep(app.new_id("file-"), folder, file)?;
-    Ok(wire::json(&File::json(&kept)))
+    Ok(Json(File::json(&kept)))
 }
 
 /// Takes the form's file to disk as it comes.
@@ -276,7 +276,7 @@ pub(crate) async fn content(State(app): State<Arc<App>>, Id(id): Id) -> Result<R
         read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
     });
     let headers = [
-        (header::CONTENT_TYPE, wire::value("application/jsonl")),
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl")),
         (header::CONTENT_LENGTH, file.bytes.into()),
     ];
     Ok((headers, Body::from_stream(chunks)).into_response())

@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Response;
+use owlet_lab::recipe::Training;
 use serde_json::{Value, json};
 
 use super::App;
-use super::fields::Fields;
+use super::fields::{Fields, Ignored};
 use super::files::FINE_TUNE;
 use super::jobs::{self, Job, Status};
 use super::query::{Id, Page};
 use super::records::Thing;
 use super::refusal::Refusal;
-use super::wire;
 
 /// Characters of a suffix.
 const SUFFIX: usize = 64;
@@ -23,7 +22,7 @@ const SUFFIX: usize = 64;
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     mut fields: Fields,
-) -> Result<Response, Refusal> {
+) -> Result<(Ignored, Json<Value>), Refusal> {
     let jobs = &app.kept()?.jobs;
     jobs.records.check_room()?;
     let model: String = fields.require("model")?;
@@ -40,45 +39,15 @@ pub(crate) async fn create(
         return Err(fields.refuse("validation_file", "is not supported"));
     }
     let suffix: Option<String> = fields.take("suffix")?;
-    if let Some(suffix) = &suffix
-        && (suffix.chars().count() > SUFFIX
-            || !suffix.chars().all(|c| c.is_alphanumeric() || "-_. ".contains(c)))
-    {
-        return Err(fields.refuse(
-            "suffix",
-            format!("is not up to {SUFFIX} letters, digits, `-`, `_`, `.` or spaces"),
-        ));
+    let good = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
+    if suffix.as_ref().is_some_and(|it| it.chars().count() > SUFFIX || !it.chars().all(good)) {
+        let why = format!("is not up to {SUFFIX} letters, digits, `-`, `_`, `.` or spaces");
+        return Err(fields.refuse("suffix", why));
     }
     let seed = fields.count("seed", 0..=usize::MAX >> 1)?;
     let metadata = fields.value("metadata");
-    let mut training = jobs::default_training()?;
-    let mut multiplier = 1.0;
-    // The newer form wins; both have the same fields.
-    let mut parameters = fields.object("hyperparameters")?;
-    if let Some(mut method) = fields.object("method")? {
-        let kind: String = method.require("type")?;
-        if kind != "supervised" {
-            return Err(method.refuse("type", "is not `supervised`, the only one there is"));
-        }
-        if let Some(mut supervised) = method.object("supervised")? {
-            parameters = supervised.object("hyperparameters")?.or(parameters);
-        }
-    }
-    let mut ignored = Vec::new();
-    if let Some(mut parameters) = parameters {
-        if let Some(epochs) = auto(&mut parameters, "n_epochs", 1.0..=1000.0)? {
-            training.epochs = epochs.round();
-        }
-        if let Some(batch) = auto(&mut parameters, "batch_size", 1.0..=4096.0)? {
-            training.batch = batch.round() as usize;
-        }
-        if let Some(wanted) = auto(&mut parameters, "learning_rate_multiplier", 1e-6..=1e4)? {
-            multiplier = wanted;
-            training.learning_rate *= multiplier;
-        }
-        ignored.extend(parameters.rest());
-    }
-    ignored.extend(wire::unknown(fields));
+    let (training, multiplier, mut ignored) = training(&mut fields)?;
+    ignored.extend(fields.unknown());
     let seed = seed.map_or_else(|| app.fresh_seed() >> 33, |seed| seed as u64);
     let job = Job {
         created_at: app.now(),
@@ -99,7 +68,36 @@ pub(crate) async fn create(
         withdrawn: Vec::new(),
     };
     let job = jobs.add(app.new_id("ftjob-"), job)?;
-    Ok(wire::with_warnings(wire::json(&Job::json(&job)), &ignored))
+    Ok((Ignored(ignored), Json(Job::json(&job))))
+}
+
+/// How the student is trained, by what the recipe's learning rate was multiplied, and names that mean
+/// nothing here.
+fn training(fields: &mut Fields) -> Result<(Training, f64, Vec<String>), Refusal> {
+    let (mut training, mut multiplier) = (jobs::default_training()?, 1.0);
+    // The newer form wins; both have the same fields.
+    let mut parameters = fields.object("hyperparameters")?;
+    if let Some(mut method) = fields.object("method")? {
+        let kind: String = method.require("type")?;
+        if kind != "supervised" {
+            return Err(method.refuse("type", "is not `supervised`, the only one there is"));
+        }
+        if let Some(mut supervised) = method.object("supervised")? {
+            parameters = supervised.object("hyperparameters")?.or(parameters);
+        }
+    }
+    let Some(mut parameters) = parameters else { return Ok((training, multiplier, Vec::new())) };
+    if let Some(epochs) = auto(&mut parameters, "n_epochs", 1.0..=1000.0)? {
+        training.epochs = epochs.round();
+    }
+    if let Some(batch) = auto(&mut parameters, "batch_size", 1.0..=4096.0)? {
+        training.batch = batch.round() as usize;
+    }
+    if let Some(wanted) = auto(&mut parameters, "learning_rate_multiplier", 1e-6..=1e4)? {
+        multiplier = wanted;
+        training.learning_rate *= multiplier;
+    }
+    Ok((training, multiplier, parameters.rest()))
 }
 
 /// A number in a range, or `"auto"` as if it were not there.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use axum::Json;
 use axum::http::header;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +24,6 @@ use super::decoding::Decoding;
 use super::models::Served;
 use super::refusal::Refusal;
 use super::runner::{self, Heard, Order, Runner};
-use super::wire;
 
 /// How long the status waits for the first event, which may be a refusal.
 const FIRST: Duration = Duration::from_secs(5);
@@ -126,7 +126,7 @@ pub(crate) async fn reply<W: Wording>(
         });
         let mut object = asked.object(W::OBJECTS.0, choices.collect());
         object["usage"] = asked.usage(tokens);
-        wire::json(&object)
+        Json(object).into_response()
     })
     .await
 }
@@ -140,7 +140,7 @@ async fn gather(
     let mut told: Vec<Vec<Sampled>> = vec![Vec::new(); count];
     let mut finished = vec![None; count];
     while finished.iter().any(Option::is_none) {
-        match heard.recv().await.ok_or_else(wire::stopping)? {
+        match heard.recv().await.ok_or_else(Refusal::stopping)? {
             Heard::Failed(refusal) => return Err(refusal),
             Heard::Token { choice, sampled } if wanted => told[choice].push(sampled),
             Heard::Token { .. } => {}
@@ -194,7 +194,7 @@ impl<W: Wording> Sending<W> {
                 (choice, text, Some(completion.stop))
             }
             Some(Heard::Failed(refusal)) => return self.fail(&refusal),
-            None => return self.fail(&wire::stopping()),
+            None => return self.fail(&Refusal::stopping()),
         };
         for mut object in self.wording.more(choice, &text, stop) {
             let held = std::mem::take(&mut self.held[choice]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,7 +19,7 @@ use super::files::File;
 use super::jobs::Job;
 use super::query::Id;
 use super::refusal::Refusal;
-use super::{App, Settings, batches, body, chat, completions, files, fine_tuning, records, wire};
+use super::{App, Settings, batches, body, chat, completions, files, fine_tuning, records};
 
 /// Nothing an answer holds is to be run, framed or guessed at.
 const CONTENT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
@@ -72,13 +72,15 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     if !read.load(Ordering::Relaxed) {
         // The rest of the body would be taken for the next request, so this is the last one; a
         // client that is told so does not send another.
-        response.headers_mut().insert(header::CONNECTION, wire::value("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     app.metrics.answered(route.as_deref().unwrap_or("other"), response.status().as_u16());
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, wire::value("nosniff"));
-    headers.insert(header::REFERRER_POLICY, wire::value("no-referrer"));
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(wire::value(CONTENT_POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(CONTENT_POLICY));
     response
 }
 
@@ -118,7 +120,7 @@ async fn health() -> Json<Value> {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let kind = wire::value("text/plain; version=0.0.4; charset=utf-8");
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], app.metrics.text()).into_response()
 }
 

@@ -19,7 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::metrics::Metrics;
 use super::refusal::Refusal;
-use super::wire;
 
 /// Events a listener may be behind before it counts as too slow.
 const BEHIND: usize = 4096;
@@ -193,7 +192,7 @@ impl Runner {
             let _ = listened.send(all);
             false
         })))?;
-        answer.await.map_err(|_| wire::stopping())?
+        answer.await.map_err(|_| Refusal::stopping())?
     }
 
     /// A model that is no longer served needs no memory.
@@ -218,7 +217,7 @@ impl Runner {
     }
 
     fn send(&self, work: Work) -> Result<(), Refusal> {
-        self.work.send((self.priority, work)).map_err(|_| wire::stopping())
+        self.work.send((self.priority, work)).map_err(|_| Refusal::stopping())
     }
 }
 

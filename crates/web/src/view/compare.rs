@@ -86,27 +86,19 @@ impl Window {
                 (section("settings", "Settings that differ", &differing_body(&differing)))
             }
         };
-        page(
-            body,
-            json!({
-                "a": *a.line, "b": *b.line,
-                "settings": differing.iter().map(|(path, [a, b])| json!({ "path": path, "a": a, "b": b })).collect::<Vec<_>>(),
-                "effects": effects.iter().map(|effect| json!({
-                    "comparison": effect.label, "measure": effect.measure, "a": effect.sides[0], "b": effect.sides[1],
-                })).collect::<Vec<_>>(),
-                "conditions": {
-                    "a": chosen[0].data(), "b": chosen[1].data(),
-                    "differences": conditions.iter().filter(|one| one.measure == first.primary).filter_map(|one| {
-                        let difference = one.difference.as_ref()?;
-                        let interval = difference.interval;
-                        Some(json!({
-                            "behavior": one.label, "measure": one.measure, "value": difference.value, "n": difference.n,
-                            "low": interval.map(|interval| interval.low), "high": interval.map(|interval| interval.high),
-                        }))
-                    }).collect::<Vec<_>>(),
-                },
-            }),
-        )
+        let settings =
+            differing.iter().map(|(path, [a, b])| json!({ "path": path, "a": a, "b": b }));
+        let differences = conditions.iter().filter(|one| one.measure == first.primary);
+        let data = json!({
+            "a": *a.line, "b": *b.line,
+            "settings": settings.collect::<Value>(),
+            "effects": effects.iter().map(Compared::data).collect::<Value>(),
+            "conditions": {
+                "a": chosen[0].data(), "b": chosen[1].data(),
+                "differences": differences.filter_map(Compared::difference_data).collect::<Value>(),
+            },
+        });
+        page(body, data)
     }
 
     /// Which runs stand on the sides.
@@ -187,6 +179,21 @@ struct Compared {
     sides: [Option<Estimate>; 2],
     /// A minus B, where that can be said.
     difference: Option<Estimate>,
+}
+
+impl Compared {
+    fn data(&self) -> Value {
+        let [a, b] = &self.sides;
+        json!({ "comparison": self.label, "measure": self.measure, "a": a, "b": b })
+    }
+
+    fn difference_data(&self) -> Option<Value> {
+        let Estimate { value, interval, n, .. } = self.difference.as_ref()?;
+        Some(json!({
+            "behavior": self.label, "measure": self.measure, "value": value, "n": n,
+            "low": interval.map(|interval| interval.low), "high": interval.map(|interval| interval.high),
+        }))
+    }
 }
 
 /// What the sides' verdicts rest on: usually one measure, two where the sides differ.
