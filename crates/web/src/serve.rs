@@ -40,7 +40,6 @@ use owlet_engine::Threads;
 use owlet_lab::Interrupt;
 use owlet_lab::random::{Part, derive_seed};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
 
 use crate::listen;
 
@@ -60,8 +59,6 @@ use texts::Texts;
 const GRACE: Duration = Duration::from_secs(3);
 /// Texts read or written at once.
 const COMPUTING: usize = 2;
-/// How often the wish to stop is looked for.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Bounds on what clients may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -242,14 +239,11 @@ impl Server {
         }
         let router = routes::router(Arc::clone(&self.app));
         let interrupt = interrupt.clone();
-        let stop = async move {
-            while !interrupt.is_set() {
-                sleep(LOOK).await;
-            }
-        };
         let connections = self.app.settings.limits.connections;
         // Spawned, so that what a connection begins with is of the same thread, too.
-        let serving = listen::serve(self.listener, router, connections, stop, GRACE);
+        let serving = async move {
+            listen::serve(self.listener, router, connections, &interrupt, GRACE).await
+        };
         let served = runtime.block_on(runtime.spawn(serving));
         runtime.shutdown_timeout(Duration::from_secs(1));
         if let Some(kept) = &self.app.kept {

@@ -49,7 +49,7 @@ use index::Index;
 use lines::Lines;
 pub use page::Page;
 pub use query::Query;
-pub use server::{Switch, serve, signal};
+pub use server::serve;
 use tokens::Scores;
 
 /// Goes on with a run that was stopped, in a process of its own, or says why it cannot.

@@ -3,6 +3,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use clap::Args;
+use owlet_lab::Interrupt;
 use owlet_store::RunId;
 use owlet_web::view::{Window, WindowSettings, serve};
 
@@ -45,9 +46,10 @@ pub(crate) fn run(args: &ViewArgs, terminal: &Terminal, path: &Path) -> Result<(
         resume: Some(Arc::new(move |id| resume(&resume_in, id))),
     };
     let window = Arc::new(Window::new(store, settings)?);
-    let (stop, stopped) = stopper();
+    let interrupt = Interrupt::default();
+    let flag = interrupt.clone();
     // Without a handler Ctrl-C ends the program, which loses nothing here.
-    drop(ctrlc::set_handler(stop));
+    drop(ctrlc::set_handler(move || flag.set()));
     let mut written = Ok(());
     serve(
         window,
@@ -59,15 +61,9 @@ pub(crate) fn run(args: &ViewArgs, terminal: &Terminal, path: &Path) -> Result<(
                 open(terminal, &url);
             }
         },
-        stopped,
+        &interrupt,
     )?;
     written
-}
-
-/// Something to call once, and what ends when it was.
-fn stopper() -> (impl Fn() + Send + 'static, impl Future<Output = ()>) {
-    let (sender, receiver) = owlet_web::view::signal();
-    (move || sender.set(), receiver)
 }
 
 fn said(terminal: &Terminal, url: &str) -> Result<()> {

@@ -201,21 +201,43 @@ impl Text {
     ) -> Value {
         let mut object = piece(choice, text, stop);
         if self.logprobs.is_some() {
-            let mut list = TokenList::new(self, 0);
-            if self.echo {
-                let (prompt, mut judged) = self.prompt(choice);
-                list.add(prompt[0], true, None);
-                for &token in &prompt[1..] {
-                    let judged = judged.next().map(|one| (one.log_probability, &*one.top));
-                    list.add(token, false, judged);
-                }
-            }
-            object["logprobs"] = list.after(tokens);
+            let (prompt, judged) = self.prompt(choice);
+            let judged = judged.map(|one| Some((one.log_probability, &*one.top)));
+            // Nothing is known of the first, and of the others where nobody asked.
+            let known = std::iter::once(None).chain(judged).chain(std::iter::repeat(None));
+            let prompt = prompt.iter().zip(known).enumerate();
+            let prompt = prompt.map(|(at, (&token, known))| (token, at == 0, known));
+            let echoed = if self.echo { usize::MAX } else { 0 };
+            let all = prompt.take(echoed).chain(tokens.iter().map(told));
+            object["logprobs"] = self.token_lists(0, all);
         }
         if self.prompt_logprobs.is_some() {
             object["prompt_logprobs"] = self.prompt_logprobs(choice);
         }
         object
+    }
+
+    /// The old form of log-probabilities: a list for each thing that is told of tokens, which stand
+    /// `offset` characters behind the beginning.
+    fn token_lists<'a>(&self, mut offset: usize, all: impl Iterator<Item = Told<'a>>) -> Value {
+        let (mut tokens, mut logs, mut tops, mut offsets) = (vec![], vec![], vec![], vec![]);
+        let wants_top = self.logprobs.is_some_and(|top| top > 0);
+        for (token, first, known) in all {
+            let (text, _) = token_text(self.tokenizer(), token, first);
+            offsets.push(offset);
+            offset += text.chars().count();
+            logs.push(known.map(|(log, _)| finite(log)));
+            tops.push(known.filter(|_| wants_top).map(|(log, rivals)| {
+                let rivals = rivals.iter().map(|&(rival, log)| {
+                    (token_text(self.tokenizer(), rival, first).0, finite(log).into())
+                });
+                let mut all: Map<String, Value> = rivals.collect();
+                all.insert(text.clone(), finite(log).into());
+                all
+            }));
+            tokens.push(text);
+        }
+        json!({ "tokens": tokens, "token_logprobs": logs, "top_logprobs": tops, "text_offset": offsets })
     }
 
     /// vLLM's form, of the prompt.
@@ -243,57 +265,11 @@ fn piece(choice: usize, text: &str, stop: Option<StopReason>) -> Value {
     json!({ "index": choice, "text": text, "logprobs": null, "finish_reason": reason })
 }
 
-/// The old form of log-probabilities: a list for each thing that is told of tokens.
-struct TokenList<'a> {
-    tokenizer: &'a Tokenizer,
-    wants_top: bool,
-    /// Characters before the next token.
-    offset: usize,
-    tokens: Vec<Value>,
-    logs: Vec<Value>,
-    tops: Vec<Value>,
-    offsets: Vec<Value>,
-}
+/// A token, whether it begins a text, and its log-probability and likely rivals where they are known.
+type Told<'a> = (Token, bool, Option<(f32, &'a [(Token, f32)])>);
 
-impl<'a> TokenList<'a> {
-    fn new(text: &'a Text, offset: usize) -> Self {
-        let (tokens, logs, tops, offsets) = (vec![], vec![], vec![], vec![]);
-        let wants_top = text.logprobs.is_some_and(|top| top > 0);
-        Self { tokenizer: text.tokenizer(), wants_top, offset, tokens, logs, tops, offsets }
-    }
-
-    /// Adds a token with its log-probability and likely rivals, where they are known.
-    fn add(&mut self, token: Token, first: bool, told: Option<(f32, &[(Token, f32)])>) {
-        let (text, _) = token_text(self.tokenizer, token, first);
-        self.offsets.push(self.offset.into());
-        self.offset += text.chars().count();
-        let (mut log, mut top) = (Value::Null, Value::Null);
-        if let Some((own, rivals)) = told {
-            log = finite(own).into();
-            if self.wants_top {
-                let rival = |&(rival, log)| {
-                    (token_text(self.tokenizer, rival, first).0, finite(log).into())
-                };
-                let mut all: Map<String, Value> = rivals.iter().map(rival).collect();
-                all.insert(text.clone(), log.clone());
-                top = all.into();
-            }
-        }
-        self.tokens.push(text.into());
-        self.logs.push(log);
-        self.tops.push(top);
-    }
-
-    /// The whole, with tokens that were sampled after what there is.
-    fn after(mut self, sampled: &[Sampled]) -> Value {
-        for one in sampled {
-            self.add(one.token, false, Some((one.log_probability, &one.top)));
-        }
-        json!({
-            "tokens": self.tokens, "token_logprobs": self.logs,
-            "top_logprobs": self.tops, "text_offset": self.offsets,
-        })
-    }
+fn told(sampled: &Sampled) -> Told<'_> {
+    (sampled.token, false, Some((sampled.log_probability, &sampled.top)))
 }
 
 impl Wording for Text {
@@ -318,7 +294,7 @@ impl Wording for Text {
     }
 
     fn logprobs(&mut self, choice: usize, tokens: &[Sampled]) -> Value {
-        TokenList::new(self, self.sent[choice].0).after(tokens)
+        self.token_lists(self.sent[choice].0, tokens.iter().map(told))
     }
 
     fn whole(

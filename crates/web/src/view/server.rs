@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
+use owlet_lab::Interrupt;
 use owlet_lab::report::html as report;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -64,7 +64,7 @@ fn asset(name: &str, kind: &'static str, text: String) -> Asset {
     Asset { path: format!("/assets/{}/{name}", &digest[..16]), kind, text }
 }
 
-/// Serves `window` on a loopback port (0: any) until `stop` ends; `ready` hears the address.
+/// Serves `window` on a loopback port (0: any) until `interrupt` is set; `ready` hears the address.
 ///
 /// # Errors
 /// [`Error::Listen`] when the port cannot be had.
@@ -72,7 +72,7 @@ pub fn serve(
     window: Arc<Window>,
     port: u16,
     ready: impl FnOnce(SocketAddr),
-    stop: impl Future<Output = ()>,
+    interrupt: &Interrupt,
 ) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -86,29 +86,11 @@ pub fn serve(
         tokio::task::spawn_blocking(move || first.refresh());
         let router = router(window);
         // Watchers stay for as long as they like: there is no waiting for them.
-        listen::serve(listener, router, CONNECTIONS, stop, Duration::ZERO).await?;
+        listen::serve(listener, router, CONNECTIONS, interrupt, Duration::ZERO).await?;
         Ok::<(), Error>(())
     })?;
     runtime.shutdown_background();
     Ok(())
-}
-
-/// A switch and what waits for it: the way to end [`serve`] from a signal handler.
-pub fn signal() -> (Switch, impl Future<Output = ()>) {
-    let switch = Arc::new(tokio::sync::Notify::new());
-    let waiting = Arc::clone(&switch);
-    (Switch(switch), async move { waiting.notified().await })
-}
-
-/// Ends what waits for it.
-#[derive(Clone, Debug)]
-pub struct Switch(Arc<tokio::sync::Notify>);
-
-impl Switch {
-    /// Ends it.
-    pub fn set(&self) {
-        self.0.notify_one();
-    }
 }
 
 /// The window's answers to requests, for tests and for other servers.
