@@ -235,3 +235,33 @@ pub(crate) async fn retrieve<T: Thing>(
 ) -> Result<Json<Value>, Refusal> {
     Ok(Json(T::json(&T::records(app.kept()?).get(&id)?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::File;
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_found_again_and_what_was_cut_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |id: &str| folder.path().join(id);
+        for id in ["file-1", "file-2", "file-3"] {
+            fs::create_dir(place(id)).unwrap();
+        }
+        let about = r#"{
+            "id": "file-1", "object": "file", "bytes": 3, "created_at": 1, "filename": "a",
+            "purpose": "batch", "status": "processed", "number": 4
+        }"#;
+        fs::write(place("file-1").join(ABOUT), about).unwrap();
+        fs::write(place("file-3").join(ABOUT), "of a newer owlet").unwrap();
+        let records = Records::<File>::open(folder.path().to_owned()).unwrap();
+        let found: Vec<Value> = records.all().iter().map(File::json).collect();
+        assert_eq!(found, [serde_json::from_str::<Value>(about).unwrap()]);
+        assert_eq!(
+            ["file-1", "file-2", "file-3"].map(|id| place(id).exists()),
+            [true, false, true]
+        );
+        records.remove("file-1").unwrap();
+        assert_eq!(records.remove("file-1").unwrap_err().status, StatusCode::NOT_FOUND);
+    }
+}
