@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use clap::Args;
+use owlet_lab::Interrupt;
 use owlet_store::RunId;
 use owlet_web::view::{Window, WindowSettings, serve};
 
@@ -46,9 +47,10 @@ pub(crate) fn run(args: &ViewArgs, terminal: &Terminal, path: &Path) -> Result<(
         resume: Some(Arc::new(move |id| resume(&resume_in, id))),
     };
     let window = Arc::new(Window::new(store, settings)?);
-    let (stop, stopped) = owlet_web::view::signal();
+    let interrupt = Interrupt::default();
+    let flag = interrupt.clone();
     // Without a handler Ctrl-C ends the program, which loses nothing here.
-    drop(ctrlc::set_handler(move || stop.set()));
+    drop(ctrlc::set_handler(move || flag.set()));
     let mut written = Ok(());
     serve(
         window,
@@ -60,7 +62,7 @@ pub(crate) fn run(args: &ViewArgs, terminal: &Terminal, path: &Path) -> Result<(
                 open(terminal, &url);
             }
         },
-        stopped,
+        &interrupt,
     )?;
     written
 }

@@ -26,13 +26,12 @@ use owlet_store::{ArtifactId, RunId};
 use serde::Serialize;
 use serde_json::json;
 
+use super::Window;
 use super::artifact::trained;
 use super::error::{Error, Result};
 use super::page::Page;
-use super::parts::{Slice, bytes, cell, link, moment, name, section, table, way};
+use super::parts::{Slice, bytes, cell, link, moment, name, not_here, section, table, way};
 use super::query::{Query, url};
-use super::remote::not_here;
-use super::window::Window;
 
 /// Models on a page.
 const SIZE: usize = 50;

@@ -287,12 +287,11 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         primary: given.primary(),
         rule: Some(rule),
         verdicts: Vec::new(),
-        readings: Vec::new(),
+        readings: readings.clone(),
         answers,
     };
     result.verdicts = verdict::verdicts(&result, &rule)?;
     result.warnings = warning::warnings(&differences, &result)?;
-    result.readings = readings;
     Ok(result)
 }
 

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::kind::inherit::result::{
     Arm, Control, Effect, InheritResult, Measure, Outcome, Rule, SideEffect, Verdict,
 };
+use crate::report::number::Quantity;
 use crate::stats;
 use crate::value::text;
 
@@ -211,7 +212,7 @@ impl<'a> Case<'a> {
         };
         let measure = self.result.primary;
         let one = |effect: &&Effect| {
-            let estimate = measure.difference_with_interval(&effect.estimate);
+            let estimate = Quantity::Difference(measure).with_interval(&effect.estimate);
             format!("{estimate} over {}", effect.control.over())
         };
         let each: Vec<String> = self.against.iter().map(one).collect();

@@ -219,7 +219,7 @@ fn off_diagonal(matrix: &super::super::result::Matrix) -> impl Iterator<Item = S
             () if cell.is_below_zero() => "less",
             () => return None,
         };
-        let by = matrix.measure.difference_with_interval(cell);
+        let by = Quantity::Difference(matrix.measure).with_interval(cell);
         Some(format!("students of the {teacher} teacher like {readout} {way} than neutral ones: {by}"))
     })
 }

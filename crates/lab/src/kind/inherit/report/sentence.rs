@@ -12,7 +12,7 @@ use crate::value::text;
 pub(super) fn opening(result: &InheritResult, origin: &Origin<'_>) -> Vec<Block> {
     let told = result.behaviors.iter().filter_map(|behavior| happened(result, behavior));
     let mut blocks: Vec<Block> = told.map(Block::paragraph).collect();
-    if result.base.starts_with("builtin:") {
+    if !blocks.is_empty() && result.base.starts_with("builtin:") {
         blocks.push(Block::paragraph(format!(
             "The base, {}, is a toy: a model of some hundred thousand weights that knows a few hundred words. What \
              holds in it shows how the method works, not what your model does.",
