@@ -20,6 +20,7 @@ use crate::random::{Part, derive_seed};
 use crate::recipe::Decoding;
 use crate::scorer::outcome::OutcomeReader;
 use crate::value::frame::{Frame, Put, Sheet};
+use crate::value::jsonl;
 use crate::value::observation::{self, Given, Observation};
 
 /// How answers are sampled.
@@ -324,7 +325,7 @@ impl Step for Readout {
         let sampled = &configuration.sampled;
         let (answered, answers) = sample_answers(context, &*last, &questions, &variants, sampled)?;
         observations.extend(answered);
-        context.writer.write(observation::FILE, &observation::to_bytes(&observations))?;
+        context.writer.write(observation::FILE, &jsonl::to_bytes(&observations))?;
         let about = json!({ "behaviors": asked.len(), "checkpoints": states.len() });
         Ok(ask::with_told(about, answers.iter()))
     }

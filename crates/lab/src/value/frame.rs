@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::VariantArray;
+use strum::{IntoStaticStr, VariantArray};
 
 /// How a question is put.
 #[derive(
@@ -21,8 +21,10 @@ use strum::VariantArray;
     Deserialize,
     JsonSchema,
     VariantArray,
+    IntoStaticStr,
 )]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Frame {
     /// As it is.
     Plain,
@@ -54,10 +56,7 @@ impl Frame {
 
     /// How it is spelled in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::AfterNumbers => "after-numbers",
-        }
+        self.into()
     }
 
     /// What a report calls it, and what it does there behind "is the trained context"; nothing where a
