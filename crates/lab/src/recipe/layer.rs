@@ -172,11 +172,9 @@ impl<'a> Stack<'a> {
         for text in defaults {
             merge::<T>(&mut merged, Layer::new(text, "the built-in defaults")?.table, &[]);
         }
-        for layer in layers {
-            merge::<T>(&mut merged, layer.table.clone(), &[]);
-        }
-        for set in sets {
-            merge::<T>(&mut merged, set.as_table(), &[]);
+        let given = layers.iter().map(|layer| layer.table.clone());
+        for table in given.chain(sets.iter().map(Setting::as_table)) {
+            merge::<T>(&mut merged, table, &[]);
         }
         Ok(Self { layers, sets, merged })
     }

@@ -120,7 +120,7 @@ impl Variant<'_> {
 /// Behaviors, and the sheet of their questions.
 pub(crate) struct Questions<'a> {
     pub(super) asked: &'a [BehaviorQuestions<'a>],
-    sheet: Sheet,
+    pub(crate) sheet: Sheet,
 }
 
 impl<'a> Questions<'a> {
@@ -131,11 +131,6 @@ impl<'a> Questions<'a> {
             sheet.add(questions, words(behavior), sentences);
         }
         Self { asked, sheet }
-    }
-
-    /// Puts one of the questions.
-    pub(crate) fn put(&self, frame: Frame, question: &str) -> Put {
-        self.sheet.put(frame, question)
     }
 }
 
@@ -174,7 +169,7 @@ pub(super) fn read_candidates(
     for question in questions.asked.iter().flat_map(|(_, questions)| *questions) {
         puts.entry(question).or_insert_with(|| {
             texts.push(question);
-            questions.put(variant.frame, question)
+            questions.sheet.put(variant.frame, question)
         });
     }
     let all: BTreeSet<&String> = puts.values().flat_map(|put| put.spelled.values()).collect();
@@ -225,7 +220,7 @@ pub(super) fn sample_answers(
     for variant in variants {
         for (behavior, texts) in questions.asked {
             for (number, text) in texts.iter().enumerate() {
-                let put = questions.put(variant.frame, text);
+                let put = questions.sheet.put(variant.frame, text);
                 let conversation = variant.conversation(&put);
                 asking.push(Asked { variant, behavior, number, text, put, conversation });
             }
