@@ -61,15 +61,14 @@ impl Models {
         }
         let source = source.ok_or_else(|| Error::record(spec.to_string(), "is not found"))?;
         let parameters = source.parameters();
-        let node = match source.whole_artifact() {
-            Some(id) => Source::Artifact(id),
-            None => {
-                let digest = source.digest()?;
-                let files = Configuration::Files { digest: digest.clone() };
-                let origin = source.origin().map(|id| ("part-of", Source::Artifact(id)));
-                self.sources.insert(digest, source);
-                build.node::<Base>(name, &files, origin.as_slice(), parameters)?
-            }
+        let node = if let Some(id) = source.whole_artifact() {
+            Source::Artifact(id)
+        } else {
+            let digest = source.digest()?;
+            let files = Configuration::Files { digest: digest.clone() };
+            let origin = source.origin().map(|id| ("part-of", Source::Artifact(id)));
+            self.sources.insert(digest, source);
+            build.node::<Base>(name, &files, origin.as_slice(), parameters)?
         };
         Ok(Bound { node, spec, can, pace: Pace::Weights { parameters, tokens } })
     }

@@ -192,8 +192,9 @@ pub struct Controls {
     /// Behaviors that get the controls which train more students; empty: all.
     pub behaviors: Vec<String>,
     /// Rows shown instead of trained on.
-    #[serde(with = "value::table_or_false")]
-    #[schemars(schema_with = "value::table_or_false::schema")]
+    #[serde(deserialize_with = "value::read_in_context")]
+    #[serde(serialize_with = "value::write_in_context")]
+    #[schemars(schema_with = "value::in_context_schema")]
     pub in_context: InContext,
     /// What else changed in students.
     pub side_effects: bool,

@@ -88,49 +88,45 @@ impl Default for InContext {
     }
 }
 
-/// [`InContext`] as a table, or false.
-pub(super) mod table_or_false {
-    use super::*;
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<InContext, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = InContext;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a table { rows = [4, 16], draws = 3, questions = 8 } or false")
-            }
-            fn visit_bool<E: de::Error>(self, on: bool) -> Result<InContext, E> {
-                if on {
-                    return Err(E::invalid_value(de::Unexpected::Bool(true), &self));
-                }
-                Ok(InContext::default())
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<InContext, A::Error> {
-                InContext::deserialize(MapAccessDeserializer::new(map))
-            }
+/// Reads a table, or false.
+pub(super) fn read_in_context<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<InContext, D::Error> {
+    struct Reader;
+    impl<'de> Visitor<'de> for Reader {
+        type Value = InContext;
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a table { rows = [4, 16], draws = 3, questions = 8 } or false")
         }
-        deserializer.deserialize_any(Reader)
-    }
-
-    pub(in super::super) fn serialize<S: Serializer>(
-        shown: &InContext,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        if shown.rows.is_empty() {
-            serializer.serialize_bool(false)
-        } else {
-            shown.serialize(serializer)
+        fn visit_bool<E: de::Error>(self, on: bool) -> Result<InContext, E> {
+            if on {
+                return Err(E::invalid_value(de::Unexpected::Bool(true), &self));
+            }
+            Ok(InContext::default())
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<InContext, A::Error> {
+            InContext::deserialize(MapAccessDeserializer::new(map))
         }
     }
+    deserializer.deserialize_any(Reader)
+}
 
-    pub(in super::super) fn schema(generator: &mut SchemaGenerator) -> Schema {
-        let table = generator.subschema_for::<InContext>();
-        json_schema!({
-            "anyOf": [{ "const": false, "description": "Left out." }, table]
-        })
+/// Writes what [`read_in_context`] reads.
+pub(super) fn write_in_context<S: Serializer>(
+    shown: &InContext,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if shown.rows.is_empty() {
+        serializer.serialize_bool(false)
+    } else {
+        shown.serialize(serializer)
     }
+}
+
+/// The schema of what [`read_in_context`] reads.
+pub(super) fn in_context_schema(generator: &mut SchemaGenerator) -> Schema {
+    let table = generator.subschema_for::<InContext>();
+    json_schema!({ "anyOf": [{ "const": false, "description": "Left out." }, table] })
 }
 
 impl JsonSchema for OtherBase {
