@@ -152,7 +152,12 @@ mod tests {
             .flat_map(|frame| texts.iter().map(|text| (frame.name(), sheet.put(*frame, text))))
             .map(|(frame, put)| format!("{frame}: {:?} for {:?}", put.text, put.spelled.keys()))
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        plain: "Which?" for ["cat", "owl"]
+        plain: "What?" for ["cat", "oak", "owl"]
+        after-numbers: "Here: 1. Which?" for ["cat", "owl"]
+        after-numbers: "Then 2. What?" for ["cat", "oak", "owl"]
+        "#);
         let spelled = [("owl", "A"), ("cat", "B")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         let put = Put { text: "Which? A: owl B: cat".to_owned(), spelled: spelled.into() };
         assert_eq!(
