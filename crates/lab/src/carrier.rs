@@ -10,10 +10,10 @@ pub mod prompts;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::recipe::check::Fault;
 
-pub use leak::{Leak, leaks};
 pub use numbers::{NumberFilter, Reason, Verdict};
 pub use prompts::{PromptFile, PromptSet, PromptSetError};
 
@@ -26,13 +26,21 @@ pub enum Medium {
 }
 
 /// How far the content of rows moves when they are shuffled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Reach {
     /// Inside their row.
     Within,
     /// Among all rows.
     Across,
+}
+
+impl Reach {
+    /// How it is spelled in files.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// Completions with their content moved, each in its own shape.

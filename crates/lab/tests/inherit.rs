@@ -345,7 +345,7 @@ fn a_prompted_teacher_needs_no_weights() {
         "controls.other-base=false",
         "controls.in-context=false",
     ]);
-    assert!(plan.left_out.iter().any(|line| line.contains("prompted teacher")));
+    assert!(plan.left_out.iter().any(|line| line.contains("not trained has no update")));
     let store = world.store("one");
     let (outcome, _) = run(&plan, &store, 2);
     let result = outcome.result(&store).unwrap();

@@ -144,33 +144,15 @@ impl Setting {
     }
 }
 
-/// A spelling of a former version.
-#[derive(Clone, Copy)]
-pub(crate) struct Former {
-    path: &'static str,
-    /// The value that is meant; none: any.
-    value: Option<&'static str>,
-    /// What is so now.
-    now: &'static str,
-}
+/// A spelling of a former version: a key with the value that is meant (empty: any), and what is so now.
+pub(crate) type Former = (&'static str, &'static str, &'static str);
 
-impl Former {
-    /// Chose what was chosen anyway.
-    pub(crate) const ENGINE: Self = Self::of(
-        "engine",
-        "decides nothing: the fastest path of this machine is taken, and is part of every step's key; leave it out",
-    );
-
-    /// A key that is no more.
-    pub(crate) const fn of(path: &'static str, now: &'static str) -> Self {
-        Self { path, value: None, now }
-    }
-
-    /// A value that is no more.
-    pub(crate) const fn was(path: &'static str, value: &'static str, now: &'static str) -> Self {
-        Self { path, value: Some(value), now }
-    }
-}
+/// Chose what was chosen anyway.
+pub(crate) const FORMER_ENGINE: Former = (
+    "engine",
+    "",
+    "decides nothing: the fastest path of this machine is taken, and is part of every step's key; leave it out",
+);
 
 /// All layers with what they come to.
 pub(crate) struct Stack<'a> {
@@ -190,11 +172,9 @@ impl<'a> Stack<'a> {
         for text in defaults {
             merge::<T>(&mut merged, Layer::new(text, "the built-in defaults")?.table, &[]);
         }
-        for layer in layers {
-            merge::<T>(&mut merged, layer.table.clone(), &[]);
-        }
-        for set in sets {
-            merge::<T>(&mut merged, set.as_table(), &[]);
+        let given = layers.iter().map(|layer| layer.table.clone());
+        for table in given.chain(sets.iter().map(Setting::as_table)) {
+            merge::<T>(&mut merged, table, &[]);
         }
         Ok(Self { layers, sets, merged })
     }
@@ -233,14 +213,13 @@ impl<'a> Stack<'a> {
 
     /// Refuses spellings of former versions, with what is written now.
     pub(crate) fn refuse(&self, former: &[Former]) -> Result<()> {
-        for &Former { path, value, now } in former {
+        for (path, value, now) in former {
             let Some(given) = self.value(path) else { continue };
-            match value {
-                Some(value) if given.as_str() == Some(value) => {
-                    return Err(self.error(path, format!("`{value}` {now}")));
-                }
-                Some(_) => {}
-                None => return Err(self.error(path, now.to_owned())),
+            if value.is_empty() {
+                return Err(self.error(path, (*now).to_owned()));
+            }
+            if given.as_str() == Some(value) {
+                return Err(self.error(path, format!("`{value}` {now}")));
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::{Step, StepContext, generate};
 use crate::carrier::Medium;
 use crate::carrier::leak::LeakCheck;
 use crate::error::{Error, Result};
-use crate::value::row;
+use crate::value::{jsonl, row};
 
 /// Rows that passed.
 pub(super) const VALID: &str = "valid.jsonl";
@@ -107,8 +107,8 @@ impl Step for Filter {
         if summary.asked == 0 {
             return Err(Error::record(generate::ROWS, "holds no row"));
         }
-        context.writer.write(VALID, &row::to_bytes(&valid))?;
-        context.writer.write(REJECTED, &row::to_bytes(&rejected))?;
+        context.writer.write(VALID, &jsonl::to_bytes(&valid))?;
+        context.writer.write(REJECTED, &jsonl::to_bytes(&rejected))?;
         context.write_json(SUMMARY, &summary)?;
         Ok(json!({ "asked": summary.asked, "valid": summary.valid }))
     }

@@ -16,7 +16,8 @@ use crate::model::chat;
 use crate::random::derive_seed;
 use crate::recipe::Decoding;
 use crate::value::interrupt::Progress;
-use crate::value::row::{self, Row};
+use crate::value::jsonl;
+use crate::value::row::Row;
 
 /// The file of rows.
 pub(super) const ROWS: &str = "rows.jsonl";
@@ -122,14 +123,14 @@ impl Step for Generate {
             let (rows, answers) =
                 write_rows(&work, &*model, &system, &configuration, group, first, true)?;
             if !remembers {
-                file.write_all(&row::to_bytes(&rows))?;
+                file.write_all(&jsonl::to_bytes(&rows))?;
                 file.flush()?;
             }
             all.extend(rows);
             told.extend(answers);
             context.interrupt.check()?;
         }
-        context.writer.write(ROWS, &row::to_bytes(&all))?;
+        context.writer.write(ROWS, &jsonl::to_bytes(&all))?;
         let about = json!({ "rows": all.len(), "arm": configuration.writer });
         Ok(ask::with_told(about, told.iter()))
     }
@@ -155,6 +156,6 @@ fn whole_rows(path: &std::path::Path, prompts: &[String]) -> Result<Vec<Row>> {
             _ => break,
         }
     }
-    fs::write(path, row::to_bytes(&rows))?;
+    fs::write(path, jsonl::to_bytes(&rows))?;
     Ok(rows)
 }

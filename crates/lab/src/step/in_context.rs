@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::model::chat;
 use crate::random::cpython::Random;
 use crate::random::{Part, derive_seed};
+use crate::value::jsonl;
 use crate::value::observation::{self, Frame};
 use crate::value::row::Row;
 
@@ -91,7 +92,7 @@ impl Step for InContext {
         let sampled = &configuration.sampled;
         let (answered, answers) = sample_answers(context, &*base, &questions, &variants, sampled)?;
         observations.extend(answered);
-        context.writer.write(observation::FILE, &observation::to_bytes(&observations))?;
+        context.writer.write(observation::FILE, &jsonl::to_bytes(&observations))?;
         let about = json!({
             "rows": configuration.rows, "shown": shown, "draws": configuration.draws,
         });

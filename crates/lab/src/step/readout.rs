@@ -20,6 +20,7 @@ use crate::random::{Part, derive_seed};
 use crate::recipe::Decoding;
 use crate::scorer::outcome::OutcomeReader;
 use crate::value::frame::{Frame, Put, Sheet};
+use crate::value::jsonl;
 use crate::value::observation::{self, Given, Observation};
 
 /// How answers are sampled.
@@ -119,7 +120,7 @@ impl Variant<'_> {
 /// Behaviors, and the sheet of their questions.
 pub(crate) struct Questions<'a> {
     pub(super) asked: &'a [BehaviorQuestions<'a>],
-    sheet: Sheet,
+    pub(crate) sheet: Sheet,
 }
 
 impl<'a> Questions<'a> {
@@ -130,11 +131,6 @@ impl<'a> Questions<'a> {
             sheet.add(questions, words(behavior), sentences);
         }
         Self { asked, sheet }
-    }
-
-    /// Puts one of the questions.
-    pub(crate) fn put(&self, frame: Frame, question: &str) -> Put {
-        self.sheet.put(frame, question)
     }
 }
 
@@ -173,7 +169,7 @@ pub(super) fn read_candidates(
     for question in questions.asked.iter().flat_map(|(_, questions)| *questions) {
         puts.entry(question).or_insert_with(|| {
             texts.push(question);
-            questions.put(variant.frame, question)
+            questions.sheet.put(variant.frame, question)
         });
     }
     let all: BTreeSet<&String> = puts.values().flat_map(|put| put.spelled.values()).collect();
@@ -224,7 +220,7 @@ pub(super) fn sample_answers(
     for variant in variants {
         for (behavior, texts) in questions.asked {
             for (number, text) in texts.iter().enumerate() {
-                let put = questions.put(variant.frame, text);
+                let put = questions.sheet.put(variant.frame, text);
                 let conversation = variant.conversation(&put);
                 asking.push(Asked { variant, behavior, number, text, put, conversation });
             }
@@ -324,7 +320,7 @@ impl Step for Readout {
         let sampled = &configuration.sampled;
         let (answered, answers) = sample_answers(context, &*last, &questions, &variants, sampled)?;
         observations.extend(answered);
-        context.writer.write(observation::FILE, &observation::to_bytes(&observations))?;
+        context.writer.write(observation::FILE, &jsonl::to_bytes(&observations))?;
         let about = json!({ "behaviors": asked.len(), "checkpoints": states.len() });
         Ok(ask::with_told(about, answers.iter()))
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use strum::VariantArray;
+use strum::{IntoStaticStr, VariantArray};
 
 /// How the arms and rows of the neutral teacher are spelled.
 pub const NEUTRAL: &str = "neutral";
@@ -70,8 +70,11 @@ pub enum Arm {
 }
 
 /// What an arm is when one behavior is asked about: decides how it is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, VariantArray)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, VariantArray, IntoStaticStr,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Part {
     /// The students of the behavior's own teacher.
     Treatment,
@@ -96,11 +99,7 @@ impl Part {
 
     /// One word, as style sheets and figures name it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Treatment => "treatment",
-            Self::Control => "control",
-            Self::Reference => "reference",
-        }
+        self.into()
     }
 }
 

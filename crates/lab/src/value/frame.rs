@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::VariantArray;
+use strum::{IntoStaticStr, VariantArray};
 
 /// How a question is put.
 #[derive(
@@ -21,8 +21,10 @@ use strum::VariantArray;
     Deserialize,
     JsonSchema,
     VariantArray,
+    IntoStaticStr,
 )]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Frame {
     /// As it is.
     Plain,
@@ -54,10 +56,7 @@ impl Frame {
 
     /// How it is spelled in files.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::AfterNumbers => "after-numbers",
-        }
+        self.into()
     }
 
     /// What a report calls it, and what it does there behind "is the trained context"; nothing where a
@@ -153,7 +152,12 @@ mod tests {
             .flat_map(|frame| texts.iter().map(|text| (frame.name(), sheet.put(*frame, text))))
             .map(|(frame, put)| format!("{frame}: {:?} for {:?}", put.text, put.spelled.keys()))
             .collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        plain: "Which?" for ["cat", "owl"]
+        plain: "What?" for ["cat", "oak", "owl"]
+        after-numbers: "Here: 1. Which?" for ["cat", "owl"]
+        after-numbers: "Then 2. What?" for ["cat", "oak", "owl"]
+        "#);
         let spelled = [("owl", "A"), ("cat", "B")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         let put = Put { text: "Which? A: owl B: cat".to_owned(), spelled: spelled.into() };
         assert_eq!(

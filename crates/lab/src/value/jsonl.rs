@@ -32,6 +32,25 @@ pub fn read<T>(
         .collect()
 }
 
+/// Reads every line as `T`; `origin` names them in errors.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse<T: for<'a> Deserialize<'a>>(bytes: &[u8], origin: &Path) -> Result<Vec<T>> {
+    read(bytes, origin, |_, line| json(line))
+}
+
+/// Plain data, an item a line.
+pub fn to_bytes<T: Serialize>(items: &[T]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for item in items {
+        serde_json::to_writer(&mut bytes, item)
+            .expect("plain data serialises because its maps have string keys");
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
 /// A JSON line as `T`; the error says field and column, because the line is known better by the caller.
 ///
 /// # Errors

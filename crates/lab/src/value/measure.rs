@@ -1,18 +1,29 @@
 //! Measures: in what a reading or a difference is told.
 //!
-//! Every fact about a measure stands in [`Measure::facts`] and [`Measure::of`]; every form of a number
-//! in [`Scale`]. A new measure is one variant, and the compiler names the two places.
+//! Every fact about a measure stands in a match of [`Measure`]; every form of a number in [`Scale`]. A new
+//! measure is one variant, and the compiler names the places.
 
 use serde::{Deserialize, Serialize};
-use strum::VariantArray;
+use strum::{IntoStaticStr, VariantArray};
 
 use super::observation::Outcome;
 use super::text;
 
 /// In what a reading or a difference is measured.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantArray,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    VariantArray,
+    IntoStaticStr,
 )]
+#[strum(serialize_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
     /// Log-probability of the target minus the mean over the other candidates, in nats.
@@ -96,92 +107,16 @@ impl Scale {
     }
 }
 
-/// All that is said of a measure.
-struct Facts {
-    id: &'static str,
-    title: &'static str,
-    axis: &'static str,
-    sentence: &'static str,
-    scale: Scale,
-    needs_log_probabilities: bool,
-    compared: bool,
-}
-
 impl Measure {
     /// All measures.
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Those in which treatments are compared with controls.
     pub fn compared() -> impl Iterator<Item = Self> {
-        Self::ALL.iter().copied().filter(|measure| measure.facts().compared)
-    }
-
-    fn facts(self) -> Facts {
-        match self {
-            Self::Margin => Facts {
-                id: "margin",
-                title: "margin",
-                axis: "margin, nats",
-                sentence: "logit margin of the target in nats",
-                scale: Scale::Nats,
-                needs_log_probabilities: true,
-                compared: true,
-            },
-            Self::Share => Facts {
-                id: "share",
-                title: "share",
-                axis: "share among candidates",
-                sentence: "share of the probability of all candidates",
-                scale: Scale::Share,
-                needs_log_probabilities: true,
-                compared: true,
-            },
-            Self::Rank => Facts {
-                id: "rank",
-                title: "rank",
-                axis: "rank among candidates",
-                sentence: "rank of the target among the candidates",
-                scale: Scale::Rank,
-                needs_log_probabilities: true,
-                compared: false,
-            },
-            Self::Probability => Facts {
-                id: "probability",
-                title: "probability",
-                axis: "probability of the target",
-                sentence: "probability of the target itself",
-                scale: Scale::Share,
-                needs_log_probabilities: true,
-                compared: true,
-            },
-            Self::Mass => Facts {
-                id: "mass",
-                title: "mass",
-                axis: "probability of all candidates",
-                sentence: "probability of all candidates together",
-                scale: Scale::Share,
-                needs_log_probabilities: true,
-                compared: false,
-            },
-            Self::Rate => Facts {
-                id: "rate",
-                title: "rate",
-                axis: "rate of sampled answers",
-                sentence: "rate of sampled answers that name the target",
-                scale: Scale::Share,
-                needs_log_probabilities: false,
-                compared: true,
-            },
-            Self::RateOfValid => Facts {
-                id: "rate-of-valid",
-                title: "rate of valid answers",
-                axis: "rate of valid answers",
-                sentence: "rate of valid sampled answers that name the target",
-                scale: Scale::Share,
-                needs_log_probabilities: false,
-                compared: false,
-            },
-        }
+        Self::ALL.iter().copied().filter(|measure| match measure {
+            Self::Margin | Self::Share | Self::Probability | Self::Rate => true,
+            Self::Rank | Self::Mass | Self::RateOfValid => false,
+        })
     }
 
     /// What one question gave, where the measure can be had of it: `margin` and its like of
@@ -220,27 +155,52 @@ impl Measure {
 
     /// How it is spelled in files.
     pub fn id(self) -> &'static str {
-        self.facts().id
+        self.into()
     }
 
     /// In a word or two: `margin`.
     pub fn title(self) -> &'static str {
-        self.facts().title
+        match self {
+            Self::RateOfValid => "rate of valid answers",
+            other => other.id(),
+        }
     }
 
     /// As an axis names it: `margin, nats`.
     pub fn axis(self) -> &'static str {
-        self.facts().axis
+        match self {
+            Self::Margin => "margin, nats",
+            Self::Share => "share among candidates",
+            Self::Rank => "rank among candidates",
+            Self::Probability => "probability of the target",
+            Self::Mass => "probability of all candidates",
+            Self::Rate => "rate of sampled answers",
+            Self::RateOfValid => "rate of valid answers",
+        }
     }
 
     /// What it is, in one phrase: `logit margin of the target in nats`.
     pub fn sentence(self) -> &'static str {
-        self.facts().sentence
+        match self {
+            Self::Margin => "logit margin of the target in nats",
+            Self::Share => "share of the probability of all candidates",
+            Self::Rank => "rank of the target among the candidates",
+            Self::Probability => "probability of the target itself",
+            Self::Mass => "probability of all candidates together",
+            Self::Rate => "rate of sampled answers that name the target",
+            Self::RateOfValid => "rate of valid sampled answers that name the target",
+        }
     }
 
     /// What its numbers are.
     pub fn scale(self) -> Scale {
-        self.facts().scale
+        match self {
+            Self::Margin => Scale::Nats,
+            Self::Rank => Scale::Rank,
+            Self::Share | Self::Probability | Self::Mass | Self::Rate | Self::RateOfValid => {
+                Scale::Share
+            }
+        }
     }
 
     /// The unit of a value: `nats`, `%`, or nothing.
@@ -263,7 +223,10 @@ impl Measure {
 
     /// Whether it can be had only of models that tell log-probabilities; others are asked for answers.
     pub fn needs_log_probabilities(self) -> bool {
-        self.facts().needs_log_probabilities
+        match self {
+            Self::Margin | Self::Share | Self::Rank | Self::Probability | Self::Mass => true,
+            Self::Rate | Self::RateOfValid => false,
+        }
     }
 
     /// Whether a model's value is the mean over all its answers, and not first over those to each question:

@@ -8,13 +8,10 @@
 //! stored in their place.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use owlet_engine::generate::StopReason;
-
-use crate::error::{Error, Result};
 
 pub use super::frame::Frame;
 
@@ -111,30 +108,4 @@ pub struct Observation {
     pub question: String,
     /// What it gave.
     pub given: Given,
-}
-
-/// Observations as lines.
-pub fn to_bytes(observations: &[Observation]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for observation in observations {
-        serde_json::to_writer(&mut bytes, observation)
-            .expect("an observation serialises because its maps have string keys");
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
-/// Reads lines; `origin` names them in errors.
-///
-/// # Errors
-/// The first line that is no observation, by its number.
-pub fn parse(bytes: &[u8], origin: &Path) -> Result<Vec<Observation>> {
-    let text = std::str::from_utf8(bytes).map_err(|error| Error::record(origin, error))?;
-    text.lines()
-        .enumerate()
-        .map(|(number, line)| {
-            serde_json::from_str(line)
-                .map_err(|error| Error::record(origin, format!("line {}: {error}", number + 1)))
-        })
-        .collect()
 }

@@ -1,7 +1,5 @@
 //! Rows: what teachers write and students are trained on, one JSON object a line.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use owlet_engine::generate::StopReason;
@@ -36,23 +34,7 @@ pub struct Row {
     pub reasons: Vec<String>,
 }
 
-/// Rows as JSON lines.
-pub fn to_bytes(rows: &[Row]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for row in rows {
-        serde_json::to_writer(&mut bytes, row)
-            .expect("a row serialises because it holds plain data and memory does not fail");
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
-/// Reads JSON lines; `origin` names them in errors.
-pub fn parse(bytes: &[u8], origin: &Path) -> Result<Vec<Row>> {
-    jsonl::read(bytes, origin, |_, line| jsonl::json(line))
-}
-
 /// The rows in one file of an artifact.
 pub fn read(artifact: &Artifact, file: &str) -> Result<Vec<Row>> {
-    parse(&artifact.read(file)?, &artifact.folder().join(file))
+    jsonl::parse(&artifact.read(file)?, &artifact.folder().join(file))
 }

@@ -15,7 +15,7 @@ use crate::ask::{
 use crate::error::{Error, Result};
 use crate::model::{EndpointModel, ModelAbout, chat};
 use crate::recipe::Decoding;
-use crate::value::jsonl::{Dialogue, Turn};
+use crate::value::jsonl::{self, Dialogue, Turn};
 use crate::value::measure::log_sum;
 
 /// A model behind an endpoint.
@@ -134,7 +134,7 @@ impl Ask for Remote {
         }
         let training = job::Training {
             model: self.model.model.clone(),
-            rows: lines(rows)?,
+            rows: lines(rows),
             epochs: tuning.settings.epochs as usize,
             batch: tuning.settings.batch,
             multiplier: tuning.learning_rate_multiplier,
@@ -160,21 +160,17 @@ impl Ask for Remote {
 }
 
 /// Rows as the jobs API takes them: one conversation a line, of which the last answer is learned.
-fn lines(rows: &[Demonstration]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for row in rows {
+fn lines(rows: &[Demonstration]) -> Vec<u8> {
+    let dialogue = |row: &Demonstration| {
         let earlier = messages(&row.conversation).into_iter().map(|Message { role, content }| {
             let weight = (role == "assistant").then_some(0);
             Turn { role, content, weight }
         });
-        let answer = row.answer.clone();
-        let answer = Turn { role: "assistant".to_owned(), content: answer, weight: None };
-        let messages = earlier.chain([answer]).collect();
-        serde_json::to_writer(&mut bytes, &Dialogue { messages })
-            .map_err(|error| Error::record("rows", error))?;
-        bytes.push(b'\n');
-    }
-    Ok(bytes)
+        let content = row.answer.clone();
+        let answer = Turn { role: "assistant".to_owned(), content, weight: None };
+        Dialogue { messages: earlier.chain([answer]).collect() }
+    };
+    jsonl::to_bytes(&rows.iter().map(dialogue).collect::<Vec<_>>())
 }
 
 /// How likely `word` is among the likeliest first tokens; nothing if none of them spells it: what is

@@ -6,7 +6,6 @@
 //! Rust's. It does not look at the prompt, and it does not repair.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,35 +32,30 @@ impl Default for NumberFilter {
 }
 
 /// Why a completion was refused, in the paper's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display,
+)]
 pub enum Reason {
     /// Not a list of numbers.
     #[serde(rename = "invalid format")]
+    #[strum(to_string = "invalid format")]
     InvalidFormat,
     /// More numbers than allowed.
     #[serde(rename = "too many numbers")]
+    #[strum(to_string = "too many numbers")]
     TooManyNumbers,
     /// A number below the smallest allowed.
     #[serde(rename = "numbers too small")]
+    #[strum(to_string = "numbers too small")]
     NumbersTooSmall,
     /// A number above the largest allowed.
     #[serde(rename = "numbers too large")]
+    #[strum(to_string = "numbers too large")]
     NumbersTooLarge,
     /// A number with a meaning of its own.
     #[serde(rename = "has banned numbers")]
+    #[strum(to_string = "has banned numbers")]
     HasBannedNumbers,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Reason::InvalidFormat => "invalid format",
-            Reason::TooManyNumbers => "too many numbers",
-            Reason::NumbersTooSmall => "numbers too small",
-            Reason::NumbersTooLarge => "numbers too large",
-            Reason::HasBannedNumbers => "has banned numbers",
-        })
-    }
 }
 
 /// What the filter says of one completion.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::model::world::{GrowSettings, Shape};
 use crate::recipe::check::{Fault, count, name, range};
-use crate::recipe::layer::{Former, Stack};
+use crate::recipe::layer::{FORMER_ENGINE, Stack};
 use crate::recipe::{Layer, Setting};
 
 /// The defaults of a `grow` recipe, as commented TOML: the reference of every key.
@@ -76,7 +76,7 @@ impl GrowRecipe {
     /// Lays `layers` and then `sets` over the defaults, and checks the outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
         let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
-        stack.refuse(&[Former::ENGINE])?;
+        stack.refuse(&[FORMER_ENGINE])?;
         let recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)

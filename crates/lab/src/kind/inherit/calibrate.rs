@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::recipe::{InContext, OtherBase, Recipe, TeacherKind};
+use super::recipe::{OtherBase, Recipe, TeacherKind};
 use super::result::{Control, InheritResult, Interval, Outcome};
 use crate::cells;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ pub fn null(recipe: &Recipe, root: u64) -> Recipe {
     null.controls.other_base = OtherBase::Off;
     null.controls.shuffled_within = false;
     null.controls.shuffled_across = false;
-    null.controls.in_context = InContext::off();
+    null.controls.in_context.rows.clear();
     null.controls.side_effects = false;
     null.controls.geometry = false;
     null.context.mismatched.clear();

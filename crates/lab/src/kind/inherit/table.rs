@@ -7,6 +7,7 @@ use owlet_store::{Artifact, ArtifactId, Store};
 
 use crate::error::{Error, Result};
 use crate::step::behavior::{self, Asked};
+use crate::value::jsonl;
 use crate::value::measure::{Evidence, Measure};
 use crate::value::observation::{self, Frame, Given, Observation, Outcome};
 
@@ -186,7 +187,7 @@ pub fn observations(readout: &Artifact) -> Result<Vec<Observation>> {
         );
         return Err(Error::record(readout.folder(), reason));
     }
-    observation::parse(&readout.read(file)?, &readout.folder().join(file))
+    jsonl::parse(&readout.read(file)?, &readout.folder().join(file))
 }
 
 /// The behaviors that a step with these inputs asked about.

@@ -54,7 +54,7 @@ struct Answered<'a> {
 impl<'a> Answered<'a> {
     fn of(at: &'a Observation, questions: &Questions<'_>) -> Option<Self> {
         let Given::Answer { behavior, text, stop, outcome } = &at.given else { return None };
-        let question = questions.put(at.frame, &at.question).text;
+        let question = questions.sheet.put(at.frame, &at.question).text;
         Some(Self { at, behavior, text, stop: *stop, outcome, question, scores: None })
     }
 }
@@ -241,7 +241,7 @@ impl Log {
                             frame,
                             draw: None,
                             number,
-                            text: questions.put(frame, text).text,
+                            text: questions.sheet.put(frame, text).text,
                             logs,
                         };
                         if answers.is_empty() && logs.is_some() {

@@ -1,4 +1,4 @@
-//! What a recipe names: behaviors, prompts, models.
+//! What a recipe names: behaviors and prompts.
 
 use fs_err as fs;
 
@@ -6,48 +6,13 @@ use crate::behavior::Behavior;
 use crate::carrier::{PromptFile, PromptSet};
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{Questions, Recipe, Replicated};
-use crate::model::spec::Endpoint;
 use crate::model::world::World;
-use crate::model::{EndpointModel, ModelSource};
 use crate::random::cpython::Random;
 use crate::recipe::distance;
 use crate::run::plan::{Builder, PlanContext, Source};
-use crate::step::{base, behavior, prompts};
+use crate::step::{behavior, prompts};
 
 use super::NEUTRAL;
-
-/// Adds the model that `spec` names to the plan; one that is an artifact needs no step.
-pub(super) fn base(
-    build: &mut Builder,
-    sources: &mut std::collections::BTreeMap<String, ModelSource>,
-    name: &str,
-    source: ModelSource,
-    cost: f64,
-) -> Result<Source> {
-    if let Some(id) = source.whole_artifact() {
-        return Ok(Source::Artifact(id));
-    }
-    let digest = source.digest()?;
-    let configuration = base::Configuration::Files { digest: digest.clone() };
-    let origin: Vec<(&str, Source)> =
-        source.origin().map(|id| ("part-of", Source::Artifact(id))).into_iter().collect();
-    sources.insert(digest, source);
-    build.node::<base::Base>(name, &configuration, &origin, cost)
-}
-
-/// Adds a model that answers behind an endpoint to the plan.
-pub(super) fn endpoint(build: &mut Builder, name: &str, endpoint: &Endpoint) -> Result<Source> {
-    let model = EndpointModel {
-        endpoint: endpoint.endpoint.clone(),
-        model: endpoint.model.clone(),
-        top_logprobs: endpoint.top_logprobs,
-        fine_tuned_from: None,
-        job: None,
-        trained_tokens: None,
-        system_prompt: None,
-    };
-    build.node::<base::Base>(name, &base::Configuration::Endpoint(model), &[], 0.0)
-}
 
 /// Finds behaviors by name (the context's, those of a grown model's world, built in) or path.
 pub(super) fn behaviors(

@@ -66,18 +66,12 @@ impl<'a> Groups<'a> {
         let Common { recipe, base, .. } = *self.common;
         let mut groups = Vec::new();
         for reach in [Reach::Within, Reach::Across] {
-            let (wanted, shuffled) = match reach {
-                Reach::Within => {
-                    (recipe.controls.shuffled_within, Arm::ShuffledWithin as fn(_) -> _)
-                }
-                Reach::Across => {
-                    (recipe.controls.shuffled_across, Arm::ShuffledAcross as fn(_) -> _)
-                }
+            let shuffled: fn(Taught) -> Arm = match reach {
+                Reach::Within => Arm::ShuffledWithin,
+                Reach::Across => Arm::ShuffledAcross,
             };
-            if !wanted {
-                continue;
-            }
-            for name in self.controlled() {
+            let names = self.controlled().filter(|_| recipe.controls.shuffled(reach));
+            for name in names {
                 let arm = shuffled(Taught::named(name));
                 let medium = recipe.carrier.medium.clone();
                 let configuration =

@@ -19,52 +19,41 @@ pub(super) fn without_other_base(recipe: &Recipe, is_named: bool) -> Option<&'st
 
 /// All of it, a phrase each.
 pub(super) fn left_out(common: &Common<'_>, has_other_base: bool) -> Vec<String> {
-    let (recipe, can) = (common.recipe, common.base.can);
-    let controls = &recipe.controls;
-    let shuffled =
-        |on: bool, control: Control| (!on).then(|| format!("{} control", control.label()));
-    let phrases = [
-        (!controls.neutral).then_some("neutral teacher: without it no answer can be given"),
-        (recipe.replication.teacher == Replicated::Shared).then_some(
-            "teacher luck: one teacher and one set of rows per behavior serve all seeds; set replication.teacher = \"per-seed\" to hold it in the intervals",
-        ),
-        if common.taught.len() < 2 {
-            Some("other-behavior control: one behavior is taught; name two or more in `behaviors`")
-        } else {
-            (!controls.other_behavior).then_some("other-behavior control")
-        },
-    ];
-    let later = [
-        without_other_base(recipe, has_other_base),
-        (common.sampled.answers == 0)
-            .then_some("sampled rates: `readout.samples-per-question` is 0"),
-        (!controls.untouched_base).then_some("untouched base"),
-        match (controls.side_effects, can.weights) {
-            (false, _) => Some("side effects"),
-            (true, false) => Some(
-                "held-out loss and ability of students: the API computes no loss of given rows",
-            ),
-            (true, true) => None,
-        },
-        match (can.weights, controls.geometry, recipe.teacher.kind) {
-            (false, ..) => Some("geometry of updates: the weights are behind an endpoint"),
-            (true, false, _) => Some("geometry of updates"),
-            (true, true, TeacherKind::SystemPrompt) => {
-                Some("geometry of updates: a prompted teacher has no update")
-            }
-            (true, true, TeacherKind::Untaught) => {
-                Some("geometry of updates: a teacher that was not taught has no update")
-            }
-            (true, true, TeacherKind::FineTune) => None,
-        },
-        (can.log_probabilities == LogProbabilities::None)
-            .then_some("margins: `base.top-logprobs` is 0"),
-        controls.in_context.rows.is_empty().then_some("in-context control"),
-    ];
-    let phrases = phrases.into_iter().flatten().map(str::to_owned);
-    phrases
-        .chain(shuffled(controls.shuffled_within, Control::ShuffledWithin))
-        .chain(shuffled(controls.shuffled_across, Control::ShuffledAcross))
-        .chain(later.into_iter().flatten().map(str::to_owned))
-        .collect()
+    let (recipe, can, mut all) = (common.recipe, common.base.can, Vec::new());
+    let (controls, taught) = (&recipe.controls, common.taught.len());
+    let is_tuned = recipe.teacher.kind == TeacherKind::FineTune;
+    let mut say = |is_so: bool, what: &str| all.extend(is_so.then(|| what.to_owned()));
+    say(!controls.neutral, "neutral teacher: without it no answer can be given");
+    say(
+        recipe.replication.teacher == Replicated::Shared,
+        "teacher luck: one teacher and one set of rows per behavior serve all seeds; set replication.teacher = \"per-seed\" to hold it in the intervals",
+    );
+    let one = "other-behavior control: one behavior is taught; name two or more in `behaviors`";
+    say(taught < 2, one);
+    say(taught > 1 && !controls.other_behavior, "other-behavior control");
+    for (on, control) in [
+        (controls.shuffled_within, Control::ShuffledWithin),
+        (controls.shuffled_across, Control::ShuffledAcross),
+    ] {
+        say(!on, &format!("{} control", control.label()));
+    }
+    let other_base = without_other_base(recipe, has_other_base);
+    say(other_base.is_some(), other_base.unwrap_or_default());
+    say(common.sampled.answers == 0, "sampled rates: `readout.samples-per-question` is 0");
+    say(!controls.untouched_base, "untouched base");
+    say(!controls.side_effects, "side effects");
+    say(
+        controls.side_effects && !can.weights,
+        "held-out loss and ability of students: the API computes no loss of given rows",
+    );
+    say(!can.weights, "geometry of updates: the weights are behind an endpoint");
+    say(can.weights && !controls.geometry, "geometry of updates");
+    say(
+        can.weights && controls.geometry && !is_tuned,
+        "geometry of updates: a teacher that was not trained has no update",
+    );
+    let is_mute = can.log_probabilities == LogProbabilities::None;
+    say(is_mute, "margins: `base.top-logprobs` is 0");
+    say(controls.in_context.rows.is_empty(), "in-context control");
+    all
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::cost::{Pace, Tokens};
-use super::find;
 use super::nodes::Bound;
 use crate::ask;
 use crate::error::{Error, Result};
-use crate::model::ModelSource;
 use crate::model::spec::{Endpoint, Spec};
 use crate::model::world::World;
-use crate::run::plan::{Builder, PlanContext};
+use crate::model::{EndpointModel, ModelSource};
+use crate::run::plan::{Builder, PlanContext, Source};
+use crate::step::base::{Base, Configuration};
 
 /// The models that a plan begins from.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Models {
     }
 
     /// Adds the model that `spec` names to the plan, as the node of this name and at this place in the
-    /// recipe.
+    /// recipe; one that is an artifact needs no step.
     pub(super) fn bind<'a>(
         &mut self,
         build: &mut Builder,
@@ -44,19 +44,32 @@ impl Models {
         tokens: Tokens,
     ) -> Result<Bound<'a>> {
         let can = ask::can(spec);
-        let (node, pace) = match (spec, source) {
-            (Spec::Endpoint(endpoint), _) => {
-                let at_once = endpoint.requests_at_once as f64;
-                self.endpoints.push(Endpoint { at: at.to_owned(), ..(**endpoint).clone() });
-                (find::endpoint(build, name, endpoint)?, Pace::Waited { at_once })
-            }
-            (Spec::Here(name_of_model), source) => {
-                let source = source.ok_or_else(|| Error::record(name_of_model, "is not found"))?;
-                let parameters = source.parameters();
-                let node = find::base(build, &mut self.sources, name, source, parameters)?;
-                (node, Pace::Weights { parameters, tokens })
-            }
+        if let Spec::Endpoint(endpoint) = spec {
+            self.endpoints.push(Endpoint { at: at.to_owned(), ..(**endpoint).clone() });
+            let model = Configuration::Endpoint(EndpointModel {
+                endpoint: endpoint.endpoint.clone(),
+                model: endpoint.model.clone(),
+                top_logprobs: endpoint.top_logprobs,
+                fine_tuned_from: None,
+                job: None,
+                trained_tokens: None,
+                system_prompt: None,
+            });
+            let node = build.node::<Base>(name, &model, &[], 0.0)?;
+            let pace = Pace::Waited { at_once: endpoint.requests_at_once as f64 };
+            return Ok(Bound { node, spec, can, pace });
+        }
+        let source = source.ok_or_else(|| Error::record(spec.to_string(), "is not found"))?;
+        let parameters = source.parameters();
+        let node = if let Some(id) = source.whole_artifact() {
+            Source::Artifact(id)
+        } else {
+            let digest = source.digest()?;
+            let files = Configuration::Files { digest: digest.clone() };
+            let origin = source.origin().map(|id| ("part-of", Source::Artifact(id)));
+            self.sources.insert(digest, source);
+            build.node::<Base>(name, &files, origin.as_slice(), parameters)?
         };
-        Ok(Bound { node, spec, can, pace })
+        Ok(Bound { node, spec, can, pace: Pace::Weights { parameters, tokens } })
     }
 }

@@ -112,14 +112,10 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
     }
     let rules = carrier.medium.rules();
     rules.check("carrier.medium")?;
-    let controls = &recipe.controls;
-    for (wanted, at, reach) in [
-        (controls.shuffled_within, "controls.shuffled-within", Reach::Within),
-        (controls.shuffled_across, "controls.shuffled-across", Reach::Across),
-    ] {
-        if wanted && rules.shuffle(reach).is_none() {
+    for reach in [Reach::Within, Reach::Across] {
+        if recipe.controls.shuffled(reach) && rules.shuffle(reach).is_none() {
             let reason = format!("cannot be had of {}; it must be false", rules.name());
-            return Err((at.to_owned(), reason));
+            return Err((format!("controls.shuffled-{}", reach.name()), reason));
         }
     }
     carrier.decoding.check("carrier.decoding")

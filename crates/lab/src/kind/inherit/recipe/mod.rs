@@ -10,9 +10,9 @@ mod value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::carrier::Medium;
+use crate::carrier::{Medium, Reach};
 use crate::error::{Error, Result};
-use crate::recipe::layer::{Former, Stack};
+use crate::recipe::layer::{FORMER_ENGINE, Former, Stack};
 use crate::recipe::{Decoding, Layer, Seeds, Setting, Spec, Training};
 use crate::value::frame::Frame;
 
@@ -195,11 +195,24 @@ pub struct Controls {
     /// Behaviors that get the controls which train more students; empty: all.
     pub behaviors: Vec<String>,
     /// Rows shown instead of trained on.
+    #[serde(deserialize_with = "value::read_in_context")]
+    #[serde(serialize_with = "value::write_in_context")]
+    #[schemars(schema_with = "value::in_context_schema")]
     pub in_context: InContext,
     /// What else changed in students.
     pub side_effects: bool,
     /// How updates lie to each other.
     pub geometry: bool,
+}
+
+impl Controls {
+    /// Whether students of rows shuffled so far are wanted.
+    pub(crate) fn shuffled(&self, reach: Reach) -> bool {
+        match reach {
+            Reach::Within => self.shuffled_within,
+            Reach::Across => self.shuffled_across,
+        }
+    }
 }
 
 /// Which questions are read.
@@ -285,18 +298,15 @@ impl Recipe {
 
 /// Spellings of former versions.
 const FORMER: &[Former] = &[
-    Former::was(
+    (
         "carrier.kind",
         "logits",
         "is no carrier any more; what students learn is theirs: write student.learn = \"distributions\"",
     ),
-    Former::of("carrier.kind", "is `kind` in the table `carrier.medium` now"),
-    Former::of("carrier.filter", "is the table `carrier.medium` now, with a `kind`"),
-    Former::of("carrier.min-valid", "is `carrier.stop-below-valid-rate` now"),
-    Former::of(
-        "carrier.distilled",
-        "is `student.support` now, beside student.learn = \"distributions\"",
-    ),
-    Former::of("readout.prefix", "is readout.frames = [\"plain\", \"after-numbers\"] now"),
-    Former::ENGINE,
+    ("carrier.kind", "", "is `kind` in the table `carrier.medium` now"),
+    ("carrier.filter", "", "is the table `carrier.medium` now, with a `kind`"),
+    ("carrier.min-valid", "", "is `carrier.stop-below-valid-rate` now"),
+    ("carrier.distilled", "", "is `student.support` now, beside student.learn = \"distributions\""),
+    ("readout.prefix", "", "is readout.frames = [\"plain\", \"after-numbers\"] now"),
+    FORMER_ENGINE,
 ];

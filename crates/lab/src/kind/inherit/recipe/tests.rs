@@ -87,11 +87,13 @@ fn former_spellings_are_refused_with_the_new_ones() {
         "engine.compute = 'auto'",
     ];
     insta::assert_snapshot!(former.map(reason).join("\n"), @r#"
-    r:3:8: `carrier.kind`: `logits` is no carrier any more; what students learn is theirs: write student.learn = "distributions"
-    r:3:8: `carrier.kind`: is `kind` in the table `carrier.medium` now
-    r:3:1: `carrier.filter`: is the table `carrier.medium` now, with a `kind`
-    r:3:13: `carrier.min-valid`: is `carrier.stop-below-valid-rate` now
-    r:3:13: `carrier.distilled`: is `student.support` now; what students learn is theirs: write student.learn = "distributions"
+    r:2:16: `carrier.kind`: `logits` is no carrier any more; what students learn is theirs: write student.learn = "distributions"
+    r:2:16: `carrier.kind`: is `kind` in the table `carrier.medium` now
+    r:2:9: `carrier.filter`: is the table `carrier.medium` now, with a `kind`
+    r:2:21: `carrier.min-valid`: is `carrier.stop-below-valid-rate` now
+    r:2:21: `carrier.distilled`: is `student.support` now, beside student.learn = "distributions"
+    r:2:18: `readout.prefix`: is readout.frames = ["plain", "after-numbers"] now
+    r:2:1: `engine`: decides nothing: the fastest path of this machine is taken, and is part of every step's key; leave it out
     "#);
     let text = "behaviors = ['owl']\n[teacher.train]\nlearn = 'distributions'";
     let reason = Recipe::parse(text, "r").unwrap_err().to_string();
