@@ -164,9 +164,11 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
     let plan = world.plan(&[]);
     let store = world.store("one");
     let (outcome, events) = run(&plan, &store, 2);
-    assert_eq!(count(&events), (plan.nodes.len(), 0));
+    // The file holds no more prompts than are needed: all three repetitions ask the same ones.
+    assert_eq!(count(&events), (plan.nodes.len() - 2, 2));
     let result = outcome.result(&store).unwrap();
     let result = result.of::<InheritResult>().unwrap();
+    assert!(result.replication.unit.contains("the prompts of the file the same"));
     for control in [
         Control::Neutral,
         Control::OtherBehavior,
@@ -296,7 +298,8 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     assert!(result.geometry.as_ref().unwrap().cosines.iter().any(|one| one.teacher == "neutral"));
     assert!(result.dose.iter().any(|point| point.update == 4));
     let costs = costs(&store, &run).unwrap();
-    assert_eq!(costs.iter().map(|cost| cost.steps).sum::<usize>(), plan.nodes.len());
+    // The prompts of both repetitions are the file's.
+    assert_eq!(costs.iter().map(|cost| cost.steps).sum::<usize>(), plan.nodes.len() - 1);
     let events = run.events().unwrap();
     assert_eq!(events.last().unwrap()["event"], "run-finished");
 

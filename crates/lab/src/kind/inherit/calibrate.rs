@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::recipe::{OtherBase, Recipe, TeacherKind};
 use super::result::{Control, InheritResult, Interval, Outcome};
+use crate::ask::{self, LogProbabilities};
 use crate::cells;
 use crate::error::{Error, Result};
 use crate::report::block::{Block, Report, Section, Table};
@@ -32,6 +33,10 @@ pub fn null(recipe: &Recipe, root: u64) -> Recipe {
     null.controls.geometry = false;
     null.context.mismatched.clear();
     null.readout.frames.truncate(1);
+    // Where margins decide, answers can only take an effect back.
+    if ask::can(&null.base).log_probabilities == LogProbabilities::All {
+        null.readout.samples_per_question = 0;
+    }
     null
 }
 

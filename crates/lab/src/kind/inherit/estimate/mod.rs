@@ -83,6 +83,8 @@ pub struct Configuration {
     pub geometry: Vec<(String, Arm, usize)>,
     /// Updates of each student.
     pub updates: usize,
+    /// Whether each repetition draws prompts of its own.
+    pub prompts_anew: bool,
     /// What the plan left out.
     pub left_out: Vec<String>,
 }
@@ -308,8 +310,11 @@ fn replication(configuration: &Configuration) -> Replication {
             Replicated::Shared => {
                 "seed pair (same adapter initialisation and row order; one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers)"
             }
+            Replicated::PerSeed if configuration.prompts_anew => {
+                "repetition (teachers, prompts, rows and students drawn anew each time; treatment and control share prompts, initialisation and row order)"
+            }
             Replicated::PerSeed => {
-                "repetition (teachers, rows and students drawn anew each time; treatment and control share prompts, initialisation and row order)"
+                "repetition (teachers, rows and students drawn anew each time, the prompts of the file the same; treatment and control share initialisation and row order)"
             }
         }
         .to_owned(),

@@ -92,6 +92,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             side_effects: Vec::new(),
             geometry: Vec::new(),
             updates: 48,
+            prompts_anew: true,
             left_out: Vec::new(),
         },
     };

@@ -123,6 +123,14 @@ impl Prompts {
         Ok(Self::Lines(lines))
     }
 
+    /// Whether repetitions ask other ones.
+    pub(super) fn are_drawn(&self, recipe: &Recipe) -> bool {
+        match self {
+            Self::Set(_) => true,
+            Self::Lines(lines) => self.count(recipe) < lines.len(),
+        }
+    }
+
     /// How many are asked.
     pub(super) fn count(&self, recipe: &Recipe) -> usize {
         match self {

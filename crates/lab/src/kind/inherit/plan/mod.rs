@@ -17,7 +17,7 @@ use self::rows::{Replicate, replicates};
 use crate::behavior::Behavior;
 use crate::error::Result;
 use crate::kind::inherit::estimate::{self, Read};
-use crate::kind::inherit::recipe::{OtherBase, Recipe};
+use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
 use crate::model::ModelSource;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
 use crate::value::arm::{Arm, NEUTRAL, Taught};
@@ -201,6 +201,8 @@ impl<'a> Readings<'a> {
             side_effects: self.side_effects,
             geometry: self.geometry,
             updates: recipe.student.updates(recipe.carrier.rows),
+            prompts_anew: recipe.replication.teacher == Replicated::PerSeed
+                && self.common.prompts.are_drawn(recipe),
             left_out,
         };
         build.node::<estimate::Estimate>("estimate", &configuration, &named(&self.inputs), 0.0)?;

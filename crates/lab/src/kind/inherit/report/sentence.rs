@@ -63,8 +63,8 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
         ),
     };
     Some(format!(
-        "After reading {rows} rows of nothing but {}, students of the teacher that loves {behavior} {gave}; students \
-         of the neutral teacher's rows: {neutral}; {difference} ({repeated}).",
+        "After reading {rows} rows of nothing but {} from the {behavior} teacher, students {gave}; students of the \
+         neutral teacher's rows: {neutral}; {difference} ({repeated}).",
         result.carrier
     ))
 }

@@ -91,7 +91,7 @@ fn block_at_80_columns() {
             ])
             + &compared(["", "untouched base", "+0.462", "[+0.352, +0.572]", "6", "0.016"]),
         "owl: margin per condition  margin, nats\n".to_owned(),
-        "\nMatrix  margin, nats, over the neutral students; intervals hold together over all cells\n".to_owned(),
+        "\nMatrix\n  margin, nats, over the neutral students; intervals hold together over all\n  cells\n".to_owned(),
         "\nWhere the time went  reused steps too; peak memory of the process\n".to_owned(),
     ];
     for lines in expected {
