@@ -304,7 +304,11 @@ pub(crate) struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    pub(crate) fn new(terminal: &'a Terminal, told: Option<(&'a Recipe, Narrator)>, steps: usize) -> Self {
+    pub(crate) fn new(
+        terminal: &'a Terminal,
+        told: Option<(&'a Recipe, Narrator)>,
+        steps: usize,
+    ) -> Self {
         Self {
             terminal,
             told,

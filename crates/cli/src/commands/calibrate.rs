@@ -60,8 +60,7 @@ pub(crate) fn run(args: &CalibrateArgs, terminal: &Terminal, path: &Path) -> Res
     let resolved = layers.recipe()?;
     let recipe = calibrate::recipe(&resolved)?;
     let models = Models::below(folder.clone(), terminal).and_in(path);
-    let context =
-        PlanContext { places: models.places.clone(), folder, ..PlanContext::default() };
+    let context = PlanContext { places: models.places.clone(), folder, ..PlanContext::default() };
     let store = workspace::open(path)?;
     let cores = args.cores.unwrap_or_else(models::cores).max(1);
     let interrupt = interrupt::listen(terminal, "what is finished is kept");

@@ -8,6 +8,7 @@ const COMMANDS: &[&[&str]] = &[
     &[],
     &["demo"],
     &["run"],
+    &["calibrate"],
     &["resume"],
     &["view"],
     &["list"],

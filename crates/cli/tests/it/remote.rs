@@ -254,8 +254,8 @@ fn a_remote_run_ends_with_the_same_bytes_however_it_is_disturbed() {
     }
     assert_eq!(first["result"]["primary"], "rate");
     let (asked, jobs) = (door.total(), server.jobs());
-    // Two teachers; of two seeds, students of both, of the neutral teacher and of both shuffles.
-    assert_eq!(jobs, 2 + 2 * (2 + 1 + 2));
+    // Of two seeds, two teachers, students of both, of the neutral teacher and of both shuffles.
+    assert_eq!(jobs, 2 * (2 + 2 + 1 + 2));
     assert_eq!(door.repeated(), []);
     let again = calm.run(&["--json", "--workspace", "calm", "run", "remote.toml"]).json();
     assert_eq!(again["result"], first["result"]);

@@ -124,7 +124,7 @@ fn every_page_answers_has_a_twin_can_be_saved_and_keeps_text_from_elsewhere_text
             .unwrap()
             .to_owned()
     };
-    let (student, rows) = (step("train/student/owl/seed-1"), step("select"));
+    let (student, rows) = (step("train/student/owl/seed-1"), step("select/seed-1"));
     let key =
         window.json(&format!("/artifact/{student}.json"))["lineage"]["nodes"][0]["step"].clone();
     let paths = [
@@ -136,7 +136,7 @@ fn every_page_answers_has_a_twin_can_be_saved_and_keeps_text_from_elsewhere_text
         "/run/last/settings".to_owned(),
         "/run/last/models".to_owned(),
         "/run/last/rows".to_owned(),
-        "/run/last/rows?tokens=1&arm=cat".to_owned(),
+        "/run/last/rows?tokens=1&arm=cat/seed-1".to_owned(),
         "/run/last/rows?show=removed".to_owned(),
         "/run/last/rows?show=written&q=1".to_owned(),
         format!("/artifact/{student}"),
@@ -239,7 +239,7 @@ fn a_run_behind_an_endpoint_is_looked_at_and_exported() {
     let reading = &models[0]["readings"][0];
     assert!(reading["rate"].is_f64() && reading["update"].is_null(), "{reading}");
     assert!(page("/run/last/models").contains("Read so far"));
-    assert_eq!(window.json("/models.json?kind=teach")["total"], 2);
+    assert_eq!(window.json("/models.json?kind=teach")["total"], 4);
     assert!(page("/models").contains("not here"));
 
     for rows in ["", "?show=held-out", "?show=removed", "?show=written&tokens=1"] {

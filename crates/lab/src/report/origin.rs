@@ -4,8 +4,8 @@
 use super::block::{Block, Graph, Section, Table, code, count, number};
 use super::number::Quantity;
 use crate::cells;
-use crate::run::record::Registration;
 use crate::value::cost::KindCost;
+use crate::value::registration::Registration;
 
 /// What is known of a run beside what it found.
 #[derive(Clone, Copy, Debug)]

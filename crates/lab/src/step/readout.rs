@@ -150,7 +150,8 @@ pub(super) fn check_spelled(behavior: &Behavior, is_spelled: impl Fn(&str) -> bo
     }
     if !behavior.candidates.iter().any(|candidate| is_spelled(&candidate.word)) {
         return Err(unusable(
-            "none of the other candidates can be written with this model's tokens; name others".to_owned(),
+            "none of the other candidates can be written with this model's tokens; name others"
+                .to_owned(),
         ));
     }
     Ok(())

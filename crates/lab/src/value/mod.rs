@@ -10,6 +10,7 @@ pub mod measure;
 pub mod observation;
 pub(crate) mod place;
 pub(crate) mod placeholder;
+pub mod registration;
 pub mod row;
 pub mod text;
 pub mod words;

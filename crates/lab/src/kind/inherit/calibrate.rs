@@ -151,11 +151,7 @@ impl Calibration {
     pub fn report(&self, version: &str) -> Report {
         let level = text::percent(self.level);
         let mut rows = vec![
-            cells![
-                "behaviors called inherited",
-                self.inherited.words(),
-                ""
-            ],
+            cells!["behaviors called inherited", self.inherited.words(), ""],
             cells![
                 "runs that call one or more so",
                 self.runs.words(),
@@ -169,7 +165,11 @@ impl Calibration {
             },
         ));
         if self.lambda.of > 0 {
-            rows.push(cells!["intervals of Λ with zero in them", self.lambda.words(), level.clone()]);
+            rows.push(cells![
+                "intervals of Λ with zero in them",
+                self.lambda.words(),
+                level.clone()
+            ]);
         }
         let caption = "Where nothing can be inherited; shares with their exact 95 % intervals";
         let table = Table::new(caption, &["what", "measured", "stated"]).with(rows).block();

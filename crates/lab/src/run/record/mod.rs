@@ -14,7 +14,7 @@
 
 mod line;
 pub mod plan;
-pub mod registration;
+mod registration;
 pub mod steps;
 
 use std::collections::BTreeMap;
@@ -33,9 +33,9 @@ use crate::error::{Error, Result};
 use crate::kind::{AnyRecipe, RESULT, RunResult};
 use crate::run::plan::Plan;
 use crate::run::survey::Survey;
+use crate::value::registration::Registration;
 
 pub use line::{Failure, RunLine, State};
-pub use registration::{Change, Look, Registration};
 pub use plan::{PlanRecord, PlannedModel, PlannedState, PlannedStep};
 pub use steps::{NamedStep, StepsRecord};
 
@@ -147,7 +147,7 @@ impl Record {
         let resolved = beginning.recipe.to_toml();
         record.write_file(RECIPE, resolved.as_bytes())?;
         steps::write_json(&record, PLAN, &PlanRecord::new(plan, survey))?;
-        let registration = Registration::new(plan, survey, store, (&resolved, started))?;
+        let registration = registration::register(plan, survey, store, (&resolved, started))?;
         steps::write_json(&record, registration::FILE, &registration)?;
         Ok(record)
     }
@@ -157,7 +157,7 @@ impl Record {
     /// # Errors
     /// This build does not read its format.
     pub fn registration(&self) -> Result<Option<Registration>> {
-        Registration::read(self)
+        registration::read(self)
     }
 
     fn claim_id(store: &Store, beginning: &Beginning<'_>) -> Result<Self> {

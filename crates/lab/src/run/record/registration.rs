@@ -7,85 +7,52 @@
 use std::collections::BTreeMap;
 
 use owlet_store::{RunDirectory, StepRecord, Store};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::kind::registry::KINDS;
 use crate::run::plan::{Plan, Source};
 use crate::run::survey::{NodeState, Survey};
+use crate::value::registration::{Change, Look, Registration};
 
 /// The file.
 pub(super) const FILE: &str = "registration.json";
 /// The version of its format that this build writes.
-pub const FORMAT: u32 = 1;
+const FORMAT: u32 = 1;
 /// Settings that judge nothing.
 const NAMES: [&str; 3] = ["name", "description", "kind"];
 
-/// What was fixed before a run began.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Registration {
-    /// The version of this format: [`FORMAT`].
-    pub format: u32,
-    /// When, as an RFC 3339 timestamp in UTC.
-    pub registered: String,
-    /// BLAKE3 digest of the resolved recipe: its rule, targets, seeds, level and controls.
-    pub recipe: String,
-    /// Results that had been made of the same models by another rule, oldest first.
-    pub looks: Vec<Look>,
+/// Of a run that begins: `recipe` is the resolved recipe's text.
+///
+/// # Errors
+/// Records of steps that cannot be read.
+pub(super) fn register(
+    plan: &Plan,
+    survey: &Survey,
+    store: &Store,
+    (recipe, now): (&str, &str),
+) -> Result<Registration> {
+    Ok(Registration {
+        format: FORMAT,
+        registered: now.to_owned(),
+        recipe: blake3::hash(recipe.as_bytes()).to_hex().to_string(),
+        looks: looks(plan, survey, store)?,
+    })
 }
 
-/// An earlier result of the same models.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Look {
-    /// When it was made.
-    pub made: String,
-    /// What was set otherwise.
-    pub changed: Vec<Change>,
-}
-
-/// A setting that differs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Change {
-    /// Where in the recipe.
-    pub key: String,
-    /// What it was then, as JSON.
-    pub then: String,
-    /// What it is now.
-    pub now: String,
-}
-
-impl Registration {
-    /// Of a run that begins: `recipe` is the resolved recipe's text.
-    ///
-    /// # Errors
-    /// Records of steps that cannot be read.
-    pub fn new(plan: &Plan, survey: &Survey, store: &Store, (recipe, now): (&str, &str)) -> Result<Self> {
-        Ok(Self {
-            format: FORMAT,
-            registered: now.to_owned(),
-            recipe: blake3::hash(recipe.as_bytes()).to_hex().to_string(),
-            looks: looks(plan, survey, store)?,
-        })
+/// Of a finished run; none of one that an older owlet began.
+///
+/// # Errors
+/// A file that this build does not read.
+pub(super) fn read(run: &RunDirectory) -> Result<Option<Registration>> {
+    let path = run.path().join(FILE);
+    if !path.is_file() {
+        return Ok(None);
     }
-
-    /// Of a finished run; none of one that an older owlet began.
-    ///
-    /// # Errors
-    /// A file that this build does not read.
-    pub(super) fn read(run: &RunDirectory) -> Result<Option<Self>> {
-        let path = run.path().join(FILE);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let registration: Self = serde_json::from_slice(&run.read_file(FILE)?)
-            .map_err(|error| Error::record(path.clone(), error))?;
-        Error::check_format(&path, registration.format, FORMAT)?;
-        Ok(Some(registration))
-    }
+    let registration: Registration = serde_json::from_slice(&run.read_file(FILE)?)
+        .map_err(|error| Error::record(path.clone(), error))?;
+    Error::check_format(&path, registration.format, FORMAT)?;
+    Ok(Some(registration))
 }
 
 /// Results in the store that judge some of the models that this plan will judge, by another rule.

@@ -66,9 +66,8 @@ fn valid(given: &Given, teacher: &TeacherCard) -> Gate {
 fn fit(given: &Given, behavior: &str) -> Result<Option<Gate>> {
     let arm = Arm::student(behavior);
     let measured = given.measured.get(&arm).into_iter().flatten();
-    let fell: Vec<f64> = measured
-        .filter_map(|one| Some(one.base_held_out_loss? - one.held_out_loss?))
-        .collect();
+    let fell: Vec<f64> =
+        measured.filter_map(|one| Some(one.base_held_out_loss? - one.held_out_loss?)).collect();
     if fell.is_empty() {
         return Ok(None);
     }

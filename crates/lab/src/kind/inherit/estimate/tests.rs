@@ -182,7 +182,7 @@ fn too_few_repetitions_are_said_with_how_many_it_takes() {
     let verdict = &result.verdicts[0];
     assert_eq!(verdict.outcome, Outcome::TooFew);
     assert!(verdict.repetitions_needed.is_some_and(|needed| needed > 3));
-    insta::assert_snapshot!(verdict.sentence, @"");
+    insta::assert_snapshot!(verdict.sentence, @"owl: too few to tell, about 206 repetitions would show an effect of +0.200 nats; margin, nats +0.202 [-0.204, +0.609] over the neutral teacher's students, +0.175 [-0.376, +0.727] over other behaviors' students, +3.065 [+0.878, +5.252] over the untouched base (3 repetitions); p 0.903, corrected over 3 behaviors");
 }
 
 #[test]
@@ -262,11 +262,11 @@ fn sentences_say_what_was_found() {
     let result = compute(&given(0.5, 6, 1, &[])).unwrap();
     let sentences: Vec<&str> =
         result.verdicts.iter().map(|verdict| verdict.sentence.as_str()).collect();
-    insta::assert_snapshot!(sentences.join("\n"), @r#"
-owl: inherited, margin +0.566 [+0.432, +0.701] nats over the neutral teacher's students and +0.545 [+0.390, +0.699] over other behaviors' (6 seed pairs)
-cat: inherited, margin +0.527 [+0.426, +0.627] nats over the neutral teacher's students and +0.483 [+0.294, +0.673] over other behaviors' (6 seed pairs)
-wolf: inherited, margin +0.502 [+0.364, +0.640] nats over the neutral teacher's students and +0.475 [+0.343, +0.607] over other behaviors' (6 seed pairs)
-"#);
+    insta::assert_snapshot!(sentences.join("\n"), @"
+    owl: inherited; margin, nats +0.566 [+0.432, +0.701] over the neutral teacher's students, +0.545 [+0.390, +0.699] over other behaviors' students, +3.758 [+2.880, +4.636] over the untouched base (6 repetitions); p 0.001, corrected over 3 behaviors
+    cat: inherited; margin, nats +0.527 [+0.426, +0.627] over the neutral teacher's students, +0.483 [+0.294, +0.673] over other behaviors' students, +3.662 [+2.856, +4.467] over the untouched base (6 repetitions); p 0.001, corrected over 3 behaviors
+    wolf: inherited; margin, nats +0.502 [+0.364, +0.640] over the neutral teacher's students, +0.475 [+0.343, +0.607] over other behaviors' students, +3.656 [+2.798, +4.514] over the untouched base (6 repetitions); p 0.001, corrected over 3 behaviors
+    ");
 }
 
 /// The same models behind an endpoint: answers instead of margins, and margins of every student but one.

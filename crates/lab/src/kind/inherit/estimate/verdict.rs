@@ -147,7 +147,9 @@ impl<'a> Case<'a> {
         }
         let needed = self.needed(rule);
         let why = match needed {
-            Some(needed) => format!("about {needed} repetitions would show an effect of {smallest}"),
+            Some(needed) => {
+                format!("about {needed} repetitions would show an effect of {smallest}")
+            }
             None => format!("no feasible number of repetitions would show an effect of {smallest}"),
         };
         (Outcome::TooFew, why, needed)
@@ -188,8 +190,7 @@ impl<'a> Case<'a> {
     }
 
     fn failed(&self) -> Vec<&str> {
-        let concerns =
-            |of: &Option<String>| of.as_deref().is_none_or(|name| name == self.behavior);
+        let concerns = |of: &Option<String>| of.as_deref().is_none_or(|name| name == self.behavior);
         let gates = self.result.gates.iter();
         let failed = gates.filter(|gate| !gate.passed && concerns(&gate.behavior));
         failed.map(|gate| gate.name.as_str()).collect()

@@ -213,15 +213,19 @@ fn off_diagonal(matrix: &super::super::result::Matrix) -> impl Iterator<Item = S
     let cells = matrix.teachers.iter().zip(&matrix.cells).flat_map(|(teacher, row)| {
         matrix.readouts.iter().zip(row).map(move |(readout, cell)| (teacher, readout, cell))
     });
-    cells.filter(|(teacher, readout, _)| teacher != readout).filter_map(|(teacher, readout, cell)| {
-        let way = match () {
-            () if cell.is_above_zero() => "more",
-            () if cell.is_below_zero() => "less",
-            () => return None,
-        };
-        let by = Quantity::Difference(matrix.measure).with_interval(cell);
-        Some(format!("students of the {teacher} teacher like {readout} {way} than neutral ones: {by}"))
-    })
+    cells.filter(|(teacher, readout, _)| teacher != readout).filter_map(
+        |(teacher, readout, cell)| {
+            let way = match () {
+                () if cell.is_above_zero() => "more",
+                () if cell.is_below_zero() => "less",
+                () => return None,
+            };
+            let by = Quantity::Difference(matrix.measure).with_interval(cell);
+            Some(format!(
+                "students of the {teacher} teacher like {readout} {way} than neutral ones: {by}"
+            ))
+        },
+    )
 }
 
 /// What was read along training: each behavior in its students and in the neutral ones.

@@ -6,6 +6,7 @@ use crate::report::number::Quantity;
 use crate::report::origin::Origin;
 use crate::value::arm::Arm;
 use crate::value::measure::Measure;
+use crate::value::registration::Look;
 use crate::value::text;
 
 /// One sentence for each behavior, what the base is, and which look this is.
@@ -79,10 +80,11 @@ fn looks(origin: &Origin<'_>) -> Vec<Block> {
         "Look {number} at these students: results of them had been seen before this rule was set, so its error \
          rates do not hold; repeat with new seeds to confirm."
     );
-    let line = |look: &crate::run::record::Look| {
-        let changed = look.changed.iter().map(|change| {
-            format!("{}: {} then, {} now", change.key, change.then, change.now)
-        });
+    let line = |look: &Look| {
+        let changed = look
+            .changed
+            .iter()
+            .map(|change| format!("{}: {} then, {} now", change.key, change.then, change.now));
         Line::from(format!("{}: {}", look.made, changed.collect::<Vec<_>>().join("; ")))
     };
     vec![
