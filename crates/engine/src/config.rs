@@ -23,6 +23,8 @@ pub enum Family {
     Gpt2,
     /// Gemma (first generation).
     Gemma,
+    /// Gemma 3, text only.
+    Gemma3,
 }
 
 /// How a residual stream is normalised.
@@ -67,6 +69,16 @@ pub enum Position {
     Learned,
 }
 
+impl Position {
+    /// How many of a head's dimensions rotate, where positions are rotary.
+    pub fn width(self) -> Option<usize> {
+        match self {
+            Self::Rotary { width, .. } => Some(width),
+            Self::Learned => None,
+        }
+    }
+}
+
 /// Llama 3 rotary scaling: low frequencies divided by `factor`, a smooth ramp between the bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -79,6 +91,19 @@ pub struct RotaryScaling {
     pub high: f32,
     /// Context length the checkpoint was first trained at.
     pub original_context: f32,
+}
+
+/// Layers that attend only to the last few tokens, between others that attend to all (Gemma 3
+/// technical report, arXiv 2503.19786, section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LocalAttention {
+    /// How many tokens a local layer attends to, the token's own among them.
+    pub window: usize,
+    /// Base of the rotary frequencies in local layers, which are not scaled.
+    pub theta: f32,
+    /// Of so many layers the last is not local, and so on again.
+    pub every: usize,
 }
 
 /// The shape of a decoder-only transformer.
@@ -117,8 +142,17 @@ pub struct DecoderConfig {
     pub output_bias: bool,
     /// Biases in the feed-forward block.
     pub mlp_bias: bool,
-    /// RMSNorm over each query and key head before rotation (Qwen3).
+    /// RMSNorm over each query and key head before rotation (Qwen3, Gemma 3).
     pub qk_norm: bool,
+    /// What attention and feed-forward give is normalised before it is added (Gemma 3).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub post_norm: bool,
+    /// Attention scores are divided by the root of this; `None`: of the head width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_scalar: Option<f32>,
+    /// Which layers see a window of the sequence; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<LocalAttention>,
     /// Attention and feed-forward read the same residual and are added together (GPT-NeoX).
     pub parallel: bool,
     /// The output head is the embedding.
@@ -148,6 +182,9 @@ impl DecoderConfig {
             output_bias: false,
             mlp_bias: false,
             qk_norm: false,
+            post_norm: false,
+            query_scalar: None,
+            local: None,
             parallel: false,
             tied: true,
             embedding_scale: 1.0,
@@ -172,6 +209,11 @@ impl DecoderConfig {
     /// Width of the fused first feed-forward projection (gate and up, or up alone).
     pub fn up_width(&self) -> usize {
         if self.gated { 2 * self.hidden } else { self.hidden }
+    }
+
+    /// The window of a layer, if it is local.
+    pub fn local_in(&self, layer: usize) -> Option<LocalAttention> {
+        self.local.filter(|local| !(layer + 1).is_multiple_of(local.every))
     }
 
     /// Checks every relation the kernels rely on, with sizes bounded so that products cannot
@@ -207,6 +249,23 @@ impl DecoderConfig {
                 let reason = format!("is {theta}, expected a positive number");
                 return Err(Error::config("position.theta", reason));
             }
+        }
+        if let Some(LocalAttention { window, theta, every }) = self.local {
+            if window == 0 || every < 2 || !matches!(self.position, Position::Rotary { .. }) {
+                let reason = "needs a window of a token or more, two layers or more from one that \
+                              is not local to the next, and rotary positions";
+                return Err(Error::config("local", reason));
+            }
+            if !(theta.is_finite() && theta > 0.0) {
+                let reason = format!("is {theta}, expected a positive number");
+                return Err(Error::config("local.theta", reason));
+            }
+        }
+        if let Some(scalar) = self.query_scalar
+            && !(scalar.is_finite() && scalar > 0.0)
+        {
+            let reason = format!("is {scalar}, expected a positive number");
+            return Err(Error::config("query-scalar", reason));
         }
         let epsilon = self.norm.epsilon;
         if !(epsilon.is_finite() && epsilon >= 0.0) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::hub;
-use crate::models::{self, SMOLLM2_HINT};
+use crate::models::{self, FETCHED, Fetched};
 use crate::terminal::{FAINT, GOOD, Terminal, WARN, bytes, count};
 
 /// Look at this machine and workspace, and say what to do about what is wrong
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &DoctorArgs, terminal: &Terminal, workspace: &Path) -> R
     let mut findings = vec![version(), processor(), cores(), memory(), disk(workspace)];
     findings.push(workspace_state(workspace));
     findings.push(builtin());
-    findings.push(smollm2());
+    findings.extend(FETCHED.iter().map(fetched));
     findings.push(cache());
     if args.hub {
         findings.push(match hub::is_reachable() {
@@ -235,12 +235,12 @@ fn builtin() -> Finding {
     }
 }
 
-fn smollm2() -> Finding {
-    let path = models::smollm2();
+fn fetched(model: &Fetched) -> Finding {
+    let path = model.path();
     if path.exists() {
-        ok(models::SMOLLM2, format!("`{}`", path.display()))
+        ok(model.name, format!("`{}`", path.display()))
     } else {
-        note(models::SMOLLM2, format!("not at `{}`", path.display()), SMOLLM2_HINT)
+        note(model.name, format!("not at `{}`", path.display()), model.hint)
     }
 }
 

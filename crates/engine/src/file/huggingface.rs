@@ -7,7 +7,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::json::Fields;
-use crate::config::{Activation, DecoderConfig, Family, NormConfig, Position, RotaryScaling};
+use crate::config::{
+    Activation, DecoderConfig, Family, LocalAttention, NormConfig, Position, RotaryScaling,
+};
 use crate::error::{Error, Result};
 
 /// Reads a `config.json`.
@@ -19,9 +21,10 @@ pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
         "gpt_neox" => Family::GptNeox,
         "gpt2" => Family::Gpt2,
         "gemma" => Family::Gemma,
+        "gemma3_text" => Family::Gemma3,
         other => {
             return Err(fields.bad(format!(
-                "`model_type` is `{other}`, expected llama, qwen2, qwen3, gpt_neox, gpt2 or gemma"
+                "`model_type` is `{other}`, expected llama, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text"
             )));
         }
     };
@@ -33,14 +36,15 @@ pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
     let config = match family {
         Family::Gpt2 => gpt2(fields)?,
         Family::GptNeox => gpt_neox(fields)?,
-        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma => llama(fields, family)?,
+        _ => llama(fields, family)?,
     };
     config.check()?;
     Ok(config)
 }
 
 fn llama(fields: &Fields, family: Family) -> Result<DecoderConfig> {
-    let gemma = family == Family::Gemma;
+    let gemma3 = family == Family::Gemma3;
+    let gemma = family == Family::Gemma || gemma3;
     let width = fields.size("hidden_size")?;
     let heads = fields.size("num_attention_heads")?;
     let layers = fields.size("num_hidden_layers")?;
@@ -54,12 +58,19 @@ fn llama(fields: &Fields, family: Family) -> Result<DecoderConfig> {
         Family::Qwen2 | Family::Qwen3 => fields.flag("use_sliding_window", false)?,
         _ => false,
     };
-    if windowed || mentions(fields, "layer_types", "sliding_attention") {
+    let local = if gemma3 { local(fields, layers)? } else { None };
+    if windowed || local.is_none() && mentions(fields, "layer_types", "sliding_attention") {
         return Err(fields.bad("sliding-window attention is not supported"));
     }
     if fields.flag("use_bidirectional_attention", false)? {
         return Err(fields.bad("bidirectional attention is not supported"));
     }
+    for name in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        if fields.value(name).is_some() {
+            return Err(fields.bad(format!("`{name}` is set, which is not supported")));
+        }
+    }
+    let query_scalar = if gemma3 { fields.number("query_pre_attn_scalar")? } else { None };
     let bias = family != Family::Qwen2 && fields.flag("attention_bias", false)?;
     Ok(DecoderConfig {
         family,
@@ -82,15 +93,50 @@ fn llama(fields: &Fields, family: Family) -> Result<DecoderConfig> {
             activation(fields, "hidden_act", "silu")?
         },
         gated: true,
-        position: rotary(fields, head_width, 1.0)?,
+        position: rotary(fields, head_width, 1.0, if gemma3 { 1e6 } else { 1e4 })?,
         qkv_bias: bias || family == Family::Qwen2,
         output_bias: bias,
         mlp_bias: fields.flag("mlp_bias", false)?,
-        qk_norm: family == Family::Qwen3,
+        qk_norm: family == Family::Qwen3 || gemma3,
+        post_norm: gemma3,
+        query_scalar: query_scalar.filter(|&scalar| scalar != head_width as f32),
+        local,
         parallel: false,
         tied: fields.flag("tie_word_embeddings", gemma)?,
         embedding_scale: if gemma { (width as f64).sqrt() as f32 } else { 1.0 },
     })
+}
+
+/// Which of `layers` layers are local: `layer_types` says it layer by layer, earlier files say of how
+/// many one is not.
+fn local(fields: &Fields, layers: usize) -> Result<Option<LocalAttention>> {
+    let every = match fields.value("layer_types").and_then(Value::as_array) {
+        None => fields.size_if("sliding_window_pattern")?.unwrap_or(6),
+        Some(kinds) => {
+            let whole = kinds.iter().position(|kind| kind == "full_attention");
+            let every = whole.unwrap_or(layers) + 1;
+            if *kinds != layer_types(layers, every) {
+                return Err(fields.bad(format!(
+                    "`layer_types` is not full_attention at every multiple of {every} and sliding_attention elsewhere; no other order is supported"
+                )));
+            }
+            every
+        }
+    };
+    if every == 1 {
+        return Ok(None);
+    }
+    let parameters = fields.object("rope_parameters")?;
+    let own = parameters.map(|p| p.object("sliding_attention")).transpose()?.flatten();
+    if let Some(own) = &own
+        && scaled(own)?.is_some()
+    {
+        return Err(fields.bad("rotary scaling of sliding_attention layers is not supported"));
+    }
+    let theta = own.map(|own| own.number("rope_theta")).transpose()?.flatten();
+    let theta = theta.or(fields.number("rope_local_base_freq")?).unwrap_or(1e4);
+    let every = every.min(layers + 1);
+    Ok(Some(LocalAttention { window: fields.size("sliding_window")?, theta, every }))
 }
 
 /// Gemma's first files say `gelu` and mean its approximation, which is what the model was trained
@@ -127,11 +173,14 @@ fn gpt_neox(fields: &Fields) -> Result<DecoderConfig> {
         },
         activation: activation(fields, "hidden_act", "gelu")?,
         gated: false,
-        position: rotary(fields, head_width, 0.25)?,
+        position: rotary(fields, head_width, 0.25, 1e4)?,
         qkv_bias: bias,
         output_bias: bias,
         mlp_bias: true,
         qk_norm: false,
+        post_norm: false,
+        query_scalar: None,
+        local: None,
         parallel: fields.flag("use_parallel_residual", true)?,
         tied: fields.flag("tie_word_embeddings", false)?,
         embedding_scale: 1.0,
@@ -176,6 +225,9 @@ fn gpt2(fields: &Fields) -> Result<DecoderConfig> {
         output_bias: true,
         mlp_bias: true,
         qk_norm: false,
+        post_norm: false,
+        query_scalar: None,
+        local: None,
         parallel: false,
         tied: fields.flag("tie_word_embeddings", true)?,
         embedding_scale: 1.0,
@@ -205,9 +257,18 @@ fn activation(fields: &Fields, name: &str, absent: &str) -> Result<Activation> {
     }
 }
 
-/// Rotary settings: `rope_parameters` since Transformers 5, before that fields of their own.
-fn rotary(fields: &Fields, head_width: usize, absent_fraction: f32) -> Result<Position> {
-    let parameters = fields.object("rope_parameters")?;
+/// Rotary settings: `rope_parameters` since Transformers 5, there once for each kind of layer where
+/// there are two, before that fields of their own.
+fn rotary(
+    fields: &Fields,
+    head_width: usize,
+    absent_fraction: f32,
+    absent_theta: f32,
+) -> Result<Position> {
+    let mut parameters = fields.object("rope_parameters")?;
+    if let Some(whole) = parameters.as_ref().map(|p| p.object("full_attention")).transpose()? {
+        parameters = whole.or(parameters);
+    }
     let scaling = fields.object("rope_scaling")?;
     let number = |names: [&str; 2]| -> Result<Option<f32>> {
         if let Some(value) = parameters.as_ref().map(|p| p.number(names[0])).transpose()?.flatten()
@@ -216,7 +277,7 @@ fn rotary(fields: &Fields, head_width: usize, absent_fraction: f32) -> Result<Po
         }
         Ok(fields.number(names[0])?.or(fields.number(names[1])?))
     };
-    let theta = number(["rope_theta", "rotary_emb_base"])?.unwrap_or(10000.0);
+    let theta = number(["rope_theta", "rotary_emb_base"])?.unwrap_or(absent_theta);
     let fraction = number(["partial_rotary_factor", "rotary_pct"])?.unwrap_or(absent_fraction);
     if !(0.0..=1.0).contains(&fraction) {
         return Err(fields.bad(format!("the rotary fraction is {fraction}, expected 0 to 1")));
@@ -293,14 +354,15 @@ pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
                 "torch_dtype": "float32",
             }),
         ),
-        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma => {
+        _ => {
             let (model_type, architecture) = match config.family {
                 Family::Qwen2 => ("qwen2", "Qwen2ForCausalLM"),
                 Family::Qwen3 => ("qwen3", "Qwen3ForCausalLM"),
                 Family::Gemma => ("gemma", "GemmaForCausalLM"),
+                Family::Gemma3 => ("gemma3_text", "Gemma3ForCausalLM"),
                 _ => ("llama", "LlamaForCausalLM"),
             };
-            rotated(
+            let mut written = rotated(
                 config,
                 json!({
                     "model_type": model_type,
@@ -315,7 +377,7 @@ pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
                     "max_position_embeddings": config.context,
                     "rms_norm_eps": shortest(config.norm.epsilon),
                     "hidden_act": activation_name(config.activation),
-                    "hidden_activation": (config.family == Family::Gemma)
+                    "hidden_activation": matches!(config.family, Family::Gemma | Family::Gemma3)
                         .then(|| activation_name(config.activation)),
                     "attention_bias": config.output_bias,
                     "attention_dropout": 0.0,
@@ -323,7 +385,18 @@ pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
                     "tie_word_embeddings": config.tied,
                     "torch_dtype": "float32",
                 }),
-            )
+            );
+            if config.family == Family::Gemma3 {
+                written["query_pre_attn_scalar"] =
+                    shortest(config.query_scalar.unwrap_or(config.head_width as f32));
+                let every = config.local.map_or(1, |local| local.every);
+                written["layer_types"] = json!(layer_types(config.layers, every));
+            }
+            if let Some(local) = config.local {
+                written["sliding_window"] = json!(local.window);
+                written["rope_local_base_freq"] = shortest(local.theta);
+            }
+            written
         }
     };
     let path = Path::new("config.json");
@@ -366,6 +439,13 @@ fn rotated(config: &DecoderConfig, mut object: Value) -> Value {
         });
     }
     object
+}
+
+/// Of every `every` layers the last is not local.
+fn layer_types(layers: usize, every: usize) -> Vec<&'static str> {
+    let whole = |i: usize| i.is_multiple_of(every);
+    let kind = |i| if whole(i) { "full_attention" } else { "sliding_attention" };
+    (1..=layers).map(kind).collect()
 }
 
 fn activation_name(activation: Activation) -> &'static str {

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use super::header::Gguf;
 use super::tokenizer;
-use crate::config::{Activation, DecoderConfig, Family, NormConfig, Position, RotaryScaling};
+use crate::config::{
+    Activation, DecoderConfig, Family, LocalAttention, NormConfig, Position, RotaryScaling,
+};
 use crate::error::{Error, Result};
 use crate::file::cannot_read;
 use crate::file::names::{Name, Stored, fused_index, third};
@@ -58,9 +60,10 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
         "gpt2" => Family::Gpt2,
         "gptneox" => Family::GptNeox,
         "gemma" => Family::Gemma,
+        "gemma3" => Family::Gemma3,
         other => {
             return Err(gguf.bad(format!(
-                "`general.architecture` is `{other}`, expected llama, qwen2, qwen3, gpt2, gptneox or gemma"
+                "`general.architecture` is `{other}`, expected llama, qwen2, qwen3, gpt2, gptneox, gemma or gemma3"
             )));
         }
     };
@@ -109,32 +112,51 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
             scaling: None,
         }
     };
+    let (gemma3, layers) = (family == Family::Gemma3, size("block_count")?);
+    let local = if gemma3 {
+        // What the files leave out is the same in all of Google's checkpoints.
+        let theta = gguf.number(&key("rope.freq_base_swa"))?.unwrap_or(1e4);
+        let every = gguf.size(&key("attention.sliding_window_pattern"))?.unwrap_or(6);
+        let window = size("attention.sliding_window")?;
+        (every != 1).then(|| LocalAttention { window, theta, every: every.min(layers + 1) })
+    } else {
+        None
+    };
+    let softcapped = gguf.number(&key("final_logit_softcapping"))?;
+    if softcapped.is_some_and(|most| most != 0.0) {
+        return Err(gguf.bad("softcapping of logits is not supported"));
+    }
+    let gemma = family == Family::Gemma || gemma3;
     let mut config = DecoderConfig {
         family,
         vocabulary,
         width,
-        layers: size("block_count")?,
+        layers,
         heads,
         kv_heads: gguf.size(&key("attention.head_count_kv"))?.unwrap_or(heads),
         head_width,
         hidden: size("feed_forward_length")?,
         context: size("context_length")?,
-        norm: NormConfig { centered, epsilon, unit_offset: family == Family::Gemma },
+        norm: NormConfig { centered, epsilon, unit_offset: gemma },
         activation: match family {
             Family::Llama | Family::Qwen2 | Family::Qwen3 => Activation::Silu,
             Family::GptNeox => Activation::Gelu,
-            Family::Gpt2 | Family::Gemma => Activation::GeluTanh,
+            Family::Gpt2 | Family::Gemma | Family::Gemma3 => Activation::GeluTanh,
         },
         gated: !centered,
         position,
         qkv_bias,
         output_bias: has("blk.0.attn_output.bias"),
         mlp_bias: has("blk.0.ffn_up.bias"),
-        qk_norm: family == Family::Qwen3,
+        qk_norm: family == Family::Qwen3 || gemma3,
+        post_norm: gemma3,
+        // Only the largest, 27B with 62 layers, is not scaled by its head width.
+        query_scalar: (gemma3 && layers == 62).then(|| width as f32 / heads as f32),
+        local,
         parallel: family == Family::GptNeox
             && gguf.flag(&key("use_parallel_residual"))?.unwrap_or(true),
         tied: !has("output.weight"),
-        embedding_scale: if family == Family::Gemma { (width as f64).sqrt() as f32 } else { 1.0 },
+        embedding_scale: if gemma { (width as f64).sqrt() as f32 } else { 1.0 },
     };
     if let Some(kind) = gguf.text(&key("rope.scaling.type"))?
         && kind != "none"
@@ -192,6 +214,8 @@ fn stored(config: &DecoderConfig, canonical: &str) -> Stored {
         "head" => "output",
         "norm1" => "attn_norm",
         "norm2" => "ffn_norm",
+        "post_norm1" => "post_attention_norm",
+        "post_norm2" => "post_ffw_norm",
         "q" | "k" | "v" if fused => "attn_qkv",
         "q" => "attn_q",
         "k" => "attn_k",
@@ -211,7 +235,7 @@ fn stored(config: &DecoderConfig, canonical: &str) -> Stored {
         _ => Rows::Same,
     };
     // GGUF adds the one that Gemma's norms leave out.
-    let shifted = config.norm.unit_offset && name.module.starts_with("norm");
+    let shifted = config.norm.unit_offset && name.module.contains("norm");
     let part = Part { offset: if shifted { 1.0 } else { 0.0 }, ..Part::rows(rows) };
     let layer = name.layer.map(|layer| format!("blk.{layer}.")).unwrap_or_default();
     Stored { name: format!("{layer}{module}.{}", name.field), part }
