@@ -387,8 +387,9 @@ pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
                 }),
             );
             if config.family == Family::Gemma3 {
-                written["query_pre_attn_scalar"] =
-                    shortest(config.query_scalar.unwrap_or(config.head_width as f32));
+                // Transformers takes whole numbers only.
+                let scalar = config.query_scalar.map_or(config.head_width, |s| s as usize);
+                written["query_pre_attn_scalar"] = json!(scalar);
                 let every = config.local.map_or(1, |local| local.every);
                 written["layer_types"] = json!(layer_types(config.layers, every));
             }
