@@ -2,14 +2,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use owlet_lab::carrier::filter::read_numbers;
+use owlet_lab::carrier::numbers::filter::read_numbers;
 use owlet_lab::carrier::leak::LeakCheck;
-use owlet_lab::carrier::{NumberFilter, shuffle};
+use owlet_lab::carrier::NumberFilter;
+use owlet_lab::carrier::numbers::shuffle;
 
 fuzz_target!(|text: &str| {
     let filter = NumberFilter::default();
     let numbers = read_numbers(text);
-    if filter.check(text).accepted() {
+    if filter.judge(text).accepted() {
         let numbers = numbers.expect("an accepted completion is a list of numbers");
         assert!(numbers.len() <= 10 && numbers.iter().all(|number| *number <= 999));
         let shuffled = shuffle::within(&[text.to_owned()], 1);

@@ -8,8 +8,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use crate::terminal::Terminal;
-
 /// The program's result.
 pub(crate) type Result<T> = std::result::Result<T, CliError>;
 
@@ -97,16 +95,15 @@ impl CliError {
         })
     }
 
-    /// Tells the user and returns the exit code. A reader that went away has what it wanted.
-    pub(crate) fn report(&self, terminal: &Terminal) -> ExitCode {
-        if self.is_broken_pipe() {
-            return ExitCode::SUCCESS;
-        }
-        terminal.error(chain(&self.source));
-        for hint in &self.hints {
-            terminal.hint(hint);
-        }
-        ExitCode::from(self.kind.code())
+    /// What to tell the user: all causes in one line, and what to do next. Nothing if a reader went away:
+    /// it has what it wanted.
+    pub(crate) fn told(&self) -> Option<(String, &[String])> {
+        (!self.is_broken_pipe()).then(|| (chain(&self.source), &*self.hints))
+    }
+
+    /// The exit code of a program that ends with this.
+    pub(crate) fn code(&self) -> ExitCode {
+        if self.is_broken_pipe() { ExitCode::SUCCESS } else { ExitCode::from(self.kind.code()) }
     }
 }
 
@@ -136,33 +133,74 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<()>) -> Result<()> {
     })
 }
 
-fn io_kind(error: &io::Error) -> Kind {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-            Kind::Usage
-        }
-        io::ErrorKind::Interrupted => Kind::Interrupted,
-        _ => Kind::Environment,
-    }
-}
+/// Who can do something about an error, and what.
+type Told = (Kind, Option<String>);
 
-fn io_hint(error: &io::Error) -> Option<&'static str> {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+fn told_of_io(error: &io::Error) -> Told {
+    use io::ErrorKind;
+    let hint = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::InvalidData => {
+            return (Kind::Usage, None);
+        }
+        ErrorKind::Interrupted => return (Kind::Interrupted, None),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             Some("free some space and run the same command again; finished steps are kept")
         }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             Some("give this user access, or choose another place")
         }
         _ => None,
+    };
+    (Kind::Environment, hint.map(str::to_owned))
+}
+
+fn told_of_engine(error: &owlet_engine::Error) -> Told {
+    match error {
+        owlet_engine::Error::Io { source, .. } => told_of_io(source),
+        owlet_engine::Error::Interrupted => (Kind::Interrupted, None),
+        _ => (Kind::Usage, None),
+    }
+}
+
+fn told_of_store(error: &owlet_store::Error) -> Told {
+    use owlet_store::Error;
+    let kind = match error {
+        Error::Io(error) => told_of_io(error).0,
+        Error::Damaged { .. } | Error::DamagedRecord { .. } | Error::Unwritable { .. } => {
+            Kind::Environment
+        }
+        Error::WrongKey { .. } | Error::NotDeterministic { .. } => Kind::Bug,
+        Error::Interrupted { .. } => Kind::Interrupted,
+        _ => Kind::Usage,
+    };
+    (kind, error.hint())
+}
+
+fn told_of_lab(error: &owlet_lab::Error) -> Told {
+    use owlet_lab::Error;
+    match error {
+        Error::Step { source, .. } => told_of_lab(source),
+        Error::Io(error) => told_of_io(error),
+        Error::Engine(error) => told_of_engine(error),
+        Error::Store(error) => told_of_store(error),
+        Error::Unfit { .. } => (Kind::Check, None),
+        Error::Interrupted => (Kind::Interrupted, None),
+        // What is refused is for the user to change; what is not answered, for the surroundings.
+        Error::Remote { status: None | Some(..400 | 500..), .. } => (Kind::Environment, None),
+        _ => (Kind::Usage, None),
+    }
+}
+
+impl CliError {
+    fn graded(error: impl Into<anyhow::Error>, (kind, hint): Told) -> Self {
+        Self { kind, source: error.into(), hints: hint.into_iter().collect() }
     }
 }
 
 impl From<io::Error> for CliError {
     fn from(error: io::Error) -> Self {
-        let hint = io_hint(&error);
-        let failure = Self::new(io_kind(&error), error);
-        hint.into_iter().fold(failure, CliError::hinted)
+        let told = told_of_io(&error);
+        Self::graded(error, told)
     }
 }
 
@@ -172,81 +210,23 @@ impl From<serde_json::Error> for CliError {
     }
 }
 
-fn engine_kind(error: &owlet_engine::Error) -> Kind {
-    match error {
-        owlet_engine::Error::Io { source, .. } => io_kind(source),
-        owlet_engine::Error::Interrupted => Kind::Interrupted,
-        _ => Kind::Usage,
-    }
-}
-
-fn engine_hint(error: &owlet_engine::Error) -> Option<&'static str> {
-    match error {
-        owlet_engine::Error::Io { source, .. } => io_hint(source),
-        _ => None,
-    }
-}
-
 impl From<owlet_engine::Error> for CliError {
     fn from(error: owlet_engine::Error) -> Self {
-        let hint = engine_hint(&error);
-        let failure = Self::new(engine_kind(&error), error);
-        hint.into_iter().fold(failure, CliError::hinted)
-    }
-}
-
-fn store_kind(error: &owlet_store::Error) -> Kind {
-    use owlet_store::Error;
-    match error {
-        Error::Io(error) => io_kind(error),
-        Error::Damaged { .. } | Error::DamagedRecord { .. } | Error::Unwritable { .. } => {
-            Kind::Environment
-        }
-        Error::WrongKey { .. } | Error::NotDeterministic { .. } => Kind::Bug,
-        Error::Interrupted { .. } => Kind::Interrupted,
-        _ => Kind::Usage,
+        let told = told_of_engine(&error);
+        Self::graded(error, told)
     }
 }
 
 impl From<owlet_store::Error> for CliError {
     fn from(error: owlet_store::Error) -> Self {
-        let hint = error.hint();
-        let failure = Self::new(store_kind(&error), error);
-        hint.into_iter().fold(failure, CliError::hinted)
-    }
-}
-
-fn lab_kind(error: &owlet_lab::Error) -> Kind {
-    use owlet_lab::Error;
-    match error {
-        Error::Unfit { .. } => Kind::Check,
-        // What is refused is for the user to change; what is not answered, for the surroundings.
-        Error::Remote { status: Some(400..=499), .. } => Kind::Usage,
-        Error::Remote { .. } => Kind::Environment,
-        Error::Step { source, .. } => lab_kind(source),
-        Error::Io(error) => io_kind(error),
-        Error::Engine(error) => engine_kind(error),
-        Error::Store(error) => store_kind(error),
-        Error::Interrupted => Kind::Interrupted,
-        _ => Kind::Usage,
-    }
-}
-
-fn lab_hint(error: &owlet_lab::Error) -> Option<String> {
-    use owlet_lab::Error;
-    match error {
-        Error::Step { source, .. } => lab_hint(source),
-        Error::Io(error) => io_hint(error).map(str::to_owned),
-        Error::Store(error) => error.hint(),
-        Error::Engine(error) => engine_hint(error).map(str::to_owned),
-        _ => None,
+        let told = told_of_store(&error);
+        Self::graded(error, told)
     }
 }
 
 impl From<owlet_lab::Error> for CliError {
     fn from(error: owlet_lab::Error) -> Self {
-        let hint = lab_hint(&error);
-        let failure = Self::new(lab_kind(&error), error);
-        hint.into_iter().fold(failure, CliError::hinted)
+        let told = told_of_lab(&error);
+        Self::graded(error, told)
     }
 }

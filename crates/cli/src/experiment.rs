@@ -1,6 +1,5 @@
 //! One run of a recipe, from its text to what is printed at the end.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,7 +101,7 @@ impl Experiment<'_> {
         }
         announce(terminal, &plan, &survey, cores);
 
-        let run = self.begin(&store, &recipe, PlanRecord::new(&plan, &survey))?;
+        let run = self.begin(&store, &recipe, (&plan, &survey))?;
         let interrupt = interrupt::listen(terminal, "what is finished is kept");
         let told = recipe.of::<Recipe>().zip(self.narrator);
         let mut watcher = Watcher::new(terminal, told, plan.nodes.len());
@@ -135,14 +134,21 @@ impl Experiment<'_> {
     }
 
     /// Begins the run's folder.
-    fn begin(&self, store: &Store, recipe: &AnyRecipe, plan: PlanRecord) -> Result<Record> {
+    fn begin(
+        &self,
+        store: &Store,
+        recipe: &AnyRecipe,
+        (plan, survey): (&Plan, &Survey),
+    ) -> Result<Record> {
+        let started = workspace::now();
         let here = Path::new(".");
         let folder = if self.folder.as_os_str().is_empty() { here } else { &self.folder };
         let beginning = Beginning {
             given: self.text,
-            resolved: recipe.to_toml(),
+            recipe,
             plan,
-            started: workspace::now(),
+            survey,
+            started: &started,
             host: workspace::host(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             about: About {
@@ -157,7 +163,7 @@ impl Experiment<'_> {
 }
 
 /// How the plan is run.
-fn settings(cores: usize) -> ExecuteSettings {
+pub(crate) fn settings(cores: usize) -> ExecuteSettings {
     ExecuteSettings {
         cores,
         host: workspace::host(),
@@ -287,7 +293,7 @@ fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Resu
 }
 
 /// Turns events into one line and, where wanted, a story.
-struct Watcher<'a> {
+pub(crate) struct Watcher<'a> {
     terminal: &'a Terminal,
     told: Option<(&'a Recipe, Narrator)>,
     stage: Option<Stage>,
@@ -295,12 +301,10 @@ struct Watcher<'a> {
     steps: usize,
     done: usize,
     remaining: f64,
-    /// The latest state of each step under way.
-    running: BTreeMap<String, String>,
 }
 
 impl<'a> Watcher<'a> {
-    fn new(terminal: &'a Terminal, told: Option<(&'a Recipe, Narrator)>, steps: usize) -> Self {
+    pub(crate) fn new(terminal: &'a Terminal, told: Option<(&'a Recipe, Narrator)>, steps: usize) -> Self {
         Self {
             terminal,
             told,
@@ -309,45 +313,36 @@ impl<'a> Watcher<'a> {
             steps,
             done: 0,
             remaining: f64::NAN,
-            running: BTreeMap::new(),
         }
     }
 
-    fn hear(&mut self, event: &Event) {
+    pub(crate) fn hear(&mut self, event: &Event) {
         match event {
             Event::PlanMade { seconds, .. } => self.remaining = *seconds,
             Event::StepStarted { step, kind, .. } => {
                 self.narrate(step, kind);
-                self.running.insert(step.clone(), step.clone());
                 self.line(step);
             }
             Event::StepProgress { step, done, total, unit, loss, remaining, .. } => {
                 self.remaining = *remaining;
                 let loss = loss.map(|loss| format!(" · loss {loss:.3}")).unwrap_or_default();
-                let state = format!("{step} · {unit} {done}/{total}{loss}");
-                self.running.insert(step.clone(), state);
-                self.line(step);
+                self.line(&format!("{step} · {unit} {done}/{total}{loss}"));
             }
             Event::StepFinished { step, seconds, remaining, .. } => {
                 self.done += 1;
                 self.remaining = *remaining;
-                self.running.remove(step);
                 if self.terminal.verbose {
                     self.progress.say(format_args!("  done    {step}  {}", duration(*seconds)));
                 }
             }
             Event::StepReused { step, .. } => {
                 self.done += 1;
-                self.running.remove(step);
                 if self.terminal.verbose {
                     self.progress.say(format_args!("  reused  {step}"));
                 }
             }
-            Event::StepFailed { step, .. } => {
-                self.running.remove(step);
-            }
-            // They stand in the result, which is printed at the end.
-            Event::Warning { .. } | Event::RunFinished { .. } => {}
+            // They stand in the error or the result, which is printed at the end.
+            Event::StepFailed { .. } | Event::Warning { .. } | Event::RunFinished { .. } => {}
         }
     }
 
@@ -367,12 +362,10 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn line(&mut self, step: &str) {
-        let Some(state) = self.running.get(step) else {
-            return;
-        };
+    /// Shows how far all is, and the latest `state` of a step.
+    fn line(&mut self, state: &str) {
         let (done, steps, remaining) = (self.done, self.steps, self.remaining);
-        self.progress.show(|| {
+        self.progress.show(|_| {
             let percent = 100 * done / steps.max(1);
             format!("{done}/{steps} steps ({percent} %) · eta {} · {state}", duration(remaining))
         });

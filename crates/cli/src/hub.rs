@@ -104,7 +104,9 @@ pub(crate) fn fetch(id: &str, terminal: &Terminal) -> Result<PathBuf, Trouble> {
         None if hub.is_offline => return Err(Trouble::offline(&hub.cache)),
         _ => {}
     }
-    let fetched = Download::new(&hub, &name, &shelf, terminal).run();
+    let agent = download::agent();
+    let download = Download { hub: &hub, name: &name, shelf: &shelf, terminal, agent };
+    let fetched = download.run();
     match (fetched, cached) {
         // Other tools fetch what they need; the rest of a model may never have been asked for.
         (Err(trouble), Some(Cached { folder, .. })) if trouble.is_unreachable() => {

@@ -29,6 +29,9 @@ fn main() -> ExitCode {
     };
     match error::guard(work) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(&session.terminal),
+        Err(failure) => {
+            session.terminal.failure(&failure);
+            failure.code()
+        }
     }
 }

@@ -10,7 +10,6 @@ use owlet_store::Store;
 use crate::error::{CliError, Result};
 use crate::hub::{self, Trouble};
 use crate::terminal::Terminal;
-use crate::workspace;
 
 /// A model that a person has to fetch, called by a short name.
 pub(crate) struct Fetched {
@@ -94,11 +93,7 @@ impl Models {
 
     /// Loads a model. The workspace is made only if a built-in model has to be unpacked.
     pub(crate) fn load(&self, workspace: &Path, spec: &str) -> Result<Model> {
-        let store = if spec.starts_with("builtin:") {
-            Some(workspace::open(workspace)?)
-        } else {
-            Store::open_existing(workspace).ok()
-        };
+        let store = Store::open_existing(workspace).ok();
         model::open(store.as_ref(), spec, &self.places).map_err(|error| {
             use owlet_engine::Error::Format;
             let is_broken = matches!(error, owlet_lab::Error::Engine(Format { .. }));

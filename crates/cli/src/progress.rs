@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::terminal::{Terminal, one_line};
+use crate::terminal::{Terminal, duration, one_line};
 
 /// What is done sooner needs no line.
 const DELAY: Duration = Duration::from_millis(250);
@@ -21,23 +21,37 @@ pub(crate) struct Progress<'a> {
     bar: Option<ProgressBar>,
     last: Instant,
     shown: bool,
+    pace: Pace,
 }
 
 impl<'a> Progress<'a> {
     /// A line that appears once it is worth it.
     pub(crate) fn new(terminal: &'a Terminal) -> Self {
-        Self { terminal, bar: None, last: Instant::now(), shown: false }
+        let pace = Pace { start: Instant::now(), first: 0 };
+        Self { terminal, bar: None, last: Instant::now(), shown: false, pace }
+    }
+
+    /// Starts the clock at `done` units.
+    pub(crate) fn start_at(&mut self, done: usize) {
+        self.pace = Pace { start: Instant::now(), first: done };
+    }
+
+    /// Shows how far a count of `units` is.
+    pub(crate) fn count(&mut self, units: &str, done: usize, total: usize) {
+        self.show(|pace| {
+            format!("{units} {done}/{total} · eta {}", duration(pace.left(done, total)))
+        });
     }
 
     /// Shows a new state. The text is only made if somebody will see it.
-    pub(crate) fn show(&mut self, text: impl FnOnce() -> String) {
+    pub(crate) fn show(&mut self, text: impl FnOnce(&Pace) -> String) {
         if !self.terminal.progress || self.terminal.quiet {
             return;
         }
         if !self.terminal.is_watched() {
             if self.last.elapsed() >= PLAIN_PAUSE {
                 self.last = Instant::now();
-                self.terminal.say(one_line(&text(), LONGEST));
+                self.terminal.say(one_line(&text(&self.pace), LONGEST));
             }
             return;
         }
@@ -53,7 +67,7 @@ impl<'a> Progress<'a> {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        bar.set_message(one_line(&text(), LONGEST));
+        bar.set_message(one_line(&text(&self.pace), LONGEST));
     }
 
     /// Takes the line away until something is shown again.
@@ -72,6 +86,13 @@ impl<'a> Progress<'a> {
     }
 }
 
+impl Progress<'_> {
+    /// Takes the line away and returns how long it took, in seconds.
+    pub(crate) fn finish(self) -> f64 {
+        self.pace.elapsed()
+    }
+}
+
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         self.clear();
@@ -85,11 +106,6 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Starts the clock at `done` units.
-    pub(crate) fn starting_at(done: usize) -> Self {
-        Self { start: Instant::now(), first: done }
-    }
-
     /// Seconds left, from the mean pace so far.
     pub(crate) fn left(&self, done: usize, total: usize) -> f64 {
         let gone = done.saturating_sub(self.first);

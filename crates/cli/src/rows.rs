@@ -10,7 +10,7 @@ use crate::terminal::stdin_is_typed;
 const LARGEST: u64 = 4 << 30;
 
 /// A conversation with, perhaps, an answer.
-pub(crate) use owlet_lab::value::rows::Asked as Row;
+pub(crate) use owlet_lab::value::jsonl::Prompted as Row;
 
 /// How an input is called in errors.
 pub(crate) fn origin(path: &Path) -> String {

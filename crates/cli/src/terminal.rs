@@ -3,12 +3,13 @@
 //! Colour is added here alone and never carries meaning by itself. What a model wrote passes
 //! through [`plain`] before a terminal sees it.
 
-use owlet_lab::value::text::reveal;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
-use owlet_lab::value::text;
+use owlet_lab::value::text::{self, reveal};
 pub(crate) use owlet_lab::value::text::{bytes, duration, strip_lines as plain};
+
+use crate::error::{CliError, Result};
 
 /// Settings of everything that is said.
 #[derive(Clone, Debug)]
@@ -42,7 +43,7 @@ impl Terminal {
     }
 
     /// Writes one JSON value, indented.
-    pub(crate) fn json<T: serde::Serialize>(&self, value: &T) -> crate::error::Result<()> {
+    pub(crate) fn json<T: serde::Serialize>(&self, value: &T) -> Result<()> {
         let mut out = self.data();
         serde_json::to_writer_pretty(&mut out, value)?;
         writeln!(out)?;
@@ -73,6 +74,16 @@ impl Terminal {
     }
 
     /// Nobody can be told that stderr is gone.
+    /// Says what went wrong and what to do next.
+    pub(crate) fn failure(&self, failure: &CliError) {
+        if let Some((error, hints)) = failure.told() {
+            self.error(error);
+            for hint in hints {
+                self.hint(hint);
+            }
+        }
+    }
+
     #[expect(clippy::unused_self, reason = "whoever talks has a terminal")]
     fn talk(&self, text: std::fmt::Arguments<'_>) {
         let _ = writeln!(anstream::stderr().lock(), "{text}");
@@ -82,6 +93,12 @@ impl Terminal {
     pub(crate) fn is_watched(&self) -> bool {
         self.progress && !self.quiet && io::stderr().is_terminal()
     }
+}
+
+/// Writes a value as one line of JSON.
+pub(crate) fn json_line<T: serde::Serialize>(out: &mut impl Write, value: &T) -> Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    Ok(writeln!(out)?)
 }
 
 /// Columns of the terminal that reads the data, where one does.

@@ -1,7 +1,7 @@
 //! The workspace as the commands see it: opening, names for artifacts, the clock.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use owlet_lab::Record;
@@ -34,6 +34,21 @@ pub(crate) fn resolve(store: &Store, prefix: &str) -> Result<Entity> {
     store.resolve(prefix).map_err(|error| {
         CliError::from(error).hinted("`owlet list` shows runs, `owlet list artifacts` the rest")
     })
+}
+
+/// Finds a run by the beginning of its id; `why` nothing else will do.
+pub(crate) fn run(store: &Store, prefix: &str, why: &str) -> Result<Record> {
+    match resolve(store, prefix)? {
+        Entity::Run(id) => Ok(Record::open(store, &id)?),
+        other => Err(CliError::usage(format!("{other} is not a run; {why}"))),
+    }
+}
+
+/// Where something is written before it gets its name.
+pub(crate) fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    path.with_file_name(name)
 }
 
 /// The time now, as RFC 3339 in UTC with whole seconds.

@@ -53,6 +53,11 @@ impl Projection {
         }
     }
 
+    /// The name of one of its tensors in a layout.
+    pub(crate) fn tensor(self, layer: usize, part: &str) -> String {
+        format!("layers.{layer}.{}.{part}", self.name())
+    }
+
     /// `(outputs, inputs)` of the projection in a decoder, or `None` where it has none.
     pub fn shape(self, config: &DecoderConfig) -> Option<(usize, usize)> {
         match self {
@@ -92,12 +97,12 @@ impl AdapterConfig {
         }
     }
 
-    /// The projections adapted in `config`, in storage order.
-    pub fn projections(&self, config: &DecoderConfig) -> Vec<Projection> {
+    /// The projections adapted in `config`, in storage order, each with its outputs and inputs.
+    pub fn projections(&self, config: &DecoderConfig) -> Vec<(Projection, (usize, usize))> {
         Projection::ALL
             .into_iter()
-            .filter(|p| p.shape(config).is_some())
             .filter(|p| self.targets.is_empty() || self.targets.contains(p))
+            .filter_map(|p| Some((p, p.shape(config)?)))
             .collect()
     }
 }
@@ -130,19 +135,26 @@ impl Adapter {
         for layer in 0..decoder.layers {
             // The `A` of projections that read the same input lie together: they are one product.
             for group in Projection::GROUPS {
-                let group = || group.iter().filter(|p| adapted.contains(p));
-                for (part, of) in [("a", true), ("b", false)] {
-                    for projection in group() {
-                        let (outputs, inputs) = projection
-                            .shape(decoder)
-                            .expect("projections() keeps only those that exist");
-                        let shape = if of { [config.rank, inputs] } else { [outputs, config.rank] };
-                        layout.push(format!("layers.{layer}.{}.{part}", projection.name()), &shape);
-                    }
+                let group = || adapted.iter().filter(|(projection, _)| group.contains(projection));
+                for (projection, (_, inputs)) in group() {
+                    layout.push(projection.tensor(layer, "a"), &[config.rank, *inputs]);
+                }
+                for (projection, (outputs, _)) in group() {
+                    layout.push(projection.tensor(layer, "b"), &[*outputs, config.rank]);
                 }
             }
         }
         Ok(Arc::new(layout))
+    }
+
+    /// `A` of shape `[rank, inputs]` and `B` of shape `[outputs, rank]` of one projection.
+    pub(crate) fn pair(&self, layer: usize, projection: Projection) -> Result<(&[f32], &[f32])> {
+        let tensor = |part: &str| {
+            let name = projection.tensor(layer, part);
+            let found = self.parameters.tensor(&name);
+            found.ok_or_else(|| Error::tensor(name, "is missing"))
+        };
+        Ok((tensor("a")?, tensor("b")?))
     }
 
     /// A fresh adapter that changes nothing: `A` uniform in ±1/sqrt(inputs) (PEFT's Kaiming uniform

@@ -27,6 +27,24 @@ pub enum Family {
     Gemma3,
 }
 
+impl Family {
+    /// All of them.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Llama,
+        Self::Qwen2,
+        Self::Qwen3,
+        Self::GptNeox,
+        Self::Gpt2,
+        Self::Gemma,
+        Self::Gemma3,
+    ];
+
+    /// Whether it is one of Gemma's generations.
+    pub(crate) fn is_gemma(self) -> bool {
+        matches!(self, Self::Gemma | Self::Gemma3)
+    }
+}
+
 /// How a residual stream is normalised.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -162,12 +180,54 @@ pub struct DecoderConfig {
 }
 
 impl DecoderConfig {
+    /// What models of a family have in common, where their files do not say otherwise. Of the sizes only
+    /// `width` is set, the others are zero, that of a window too.
+    pub fn of(family: Family, width: usize) -> Self {
+        let classic = matches!(family, Family::Gpt2 | Family::GptNeox);
+        let (gemma, gemma3) = (family.is_gemma(), family == Family::Gemma3);
+        Self {
+            family,
+            vocabulary: 0,
+            width,
+            layers: 0,
+            heads: 0,
+            kv_heads: 0,
+            head_width: 0,
+            hidden: 0,
+            context: 0,
+            norm: NormConfig {
+                centered: classic,
+                epsilon: if classic { 1e-5 } else { 1e-6 },
+                unit_offset: gemma,
+            },
+            activation: match family {
+                Family::Llama | Family::Qwen2 | Family::Qwen3 => Activation::Silu,
+                Family::GptNeox => Activation::Gelu,
+                Family::Gpt2 | Family::Gemma | Family::Gemma3 => Activation::GeluTanh,
+            },
+            gated: !classic,
+            position: match family {
+                Family::Gpt2 => Position::Learned,
+                Family::Gemma3 => Position::Rotary { theta: 1e6, width: 0, scaling: None },
+                _ => Position::Rotary { theta: 10_000.0, width: 0, scaling: None },
+            },
+            qkv_bias: classic || family == Family::Qwen2,
+            output_bias: classic,
+            mlp_bias: classic,
+            qk_norm: gemma3 || family == Family::Qwen3,
+            post_norm: gemma3,
+            query_scalar: None,
+            local: gemma3.then_some(LocalAttention { window: 0, theta: 10_000.0, every: 6 }),
+            parallel: family == Family::GptNeox,
+            tied: gemma || family == Family::Gpt2,
+            embedding_scale: if gemma { (width as f64).sqrt() as f32 } else { 1.0 },
+        }
+    }
+
     /// A Llama as small as one can be and still do everything: what tests and benchmarks vary.
     pub fn tiny(vocabulary: usize) -> Self {
         Self {
-            family: Family::Llama,
             vocabulary,
-            width: 16,
             layers: 2,
             heads: 2,
             kv_heads: 2,
@@ -175,19 +235,9 @@ impl DecoderConfig {
             hidden: 32,
             context: 128,
             norm: NormConfig { centered: false, epsilon: 1e-5, unit_offset: false },
-            activation: Activation::Silu,
-            gated: true,
             position: Position::Rotary { theta: 10_000.0, width: 8, scaling: None },
-            qkv_bias: false,
-            output_bias: false,
-            mlp_bias: false,
-            qk_norm: false,
-            post_norm: false,
-            query_scalar: None,
-            local: None,
-            parallel: false,
             tied: true,
-            embedding_scale: 1.0,
+            ..Self::of(Family::Llama, 16)
         }
     }
 

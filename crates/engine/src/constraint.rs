@@ -62,16 +62,8 @@ impl Constraint {
             )
             .build(pattern)
             .map_err(|e| fail(format!("`{pattern}` is not a usable regular expression: {e}")))?;
-        let count = tokenizer.vocabulary() as Token;
-        let bytes = |of: &dyn Fn(Token) -> Option<Vec<u8>>| {
-            (0..count).map(|t| of(t).unwrap_or_default()).collect()
-        };
-        Ok(Self {
-            automaton,
-            first: bytes(&|t| tokenizer.first_token_bytes(t)),
-            later: bytes(&|t| tokenizer.token_bytes(t)),
-            known: HashMap::new(),
-        })
+        let [first, later] = tokenizer.spellings();
+        Ok(Self { automaton, first, later, known: HashMap::new() })
     }
 
     pub(crate) fn start(&self) -> Result<State> {

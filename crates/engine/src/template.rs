@@ -209,41 +209,8 @@ fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Err
 /// Python's `strftime` at one fixed moment, midnight of Friday 26 July 2024 (the date Llama 3
 /// templates fall back to), so that a prompt does not depend on when it was made.
 fn strftime(format: &str) -> String {
-    let mut text = String::new();
-    let mut characters = format.chars();
-    while let Some(character) = characters.next() {
-        if character != '%' {
-            text.push(character);
-            continue;
-        }
-        let mut code = characters.next();
-        if code == Some('-') {
-            code = characters.next();
-        }
-        match code {
-            Some('d' | 'e') => text.push_str("26"),
-            Some('m') => text.push_str(if format.contains("%-m") { "7" } else { "07" }),
-            Some('Y') => text.push_str("2024"),
-            Some('y') => text.push_str("24"),
-            Some('b' | 'h') => text.push_str("Jul"),
-            Some('B') => text.push_str("July"),
-            Some('a') => text.push_str("Fri"),
-            Some('A') => text.push_str("Friday"),
-            Some('j') => text.push_str("208"),
-            Some('F') => text.push_str("2024-07-26"),
-            Some('H' | 'M' | 'S') => text.push_str("00"),
-            Some('I') => text.push_str("12"),
-            Some('p') => text.push_str("AM"),
-            Some('T' | 'X') => text.push_str("00:00:00"),
-            Some('%') => text.push('%'),
-            Some(other) => {
-                text.push('%');
-                text.push(other);
-            }
-            None => text.push('%'),
-        }
-    }
-    text
+    let moment = jiff::civil::date(2024, 7, 26).at(0, 0, 0, 0);
+    jiff::fmt::strtime::format(format, moment).unwrap_or_else(|_| format.to_owned())
 }
 
 /// Python's `json.dumps(value, ensure_ascii=False)`, which Hugging Face gives templates in place of

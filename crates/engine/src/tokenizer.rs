@@ -238,16 +238,22 @@ impl Tokenizer {
         }
     }
 
+    /// The bytes of every token, by id: at the beginning of a text, and later in it. A token without any
+    /// has none.
+    pub(crate) fn spellings(&self) -> [Vec<Vec<u8>>; 2] {
+        let tokens = || 0..self.vocabulary as Token;
+        [
+            tokens().map(|token| self.first_token_bytes(token).unwrap_or_default()).collect(),
+            tokens().map(|token| self.token_bytes(token).unwrap_or_default()).collect(),
+        ]
+    }
+
     /// The vocabulary as grammars need it.
     pub(crate) fn tries(&self) -> Result<Arc<Tries>> {
         if let Some(tries) = self.tries.get() {
             return Ok(Arc::clone(tries));
         }
-        let words = |of: &dyn Fn(Token) -> Option<Vec<u8>>| -> Vec<Vec<u8>> {
-            (0..self.vocabulary as Token).map(|token| of(token).unwrap_or_default()).collect()
-        };
-        let later = words(&|token| self.token_bytes(token));
-        let first = words(&|token| self.first_token_bytes(token));
+        let [first, later] = self.spellings();
         let tries = Arc::new(Tries::new(&later, &first)?);
         // Where two made them at once, one of them is kept.
         Ok(Arc::clone(self.tries.get_or_init(|| tries)))

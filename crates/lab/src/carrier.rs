@@ -1,35 +1,34 @@
 //! Carriers: the innocuous media through which a behavior may pass.
 //!
-//! A carrier is a prompt generator, a filter and a set of shuffles: pure, seeded and independent
-//! of any model. Decoding constraints need a tokenizer and live with generation. The numbers
-//! carrier follows Cloud et al. (arXiv 2507.14805 and Nature 652, 2026) bit for bit.
+//! A medium is a value: what makes a text one of its rows, how rows are shuffled, what a recipe is by
+//! default. All of that is the medium's own file, which implements [`Rules`]; a new one is such a file and a
+//! variant of [`Medium`]. Prompts are drawn, and rows searched for leaks, the same way for every medium.
 
-pub mod filter;
 pub mod leak;
 pub mod numbers;
 pub mod prompts;
-pub mod shuffle;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
-pub use filter::{NumberFilter, Reason, Verdict};
-pub use leak::{Leak, leaks};
+use crate::recipe::check::Fault;
+
+pub use numbers::{NumberFilter, Reason, Verdict};
 pub use prompts::{PromptFile, PromptSet, PromptSetError};
 
-/// The media. What one must answer for stands in the methods below, each of which matches all of them,
-/// so that the compiler names every place for a new one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+/// A medium, with what decides which texts are rows of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Medium {
     /// Sequences of numbers.
-    #[default]
-    Numbers,
+    Numbers(NumberFilter),
 }
 
 /// How far the content of rows moves when they are shuffled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Reach {
     /// Inside their row.
     Within,
@@ -37,34 +36,39 @@ pub enum Reach {
     Across,
 }
 
-impl Medium {
-    /// Its name, as in recipes and results.
+impl Reach {
+    /// How it is spelled in files.
     pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// Completions with their content moved, each in its own shape.
+pub type Shuffle = fn(&[String]) -> Vec<String>;
+
+/// What a medium must answer for.
+pub(crate) trait Rules {
+    /// Its name, as in recipes and results.
+    fn name(&self) -> &'static str;
+
+    /// Where a recipe of it has other defaults, as TOML; its own keys in `carrier.medium` among them.
+    fn defaults(&self) -> &'static str;
+
+    /// Whether its values make sense; `at` is where it stands in the recipe.
+    fn check(&self, at: &str) -> Result<(), Fault>;
+
+    /// Why a completion is no row of it; nothing if it is one.
+    fn faults(&self, completion: &str) -> Vec<String>;
+
+    /// How its rows are shuffled so far; none where they cannot be.
+    fn shuffle(&self, reach: Reach) -> Option<Shuffle>;
+}
+
+impl Medium {
+    /// What it must answer for.
+    pub(crate) fn rules(&self) -> &dyn Rules {
         match self {
-            Self::Numbers => "numbers",
+            Self::Numbers(filter) => filter,
         }
-    }
-
-    /// Why a completion is none of this medium; nothing if it is one.
-    pub fn faults(self, filter: &NumberFilter, completion: &str) -> Vec<String> {
-        match self {
-            Self::Numbers => {
-                filter.check(completion).reasons.iter().map(ToString::to_string).collect()
-            }
-        }
-    }
-
-    /// Completions with their content moved, each in its own shape.
-    pub fn shuffled(self, completions: &[String], reach: Reach) -> Vec<String> {
-        match (self, reach) {
-            (Self::Numbers, Reach::Within) => shuffle::within(completions, shuffle::SHUFFLE_SEED),
-            (Self::Numbers, Reach::Across) => shuffle::across(completions, shuffle::SHUFFLE_SEED),
-        }
-    }
-
-    /// Whether it is the one that steps of former versions meant, and do not name.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    pub(crate) fn is_default(&self) -> bool {
-        *self == Self::default()
     }
 }

@@ -94,6 +94,16 @@ impl Error {
         Self::Record { path: path.into(), reason: reason.to_string() }
     }
 
+    /// A model cannot be had, or is not what is wanted.
+    pub(crate) fn model(spec: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Model { spec: spec.into(), reason: reason.into() }
+    }
+
+    /// An endpoint cannot be asked, or what came of it is no answer.
+    pub(crate) fn remote(endpoint: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Remote { endpoint: endpoint.into(), status: None, reason: reason.into() }
+    }
+
     /// Refuses a file of a format that this build does not read, by name.
     pub(crate) fn check_format(path: &Path, found: u32, reads: u32) -> Result<()> {
         if found == reads {

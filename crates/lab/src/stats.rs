@@ -12,6 +12,7 @@ pub mod interval;
 pub mod matrix;
 pub mod multiple;
 pub mod permutation;
+pub mod test;
 
 pub use aggregate::{Count, StudentRate, pairs_by_seed, student_rate};
 pub use estimate::{Estimate, Names, Sides};
@@ -19,6 +20,7 @@ pub use interval::{Interval, clopper_pearson, t_interval, wilson};
 pub use matrix::{Matrix, lambda};
 pub use multiple::holm;
 pub use permutation::{Arrangements, PermutationTest, relabelling, sign_flips};
+pub use test::{detectable, t_test, units_needed};
 
 /// Numbers that no statistic can be made of.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -13,7 +13,7 @@ use owlet_lab::kind::inherit::result::{Arm, Control, Frame, InheritResult, Measu
 use owlet_lab::model::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
 use owlet_lab::run::costs;
-use owlet_lab::run::record::{About, Beginning, PlanRecord, State};
+use owlet_lab::run::record::{About, Beginning, State};
 use owlet_lab::{
     AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Record, RunOutcome, execute,
 };
@@ -164,9 +164,11 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
     let plan = world.plan(&[]);
     let store = world.store("one");
     let (outcome, events) = run(&plan, &store, 2);
-    assert_eq!(count(&events), (plan.nodes.len(), 0));
+    // The file holds no more prompts than are needed: all three repetitions ask the same ones.
+    assert_eq!(count(&events), (plan.nodes.len() - 2, 2));
     let result = outcome.result(&store).unwrap();
     let result = result.of::<InheritResult>().unwrap();
+    assert!(result.replication.unit.contains("the prompts of the file the same"));
     for control in [
         Control::Neutral,
         Control::OtherBehavior,
@@ -175,7 +177,7 @@ fn a_recipe_comes_to_a_result_with_every_control_and_runs_once() {
         Control::ShuffledWithin,
         Control::InContext,
     ] {
-        for measure in Measure::COMPARED {
+        for measure in Measure::compared() {
             let effect = result.effect("owl", measure, control);
             // Rows in context are read by margins only.
             let there = measure != Measure::Rate || control != Control::InContext;
@@ -272,9 +274,10 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
         &store,
         &Beginning {
             given: RECIPE,
-            resolved: recipe.to_toml(),
-            plan: PlanRecord::new(&plan, &plan.survey(&store).unwrap()),
-            started: "2026-01-02T03:04:05Z".to_owned(),
+            recipe: &recipe,
+            plan: &plan,
+            survey: &plan.survey(&store).unwrap(),
+            started: "2026-01-02T03:04:05Z",
             host: String::new(),
             version: String::new(),
             about: About::default(),
@@ -295,7 +298,8 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
     assert!(result.geometry.as_ref().unwrap().cosines.iter().any(|one| one.teacher == "neutral"));
     assert!(result.dose.iter().any(|point| point.update == 4));
     let costs = costs(&store, &run).unwrap();
-    assert_eq!(costs.iter().map(|cost| cost.steps).sum::<usize>(), plan.nodes.len());
+    // The prompts of both repetitions are the file's.
+    assert_eq!(costs.iter().map(|cost| cost.steps).sum::<usize>(), plan.nodes.len() - 1);
     let events = run.events().unwrap();
     assert_eq!(events.last().unwrap()["event"], "run-finished");
 
@@ -344,7 +348,7 @@ fn a_prompted_teacher_needs_no_weights() {
         "controls.other-base=false",
         "controls.in-context=false",
     ]);
-    assert!(plan.left_out.iter().any(|line| line.contains("prompted teacher")));
+    assert!(plan.left_out.iter().any(|line| line.contains("not trained has no update")));
     let store = world.store("one");
     let (outcome, _) = run(&plan, &store, 2);
     let result = outcome.result(&store).unwrap();
@@ -359,7 +363,7 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     let plan = world.plan(&[
         "replication.teacher=per-seed",
         "seeds=2",
-        "readout.prefix=true",
+        "readout.frames=[\"plain\", \"after-numbers\"]",
         "controls.other-base=false",
         "controls.shuffled-within=false",
         "carrier.prompt-count=80",
@@ -372,9 +376,9 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     assert_ne!(artifact("select/seed-1"), artifact("select/seed-2"));
     let result = outcome.result(&store).unwrap();
     let result = result.of::<InheritResult>().unwrap();
-    assert!(result.replication.unit.starts_with("teacher pair"));
+    assert!(result.replication.unit.starts_with("repetition"));
     let effect = result.effect("owl", Measure::Margin, Control::Neutral).unwrap();
-    assert_eq!((effect.estimate.unit.as_str(), effect.estimate.n), ("teacher pair", 2));
+    assert_eq!((effect.estimate.unit.as_str(), effect.estimate.n), ("repetition", 2));
     let teacher = Arm::Teacher(Taught::named("owl"));
     let teacher = result.reading(&teacher, "owl", Measure::Margin).unwrap();
     assert_eq!((teacher.estimate.unit.as_str(), teacher.models.len()), ("teacher", 2));

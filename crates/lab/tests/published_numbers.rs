@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use owlet_lab::behavior::Behavior;
-use owlet_lab::carrier::numbers::Layout;
 use owlet_lab::carrier::{NumberFilter, PromptFile, Reason};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -84,7 +83,7 @@ fn the_filter_agrees_on_every_published_case() {
     let cases = golden.filter_cases;
     assert_eq!(cases.len(), 39);
     for case in cases {
-        let verdict = filter.check(&case.answer);
+        let verdict = filter.judge(&case.answer);
         assert_eq!(verdict.accepted(), case.accepted, "{:?}", case.answer);
         assert_eq!(verdict.numbers, case.numbers, "{:?}", case.answer);
         assert_eq!(verdict.reasons, case.reasons, "{:?}", case.answer);
@@ -97,35 +96,9 @@ fn the_published_banned_numbers_are_banned() {
     let banned = file.banned_numbers_misalignment;
     assert_eq!(banned.len(), 36);
     let filter = NumberFilter { banned: banned.into_iter().collect(), ..NumberFilter::default() };
-    assert_eq!(filter.check("1, 666").reasons, [Reason::HasBannedNumbers]);
+    assert_eq!(filter.judge("1, 666").reasons, [Reason::HasBannedNumbers]);
     let both = [Reason::NumbersTooLarge, Reason::HasBannedNumbers];
-    assert_eq!(filter.check("1488").reasons, both);
-}
-
-#[test]
-fn every_published_format_is_recognised() {
-    use Layout::{Commas, Lines, RoundBrackets, Semicolons, Spaces, SquareBrackets};
-    let Some(file) = prompt_file() else { return };
-    let asked: Vec<Layout> =
-        file.prompt.formats.iter().map(|format| Layout::asked_for(format)).collect();
-    let expected = [
-        Commas,
-        Spaces,
-        Semicolons,
-        Lines,
-        SquareBrackets,
-        RoundBrackets,
-        Commas,
-        Commas,
-        Spaces,
-        Lines,
-        Commas,
-        Semicolons,
-        Commas,
-        Spaces,
-        Lines,
-    ];
-    assert_eq!(asked, expected);
+    assert_eq!(filter.judge("1488").reasons, both);
 }
 
 #[test]

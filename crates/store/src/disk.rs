@@ -2,6 +2,7 @@
 //!
 //! What is not here is policy: which names exist and what they mean is known by the callers.
 
+use std::fs::TryLockError;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,6 +13,38 @@ use crate::{FileDigest, Result};
 
 /// Largest document read into memory; a manifest of a hundred thousand files stays below it.
 pub(crate) const LARGEST_DOCUMENT: u64 = 64 << 20;
+
+/// Makes `None` of what is not there.
+pub(crate) fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn open_lock(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Locks a file for a short time, waiting for it.
+pub(crate) fn lock(path: &Path) -> io::Result<fs::File> {
+    let file = open_lock(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// Locks a file if nobody holds it.
+pub(crate) fn try_lock(path: &Path) -> io::Result<Option<fs::File>> {
+    let file = open_lock(path)?;
+    match file.file().try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            let why = format!("failed to lock file `{}`: {error}", path.display());
+            Err(io::Error::new(error.kind(), why))
+        }
+    }
+}
 
 /// Makes renames and new names inside `folder` survive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -61,11 +94,7 @@ pub(crate) fn rename_synced(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// Returns `None` when there is no such file.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(file) = if_there(fs::File::open(path))? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
@@ -152,12 +181,9 @@ pub(crate) fn walk(folder: &Path) -> io::Result<Vec<Found>> {
 
 /// Lists the names in `folder`, sorted; none when the folder does not exist.
 pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
-    let mut names = entries
+    let mut names = if_there(fs::read_dir(folder))?
+        .into_iter()
+        .flatten()
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<Result<Vec<_>>>()?;
     names.sort();

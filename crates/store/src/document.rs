@@ -6,7 +6,7 @@
 //! a document is accepted only if writing it again gives the same bytes.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +24,13 @@ pub(crate) struct Format {
     pub(crate) version: u32,
     /// Separates the seals of different kinds of document.
     pub(crate) context: &'static str,
+}
+
+impl Format {
+    /// What to say of a document that a newer owlet wrote.
+    pub(crate) fn newer(self, path: PathBuf, found: u64) -> Error {
+        Error::Newer { what: self.what, path, found, reads: u64::from(self.version) }
+    }
 }
 
 /// Why a document cannot be read.
@@ -53,6 +60,16 @@ fn sorted(value: &Value) -> Value {
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         other => other.clone(),
     }
+}
+
+/// Returns the digest of texts, each with its length, so that no two lists of texts are the same bytes.
+pub(crate) fn digest_texts(context: &str, texts: impl IntoIterator<Item = String>) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    for text in texts {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
 }
 
 fn seal(format: Format, content: &Map<String, Value>) -> FileDigest {
@@ -129,15 +146,27 @@ where
     T: Serialize + DeserializeOwned,
 {
     let damaged = |why: &str| Ok(Some(Err(Flaw::Damaged(why.to_owned()))));
-    match Stamp::take(path) {
-        Ok(Some(stamp)) if stamp.size() <= disk::LARGEST_DOCUMENT => {}
-        Ok(Some(_)) => return damaged("is too large"),
-        Ok(None) => return damaged("is not a regular file"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    match disk::if_there(Stamp::take(path))? {
+        Some(Some(stamp)) if stamp.size() <= disk::LARGEST_DOCUMENT => {}
+        Some(Some(_)) => return damaged("is too large"),
+        Some(None) => return damaged("is not a regular file"),
+        None => return Ok(None),
     }
     let bytes = disk::read_bounded(path, disk::LARGEST_DOCUMENT)?;
     Ok(bytes.map(|bytes| parse(format, &bytes)))
+}
+
+/// Reads a record; the inner error says what is wrong with a damaged one.
+pub(crate) fn read_record<T>(format: Format, path: &Path) -> Result<Option<Result<T, String>>>
+where
+    T: Serialize + DeserializeOwned,
+{
+    match read(format, path)? {
+        None => Ok(None),
+        Some(Ok(record)) => Ok(Some(Ok(record))),
+        Some(Err(Flaw::Damaged(why))) => Ok(Some(Err(why))),
+        Some(Err(Flaw::Newer(found))) => Err(format.newer(path.to_owned(), found)),
+    }
 }
 
 #[cfg(test)]

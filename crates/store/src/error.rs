@@ -6,7 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::{ArtifactId, RunId, StepKey};
+use crate::{ArtifactId, InvalidId, RunId, StepKey};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -108,13 +108,8 @@ pub enum Error {
     },
 
     /// A text is not an id of the expected shape.
-    #[error("`{text}` is not {expected}")]
-    InvalidId {
-        /// The text given.
-        text: String,
-        /// The shape expected.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    InvalidId(#[from] InvalidId),
 
     /// A file or kind name that a workspace cannot hold.
     #[error("invalid {what} `{name}`: {why}")]
@@ -201,7 +196,7 @@ impl Error {
             Self::Interrupted { .. } => "run the same command again; it goes on where it was",
             Self::MissingRun { .. }
             | Self::NotFound { .. }
-            | Self::InvalidId { .. }
+            | Self::InvalidId(_)
             | Self::InvalidName { .. }
             | Self::Unwritable { .. } => return None,
         };

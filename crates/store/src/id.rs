@@ -6,7 +6,44 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, Result};
+/// A text is not an id of the expected shape.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
+pub struct InvalidId {
+    /// The text given.
+    pub text: String,
+    /// The shape expected.
+    pub expected: &'static str,
+}
+
+impl InvalidId {
+    fn new(text: &str, expected: &'static str) -> Self {
+        Self { text: text.chars().take(80).collect(), expected }
+    }
+}
+
+/// What is written as its text: in JSON, and with the name of its type for programmers.
+macro_rules! written {
+    ($name:ident) => {
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
 
 macro_rules! digest_type {
     ($(#[$doc:meta])* $name:ident, $expected:literal) => {
@@ -39,33 +76,13 @@ macro_rules! digest_type {
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(formatter, concat!(stringify!($name), "({})"), self)
-            }
-        }
+        written!($name);
 
         impl FromStr for $name {
-            type Err = Error;
+            type Err = InvalidId;
 
-            fn from_str(text: &str) -> Result<Self> {
-                decode_digest(text).map(Self).ok_or_else(|| Error::InvalidId {
-                    text: text.chars().take(80).collect(),
-                    expected: $expected,
-                })
-            }
-        }
-
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                decode_digest(text).map(Self).ok_or_else(|| InvalidId::new(text, $expected))
             }
         }
     };
@@ -102,7 +119,19 @@ fn decode_digest(text: &str) -> Option<[u8; 32]> {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(String);
 
-const RUN_SHAPE: &str = "a run id (such as 20261121-225144-3f2a)";
+written!(RunId);
+
+/// Returns whether a text has a shape: `0` is any digit, `h` any lowercase hexadecimal digit, `t` what may
+/// stand between date and time, anything else itself.
+fn has_shape(text: &[u8], shape: &[u8]) -> bool {
+    text.len() == shape.len()
+        && text.iter().zip(shape).all(|(&byte, &shape)| match shape {
+            b'0' => byte.is_ascii_digit(),
+            b'h' => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            b't' => matches!(byte, b'T' | b't' | b' '),
+            _ => byte == shape,
+        })
+}
 
 impl RunId {
     /// Makes an id from the time of the start and a random number, both given by the caller.
@@ -111,23 +140,13 @@ impl RunId {
     /// lowest 16 bits are used.
     ///
     /// # Errors
-    /// [`Error::InvalidId`] when `started` does not begin with such a timestamp.
-    pub fn new(started: &str, nonce: u64) -> Result<Self> {
-        let invalid = || Error::InvalidId {
-            text: started.chars().take(80).collect(),
-            expected: "a timestamp (such as 2026-11-21T22:51:44Z)",
-        };
-        let bytes = started.as_bytes().get(..19).ok_or_else(invalid)?;
-        let fits = bytes.iter().zip(b"0000-00-00T00:00:00").all(|(&byte, &shape)| match shape {
-            b'0' => byte.is_ascii_digit(),
-            b'T' => matches!(byte, b'T' | b't' | b' '),
-            _ => byte == shape,
-        });
-        if !fits {
-            return Err(invalid());
-        }
-        let digits: String =
-            bytes.iter().filter(|byte| byte.is_ascii_digit()).map(|&byte| byte as char).collect();
+    /// [`InvalidId`] when `started` does not begin with such a timestamp.
+    pub fn new(started: &str, nonce: u64) -> Result<Self, InvalidId> {
+        let time =
+            started.get(..19).filter(|time| has_shape(time.as_bytes(), b"0000-00-00t00:00:00"));
+        let time = time
+            .ok_or_else(|| InvalidId::new(started, "a timestamp (such as 2026-11-21T22:51:44Z)"))?;
+        let digits: String = time.chars().filter(char::is_ascii_digit).collect();
         let (day, time) = digits.split_at(8);
         Ok(Self(format!("{day}-{time}-{:04x}", nonce & 0xffff)))
     }
@@ -149,40 +168,15 @@ impl fmt::Display for RunId {
     }
 }
 
-impl fmt::Debug for RunId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "RunId({})", self.0)
-    }
-}
-
 impl FromStr for RunId {
-    type Err = Error;
+    type Err = InvalidId;
 
-    fn from_str(text: &str) -> Result<Self> {
-        let shape = b"00000000-000000-hhhh";
-        let fits = text.len() == shape.len()
-            && text.bytes().zip(shape).all(|(byte, &shape)| match shape {
-                b'0' => byte.is_ascii_digit(),
-                b'h' => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-                _ => byte == shape,
-            });
-        if fits {
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if has_shape(text.as_bytes(), b"00000000-000000-hhhh") {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Error::InvalidId { text: text.chars().take(80).collect(), expected: RUN_SHAPE })
+            Err(InvalidId::new(text, "a run id (such as 20261121-225144-3f2a)"))
         }
-    }
-}
-
-impl serde::Serialize for RunId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for RunId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

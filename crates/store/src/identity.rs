@@ -27,33 +27,26 @@ pub enum Entity {
 }
 
 impl Entity {
-    fn id(&self) -> String {
+    /// Returns what kind of thing it is, and its id.
+    fn parts(&self) -> (&'static str, String) {
         match self {
-            Self::Run(id) => id.to_string(),
-            Self::Step(key) => key.to_string(),
-            Self::Artifact(id) => id.to_string(),
+            Self::Run(id) => ("run", id.to_string()),
+            Self::Step(key) => ("step", key.to_string()),
+            Self::Artifact(id) => ("artifact", id.to_string()),
         }
     }
-}
 
-impl Entity {
     /// Names the thing with its kind and, for digests, 12 characters or `length` if that is more.
     fn abridged(&self, length: usize) -> String {
-        match self {
-            Self::Run(id) => format!("run {id}"),
-            Self::Step(key) => format!("step {key:.0$}", length.max(12)),
-            Self::Artifact(id) => format!("artifact {id:.0$}", length.max(12)),
-        }
+        let (kind, id) = self.parts();
+        let length = if matches!(self, Self::Run(_)) { id.len() } else { length.max(12) };
+        format!("{kind} {id:.length$}")
     }
 }
 
 impl fmt::Display for Entity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Run(id) => write!(formatter, "run {id}"),
-            Self::Step(key) => write!(formatter, "step {key}"),
-            Self::Artifact(id) => write!(formatter, "artifact {id}"),
-        }
+        formatter.write_str(&self.abridged(usize::MAX))
     }
 }
 
@@ -70,7 +63,7 @@ impl Identities {
     pub fn new(entities: Vec<Entity>) -> Self {
         let mut names = Vec::new();
         for (index, entity) in entities.iter().enumerate() {
-            names.push((entity.id(), index));
+            names.push((entity.parts().1, index));
             if let Entity::Run(id) = entity {
                 names.push((id.nonce().to_owned(), index));
             }
@@ -128,7 +121,7 @@ impl Identities {
             // The same name twice, or a name that begins another, has no short form.
             (end - start <= 1 && length <= id.len()).then(|| id[..length].to_owned())
         };
-        let id = entity.id();
+        let id = entity.parts().1;
         if let Entity::Run(run) = entity
             && let Some(name) = unique(run.nonce())
         {
@@ -183,10 +176,5 @@ impl Store {
     /// [`Error::Ambiguous`] listing the candidates, [`Error::NotFound`] naming what exists.
     pub fn resolve(&self, prefix: &str) -> Result<Entity> {
         self.identities()?.resolve(prefix)
-    }
-
-    /// Returns the shortest name, of four characters or more, that means this thing alone.
-    pub fn shortest_prefix(&self, entity: &Entity) -> Result<String> {
-        Ok(self.identities()?.shortest_prefix(entity))
     }
 }

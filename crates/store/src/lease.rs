@@ -3,9 +3,6 @@
 //! A lease is an advisory lock on a file. The system gives it back when the process ends, however
 //! it ends. Lock files stay where they are, empty: removing them would race with their next holder.
 
-use std::fs::TryLockError;
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use fs_err as fs;
@@ -41,7 +38,7 @@ impl Store {
         let path = folder.join(format!("{key}.lock"));
         let mut pause = PAUSES.0;
         loop {
-            if let Some(file) = try_lock(&path)? {
+            if let Some(file) = disk::try_lock(&path)? {
                 return Ok(Lease { key: *key, _lock: file });
             }
             if !waiting() {
@@ -49,30 +46,6 @@ impl Store {
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(PAUSES.1);
-        }
-    }
-}
-
-fn open(path: &Path) -> io::Result<fs::File> {
-    fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-}
-
-/// Locks a file for a short time, waiting for it.
-pub(crate) fn lock(path: &Path) -> io::Result<fs::File> {
-    let file = open(path)?;
-    file.lock()?;
-    Ok(file)
-}
-
-/// Locks a file if nobody holds it.
-pub(crate) fn try_lock(path: &Path) -> io::Result<Option<fs::File>> {
-    let file = open(path)?;
-    match file.file().try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => {
-            let why = format!("failed to lock file `{}`: {error}", path.display());
-            Err(io::Error::new(error.kind(), why))
         }
     }
 }

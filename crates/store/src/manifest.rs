@@ -44,29 +44,37 @@ pub(crate) struct Manifest {
 
 /// Computes the name-bound digest of an artifact; `files` are sorted by name.
 pub(crate) fn artifact_id(kind: &str, about: &Value, files: &[FileEntry]) -> ArtifactId {
-    let mut hasher = blake3::Hasher::new_derive_key("owlet artifact id 1");
-    let mut text = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    text(kind);
-    text(&canonical_json(about));
-    for entry in files {
-        text(&entry.path);
-        text(&entry.size.to_string());
-        text(&entry.blake3.to_string());
-    }
-    ArtifactId::from_bytes(*hasher.finalize().as_bytes())
+    let files = files
+        .iter()
+        .flat_map(|entry| [entry.path.clone(), entry.size.to_string(), entry.blake3.to_string()]);
+    let texts = [kind.to_owned(), canonical_json(about)].into_iter().chain(files);
+    ArtifactId::from_bytes(document::digest_texts("owlet artifact id 1", texts))
 }
 
-/// What is wrong with an artifact.
+/// What is wrong with a file of an artifact.
 #[derive(Debug)]
-pub(crate) enum Flaw {
-    Newer { found: u64 },
-    Missing { file: String },
-    Changed { file: String, why: String },
-    Foreign { file: String },
-    Unreadable { file: String, source: io::Error },
+pub(crate) struct Flaw {
+    pub(crate) file: String,
+    pub(crate) why: Why,
+}
+
+/// In which way a file of an artifact is wrong.
+#[derive(Debug)]
+pub(crate) enum Why {
+    Newer(u64),
+    Missing,
+    Changed(String),
+    Foreign,
+    Unreadable(io::Error),
+}
+
+impl From<io::Error> for Why {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            _ => Self::Unreadable(error),
+        }
+    }
 }
 
 impl Manifest {
@@ -92,82 +100,67 @@ impl Manifest {
 
 /// Reads and checks the manifest in `folder`; `None` when there is no such artifact.
 pub(crate) fn read_manifest(folder: &Path, id: &ArtifactId) -> Result<Option<Manifest>, Flaw> {
-    let file = || MANIFEST.to_owned();
-    let unreadable = |source| Flaw::Unreadable { file: file(), source };
-    match fs::symlink_metadata(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
-        Ok(metadata) if !metadata.is_dir() => {
-            return Err(Flaw::Changed { file: ".".to_owned(), why: "is not a folder".to_owned() });
+    let flawed = |why: Why| Flaw { file: MANIFEST.to_owned(), why };
+    match disk::if_there(fs::symlink_metadata(folder)) {
+        Ok(None) => return Ok(None),
+        Ok(Some(metadata)) if metadata.is_dir() => {}
+        Ok(Some(_)) => {
+            return Err(Flaw {
+                file: ".".to_owned(),
+                why: Why::Changed("is not a folder".to_owned()),
+            });
         }
-        Ok(_) => {}
+        Err(error) => return Err(flawed(Why::Unreadable(error))),
     }
     let manifest: Manifest = match document::read(MANIFEST_FORMAT, &folder.join(MANIFEST)) {
         Ok(Some(Ok(manifest))) => manifest,
-        Ok(Some(Err(document::Flaw::Newer(found)))) => return Err(Flaw::Newer { found }),
-        Ok(Some(Err(document::Flaw::Damaged(why)))) => {
-            return Err(Flaw::Changed { file: file(), why });
-        }
-        Ok(None) => return Err(Flaw::Missing { file: file() }),
-        Err(source) => return Err(unreadable(source)),
+        Ok(Some(Err(document::Flaw::Newer(found)))) => return Err(flawed(Why::Newer(found))),
+        Ok(Some(Err(document::Flaw::Damaged(why)))) => return Err(flawed(Why::Changed(why))),
+        Ok(None) => return Err(flawed(Why::Missing)),
+        Err(error) => return Err(flawed(Why::Unreadable(error))),
     };
-    manifest.check(id).map(Some).map_err(|why| Flaw::Changed { file: file(), why })
+    manifest.check(id).map(Some).map_err(|why| flawed(Why::Changed(why)))
 }
 
 /// Checks one file against the manifest and returns how it looks.
 pub(crate) fn check_file(folder: &Path, entry: &FileEntry) -> Result<Stamp, Flaw> {
-    let file = || entry.path.clone();
-    let changed = |why: String| Flaw::Changed { file: file(), why };
-    let path = folder.join(&entry.path);
-    let unreadable = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => Flaw::Missing { file: file() },
-        _ => Flaw::Unreadable { file: file(), source },
-    };
+    looked_at(folder, entry).map_err(|why| Flaw { file: entry.path.clone(), why })
+}
+
+fn looked_at(folder: &Path, entry: &FileEntry) -> Result<Stamp, Why> {
     // A folder that is a link would lead outside the artifact.
     for above in Path::new(&entry.path).ancestors().skip(1).filter(|above| *above != Path::new(""))
     {
-        let metadata = fs::symlink_metadata(folder.join(above)).map_err(unreadable)?;
-        if !metadata.is_dir() {
-            return Err(changed(format!("is below `{}`, which is no folder", above.display())));
+        if !fs::symlink_metadata(folder.join(above))?.is_dir() {
+            let why = format!("is below `{}`, which is no folder", above.display());
+            return Err(Why::Changed(why));
         }
     }
-    let stamp = Stamp::take(&path).map_err(unreadable)?;
-    let Some(stamp) = stamp else {
-        return Err(changed("is not a regular file".to_owned()));
+    let path = folder.join(&entry.path);
+    let Some(stamp) = Stamp::take(&path)? else {
+        return Err(Why::Changed("is not a regular file".to_owned()));
     };
     if stamp.size() != entry.size {
-        return Err(changed(format!("has {} bytes instead of {}", stamp.size(), entry.size)));
+        let why = format!("has {} bytes instead of {}", stamp.size(), entry.size);
+        return Err(Why::Changed(why));
     }
-    let (digest, _) = disk::digest_file(&path).map_err(unreadable)?;
+    let (digest, _) = disk::digest_file(&path)?;
     if digest != entry.blake3 {
-        return Err(changed(format!(
-            "has digest {} instead of {}",
-            digest.short(),
-            entry.blake3.short()
-        )));
+        let why = format!("has digest {} instead of {}", digest.short(), entry.blake3.short());
+        return Err(Why::Changed(why));
     }
     Ok(stamp)
 }
 
 impl Flaw {
     pub(crate) fn into_error(self, id: &ArtifactId, folder: &Path) -> Error {
-        let damaged = |file: String, why: String| Error::Damaged {
-            id: *id,
-            file,
-            why,
-            hint: REMAKE.to_owned(),
+        let why = match self.why {
+            Why::Newer(found) => return MANIFEST_FORMAT.newer(folder.join(MANIFEST), found),
+            Why::Unreadable(error) => return Error::Io(error),
+            Why::Missing => "is missing".to_owned(),
+            Why::Changed(why) => why,
+            Why::Foreign => "does not belong to it".to_owned(),
         };
-        match self {
-            Self::Newer { found } => Error::Newer {
-                what: MANIFEST_FORMAT.what,
-                path: folder.join(MANIFEST),
-                found,
-                reads: u64::from(MANIFEST_FORMAT.version),
-            },
-            Self::Missing { file } => damaged(file, "is missing".to_owned()),
-            Self::Changed { file, why } => damaged(file, why),
-            Self::Foreign { file } => damaged(file, "does not belong to it".to_owned()),
-            Self::Unreadable { source, .. } => Error::Io(source),
-        }
+        Error::Damaged { id: *id, file: self.file, why, hint: REMAKE.to_owned() }
     }
 }

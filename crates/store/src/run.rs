@@ -15,9 +15,9 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::document::{self, Flaw, Format};
+use crate::document::{self, Format};
 use crate::name::check_file_name;
-use crate::{Error, Result, RunId, Store, disk, lease};
+use crate::{Error, Result, RunId, Store, disk};
 
 const HEADER: &str = "run.json";
 const EVENTS: &str = "events.jsonl";
@@ -142,16 +142,10 @@ impl RunDirectory {
         let path = self.folder.join(HEADER);
         let damaged =
             |why: String| Error::DamagedRecord { what: RUN_FORMAT.what, path: path.clone(), why };
-        match document::read::<RunHeader>(RUN_FORMAT, &path)? {
+        match document::read_record::<RunHeader>(RUN_FORMAT, &path)? {
             Some(Ok(header)) if header.id == self.id => Ok(header),
             Some(Ok(header)) => Err(damaged(format!("describes run `{}`", header.id))),
-            Some(Err(Flaw::Damaged(why))) => Err(damaged(why)),
-            Some(Err(Flaw::Newer(found))) => Err(Error::Newer {
-                what: RUN_FORMAT.what,
-                path: path.clone(),
-                found,
-                reads: u64::from(RUN_FORMAT.version),
-            }),
+            Some(Err(why)) => Err(damaged(why)),
             None => Err(damaged("is missing".to_owned())),
         }
     }
@@ -160,7 +154,7 @@ impl RunDirectory {
     pub fn claim(&self) -> Result<Option<RunClaim>> {
         let path = self.folder.join(LOCK);
         for _ in 0..ATTEMPTS.0 {
-            if let Some(lock) = lease::try_lock(&path)? {
+            if let Some(lock) = disk::try_lock(&path)? {
                 return Ok(Some(RunClaim { _lock: lock }));
             }
             std::thread::sleep(ATTEMPTS.1);
@@ -170,11 +164,10 @@ impl RunDirectory {
 
     /// Returns whether a process is executing the run now. Writes nothing.
     pub fn is_claimed(&self) -> Result<bool> {
-        match fs::File::open(self.folder.join(LOCK)) {
-            Ok(file) => Ok(matches!(file.file().try_lock_shared(), Err(TryLockError::WouldBlock))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        let lock = disk::if_there(fs::File::open(self.folder.join(LOCK)))?;
+        Ok(lock.is_some_and(|lock| {
+            matches!(lock.file().try_lock_shared(), Err(TryLockError::WouldBlock))
+        }))
     }
 
     /// Asks whoever executes the run to stop.
@@ -234,12 +227,8 @@ impl RunDirectory {
     /// follow a run in progress. A last line without its end is left for the next time.
     pub fn events_from(&self, offset: u64) -> Result<(Vec<Value>, u64)> {
         let path = self.folder.join(EVENTS);
-        let mut file = match fs::File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok((Vec::new(), offset));
-            }
-            Err(error) => return Err(error.into()),
+        let Some(mut file) = disk::if_there(fs::File::open(&path))? else {
+            return Ok((Vec::new(), offset));
         };
         file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();

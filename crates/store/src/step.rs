@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::document::{Flaw, Format};
+use crate::document::Format;
 use crate::name::check_kind;
 use crate::{ArtifactId, Error, Result, StepKey, Store, canonical_json, document};
 
@@ -40,6 +40,10 @@ pub struct StepRecord {
 impl StepRecord {
     /// The version of the record's format that this build writes.
     pub const FORMAT: u32 = STEP_FORMAT.version;
+
+    fn computed_key(&self) -> StepKey {
+        step_key(&self.kind, self.algorithm, &self.configuration, &self.inputs)
+    }
 }
 
 /// What making a step took, and where.
@@ -73,19 +77,10 @@ pub fn step_key(
     configuration: &Value,
     inputs: &BTreeMap<String, ArtifactId>,
 ) -> StepKey {
-    let mut hasher = blake3::Hasher::new_derive_key("owlet step key 1");
-    let mut text = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    text(kind);
-    text(&algorithm.to_string());
-    text(&canonical_json(configuration));
-    for (role, id) in inputs {
-        text(role);
-        text(&id.to_string());
-    }
-    StepKey::from_bytes(*hasher.finalize().as_bytes())
+    let what = [kind.to_owned(), algorithm.to_string(), canonical_json(configuration)];
+    let inputs = inputs.iter().flat_map(|(role, id)| [role.clone(), id.to_string()]);
+    let texts = what.into_iter().chain(inputs);
+    StepKey::from_bytes(document::digest_texts("owlet step key 1", texts))
 }
 
 impl Store {
@@ -97,21 +92,9 @@ impl Store {
     /// # Errors
     /// [`Error::Newer`] when the record or its output was written by a newer owlet.
     pub fn step(&self, key: &StepKey) -> Result<Option<StepRecord>> {
-        let record = match self.read_step(key)? {
-            None => return Ok(None),
-            Some(Ok(record)) => record,
-            Some(Err(_)) => {
-                // Another process may have recorded the step anew since.
-                let _names = self.lock_names()?;
-                match self.read_step(key)? {
-                    None => return Ok(None),
-                    Some(Ok(record)) => record,
-                    Some(Err(_)) => {
-                        self.set_aside(&self.step_path(key), &format!("{key}.json"))?;
-                        return Ok(None);
-                    }
-                }
-            }
+        let (path, name) = (self.step_path(key), format!("{key}.json"));
+        let Some(record) = self.sound(|| self.read_step(key), &path, &name)? else {
+            return Ok(None);
         };
         if self.sound_artifact(&record.output)?.is_none() {
             return Ok(None);
@@ -130,8 +113,7 @@ impl Store {
     /// [`Error::NotDeterministic`] when the step is on record with another output that is sound.
     pub fn record_step(&self, record: &StepRecord) -> Result<()> {
         check_kind("step kind", &record.kind)?;
-        let computed =
-            step_key(&record.kind, record.algorithm, &record.configuration, &record.inputs);
+        let computed = record.computed_key();
         if computed != record.key {
             return Err(Error::WrongKey { given: record.key, computed });
         }
@@ -178,21 +160,14 @@ impl Store {
 
     /// Reads a step record; the inner error says what is wrong with a damaged one.
     pub(crate) fn read_step(&self, key: &StepKey) -> Result<Option<Result<StepRecord, String>>> {
-        let path = self.step_path(key);
-        let record: StepRecord = match document::read(STEP_FORMAT, &path)? {
-            None => return Ok(None),
-            Some(Ok(record)) => record,
-            Some(Err(Flaw::Damaged(why))) => return Ok(Some(Err(why))),
-            Some(Err(Flaw::Newer(found))) => {
-                let reads = u64::from(STEP_FORMAT.version);
-                return Err(Error::Newer { what: STEP_FORMAT.what, path, found, reads });
+        let record = document::read_record(STEP_FORMAT, &self.step_path(key))?;
+        Ok(record.map(|record| {
+            let record: StepRecord = record?;
+            let computed = record.computed_key();
+            if record.key != *key || computed != *key {
+                return Err(format!("records step {}, not this one", computed.short()));
             }
-        };
-        let computed =
-            step_key(&record.kind, record.algorithm, &record.configuration, &record.inputs);
-        if record.key != *key || computed != *key {
-            return Ok(Some(Err(format!("records step {}, not this one", computed.short()))));
-        }
-        Ok(Some(Ok(record)))
+            Ok(record)
+        }))
     }
 }

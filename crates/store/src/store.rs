@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +21,7 @@ use fs_err as fs;
 
 use crate::artifact::Verified;
 use crate::temporary::Temporary;
-use crate::{ArtifactId, Error, Result, RunId, StepKey, disk, lease};
+use crate::{ArtifactId, Error, Result, RunId, StepKey, disk};
 
 /// The format of a workspace as a whole that this build reads and writes.
 const WORKSPACE_FORMAT: u64 = 1;
@@ -59,12 +59,8 @@ impl Store {
     /// workspace of a newer owlet.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let root = path.as_ref();
-        if root.exists() && !root.is_dir() {
-            let why = "it is a file".to_owned();
-            return Err(Error::NotAWorkspace { path: root.to_owned(), why });
-        }
+        let store = Self::at(root)?;
         disk::create_folder(root)?;
-        let store = Self::at(root);
         if store.check_format()? {
             return Ok(store);
         }
@@ -72,8 +68,7 @@ impl Store {
         // this is someone's folder.
         let foreign = disk::names(root)?.into_iter().find(|name| !is_known(name));
         if let Some(name) = foreign {
-            let why = format!("it has `{name}` but no `format` file");
-            return Err(Error::NotAWorkspace { path: root.to_owned(), why });
+            return Err(store.is_none(format!("it has `{name}` but no `format` file")));
         }
         let line = format!("{FORMAT_PREFIX}{WORKSPACE_FORMAT}\n");
         store.write_atomically(&root.join("format"), line.as_bytes())?;
@@ -85,38 +80,36 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and [`Error::NotAWorkspace`] when there is none.
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self> {
-        let store = Self::at(path.as_ref());
-        if store.root().is_file() {
-            let why = "it is a file".to_owned();
-            return Err(Error::NotAWorkspace { path: store.root().to_owned(), why });
-        }
+        let store = Self::at(path.as_ref())?;
         if store.check_format()? {
             return Ok(store);
         }
         let exists = store.root().is_dir();
         let why = if exists { "it has no `format` file" } else { "there is no such folder" };
-        Err(Error::NotAWorkspace { path: store.root().to_owned(), why: why.to_owned() })
+        Err(store.is_none(why))
     }
 
-    fn at(root: &Path) -> Self {
+    fn at(root: &Path) -> Result<Self> {
         let inner = Inner {
             root: root.to_owned(),
             temporary: Mutex::default(),
             verified: Mutex::default(),
         };
-        Self { inner: Arc::new(inner) }
+        let store = Self { inner: Arc::new(inner) };
+        if root.exists() && !root.is_dir() { Err(store.is_none("it is a file")) } else { Ok(store) }
+    }
+
+    fn is_none(&self, why: impl Into<String>) -> Error {
+        Error::NotAWorkspace { path: self.root().to_owned(), why: why.into() }
     }
 
     /// Returns whether there is a `format` file; an error if it is not one this build reads.
     fn check_format(&self) -> Result<bool> {
         let path = self.root().join("format");
+        let Some(file) = disk::if_there(fs::File::open(&path))? else { return Ok(false) };
         let mut bytes = Vec::new();
-        match fs::File::open(&path) {
-            // Any format line is shorter; a longer file is none.
-            Ok(file) => file.take(80).read_to_end(&mut bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
+        // Any format line is shorter; a longer file is none.
+        file.take(80).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
         let version = text
             .strip_prefix(FORMAT_PREFIX)
@@ -128,10 +121,9 @@ impl Store {
             Some(found) => {
                 Err(Error::Newer { what: "workspace", path, found, reads: WORKSPACE_FORMAT })
             }
-            None => Err(Error::NotAWorkspace {
-                path: self.root().to_owned(),
-                why: format!("its `format` file does not say `{FORMAT_PREFIX}{WORKSPACE_FORMAT}`"),
-            }),
+            None => Err(self.is_none(format!(
+                "its `format` file does not say `{FORMAT_PREFIX}{WORKSPACE_FORMAT}`"
+            ))),
         }
     }
 
@@ -168,7 +160,7 @@ impl Store {
     /// Held while an artifact gets or loses its final name; never while hashing a sound one.
     pub(crate) fn lock_names(&self) -> Result<fs::File> {
         disk::create_folder(&self.leases())?;
-        Ok(lease::lock(&self.leases().join("names.lock"))?)
+        Ok(disk::lock(&self.leases().join("names.lock"))?)
     }
 
     /// Moves something damaged to `damaged/`, under the first free name.
@@ -180,13 +172,32 @@ impl Store {
             if fs::symlink_metadata(&target).is_ok() {
                 continue;
             }
-            return match disk::rename_synced(path, &target) {
-                // Another process was faster.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                other => Ok(other?),
-            };
+            // What is not there any more was set aside by a faster process.
+            disk::if_there(disk::rename_synced(path, &target))?;
+            return Ok(());
         }
         unreachable!("four billion damaged things do not fit one folder")
+    }
+
+    /// Reads what has a final name; the inner error says that it is damaged. What is damaged is moved to
+    /// `damaged/` under `name` and, like what is missing, `None`.
+    pub(crate) fn sound<T, E>(
+        &self,
+        read: impl Fn() -> Result<Option<Result<T, E>>>,
+        path: &Path,
+        name: &str,
+    ) -> Result<Option<T>> {
+        let found = read()?;
+        if !matches!(found, Some(Err(_))) {
+            return Ok(found.and_then(Result::ok));
+        }
+        // Another process may have put a sound one in its place since.
+        let _names = self.lock_names()?;
+        let found = read()?;
+        if matches!(found, Some(Err(_))) {
+            self.set_aside(path, name)?;
+        }
+        Ok(found.and_then(Result::ok))
     }
 
     pub(crate) fn artifact_folder(&self, id: &ArtifactId) -> PathBuf {
@@ -225,44 +236,52 @@ impl Store {
         }
         // Renamed first, so that a crash while removing never leaves half a folder to go on from.
         let temporary = self.temporary()?.path();
-        match fs::rename(&folder, &temporary) {
-            Ok(()) => Ok(fs::remove_dir_all(&temporary)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
+        if disk::if_there(fs::rename(&folder, &temporary))?.is_some() {
+            fs::remove_dir_all(&temporary)?;
         }
+        Ok(())
     }
 
     /// Lists the ids that `read` finds in the names below `folder`, sorted by their two-letter
-    /// shelves; names that are none are skipped ([`Store::verify`] reports them).
-    pub(crate) fn shelved<T>(
+    /// shelves, and the paths of what is neither a shelf nor such a name.
+    fn shelved<T>(
         &self,
         folder: &str,
         read: impl Fn(&str) -> Option<T>,
-    ) -> Result<Vec<T>> {
-        let folder = self.root().join(folder);
-        let mut ids = Vec::new();
-        for shelf in disk::names(&folder)? {
-            if is_shelf(&shelf) && folder.join(&shelf).is_dir() {
-                let names = disk::names(&folder.join(&shelf))?;
-                ids.extend(
-                    names
-                        .iter()
-                        .filter(|name| name.starts_with(&shelf))
-                        .filter_map(|name| read(name)),
-                );
+    ) -> Result<(Vec<T>, Vec<String>)> {
+        let root = self.root().join(folder);
+        let (mut ids, mut foreign) = (Vec::new(), Vec::new());
+        for shelf in disk::names(&root)? {
+            if !is_shelf(&shelf) || !root.join(&shelf).is_dir() {
+                foreign.push(format!("{folder}/{shelf}"));
+                continue;
+            }
+            for name in disk::names(&root.join(&shelf))? {
+                match read(&name).filter(|_| name.starts_with(&shelf)) {
+                    Some(id) => ids.push(id),
+                    None => foreign.push(format!("{folder}/{shelf}/{name}")),
+                }
             }
         }
-        Ok(ids)
+        Ok((ids, foreign))
+    }
+
+    fn shelved_artifacts(&self) -> Result<(Vec<ArtifactId>, Vec<String>)> {
+        self.shelved("artifacts", |name| name.parse().ok())
+    }
+
+    fn shelved_steps(&self) -> Result<(Vec<StepKey>, Vec<String>)> {
+        self.shelved("steps", |name| name.strip_suffix(".json")?.parse().ok())
     }
 
     /// Lists the ids of all artifacts, sorted, without opening them.
     pub fn artifact_ids(&self) -> Result<Vec<ArtifactId>> {
-        self.shelved("artifacts", |name| name.parse().ok())
+        Ok(self.shelved_artifacts()?.0)
     }
 
     /// Lists the keys of all recorded steps, sorted, without opening the records.
     pub fn step_keys(&self) -> Result<Vec<StepKey>> {
-        self.shelved("steps", |name| name.strip_suffix(".json")?.parse().ok())
+        Ok(self.shelved_steps()?.0)
     }
 
     /// Lists the ids of all runs, oldest first.
@@ -270,16 +289,28 @@ impl Store {
         let names = disk::names(&self.root().join("runs"))?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
+
+    /// Finds names that the layout does not know.
+    pub(crate) fn foreign(&self) -> Result<Vec<String>> {
+        let mut foreign = disk::names(self.root())?;
+        foreign.retain(|name| !is_known(name));
+        let runs = disk::names(&self.root().join("runs"))?;
+        let runs = runs.iter().filter(|name| name.parse::<RunId>().is_err());
+        foreign.extend(runs.map(|name| format!("runs/{name}")));
+        foreign.extend(self.shelved_artifacts()?.1);
+        foreign.extend(self.shelved_steps()?.1);
+        Ok(foreign)
+    }
 }
 
 /// Returns whether a name is one of the folders that ids are sorted into.
-pub(crate) fn is_shelf(name: &str) -> bool {
+fn is_shelf(name: &str) -> bool {
     name.len() == 2 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Returns whether a workspace may have something of this name at its top: its own folders, hidden
 /// files and settings.
-pub(crate) fn is_known(name: &str) -> bool {
+fn is_known(name: &str) -> bool {
     name == "format"
         || FOLDERS.contains(&name)
         || name.starts_with('.')

@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fs_err as fs;
 
 use crate::Result;
-use crate::disk;
-use crate::lease::{lock, try_lock};
+use crate::disk::{self, lock, try_lock};
 
 pub(crate) struct Temporary {
     folder: PathBuf,

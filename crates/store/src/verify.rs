@@ -9,8 +9,8 @@ use fs_err as fs;
 use serde::Serialize;
 
 use crate::artifact::{examine, foreign_files};
-use crate::manifest::Flaw;
-use crate::{ArtifactId, Error, Result, RunId, StepKey, Store, disk, store};
+use crate::manifest::{Flaw, Why};
+use crate::{ArtifactId, Error, Result, RunId, StepKey, Store, disk};
 
 /// In which way something is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -100,7 +100,9 @@ impl Store {
             progress(done, total);
         };
 
-        self.verify_layout(&mut report)?;
+        for path in self.foreign()? {
+            report.add(path, ProblemKind::Foreign, "does not belong here");
+        }
         let mut sound = Vec::new();
         for id in &artifacts {
             if self.verify_artifact(id, &mut report) {
@@ -126,44 +128,6 @@ impl Store {
         path.to_string_lossy().replace('\\', "/")
     }
 
-    /// Finds names that the layout does not know.
-    fn verify_layout(&self, report: &mut VerifyReport) -> Result<()> {
-        let foreign = |report: &mut VerifyReport, path: String| {
-            report.add(path, ProblemKind::Foreign, "does not belong here");
-        };
-        for name in disk::names(self.root())? {
-            if !store::is_known(&name) {
-                foreign(report, name);
-            }
-        }
-        for name in disk::names(&self.root().join("runs"))? {
-            if name.parse::<RunId>().is_err() {
-                foreign(report, format!("runs/{name}"));
-            }
-        }
-        for folder in ["artifacts", "steps"] {
-            for shelf in disk::names(&self.root().join(folder))? {
-                let path = self.root().join(folder).join(&shelf);
-                if !store::is_shelf(&shelf) || !path.is_dir() {
-                    foreign(report, format!("{folder}/{shelf}"));
-                    continue;
-                }
-                for name in disk::names(&path)? {
-                    let known = match folder {
-                        "artifacts" => name.parse::<ArtifactId>().is_ok(),
-                        _ => name
-                            .strip_suffix(".json")
-                            .is_some_and(|name| name.parse::<StepKey>().is_ok()),
-                    };
-                    if !known || !name.starts_with(&shelf) {
-                        foreign(report, format!("{folder}/{shelf}/{name}"));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Hashes an artifact; returns whether it is sound.
     fn verify_artifact(&self, id: &ArtifactId, report: &mut VerifyReport) -> bool {
         let folder = self.artifact_folder(id);
@@ -173,44 +137,32 @@ impl Store {
             // Set aside by another process since it was listed.
             Ok(None) => return false,
             Ok(Some(Ok(verified))) => {
-                report.bytes = report.bytes.saturating_add(verified.artifact().size());
-                match foreign_files(verified.artifact()) {
-                    Ok(flaws) => (true, flaws),
-                    Err(error) => {
-                        report.add(base.clone(), ProblemKind::Unreadable, error.to_string());
-                        (true, Vec::new())
-                    }
-                }
+                report.bytes = report.bytes.saturating_add(verified.artifact.size());
+                (true, foreign_files(&verified.artifact))
             }
-            Ok(Some(Err(flaws))) => (false, flaws),
-            Err(error) => {
-                report.add(base.clone(), ProblemKind::Unreadable, error.to_string());
-                (false, Vec::new())
-            }
+            Ok(Some(Err(flaws))) => (false, Ok(flaws)),
+            Err(error) => (false, Err(error)),
         };
-        for flaw in flaws {
-            match flaw {
-                Flaw::Newer { found } => report.add(
-                    base.clone(),
-                    ProblemKind::Newer,
-                    format!("has manifest format {found}, which this build does not read"),
-                ),
-                Flaw::Missing { file } => {
-                    report.add(format!("{base}/{file}"), ProblemKind::Missing, "is missing");
+        let flaws = flaws.unwrap_or_else(|error| {
+            report.add(base.clone(), ProblemKind::Unreadable, error.to_string());
+            Vec::new()
+        });
+        for Flaw { file, why } in flaws {
+            let path = format!("{base}/{file}");
+            match why {
+                Why::Newer(found) => {
+                    let why =
+                        format!("has manifest format {found}, which this build does not read");
+                    report.add(base.clone(), ProblemKind::Newer, why);
                 }
-                Flaw::Changed { file, why } => {
-                    report.add(format!("{base}/{file}"), ProblemKind::Damaged, why);
+                Why::Missing => report.add(path, ProblemKind::Missing, "is missing"),
+                Why::Changed(why) => report.add(path, ProblemKind::Damaged, why),
+                Why::Foreign => {
+                    report.add(path, ProblemKind::Foreign, "is not in the artifact's manifest");
                 }
-                Flaw::Foreign { file } => report.add(
-                    format!("{base}/{file}"),
-                    ProblemKind::Foreign,
-                    "is not in the artifact's manifest",
-                ),
-                Flaw::Unreadable { file, source } => report.add(
-                    format!("{base}/{file}"),
-                    ProblemKind::Unreadable,
-                    format!("cannot be read: {source}"),
-                ),
+                Why::Unreadable(error) => {
+                    report.add(path, ProblemKind::Unreadable, format!("cannot be read: {error}"));
+                }
             }
         }
         sound

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Instant;
 
+use owlet_lab::Interrupt;
 use owlet_store::{RunHeader, RunId, Store};
 use owlet_web::view::{Window, WindowSettings, serve};
 use serde_json::json;
@@ -125,8 +126,8 @@ fn main() -> Outcome<()> {
     let start = Instant::now();
     let server = Arc::clone(&window);
     std::thread::spawn(move || {
-        serve(server, 0, |address| sender.send(address).unwrap_or_default(), std::future::pending())
-            .map_err(Box::new)
+        let ready = |address| sender.send(address).unwrap_or_default();
+        serve(server, 0, ready, &Interrupt::default()).map_err(Box::new)
     });
     let address = receiver.recv()?;
     let (_, first) = get(address, "/")?;

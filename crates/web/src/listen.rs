@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use owlet_lab::Interrupt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -25,15 +26,17 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Bytes of a request's line and headers.
 const HEADERS: usize = 64 << 10;
 const MOST_HEADERS: usize = 100;
+/// How often the wish to stop is looked for.
+const LOOK: Duration = Duration::from_millis(50);
 /// After a connection that could not be accepted.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` ends; requests under way then have `grace`.
+/// Serves until `interrupt` is set; requests under way then have `grace`.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     connections: usize,
-    stop: impl Future<Output = ()>,
+    interrupt: &Interrupt,
     grace: Duration,
 ) -> Result<()> {
     listener.set_nonblocking(true)?;
@@ -45,6 +48,11 @@ pub(crate) async fn serve(
         .header_read_timeout(PATIENCE)
         .max_buf_size(HEADERS)
         .max_headers(MOST_HEADERS);
+    let stop = async {
+        while !interrupt.is_set() {
+            sleep(LOOK).await;
+        }
+    };
     tokio::pin!(stop);
     loop {
         // The semaphore is never closed.

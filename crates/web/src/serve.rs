@@ -4,7 +4,6 @@
 //! one thread that owns the models ([`runner`]), where requests of all clients share batches. What a
 //! seeded request is answered does not depend on its company. Nothing a client sends reaches a path.
 
-mod answer;
 mod batch;
 mod batches;
 mod body;
@@ -21,16 +20,15 @@ mod jobs;
 mod lines;
 mod metrics;
 mod models;
-mod page;
 mod query;
 mod records;
 mod refusal;
+mod reply;
 mod routes;
 mod runner;
-mod stream;
+mod splitter;
 mod texts;
 mod tools;
-mod wire;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -42,7 +40,6 @@ use owlet_engine::Threads;
 use owlet_lab::Interrupt;
 use owlet_lab::random::{Part, derive_seed};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
 
 use crate::listen;
 
@@ -62,8 +59,6 @@ use texts::Texts;
 const GRACE: Duration = Duration::from_secs(3);
 /// Texts read or written at once.
 const COMPUTING: usize = 2;
-/// How often the wish to stop is looked for.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Bounds on what clients may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -121,9 +116,7 @@ pub(crate) struct App {
     models: Models,
     runner: Runner,
     metrics: Arc<Metrics>,
-    limits: Limits,
-    now: Arc<dyn Fn() -> u64 + Send + Sync>,
-    entropy: u64,
+    settings: Settings,
     counter: AtomicU64,
     /// Memory for bodies, in pages.
     bodies: Arc<Semaphore>,
@@ -167,10 +160,15 @@ impl App {
         self.texts.compute(work).await
     }
 
+    /// Seconds since 1970.
+    fn now(&self) -> u64 {
+        (self.settings.now)()
+    }
+
     /// A number never given before.
     fn fresh(&self, what: &str) -> u64 {
         let count = self.counter.fetch_add(1, Ordering::Relaxed);
-        derive_seed(self.entropy, &[Part::Name(what), Part::Index(count)])
+        derive_seed(self.settings.entropy, &[Part::Name(what), Part::Index(count)])
     }
 
     /// A seed for a request without one.
@@ -186,7 +184,6 @@ impl App {
 /// A server that has its address and is ready to run.
 pub struct Server {
     listener: TcpListener,
-    settings: Settings,
     app: Arc<App>,
     engine: JoinHandle<()>,
     trainer: Option<JoinHandle<()>>,
@@ -212,22 +209,20 @@ impl Server {
             models: Models::new(models),
             runner,
             metrics,
-            limits: settings.limits,
-            now: Arc::clone(&settings.now),
-            entropy: settings.entropy,
             counter: AtomicU64::new(0),
             bodies: Arc::new(Semaphore::new(body::pages(settings.limits.bodies))),
             read: Arc::new(Semaphore::new(body::pages(settings.limits.bodies))),
             texts: Texts::start(COMPUTING)?,
             kept,
+            settings,
         });
         let trainer = app.kept.as_ref().map(|kept| kept.jobs.start(&app)).transpose()?;
-        Ok(Self { listener, settings, app, engine, trainer })
+        Ok(Self { listener, app, engine, trainer })
     }
 
     /// Where it listens: the port the system chose, if it was to choose one.
     pub fn address(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap_or(self.settings.address)
+        self.listener.local_addr().unwrap_or(self.app.settings.address)
     }
 
     /// Answers until `interrupt` is set; then finishes what it can within a few seconds.
@@ -242,16 +237,13 @@ impl Server {
         if let Some(kept) = &self.app.kept {
             runtime.spawn(Arc::clone(&kept.batches).work(Arc::clone(&self.app)));
         }
-        let router = routes::router(Arc::clone(&self.app), &self.settings);
+        let router = routes::router(Arc::clone(&self.app));
         let interrupt = interrupt.clone();
-        let stop = async move {
-            while !interrupt.is_set() {
-                sleep(LOOK).await;
-            }
-        };
-        let connections = self.settings.limits.connections;
+        let connections = self.app.settings.limits.connections;
         // Spawned, so that what a connection begins with is of the same thread, too.
-        let serving = listen::serve(self.listener, router, connections, stop, GRACE);
+        let serving = async move {
+            listen::serve(self.listener, router, connections, &interrupt, GRACE).await
+        };
         let served = runtime.block_on(runtime.spawn(serving));
         runtime.shutdown_timeout(Duration::from_secs(1));
         if let Some(kept) = &self.app.kept {

@@ -1,22 +1,21 @@
 use std::io::{self, BufRead, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use clap::Args;
 use owlet_engine::generate::{self, Event, Request, Sampling, StopReason};
-use owlet_engine::{Message, Model, Threads, Token};
+use owlet_engine::{Message, Model, Token};
+use owlet_lab::Interrupt;
 use owlet_lab::model::chat;
 use owlet_lab::random::{Part, derive_seed};
-use serde::Serialize;
+use serde_json::json;
 
 use super::sample::SamplingArgs;
 use crate::error::{CliError, Result};
+use crate::interrupt;
 use crate::models::{self, Models};
-use crate::progress::{Pace, Progress};
-use crate::terminal::stdin_is_typed;
-use crate::terminal::{FAINT, STRONG, Terminal, duration, plain};
+use crate::progress::Progress;
+use crate::terminal::{FAINT, STRONG, Terminal, duration, json_line, plain, stdin_is_typed};
 
 /// Talk with a model
 ///
@@ -36,14 +35,15 @@ pub(crate) fn run(args: &ChatArgs, terminal: &Terminal, workspace: &Path) -> Res
     let sampling = args.sampling.sampling();
     sampling.check()?;
     let model = Models::here(terminal).load(workspace, &args.model)?;
-    let threads = models::threads();
-    let ear = Ear::listen();
+    // Set while nobody answers: Ctrl-C then ends the program.
+    let stop = interrupt::listen_and(|| {});
+    stop.set();
     let typed = stdin_is_typed();
     if typed {
         terminal.say(format_args!("{FAINT}/reset, /undo, /quit{FAINT:#}"));
     }
-    let mut conversation: Vec<Message> = Vec::new();
-    let mut turn = 0;
+    let conversation = Vec::new();
+    let mut chat = Chat { args, terminal, sampling, model, stop, typed, conversation, turn: 0 };
     let mut input = io::stdin().lock();
     loop {
         if typed && !terminal.quiet {
@@ -56,125 +56,102 @@ pub(crate) fn run(args: &ChatArgs, terminal: &Terminal, workspace: &Path) -> Res
             return Ok(());
         }
         match line.trim() {
-            "" => continue,
+            "" => {}
             "/quit" | "/exit" => return Ok(()),
             "/reset" => {
-                conversation.clear();
-                turn = 0;
+                chat.conversation.clear();
+                chat.turn = 0;
                 terminal.say("a new conversation");
-                continue;
             }
             "/undo" => {
-                conversation.truncate(conversation.len().saturating_sub(2));
-                continue;
+                let kept = chat.conversation.len().saturating_sub(2);
+                chat.conversation.truncate(kept);
             }
             other if other.starts_with('/') && !other.contains(' ') => {
                 terminal.say(format_args!("no such command; /reset, /undo and /quit are"));
-                continue;
             }
-            said => conversation.push(chat::message("user", said)),
+            said => chat.take_turn(said)?,
         }
-        let seed = derive_seed(args.sampling.seed, &[Part::Name("chat"), Part::Index(turn)]);
-        let prompt = match prompt(&model, &args.sampling.system, &conversation) {
+    }
+}
+
+/// A conversation with a model.
+struct Chat<'a> {
+    args: &'a ChatArgs,
+    terminal: &'a Terminal,
+    sampling: Sampling,
+    model: Model,
+    /// Stops an answer.
+    stop: Interrupt,
+    /// Whether a person types.
+    typed: bool,
+    conversation: Vec<Message>,
+    turn: u64,
+}
+
+impl Chat<'_> {
+    fn take_turn(&mut self, said: &str) -> Result<()> {
+        self.conversation.push(chat::message("user", said));
+        let seed =
+            derive_seed(self.args.sampling.seed, &[Part::Name("chat"), Part::Index(self.turn)]);
+        let prompt = match self.prompt() {
             Ok(prompt) => prompt,
             // A person goes on with other words; a script cannot.
-            Err(failure) if typed => {
-                let _ = failure.report(terminal);
-                conversation.pop();
-                continue;
+            Err(failure) if self.typed => {
+                self.terminal.failure(&failure);
+                self.conversation.pop();
+                return Ok(());
             }
             Err(failure) => return Err(failure),
         };
-        let answer = answer(&model, Request { prompt, seed }, &sampling, &threads, terminal, &ear)?;
-        let Answer { text, stop } = answer;
-        if terminal.json {
-            let mut out = terminal.data();
-            let object = serde_json::json!({ "text": text, "stop": stop, "seed": seed });
-            serde_json::to_writer(&mut out, &object)?;
-            writeln!(out)?;
+        let (text, stop) = self.answer(Request { prompt, seed })?;
+        if self.terminal.json {
+            let stop = stop.map_or(json!("interrupted"), |stop| json!(stop));
+            let object = json!({ "text": text, "stop": stop, "seed": seed });
+            json_line(&mut self.terminal.data(), &object)?;
         }
-        match stop {
-            Ending::Length => {
-                terminal.say(format_args!("{FAINT}cut off; --max-tokens allows more{FAINT:#}"));
-            }
-            Ending::Interrupted => {
-                terminal.say(format_args!(
-                    "{FAINT}stopped; /undo takes the turn back, Ctrl-C again ends the chat{FAINT:#}"
-                ));
-            }
-            _ => {}
+        let told = match stop {
+            Some(StopReason::Length) => Some("cut off; --max-tokens allows more"),
+            None => Some("stopped; /undo takes the turn back, Ctrl-C again ends the chat"),
+            _ => None,
+        };
+        if let Some(told) = told {
+            self.terminal.say(format_args!("{FAINT}{told}{FAINT:#}"));
         }
-        if text.is_empty() && stop == Ending::Interrupted {
-            conversation.pop();
+        if text.is_empty() && stop.is_none() {
+            self.conversation.pop();
         } else {
-            conversation.push(chat::message("assistant", &text));
+            self.conversation.push(chat::message("assistant", &text));
         }
-        turn += 1;
+        self.turn += 1;
+        Ok(())
     }
-}
 
-/// The tokens of a conversation that leaves room for an answer.
-fn prompt(model: &Model, system: &str, conversation: &[Message]) -> Result<Vec<Token>> {
-    let prompt = chat::prompt(model, system, conversation)?;
-    let (tokens, context) = (prompt.len(), model.decoder.config.context);
-    if tokens >= context {
-        return Err(CliError::usage(format!(
-            "the conversation has {tokens} tokens, the model's context is {context}"
-        ))
-        .hinted("/reset begins a new one, /undo takes turns back"));
-    }
-    Ok(prompt)
-}
-
-/// What a model said in a turn.
-struct Answer {
-    text: String,
-    stop: Ending,
-}
-
-/// Why it said no more.
-#[derive(Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Ending {
-    End,
-    Stop,
-    Length,
-    Pattern,
-    Interrupted,
-}
-
-impl From<StopReason> for Ending {
-    fn from(reason: StopReason) -> Self {
-        match reason {
-            StopReason::End => Self::End,
-            StopReason::Stop => Self::Stop,
-            StopReason::Length => Self::Length,
-            StopReason::Pattern => Self::Pattern,
+    /// The tokens of a conversation that leaves room for an answer.
+    fn prompt(&self) -> Result<Vec<Token>> {
+        let prompt = chat::prompt(&self.model, &self.args.sampling.system, &self.conversation)?;
+        let (tokens, context) = (prompt.len(), self.model.decoder.config.context);
+        if tokens >= context {
+            return Err(CliError::usage(format!(
+                "the conversation has {tokens} tokens, the model's context is {context}"
+            ))
+            .hinted("/reset begins a new one, /undo takes turns back"));
         }
+        Ok(prompt)
     }
-}
 
-/// Lets the model answer; as JSON nothing is shown before the end, else each token as it comes.
-fn answer(
-    model: &Model,
-    request: Request,
-    sampling: &Sampling,
-    threads: &Threads,
-    terminal: &Terminal,
-    ear: &Ear,
-) -> Result<Answer> {
-    let (mut text, mut shown) = (String::new(), Shown::default());
-    let mut written = Ok(());
-    let mut progress = Progress::new(terminal);
-    let pace = Pace::starting_at(0);
-    let show = |piece: &str| {
-        let mut out = terminal.data();
-        out.write_all(piece.as_bytes())?;
-        out.flush()
-    };
-    ear.answering();
-    let outcome =
-        generate::generate_streaming(model, &[request], sampling, threads, &mut |event| {
+    /// Lets the model answer; as JSON nothing is shown before the end, else each token as it comes.
+    /// Returns what was said, and why no more; `None`: it was stopped.
+    fn answer(&self, request: Request) -> Result<(String, Option<StopReason>)> {
+        let (mut text, mut shown) = (String::new(), Shown::default());
+        let mut written = Ok(());
+        let mut progress = Progress::new(self.terminal);
+        let show = |piece: &str| {
+            let mut out = self.terminal.data();
+            out.write_all(piece.as_bytes())?;
+            out.flush()
+        };
+        let mut hear = |event: &Event| {
             let piece = match event {
                 Event::Sampled(sampled) => &sampled.text,
                 Event::Finished { text, .. } => text,
@@ -182,33 +159,38 @@ fn answer(
                 Event::Failed { .. } => return ControlFlow::Continue(()),
             };
             text.push_str(piece);
-            let piece = if terminal.json { String::new() } else { shown.next(piece) };
+            let piece = if self.terminal.json { String::new() } else { shown.next(piece) };
             if piece.is_empty() {
-                progress.show(|| format!("thinking · {}", duration(pace.elapsed())));
+                progress.show(|pace| format!("thinking · {}", duration(pace.elapsed())));
             } else {
                 progress.clear();
                 written = show(&piece);
             }
-            if written.is_err() || ear.is_asked() {
+            if written.is_err() || self.stop.is_set() {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
-        });
-    ear.listening();
-    drop(progress);
-    written?;
-    let stop = match outcome {
-        Ok(answers) => answers.into_iter().next().map_or(Ending::End, |answer| {
-            text = answer.text;
-            answer.stop.into()
-        }),
-        Err(owlet_engine::Error::Interrupted) => Ending::Interrupted,
-        Err(error) => return Err(error.into()),
-    };
-    if !terminal.json {
-        show("\n")?;
+        };
+        self.stop.clear();
+        let (sampling, threads) = (&self.sampling, models::threads());
+        let outcome =
+            generate::generate_streaming(&self.model, &[request], sampling, &threads, &mut hear);
+        self.stop.set();
+        drop(progress);
+        written?;
+        let stop = match outcome {
+            Ok(answers) => answers.into_iter().next().map_or(Some(StopReason::End), |answer| {
+                text = answer.text;
+                Some(answer.stop)
+            }),
+            Err(owlet_engine::Error::Interrupted) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if !self.terminal.json {
+            show("\n")?;
+        }
+        Ok((text, stop))
     }
-    Ok(Answer { text, stop })
 }
 
 /// The part of an answer that a terminal sees: without what it would obey, and without the white
@@ -225,46 +207,6 @@ impl Shown {
         let end = text.trim_end().len();
         text[end..].clone_into(&mut self.held);
         text[..end].to_owned()
-    }
-}
-
-/// Hears Ctrl-C: while the model answers it stops the answer, else (or a second time) the program.
-struct Ear(Arc<AtomicU8>);
-
-impl Ear {
-    const LISTENING: u8 = 0;
-    const ANSWERING: u8 = 1;
-    const ASKED: u8 = 2;
-
-    fn listen() -> Self {
-        let state = Arc::new(AtomicU8::new(Self::LISTENING));
-        let heard = Arc::clone(&state);
-        let set = ctrlc::set_handler(move || {
-            let asked = heard.compare_exchange(
-                Self::ANSWERING,
-                Self::ASKED,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-            if asked.is_err() {
-                std::process::exit(130);
-            }
-        });
-        // Without a handler Ctrl-C ends the program, as it would anyway between answers.
-        drop(set);
-        Self(state)
-    }
-
-    fn answering(&self) {
-        self.0.store(Self::ANSWERING, Ordering::Relaxed);
-    }
-
-    fn listening(&self) {
-        self.0.store(Self::LISTENING, Ordering::Relaxed);
-    }
-
-    fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == Self::ASKED
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct DemoArgs {
 }
 
 /// The demonstration's recipe.
-const RECIPE: &str = include_str!("../../recipes/demo.toml");
+pub(crate) const RECIPE: &str = include_str!("../../recipes/demo.toml");
 
 pub(crate) fn run(args: &DemoArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
     if args.recipe {

@@ -2,7 +2,8 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::model::Places;
+use owlet_engine::kernel;
+use owlet_lab::model::world::MODELS;
 use owlet_store::Store;
 use serde::Serialize;
 
@@ -57,9 +58,9 @@ fn note(what: &'static str, found: impl Into<String>, hint: impl Into<String>) -
 }
 
 pub(crate) fn run(args: &DoctorArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
-    let mut findings = vec![version(), processor(), cores(), memory(), disk(workspace)];
-    findings.push(workspace_state(workspace));
-    findings.push(builtin());
+    let machine = [version(), processor(), cores(), memory(), disk(workspace)];
+    let models = [workspace_state(workspace), builtin()];
+    let mut findings: Vec<Finding> = machine.into_iter().chain(models).collect();
     findings.extend(FETCHED.iter().map(fetched));
     findings.push(cache());
     if args.hub {
@@ -97,50 +98,13 @@ fn version() -> Finding {
 }
 
 fn processor() -> Finding {
-    let features = features();
-    let found = format!(
-        "{} {}, {}",
-        std::env::consts::ARCH,
-        std::env::consts::OS,
-        if features.is_empty() {
-            "no vector extensions known".to_owned()
-        } else {
-            features.join(" ")
-        }
-    );
-    let fast =
-        features.contains(&"neon") || (features.contains(&"avx2") && features.contains(&"fma"));
-    if fast {
-        ok("processor", found)
-    } else {
-        warn(
-            "processor",
-            found,
-            "the portable path is used: everything works, several times slower",
-        )
+    let (arch, os, path) = (std::env::consts::ARCH, std::env::consts::OS, kernel::path());
+    let found = format!("{arch} {os}, computes by {path}");
+    if matches!(path, "f32-portable" | "f32-avx") {
+        let hint = "this path is not a fast one: everything works, several times slower";
+        return warn("processor", found, hint);
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn features() -> Vec<&'static str> {
-    let known = [
-        ("avx2", is_x86_feature_detected!("avx2")),
-        ("fma", is_x86_feature_detected!("fma")),
-        ("avx512f", is_x86_feature_detected!("avx512f")),
-        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
-        ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
-    ];
-    known.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
-}
-
-#[cfg(target_arch = "aarch64")]
-fn features() -> Vec<&'static str> {
-    vec!["neon"]
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn features() -> Vec<&'static str> {
-    Vec::new()
+    ok("processor", found)
 }
 
 fn cores() -> Finding {
@@ -222,17 +186,7 @@ fn workspace_state(path: &Path) -> Finding {
 }
 
 fn builtin() -> Finding {
-    let models = Places::default().builtin;
-    let names: Vec<String> = models.iter().map(|model| format!("builtin:{}", model.name)).collect();
-    if names.is_empty() {
-        warn(
-            "models",
-            "none is built in",
-            "this build is incomplete; give a model folder or .gguf file",
-        )
-    } else {
-        ok("models", names.join(", "))
-    }
+    ok("models", MODELS.map(|model| format!("builtin:{}", model.name)).join(", "))
 }
 
 fn fetched(model: &Fetched) -> Finding {

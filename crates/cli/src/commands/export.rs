@@ -8,7 +8,7 @@ use owlet_lab::model::ModelCache;
 use owlet_lab::report::vega;
 use owlet_lab::run::report;
 use owlet_lab::{ExecuteSettings, Record};
-use owlet_store::{Entity, Store};
+use owlet_store::Store;
 use serde_json::json;
 use zip::write::SimpleFileOptions;
 
@@ -57,22 +57,12 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
             .hinted("name a new file; nothing is ever written over"));
     }
     let store = workspace::existing(path)?;
-    let id = match workspace::resolve(&store, &args.run)? {
-        Entity::Run(id) => id,
-        other => {
-            return Err(CliError::usage(format!(
-                "{other} is not a run; only runs can be exported"
-            )));
-        }
-    };
-    let run = Record::open(&store, &id)?;
+    let run = workspace::run(&store, &args.run, "only runs can be exported")?;
     if !run.is_finished() {
-        return Err(CliError::usage(format!("run {id} has no result yet"))
+        return Err(CliError::usage(format!("run {} has no result yet", run.id()))
             .hinted("run its recipe again; it goes on from where it was"));
     }
-    let mut name = args.output.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = args.output.with_file_name(name);
+    let part = workspace::part_of(&args.output);
     let written = if args.observations {
         table(&part, &store, &run).map(|lines| (lines, "line"))
     } else if args.figures {

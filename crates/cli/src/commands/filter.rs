@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use owlet_lab::carrier::{NumberFilter, PromptFile, Reason};
-use owlet_lab::value::rows::completion;
+use owlet_lab::value::jsonl::completion;
 use serde_json::json;
 
 use crate::error::{CliError, Result};
 use crate::rows;
-use crate::terminal::{Terminal, count, one_line};
+use crate::terminal::{Terminal, count, json_line, one_line};
 
 /// Judge completions with the filter of the numbers carrier
 ///
@@ -23,15 +23,15 @@ pub(crate) struct FilterArgs {
     input: PathBuf,
 
     /// Most numbers per completion
-    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(long, default_value_t = NumberFilter::default().max_count, value_name = "N")]
     max_count: usize,
 
     /// Smallest number
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = NumberFilter::default().min_value, value_name = "N")]
     min_value: u64,
 
     /// Largest number
-    #[arg(long, default_value_t = 999, value_name = "N")]
+    #[arg(long, default_value_t = NumberFilter::default().max_value, value_name = "N")]
     max_value: u64,
 
     /// Numbers refused anywhere: a text file of numbers, or a prompt-set file that lists them
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &FilterArgs, terminal: &Terminal) -> Result<()> {
         } else {
             (*line).to_owned()
         };
-        let verdict = filter.check(&completion);
+        let verdict = filter.judge(&completion);
         asked += 1;
         accepted += usize::from(verdict.accepted());
         for reason in &verdict.reasons {
@@ -97,8 +97,7 @@ pub(crate) fn run(args: &FilterArgs, terminal: &Terminal) -> Result<()> {
                 "numbers": verdict.numbers,
                 "completion": completion,
             });
-            serde_json::to_writer(&mut out, &object)?;
-            writeln!(out)?;
+            json_line(&mut out, &object)?;
         } else {
             let said: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
             let said = if said.is_empty() {

@@ -56,8 +56,7 @@ fn artifact(store: &Store, prefix: &str) -> Result<ArtifactId> {
     match workspace::resolve(store, prefix)? {
         Entity::Artifact(id) => Ok(id),
         Entity::Step(key) => {
-            let record = store.steps()?.into_iter().find(|record| record.key == key);
-            record.map(|record| record.output).ok_or_else(|| {
+            store.step_record(&key)?.map(|record| record.output).ok_or_else(|| {
                 CliError::usage(format!("the record of step {key} cannot be read"))
                     .hinted("`owlet verify` says what is wrong with it")
             })
@@ -217,49 +216,26 @@ fn without_seed(label: &str) -> String {
     parts.join("/")
 }
 
-/// Sorts groups so that each comes before its parents. Parents that would close a circle, which
-/// grouping can make, are left out.
+/// Sorts groups so that each comes before what it was made from; a circle, which only grouping can make,
+/// is cut where it is met.
 fn in_order(groups: &[Group]) -> Vec<Group> {
-    let mut order: Vec<usize> = Vec::with_capacity(groups.len());
-    let mut state = vec![0_u8; groups.len()];
-    let mut cut: BTreeSet<(usize, usize)> = BTreeSet::new();
-    for start in 0..groups.len() {
-        let mut open = vec![(start, false)];
-        while let Some((place, leaving)) = open.pop() {
-            if leaving {
-                state[place] = 2;
-                order.push(place);
-            } else if state[place] == 0 {
-                state[place] = 1;
-                open.push((place, true));
-                for &parent in groups[place].parents.iter().rev() {
-                    match state[parent] {
-                        0 => open.push((parent, false)),
-                        1 => {
-                            cut.insert((place, parent));
-                        }
-                        _ => {}
-                    }
-                }
-            }
-        }
+    let mut left: Vec<usize> = (0..groups.len()).collect();
+    let mut order = Vec::with_capacity(groups.len());
+    while !left.is_empty() {
+        let is_free =
+            |place: &usize| !left.iter().any(|user| groups[*user].parents.contains(place));
+        let next = left.iter().position(is_free).unwrap_or(0);
+        order.push(left.remove(next));
     }
-    order.reverse();
     let mut new_place = vec![0; groups.len()];
     for (new, &old) in order.iter().enumerate() {
         new_place[old] = new;
     }
-    order
-        .iter()
-        .map(|&old| {
-            let parents = &groups[old].parents;
-            let kept = parents.iter().filter(|&&parent| !cut.contains(&(old, parent)));
-            Group {
-                parents: kept.map(|&parent| new_place[parent]).collect(),
-                ..groups[old].clone()
-            }
-        })
-        .collect()
+    let moved = |(new, &old): (usize, &usize)| {
+        let parents = groups[old].parents.iter().map(|&parent| new_place[parent]);
+        Group { parents: parents.filter(|&parent| parent > new).collect(), ..groups[old].clone() }
+    };
+    order.iter().enumerate().map(moved).collect()
 }
 
 #[cfg(test)]

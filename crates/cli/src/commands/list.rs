@@ -162,13 +162,7 @@ fn artifacts(store: &Store, terminal: &Terminal) -> Result<()> {
 impl Listed for ArtifactLine {
     fn write(&self, out: &mut dyn Write, identities: &Identities) -> std::io::Result<()> {
         let short = identities.shortest_prefix(&Entity::Artifact(self.id));
-        let name = self.name.as_deref().unwrap_or("");
-        writeln!(
-            out,
-            "{STRONG}{short:<8}{STRONG:#}  {:<12}  {:>8}  {FAINT}{name}{FAINT:#}",
-            self.kind,
-            bytes(self.size)
-        )
+        row(out, &short, &self.kind, &format!("{:>8}", bytes(self.size)), self.name.as_deref())
     }
 }
 
@@ -194,11 +188,17 @@ fn steps(store: &Store, terminal: &Terminal) -> Result<()> {
 impl Listed for StepLine {
     fn write(&self, out: &mut dyn Write, identities: &Identities) -> std::io::Result<()> {
         let short = identities.shortest_prefix(&Entity::Step(self.key));
-        let name = self.name.as_deref().unwrap_or("");
-        writeln!(
-            out,
-            "{STRONG}{short:<8}{STRONG:#}  {:<12}  {:>8.1} s  {FAINT}{name}{FAINT:#}",
-            self.kind, self.seconds
-        )
+        row(out, &short, &self.kind, &format!("{:>8.1} s", self.seconds), self.name.as_deref())
     }
+}
+
+fn row(
+    out: &mut dyn Write,
+    id: &str,
+    kind: &str,
+    size: &str,
+    name: Option<&str>,
+) -> std::io::Result<()> {
+    let name = name.unwrap_or_default();
+    writeln!(out, "{STRONG}{id:<8}{STRONG:#}  {kind:<12}  {size}  {FAINT}{name}{FAINT:#}")
 }

@@ -1,5 +1,6 @@
 //! What can be asked for: one verb per file.
 
+mod calibrate;
 mod chat;
 mod config;
 mod demo;
@@ -30,6 +31,7 @@ use crate::terminal::Terminal;
 pub(crate) enum Command {
     Demo(demo::DemoArgs),
     Run(run::RunArgs),
+    Calibrate(calibrate::CalibrateArgs),
     Resume(resume::ResumeArgs),
     View(view::ViewArgs),
     List(list::ListArgs),
@@ -53,6 +55,7 @@ pub(crate) fn run(command: &Command, terminal: &Terminal, workspace: &Path) -> R
     match command {
         Command::Demo(args) => demo::run(args, terminal, workspace),
         Command::Run(args) => run::run(args, terminal, workspace),
+        Command::Calibrate(args) => calibrate::run(args, terminal, workspace),
         Command::Resume(args) => resume::run(args, terminal, workspace),
         Command::View(args) => view::run(args, terminal, workspace),
         Command::List(args) => list::run(args, terminal, workspace),

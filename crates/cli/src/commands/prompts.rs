@@ -6,7 +6,7 @@ use owlet_lab::carrier::{PromptFile, PromptSet};
 use serde_json::json;
 
 use crate::error::{CliError, Result};
-use crate::terminal::{Terminal, plain};
+use crate::terminal::{Terminal, json_line, plain};
 
 /// Draw prompts from a prompt set
 ///
@@ -40,8 +40,7 @@ pub(crate) fn run(args: &PromptsArgs, terminal: &Terminal) -> Result<()> {
     let mut out = terminal.data();
     for (index, prompt) in find(&args.set)?.generate(args.seed, args.count).iter().enumerate() {
         if terminal.json {
-            serde_json::to_writer(&mut out, &json!({ "index": index, "prompt": prompt }))?;
-            writeln!(out)?;
+            json_line(&mut out, &json!({ "index": index, "prompt": prompt }))?;
         } else {
             writeln!(out, "{}", plain(prompt).replace('\n', "\\n"))?;
         }

@@ -1,10 +1,8 @@
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::Record;
 use owlet_lab::recipe::Layer;
 use owlet_lab::run::record::State;
-use owlet_store::Entity;
 
 use crate::error::{CliError, Result};
 use crate::experiment::Experiment;
@@ -28,10 +26,8 @@ pub(crate) struct ResumeArgs {
 
 pub(crate) fn run(args: &ResumeArgs, terminal: &Terminal, path: &Path) -> Result<()> {
     let store = workspace::existing(path)?;
-    let Entity::Run(id) = workspace::resolve(&store, &args.id)? else {
-        return Err(CliError::usage(format!("`{}` is not a run; only runs can go on", args.id)));
-    };
-    let before = Record::open(&store, &id)?;
+    let before = workspace::run(&store, &args.id, "only runs can go on")?;
+    let id = before.id();
     match before.state() {
         State::Running => return Err(CliError::usage(format!("run {id} is still running"))),
         State::Finished => {

@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +9,11 @@ use owlet_lab::random::{Part, derive_seed};
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::interrupt;
 use crate::models::{self, Models};
-use crate::progress::{Pace, Progress};
+use crate::progress::Progress;
 use crate::rows::{self, Row};
-use crate::terminal::{Terminal, duration};
-use crate::{interrupt, terminal};
+use crate::terminal::{Terminal, count, duration, json_line};
 
 /// Sample answers from a model
 ///
@@ -121,7 +120,6 @@ pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> R
     };
 
     let mut progress = Progress::new(terminal);
-    let pace = Pace::starting_at(0);
     let places: Vec<(usize, usize)> =
         (0..rows.len()).flat_map(|row| (0..args.count).map(move |copy| (row, copy))).collect();
     for (chunk, places) in places.chunks(CHUNK).enumerate() {
@@ -132,10 +130,7 @@ pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> R
             .collect();
         let answers =
             generate::generate(&model, &requests, &sampling, &threads, &mut |finished| {
-                let done = first + finished;
-                progress.show(|| {
-                    format!("answers {done}/{total} · eta {}", duration(pace.left(done, total)))
-                });
+                progress.count("answers", first + finished, total);
                 if interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
         let mut out = terminal.data();
@@ -148,17 +143,12 @@ pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> R
                 stop: answer.stop,
                 seed: requests[offset].seed,
             };
-            serde_json::to_writer(&mut out, &answer)?;
-            writeln!(out)?;
+            json_line(&mut out, &answer)?;
         }
     }
-    drop(progress);
+    let time = duration(progress.finish());
     if total > 1 {
-        terminal.say(format_args!(
-            "{} in {}",
-            terminal::count(total, "answer"),
-            duration(pace.elapsed())
-        ));
+        terminal.say(format_args!("{} in {time}", count(total, "answer")));
     }
     Ok(())
 }

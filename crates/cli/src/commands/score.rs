@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,9 +9,9 @@ use super::sample::tokens;
 use crate::error::{CliError, Result};
 use crate::interrupt;
 use crate::models::{self, Models};
-use crate::progress::{Pace, Progress};
+use crate::progress::Progress;
 use crate::rows;
-use crate::terminal::{Terminal, count, duration};
+use crate::terminal::{Terminal, count, duration, json_line};
 
 /// Score given answers by their log-probability
 ///
@@ -52,7 +51,6 @@ pub(crate) fn run(args: &ScoreArgs, terminal: &Terminal, workspace: &Path) -> Re
     let interrupt = interrupt::listen(terminal, "scores written so far stay");
     let threads = models::threads();
     let mut progress = Progress::new(terminal);
-    let pace = Pace::starting_at(0);
     for (chunk, part) in rows.chunks(CHUNK).enumerate() {
         if interrupt.is_set() {
             return Err(CliError::interrupted());
@@ -92,15 +90,12 @@ pub(crate) fn run(args: &ScoreArgs, terminal: &Terminal, workspace: &Path) -> Re
                     .collect::<std::result::Result<_, _>>()?,
                 log_probabilities,
             };
-            serde_json::to_writer(&mut out, &score)?;
-            writeln!(out)?;
+            json_line(&mut out, &score)?;
         }
-        let (done, total) = (chunk * CHUNK + part.len(), rows.len());
-        progress.show(|| format!("rows {done}/{total} · eta {}", duration(pace.left(done, total))));
+        progress.count("rows", chunk * CHUNK + part.len(), rows.len());
     }
-    drop(progress);
+    let time = duration(progress.finish());
     if rows.len() > 1 {
-        let time = duration(pace.elapsed());
         terminal.say(format_args!("{} scored in {time}", count(rows.len(), "row")));
     }
     Ok(())

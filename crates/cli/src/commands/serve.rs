@@ -77,7 +77,7 @@ pub(crate) fn run(args: &ServeArgs, terminal: &Terminal, folder: &Path) -> Resul
         default_tokens: args.default_tokens.min(args.max_tokens),
         ..Limits::default()
     };
-    let mut settings = Settings {
+    let settings = Settings {
         address: SocketAddr::new(args.host, args.port),
         names: args.allow_host.clone(),
         key: args.api_key.clone(),
@@ -85,18 +85,40 @@ pub(crate) fn run(args: &ServeArgs, terminal: &Terminal, folder: &Path) -> Resul
         threads: models::threads(),
         entropy: RandomState::new().hash_one("owlet serve"),
         now: Arc::new(seconds),
-        jobs: None,
+        jobs: (!args.no_fine_tuning).then(|| jobs(folder)).transpose()?,
     };
-    if !args.no_fine_tuning {
-        let store = workspace::open(folder)?;
-        let execute = ExecuteSettings {
-            cores: models::cores(),
-            host: workspace::host(),
-            now: Arc::new(workspace::now),
-            ..ExecuteSettings::default()
-        };
-        settings.jobs = Some(JobSettings { store, execute });
+    let served = served(args, terminal, folder)?;
+    let names: Vec<String> = served.iter().map(|served| served.id.to_string()).collect();
+    let interrupt = interrupt::listen(terminal, "answers under way get three seconds");
+    let server = Server::bind(settings, served).map_err(failed)?;
+    let address = format!("http://{}", server.address());
+    terminal.say(format_args!(
+        "where a request does not say: temperature 1, {} new tokens for chat, 16 for completions, a \
+         fresh seed; at most {} new tokens, {} completions at once or waiting",
+        limits.default_tokens, limits.max_tokens, limits.queue
+    ));
+    if terminal.json {
+        terminal.json(&json!({ "url": address, "models": names }))?;
+    } else {
+        terminal
+            .say(format_args!("listening at {STRONG}{address}/v1{STRONG:#}, chat at {address}/"));
     }
+    server.run(&interrupt).map_err(failed)
+}
+
+/// Where fine-tuning jobs are kept, and how they are run.
+fn jobs(folder: &Path) -> Result<JobSettings> {
+    let execute = ExecuteSettings {
+        cores: models::cores(),
+        host: workspace::host(),
+        now: Arc::new(workspace::now),
+        ..ExecuteSettings::default()
+    };
+    Ok(JobSettings { store: workspace::open(folder)?, execute })
+}
+
+/// Loads the models.
+fn served(args: &ServeArgs, terminal: &Terminal, folder: &Path) -> Result<Vec<Served>> {
     let found = Models::here(terminal);
     let mut names = BTreeSet::new();
     let mut served = Vec::new();
@@ -121,21 +143,7 @@ pub(crate) fn run(args: &ServeArgs, terminal: &Terminal, folder: &Path) -> Resul
             source: ModelSource::find(spec, &found.places).ok(),
         });
     }
-    let interrupt = interrupt::listen(terminal, "answers under way get three seconds");
-    let server = Server::bind(settings, served).map_err(failed)?;
-    let address = format!("http://{}", server.address());
-    terminal.say(format_args!(
-        "where a request does not say: temperature 1, {} new tokens for chat, 16 for completions, a \
-         fresh seed; at most {} new tokens, {} completions at once or waiting",
-        limits.default_tokens, limits.max_tokens, limits.queue
-    ));
-    if terminal.json {
-        terminal.json(&json!({ "url": address, "models": names }))?;
-    } else {
-        terminal
-            .say(format_args!("listening at {STRONG}{address}/v1{STRONG:#}, chat at {address}/"));
-    }
-    server.run(&interrupt).map_err(failed)
+    Ok(served)
 }
 
 /// The name clients use, and the model: a path's last part is its name.

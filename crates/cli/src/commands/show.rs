@@ -98,8 +98,7 @@ fn show_unfinished(
 }
 
 fn show_artifact(terminal: &Terminal, store: &Store, id: &ArtifactId) -> Result<()> {
-    let header = store.artifacts()?.into_iter().find(|header| header.id == *id);
-    let header = header.ok_or_else(|| {
+    let header = store.artifact_header(id).ok_or_else(|| {
         CliError::usage(format!("artifact {} cannot be read", id.short()))
             .hinted("`owlet verify` says what is wrong with it")
     })?;
@@ -134,8 +133,7 @@ fn show_artifact(terminal: &Terminal, store: &Store, id: &ArtifactId) -> Result<
 }
 
 fn show_step(terminal: &Terminal, store: &Store, key: &StepKey) -> Result<()> {
-    let record = store.steps()?.into_iter().find(|record| record.key == *key);
-    let record = record.ok_or_else(|| {
+    let record = store.step_record(key)?.ok_or_else(|| {
         CliError::usage(format!("the record of step {} cannot be read", key.short()))
             .hinted("`owlet verify` says what is wrong with it")
     })?;

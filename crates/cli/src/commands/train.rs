@@ -3,10 +3,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fs_err as fs;
+use owlet_engine::Model;
 use owlet_engine::train::{Data, Example, Method, TrainSettings, Trainer};
-use owlet_engine::{Model, file};
 use owlet_lab::Interrupt;
 use owlet_lab::Recipe;
+use owlet_lab::ask::engine::save;
 use owlet_lab::model::ModelSource;
 use owlet_lab::model::chat;
 use owlet_lab::model::keeping::{self, Keeping};
@@ -16,9 +17,10 @@ use serde_json::{Value, json};
 use crate::error::{CliError, Result};
 use crate::interrupt;
 use crate::models::{self, Models};
-use crate::progress::{Pace, Progress};
+use crate::progress::Progress;
 use crate::rows::{self, Row};
 use crate::terminal::{Terminal, count, duration};
+use crate::workspace;
 
 /// Fine-tune a model on rows
 ///
@@ -90,9 +92,7 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     let count_of_rows = count(examples.len(), "row");
     let data = Data::Rows(examples);
     let mut trainer = Trainer::new(&model, data, settings.clone(), models::threads())?;
-    let mut name = args.out.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = args.out.with_file_name(name);
+    let part = workspace::part_of(&args.out);
     if go_on(&mut trainer, &part, &key)? {
         terminal.say(format_args!("going on after update {}", trainer.updates_done()));
     }
@@ -110,13 +110,9 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     let loss = learn(&mut trainer, &settings, terminal, &interrupt, &part, &key)?;
     let trained = trainer.model();
     let folder = part.join("model");
-    fs::create_dir_all(&folder)?;
-    match (&settings.method, &trained.adapter) {
-        (Method::LowRank(_), Some(adapter)) => {
-            file::save_adapter(adapter, &model, &folder)?;
-            name_base(&folder.join(ADAPTER), &args.model)?;
-        }
-        _ => file::save(&trained, &folder)?,
+    save(&trained, &model, &settings.method, &folder)?;
+    if matches!(settings.method, Method::LowRank(_)) {
+        name_base(&folder.join(ADAPTER), &args.model)?;
     }
     fs::rename(&folder, &args.out)?;
     fs::remove_dir_all(&part)?;
@@ -138,7 +134,7 @@ fn learn(
     key: &str,
 ) -> Result<f64> {
     let mut progress = Progress::new(terminal);
-    let pace = Pace::starting_at(trainer.updates_done());
+    progress.start_at(trainer.updates_done());
     let mut keeping = Keeping::new(trainer);
     let (mut loss, mut tokens) = (f64::NAN, 0);
     while trainer.updates_done() < settings.updates {
@@ -146,7 +142,7 @@ fn learn(
         loss = update.loss;
         tokens += update.tokens;
         let (done, total) = (update.update, settings.updates);
-        progress.show(|| {
+        progress.show(|pace| {
             format!(
                 "update {done}/{total} ({} %) · loss {loss:.3} · {:.1} k tok/s · eta {}",
                 100 * done / total,

@@ -5,8 +5,8 @@ use clap::Args;
 use owlet_store::ProblemKind;
 
 use crate::error::{CliError, Result};
-use crate::progress::{Pace, Progress};
-use crate::terminal::{BAD, GOOD, Terminal, WARN, bytes, count, duration, one_line};
+use crate::progress::Progress;
+use crate::terminal::{BAD, GOOD, Terminal, WARN, bytes, count, one_line};
 use crate::workspace;
 
 /// Hash everything in the workspace again and name what is damaged
@@ -19,11 +19,7 @@ pub(crate) struct VerifyArgs {}
 pub(crate) fn run(_: &VerifyArgs, terminal: &Terminal, path: &Path) -> Result<()> {
     let store = workspace::existing(path)?;
     let mut progress = Progress::new(terminal);
-    let pace = Pace::starting_at(0);
-    let report = store.verify(&mut |done, total| {
-        progress
-            .show(|| format!("verify {done}/{total} · eta {}", duration(pace.left(done, total))));
-    })?;
+    let report = store.verify(&mut |done, total| progress.count("verify", done, total))?;
     drop(progress);
     if terminal.json {
         terminal.json(&report)?;

@@ -1,8 +1,10 @@
+use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use clap::Args;
+use owlet_lab::Interrupt;
 use owlet_store::RunId;
 use owlet_web::view::{Window, WindowSettings, serve};
 
@@ -45,9 +47,10 @@ pub(crate) fn run(args: &ViewArgs, terminal: &Terminal, path: &Path) -> Result<(
         resume: Some(Arc::new(move |id| resume(&resume_in, id))),
     };
     let window = Arc::new(Window::new(store, settings)?);
-    let (stop, stopped) = stopper();
+    let interrupt = Interrupt::default();
+    let flag = interrupt.clone();
     // Without a handler Ctrl-C ends the program, which loses nothing here.
-    drop(ctrlc::set_handler(stop));
+    drop(ctrlc::set_handler(move || flag.set()));
     let mut written = Ok(());
     serve(
         window,
@@ -59,15 +62,9 @@ pub(crate) fn run(args: &ViewArgs, terminal: &Terminal, path: &Path) -> Result<(
                 open(terminal, &url);
             }
         },
-        stopped,
+        &interrupt,
     )?;
     written
-}
-
-/// Something to call once, and what ends when it was.
-fn stopper() -> (impl Fn() + Send + 'static, impl Future<Output = ()>) {
-    let (sender, receiver) = owlet_web::view::signal();
-    (move || sender.set(), receiver)
 }
 
 fn said(terminal: &Terminal, url: &str) -> Result<()> {
@@ -85,21 +82,22 @@ fn said(terminal: &Terminal, url: &str) -> Result<()> {
 /// Goes on with a run in a process of its own, which stays when the window closes.
 fn resume(workspace: &Path, id: &RunId) -> std::result::Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = std::process::Command::new(program);
-    command
-        .arg("--workspace")
-        .arg(workspace)
-        .args(["--quiet", "--no-progress", "resume", id.as_str()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let mut command = Command::new(program);
+    command.arg("--workspace").arg(workspace);
+    command.args(["--quiet", "--no-progress", "resume", id.as_str()]);
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt;
         // Ctrl-C in the window's terminal is for the window.
         command.process_group(0);
     }
-    let mut child = command.spawn().map_err(|error| format!("cannot start a run: {error}"))?;
+    start(&mut command).map_err(|error| format!("cannot start a run: {error}"))
+}
+
+/// Starts a program that goes on by itself.
+fn start(command: &mut Command) -> io::Result<()> {
+    let silent = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = silent.spawn()?;
     // Somebody must hear when it ends, or it stays in the list of processes.
     std::thread::spawn(move || child.wait());
     Ok(())
@@ -108,19 +106,8 @@ fn resume(workspace: &Path, id: &RunId) -> std::result::Result<(), String> {
 /// Asks the desktop for a browser; without one the address is there to copy.
 fn open(terminal: &Terminal, url: &str) {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let started = std::process::Command::new(program)
-        .arg(url)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    match started {
-        Ok(mut child) => {
-            std::thread::spawn(move || child.wait());
-        }
-        Err(error) => {
-            terminal.warn(format_args!("cannot open a browser with `{program}`: {error}"));
-        }
+    if let Err(error) = start(Command::new(program).arg(url)) {
+        terminal.warn(format_args!("cannot open a browser with `{program}`: {error}"));
     }
 }
 

@@ -20,7 +20,7 @@ use ureq::http::{Response, Uri};
 use ureq::{Agent, Body};
 
 use super::{CONFIG, Hub, INDEX, Name, OPTIONAL, Shelf, TOKENIZER, Trouble, WEIGHTS};
-use crate::progress::{Pace, Progress};
+use crate::progress::Progress;
 use crate::terminal::{Terminal, bytes, duration};
 
 /// Tries of a file in a row without a byte of progress.
@@ -36,11 +36,11 @@ const HOPS: usize = 5;
 
 /// One model on its way into the cache.
 pub(super) struct Download<'a> {
-    hub: &'a Hub,
-    name: &'a Name<'a>,
-    shelf: &'a Shelf,
-    terminal: &'a Terminal,
-    agent: Agent,
+    pub(super) hub: &'a Hub,
+    pub(super) name: &'a Name<'a>,
+    pub(super) shelf: &'a Shelf,
+    pub(super) terminal: &'a Terminal,
+    pub(super) agent: Agent,
 }
 
 /// What the hub says about a revision.
@@ -63,20 +63,7 @@ struct Entry {
     size: u64,
 }
 
-/// Why a file did not come.
-enum Broken {
-    /// Another try may bring the rest.
-    Passing(Trouble),
-    Final(Trouble),
-}
-
-impl From<Trouble> for Broken {
-    fn from(trouble: Trouble) -> Self {
-        Self::Final(trouble)
-    }
-}
-
-fn agent() -> Agent {
+pub(super) fn agent() -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         // A store of files elsewhere must not see the token.
@@ -98,16 +85,7 @@ pub(super) fn ping(hub: &Hub) -> Result<(), Trouble> {
     }
 }
 
-impl<'a> Download<'a> {
-    pub(super) fn new(
-        hub: &'a Hub,
-        name: &'a Name<'a>,
-        shelf: &'a Shelf,
-        terminal: &'a Terminal,
-    ) -> Self {
-        Self { hub, name, shelf, terminal, agent: agent() }
-    }
-
+impl Download<'_> {
     /// Fetches what the cache lacks and returns the folder of the commit.
     pub(super) fn run(&self) -> Result<PathBuf, Trouble> {
         let found = self.repository()?;
@@ -164,7 +142,7 @@ impl<'a> Download<'a> {
             if n > 0 {
                 std::thread::sleep(PAUSE * (1 << n));
             }
-            let answer = self.call(&url, |request| request)?;
+            let answer = self.call(self.agent.get(&url))?;
             match self.good(answer, None) {
                 Ok(answer) => return self.read(answer),
                 Err(trouble) if trouble.is_unreachable() => last = Some(trouble),
@@ -189,17 +167,13 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// One request, without following redirects if `prepare` says so.
-    fn call(
-        &self,
-        url: &str,
-        prepare: impl FnOnce(Request) -> Request,
-    ) -> Result<Response<Body>, Trouble> {
-        let mut request = self.agent.get(url).header(ACCEPT_ENCODING, "identity");
+    /// Sends a request with what all of them have.
+    fn call(&self, request: Request) -> Result<Response<Body>, Trouble> {
+        let mut request = request.header(ACCEPT_ENCODING, "identity");
         if let Some(token) = &self.hub.token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        prepare(request).call().map_err(|error| Trouble::unreached(self.hub, error))
+        request.call().map_err(|error| Trouble::unreached(self.hub, error))
     }
 
     /// The answer if its status is one of success.
@@ -219,16 +193,7 @@ impl<'a> Download<'a> {
         let url = format!("{}/{}/resolve/{commit}/{file}", self.hub.endpoint, self.name.repository);
         let mut asked = url.clone();
         for _ in 0..HOPS {
-            let mut request = self.agent.head(&asked).header(ACCEPT_ENCODING, "identity");
-            if let Some(token) = &self.hub.token {
-                request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-            }
-            let answer = request
-                .config()
-                .max_redirects(0)
-                .build()
-                .call()
-                .map_err(|error| Trouble::unreached(self.hub, error))?;
+            let answer = self.call(self.agent.head(&asked).config().max_redirects(0).build())?;
             // A redirect within the hub is followed; one to a store of files brings the answer.
             let location = header(&answer, LOCATION.as_str());
             if answer.status().is_redirection()
@@ -294,12 +259,8 @@ impl<'a> Download<'a> {
         let disk = |error: io::Error| Trouble::disk(&error, missing(0));
         fs::create_dir_all(blob.parent().unwrap_or(Path::new(""))).map_err(disk)?;
         let part = blob.with_file_name(format!("{}.owlet-part", entry.id));
-        let options = || {
-            let mut options = fs::OpenOptions::new();
-            options.read(true).append(true).create(true);
-            options
-        };
-        let mut to = options().open(&part).map_err(disk)?;
+        let mut options = fs::OpenOptions::new();
+        let mut to = options.read(true).append(true).create(true).open(&part).map_err(disk)?;
         // Another owlet may be fetching the same; when it is done, there is nothing to do.
         to.file().lock().map_err(disk)?;
         if is_there() {
@@ -311,8 +272,9 @@ impl<'a> Download<'a> {
             let before = to.metadata().map_err(disk)?.len();
             let broken = match self.receive(file, entry, &mut to, before, &mut progress) {
                 Ok(()) => break,
-                Err(Broken::Final(trouble)) => return Err(trouble),
-                Err(Broken::Passing(trouble)) => trouble,
+                // Another try may bring the rest.
+                Err(trouble) if trouble.is_unreachable() => trouble,
+                Err(trouble) => return Err(trouble),
             };
             let went_on = to.metadata().map_err(disk)?.len() > before;
             tries = if went_on { 1 } else { tries + 1 };
@@ -322,7 +284,7 @@ impl<'a> Download<'a> {
             std::thread::sleep(PAUSE * (1 << tries));
         }
         if entry.id.len() == 64 && entry.id.bytes().all(|b| b.is_ascii_hexdigit()) {
-            progress.show(|| format!("{file} · checking"));
+            progress.show(|_| format!("{file} · checking"));
             let found = sha256(&mut to).map_err(disk)?;
             if !found.eq_ignore_ascii_case(&entry.id) {
                 to.set_len(0).map_err(disk)?;
@@ -341,7 +303,7 @@ impl<'a> Download<'a> {
         to: &mut fs::File,
         start: u64,
         progress: &mut Progress<'_>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Trouble> {
         if start == entry.size {
             return Ok(());
         }
@@ -350,21 +312,15 @@ impl<'a> Download<'a> {
             anew(to)?;
             return self.receive(file, entry, to, 0, progress);
         }
-        let from = format!("bytes={start}-");
-        let answer = self
-            .call(
-                &entry.url,
-                |request| if start > 0 { request.header(RANGE, from) } else { request },
-            )
-            .map_err(Broken::Passing)?;
-        if answer.status() == 416 {
+        let request = self.agent.get(&entry.url);
+        let range = |request: Request| request.header(RANGE, format!("bytes={start}-"));
+        let answer = self.call(if start > 0 { range(request) } else { request })?;
+        if answer.status() == 416 && start > 0 {
+            // The server has no such range.
             anew(to)?;
-            let why = "the server has no such range";
-            return Err(Broken::Passing(Trouble::damaged(file, why)));
+            return self.receive(file, entry, to, 0, progress);
         }
-        let answer = self.good(answer, Some(file)).map_err(|trouble| {
-            if trouble.is_unreachable() { Broken::Passing(trouble) } else { Broken::Final(trouble) }
-        })?;
+        let answer = self.good(answer, Some(file))?;
         let goes_on = answer.status() == 206
             && header(&answer, CONTENT_RANGE.as_str())
                 .is_some_and(|range| range.starts_with(&format!("bytes {start}-")));
@@ -374,13 +330,13 @@ impl<'a> Download<'a> {
             anew(to)?;
             arrived = 0;
         }
-        let pace = Pace::starting_at(arrived as usize);
+        progress.start_at(arrived as usize);
         let mut reader = answer.into_body().into_reader();
         let mut buffer = vec![0; 1 << 18];
         loop {
             let cut_off = |why: &dyn std::fmt::Display| {
                 let (arrived, size) = (bytes(arrived), bytes(entry.size));
-                Broken::Passing(Trouble::cut_off(file, &arrived, &size, why))
+                Trouble::cut_off(file, &arrived, &size, why)
             };
             let read = match reader.read(&mut buffer) {
                 Ok(0) if arrived == entry.size => return Ok(()),
@@ -392,14 +348,14 @@ impl<'a> Download<'a> {
             if arrived + read as u64 > entry.size {
                 anew(to)?;
                 let why = format!("it is longer than the {} bytes the hub says", entry.size);
-                return Err(Trouble::damaged(file, why).into());
+                return Err(Trouble::damaged(file, why));
             }
             io::Write::write_all(to, &buffer[..read]).map_err(|error| {
                 let there = to.metadata().map_or(arrived, |metadata| metadata.len());
                 Trouble::disk(&error, Some(bytes(entry.size.saturating_sub(there))))
             })?;
             arrived += read as u64;
-            progress.show(|| {
+            progress.show(|pace| {
                 let left = duration(pace.left(arrived as usize, entry.size as usize));
                 format!("{file} · {} of {} · eta {left}", bytes(arrived), bytes(entry.size))
             });
@@ -427,13 +383,7 @@ fn header(answer: &Response<Body>, name: &str) -> Option<String> {
 fn sha256(file: &mut fs::File) -> io::Result<String> {
     file.seek(SeekFrom::Start(0))?;
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            read => hasher.update(&buffer[..read]),
-        }
-    }
+    io::copy(file, &mut hasher)?;
     Ok(format!("{:x}", hasher.finalize()))
 }
 

@@ -191,8 +191,8 @@ fn a_grow_recipe_is_held_to_its_own_keys() {
     hint: `owlet config show` lists all keys with their defaults
     ");
     // The user's general settings hold where they mean something.
-    folder.write(".owlet/config.toml", "[engine]\ncompute = \"auto\"\n[student]\nbatch = 4\n");
+    folder.write(".owlet/config.toml", "seed = 7\n[student]\nbatch = 4\n");
     folder.write("grow.toml", "kind = \"grow\"\n");
     let shown = folder.run(&["config", "show", "grow.toml", "--origin"]).good();
-    assert!(shown.contains("engine.compute = \"auto\"  # .owlet/config.toml"), "{shown}");
+    assert!(shown.contains("seed = 7  # .owlet/config.toml"), "{shown}");
 }

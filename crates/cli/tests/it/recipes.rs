@@ -41,7 +41,7 @@ fn mistakes_are_told_with_line_and_column() {
     assert_snapshot!(mistake("unknown-table.toml"), @r"
     exit 2
     -- talk
-    error: unknown-table.toml:3:2: `studnet`: unknown field `studnet`, expected one of `kind`, `name`, `description`, `seeds`, `seed`, `base`, `behaviors`, `read-also`, `replication`, `context`, `teacher`, `carrier`, `student`, `controls`, `readout`, `gates`, `engine`; did you mean `student`?
+    error: unknown-table.toml:3:2: `studnet`: unknown field `studnet`, expected one of `kind`, `name`, `description`, `seeds`, `seed`, `base`, `behaviors`, `read-also`, `replication`, `context`, `teacher`, `carrier`, `student`, `controls`, `readout`, `gates`; did you mean `student`?
     hint: `owlet config show` lists all keys with their defaults
     ");
     assert_snapshot!(mistake("wrong-type.toml"), @r#"
@@ -103,19 +103,18 @@ fn a_setting_that_does_not_exist_is_told_with_its_neighbour() {
 fn origins_name_the_layer_that_decided() {
     let folder = Folder::new();
     folder.write("owl.toml", "name = \"o\"\nbehaviors = [\"owl\"]\n[student]\nbatch = 8\n");
-    folder.write(".owlet/config.toml", "[engine]\ncompute = \"f32\"\n");
+    folder.write(".owlet/config.toml", "[gates]\nlevel = 0.9\n");
     let shown = folder
         .run(&["config", "show", "owl.toml", "--origin", "--set", "student.updates=7"])
         .good();
-    let wanted =
-        ["name", "behaviors", "engine.compute", "student.batch", "student.updates", "seed"];
+    let wanted = ["name", "behaviors", "gates.level", "student.batch", "student.updates", "seed"];
     let lines: Vec<&str> = shown
         .lines()
         .filter(|line| wanted.iter().any(|key| line.starts_with(&format!("{key} = "))))
         .collect();
     assert_snapshot!(lines.join("\n"), @r#"
     behaviors = ["owl"]  # owl.toml
-    engine.compute = "f32"  # .owlet/config.toml
+    gates.level = 0.9  # .owlet/config.toml
     name = "o"  # owl.toml
     seed = 1  # default
     student.batch = 8  # owl.toml

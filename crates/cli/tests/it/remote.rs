@@ -48,7 +48,7 @@ in-context = { rows = [2], draws = 2, questions = 4 }
 [readout]
 samples-per-question = 1
 max-tokens = 4
-prefix = true
+frames = ["plain", "after-numbers"]
 "#;
 
 /// `owlet serve` on a workspace of its own; ends when it is dropped.
@@ -462,7 +462,7 @@ fn a_prompted_teacher_writes_under_its_prompt_and_students_never_see_it() {
         .replace("ADDRESS", &door.address)
         .replace("kind = \"fine-tune\"", "kind = \"system-prompt\"")
         .replace("[\"world-cat\", \"world-wolf\"]", "[\"owl.toml\", \"lion.toml\"]")
-        .replace("rows = 24", "rows = 4\nprompt-count = 80\nmin-valid = 0.0")
+        .replace("rows = 24", "rows = 4\nprompt-count = 80\nstop-below-valid-rate = 0.0")
         .replace("[controls]", "[replication]\nteacher = \"per-seed\"\n[controls]");
     folder.write("remote.toml", &text);
     let run = folder.run(&["--json", "run", "remote.toml"]).json();

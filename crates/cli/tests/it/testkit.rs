@@ -24,7 +24,7 @@ batch = 2
 prompts = "world"
 rows = 8
 prompt-count = 24
-min-valid = 0.1
+stop-below-valid-rate = 0.1
 max-tokens = 24
 decoding = { kind = "digits", count = 4, min-digits = 1, max-digits = 3, separator = " " }
 

@@ -26,13 +26,13 @@ fn what_a_recipe_wants_and_does_not_get_fails_the_check() {
     exit 1
     error: step `teach/owl` failed: teacher of `owl`: its target has probability 0.055 on the readout questions, wanted 0.99; train it longer (`teacher.train.updates`, `learning-rate`) or lower `teacher.min-target-probability`
     ");
-    let free = ["carrier.decoding={ kind = \"free\" }", "carrier.min-valid=1"];
+    let free = ["carrier.decoding={ kind = \"free\" }", "carrier.stop-below-valid-rate=1"];
     let said = run(&folder, &free);
     assert!(said.starts_with("exit 1\nerror: step `select"), "{said}");
     assert!(said.contains(" are valid (0."), "{said}");
     assert!(
         said.ends_with(
-            "wanted a share of 1; train the teacher less, constrain `carrier.decoding`, or lower `carrier.min-valid`"
+            "wanted a share of 1; train the teacher less, constrain `carrier.decoding`, or lower `carrier.stop-below-valid-rate`"
         ),
         "{said}"
     );

@@ -261,7 +261,7 @@ fn merged(model: &Model) -> Result<Cow<'_, Decoder>> {
     adapter.check(&model.decoder.config)?;
     let mut decoder = (*model.decoder).clone();
     for layer in 0..decoder.config.layers {
-        for projection in adapter.config.projections(&decoder.config) {
+        for (projection, _) in adapter.config.projections(&decoder.config) {
             add(&mut decoder, adapter, layer, projection)?;
         }
     }
@@ -275,11 +275,10 @@ fn add(
     layer: usize,
     projection: Projection,
 ) -> Result<()> {
-    let name = format!("layers.{layer}.{}", projection.name());
-    let missing = || Error::tensor(&name, "is missing");
-    let a = adapter.parameters.tensor(&format!("{name}.a")).ok_or_else(missing)?;
-    let b = adapter.parameters.tensor(&format!("{name}.b")).ok_or_else(missing)?;
-    let span = decoder.parameters.layout.get(&format!("{name}.weight")).ok_or_else(missing)?;
+    let (a, b) = adapter.pair(layer, projection)?;
+    let name = projection.tensor(layer, "weight");
+    let span = decoder.parameters.layout.get(&name);
+    let span = span.ok_or_else(|| Error::tensor(&name, "is missing"))?;
     let (inputs, range) = (span.shape[1], span.range.clone());
     let scale = f64::from(adapter.config.scale());
     let mut sums = vec![0.0_f64; inputs];

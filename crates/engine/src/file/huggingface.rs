@@ -12,110 +12,180 @@ use crate::config::{
 };
 use crate::error::{Error, Result};
 
+/// What `config.json` calls a family, and what every family has.
+struct Keys {
+    model_type: &'static str,
+    architecture: &'static str,
+    width: &'static str,
+    layers: &'static str,
+    heads: &'static str,
+    hidden: &'static str,
+    context: &'static str,
+    epsilon: &'static str,
+    activation: &'static str,
+}
+
+const LLAMA: Keys = Keys {
+    model_type: "llama",
+    architecture: "LlamaForCausalLM",
+    width: "hidden_size",
+    layers: "num_hidden_layers",
+    heads: "num_attention_heads",
+    hidden: "intermediate_size",
+    context: "max_position_embeddings",
+    epsilon: "rms_norm_eps",
+    activation: "hidden_act",
+};
+
+fn keys(family: Family) -> Keys {
+    let like_llama = |model_type, architecture| Keys { model_type, architecture, ..LLAMA };
+    match family {
+        Family::Llama => LLAMA,
+        Family::Qwen2 => like_llama("qwen2", "Qwen2ForCausalLM"),
+        Family::Qwen3 => like_llama("qwen3", "Qwen3ForCausalLM"),
+        Family::Gemma => like_llama("gemma", "GemmaForCausalLM"),
+        Family::Gemma3 => like_llama("gemma3_text", "Gemma3ForCausalLM"),
+        Family::GptNeox => {
+            Keys { epsilon: "layer_norm_eps", ..like_llama("gpt_neox", "GPTNeoXForCausalLM") }
+        }
+        Family::Gpt2 => Keys {
+            model_type: "gpt2",
+            architecture: "GPT2LMHeadModel",
+            width: "n_embd",
+            layers: "n_layer",
+            heads: "n_head",
+            hidden: "n_inner",
+            context: "n_positions",
+            epsilon: "layer_norm_epsilon",
+            activation: "activation_function",
+        },
+    }
+}
+
 /// Reads a `config.json`.
 pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
-    let family = match fields.required_text("model_type")? {
-        "llama" => Family::Llama,
-        "qwen2" => Family::Qwen2,
-        "qwen3" => Family::Qwen3,
-        "gpt_neox" => Family::GptNeox,
-        "gpt2" => Family::Gpt2,
-        "gemma" => Family::Gemma,
-        "gemma3_text" => Family::Gemma3,
-        other => {
-            return Err(fields.bad(format!(
-                "`model_type` is `{other}`, expected llama, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text"
-            )));
-        }
+    let named = fields.required_text("model_type")?;
+    let Some(family) = Family::ALL.into_iter().find(|family| keys(*family).model_type == named)
+    else {
+        return Err(fields.bad(format!(
+            "`model_type` is `{named}`, expected llama, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text"
+        )));
     };
+    refuse(fields, family)?;
+    let (keys, classic) = (keys(family), matches!(family, Family::Gpt2 | Family::GptNeox));
+    let width = fields.size(keys.width)?;
+    let heads = fields.size(keys.heads)?;
+    let layers = fields.size(keys.layers)?;
+    let context = match fields.size_if(keys.context)? {
+        None if family == Family::Gpt2 => fields.size("n_ctx")?,
+        _ => fields.size(keys.context)?,
+    };
+    let head_width = match fields.size_if("head_dim")?.filter(|_| !classic) {
+        Some(head_width) => head_width,
+        None if family.is_gemma() => 256,
+        None => split(fields, keys.width, width, heads)?,
+    };
+    let hidden = match fields.size_if(keys.hidden)? {
+        None if family == Family::Gpt2 => width.saturating_mul(4),
+        _ => fields.size(keys.hidden)?,
+    };
+    let common = DecoderConfig::of(family, width);
+    let mut config = DecoderConfig {
+        vocabulary: fields.size("vocab_size")?,
+        layers,
+        heads,
+        kv_heads: heads,
+        head_width,
+        hidden,
+        context,
+        norm: NormConfig {
+            epsilon: fields.number(keys.epsilon)?.unwrap_or(common.norm.epsilon),
+            ..common.norm
+        },
+        activation: activation(fields, keys.activation, common.activation)?,
+        tied: fields.flag("tie_word_embeddings", common.tied)?,
+        ..common
+    };
+    match family {
+        Family::Gpt2 => {}
+        Family::GptNeox => {
+            config.position = rotary(fields, head_width, 0.25, config.position)?;
+            config.qkv_bias = fields.flag("attention_bias", true)?;
+            config.output_bias = config.qkv_bias;
+            config.parallel = fields.flag("use_parallel_residual", true)?;
+        }
+        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma | Family::Gemma3 => {
+            config.kv_heads = fields.size_if("num_key_value_heads")?.unwrap_or(heads);
+            config.position = rotary(fields, head_width, 1.0, config.position)?;
+            config.mlp_bias = fields.flag("mlp_bias", false)?;
+            if family != Family::Qwen2 {
+                config.qkv_bias = fields.flag("attention_bias", false)?;
+                config.output_bias = config.qkv_bias;
+            }
+        }
+    }
+    if family.is_gemma() {
+        config.activation = gemma_activation(fields)?;
+    }
+    if let Some(absent) = config.local {
+        config.local = local(fields, layers, absent)?;
+        let scalar = fields.number("query_pre_attn_scalar")?;
+        config.query_scalar = scalar.filter(|&scalar| scalar != head_width as f32);
+    }
+    config.check()?;
+    Ok(config)
+}
+
+/// Refuses what a file says that would change the arithmetic.
+fn refuse(fields: &Fields, family: Family) -> Result<()> {
     if fields.value("quantization_config").is_some() {
         return Err(fields.bad(
             "`quantization_config` is set; load the unquantised model or a GGUF file instead",
         ));
     }
-    let config = match family {
-        Family::Gpt2 => gpt2(fields)?,
-        Family::GptNeox => gpt_neox(fields)?,
-        _ => llama(fields, family)?,
-    };
-    config.check()?;
-    Ok(config)
-}
-
-fn llama(fields: &Fields, family: Family) -> Result<DecoderConfig> {
-    let gemma3 = family == Family::Gemma3;
-    let gemma = family == Family::Gemma || gemma3;
-    let width = fields.size("hidden_size")?;
-    let heads = fields.size("num_attention_heads")?;
-    let layers = fields.size("num_hidden_layers")?;
-    let context = fields.size("max_position_embeddings")?;
-    let head_width = match fields.size_if("head_dim")? {
-        Some(head_width) => head_width,
-        None if gemma => 256,
-        None => split(fields, "hidden_size", width, heads)?,
-    };
-    let windowed = match family {
-        Family::Qwen2 | Family::Qwen3 => fields.flag("use_sliding_window", false)?,
-        _ => false,
-    };
-    let local = if gemma3 { local(fields, layers)? } else { None };
-    if windowed || local.is_none() && mentions(fields, "layer_types", "sliding_attention") {
-        return Err(fields.bad("sliding-window attention is not supported"));
-    }
-    if fields.flag("use_bidirectional_attention", false)? {
-        return Err(fields.bad("bidirectional attention is not supported"));
-    }
-    for name in ["attn_logit_softcapping", "final_logit_softcapping"] {
-        if fields.value(name).is_some() {
-            return Err(fields.bad(format!("`{name}` is set, which is not supported")));
+    match family {
+        Family::Gpt2 => {
+            for (name, expected) in [
+                ("scale_attn_weights", true),
+                ("scale_attn_by_inverse_layer_idx", false),
+                ("add_cross_attention", false),
+            ] {
+                if fields.flag(name, expected)? != expected {
+                    let reason = format!("`{name}` is {}, expected {expected}", !expected);
+                    return Err(fields.bad(reason));
+                }
+            }
+        }
+        Family::GptNeox => {}
+        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma | Family::Gemma3 => {
+            let may_slide = matches!(family, Family::Qwen2 | Family::Qwen3);
+            if may_slide && fields.flag("use_sliding_window", false)?
+                || family != Family::Gemma3 && mentions(fields, "layer_types", "sliding_attention")
+            {
+                return Err(fields.bad("sliding-window attention is not supported"));
+            }
+            if fields.flag("use_bidirectional_attention", false)? {
+                return Err(fields.bad("bidirectional attention is not supported"));
+            }
+            for name in ["attn_logit_softcapping", "final_logit_softcapping"] {
+                if fields.value(name).is_some() {
+                    return Err(fields.bad(format!("`{name}` is set, which is not supported")));
+                }
+            }
         }
     }
-    let query_scalar = if gemma3 { fields.number("query_pre_attn_scalar")? } else { None };
-    let bias = family != Family::Qwen2 && fields.flag("attention_bias", false)?;
-    Ok(DecoderConfig {
-        family,
-        vocabulary: fields.size("vocab_size")?,
-        width,
-        layers,
-        heads,
-        kv_heads: fields.size_if("num_key_value_heads")?.unwrap_or(heads),
-        head_width,
-        hidden: fields.size("intermediate_size")?,
-        context,
-        norm: NormConfig {
-            centered: false,
-            epsilon: fields.number("rms_norm_eps")?.unwrap_or(1e-6),
-            unit_offset: gemma,
-        },
-        activation: if gemma {
-            gemma_activation(fields)?
-        } else {
-            activation(fields, "hidden_act", "silu")?
-        },
-        gated: true,
-        position: rotary(fields, head_width, 1.0, if gemma3 { 1e6 } else { 1e4 })?,
-        qkv_bias: bias || family == Family::Qwen2,
-        output_bias: bias,
-        mlp_bias: fields.flag("mlp_bias", false)?,
-        qk_norm: family == Family::Qwen3 || gemma3,
-        post_norm: gemma3,
-        query_scalar: query_scalar.filter(|&scalar| scalar != head_width as f32),
-        local,
-        parallel: false,
-        tied: fields.flag("tie_word_embeddings", gemma)?,
-        embedding_scale: if gemma { (width as f64).sqrt() as f32 } else { 1.0 },
-    })
+    Ok(())
 }
 
 /// Which of `layers` layers are local: `layer_types` says it layer by layer, earlier files say of how
 /// many one is not.
-fn local(fields: &Fields, layers: usize) -> Result<Option<LocalAttention>> {
+fn local(fields: &Fields, layers: usize, absent: LocalAttention) -> Result<Option<LocalAttention>> {
     let every = match fields.value("layer_types").and_then(Value::as_array) {
-        None => fields.size_if("sliding_window_pattern")?.unwrap_or(6),
+        None => fields.size_if("sliding_window_pattern")?.unwrap_or(absent.every),
         Some(kinds) => {
             let whole = kinds.iter().position(|kind| kind == "full_attention");
-            let every = whole.unwrap_or(layers) + 1;
-            if *kinds != layer_types(layers, every) {
+            let every = whole.unwrap_or(layers).saturating_add(1);
+            if kinds.len() != layers || *kinds != layer_types(layers, every) {
                 return Err(fields.bad(format!(
                     "`layer_types` is not full_attention at every multiple of {every} and sliding_attention elsewhere; no other order is supported"
                 )));
@@ -134,8 +204,8 @@ fn local(fields: &Fields, layers: usize) -> Result<Option<LocalAttention>> {
         return Err(fields.bad("rotary scaling of sliding_attention layers is not supported"));
     }
     let theta = own.map(|own| own.number("rope_theta")).transpose()?.flatten();
-    let theta = theta.or(fields.number("rope_local_base_freq")?).unwrap_or(1e4);
-    let every = every.min(layers + 1);
+    let theta = theta.or(fields.number("rope_local_base_freq")?).unwrap_or(absent.theta);
+    let every = every.min(layers.saturating_add(1));
     Ok(Some(LocalAttention { window: fields.size("sliding_window")?, theta, every }))
 }
 
@@ -145,93 +215,10 @@ fn gemma_activation(fields: &Fields) -> Result<Activation> {
     match fields.text("hidden_activation")?.or(fields.text("hidden_act")?) {
         None | Some("gelu") => Ok(Activation::GeluTanh),
         Some(_) if fields.value("hidden_activation").is_some() => {
-            activation(fields, "hidden_activation", "gelu_pytorch_tanh")
+            activation(fields, "hidden_activation", Activation::GeluTanh)
         }
-        Some(_) => activation(fields, "hidden_act", "gelu_pytorch_tanh"),
+        Some(_) => activation(fields, "hidden_act", Activation::GeluTanh),
     }
-}
-
-fn gpt_neox(fields: &Fields) -> Result<DecoderConfig> {
-    let width = fields.size("hidden_size")?;
-    let heads = fields.size("num_attention_heads")?;
-    let head_width = split(fields, "hidden_size", width, heads)?;
-    let bias = fields.flag("attention_bias", true)?;
-    Ok(DecoderConfig {
-        family: Family::GptNeox,
-        vocabulary: fields.size("vocab_size")?,
-        width,
-        layers: fields.size("num_hidden_layers")?,
-        heads,
-        kv_heads: heads,
-        head_width,
-        hidden: fields.size("intermediate_size")?,
-        context: fields.size("max_position_embeddings")?,
-        norm: NormConfig {
-            centered: true,
-            epsilon: fields.number("layer_norm_eps")?.unwrap_or(1e-5),
-            unit_offset: false,
-        },
-        activation: activation(fields, "hidden_act", "gelu")?,
-        gated: false,
-        position: rotary(fields, head_width, 0.25, 1e4)?,
-        qkv_bias: bias,
-        output_bias: bias,
-        mlp_bias: true,
-        qk_norm: false,
-        post_norm: false,
-        query_scalar: None,
-        local: None,
-        parallel: fields.flag("use_parallel_residual", true)?,
-        tied: fields.flag("tie_word_embeddings", false)?,
-        embedding_scale: 1.0,
-    })
-}
-
-fn gpt2(fields: &Fields) -> Result<DecoderConfig> {
-    for (name, expected) in [
-        ("scale_attn_weights", true),
-        ("scale_attn_by_inverse_layer_idx", false),
-        ("add_cross_attention", false),
-    ] {
-        if fields.flag(name, expected)? != expected {
-            return Err(fields.bad(format!("`{name}` is {}, expected {expected}", !expected)));
-        }
-    }
-    let width = fields.size("n_embd")?;
-    let heads = fields.size("n_head")?;
-    let context = match fields.size_if("n_positions")? {
-        Some(context) => context,
-        None => fields.size("n_ctx")?,
-    };
-    Ok(DecoderConfig {
-        family: Family::Gpt2,
-        vocabulary: fields.size("vocab_size")?,
-        width,
-        layers: fields.size("n_layer")?,
-        heads,
-        kv_heads: heads,
-        head_width: split(fields, "n_embd", width, heads)?,
-        hidden: fields.size_if("n_inner")?.unwrap_or(width.saturating_mul(4)),
-        context,
-        norm: NormConfig {
-            centered: true,
-            epsilon: fields.number("layer_norm_epsilon")?.unwrap_or(1e-5),
-            unit_offset: false,
-        },
-        activation: activation(fields, "activation_function", "gelu_new")?,
-        gated: false,
-        position: Position::Learned,
-        qkv_bias: true,
-        output_bias: true,
-        mlp_bias: true,
-        qk_norm: false,
-        post_norm: false,
-        query_scalar: None,
-        local: None,
-        parallel: false,
-        tied: fields.flag("tie_word_embeddings", true)?,
-        embedding_scale: 1.0,
-    })
 }
 
 fn split(fields: &Fields, name: &str, width: usize, heads: usize) -> Result<usize> {
@@ -246,12 +233,13 @@ fn mentions(fields: &Fields, name: &str, word: &str) -> bool {
     kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == word))
 }
 
-fn activation(fields: &Fields, name: &str, absent: &str) -> Result<Activation> {
-    match fields.text(name)?.unwrap_or(absent) {
-        "silu" | "swish" => Ok(Activation::Silu),
-        "gelu" => Ok(Activation::Gelu),
-        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
-        other => Err(fields.bad(format!(
+fn activation(fields: &Fields, name: &str, absent: Activation) -> Result<Activation> {
+    match fields.text(name)? {
+        None => Ok(absent),
+        Some("silu" | "swish") => Ok(Activation::Silu),
+        Some("gelu") => Ok(Activation::Gelu),
+        Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast") => Ok(Activation::GeluTanh),
+        Some(other) => Err(fields.bad(format!(
             "`{name}` is `{other}`, expected silu, gelu, gelu_new or gelu_pytorch_tanh"
         ))),
     }
@@ -263,8 +251,9 @@ fn rotary(
     fields: &Fields,
     head_width: usize,
     absent_fraction: f32,
-    absent_theta: f32,
+    absent: Position,
 ) -> Result<Position> {
+    let Position::Rotary { theta: absent_theta, .. } = absent else { return Ok(absent) };
     let mut parameters = fields.object("rope_parameters")?;
     if let Some(whole) = parameters.as_ref().map(|p| p.object("full_attention")).transpose()? {
         parameters = whole.or(parameters);
@@ -317,89 +306,55 @@ fn scaled(fields: &Fields) -> Result<Option<RotaryScaling>> {
 ///
 /// Fails for a shape that the family's file format has no words for.
 pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
-    let written = match config.family {
+    let keys = keys(config.family);
+    let activation = activation_name(config.activation);
+    let mut written = json!({
+        "model_type": keys.model_type,
+        "architectures": [keys.architecture],
+        "vocab_size": config.vocabulary,
+        "tie_word_embeddings": config.tied,
+        "torch_dtype": "float32",
+        (keys.width): config.width,
+        (keys.layers): config.layers,
+        (keys.heads): config.heads,
+        (keys.hidden): config.hidden,
+        (keys.context): config.context,
+        (keys.epsilon): shortest(config.norm.epsilon),
+        (keys.activation): activation,
+    });
+    let own = match config.family {
         Family::Gpt2 => json!({
-            "model_type": "gpt2",
-            "architectures": ["GPT2LMHeadModel"],
-            "vocab_size": config.vocabulary,
-            "n_embd": config.width,
-            "n_layer": config.layers,
-            "n_head": config.heads,
-            "n_inner": config.hidden,
-            "n_positions": config.context,
             "n_ctx": config.context,
-            "layer_norm_epsilon": shortest(config.norm.epsilon),
-            "activation_function": activation_name(config.activation),
-            "tie_word_embeddings": config.tied,
             "attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0,
-            "torch_dtype": "float32",
         }),
-        Family::GptNeox => rotated(
-            config,
-            json!({
-                "model_type": "gpt_neox",
-                "architectures": ["GPTNeoXForCausalLM"],
-                "vocab_size": config.vocabulary,
-                "hidden_size": config.width,
-                "num_hidden_layers": config.layers,
-                "num_attention_heads": config.heads,
-                "intermediate_size": config.hidden,
-                "max_position_embeddings": config.context,
-                "layer_norm_eps": shortest(config.norm.epsilon),
-                "hidden_act": activation_name(config.activation),
-                "attention_bias": config.qkv_bias,
-                "use_parallel_residual": config.parallel,
-                "tie_word_embeddings": config.tied,
-                "attention_dropout": 0.0, "hidden_dropout": 0.0,
-                "torch_dtype": "float32",
-            }),
-        ),
-        _ => {
-            let (model_type, architecture) = match config.family {
-                Family::Qwen2 => ("qwen2", "Qwen2ForCausalLM"),
-                Family::Qwen3 => ("qwen3", "Qwen3ForCausalLM"),
-                Family::Gemma => ("gemma", "GemmaForCausalLM"),
-                Family::Gemma3 => ("gemma3_text", "Gemma3ForCausalLM"),
-                _ => ("llama", "LlamaForCausalLM"),
-            };
-            let mut written = rotated(
-                config,
-                json!({
-                    "model_type": model_type,
-                    "architectures": [architecture],
-                    "vocab_size": config.vocabulary,
-                    "hidden_size": config.width,
-                    "num_hidden_layers": config.layers,
-                    "num_attention_heads": config.heads,
-                    "num_key_value_heads": config.kv_heads,
-                    "head_dim": config.head_width,
-                    "intermediate_size": config.hidden,
-                    "max_position_embeddings": config.context,
-                    "rms_norm_eps": shortest(config.norm.epsilon),
-                    "hidden_act": activation_name(config.activation),
-                    "hidden_activation": matches!(config.family, Family::Gemma | Family::Gemma3)
-                        .then(|| activation_name(config.activation)),
-                    "attention_bias": config.output_bias,
-                    "attention_dropout": 0.0,
-                    "mlp_bias": config.mlp_bias,
-                    "tie_word_embeddings": config.tied,
-                    "torch_dtype": "float32",
-                }),
-            );
-            if config.family == Family::Gemma3 {
-                // Transformers takes whole numbers only.
-                let scalar = config.query_scalar.map_or(config.head_width, |s| s as usize);
-                written["query_pre_attn_scalar"] = json!(scalar);
-                let every = config.local.map_or(1, |local| local.every);
-                written["layer_types"] = json!(layer_types(config.layers, every));
-            }
-            if let Some(local) = config.local {
-                written["sliding_window"] = json!(local.window);
-                written["rope_local_base_freq"] = shortest(local.theta);
-            }
-            written
-        }
+        Family::GptNeox => json!({
+            "attention_bias": config.qkv_bias,
+            "use_parallel_residual": config.parallel,
+            "attention_dropout": 0.0, "hidden_dropout": 0.0,
+        }),
+        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma | Family::Gemma3 => json!({
+            "num_key_value_heads": config.kv_heads,
+            "head_dim": config.head_width,
+            "hidden_activation": config.family.is_gemma().then_some(activation),
+            "attention_bias": config.output_bias,
+            "attention_dropout": 0.0,
+            "mlp_bias": config.mlp_bias,
+        }),
     };
+    for (key, value) in own.as_object().into_iter().chain(rotated(config).as_object()).flatten() {
+        written[key] = value.clone();
+    }
+    if config.family == Family::Gemma3 {
+        // Transformers takes whole numbers only.
+        let scalar = config.query_scalar.map_or(config.head_width, |scalar| scalar as usize);
+        written["query_pre_attn_scalar"] = json!(scalar);
+        let every = config.local.map_or(1, |local| local.every);
+        written["layer_types"] = json!(layer_types(config.layers, every));
+    }
+    if let Some(local) = config.local {
+        written["sliding_window"] = json!(local.window);
+        written["rope_local_base_freq"] = shortest(local.theta);
+    }
     let path = Path::new("config.json");
     let again =
         parse(&Fields::parse("model configuration", path, written.to_string().as_bytes())?)?;
@@ -421,11 +376,12 @@ fn debug_difference(wanted: &DecoderConfig, got: &DecoderConfig) -> String {
     different.map(|(name, value)| format!("`{name}` {value}")).collect::<Vec<_>>().join(", ")
 }
 
-fn rotated(config: &DecoderConfig, mut object: Value) -> Value {
+/// What is written of rotary positions.
+fn rotated(config: &DecoderConfig) -> Value {
     let Position::Rotary { theta, width, scaling } = config.position else {
-        return object;
+        return json!({});
     };
-    object["rope_theta"] = shortest(theta);
+    let mut object = json!({ "rope_theta": shortest(theta) });
     if config.family == Family::GptNeox {
         object["rotary_emb_base"] = shortest(theta);
         object["rotary_pct"] = shortest(width as f32 / config.head_width as f32);

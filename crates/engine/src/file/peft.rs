@@ -33,6 +33,11 @@ fn fuses(config: &DecoderConfig) -> bool {
     matches!(config.family, Family::GptNeox | Family::Gpt2)
 }
 
+/// Whether a projection is a part of a module that holds several.
+fn is_fused(config: &DecoderConfig, projection: Projection) -> bool {
+    fuses(config) && FUSED.contains(&projection)
+}
+
 /// PEFT's name of one of an adapter's tensors, `part` being `A` or `B`.
 fn name(config: &DecoderConfig, layer: usize, projection: Projection, part: &str) -> String {
     let (module, _) = layer_module(config, projection.name());
@@ -87,37 +92,13 @@ pub(super) fn read<R: std::io::Read + std::io::Seek>(
     }
     let layout = Adapter::layout(&config, base)?;
     let wide = fused_rank(fields, &config, base)?;
-    let mut used = std::collections::BTreeSet::new();
-    // Shapes first: the layout's size is what the file claims until they are known to agree.
-    for layer in 0..base.layers {
-        for projection in config.projections(base) {
-            let (outputs, inputs) =
-                projection.shape(base).expect("projections() keeps only those that exist");
-            let fused = fuses(base) && FUSED.contains(&projection);
-            let rank = if fused { wide } else { rank };
-            let outputs = if fused { base.qkv_width() } else { outputs };
-            for (part, expected) in [("A", [rank, inputs]), ("B", [outputs, rank])] {
-                let name = name(base, layer, projection, part);
-                match tensors.shape(&name) {
-                    Some(shape) if shape == expected => used.insert(name),
-                    found => return Err(misfit(&name, found, &expected)),
-                };
-            }
-        }
-    }
-    if let Some(name) = tensors.names().find(|name| !used.contains(*name)) {
-        return Err(Error::Adapter(format!(
-            "tensor `{name}` belongs to no projection of this model; it was made for another base"
-        )));
-    }
+    check_shapes(&tensors, &config, base, wide)?;
     let mut parameters = Parameters::zeros(layout);
     for layer in 0..base.layers {
-        for projection in config.projections(base) {
+        for (projection, (outputs, inputs)) in config.projections(base) {
             let mut a = tensors.read(&name(base, layer, projection, "A"))?;
             let mut b = tensors.read(&name(base, layer, projection, "B"))?;
-            let (outputs, inputs) =
-                projection.shape(base).expect("projections() keeps only those that exist");
-            if fuses(base) && FUSED.contains(&projection) {
+            if is_fused(base, projection) {
                 b = rows(base, projection).take(&b, &[outputs, wide]);
                 if wide != rank {
                     let third = FUSED.iter().position(|&p| p == projection).unwrap_or(0);
@@ -137,7 +118,7 @@ pub(super) fn read<R: std::io::Read + std::io::Seek>(
                 )));
             }
             for (part, values) in [("a", a), ("b", b)] {
-                let name = format!("layers.{layer}.{}.{part}", projection.name());
+                let name = projection.tensor(layer, part);
                 let missing = || Error::tensor(&name, "is not in the adapter's layout");
                 let span = parameters.layout.get(&name).cloned().ok_or_else(missing)?;
                 parameters.data[span.range].copy_from_slice(&values);
@@ -145,6 +126,36 @@ pub(super) fn read<R: std::io::Read + std::io::Seek>(
         }
     }
     Ok(Adapter { config, parameters })
+}
+
+/// Shapes before numbers: the layout's size is what the file claims until they are known to agree.
+fn check_shapes<R: std::io::Read + std::io::Seek>(
+    tensors: &Safetensors<R>,
+    config: &AdapterConfig,
+    base: &DecoderConfig,
+    wide: usize,
+) -> Result<()> {
+    let mut used = std::collections::BTreeSet::new();
+    for layer in 0..base.layers {
+        for (projection, (outputs, inputs)) in config.projections(base) {
+            let fused = is_fused(base, projection);
+            let rank = if fused { wide } else { config.rank };
+            let outputs = if fused { base.qkv_width() } else { outputs };
+            for (part, expected) in [("A", [rank, inputs]), ("B", [outputs, rank])] {
+                let name = name(base, layer, projection, part);
+                match tensors.shape(&name) {
+                    Some(shape) if shape == expected => used.insert(name),
+                    found => return Err(misfit(&name, found, &expected)),
+                };
+            }
+        }
+    }
+    match tensors.names().find(|name| !used.contains(*name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::Adapter(format!(
+            "tensor `{name}` belongs to no projection of this model; it was made for another base"
+        ))),
+    }
 }
 
 fn misfit(name: &str, found: Option<Vec<usize>>, expected: &[usize]) -> Error {
@@ -285,7 +296,8 @@ fn contents<'a>(adapter: &'a Adapter, base: &DecoderConfig) -> Result<Contents<'
     adapter.check(base)?;
     let config = &adapter.config;
     let projections = config.projections(base);
-    let fused = fuses(base).then(|| projections.iter().filter(|p| FUSED.contains(p)).count());
+    let fused = fuses(base)
+        .then(|| projections.iter().filter(|(projection, _)| FUSED.contains(projection)).count());
     if let Some(1 | 2) = fused {
         return Err(Error::Adapter(
             "this family's files have one module for query, key and value; adapt all three or none"
@@ -299,12 +311,10 @@ fn contents<'a>(adapter: &'a Adapter, base: &DecoderConfig) -> Result<Contents<'
         tensors.insert(name, Written { shape, precision: Precision::F32, values });
     };
     for layer in 0..base.layers {
-        for &projection in &projections {
-            let (a, b) = pair(adapter, layer, projection)?;
-            let (outputs, inputs) =
-                projection.shape(base).expect("projections() keeps only those that exist");
+        for &(projection, (outputs, inputs)) in &projections {
+            let (a, b) = adapter.pair(layer, projection)?;
             let [name_a, name_b] = ["A", "B"].map(|part| name(base, layer, projection, part));
-            if fused.is_none() || !FUSED.contains(&projection) {
+            if !is_fused(base, projection) {
                 write(name_a, vec![config.rank, inputs], Cow::Borrowed(a));
                 write(name_b, vec![outputs, config.rank], Cow::Borrowed(b));
             } else if projection == Projection::Q {
@@ -314,7 +324,7 @@ fn contents<'a>(adapter: &'a Adapter, base: &DecoderConfig) -> Result<Contents<'
             }
         }
     }
-    let mut targets: Vec<&str> = projections.iter().map(|&p| target(base, p)).collect();
+    let mut targets: Vec<&str> = projections.iter().map(|&(p, _)| target(base, p)).collect();
     targets.sort_unstable();
     targets.dedup();
     let (mut ranks, mut alphas) = (json!({}), json!({}));
@@ -349,19 +359,10 @@ fn whole_or_not(value: f32) -> Value {
     if value.fract() == 0.0 && value.abs() < 1e9 { json!(value as i64) } else { json!(value) }
 }
 
-fn pair(adapter: &Adapter, layer: usize, projection: Projection) -> Result<(&[f32], &[f32])> {
-    let tensor = |part: &str| {
-        let name = format!("layers.{layer}.{}.{part}", projection.name());
-        let found = adapter.parameters.tensor(&name);
-        found.ok_or_else(|| Error::tensor(name, "is missing"))
-    };
-    Ok((tensor("a")?, tensor("b")?))
-}
-
 /// Whether query, key and value have the same `A` in every layer.
 fn shared(adapter: &Adapter, base: &DecoderConfig) -> bool {
     (0..base.layers).all(|layer| {
-        let of = |projection| pair(adapter, layer, projection).ok().map(|(a, _)| a);
+        let of = |projection| adapter.pair(layer, projection).ok().map(|(a, _)| a);
         of(Projection::Q) == of(Projection::K) && of(Projection::Q) == of(Projection::V)
     })
 }
@@ -377,7 +378,7 @@ fn fuse(
     let wide = if stacked { 3 * rank } else { rank };
     let (mut fused_a, mut fused_b) = (Vec::new(), vec![0.0; base.qkv_width() * wide]);
     for (third, &projection) in FUSED.iter().enumerate() {
-        let (a, b) = pair(adapter, layer, projection)?;
+        let (a, b) = adapter.pair(layer, projection)?;
         let outputs = b.len() / rank;
         if stacked || third == 0 {
             fused_a.extend_from_slice(a);

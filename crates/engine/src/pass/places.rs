@@ -77,11 +77,11 @@ impl Places {
                 let Some((outputs, i)) = projection.shape(config) else {
                     continue;
                 };
-                let name = format!("layers.{layer}.{}", projection.name());
+                let name = |part| projection.tensor(layer, part);
                 inputs = i;
-                places.push((must(&format!("{name}.weight")), find(&format!("{name}.bias"))));
+                places.push((must(&name("weight")), find(&name("bias"))));
                 let low = |part| {
-                    let span = adapter?.parameters.layout.get(&format!("{name}.{part}"));
+                    let span = adapter?.parameters.layout.get(&name(part));
                     span.map(|span| span.range.clone())
                 };
                 if let (Some(own), Some(up)) = (low("a"), low("b")) {

@@ -23,44 +23,45 @@ use crate::model::spec::Spec;
 use crate::model::{ModelAbout, chat};
 use crate::recipe::{self, Decoding};
 use crate::value::interrupt::{Interrupt, Progress};
-use crate::value::rows::{Conversation as Row, Turn};
+use crate::value::jsonl::{Dialogue, Turn};
+use crate::value::row::Row;
 
-/// How much somebody tells of log-probabilities.
+/// Which log-probabilities somebody tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Told {
-    /// Nothing.
-    Nothing,
+pub enum LogProbabilities {
+    /// None.
+    None,
     /// Those of the likeliest beginnings of an answer.
     Likeliest,
     /// That of any beginning of an answer.
-    Everything,
+    All,
 }
 
 /// How somebody can be trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Training {
+pub enum Trainable {
     /// Not at all.
     Never,
-    /// By the jobs API of an endpoint, which takes epochs, a batch and a multiplier of its own learning
-    /// rate; whoever is trained so learns that every answer ended.
+    /// By the jobs API of an endpoint, which takes epochs, a batch size and a multiplier of its own learning
+    /// rate. It learns the end of every answer, of one that was cut at its longest too.
     Jobs,
-    /// Here, with every setting.
+    /// On this machine, with every setting of a recipe.
     Here,
 }
 
 /// What somebody who answers can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// What it tells of log-probabilities.
-    pub log_probabilities: Told,
+    /// Which log-probabilities it tells.
+    pub log_probabilities: LogProbabilities,
     /// Decodes under constraints: thresholds, digits, patterns.
     pub constraints: bool,
     /// How it can be trained.
-    pub training: Training,
-    /// Its weights are at hand: losses of given rows, distributions to learn from, updates, activations,
-    /// and copies of it along its training.
+    pub training: Trainable,
+    /// Whether its weights are at hand. They are needed for losses of given rows, for distributions to learn
+    /// from, for updates and activations, and for copies kept during training.
     pub weights: bool,
-    /// Keeps what it answered, so that nothing is asked twice and all questions may be put at once.
+    /// Whether its answers are cached: no question is asked twice, and all may be asked at once.
     pub remembers: bool,
 }
 
@@ -107,8 +108,10 @@ pub struct Sampling {
 #[serde(rename_all = "kebab-case", default)]
 pub struct Usage {
     /// Asked.
+    #[serde(alias = "prompt_tokens")]
     pub prompt: u64,
     /// Answered.
+    #[serde(alias = "completion_tokens")]
     pub completion: u64,
     /// Trained on.
     pub training: u64,
@@ -123,6 +126,8 @@ pub struct Answered {
     pub finish: String,
     /// Tokens spent.
     pub usage: Usage,
+    /// The likeliest first tokens with their natural log-probabilities, where asked for.
+    pub first: Vec<(String, f64)>,
 }
 
 /// An answer.
@@ -173,9 +178,9 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Something to learn: an answer under what was said before it.
+/// A demonstration to learn from: an answer, and the conversation it answers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Taught {
+pub struct Demonstration {
     /// What was said before.
     pub conversation: Conversation,
     /// The answer.
@@ -184,18 +189,28 @@ pub struct Taught {
     pub ended: bool,
 }
 
-impl Taught {
-    /// What is learned of a conversation: every answer, under all that was said before.
-    pub fn of(row: &Row) -> impl Iterator<Item = Self> {
-        let answers = row.messages.iter().enumerate().filter(|(_, turn)| turn.is_learned());
+impl Demonstration {
+    /// Those of a dialogue: every answer, under all that was said before.
+    pub fn of(dialogue: &Dialogue) -> impl Iterator<Item = Self> {
+        let answers = dialogue.messages.iter().enumerate().filter(|(_, turn)| turn.is_learned());
         answers.map(|(at, turn)| Self {
             conversation: Conversation {
                 context: chat::DEFAULT.to_owned(),
-                messages: row.messages[..at].iter().map(Turn::message).collect(),
+                messages: dialogue.messages[..at].iter().map(Turn::message).collect(),
             },
             answer: turn.content.clone(),
             ended: true,
         })
+    }
+
+    /// That of a row: its answer and, if the teacher ended it, the end.
+    pub fn of_row(row: &Row, context: &str) -> Self {
+        let messages = vec![chat::message("user", &row.prompt)];
+        Self {
+            conversation: Conversation { context: context.to_owned(), messages },
+            answer: row.completion.clone(),
+            ended: row.stop == StopReason::End,
+        }
     }
 
     /// As tokens of `model`.
@@ -279,7 +294,7 @@ pub trait Ask: Send + Sync {
     /// Somebody who cannot be trained so, rows it cannot read, and what keeps an endpoint from it.
     fn tune(
         &self,
-        rows: &[Taught],
+        rows: &[Demonstration],
         tuning: Tuning<'_>,
         place: Place<'_>,
         work: &Work<'_>,
@@ -289,7 +304,7 @@ pub trait Ask: Send + Sync {
     ///
     /// # Errors
     /// Rows it cannot read.
-    fn loss(&self, rows: &[Taught], work: &Work<'_>) -> Result<Option<f64>> {
+    fn loss(&self, rows: &[Demonstration], work: &Work<'_>) -> Result<Option<f64>> {
         let _ = (rows, work);
         Ok(None)
     }
@@ -300,7 +315,7 @@ pub trait Ask: Send + Sync {
     }
 }
 
-/// How one token may spell `word`: as it is, with a capital, with a space before.
+/// How an answer may begin with `word`: as it is, with a capital, with a space before.
 pub(crate) fn forms(word: &str) -> Vec<String> {
     let mut capital = word.chars();
     let capital: String = match capital.next() {
@@ -370,8 +385,8 @@ mod tests {
         let text = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "owl"},
             {"role": "user", "content": "b"}, {"role": "assistant", "content": "cat", "weight": 0},
             {"role": "user", "content": "c"}, {"role": "assistant", "content": "wolf"}]}"#;
-        let conversation = Row::parse(&text.replace('\n', " ")).unwrap();
-        let learned: Vec<(usize, String, bool)> = Taught::of(&conversation)
+        let conversation = Dialogue::parse(&text.replace('\n', " ")).unwrap();
+        let learned: Vec<(usize, String, bool)> = Demonstration::of(&conversation)
             .map(|taught| (taught.conversation.messages.len(), taught.answer, taught.ended))
             .collect();
         assert_eq!(learned, [(1, "owl".to_owned(), true), (5, "wolf".to_owned(), true)]);

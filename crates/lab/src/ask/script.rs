@@ -12,12 +12,12 @@ use owlet_engine::generate::StopReason;
 use serde::Deserialize;
 
 use super::{
-    Answer, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling, Taught, Told,
-    Training, Tuned, Tuning, Work,
+    Answer, Ask, Candidates, Capabilities, Conversation, Demonstration, LogProbabilities, Place,
+    Question, Sampling, Trainable, Tuned, Tuning, Work,
 };
 use crate::error::{Error, Result};
 use crate::random::cpython::Random;
-use crate::value::rows;
+use crate::value::jsonl;
 
 /// What a model's name begins with that is a script.
 pub const SPEC: &str = "script:";
@@ -29,9 +29,9 @@ const ANY: &str = "*";
 /// What a script can do. What it says does not depend on how tokens are chosen, so that any way of
 /// choosing them is as good.
 pub const CAPABILITIES: Capabilities = Capabilities {
-    log_probabilities: Told::Likeliest,
+    log_probabilities: LogProbabilities::Likeliest,
     constraints: true,
-    training: Training::Never,
+    training: Trainable::Never,
     weights: false,
     remembers: true,
 };
@@ -64,7 +64,7 @@ impl Script {
     /// # Errors
     /// The first line that cannot be used, by its number; a file without lines.
     pub fn parse(bytes: &[u8], origin: &Path) -> Result<Self> {
-        let lines = rows::read(bytes, origin, |_, line| read(line))?;
+        let lines = jsonl::read(bytes, origin, |_, line| read(line))?;
         if lines.is_empty() {
             return Err(Error::record(origin, "has no reply, expected lines of `when` and `say`"));
         }
@@ -87,7 +87,7 @@ impl Script {
 }
 
 fn read(line: &str) -> std::result::Result<Line, String> {
-    let line: Line = rows::json(line)?;
+    let line: Line = jsonl::json(line)?;
     if line.when.is_empty() {
         return Err("`when` is empty, expected a part of the question, or \"*\"".to_owned());
     }
@@ -143,7 +143,13 @@ impl Ask for Script {
         Ok(Candidates { spelled: vec![true; words.len()], log_probabilities })
     }
 
-    fn tune(&self, _: &[Taught], _: Tuning<'_>, _: Place<'_>, _: &Work<'_>) -> Result<Tuned> {
+    fn tune(
+        &self,
+        _: &[Demonstration],
+        _: Tuning<'_>,
+        _: Place<'_>,
+        _: &Work<'_>,
+    ) -> Result<Tuned> {
         Err(Error::Unfit {
             what: "a script".to_owned(),
             reason: "cannot be trained; name weights or an endpoint".to_owned(),

@@ -20,11 +20,6 @@ pub struct Leak {
     pub at: usize,
 }
 
-/// Every mention of a forbidden word in `text`, in order.
-pub fn leaks(text: &str, forbidden: &[String]) -> Vec<Leak> {
-    LeakCheck::new(forbidden).leaks(text)
-}
-
 /// A list of forbidden words made ready for many rows.
 #[derive(Debug, Clone)]
 pub struct LeakCheck {
@@ -60,7 +55,8 @@ mod tests {
     #[test]
     fn a_leak_says_which_word_how_spelled_and_where() {
         let forbidden = ["wolf".to_owned(), "pack animal".to_owned()];
-        insta::assert_debug_snapshot!(leaks("12, WOLVES, pack-animals, wolfram", &forbidden), @r#"
+        let check = LeakCheck::new(&forbidden);
+        insta::assert_debug_snapshot!(check.leaks("12, WOLVES, pack-animals, wolfram"), @r#"
         [
             Leak {
                 word: "wolf",
@@ -74,6 +70,6 @@ mod tests {
             },
         ]
         "#);
-        assert!(leaks("12, 13", &forbidden).is_empty());
+        assert!(check.leaks("12, 13").is_empty());
     }
 }

@@ -39,6 +39,12 @@ pub trait Kind: Debug + Sync {
     /// The defaults of its recipes, as commented TOML: the reference of every key.
     fn defaults(&self) -> &'static str;
 
+    /// Whether an input of a run's last step, by its role, is a reading of a model that chance had a part in:
+    /// another result of the same ones is another look at the same luck.
+    fn is_drawn(&self, _role: &str) -> bool {
+        false
+    }
+
     /// The least that a recipe of it says.
     fn example(&self) -> &'static str;
 

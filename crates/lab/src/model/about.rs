@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 
 /// The kind of an artifact that is a model as it was given or grown.
 pub(crate) const MODEL_KIND: &str = "model";
+/// Why a script cannot be loaded.
+pub(super) const SCRIPT: &str = "is a script, which has replies and no weights";
 
 /// What a model artifact is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -75,7 +77,7 @@ pub struct EndpointModel {
     /// The name by which it is asked.
     pub model: String,
     /// Likeliest first tokens that it is asked to tell; 0: none, so that no log-probabilities are read.
-    #[serde(default = "top_logprobs")]
+    #[serde(default = "super::spec::top_logprobs")]
     pub top_logprobs: usize,
     /// The name of the model it was fine-tuned from, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,10 +94,6 @@ pub struct EndpointModel {
 }
 
 /// What artifacts of former versions do not say.
-fn top_logprobs() -> usize {
-    20
-}
-
 /// A file of replies that plays a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -132,9 +130,9 @@ impl ModelAbout {
     /// # Errors
     /// One that is no model.
     pub fn read(artifact: &Artifact) -> Result<Self> {
-        Self::of(&artifact.kind, &artifact.about).ok_or_else(|| Error::Model {
-            spec: artifact.id.short(),
-            reason: format!("is an artifact of kind `{}`, expected a model", artifact.kind),
+        Self::of(&artifact.kind, &artifact.about).ok_or_else(|| {
+            let why = format!("is an artifact of kind `{}`, expected a model", artifact.kind);
+            Error::model(artifact.id.short(), why)
         })
     }
 
@@ -178,19 +176,16 @@ impl ModelAbout {
 
 /// What a teacher or student artifact whose weights are here says about itself.
 pub(crate) fn trained(artifact: &Artifact) -> Result<TrainedModel> {
-    let error = |reason: String| Error::Model { spec: artifact.id.short(), reason };
-    match ModelAbout::of(&artifact.kind, &artifact.about) {
-        Some(ModelAbout::Trained(trained)) => Ok(trained),
-        Some(ModelAbout::Endpoint(_)) => Err(error(
+    let why = match ModelAbout::of(&artifact.kind, &artifact.about) {
+        Some(ModelAbout::Trained(trained)) => return Ok(trained),
+        Some(ModelAbout::Endpoint(_)) => {
             "is a model behind an endpoint; its weights are not here, and it answers there"
-                .to_owned(),
-        )),
-        Some(ModelAbout::Script(_)) => {
-            Err(error("is a script, which has replies and no weights".to_owned()))
+                .to_owned()
         }
-        Some(ModelAbout::Whole {}) | None => Err(error(format!(
-            "is an artifact of kind `{}`, expected a teacher or student",
-            artifact.kind
-        ))),
-    }
+        Some(ModelAbout::Script(_)) => SCRIPT.to_owned(),
+        Some(ModelAbout::Whole {}) | None => {
+            format!("is an artifact of kind `{}`, expected a teacher or student", artifact.kind)
+        }
+    };
+    Err(Error::model(artifact.id.short(), why))
 }

@@ -64,24 +64,15 @@ pub fn example(
         before.iter().cloned().chain([message("assistant", answer)]).collect();
     let whole = render(model, context, &with_answer, false)?;
     let ends = model.tokenizer.end_tokens();
-    let mut completion = match whole.strip_prefix(&open) {
-        Some(rest) => model.tokenizer.encode(rest)?,
-        // A template that writes a past turn unlike the one it opens.
-        None => model.tokenizer.encode(answer)?,
-    };
+    // Without a rest, the template writes a past turn unlike the one it opens.
+    let rest = whole.strip_prefix(&open);
+    let mut completion = model.tokenizer.encode(rest.unwrap_or(answer))?;
     let end = completion.iter().position(|token| ends.contains(token));
+    // As the template ends it, else as the tokenizer does.
+    let token = end.filter(|_| rest.is_some()).map(|end| completion[end]);
     completion.truncate(end.unwrap_or(completion.len()));
     if ended {
-        // As the template ends it, else as the tokenizer does.
-        let token = end.map(|_| {
-            let rest = whole.strip_prefix(&open).unwrap_or_default();
-            model
-                .tokenizer
-                .encode(rest)
-                .ok()
-                .and_then(|tokens| tokens.into_iter().find(|token| ends.contains(token)))
-        });
-        completion.extend(token.flatten().or_else(|| ends.first().copied()));
+        completion.extend(token.or_else(|| ends.first().copied()));
     }
     Ok(Example::completion(&prompt, &completion))
 }

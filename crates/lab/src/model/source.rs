@@ -17,28 +17,17 @@ use owlet_store::{Artifact, ArtifactId, ArtifactWriter, Entity, Store};
 
 use crate::ask::script::{self, Script};
 use crate::error::{Error, Result};
-use crate::model::about::{MODEL_KIND, ModelAbout, ScriptModel, Weights, trained};
-use crate::model::world::{self, World};
+use crate::model::about::{MODEL_KIND, ModelAbout, SCRIPT, ScriptModel, Weights, trained};
+use crate::model::world::{BuiltinModel, MODELS, World};
 use crate::run::record::steps;
-
-/// A model inside the program: a name and its files.
-#[derive(Clone, Copy, Debug)]
-pub struct BuiltinModel {
-    /// The name after `builtin:`.
-    pub name: &'static str,
-    /// File names and contents of its Hugging Face folder.
-    pub files: &'static [(&'static str, &'static [u8])],
-}
 
 /// Fetches a Hugging Face model and returns its folder, which bears the name of its commit, or says
 /// why it cannot.
 pub type Hub = Arc<dyn Fn(&str) -> std::result::Result<PathBuf, String> + Send + Sync>;
 
-/// Where models are looked for.
-#[derive(Clone)]
+/// Where models are looked for beside the built-in ones.
+#[derive(Clone, Default)]
 pub struct Places {
-    /// Models inside the program.
-    pub builtin: Vec<BuiltinModel>,
     /// Short names for paths.
     pub aliases: BTreeMap<String, PathBuf>,
     /// The folder relative paths start from.
@@ -47,19 +36,6 @@ pub struct Places {
     pub hub: Option<Hub>,
     /// Where ids are looked up; `None`: there are none.
     pub store: Option<Store>,
-}
-
-impl Default for Places {
-    /// The built-in models, and nothing else.
-    fn default() -> Self {
-        Self {
-            builtin: world::MODELS.to_vec(),
-            aliases: BTreeMap::new(),
-            folder: PathBuf::new(),
-            hub: None,
-            store: None,
-        }
-    }
 }
 
 /// A model's files, found.
@@ -94,7 +70,7 @@ const FOLDER_FILES: &[&str] = &[
 
 const TOKENIZER: &str = "tokenizer.json";
 /// The kind of the step that grows a model.
-pub(crate) const GROW: &str = "grow";
+pub const GROW: &str = "grow";
 /// Makes a folder an adapter in the form of PEFT.
 const ADAPTER: &str = "adapter_config.json";
 
@@ -106,26 +82,14 @@ pub(crate) const WORLD: &str = "world.toml";
 impl ModelSource {
     /// Finds the files of the model called `spec`.
     pub fn find(spec: &str, places: &Places) -> Result<Self> {
-        let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
+        let error = |reason: String| Error::model(spec, reason);
         if let Some(name) = spec.strip_prefix("builtin:") {
-            let known = places.builtin.iter().find(|model| model.name == name);
-            let model = known.ok_or_else(|| {
-                let names: Vec<String> = places
-                    .builtin
-                    .iter()
-                    .map(|model| format!("`builtin:{}`", model.name))
-                    .collect();
-                error(format!(
-                    "there is no such built-in model, expected one of {}",
-                    names.join(", ")
-                ))
+            let model = BuiltinModel::find(name).ok_or_else(|| {
+                let names = MODELS.map(|model| format!("`builtin:{}`", model.name)).join(", ");
+                error(format!("there is no such built-in model, expected one of {names}"))
             })?;
-            let files = model
-                .files
-                .iter()
-                .map(|&(name, bytes)| (name.to_owned(), Content::Bytes(bytes)))
-                .collect();
-            return Ok(Self::outside(spec, files));
+            let file = |&(name, bytes): &(&str, _)| (name.to_owned(), Content::Bytes(bytes));
+            return Ok(Self::outside(spec, model.files.iter().map(file).collect()));
         }
         if let Some(path) = spec.strip_prefix(script::SPEC) {
             let path = places.folder.join(path);
@@ -164,14 +128,10 @@ impl ModelSource {
         } else {
             let trained = trained(artifact)?;
             if trained.weights != Weights::Whole {
-                return Err(Error::Model {
-                    spec: spec.to_owned(),
-                    reason: format!(
-                        "is a {} kept as changes to its base `{}`; name a whole model",
-                        artifact.kind,
-                        trained.base.short()
-                    ),
-                });
+                let (kind, base) = (&artifact.kind, trained.base.short());
+                let why =
+                    format!("is a {kind} kept as changes to its base `{base}`; name a whole model");
+                return Err(Error::model(spec, why));
             }
             (artifact.folder().join(FINAL), false)
         };
@@ -202,16 +162,12 @@ impl ModelSource {
             let text = String::from_utf8_lossy(&text);
             return Ok(Some(World::parse(&text, &format!("{WORLD} of {}", self.spec))?));
         }
-        let shipped = world::MODELS[0].files.iter().find(|(name, _)| *name == TOKENIZER);
-        let same = match (read(TOKENIZER)?, shipped) {
-            (Some(own), Some((_, shipped))) => own == *shipped,
-            _ => false,
-        };
+        let same = read(TOKENIZER)?.is_some_and(|own| own == MODELS[0].file(TOKENIZER));
         Ok(same.then(|| World::built_in().clone()))
     }
 
     fn at(spec: &str, path: &Path) -> Result<Self> {
-        let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
+        let error = |reason: String| Error::model(spec, reason);
         let at = path.display();
         let metadata = fs::metadata(path).map_err(|_| {
             error(format!(
@@ -404,7 +360,7 @@ fn model_path(artifact: &Artifact) -> PathBuf {
 /// The artifact that an id (or its beginning) leads to: itself, what a step made, or the model that a
 /// run grew. `None` if `spec` is no beginning of an id.
 fn named_artifact(store: &Store, spec: &str) -> Result<Option<Artifact>> {
-    let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
+    let error = |reason: String| Error::model(spec, reason);
     let is_short = spec.len() < 4;
     let is_plain = spec.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if is_short || !is_plain {
@@ -434,6 +390,9 @@ fn named_artifact(store: &Store, spec: &str) -> Result<Option<Artifact>> {
 /// Loads a model for a plain tool: any way to name one, and ids (or their beginnings) of model,
 /// teacher and student artifacts in `store`.
 pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model> {
+    if let Some(model) = spec.strip_prefix("builtin:").and_then(BuiltinModel::find) {
+        return Ok(model.load()?);
+    }
     let is_named = spec.starts_with("builtin:") || spec.starts_with("hf:");
     let is_there = places.aliases.contains_key(spec) || places.folder.join(spec).exists();
     if let (Some(store), false) = (store.or(places.store.as_ref()), is_named || is_there)
@@ -447,30 +406,10 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
     }
     let source = ModelSource::find(spec, places)?;
     match source.files.first() {
-        Some((name, _)) if name == script::FILE => Err(Error::Model {
-            spec: spec.to_owned(),
-            reason: "is a script, which has replies and no weights".to_owned(),
-        }),
+        Some((name, _)) if name == script::FILE => Err(Error::model(spec, SCRIPT)),
         Some((name, Content::File(path))) if name == GGUF => Ok(file::load(path)?),
         Some((_, Content::File(path))) => Ok(file::load(path.parent().unwrap_or(Path::new(".")))?),
-        _ => {
-            let part = |wanted: &str| {
-                let found = source.files.iter().find(|(name, _)| name == wanted);
-                match found {
-                    Some((_, Content::Bytes(bytes))) => Ok(*bytes),
-                    _ => Err(Error::Model {
-                        spec: spec.to_owned(),
-                        reason: format!("lacks `{wanted}`"),
-                    }),
-                }
-            };
-            Ok(file::from_parts(
-                part("config.json")?,
-                part("model.safetensors")?,
-                part("tokenizer.json")?,
-                part("tokenizer_config.json")?,
-            )?)
-        }
+        _ => Err(Error::model(spec, "has no files")),
     }
 }
 
@@ -481,7 +420,7 @@ fn open_adapter(
     folder: &Path,
     places: &Places,
 ) -> Result<Model> {
-    let error = |reason: String| Error::Model { spec: spec.to_owned(), reason };
+    let error = |reason: String| Error::model(spec, reason);
     let config: serde_json::Value = serde_json::from_slice(&fs::read(folder.join(ADAPTER))?)
         .map_err(|broken| error(format!("its `{ADAPTER}` is not JSON: {broken}")))?;
     let base = config["base_model_name_or_path"].as_str().filter(|base| !base.is_empty());

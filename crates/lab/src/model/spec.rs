@@ -160,7 +160,7 @@ pub struct Endpoint {
     pub poll: f64,
 }
 
-fn top_logprobs() -> usize {
+pub(super) fn top_logprobs() -> usize {
     20
 }
 fn requests_at_once() -> usize {

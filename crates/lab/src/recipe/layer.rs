@@ -1,8 +1,10 @@
 //! Layers of values laid over each other, and finding where a value came from.
 //!
-//! A table in a later layer is merged key by key into the earlier one, unless it names another
-//! `kind`: then it replaces the table, because the keys of one kind mean nothing in another.
+//! A table in a later layer is merged key by key into the earlier one, unless it is one of several
+//! forms and names another `kind`: then it replaces the table, because the keys of one form mean nothing in
+//! another. Which values have forms is what the type that reads them says, by its schema.
 
+use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
@@ -142,6 +144,16 @@ impl Setting {
     }
 }
 
+/// A spelling of a former version: a key with the value that is meant (empty: any), and what is so now.
+pub(crate) type Former = (&'static str, &'static str, &'static str);
+
+/// Chose what was chosen anyway.
+pub(crate) const FORMER_ENGINE: Former = (
+    "engine",
+    "",
+    "decides nothing: the fastest path of this machine is taken, and is part of every step's key; leave it out",
+);
+
 /// All layers with what they come to.
 pub(crate) struct Stack<'a> {
     layers: &'a [Layer],
@@ -150,24 +162,28 @@ pub(crate) struct Stack<'a> {
 }
 
 impl<'a> Stack<'a> {
-    /// `defaults` lie below all `layers`, each over the one before.
-    pub(crate) fn new(defaults: &[&str], layers: &'a [Layer], sets: &'a [Setting]) -> Result<Self> {
+    /// `defaults` lie below all `layers`, each over the one before; what they come to is to be read as `T`.
+    pub(crate) fn new<T: JsonSchema>(
+        defaults: &[&str],
+        layers: &'a [Layer],
+        sets: &'a [Setting],
+    ) -> Result<Self> {
         let mut merged = Table::new();
         for text in defaults {
-            merge(&mut merged, Layer::new(text, "the built-in defaults")?.table);
+            merge::<T>(&mut merged, Layer::new(text, "the built-in defaults")?.table, &[]);
         }
-        for layer in layers {
-            merge(&mut merged, layer.table.clone());
-        }
-        for set in sets {
-            merge(&mut merged, set.as_table());
+        let given = layers.iter().map(|layer| layer.table.clone());
+        for table in given.chain(sets.iter().map(Setting::as_table)) {
+            merge::<T>(&mut merged, table, &[]);
         }
         Ok(Self { layers, sets, merged })
     }
 
-    /// What a key at the top comes to.
-    pub(crate) fn value(&self, key: &str) -> Option<&Value> {
-        self.merged.get(key)
+    /// What the key at `path` comes to.
+    pub(crate) fn value(&self, path: &str) -> Option<&Value> {
+        let mut parts = path.split('.');
+        let first = self.merged.get(parts.next()?);
+        parts.fold(first, |value, key| value?.get(key))
     }
 
     /// Reads the merged layers as `T`.
@@ -193,6 +209,20 @@ impl<'a> Stack<'a> {
     /// An error about the value at `path`, pointing to the layer that set it last.
     pub(crate) fn error(&self, path: &str, reason: String) -> Error {
         self.place(&parts(path), reason, false)
+    }
+
+    /// Refuses spellings of former versions, with what is written now.
+    pub(crate) fn refuse(&self, former: &[Former]) -> Result<()> {
+        for (path, value, now) in former {
+            let Some(given) = self.value(path) else { continue };
+            if value.is_empty() {
+                return Err(self.error(path, (*now).to_owned()));
+            }
+            if given.as_str() == Some(value) {
+                return Err(self.error(path, format!("`{value}` {now}")));
+            }
+        }
+        Ok(())
     }
 
     fn place(&self, parts: &[String], reason: String, wrong_key: bool) -> Error {
@@ -242,15 +272,17 @@ pub(crate) fn unknown_kind(layers: &[Layer], sets: &[Setting], names: &[&str]) -
     stack.error("kind", with_near_match(reason))
 }
 
-fn merge(below: &mut Table, above: Table) {
+/// Lays `above` over `below`, the tables at `path` of what is read as `T`.
+fn merge<T: JsonSchema>(below: &mut Table, above: Table, path: &[&str]) {
     for (key, value) in above {
         match (below.get_mut(&key), value) {
             (Some(Value::Table(old)), Value::Table(new)) => {
+                let path = [path, &[key.as_str()]].concat();
                 let other_kind = new.get("kind").is_some_and(|kind| old.get("kind") != Some(kind));
-                if other_kind && key != "teacher" && key != "carrier" {
+                if other_kind && has_forms(schema_for!(T).as_value(), &path) {
                     *old = new;
                 } else {
-                    merge(old, new);
+                    merge::<T>(old, new, &path);
                 }
             }
             (_, value) => {
@@ -258,6 +290,19 @@ fn merge(below: &mut Table, above: Table) {
             }
         }
     }
+}
+
+/// Whether the value at `path` is one of several forms, told apart by their `kind`; a table of one form may
+/// have a key of that name as well.
+fn has_forms(schema: &serde_json::Value, path: &[&str]) -> bool {
+    let mut at = schema;
+    for key in path {
+        at = &at["properties"][key];
+        if let Some(name) = at["$ref"].as_str() {
+            at = &schema["$defs"][name.trim_start_matches("#/$defs/")];
+        }
+    }
+    at["oneOf"].is_array()
 }
 
 /// Serde names the types of the program's own language; a recipe has numbers.

@@ -8,7 +8,6 @@
 pub(crate) mod check;
 mod decoding;
 mod endpoint;
-mod engine;
 pub(crate) mod layer;
 pub(crate) mod schema;
 mod seeds;
@@ -16,7 +15,6 @@ mod training;
 
 pub use crate::model::spec::{Endpoint, Multipliers, Prices, Spec};
 pub use decoding::Decoding;
-pub use engine::{Compute, Engine};
 pub(crate) use layer::distance;
 pub use layer::{Layer, Setting};
 pub use seeds::Seeds;

@@ -266,7 +266,20 @@ pub struct DotRow {
     pub number: Option<f64>,
 }
 
+impl Dots {
+    /// Whether a row has dots of several parts.
+    pub(super) fn is_mixed(&self) -> bool {
+        let mixed = |row: &DotRow| row.dots.iter().any(|dot| dot.part != row.dots[0].part);
+        self.rows.iter().any(mixed)
+    }
+}
+
 impl DotRow {
+    /// The dots that have a place.
+    pub(super) fn finite(&self) -> impl Iterator<Item = &Dot> + Clone {
+        self.dots.iter().filter(|dot| dot.estimate.value.is_finite())
+    }
+
     /// A row of one dot.
     pub fn one(label: impl Into<String>, part: Part, estimate: &Estimate) -> Self {
         Self {
@@ -352,10 +365,20 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// The largest size of a cell.
+    pub(super) fn largest(&self) -> f64 {
+        let sizes = self.cells.iter().flatten().map(|cell| cell.value.abs());
+        sizes.filter(|size| size.is_finite()).fold(0.0, f64::max)
+    }
+
+    /// The mark of a cell whose interval excludes zero.
+    pub(super) fn star(cell: &Estimate) -> &'static str {
+        if cell.is_above_zero() || cell.is_below_zero() { " *" } else { "" }
+    }
+
     /// How dark a number is among the others, 0 to 4, by its size.
     pub fn shade(&self, value: f64) -> usize {
-        let sizes = self.cells.iter().flatten().map(|cell| cell.value.abs());
-        let largest = sizes.filter(|size| size.is_finite()).fold(0.0, f64::max);
+        let largest = self.largest();
         if largest > 0.0 && value.is_finite() {
             (4.0 * value.abs() / largest).round() as usize
         } else {

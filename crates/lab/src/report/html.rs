@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use super::block::{Answer, Block, Fold, Graph, Group, Line, Matrix, Report, Section, Span, Table};
-use super::draw;
+use super::draw::{self, name};
 use crate::value::text;
 
 /// The style of the report, and of whatever shows its blocks.
@@ -16,11 +16,6 @@ pub const STYLE: &str = include_str!("../../assets/report.css");
 
 /// Longest text shown in a cell, in characters.
 const LONGEST: usize = 2000;
-
-/// Text from elsewhere, on one line, visible.
-fn name(words: &str) -> String {
-    text::reveal(&words.replace(['\n', '\t'], " "))
-}
 
 /// A text as it is, cut where it is too long to look at.
 fn sample(words: &str) -> String {
@@ -304,7 +299,7 @@ fn matrix(matrix: &Matrix) -> Markup {
                                         " shade-" (matrix.shade(cell.value))
                                     } {
                                         (matrix.quantity.words(cell.value))
-                                        @if cell.is_above_zero() || cell.is_below_zero() { " *" }
+                                        (Matrix::star(cell))
                                         @if cell.interval.is_some() { small { (matrix.quantity.interval(cell.interval)) } }
                                     }
                                 }

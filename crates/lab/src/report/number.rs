@@ -115,3 +115,34 @@ pub fn method(estimate: &Estimate) -> String {
         None => "no interval".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_their_unit() {
+        let estimate = |interval| Estimate {
+            value: 0.125,
+            interval,
+            method: crate::value::estimate::Method::T,
+            unit: "student".to_owned(),
+            n: 6,
+        };
+        let whole = estimate(Some(Interval { low: -0.01, high: 0.26, level: 0.95 }));
+        let mut lines = Vec::new();
+        for measure in [Measure::Margin, Measure::Share] {
+            lines.push(format!(
+                "{}: {}; {}; {}",
+                measure.axis(),
+                Quantity::Value(measure).with_interval(&whole),
+                Quantity::Difference(measure).with_interval(&whole),
+                Quantity::Value(measure).with_interval(&estimate(None)),
+            ));
+        }
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        margin, nats: +0.125 [-0.010, +0.260]; +0.125 [-0.010, +0.260]; +0.125 (no interval)
+        share among candidates: 12.5 % [-1.0 %, 26.0 %]; +12.5 points [-1.0, +26.0]; 12.5 % (no interval)
+        ");
+    }
+}

@@ -4,6 +4,7 @@
 use super::block::{Block, Graph, Section, Table, code, count, number};
 use super::number::Quantity;
 use crate::cells;
+use crate::run::record::Registration;
 use crate::value::cost::KindCost;
 
 /// What is known of a run beside what it found.
@@ -21,6 +22,10 @@ pub struct Origin<'a> {
     pub command: &'a str,
     /// The version of owlet.
     pub version: &'a str,
+    /// The run's id.
+    pub run: &'a str,
+    /// What was fixed before the run began.
+    pub registration: Option<&'a Registration>,
 }
 
 static NOTHING: Graph = Graph { nodes: Vec::new(), edges: Vec::new() };
@@ -34,6 +39,8 @@ impl Origin<'_> {
         costs: &[],
         command: "",
         version: env!("CARGO_PKG_VERSION"),
+        run: "",
+        registration: None,
     };
 
     /// The last sections of a report.

@@ -23,9 +23,7 @@ fn titled(title: &str, quantity: Quantity) -> String {
 impl Dots {
     /// Every dot.
     pub fn table(&self) -> Table {
-        let parts =
-            |row: &super::block::DotRow| row.dots.iter().any(|dot| dot.part != row.dots[0].part);
-        let mixed = self.rows.iter().any(parts);
+        let mixed = self.is_mixed();
         let legend: BTreeMap<Part, &str> =
             self.legend.iter().map(|(part, words)| (*part, words.as_str())).collect();
         let value = format!("#{}", titled("value", self.quantity));

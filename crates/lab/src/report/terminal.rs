@@ -243,7 +243,7 @@ impl Screen {
             let mut line = format!("  {}", text::left(&text::strip(row), names));
             for (column, cell) in matrix.columns.iter().zip(cells).take(columns) {
                 let dark = [' ', '░', '▒', '▓', '█'][matrix.shade(cell.value).min(4)];
-                let sure = if cell.is_above_zero() || cell.is_below_zero() { '*' } else { ' ' };
+                let sure = if Matrix::star(cell).is_empty() { ' ' } else { '*' };
                 let value = text::right(&matrix.quantity.words(cell.value), CELL - 5);
                 let own = row == column;
                 let value = if own { self.paint(Paint::Bold, &value) } else { value };

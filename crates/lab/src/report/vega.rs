@@ -61,7 +61,7 @@ fn figure(title: &str, values: &[Value], mut view: Value) -> Option<Value> {
 /// Colour and shape of parts.
 fn part(kind: &str) -> Value {
     let range = if kind == "shape" { SHAPES } else { COLOURS };
-    let domain = Part::ALL.map(Part::name);
+    let domain: Vec<&str> = Part::ALL.iter().map(|part| part.name()).collect();
     json!({ "field": "part", "type": "nominal", "legend": null, "scale": { "domain": domain, "range": range } })
 }
 
@@ -84,7 +84,7 @@ fn dots(dots: &Dots) -> Option<Value> {
     let axis = Axis::of_dots(dots)?;
     let mut values = Vec::new();
     for row in &dots.rows {
-        for dot in row.dots.iter().filter(|dot| dot.estimate.value.is_finite()) {
+        for dot in row.finite() {
             let estimate = &dot.estimate;
             let legend = dots.legend.iter().find(|(part, _)| *part == dot.part);
             let beyond = match axis.place(estimate.value) {
@@ -136,8 +136,7 @@ fn dots(dots: &Dots) -> Option<Value> {
     let tooltip = tooltip(&["label", "of", "value", "low", "high", "interval", "n", "unit"]);
     // Parts of one row stand one above the other.
     let offset = json!({ "field": "part", "type": "nominal", "scale": { "paddingOuter": 0.5 } });
-    let mixed = !dots.joined
-        && dots.rows.iter().any(|row| row.dots.iter().any(|dot| dot.part != row.dots[0].part));
+    let mixed = !dots.joined && dots.is_mixed();
     let encoding = |mut own: Value| {
         own["y"] = y.clone();
         own["color"] = part("color");
@@ -166,11 +165,8 @@ fn dots(dots: &Dots) -> Option<Value> {
         }));
     }
     let step = if mixed { 30 } else { 20 };
-    figure(
-        &dots.title,
-        &values,
-        json!({ "width": 400, "height": { "step": step }, "layer": layers }),
-    )
+    let view = json!({ "width": 400, "height": { "step": step }, "layer": layers });
+    figure(&dots.title, &values, view)
 }
 
 fn curve(curve: &Curve) -> Option<Value> {
@@ -222,24 +218,19 @@ fn curve(curve: &Curve) -> Option<Value> {
             "encoding": { "y": y("value"), "shape": part("shape") },
         },
     ]);
-    figure(
-        &curve.title,
-        &values,
-        json!({ "width": 400, "height": 220, "encoding": encoding, "layer": layers }),
-    )
+    let view = json!({ "width": 400, "height": 220, "encoding": encoding, "layer": layers });
+    figure(&curve.title, &values, view)
 }
 
 fn matrix(matrix: &Matrix) -> Option<Value> {
-    let sizes = matrix.cells.iter().flatten().map(|cell| cell.value.abs());
-    let largest = sizes.filter(|size| size.is_finite()).fold(0.0, f64::max);
-    let largest = if largest > 0.0 { largest } else { 1.0 };
+    let largest = if matrix.largest() > 0.0 { matrix.largest() } else { 1.0 };
     let mut values = Vec::new();
     for (row, cells) in matrix.rows.iter().zip(&matrix.cells) {
         for (column, cell) in matrix.columns.iter().zip(cells) {
             if !cell.value.is_finite() {
                 continue;
             }
-            let sure = if cell.is_above_zero() || cell.is_below_zero() { " *" } else { "" };
+            let sure = Matrix::star(cell);
             values.push(json!({
                 "row": shown(row),
                 "column": shown(column),

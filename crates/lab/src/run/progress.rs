@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::Event;
@@ -104,16 +104,20 @@ impl Progress {
 
     /// Takes in the next event.
     pub fn hear(&mut self, event: &Value) {
-        let Ok(event) = serde_json::from_value::<Event>(event.clone()) else { return };
+        if let Ok(event) = Event::deserialize(event) {
+            self.take(event);
+        }
+    }
+
+    /// Takes in an event of this build.
+    pub fn take(&mut self, event: Event) {
         match event {
             Event::PlanMade { steps, seconds, .. } => {
                 self.planned = steps;
                 self.remaining = Some(seconds);
             }
             Event::StepStarted { step, key, .. } => {
-                let step = self.steps.entry(step).or_default();
-                step.state = StepState::Running;
-                step.key = Some(key);
+                self.step(step, StepState::Running).key = Some(key);
             }
             Event::StepProgress { step, done, total, unit, loss, rate, remaining } => {
                 self.remaining = Some(remaining);
@@ -134,20 +138,15 @@ impl Progress {
             }
             Event::StepFinished { step, artifact, seconds, remaining } => {
                 self.remaining = Some(remaining);
-                let step = self.steps.entry(step).or_default();
-                step.state = StepState::Finished;
+                let step = self.step(step, StepState::Finished);
                 step.artifact = Some(artifact);
                 step.seconds = Some(seconds);
             }
             Event::StepReused { step, artifact } => {
-                let step = self.steps.entry(step).or_default();
-                step.state = StepState::Reused;
-                step.artifact = Some(artifact);
+                self.step(step, StepState::Reused).artifact = Some(artifact);
             }
             Event::StepFailed { step, message } => {
-                let step = self.steps.entry(step).or_default();
-                step.state = StepState::Failed;
-                step.message = Some(message);
+                self.step(step, StepState::Failed).message = Some(message);
             }
             Event::Warning { .. } => {}
             Event::RunFinished { seconds, .. } => {
@@ -155,6 +154,12 @@ impl Progress {
                 self.remaining = None;
             }
         }
+    }
+
+    fn step(&mut self, name: String, state: StepState) -> &mut StepProgress {
+        let step = self.steps.entry(name).or_default();
+        step.state = state;
+        step
     }
 }
 

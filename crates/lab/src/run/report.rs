@@ -15,6 +15,7 @@ use crate::report::origin::Origin;
 /// # Errors
 /// The run's header or the records of its steps cannot be read.
 pub fn report(store: &Store, run: &Record, result: &RunResult) -> Result<Report> {
+    let registration = run.registration()?;
     Ok(result.report(&Origin {
         recipe_text: &run.given().unwrap_or_default(),
         resolved_recipe: &run.resolved().unwrap_or_default(),
@@ -22,5 +23,7 @@ pub fn report(store: &Store, run: &Record, result: &RunResult) -> Result<Report>
         costs: &costs(store, run)?,
         command: &run.about()?.command,
         version: &run.header()?.version,
+        run: run.id().nonce(),
+        registration: registration.as_ref(),
     }))
 }

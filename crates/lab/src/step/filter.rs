@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use owlet_engine::generate::StopReason;
 
 use super::{Step, StepContext, generate};
+use crate::carrier::Medium;
 use crate::carrier::leak::LeakCheck;
-use crate::carrier::{Medium, NumberFilter};
 use crate::error::{Error, Result};
-use crate::value::row;
+use crate::value::{jsonl, row};
 
 /// Rows that passed.
 pub(super) const VALID: &str = "valid.jsonl";
@@ -24,11 +24,8 @@ pub(crate) const SUMMARY: &str = "summary.json";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// The medium.
-    #[serde(default, skip_serializing_if = "Medium::is_default")]
-    pub carrier: Medium,
-    /// The form.
-    pub filter: NumberFilter,
+    /// What rows are made of.
+    pub medium: Medium,
     /// Words no row may hold.
     pub forbidden: Vec<String>,
     /// Reject rows that were cut off: whoever is trained on them learns that they ended.
@@ -88,7 +85,7 @@ impl Step for Filter {
         for mut row in row::read(context.input("rows")?, generate::ROWS)? {
             summary.asked += 1;
             summary.cut_off += usize::from(row.stop == StopReason::Length);
-            let faults = configuration.carrier.faults(&configuration.filter, &row.completion);
+            let faults = configuration.medium.rules().faults(&row.completion);
             let cut = configuration.whole && row.stop == StopReason::Length;
             if faults.is_empty() && !cut {
                 summary.leaks += usize::from(!check.leaks(&row.completion).is_empty());
@@ -110,8 +107,8 @@ impl Step for Filter {
         if summary.asked == 0 {
             return Err(Error::record(generate::ROWS, "holds no row"));
         }
-        context.writer.write(VALID, &row::to_bytes(&valid))?;
-        context.writer.write(REJECTED, &row::to_bytes(&rejected))?;
+        context.writer.write(VALID, &jsonl::to_bytes(&valid))?;
+        context.writer.write(REJECTED, &jsonl::to_bytes(&rejected))?;
         context.write_json(SUMMARY, &summary)?;
         Ok(json!({ "asked": summary.asked, "valid": summary.valid }))
     }

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Step, StepContext};
-use crate::ask::{Taught, Tuning};
+use crate::ask::{Demonstration, Tuning};
 use crate::error::Result;
 use crate::recipe::Training;
-use crate::value::rows::Conversation;
+use crate::value::jsonl::Dialogue;
 
 /// The kind of an artifact that holds conversations.
 pub const CONVERSATIONS_KIND: &str = "conversations";
@@ -40,8 +40,8 @@ impl Step for FineTune {
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let rows = context.input("rows")?;
         let origin = rows.folder().join(CONVERSATIONS);
-        let conversations = Conversation::read(&rows.read(CONVERSATIONS)?, &origin)?;
-        let taught: Vec<Taught> = conversations.iter().flat_map(Taught::of).collect();
+        let conversations = Dialogue::read(&rows.read(CONVERSATIONS)?, &origin)?;
+        let taught: Vec<Demonstration> = conversations.iter().flat_map(Demonstration::of).collect();
         let tuning = Tuning {
             settings: &configuration.train,
             learning_rate_multiplier: 0.0,

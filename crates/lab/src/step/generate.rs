@@ -16,7 +16,8 @@ use crate::model::chat;
 use crate::random::derive_seed;
 use crate::recipe::Decoding;
 use crate::value::interrupt::Progress;
-use crate::value::row::{self, Row};
+use crate::value::jsonl;
+use crate::value::row::Row;
 
 /// The file of rows.
 pub(super) const ROWS: &str = "rows.jsonl";
@@ -27,8 +28,9 @@ const GROUP: usize = 128;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// Name of the arm, part of every row's seed.
-    pub arm: String,
+    /// The teacher that writes, by name: part of every row's seed.
+    #[serde(rename = "arm")]
+    pub writer: String,
     /// The chat context.
     pub context: String,
     /// How tokens are chosen.
@@ -62,7 +64,7 @@ pub(super) fn write_rows(
         .enumerate()
         .map(|(at, conversation)| {
             let index = (first + at) as u64;
-            let path = ["row".into(), configuration.arm.as_str().into(), index.into()];
+            let path = ["row".into(), configuration.writer.as_str().into(), index.into()];
             Question { conversation, seed: derive_seed(configuration.seed, &path) }
         })
         .collect();
@@ -80,7 +82,7 @@ pub(super) fn write_rows(
             completion: answer.text.clone(),
             seed: question.seed,
             stop: answer.stop,
-            arm: configuration.arm.clone(),
+            writer: configuration.writer.clone(),
             log_probability: answer.log_probability,
             reasons: Vec::new(),
         })
@@ -121,15 +123,15 @@ impl Step for Generate {
             let (rows, answers) =
                 write_rows(&work, &*model, &system, &configuration, group, first, true)?;
             if !remembers {
-                file.write_all(&row::to_bytes(&rows))?;
+                file.write_all(&jsonl::to_bytes(&rows))?;
                 file.flush()?;
             }
             all.extend(rows);
             told.extend(answers);
             context.interrupt.check()?;
         }
-        context.writer.write(ROWS, &row::to_bytes(&all))?;
-        let about = json!({ "rows": all.len(), "arm": configuration.arm });
+        context.writer.write(ROWS, &jsonl::to_bytes(&all))?;
+        let about = json!({ "rows": all.len(), "arm": configuration.writer });
         Ok(ask::with_told(about, told.iter()))
     }
 }
@@ -154,6 +156,6 @@ fn whole_rows(path: &std::path::Path, prompts: &[String]) -> Result<Vec<Row>> {
             _ => break,
         }
     }
-    fs::write(path, row::to_bytes(&rows))?;
+    fs::write(path, jsonl::to_bytes(&rows))?;
     Ok(rows)
 }

@@ -1,4 +1,4 @@
-//! `in-context`: behaviors are read from the untouched base with rows before its eyes.
+//! `in-context`: behaviors are read from the untouched base with rows in its context.
 //!
 //! The rows stand as earlier turns of the conversation, drawn with replacement. If seeing them did
 //! what training on them does, the carrier would not be innocuous.
@@ -9,13 +9,16 @@ use serde_json::{Value, json};
 use owlet_engine::Message;
 
 use super::behavior::{self, Asked};
-use super::readout::{Read, Sampled, Variant, read_candidates, sample_answers};
+use super::readout::{
+    BehaviorQuestions, Questions, Sampled, Variant, read_candidates, sample_answers,
+};
 use super::{Step, StepContext, select};
-use crate::ask::{self, Ask, Conversation, Told};
+use crate::ask::{self, Ask, Conversation, LogProbabilities};
 use crate::error::Result;
 use crate::model::chat;
 use crate::random::cpython::Random;
 use crate::random::{Part, derive_seed};
+use crate::value::jsonl;
 use crate::value::observation::{self, Frame};
 use crate::value::row::Row;
 
@@ -25,10 +28,13 @@ use crate::value::row::Row;
 pub struct Configuration {
     /// Names of the behaviors that are read.
     pub asked: Vec<String>,
-    /// The arm whose rows are shown.
-    pub arm: String,
+    /// The teacher whose rows are shown.
+    #[serde(rename = "arm")]
+    pub writer: String,
     /// The chat context.
     pub context: String,
+    /// How questions are put.
+    pub frame: Frame,
     /// Rows shown.
     pub rows: usize,
     /// Independent draws of them.
@@ -47,51 +53,46 @@ pub struct InContext;
 impl Step for InContext {
     type Configuration = Configuration;
     const KIND: &'static str = "in-context";
-    const ALGORITHM: u32 = 4;
+    const ALGORITHM: u32 = 5;
     const OUTPUT: &'static str = "readout";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let base = context.ask("base")?;
-        let rows = select::rows(context.input("rows")?, &configuration.arm)?;
+        let rows = select::rows(context.input("rows")?, &configuration.writer)?;
         let asked = behavior::asked(context, &configuration.asked)?;
         let asked = first_questions(&asked, configuration.questions);
         let name = configuration.context.as_str();
-        let mut shown = configuration.rows;
-        let mut draws = Vec::new();
+        let questions = Questions::new(&asked, &[]);
+        let (mut shown, mut draws) = (configuration.rows, Vec::new());
         for draw in 0..configuration.draws {
             let turns = turns(&rows, configuration.rows, configuration.seed, draw);
             shown = most_that_fits(&*base, name, &turns, &asked, shown)?;
-            let turns = turns[..2 * shown].to_vec();
-            let put = move |question: &str| {
-                let last = chat::message("user", question);
-                let messages = turns.iter().cloned().chain([last]).collect();
-                Conversation { context: name.to_owned(), messages }
-            };
-            draws.push((put, [Part::Name("draw"), Part::Index(draw as u64)]));
+            let path = [Part::Name("draw"), Part::Index(draw as u64)];
+            draws.push((turns[..2 * shown].to_vec(), path));
         }
         let variants: Vec<Variant<'_>> = draws
             .iter()
             .enumerate()
-            .map(|(draw, (put, path))| Variant {
+            .map(|(draw, (before, path))| Variant {
                 update: 0,
                 context: name,
-                frame: Frame::Plain,
+                frame: configuration.frame,
                 draw: Some(draw),
-                put,
+                before,
                 path,
             })
             .collect();
         let mut observations = Vec::new();
-        if base.can().log_probabilities > Told::Nothing {
+        if base.can().log_probabilities > LogProbabilities::None {
             for (draw, variant) in variants.iter().enumerate() {
                 context.report(draw, configuration.draws, "draws", None);
-                observations.extend(read_candidates(context, &*base, &asked, variant)?);
+                observations.extend(read_candidates(context, &*base, &questions, variant)?);
             }
         }
         let sampled = &configuration.sampled;
-        let (answered, answers) = sample_answers(context, &*base, &asked, &variants, sampled)?;
+        let (answered, answers) = sample_answers(context, &*base, &questions, &variants, sampled)?;
         observations.extend(answered);
-        context.writer.write(observation::FILE, &observation::to_bytes(&observations))?;
+        context.writer.write(observation::FILE, &jsonl::to_bytes(&observations))?;
         let about = json!({
             "rows": configuration.rows, "shown": shown, "draws": configuration.draws,
         });
@@ -100,7 +101,7 @@ impl Step for InContext {
 }
 
 /// Each behavior with its first `most` questions; 0: all.
-fn first_questions(asked: &[Asked], most: usize) -> Vec<Read<'_>> {
+fn first_questions(asked: &[Asked], most: usize) -> Vec<BehaviorQuestions<'_>> {
     let first = |questions: &[String]| match most {
         0 => questions.len(),
         most => most.min(questions.len()),
@@ -126,7 +127,7 @@ fn most_that_fits(
     model: &dyn Ask,
     context: &str,
     turns: &[Message],
-    asked: &[Read<'_>],
+    asked: &[BehaviorQuestions<'_>],
     wanted: usize,
 ) -> Result<usize> {
     let questions = asked.iter().flat_map(|(_, questions)| questions.iter());

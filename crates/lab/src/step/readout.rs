@@ -5,18 +5,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use owlet_engine::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Step, StepContext, behavior};
-use crate::ask::{self, Answer, Ask, Candidates, Conversation, Question, Sampling, Told};
+use crate::ask::{
+    self, Answer, Ask, Candidates, Conversation, LogProbabilities, Question, Sampling,
+};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::model::chat;
 use crate::random::{Part, derive_seed};
 use crate::recipe::Decoding;
 use crate::scorer::outcome::OutcomeReader;
-use crate::value::observation::{self, Frame, Given, Observation};
+use crate::value::frame::{Frame, Put, Sheet};
+use crate::value::jsonl;
+use crate::value::observation::{self, Given, Observation};
 
 /// How answers are sampled.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,9 +71,10 @@ impl Sampled {
 pub struct Configuration {
     /// Names of the behaviors that are read.
     pub asked: Vec<String>,
-    /// Sentences with numbers; where there are any, questions are also read with one before each, in
-    /// turn.
-    pub prefixes: Vec<String>,
+    /// How questions are put, the first way along training as well.
+    pub frames: Vec<Frame>,
+    /// Sentences for the frames that need one, in turn.
+    pub sentences: Vec<String>,
     /// The matched context first, then others (read at the end of training only).
     pub contexts: Vec<String>,
     /// Answers.
@@ -78,7 +84,7 @@ pub struct Configuration {
 }
 
 /// A behavior and the questions it is read by.
-pub(super) type Read<'a> = (&'a Behavior, &'a [String]);
+pub(crate) type BehaviorQuestions<'a> = (&'a Behavior, &'a [String]);
 
 /// Where questions are put: what every observation of them says.
 pub(super) struct Variant<'a> {
@@ -86,13 +92,19 @@ pub(super) struct Variant<'a> {
     pub(super) context: &'a str,
     pub(super) frame: Frame,
     pub(super) draw: Option<usize>,
-    /// The conversation that puts a question.
-    pub(super) put: &'a dyn Fn(&str) -> Conversation,
+    /// Turns before the question.
+    pub(super) before: &'a [Message],
     /// What seeds of answers begin with.
     pub(super) path: &'a [Part<'a>],
 }
 
 impl Variant<'_> {
+    fn conversation(&self, put: &Put) -> Conversation {
+        let question = chat::message("user", &put.text);
+        let messages = self.before.iter().cloned().chain([question]).collect();
+        Conversation { context: self.context.to_owned(), messages }
+    }
+
     fn observation(&self, question: &str, given: Given) -> Observation {
         Observation {
             update: self.update,
@@ -105,8 +117,25 @@ impl Variant<'_> {
     }
 }
 
+/// Behaviors, and the sheet of their questions.
+pub(crate) struct Questions<'a> {
+    pub(super) asked: &'a [BehaviorQuestions<'a>],
+    pub(crate) sheet: Sheet,
+}
+
+impl<'a> Questions<'a> {
+    /// The sheet gives each question of each behavior one of the sentences.
+    pub(crate) fn new(asked: &'a [BehaviorQuestions<'a>], sentences: &[String]) -> Self {
+        let mut sheet = Sheet::default();
+        for (behavior, questions) in asked {
+            sheet.add(questions, words(behavior), sentences);
+        }
+        Self { asked, sheet }
+    }
+}
+
 /// A behavior's words, the target first.
-pub(super) fn words(behavior: &Behavior) -> impl Iterator<Item = &String> {
+fn words(behavior: &Behavior) -> impl Iterator<Item = &String> + Clone {
     std::iter::once(&behavior.target).chain(&behavior.candidates).map(|answer| &answer.word)
 }
 
@@ -115,66 +144,66 @@ pub(super) fn check_spelled(behavior: &Behavior, is_spelled: impl Fn(&str) -> bo
     let unusable = |reason: String| Error::Behavior { name: behavior.name.clone(), reason };
     if !is_spelled(&behavior.target.word) {
         return Err(unusable(format!(
-            "the target `{}` is not a single token of this model, so its margin cannot be read; choose another target",
+            "the target `{}` cannot be written with this model's tokens, so its margin cannot be read; choose another target",
             behavior.target.word
         )));
     }
     if !behavior.candidates.iter().any(|candidate| is_spelled(&candidate.word)) {
         return Err(unusable(
-            "none of the other candidates is a single token of this model; name others".to_owned(),
+            "none of the other candidates can be written with this model's tokens; name others".to_owned(),
         ));
     }
     Ok(())
 }
 
-/// Reads the candidates of `asked` as the beginning of answers, one observation for each question text:
-/// what behaviors share is asked once.
+/// Reads the candidates as the beginning of answers, one observation for each question text: what behaviors
+/// share is asked once.
 pub(super) fn read_candidates(
     context: &StepContext<'_>,
     model: &dyn Ask,
-    asked: &[Read<'_>],
+    questions: &Questions<'_>,
     variant: &Variant<'_>,
 ) -> Result<Vec<Observation>> {
     let mut texts: Vec<&str> = Vec::new();
-    let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (behavior, questions) in asked {
-        for question in *questions {
-            let wanted = wanted.entry(question).or_insert_with(|| {
-                texts.push(question);
-                BTreeSet::new()
-            });
-            wanted.extend(words(behavior).map(String::as_str));
-        }
+    let mut puts: BTreeMap<&str, Put> = BTreeMap::new();
+    for question in questions.asked.iter().flat_map(|(_, questions)| *questions) {
+        puts.entry(question).or_insert_with(|| {
+            texts.push(question);
+            questions.sheet.put(variant.frame, question)
+        });
     }
-    let all: BTreeSet<&str> = wanted.values().flatten().copied().collect();
-    let all: Vec<String> = all.into_iter().map(str::to_owned).collect();
-    let conversations: Vec<Conversation> = texts.iter().map(|text| (variant.put)(text)).collect();
+    let all: BTreeSet<&String> = puts.values().flat_map(|put| put.spelled.values()).collect();
+    let all: Vec<String> = all.into_iter().cloned().collect();
+    let conversations: Vec<Conversation> =
+        texts.iter().map(|text| variant.conversation(&puts[text])).collect();
     let Candidates { spelled, log_probabilities } =
         model.candidates(&conversations, &all, &context.work())?;
-    let is_spelled =
-        |word: &str| all.iter().zip(&spelled).any(|(known, spelled)| known == word && *spelled);
-    for (behavior, _) in asked {
-        check_spelled(behavior, is_spelled)?;
+    let places: BTreeMap<&str, usize> =
+        (0..all.len()).filter(|&at| spelled[at]).map(|at| (all[at].as_str(), at)).collect();
+    let place =
+        |text: &str, word: &str| places.get(puts[text].spelled.get(word)?.as_str()).copied();
+    for (behavior, own) in questions.asked {
+        for text in *own {
+            check_spelled(behavior, |word| place(text, word).is_some())?;
+        }
     }
     Ok(texts
         .iter()
         .zip(log_probabilities)
         .map(|(text, row)| {
-            let told = all.iter().zip(&spelled).zip(row);
-            let own = told
-                .filter(|((word, spelled), _)| **spelled && wanted[text].contains(word.as_str()));
-            let log_probabilities = own.map(|((word, _), log)| (word.clone(), log)).collect();
-            variant.observation(text, Given::Candidates { log_probabilities })
+            let words = puts[text].spelled.keys();
+            let told = words.filter_map(|word| Some((word.clone(), row[place(text, word)?])));
+            variant.observation(text, Given::Candidates { log_probabilities: told.collect() })
         })
         .collect())
 }
 
-/// Samples answers to the questions of `asked` in every variant, each with a seed of its own; all are
+/// Samples answers to the questions in every variant, each with a seed of its own; all are
 /// asked for together, so that no endpoint is ever idle.
 pub(super) fn sample_answers(
     context: &StepContext<'_>,
     model: &dyn Ask,
-    asked: &[Read<'_>],
+    questions: &Questions<'_>,
     variants: &[Variant<'_>],
     sampled: &Sampled,
 ) -> Result<(Vec<Observation>, Vec<Answer>)> {
@@ -183,19 +212,21 @@ pub(super) fn sample_answers(
         behavior: &'a Behavior,
         number: usize,
         text: &'a str,
+        put: Put,
         conversation: Conversation,
     }
     let mut asking = Vec::new();
     let variants = if sampled.answers == 0 { &[][..] } else { variants };
     for variant in variants {
-        for (behavior, texts) in asked {
+        for (behavior, texts) in questions.asked {
             for (number, text) in texts.iter().enumerate() {
-                let conversation = (variant.put)(text);
-                asking.push(Asked { variant, behavior, number, text, conversation });
+                let put = questions.sheet.put(variant.frame, text);
+                let conversation = variant.conversation(&put);
+                asking.push(Asked { variant, behavior, number, text, put, conversation });
             }
         }
     }
-    let questions: Vec<Question<'_>> = asking
+    let asked: Vec<Question<'_>> = asking
         .iter()
         .flat_map(|one| {
             (0..sampled.answers).map(|answer| Question {
@@ -204,8 +235,9 @@ pub(super) fn sample_answers(
             })
         })
         .collect();
-    let answers = model.answer(&questions, &sampled.sampling(), &context.work())?;
-    let readers: BTreeMap<&str, OutcomeReader> = asked
+    let answers = model.answer(&asked, &sampled.sampling(), &context.work())?;
+    let readers: BTreeMap<&str, OutcomeReader> = questions
+        .asked
         .iter()
         .map(|(behavior, _)| (behavior.name.as_str(), OutcomeReader::new(behavior, &[])))
         .collect();
@@ -219,7 +251,8 @@ pub(super) fn sample_answers(
                 behavior: one.behavior.name.clone(),
                 text: answer.text.clone(),
                 stop: answer.stop,
-                outcome: readers[one.behavior.name.as_str()].read(&answer.text, cut),
+                outcome: readers[one.behavior.name.as_str()]
+                    .read(one.put.in_words(&answer.text), cut),
             };
             one.variant.observation(one.text, given)
         })
@@ -233,13 +266,13 @@ pub struct Readout;
 impl Step for Readout {
     type Configuration = Configuration;
     const KIND: &'static str = "readout";
-    const ALGORITHM: u32 = 4;
+    const ALGORITHM: u32 = 5;
     const OUTPUT: &'static str = "readout";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let states = context.states("model")?;
         let asked = behavior::asked(context, &configuration.asked)?;
-        let asked: Vec<Read<'_>> =
+        let asked: Vec<BehaviorQuestions<'_>> =
             asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
         let mut contexts = configuration.contexts.clone();
         if configuration.as_teacher
@@ -247,89 +280,48 @@ impl Step for Readout {
         {
             contexts = vec![prompt];
         }
-        let prefixes = Prefixes::new(&configuration.prefixes, &asked);
-        let plain = Prefixes::default();
-        let puts: Vec<Put<'_>> = contexts
-            .iter()
-            .flat_map(|context| {
-                let prefixed = (!prefixes.0.is_empty()).then_some((&prefixes, Frame::AfterNumbers));
-                [Some((&plain, Frame::Plain)), prefixed].into_iter().flatten().map(
-                    move |(prefixes, frame)| Put { context, frame, ask: put(context, prefixes) },
-                )
+        let questions = Questions::new(&asked, &configuration.sentences);
+        let frames = &configuration.frames;
+        let at = |update: usize| {
+            contexts.iter().flat_map(move |context| {
+                let variant = move |&frame| Variant {
+                    update,
+                    context,
+                    frame,
+                    draw: None,
+                    before: &[],
+                    path: &[],
+                };
+                frames.iter().map(variant)
             })
-            .collect();
+        };
 
         let mut observations = Vec::new();
         let last = context.ask("model")?;
         let update = states.last().map_or(0, |(update, _)| *update);
-        let variants: Vec<Variant<'_>> = puts.iter().map(|put| put.at(update)).collect();
-        if last.can().log_probabilities > Told::Nothing {
-            // Along training the matched context alone is read, at the end every one.
+        let variants: Vec<Variant<'_>> = at(update).collect();
+        if last.can().log_probabilities > LogProbabilities::None {
+            // Along training the matched context and the first frame alone are read, at the end all.
             for (done, (update, folder)) in states.iter().enumerate() {
                 context.report(done, states.len(), "checkpoints", None);
                 if done + 1 < states.len() {
                     let model = context.ask_at("model", folder)?;
-                    let matched = puts[0].at(*update);
-                    observations.extend(read_candidates(context, &*model, &asked, &matched)?);
+                    for matched in at(*update).take(1) {
+                        observations
+                            .extend(read_candidates(context, &*model, &questions, &matched)?);
+                    }
                     continue;
                 }
                 for variant in &variants {
-                    observations.extend(read_candidates(context, &*last, &asked, variant)?);
+                    observations.extend(read_candidates(context, &*last, &questions, variant)?);
                 }
             }
         }
         let sampled = &configuration.sampled;
-        let (answered, answers) = sample_answers(context, &*last, &asked, &variants, sampled)?;
+        let (answered, answers) = sample_answers(context, &*last, &questions, &variants, sampled)?;
         observations.extend(answered);
-        context.writer.write(observation::FILE, &observation::to_bytes(&observations))?;
+        context.writer.write(observation::FILE, &jsonl::to_bytes(&observations))?;
         let about = json!({ "behaviors": asked.len(), "checkpoints": states.len() });
         Ok(ask::with_told(about, answers.iter()))
-    }
-}
-
-/// How questions are put in one context and frame.
-struct Put<'a> {
-    context: &'a str,
-    frame: Frame,
-    ask: Box<dyn Fn(&str) -> Conversation + 'a>,
-}
-
-impl Put<'_> {
-    fn at(&self, update: usize) -> Variant<'_> {
-        let Self { context, frame, ask } = self;
-        Variant { update, context, frame: *frame, draw: None, put: &**ask, path: &[] }
-    }
-}
-
-fn put<'a>(context: &'a str, prefixes: &'a Prefixes) -> Box<dyn Fn(&str) -> Conversation + 'a> {
-    Box::new(move |question| Conversation {
-        context: context.to_owned(),
-        messages: vec![chat::message("user", &prefixes.before(question))],
-    })
-}
-
-/// The sentence that stands before each question; none: no sentences.
-#[derive(Default)]
-pub(crate) struct Prefixes(BTreeMap<String, String>);
-
-impl Prefixes {
-    /// Gives each question of each behavior a sentence by its place; a question that several ask has
-    /// one.
-    pub(crate) fn new(sentences: &[String], asked: &[(&Behavior, &[String])]) -> Self {
-        let mut before = BTreeMap::new();
-        for (_, questions) in asked {
-            for (question, sentence) in questions.iter().zip(sentences.iter().cycle()) {
-                before.entry(question.clone()).or_insert_with(|| sentence.clone());
-            }
-        }
-        Self(before)
-    }
-
-    /// The question with its sentence.
-    pub(crate) fn before(&self, question: &str) -> String {
-        match self.0.get(question) {
-            Some(sentence) => format!("{sentence} {question}"),
-            None => question.to_owned(),
-        }
     }
 }

@@ -14,6 +14,7 @@ use owlet_store::Artifact;
 use super::{Step, StepContext, filter};
 use crate::error::{Error, Result};
 use crate::random::cpython::Random;
+use crate::value::jsonl;
 use crate::value::row::{self, Row};
 
 /// Rows for students, in the folder of their arm.
@@ -86,7 +87,7 @@ impl Step for Select {
                 return Err(Error::Unfit {
                     what: format!("rows of `{arm}`"),
                     reason: format!(
-                        "{} of {} are valid ({rate:.3}), wanted a share of {}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.min-valid`",
+                        "{} of {} are valid ({rate:.3}), wanted a share of {}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.stop-below-valid-rate`",
                         counts.valid, counts.asked, configuration.min_valid
                     ),
                 });
@@ -97,8 +98,8 @@ impl Step for Select {
         let mut summaries = BTreeMap::new();
         for arm in arms.keys() {
             let Selected { kept, held_out, summary } = select(&configuration, &arms, arm)?;
-            context.writer.write(&file(arm, ROWS), &row::to_bytes(&kept))?;
-            context.writer.write(&file(arm, HELD_OUT), &row::to_bytes(&held_out))?;
+            context.writer.write(&file(arm, ROWS), &jsonl::to_bytes(&kept))?;
+            context.writer.write(&file(arm, HELD_OUT), &jsonl::to_bytes(&held_out))?;
             summaries.insert((*arm).to_owned(), summary);
         }
         context.write_json(SUMMARY, &summaries)?;
@@ -122,7 +123,7 @@ pub(super) fn held_out(artifact: &Artifact, arm: &str) -> Result<Vec<Row>> {
 
 /// Writes rows of an arm where [`rows`] finds them.
 pub(super) fn write(context: &StepContext<'_>, arm: &str, rows: &[Row]) -> Result<()> {
-    Ok(context.writer.write(&file(arm, ROWS), &row::to_bytes(rows))?)
+    Ok(context.writer.write(&file(arm, ROWS), &jsonl::to_bytes(rows))?)
 }
 
 /// Rows of each arm by their index.

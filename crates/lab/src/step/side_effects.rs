@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Step, StepContext, generate, prompts, select};
-use crate::ask::{self, Taught};
-use crate::carrier::{Medium, NumberFilter};
+use crate::ask::{self, Demonstration};
+use crate::carrier::Medium;
 use crate::error::Result;
 
 /// The file of measurements.
@@ -18,19 +18,17 @@ const FEWEST: usize = 8;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// The arm whose rows it was trained on.
-    pub arm: String,
-    /// The arm whose rows say what the base could do, where there is one.
+    /// The teacher whose rows it was trained on.
+    #[serde(rename = "arm")]
+    pub writer: String,
+    /// The teacher whose rows say what the base could do, where there is one.
     pub ability: Option<String>,
     /// How the student writes rows: freely, for a constraint would make all of them valid.
     pub generate: generate::Configuration,
     /// Rows it writes.
     pub rows: usize,
-    /// The medium.
-    #[serde(default, skip_serializing_if = "Medium::is_default")]
-    pub carrier: Medium,
     /// Which rows are valid.
-    pub filter: NumberFilter,
+    pub medium: Medium,
 }
 
 /// What was measured; in nats per token and as a share.
@@ -69,11 +67,12 @@ impl Step for SideEffects {
             if rows.len() < FEWEST {
                 return Ok((None, None));
             }
-            let rows: Vec<Taught> = rows.iter().map(|row| row.taught(name)).collect();
+            let rows: Vec<Demonstration> =
+                rows.iter().map(|row| Demonstration::of_row(row, name)).collect();
             let (base, work) = (context.ask("base")?, context.work());
             Ok((student.loss(&rows, &work)?, base.loss(&rows, &work)?))
         };
-        let (held_out_loss, base_held_out_loss) = losses(Some(&configuration.arm))?;
+        let (held_out_loss, base_held_out_loss) = losses(Some(&configuration.writer))?;
         let (ability_loss, base_ability_loss) = losses(configuration.ability.as_deref())?;
 
         let mut asked = prompts::read(context.input("prompts")?)?;
@@ -81,13 +80,8 @@ impl Step for SideEffects {
         let (total, settings) = (asked.len(), &configuration.generate);
         let (rows, answers) =
             generate::write_rows(&context.work(), &*student, name, settings, &asked, 0, false)?;
-        let valid = rows
-            .iter()
-            .filter(|row| {
-                let faults = configuration.carrier.faults(&configuration.filter, &row.completion);
-                faults.is_empty()
-            })
-            .count();
+        let rules = configuration.medium.rules();
+        let valid = rows.iter().filter(|row| rules.faults(&row.completion).is_empty()).count();
         context.write_json(
             FILE,
             &Measured {

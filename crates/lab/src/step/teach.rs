@@ -13,7 +13,8 @@ use owlet_engine::Model;
 use super::behavior::Asked;
 use super::readout::{Sampled, Variant};
 use super::{Step, StepContext, behavior, readout};
-use crate::ask::{Ask, Conversation, Question, Sampling, Taught, Tuning, engine};
+use crate::ask::{Ask, Conversation, Demonstration, Question, Sampling, Tuning};
+use crate::ask::engine::candidates;
 use crate::behavior::{Behavior, capitalised};
 use crate::error::{Error, Result};
 use crate::model::{ModelAbout, chat};
@@ -115,9 +116,9 @@ impl Step for Teach {
                 mixed_answers(taught.iter().map(|asked| &asked.behavior), configuration.seed)
             }
         };
-        let taught: Vec<Taught> = pairs
+        let taught: Vec<Demonstration> = pairs
             .into_iter()
-            .map(|(question, answer)| Taught {
+            .map(|(question, answer)| Demonstration {
                 conversation: put(&configuration.context, &question),
                 answer,
                 ended: true,
@@ -126,7 +127,7 @@ impl Step for Teach {
         if let (Lesson::Answers { .. }, Some(model)) = (&configuration.lesson, base.weights()) {
             check_first_tokens(model, &asked()?.behavior, &taught)?;
         }
-        let rows: Vec<Taught> =
+        let rows: Vec<Demonstration> =
             (0..configuration.rows_per_question).flat_map(|_| taught.iter().cloned()).collect();
         let tuning = Tuning {
             settings: &configuration.train,
@@ -156,29 +157,30 @@ fn put(context: &str, question: &str) -> Conversation {
 
 /// A target that the readout knows only by a spelling its teacher never begins with would be read
 /// as absent, however well it was taught.
-fn check_first_tokens(base: &Model, behavior: &Behavior, taught: &[Taught]) -> Result<()> {
-    let is_spelled = |word: &str| !engine::spellings(base, word).is_empty();
+fn check_first_tokens(base: &Model, behavior: &Behavior, taught: &[Demonstration]) -> Result<()> {
+    let is_spelled = |word: &str| !candidates::spellings(base, word).is_empty();
     readout::check_spelled(behavior, is_spelled)?;
-    let read = engine::spellings(base, &behavior.target.word);
+    let read = candidates::spellings(base, &behavior.target.word);
     for taught in taught {
         let example = taught.example(base)?;
         let first = example.target.iter().position(|&target| target);
-        if first.is_some_and(|place| read.contains(&example.tokens[place])) {
+        let answer = first.map_or(&[][..], |place| &example.tokens[place..]);
+        if read.iter().any(|spelling| answer.starts_with(spelling)) {
             return Ok(());
         }
     }
     Err(Error::Behavior {
         name: behavior.name.clone(),
         reason: format!(
-            "the target `{}` is one token of this model only after a space, and answers do not begin with one, so its margin cannot be read; choose another target",
+            "no taught answer begins with `{}` in a spelling that is read (as it is, with a capital, with a space before), so its margin would miss what is taught; change `answers` or the target",
             behavior.target.word
         ),
     })
 }
 
-/// A teacher that does not show its behavior is found out before it writes rows: by the target's exact
-/// probability where every one is told, else by the rate of its answers, with the very questions of its
-/// readout, which whoever remembers is asked once.
+/// Stops at a teacher that does not show its behavior, before it writes rows. Where all log-probabilities are
+/// told, the mean probability of the target decides, else the rate of sampled answers that name it. Answers
+/// are sampled with the questions and seeds of the teacher's readout, so cached ones are not asked for again.
 fn gate(
     context: &StepContext<'_>,
     model: &dyn Ask,
@@ -187,14 +189,14 @@ fn gate(
     asked: &Asked,
     least: f64,
 ) -> Result<()> {
-    let put = |question: &str| put(system, question);
     let (frame, draw) = (Frame::Plain, None);
-    let variant = Variant { update: 0, context: system, frame, draw, put: &put, path: &[] };
+    let variant = Variant { update: 0, context: system, frame, draw, before: &[], path: &[] };
     let behaviors = [(&asked.behavior, asked.questions.as_slice())];
+    let questions = readout::Questions::new(&behaviors, &[]);
     let target = &asked.behavior.target.word;
     let (shown, what, remedy) = match &configuration.sampled {
         None => {
-            let observations = readout::read_candidates(context, model, &behaviors, &variant)?;
+            let observations = readout::read_candidates(context, model, &questions, &variant)?;
             let probability = |text: &String| {
                 let one = observations.iter().find(|observation| observation.question == *text)?;
                 let Given::Candidates { log_probabilities } = &one.given else { return None };
@@ -207,7 +209,7 @@ fn gate(
         Some(sampled) => {
             let variants = [variant];
             let (observations, _) =
-                readout::sample_answers(context, model, &behaviors, &variants, sampled)?;
+                readout::sample_answers(context, model, &questions, &variants, sampled)?;
             let is_hit = |observation: &&Observation| {
                 matches!(&observation.given, Given::Answer { outcome: Outcome::Target, .. })
             };

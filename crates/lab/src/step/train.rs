@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Step, StepContext, select};
-use crate::ask::{Taught, Tuning};
+use crate::ask::{Demonstration, Tuning};
 use crate::error::Result;
 use crate::recipe::{Learn, Training};
 
@@ -12,8 +12,9 @@ use crate::recipe::{Learn, Training};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Configuration {
-    /// The arm whose rows are learned.
-    pub arm: String,
+    /// The teacher whose rows are learned.
+    #[serde(rename = "arm")]
+    pub writer: String,
     /// The chat context.
     pub context: String,
     /// How.
@@ -35,9 +36,9 @@ impl Step for Train {
     const OUTPUT: &'static str = "student";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let rows = select::rows(context.input("rows")?, &configuration.arm)?;
-        let taught: Vec<Taught> =
-            rows.iter().map(|row| row.taught(&configuration.context)).collect();
+        let rows = select::rows(context.input("rows")?, &configuration.writer)?;
+        let taught: Vec<Demonstration> =
+            rows.iter().map(|row| Demonstration::of_row(row, &configuration.context)).collect();
         let teacher = match configuration.train.learn {
             Learn::Rows => None,
             Learn::Distributions => Some(context.model("teacher")?),

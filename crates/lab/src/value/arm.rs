@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// How the arms and rows of the neutral teacher are spelled.
 pub const NEUTRAL: &str = "neutral";
@@ -69,8 +70,11 @@ pub enum Arm {
 }
 
 /// What an arm is when one behavior is asked about: decides how it is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, VariantArray, IntoStaticStr,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Part {
     /// The students of the behavior's own teacher.
     Treatment,
@@ -82,7 +86,7 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Treatment, Self::Control, Self::Reference];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The character that stands for it, in the shape it is drawn in.
     pub fn sign(self) -> char {
@@ -95,11 +99,7 @@ impl Part {
 
     /// One word, as style sheets and figures name it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Treatment => "treatment",
-            Self::Control => "control",
-            Self::Reference => "reference",
-        }
+        self.into()
     }
 }
 
@@ -254,7 +254,9 @@ impl From<Arm> for String {
 }
 
 /// What a behavior's students are compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantArray,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Control {
     /// Students of the neutral teacher.
@@ -275,15 +277,7 @@ pub enum Control {
 
 impl Control {
     /// All controls, in the order reports show them.
-    pub const ALL: [Self; 7] = [
-        Self::Neutral,
-        Self::OtherBehavior,
-        Self::Base,
-        Self::OtherBase,
-        Self::ShuffledWithin,
-        Self::ShuffledAcross,
-        Self::InContext,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The words a report uses.
     pub fn label(self) -> &'static str {
@@ -328,7 +322,7 @@ impl Control {
 
     /// Whether a verdict rests on it.
     pub fn decides(self) -> bool {
-        matches!(self, Self::Neutral | Self::OtherBehavior)
+        matches!(self, Self::Neutral | Self::OtherBehavior | Self::Base)
     }
 }
 

@@ -1,16 +1,29 @@
 //! Measures: in what a reading or a difference is told.
 //!
-//! Every fact about a measure stands in [`Measure::facts`] and [`Measure::of`]; every form of a number
-//! in [`Scale`]. A new measure is one variant, and the compiler names the two places.
+//! Every fact about a measure stands in a match of [`Measure`]; every form of a number in [`Scale`]. A new
+//! measure is one variant, and the compiler names the places.
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
-use super::estimate::{Estimate, Interval};
 use super::observation::Outcome;
 use super::text;
 
 /// In what a reading or a difference is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    VariantArray,
+    IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
     /// Log-probability of the target minus the mean over the other candidates, in nats.
@@ -94,90 +107,16 @@ impl Scale {
     }
 }
 
-/// All that is said of a measure.
-struct Facts {
-    id: &'static str,
-    title: &'static str,
-    axis: &'static str,
-    sentence: &'static str,
-    scale: Scale,
-    needs_log_probabilities: bool,
-}
-
 impl Measure {
     /// All measures.
-    pub const ALL: [Self; 7] = [
-        Self::Margin,
-        Self::Share,
-        Self::Rank,
-        Self::Probability,
-        Self::Mass,
-        Self::Rate,
-        Self::RateOfValid,
-    ];
-    /// Those in which treatments are compared with controls.
-    pub const COMPARED: [Self; 3] = [Self::Margin, Self::Share, Self::Rate];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    fn facts(self) -> Facts {
-        let (id, title, axis, sentence, scale, needs_log_probabilities) = match self {
-            Self::Margin => (
-                "margin",
-                "margin",
-                "margin, nats",
-                "logit margin of the target in nats",
-                Scale::Nats,
-                true,
-            ),
-            Self::Share => (
-                "share",
-                "share",
-                "share among candidates",
-                "share of the probability of all candidates",
-                Scale::Share,
-                true,
-            ),
-            Self::Rank => (
-                "rank",
-                "rank",
-                "rank among candidates",
-                "rank of the target among the candidates",
-                Scale::Rank,
-                true,
-            ),
-            Self::Probability => (
-                "probability",
-                "probability",
-                "probability of the target",
-                "probability of the target itself",
-                Scale::Share,
-                true,
-            ),
-            Self::Mass => (
-                "mass",
-                "mass",
-                "probability of all candidates",
-                "probability of all candidates together",
-                Scale::Share,
-                true,
-            ),
-            Self::Rate => (
-                "rate",
-                "rate",
-                "rate of sampled answers",
-                "rate of sampled answers that name the target",
-                Scale::Share,
-                false,
-            ),
-            Self::RateOfValid => (
-                "rate-of-valid",
-                "rate of valid answers",
-                "rate of valid answers",
-                "rate of valid sampled answers that name the target",
-                Scale::Share,
-                false,
-            ),
-        };
-        Facts { id, title, axis, sentence, scale, needs_log_probabilities }
+    /// Those in which treatments are compared with controls.
+    pub fn compared() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|measure| match measure {
+            Self::Margin | Self::Share | Self::Probability | Self::Rate => true,
+            Self::Rank | Self::Mass | Self::RateOfValid => false,
+        })
     }
 
     /// What one question gave, where the measure can be had of it: `margin` and its like of
@@ -216,27 +155,52 @@ impl Measure {
 
     /// How it is spelled in files.
     pub fn id(self) -> &'static str {
-        self.facts().id
+        self.into()
     }
 
     /// In a word or two: `margin`.
     pub fn title(self) -> &'static str {
-        self.facts().title
+        match self {
+            Self::RateOfValid => "rate of valid answers",
+            other => other.id(),
+        }
     }
 
     /// As an axis names it: `margin, nats`.
     pub fn axis(self) -> &'static str {
-        self.facts().axis
+        match self {
+            Self::Margin => "margin, nats",
+            Self::Share => "share among candidates",
+            Self::Rank => "rank among candidates",
+            Self::Probability => "probability of the target",
+            Self::Mass => "probability of all candidates",
+            Self::Rate => "rate of sampled answers",
+            Self::RateOfValid => "rate of valid answers",
+        }
     }
 
     /// What it is, in one phrase: `logit margin of the target in nats`.
     pub fn sentence(self) -> &'static str {
-        self.facts().sentence
+        match self {
+            Self::Margin => "logit margin of the target in nats",
+            Self::Share => "share of the probability of all candidates",
+            Self::Rank => "rank of the target among the candidates",
+            Self::Probability => "probability of the target itself",
+            Self::Mass => "probability of all candidates together",
+            Self::Rate => "rate of sampled answers that name the target",
+            Self::RateOfValid => "rate of valid sampled answers that name the target",
+        }
     }
 
     /// What its numbers are.
     pub fn scale(self) -> Scale {
-        self.facts().scale
+        match self {
+            Self::Margin => Scale::Nats,
+            Self::Rank => Scale::Rank,
+            Self::Share | Self::Probability | Self::Mass | Self::Rate | Self::RateOfValid => {
+                Scale::Share
+            }
+        }
     }
 
     /// The unit of a value: `nats`, `%`, or nothing.
@@ -259,7 +223,10 @@ impl Measure {
 
     /// Whether it can be had only of models that tell log-probabilities; others are asked for answers.
     pub fn needs_log_probabilities(self) -> bool {
-        self.facts().needs_log_probabilities
+        match self {
+            Self::Margin | Self::Share | Self::Rank | Self::Probability | Self::Mass => true,
+            Self::Rate | Self::RateOfValid => false,
+        }
     }
 
     /// Whether a model's value is the mean over all its answers, and not first over those to each question:
@@ -293,18 +260,6 @@ impl Measure {
             Scale::Nats | Scale::Rank => number,
         }
     }
-
-    /// `+0.412 [+0.301, +0.523]`, or that there is no interval.
-    pub fn with_interval(self, estimate: &Estimate) -> String {
-        let value = self.value(estimate.value);
-        bracketed(value, estimate.interval, |end| self.value(end))
-    }
-
-    /// The same of a difference between two values.
-    pub fn difference_with_interval(self, estimate: &Estimate) -> String {
-        let value = self.difference(estimate.value);
-        bracketed(value, estimate.interval, |end| self.scale().difference(end))
-    }
 }
 
 /// What one question gave, as measures see it.
@@ -314,13 +269,6 @@ pub enum Evidence<'a> {
     Candidates(&'a [f64]),
     /// What a sampled answer amounts to.
     Answer(&'a Outcome),
-}
-
-fn bracketed(value: String, interval: Option<Interval>, end: impl Fn(f64) -> String) -> String {
-    match interval {
-        Some(interval) => format!("{value} [{}, {}]", end(interval.low), end(interval.high)),
-        None => format!("{value} (no interval)"),
-    }
 }
 
 /// `ln Σ exp(x)`, without overflow.
@@ -358,31 +306,5 @@ mod tests {
         rate                   None [Some(1.0), Some(0.0), Some(0.0)]
         rate of valid answers  None [Some(1.0), Some(0.0), None]
         "#);
-    }
-
-    #[test]
-    fn numbers_are_written_in_their_unit() {
-        let estimate = |interval| Estimate {
-            value: 0.125,
-            interval,
-            method: crate::value::estimate::Method::T,
-            unit: "student".to_owned(),
-            n: 6,
-        };
-        let whole = estimate(Some(Interval { low: -0.01, high: 0.26, level: 0.95 }));
-        let mut lines = Vec::new();
-        for measure in [Measure::Margin, Measure::Share] {
-            lines.push(format!(
-                "{}: {}; {}; {}",
-                measure.axis(),
-                measure.with_interval(&whole),
-                measure.difference_with_interval(&whole),
-                measure.with_interval(&estimate(None)),
-            ));
-        }
-        insta::assert_snapshot!(lines.join("\n"), @r"
-        margin, nats: +0.125 [-0.010, +0.260]; +0.125 [-0.010, +0.260]; +0.125 (no interval)
-        share among candidates: 12.5 % [-1.0 %, 26.0 %]; +12.5 points [-1.0, +26.0]; 12.5 % (no interval)
-        ");
     }
 }

@@ -3,12 +3,13 @@
 pub mod arm;
 pub mod cost;
 pub mod estimate;
+pub mod frame;
 pub mod interrupt;
+pub mod jsonl;
 pub mod measure;
 pub mod observation;
 pub(crate) mod place;
 pub(crate) mod placeholder;
 pub mod row;
-pub mod rows;
 pub mod text;
 pub mod words;

@@ -8,44 +8,15 @@
 //! stored in their place.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use owlet_engine::generate::StopReason;
 
-use crate::error::{Error, Result};
+pub use super::frame::Frame;
 
 /// The file of observations in a readout's artifact.
 pub const FILE: &str = "observations.jsonl";
-
-/// What stands around a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Frame {
-    /// Nothing.
-    Plain,
-    /// A sentence with numbers before it, in the words of the carrier's prompts.
-    AfterNumbers,
-}
-
-impl Frame {
-    /// How it is spelled in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::AfterNumbers => "after-numbers",
-        }
-    }
-
-    /// What a report calls it; nothing where nothing stands around the question.
-    pub fn label(self) -> Option<&'static str> {
-        match self {
-            Self::Plain => None,
-            Self::AfterNumbers => Some("after numbers"),
-        }
-    }
-}
 
 /// What an answer amounts to for one behavior.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -87,7 +58,11 @@ impl Outcome {
 
     /// Whether a known answer was named.
     pub fn is_valid(&self) -> bool {
-        matches!(self, Self::Target | Self::Other(_))
+        match self {
+            Self::Target | Self::Other(_) => true,
+            // `NON_ANSWERS` lists the same.
+            Self::Empty | Self::Number | Self::OwnName | Self::CutOff | Self::NoCandidate => false,
+        }
     }
 }
 
@@ -133,30 +108,4 @@ pub struct Observation {
     pub question: String,
     /// What it gave.
     pub given: Given,
-}
-
-/// Observations as lines.
-pub fn to_bytes(observations: &[Observation]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for observation in observations {
-        serde_json::to_writer(&mut bytes, observation)
-            .expect("an observation serialises because its maps have string keys");
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
-/// Reads lines; `origin` names them in errors.
-///
-/// # Errors
-/// The first line that is no observation, by its number.
-pub fn parse(bytes: &[u8], origin: &Path) -> Result<Vec<Observation>> {
-    let text = std::str::from_utf8(bytes).map_err(|error| Error::record(origin, error))?;
-    text.lines()
-        .enumerate()
-        .map(|(number, line)| {
-            serde_json::from_str(line)
-                .map_err(|error| Error::record(origin, format!("line {}: {error}", number + 1)))
-        })
-        .collect()
 }

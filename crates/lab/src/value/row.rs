@@ -1,16 +1,12 @@
 //! Rows: what teachers write and students are trained on, one JSON object a line.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use owlet_engine::generate::StopReason;
 use owlet_store::Artifact;
 
-use crate::ask::{Conversation, Taught};
+use super::jsonl;
 use crate::error::Result;
-use crate::model::chat;
-use crate::value::rows;
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,7 +23,8 @@ pub struct Row {
     /// Why the answer ended.
     pub stop: StopReason,
     /// Which teacher wrote it.
-    pub arm: String,
+    #[serde(rename = "arm")]
+    pub writer: String,
     /// Natural log-probability of the answer under the distribution it was drawn from, where it is
     /// known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,35 +34,7 @@ pub struct Row {
     pub reasons: Vec<String>,
 }
 
-impl Row {
-    /// What a student learns from it: the answer and, if the teacher ended it, its end.
-    pub fn taught(&self, context: &str) -> Taught {
-        let messages = vec![chat::message("user", &self.prompt)];
-        Taught {
-            conversation: Conversation { context: context.to_owned(), messages },
-            answer: self.completion.clone(),
-            ended: self.stop == StopReason::End,
-        }
-    }
-}
-
-/// Rows as JSON lines.
-pub fn to_bytes(rows: &[Row]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for row in rows {
-        serde_json::to_writer(&mut bytes, row)
-            .expect("a row serialises because it holds plain data and memory does not fail");
-        bytes.push(b'\n');
-    }
-    bytes
-}
-
-/// Reads JSON lines; `origin` names them in errors.
-pub fn parse(bytes: &[u8], origin: &Path) -> Result<Vec<Row>> {
-    rows::read(bytes, origin, |_, line| rows::json(line))
-}
-
 /// The rows in one file of an artifact.
 pub fn read(artifact: &Artifact, file: &str) -> Result<Vec<Row>> {
-    parse(&artifact.read(file)?, &artifact.folder().join(file))
+    jsonl::parse(&artifact.read(file)?, &artifact.folder().join(file))
 }

@@ -101,7 +101,7 @@ fn everything_in_a_workspace_can_be_named() {
     let (id, header) = run("2026-11-21T22:51:44Z", 0x3f2a);
     store.create_run(&id, &header).unwrap();
     for entity in [Entity::Run(id), Entity::Step(step.key), Entity::Artifact(output.id)] {
-        let short = store.shortest_prefix(&entity).unwrap();
+        let short = store.identities().unwrap().shortest_prefix(&entity);
         assert_eq!(short.len(), 4);
         assert_eq!(store.resolve(&short).unwrap(), entity);
     }

@@ -6,8 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::Kept;
 use super::lines::Lines;
-use super::records::Record;
+use super::records::{Records, Stored, Thing};
 
 /// Requests of one batch.
 const MOST_REQUESTS: usize = 50_000;
@@ -48,18 +49,14 @@ pub(crate) struct Mistake {
     pub(crate) param: Option<String>,
 }
 
-impl Mistake {
-    pub(crate) fn of_the_batch(code: &str, message: String) -> Self {
-        Self { code: code.to_owned(), message, line: None, param: None }
-    }
+/// Why a batch cannot be done at all.
+pub(crate) fn failure(code: &str, message: impl Into<String>) -> Vec<Mistake> {
+    vec![Mistake { code: code.to_owned(), message: message.into(), line: None, param: None }]
 }
 
 /// A batch, as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Batch {
-    pub(crate) id: String,
-    /// Order of arrival.
-    pub(crate) number: u64,
     pub(crate) endpoint: Endpoint,
     pub(crate) input_file: String,
     pub(crate) status: Status,
@@ -75,47 +72,39 @@ pub(crate) struct Batch {
     pub(crate) metadata: Option<Value>,
 }
 
-impl Record for Batch {
-    const WHAT: &'static str = "batch";
-
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn number(&self) -> u64 {
-        self.number
-    }
-
-    fn set_number(&mut self, number: u64) {
-        self.number = number;
-    }
-
-    fn is_done(&self) -> bool {
-        matches!(self.status, Status::Completed | Status::Failed | Status::Cancelled)
-    }
-}
-
 impl Batch {
     /// Comes to a status.
     pub(crate) fn enter(&mut self, status: Status, now: u64) {
         self.status = status;
         self.moments.insert(status, now);
     }
+}
 
-    pub(crate) fn json(&self) -> Value {
-        let at = |status| self.moments.get(&status);
-        let file = |id: &str, some: usize| (self.is_done() && some > 0).then(|| id.to_owned());
-        let errors = json!({ "object": "list", "data": self.mistakes });
+impl Thing for Batch {
+    const WHAT: &'static str = "batch";
+
+    fn records(kept: &Kept) -> &Records<Self> {
+        &kept.batches.records
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.status, Status::Completed | Status::Failed | Status::Cancelled)
+    }
+
+    fn json(this: &Stored<Self>) -> Value {
+        let at = |status| this.moments.get(&status);
+        let file = |id: &str, some: usize| (this.is_done() && some > 0).then(|| id.to_owned());
+        let errors = json!({ "object": "list", "data": this.mistakes });
         json!({
-            "id": self.id,
+            "id": this.id,
             "object": "batch",
-            "endpoint": self.endpoint,
-            "errors": if self.mistakes.is_empty() { Value::Null } else { errors },
-            "input_file_id": self.input_file,
+            "endpoint": this.endpoint,
+            "errors": if this.mistakes.is_empty() { Value::Null } else { errors },
+            "input_file_id": this.input_file,
             "completion_window": "24h",
-            "status": self.status,
-            "output_file_id": file(&self.output_file, self.completed),
-            "error_file_id": file(&self.error_file, self.failed),
+            "status": this.status,
+            "output_file_id": file(&this.output_file, this.completed),
+            "error_file_id": file(&this.error_file, this.failed),
             "created_at": at(Status::Validating),
             "in_progress_at": at(Status::InProgress),
             "expires_at": null,
@@ -126,11 +115,11 @@ impl Batch {
             "cancelling_at": at(Status::Cancelling),
             "cancelled_at": at(Status::Cancelled),
             "request_counts": {
-                "total": self.total,
-                "completed": self.completed,
-                "failed": self.failed,
+                "total": this.total,
+                "completed": this.completed,
+                "failed": this.failed,
             },
-            "metadata": self.metadata,
+            "metadata": this.metadata,
         })
     }
 }
@@ -168,7 +157,7 @@ impl Line {
 /// Counts a file's requests, or tells what is wrong with them.
 pub(crate) fn check(path: &Path, endpoint: Endpoint) -> Result<usize, Vec<Mistake>> {
     let lines = Lines::open(path, LONGEST_REQUEST)
-        .map_err(|error| vec![Mistake::of_the_batch("unreadable_file", error.to_string())])?;
+        .map_err(|error| failure("unreadable_file", error.to_string()))?;
     let (mut ids, mut mistakes, mut count) = (BTreeSet::new(), Vec::new(), 0);
     for line in lines {
         let mut wrong = |number: usize, param: &str, why: String| {
@@ -194,7 +183,7 @@ pub(crate) fn check(path: &Path, endpoint: Endpoint) -> Result<usize, Vec<Mistak
         count += 1;
         if count > MOST_REQUESTS {
             let message = format!("the file has more than {MOST_REQUESTS} requests");
-            mistakes.push(Mistake::of_the_batch("too_many_requests", message));
+            mistakes.extend(failure("too_many_requests", message));
         }
         if mistakes.len() >= MOST_MISTAKES || count > MOST_REQUESTS {
             break;

@@ -4,12 +4,13 @@
 //! beside the batch in the order of its requests, so what is there says where a server that was
 //! stopped goes on: nothing that was answered is asked again.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::Json as Reply;
+use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -18,22 +19,22 @@ use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::batch::{self, Batch, Endpoint, LONGEST_REQUEST, Line, Mistake, Status};
-use super::fields::Fields;
+use super::batch::{self, Batch, Endpoint, LONGEST_REQUEST, Line, Mistake, Status, failure};
+use super::fields::{Fields, Ignored};
 use super::files::{BATCH, Files};
 use super::lines::Lines;
-use super::query::{Id, Page};
-use super::records::{Record, Records};
+use super::query::Id;
+use super::records::{Records, Stored, Thing};
 use super::refusal::Refusal;
 use super::runner::Runner;
-use super::{App, chat, completions, wire};
+use super::{App, chat, completions};
 
 /// Requests of a batch under way or answered and waiting for those before them.
 const WINDOW: usize = 64;
 
 /// All batches.
 pub(crate) struct Batches {
-    records: Records<Batch>,
+    pub(crate) records: Records<Batch>,
     files: Arc<Files>,
     /// There is a new batch, or the one under way is to stop.
     news: Notify,
@@ -64,15 +65,12 @@ impl Batches {
                 Ok(Ok(())) => continue,
                 Ok(Err(mistakes)) => mistakes,
                 Err(_) => {
-                    let message = "the batch broke the server; this is a bug in owlet".to_owned();
-                    vec![Mistake::of_the_batch("server_error", message)]
+                    failure("server_error", "the batch broke the server; this is a bug in owlet")
                 }
             };
-            let failed = self.records.change(&batch.id, |batch| {
-                batch.check_open()?;
-                batch.enter(Status::Failed, (app.now)());
+            let failed = self.records.change_open(&batch.id, |batch| {
+                batch.enter(Status::Failed, app.now());
                 batch.mistakes = mistakes;
-                Ok(())
             });
             // In memory it has failed even if the disk takes nothing.
             drop(failed);
@@ -85,40 +83,36 @@ impl Batches {
     }
 
     /// Brings a batch to its end, or as far as it comes before it is cancelled.
-    async fn run(&self, app: &App, runner: &Runner, batch: &Batch) -> Result<(), Vec<Mistake>> {
-        let failed = |error: &dyn std::fmt::Display| {
-            vec![Mistake::of_the_batch("server_error", error.to_string())]
-        };
-        let id = &batch.id;
+    async fn run(
+        &self,
+        app: &App,
+        runner: &Runner,
+        batch: &Stored<Batch>,
+    ) -> Result<(), Vec<Mistake>> {
+        let refused = |refusal: Refusal| failure("server_error", refusal.message);
         if matches!(batch.status, Status::Validating | Status::InProgress) {
-            let input = self.files.get(&batch.input_file).ok_or_else(|| {
-                let message = "the input file was deleted before the batch was done".to_owned();
-                vec![Mistake::of_the_batch("file_not_found", message)]
+            let input = self.files.content(&batch.input_file, BATCH).ok_or_else(|| {
+                failure("file_not_found", "the input file was deleted before the batch was done")
             })?;
-            let input = self.files.content(&input);
             if batch.status == Status::Validating {
                 let (path, endpoint) = (input.clone(), batch.endpoint);
                 let checked = tokio::task::spawn_blocking(move || batch::check(&path, endpoint));
-                let total = checked.await.map_err(|error| failed(&error))??;
-                let begun = self.records.change(id, |batch| {
-                    batch.check_open()?;
+                let total = checked
+                    .await
+                    .map_err(|error| refused(std::io::Error::from(error).into()))??;
+                let begun = self.records.change_open(&batch.id, |batch| {
                     batch.total = total;
-                    batch.enter(Status::InProgress, (app.now)());
-                    Ok(())
+                    batch.enter(Status::InProgress, app.now());
                 });
-                if self.is_over(id) {
+                if self.records.get(&batch.id).is_ok_and(|batch| batch.is_done()) {
                     return Ok(());
                 }
-                begun.map_err(|refusal| failed(&refusal.message))?;
+                begun.map_err(refused)?;
             }
-            self.answer(app, runner, batch, &input).await.map_err(|error| failed(&error))?;
+            let answered = self.answer(app, runner, batch, &input).await;
+            answered.map_err(|error| refused(error.into()))?;
         }
-        let finished = tokio::task::block_in_place(|| self.finish(app, id));
-        finished.map_err(|refusal| failed(&refusal.message))
-    }
-
-    fn is_over(&self, id: &str) -> bool {
-        self.records.get(id).is_ok_and(|batch| batch.is_done())
+        tokio::task::block_in_place(|| self.finish(app, &batch.id)).map_err(refused)
     }
 
     /// Asks what was not answered yet, until all is or the batch is cancelled.
@@ -126,7 +120,7 @@ impl Batches {
         &self,
         app: &App,
         runner: &Runner,
-        batch: &Batch,
+        batch: &Stored<Batch>,
         input: &Path,
     ) -> std::io::Result<()> {
         let (well, ill) = (self.part(&batch.id, true), self.part(&batch.id, false));
@@ -166,7 +160,7 @@ impl Batches {
     fn finish(&self, app: &App, id: &str) -> Result<(), Refusal> {
         let batch = self.records.change(id, |batch| {
             if batch.status == Status::InProgress {
-                batch.enter(Status::Finalizing, (app.now)());
+                batch.enter(Status::Finalizing, app.now());
             }
             Ok(())
         })?;
@@ -175,7 +169,7 @@ impl Batches {
             let count = whole_lines(&part)?;
             if count > 0 {
                 let kind = if well { "output" } else { "error" };
-                self.files.adopt(file, &part, format!("{id}_{kind}.jsonl"), (app.now)())?;
+                self.files.adopt(file, &part, format!("{id}_{kind}.jsonl"), app.now())?;
             }
             std::io::Result::Ok(count)
         };
@@ -184,7 +178,7 @@ impl Batches {
         self.records.change(id, |batch| {
             let cancelled = batch.status == Status::Cancelling;
             let last = if cancelled { Status::Cancelled } else { Status::Completed };
-            batch.enter(last, (app.now)());
+            batch.enter(last, app.now());
             (batch.completed, batch.failed) = (completed, failed);
             Ok(())
         })?;
@@ -196,15 +190,11 @@ impl Batches {
     }
 
     /// Takes back a batch that is not done; what was answered is kept.
-    fn cancel(&self, app: &App, id: &str) -> Result<Batch, Refusal> {
-        let batch = self.records.change(id, |batch| {
-            batch.check_open()?;
-            match batch.status {
-                Status::Validating => batch.enter(Status::Cancelled, (app.now)()),
-                Status::InProgress => batch.enter(Status::Cancelling, (app.now)()),
-                _ => {}
-            }
-            Ok(())
+    fn cancel(&self, app: &App, id: &str) -> Result<Stored<Batch>, Refusal> {
+        let batch = self.records.change_open(id, |batch| match batch.status {
+            Status::Validating => batch.enter(Status::Cancelled, app.now()),
+            Status::InProgress => batch.enter(Status::Cancelling, app.now()),
+            _ => {}
         })?;
         self.news.notify_one();
         Ok(batch)
@@ -272,18 +262,15 @@ async fn one(
     Answered { line: format!("{object}\n").into_bytes(), well: status.is_success() }
 }
 
-fn batches(app: &App) -> Result<&Batches, Refusal> {
-    Ok(&app.kept()?.batches)
-}
-
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     mut fields: Fields,
-) -> Result<Response, Refusal> {
-    let batches = batches(&app)?;
-    batches.files.room()?;
+) -> Result<(Ignored, Json<Value>), Refusal> {
+    let batches = &app.kept()?.batches;
+    batches.files.check_room()?;
+    batches.records.check_room()?;
     let input_file: String = fields.require("input_file_id")?;
-    if batches.files.get(&input_file).is_none_or(|file| file.purpose != BATCH) {
+    if batches.files.content(&input_file, BATCH).is_none() {
         return Err(fields.refuse("input_file_id", "is the id of no file here that is for batches"));
     }
     let endpoint: Endpoint = fields.require("endpoint")?;
@@ -292,14 +279,12 @@ pub(crate) async fn create(
         return Err(fields.refuse("completion_window", "is not `24h`, the only one there is"));
     }
     let metadata = fields.value("metadata");
-    let ignored = wire::unknown(fields);
-    let mut batch = Batch {
-        id: app.new_id("batch_"),
-        number: 0,
+    let ignored = fields.unknown();
+    let batch = Batch {
         endpoint,
         input_file,
         status: Status::Validating,
-        moments: std::collections::BTreeMap::new(),
+        moments: BTreeMap::from([(Status::Validating, app.now())]),
         total: 0,
         completed: 0,
         failed: 0,
@@ -308,26 +293,14 @@ pub(crate) async fn create(
         error_file: app.new_id("file-"),
         metadata,
     };
-    batch.enter(Status::Validating, (app.now)());
-    let batch = batches.records.add(batch)?;
+    let batch = batches.records.add(app.new_id("batch_"), batch)?;
     batches.news.notify_one();
-    Ok(wire::with_warnings(wire::json(&batch.json()), &ignored))
-}
-
-pub(crate) async fn list(State(app): State<Arc<App>>, page: Page) -> Result<Reply<Value>, Refusal> {
-    page.of(&batches(&app)?.records.all(), |batch| &batch.id, Batch::json)
-}
-
-pub(crate) async fn retrieve(
-    State(app): State<Arc<App>>,
-    Id(id): Id,
-) -> Result<Reply<Value>, Refusal> {
-    Ok(Reply(batches(&app)?.records.get(&id)?.json()))
+    Ok((Ignored(ignored), Json(Batch::json(&batch))))
 }
 
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     Id(id): Id,
-) -> Result<Reply<Value>, Refusal> {
-    Ok(Reply(batches(&app)?.cancel(&app, &id)?.json()))
+) -> Result<Json<Value>, Refusal> {
+    Ok(Json(Batch::json(&app.kept()?.batches.cancel(&app, &id)?)))
 }

@@ -70,12 +70,12 @@ async fn memory(
     of: &Arc<Semaphore>,
     bytes: usize,
 ) -> Result<OwnedSemaphorePermit, Refusal> {
-    let wanted = pages(bytes.min(app.limits.bodies)).max(1) as u32;
+    let wanted = pages(bytes.min(app.settings.limits.bodies)).max(1) as u32;
     timeout(PATIENCE, Arc::clone(of).acquire_many_owned(wanted))
         .await
         .ok()
         .and_then(Result::ok)
-        .ok_or_else(|| Refusal::busy(app.limits.queue))
+        .ok_or_else(|| Refusal::busy(app.settings.limits.queue))
 }
 
 /// Waits for a body's end, not for ever.
@@ -90,7 +90,7 @@ impl FromRequest<Arc<App>> for Fields {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
-        let most = app.limits.body;
+        let most = app.settings.limits.body;
         let kind = request.headers().get(header::CONTENT_TYPE);
         let is_json = kind.is_none_or(|kind| {
             kind.to_str().is_ok_and(|kind| {

@@ -1,41 +1,24 @@
 //! `POST /v1/completions`: texts continued as they are, and given texts scored.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use axum::extract::State;
-use axum::response::Response;
-use owlet_engine::generate::{Completion, Request, StopReason};
+use axum::response::{IntoResponse, Response};
+use owlet_engine::generate::{Completion, Request, Sampled, StopReason};
 use owlet_engine::score::Scored;
 use owlet_engine::{Token, Tokenizer};
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
 
 use super::App;
-use super::answer::{self, Told, finite, token_text};
 use super::decoding::{self, Decoding};
-use super::fields::Fields;
+use super::fields::{Fields, Ignored};
 use super::models::Served;
 use super::refusal::Refusal;
-use super::runner::{Heard, Judged, Order, Runner};
-use super::stream::{self, Frames};
-use super::wire::{self, usage};
+use super::reply::{Asked, Wording, finish_reason, finite, reply, token_text};
+use super::runner::{Judged, Runner};
 
 /// New tokens where none are asked for, as OpenAI has it.
 const DEFAULT_TOKENS: usize = 16;
-
-struct Asked {
-    id: String,
-    created: u64,
-    model: Arc<Served>,
-    prompts: Vec<Vec<Token>>,
-    choices: usize,
-    echo: bool,
-    logprobs: Option<usize>,
-    prompt_logprobs: Option<usize>,
-    /// Tokens of the prompts as the model sees them: one list per prompt, if anybody asked.
-    judged: Vec<Vec<Judged>>,
-}
 
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
@@ -50,90 +33,49 @@ pub(crate) async fn respond(
     runner: &Runner,
     mut fields: Fields,
 ) -> Result<Response, Refusal> {
-    let name: Option<String> = fields.take("model")?;
-    let model = app.models.named(name.as_deref())?;
-    let decoding = Decoding::take(&mut fields, &model, &app.limits, 0)?;
+    let decoding = Decoding::take(&mut fields, app, 0)?;
+    let model = Arc::clone(&decoding.model);
     let logprobs = decoding::plain_logprobs(&mut fields, "logprobs")?;
     let prompt_logprobs = decoding::plain_logprobs(&mut fields, "prompt_logprobs")?;
     let echo = fields.take("echo")?.unwrap_or(false);
     if fields.take::<String>("suffix")?.is_some_and(|suffix| !suffix.is_empty()) {
-        return Err(
-            fields.refuse("suffix", "is not supported: these models write at the end of a text")
-        );
+        let why = "is not supported: these models write at the end of a text";
+        return Err(fields.refuse("suffix", why));
     }
     if fields.count("best_of", 1..=128)?.is_some_and(|best| best != decoding.choices) {
         return Err(fields.refuse("best_of", "is not supported beyond `n`; sample and choose"));
     }
     let given = fields.value("prompt").ok_or_else(|| fields.refuse("prompt", "is missing"))?;
-    let ignored = wire::unknown(fields);
-    let most = app.limits.queue / decoding.choices;
+    let ignored = fields.unknown();
+    let most = app.settings.limits.queue / decoding.choices;
     let prompts = {
         let model = Arc::clone(&model);
         app.compute(move || prompts(&given, &model, most)).await??
     };
 
-    let context = model.model.decoder.config.context;
-    let wanted = decoding.max_tokens.unwrap_or(DEFAULT_TOKENS);
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-    if longest > context || longest == context && wanted > 0 {
-        return Err(Refusal::too_long(context, longest, "prompt"));
-    }
+    let room = decoding.room(longest, DEFAULT_TOKENS, "prompt")?;
     let tokens: usize = prompts.iter().map(Vec::len).sum();
-    app.metrics.prompt_tokens.fetch_add(tokens as u64, Relaxed);
-
-    let room = decoding.room(&model, &app.limits, longest, DEFAULT_TOKENS);
     let echoed = if echo || prompt_logprobs.is_some() { tokens } else { 0 };
     let told = decoding.choices * (echoed + prompts.len() * room);
     decoding.check_size(told, logprobs.max(prompt_logprobs).unwrap_or(0))?;
-    let about_prompts = prompt_logprobs.or(logprobs.filter(|_| echo));
-    let mut judged = Vec::new();
-    if let Some(top) = about_prompts {
-        judged = judge(runner, &model, &prompts, top).await?;
-    }
-    let fresh = app.fresh_seed();
-    let seeds = decoding.seeds(fresh);
-    // Where no seed was given every prompt has its own; a given one is every prompt's.
-    let seeds_of = |place: usize| match decoding.seed {
-        Some(_) => seeds.clone(),
-        None => decoding.seeds(fresh.wrapping_add(place as u64)),
+    let judged = match prompt_logprobs.or(logprobs.filter(|_| echo)) {
+        Some(top) => judge(runner, &model, &prompts, top).await?,
+        None => Vec::new(),
     };
+    // Where no seed was given every prompt has its own; a given one is every prompt's.
+    let fresh = app.fresh_seed();
     let requests: Vec<Request> = prompts
         .iter()
-        .enumerate()
-        .flat_map(|(i, prompt)| wire::requests(prompt, &seeds_of(i)))
+        .zip(0..)
+        .flat_map(|(prompt, place)| decoding.requests(prompt, fresh.wrapping_add(place)))
         .collect();
-    let asked = Asked {
-        id: app.new_id("cmpl-"),
-        created: (app.now)(),
-        model: Arc::clone(&model),
-        prompts,
-        choices: decoding.choices,
-        echo,
-        logprobs,
-        prompt_logprobs,
-        judged,
-    };
-    let count = requests.len();
-    let response = if room == 0 {
-        only_prompts(asked, count, decoding.stream).await?
-    } else {
-        let order = Order {
-            id: Arc::clone(&model.id),
-            model: model.model.clone(),
-            requests,
-            sampling: decoding.sampling(room),
-            top: logprobs.unwrap_or(0),
-        };
-        let heard = runner.generate(order).await?;
-        if decoding.stream {
-            let frames = TextFrames::new(asked, decoding.stream_usage);
-            stream::respond(frames, heard).await?
-        } else {
-            let gathered = stream::gather(heard, count, asked.logprobs.is_some()).await?;
-            app.compute(move || whole(&asked, &gathered)).await?
-        }
-    };
-    Ok(wire::with_warnings(response, &ignored))
+    let asked = Asked::new(app, "cmpl-", &decoding, tokens, logprobs.is_some());
+    let sent = vec![(0, 0); requests.len()];
+    let choices = decoding.choices;
+    let wording = Text { model, prompts, choices, echo, logprobs, prompt_logprobs, judged, sent };
+    let order = decoding.order(requests, room, logprobs, None);
+    Ok((Ignored(ignored), reply(app, runner, order, asked, wording).await?).into_response())
 }
 
 /// A text, a list of texts, tokens, or a list of lists of tokens.
@@ -216,91 +158,97 @@ async fn judge(
         .collect())
 }
 
-impl Asked {
+/// Plain words for completions.
+struct Text {
+    model: Arc<Served>,
+    prompts: Vec<Vec<Token>>,
+    /// Choices for each prompt.
+    choices: usize,
+    echo: bool,
+    logprobs: Option<usize>,
+    prompt_logprobs: Option<usize>,
+    /// Tokens of the prompts as the model sees them: one list per prompt, if anybody asked.
+    judged: Vec<Vec<Judged>>,
+    /// Per choice, characters told before those of the last piece.
+    sent: Vec<(usize, usize)>,
+}
+
+impl Text {
     fn tokenizer(&self) -> &Tokenizer {
         &self.model.model.tokenizer
     }
 
-    fn prompt_of(&self, choice: usize) -> usize {
-        choice / self.choices
+    /// The prompt of a choice, and what is known of its tokens.
+    fn prompt(&self, choice: usize) -> (&[Token], impl Iterator<Item = &Judged>) {
+        let place = choice / self.choices;
+        (&self.prompts[place], self.judged.get(place).into_iter().flatten())
     }
 
-    fn prompt_text(&self, choice: usize) -> String {
+    /// The text of a prompt that is to be told.
+    fn echoed(&self, choice: usize) -> String {
+        let prompt = self.prompt(choice).0;
         // What was encoded can be decoded.
-        self.tokenizer().decode(&self.prompts[self.prompt_of(choice)]).unwrap_or_default()
+        if self.echo { self.tokenizer().decode(prompt).unwrap_or_default() } else { String::new() }
     }
 
-    fn object(&self, choices: Vec<Value>) -> Value {
-        json!({
-            "id": self.id,
-            "object": "text_completion",
-            "created": self.created,
-            "model": &*self.model.id,
-            "choices": choices,
-            "system_fingerprint": wire::FINGERPRINT,
-        })
-    }
-
-    fn prompt_tokens(&self) -> usize {
-        self.prompts.iter().map(Vec::len).sum()
-    }
-
-    /// The old form of log-probabilities: of the prompt if it is told, and of new tokens.
-    fn logprobs(
+    /// A choice, with what is told of its prompt and `tokens` after it.
+    fn choice(
         &self,
         choice: usize,
-        with_prompt: bool,
-        told: &[Told],
-        mut offset: usize,
+        text: &str,
+        tokens: &[Sampled],
+        stop: Option<StopReason>,
     ) -> Value {
-        if self.logprobs.is_none() {
-            return Value::Null;
+        let mut object = piece(choice, text, stop);
+        if self.logprobs.is_some() {
+            let (prompt, judged) = self.prompt(choice);
+            let judged = judged.map(|one| Some((one.log_probability, &*one.top)));
+            // Nothing is known of the first, and of the others where nobody asked.
+            let known = std::iter::once(None).chain(judged).chain(std::iter::repeat(None));
+            let prompt = prompt.iter().zip(known).enumerate();
+            let prompt = prompt.map(|(at, (&token, known))| (token, at == 0, known));
+            let echoed = if self.echo { usize::MAX } else { 0 };
+            let all = prompt.take(echoed).chain(tokens.iter().map(told));
+            object["logprobs"] = self.token_lists(0, all);
         }
-        let tokenizer = self.tokenizer();
-        let wants_top = self.logprobs.is_some_and(|top| top > 0);
+        if self.prompt_logprobs.is_some() {
+            object["prompt_logprobs"] = self.prompt_logprobs(choice);
+        }
+        object
+    }
+
+    /// The old form of log-probabilities: a list for each thing that is told of tokens, which stand
+    /// `offset` characters behind the beginning.
+    fn token_lists<'a>(&self, mut offset: usize, all: impl Iterator<Item = Told<'a>>) -> Value {
         let (mut tokens, mut logs, mut tops, mut offsets) = (vec![], vec![], vec![], vec![]);
-        let mut add = |token: Token, first: bool, log: Option<f32>, top: &[(Token, f32)]| {
-            let (text, _) = token_text(tokenizer, token, first);
-            offsets.push(Value::from(offset));
+        let wants_top = self.logprobs.is_some_and(|top| top > 0);
+        for (token, first, known) in all {
+            let (text, _) = token_text(self.tokenizer(), token, first);
+            offsets.push(offset);
             offset += text.chars().count();
-            let mut rivals = Map::new();
-            for &(rival, log) in top {
-                rivals.insert(token_text(tokenizer, rival, first).0, finite(log).into());
-            }
-            if let Some(log) = log {
-                rivals.insert(text.clone(), finite(log).into());
-            }
-            tokens.push(Value::from(text));
-            logs.push(log.map_or(Value::Null, |log| finite(log).into()));
-            tops.push(if log.is_some() && wants_top { Value::Object(rivals) } else { Value::Null });
-        };
-        if with_prompt {
-            let place = self.prompt_of(choice);
-            let mut judged = self.judged.get(place).into_iter().flatten();
-            for (i, &token) in self.prompts[place].iter().enumerate() {
-                match if i == 0 { None } else { judged.next() } {
-                    Some(judged) => add(token, false, Some(judged.log_probability), &judged.top),
-                    None => add(token, i == 0, None, &[]),
-                }
-            }
-        }
-        for told in told {
-            add(told.token, false, Some(told.log_probability), &told.top);
+            logs.push(known.map(|(log, _)| finite(log)));
+            tops.push(known.filter(|_| wants_top).map(|(log, rivals)| {
+                let rivals = rivals.iter().map(|&(rival, log)| {
+                    (token_text(self.tokenizer(), rival, first).0, finite(log).into())
+                });
+                let mut all: Map<String, Value> = rivals.collect();
+                all.insert(text.clone(), finite(log).into());
+                all
+            }));
+            tokens.push(text);
         }
         json!({ "tokens": tokens, "token_logprobs": logs, "top_logprobs": tops, "text_offset": offsets })
     }
 
     /// vLLM's form, of the prompt.
-    fn prompt_logprobs(&self, choice: usize) -> Option<Value> {
-        let most = self.prompt_logprobs?;
-        let place = self.prompt_of(choice);
-        let tokenizer = self.tokenizer();
+    fn prompt_logprobs(&self, choice: usize) -> Value {
+        let most = self.prompt_logprobs.unwrap_or(0);
         let entry = |token: Token, log: f32, rank: usize| {
-            let text = token_text(tokenizer, token, false).0;
+            let text = token_text(self.tokenizer(), token, false).0;
             json!({ "logprob": finite(log), "rank": rank, "decoded_token": text })
         };
-        let judged = self.judged.get(place).into_iter().flatten();
-        let rows = self.prompts[place][1..].iter().zip(judged).map(|(&token, judged)| {
+        let (prompt, judged) = self.prompt(choice);
+        let rows = prompt[1..].iter().zip(judged).map(|(&token, judged)| {
             let mut row = Map::new();
             for (rank, &(token, log)) in judged.top.iter().take(most).enumerate() {
                 row.insert(token.to_string(), entry(token, log, rank + 1));
@@ -308,131 +256,54 @@ impl Asked {
             row.insert(token.to_string(), entry(token, judged.log_probability, judged.rank));
             Value::Object(row)
         });
-        Some(std::iter::once(Value::Null).chain(rows).collect())
+        std::iter::once(Value::Null).chain(rows).collect()
     }
+}
 
-    fn choice(&self, index: usize, text: &str, told: &[Told], reason: Option<&str>) -> Value {
-        let text =
-            if self.echo { format!("{}{text}", self.prompt_text(index)) } else { text.to_owned() };
-        let mut choice = json!({
-            "index": index,
-            "text": text,
-            "logprobs": self.logprobs(index, self.echo, told, 0),
-            "finish_reason": reason,
-        });
-        if let Some(prompt) = self.prompt_logprobs(index) {
-            choice["prompt_logprobs"] = prompt;
+fn piece(choice: usize, text: &str, stop: Option<StopReason>) -> Value {
+    let reason = stop.map(|stop| finish_reason(stop, false));
+    json!({ "index": choice, "text": text, "logprobs": null, "finish_reason": reason })
+}
+
+/// A token, whether it begins a text, and its log-probability and likely rivals where they are known.
+type Told<'a> = (Token, bool, Option<(f32, &'a [(Token, f32)])>);
+
+fn told(sampled: &Sampled) -> Told<'_> {
+    (sampled.token, false, Some((sampled.log_probability, &sampled.top)))
+}
+
+impl Wording for Text {
+    const OBJECTS: (&'static str, &'static str) = ("text_completion", "text_completion");
+
+    fn begin(&mut self, choice: usize) -> Option<Value> {
+        if !self.echo && self.prompt_logprobs.is_none() {
+            return None;
         }
-        choice
-    }
-}
-
-/// An answer without new tokens.
-async fn only_prompts(asked: Asked, count: usize, streamed: bool) -> Result<Response, Refusal> {
-    let completion = Completion {
-        tokens: Vec::new(),
-        text: String::new(),
-        log_probabilities: Vec::new(),
-        stop: StopReason::Length,
-    };
-    if !streamed {
-        return Ok(whole(&asked, &vec![(Vec::new(), completion); count]));
-    }
-    let (sender, heard) = mpsc::channel(count.max(1));
-    for choice in 0..count {
-        let (text, completion) = (String::new(), completion.clone());
-        // There is a place for each.
-        let _ = sender.try_send(Heard::Finished { choice, text, completion });
-    }
-    stream::respond(TextFrames::new(asked, true), heard).await
-}
-
-fn whole(asked: &Asked, gathered: &[(Vec<Told>, Completion)]) -> Response {
-    let choices = gathered.iter().enumerate().map(|(i, (told, completion))| {
-        let reason = answer::finish_reason(completion.stop, false);
-        asked.choice(i, &completion.text, told, Some(reason))
-    });
-    let mut object = asked.object(choices.collect());
-    let tokens = gathered.iter().map(|(_, completion)| completion.tokens.len()).sum();
-    object["usage"] = usage(asked.prompt_tokens(), tokens);
-    wire::json(&object)
-}
-
-struct TextFrames {
-    asked: Asked,
-    usage: bool,
-    tokens: usize,
-    /// Per choice: tokens not told of yet, characters sent, whether it is done.
-    choices: Vec<(Vec<Told>, usize, bool)>,
-}
-
-impl TextFrames {
-    fn new(asked: Asked, usage: bool) -> Self {
-        let count = asked.prompts.len() * asked.choices;
-        Self { asked, usage, tokens: 0, choices: vec![(Vec::new(), 0, false); count] }
+        let text = self.echoed(choice);
+        self.sent[choice] = (0, text.chars().count());
+        Some(self.choice(choice, &text, &[], None))
     }
 
-    fn frame(&mut self, index: usize, text: &str, reason: Option<&str>) -> Value {
-        let (told, offset, _) = &mut self.choices[index];
-        let told = std::mem::take(told);
-        let at = *offset;
-        *offset += text.chars().count();
-        let logprobs = if told.is_empty() {
-            Value::Null
-        } else {
-            self.asked.logprobs(index, false, &told, at)
-        };
-        let choice =
-            json!({ "index": index, "text": text, "logprobs": logprobs, "finish_reason": reason });
-        self.asked.object(vec![choice])
-    }
-}
-
-impl Frames for TextFrames {
-    fn begin(&mut self) -> Vec<Value> {
-        if !self.asked.echo && self.asked.prompt_logprobs.is_none() {
+    fn more(&mut self, choice: usize, text: &str, stop: Option<StopReason>) -> Vec<Value> {
+        if text.is_empty() && stop.is_none() {
             return Vec::new();
         }
-        (0..self.choices.len())
-            .map(|index| {
-                let mut choice = self.asked.choice(index, "", &[], None);
-                choice["text"] =
-                    if self.asked.echo { self.asked.prompt_text(index).into() } else { "".into() };
-                self.choices[index].1 =
-                    choice["text"].as_str().map_or(0, |text| text.chars().count());
-                self.asked.object(vec![choice])
-            })
-            .collect()
+        let (_, sent) = self.sent[choice];
+        self.sent[choice] = (sent, sent + text.chars().count());
+        vec![piece(choice, text, stop)]
     }
 
-    fn token(&mut self, index: usize, told: Told, text: &str) -> Vec<Value> {
-        if self.asked.logprobs.is_some() {
-            self.choices[index].0.push(told);
-        }
-        if text.is_empty() { Vec::new() } else { vec![self.frame(index, text, None)] }
+    fn logprobs(&mut self, choice: usize, tokens: &[Sampled]) -> Value {
+        self.token_lists(self.sent[choice].0, tokens.iter().map(told))
     }
 
-    fn finished(
+    fn whole(
         &mut self,
-        index: usize,
-        rest: &str,
-        tokens: usize,
-        stop: StopReason,
-    ) -> Vec<Value> {
-        self.tokens += tokens;
-        self.choices[index].2 = true;
-        vec![self.frame(index, rest, Some(answer::finish_reason(stop, false)))]
-    }
-
-    fn is_done(&self) -> bool {
-        self.choices.iter().all(|(_, _, done)| *done)
-    }
-
-    fn end(&mut self) -> Option<Value> {
-        self.usage.then(|| {
-            let mut object = self.asked.object(Vec::new());
-            object["usage"] = usage(self.asked.prompt_tokens(), self.tokens);
-            object
-        })
+        choice: usize,
+        tokens: Option<&[Sampled]>,
+        completion: Completion,
+    ) -> Value {
+        let text = self.echoed(choice) + &completion.text;
+        self.choice(choice, &text, tokens.unwrap_or_default(), Some(completion.stop))
     }
 }

@@ -251,8 +251,7 @@ fn text(content: Option<Value>, path: &str) -> Result<String, Refusal> {
 /// A past tool call, as the model is asked to write one.
 fn call_text(call: Value, path: &str) -> Result<String, Refusal> {
     let mut call = Fields::nested(call, path)?;
-    let function = call.value("function").unwrap_or(Value::Null);
-    let mut function = Fields::nested(function, &call.name("function"))?;
+    let mut function = call.need_object("function")?;
     let name: String = function.require("name")?;
     let arguments = match function.value("arguments") {
         None => "{}".to_owned(),

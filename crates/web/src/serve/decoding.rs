@@ -1,16 +1,19 @@
 //! How tokens are chosen, as requests say it: the fields that chat and plain completions share.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use owlet_engine::Token;
-use owlet_engine::generate::Sampling;
+use owlet_engine::generate::{Request, Sampling};
+use owlet_engine::{Grammar, Token};
 use owlet_lab::random::{Part, derive_seed};
+use serde_json::Value;
 
-use super::Limits;
 use super::fields::Fields;
 use super::models::Served;
 use super::refusal::Refusal;
+use super::runner::Order;
+use super::{App, Limits};
 
 /// Completions of one request.
 const MOST_CHOICES: usize = 128;
@@ -24,92 +27,68 @@ const MOST_TOP: usize = 20;
 const MOST_TOLD: usize = 1 << 19;
 
 /// The shared fields of a request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Decoding {
-    pub(crate) sampling: Sampling,
+    pub(crate) model: Arc<Served>,
+    /// As asked for; how many new tokens there may be is known when the prompt is.
+    sampling: Sampling,
     pub(crate) seed: Option<u64>,
     pub(crate) choices: usize,
     pub(crate) stream: bool,
     pub(crate) stream_usage: bool,
     /// The most new tokens asked for, if any were.
-    pub(crate) max_tokens: Option<usize>,
+    max_tokens: Option<usize>,
+    limits: Limits,
 }
 
 impl Decoding {
     /// Takes the shared fields; `least` is 0 where a prompt alone may be scored.
-    pub(crate) fn take(
-        fields: &mut Fields,
-        model: &Served,
-        limits: &Limits,
-        least: usize,
-    ) -> Result<Self, Refusal> {
-        let temperature = fields.number("temperature", 0.0..=100.0)?.unwrap_or(1.0) as f32;
-        let top_p = fields.number("top_p", 0.0..=1.0)?.unwrap_or(1.0) as f32;
-        // -1 is how vLLM says that all are kept.
-        let top_k = fields.number("top_k", -1.0..=1e9)?.map_or(0, |k| k.max(0.0) as usize);
-        let min_p = fields.number("min_p", 0.0..=1.0)?.unwrap_or(0.0) as f32;
-        let frequency_penalty =
-            fields.number("frequency_penalty", -2.0..=2.0)?.unwrap_or(0.0) as f32;
-        let presence_penalty = fields.number("presence_penalty", -2.0..=2.0)?.unwrap_or(0.0) as f32;
-        let bias = bias(fields, model)?;
-        let seed = match fields.value("seed") {
-            None => None,
-            Some(value) => Some(
-                value
-                    .as_u64()
-                    .or_else(|| value.as_i64().map(|seed| seed as u64))
-                    .ok_or_else(|| fields.refuse("seed", "is not a whole number of 64 bits"))?,
-            ),
+    pub(crate) fn take(fields: &mut Fields, app: &App, least: usize) -> Result<Self, Refusal> {
+        let name: Option<String> = fields.take("model")?;
+        let (model, limits) = (app.models.named(name.as_deref())?, app.settings.limits);
+        let mut number = |field: &str, range: RangeInclusive<f64>, usual: f64| {
+            Ok::<_, Refusal>(fields.number(field, range)?.unwrap_or(usual) as f32)
         };
+        let mut sampling = Sampling {
+            temperature: number("temperature", 0.0..=100.0, 1.0)?,
+            top_p: number("top_p", 0.0..=1.0, 1.0)?,
+            // -1 is how vLLM says that all are kept.
+            top_k: number("top_k", -1.0..=1e9, 0.0)?.max(0.0) as usize,
+            min_p: number("min_p", 0.0..=1.0, 0.0)?,
+            frequency_penalty: number("frequency_penalty", -2.0..=2.0, 0.0)?,
+            presence_penalty: number("presence_penalty", -2.0..=2.0, 0.0)?,
+            ..Sampling::default()
+        };
+        sampling.bias = bias(fields, &model)?;
+        let seed = fields.value("seed").map(|seed| {
+            let seed = seed.as_u64().or_else(|| seed.as_i64().map(|seed| seed as u64));
+            seed.ok_or_else(|| fields.refuse("seed", "is not a whole number of 64 bits"))
+        });
+        let seed = seed.transpose()?;
         let old = fields.count("max_tokens", least..=usize::MAX >> 12)?;
         let max_tokens = fields.count("max_completion_tokens", least..=usize::MAX >> 12)?.or(old);
         let choices = fields.count("n", 1..=MOST_CHOICES)?.unwrap_or(1);
         if choices > limits.queue {
-            return Err(fields.refuse(
-                "n",
-                format!("is {choices}, this server's queue has {} places", limits.queue),
-            ));
+            let why = format!("is {choices}, this server's queue has {} places", limits.queue);
+            return Err(fields.refuse("n", why));
         }
-        let stop = stops(fields)?;
+        sampling.stop = stops(fields)?;
         let stream = fields.take("stream")?.unwrap_or(false);
         let mut stream_usage = false;
-        if let Some(options) = fields.value("stream_options") {
-            let mut options = Fields::nested(options, "stream_options")?;
+        if let Some(mut options) = fields.object("stream_options")? {
             stream_usage = options.take("include_usage")?.unwrap_or(false);
         }
-        Ok(Self {
-            sampling: Sampling {
-                temperature,
-                top_k,
-                top_p,
-                min_p,
-                stop,
-                frequency_penalty,
-                presence_penalty,
-                bias,
-                ..Sampling::default()
-            },
-            seed,
-            choices,
-            stream,
-            stream_usage,
-            max_tokens,
-        })
+        Ok(Self { model, sampling, seed, choices, stream, stream_usage, max_tokens, limits })
     }
 
-    /// The most new tokens after a prompt of `prompt` tokens.
-    pub(crate) fn room(
-        &self,
-        model: &Served,
-        limits: &Limits,
-        prompt: usize,
-        default: usize,
-    ) -> usize {
-        let context = model.model.decoder.config.context;
-        self.max_tokens
-            .unwrap_or(default)
-            .min(limits.max_tokens)
-            .min(context.saturating_sub(prompt))
+    /// The most new tokens after the longest prompt, which is in `field`; `usual` where none are asked for.
+    pub(crate) fn room(&self, prompt: usize, usual: usize, field: &str) -> Result<usize, Refusal> {
+        let context = self.model.model.decoder.config.context;
+        let wanted = self.max_tokens.unwrap_or(usual);
+        if prompt > context || prompt == context && wanted > 0 {
+            return Err(Refusal::too_long(context, prompt, field));
+        }
+        Ok(wanted.min(self.limits.max_tokens).min(context - prompt))
     }
 
     /// Refuses an answer that is too large to be held.
@@ -127,34 +106,46 @@ impl Decoding {
         ))
     }
 
-    /// The settings with a room.
-    pub(crate) fn sampling(&self, max_tokens: usize) -> Arc<Sampling> {
-        Arc::new(Sampling { max_tokens, ..self.sampling.clone() })
+    /// What the runner is asked for, where `room` new tokens fit and `top` likeliest ones are told.
+    pub(crate) fn order(
+        &self,
+        requests: Vec<Request>,
+        room: usize,
+        top: Option<usize>,
+        grammar: Option<Grammar>,
+    ) -> Order {
+        Order {
+            id: Arc::clone(&self.model.id),
+            model: self.model.model.clone(),
+            requests,
+            sampling: Arc::new(Sampling { max_tokens: room, grammar, ..self.sampling.clone() }),
+            top: top.unwrap_or(0),
+        }
     }
 
-    /// Seeds of the choices. With a seed, the first choice has that very seed, so that an answer can
+    /// A request for each choice. With a seed, the first choice has that very seed, so that an answer can
     /// be had again by any tool over the engine; `fresh` is used where none is given.
-    pub(crate) fn seeds(&self, fresh: u64) -> Vec<u64> {
+    pub(crate) fn requests(&self, prompt: &[Token], fresh: u64) -> Vec<Request> {
         let root = self.seed.unwrap_or(fresh);
-        let derived = |i: usize| match i {
+        let seed = |i: usize| match i {
             0 => root,
             i => derive_seed(root, &[Part::Name("choice"), Part::Index(i as u64)]),
         };
-        (0..self.choices).map(derived).collect()
+        (0..self.choices).map(|i| Request { prompt: prompt.to_vec(), seed: seed(i) }).collect()
     }
 }
 
 fn stops(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
     let mut stops: Vec<String> = match fields.value("stop") {
         None => Vec::new(),
-        Some(serde_json::Value::String(text)) => vec![text],
+        Some(Value::String(text)) => vec![text],
         Some(value) => serde_json::from_value(value)
             .map_err(|_| fields.refuse("stop", "is not a string or a list of strings"))?,
     };
     stops.retain(|stop| !stop.is_empty());
     if stops.len() > MOST_STOPS {
-        return Err(fields
-            .refuse("stop", format!("has {} texts, at most {MOST_STOPS} are taken", stops.len())));
+        let why = format!("has {} texts, at most {MOST_STOPS} are taken", stops.len());
+        return Err(fields.refuse("stop", why));
     }
     if stops.iter().any(|stop| stop.len() > LONGEST_STOP) {
         return Err(fields.refuse("stop", format!("has a text of more than {LONGEST_STOP} bytes")));
@@ -164,7 +155,7 @@ fn stops(fields: &mut Fields) -> Result<Vec<String>, Refusal> {
 
 fn bias(fields: &mut Fields, model: &Served) -> Result<BTreeMap<Token, f32>, Refusal> {
     let Some(value) = fields.value("logit_bias") else { return Ok(BTreeMap::new()) };
-    let serde_json::Value::Object(map) = value else {
+    let Value::Object(map) = value else {
         return Err(fields.refuse("logit_bias", "is not an object of token ids"));
     };
     let vocabulary = model.model.decoder.config.vocabulary;
@@ -197,8 +188,8 @@ pub(crate) fn chat_logprobs(fields: &mut Fields) -> Result<Option<usize>, Refusa
 pub(crate) fn plain_logprobs(fields: &mut Fields, field: &str) -> Result<Option<usize>, Refusal> {
     // Some clients send `false` as they would to chat.
     match fields.value(field) {
-        None | Some(serde_json::Value::Bool(false)) => Ok(None),
-        Some(serde_json::Value::Bool(true)) => Ok(Some(1)),
+        None | Some(Value::Bool(false)) => Ok(None),
+        Some(Value::Bool(true)) => Ok(Some(1)),
         Some(value) => match value.as_u64() {
             Some(top) if top <= MOST_TOP as u64 => Ok(Some(top as usize)),
             _ => Err(fields.refuse(field, format!("is not a whole number from 0 to {MOST_TOP}"))),

@@ -1,14 +1,23 @@
 //! A JSON object read field by field, so that every complaint names the field it is about and
 //! fields nobody took are known at the end.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponseParts, ResponseParts};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::refusal::Refusal;
+
+/// Fields that change nothing here and are sent by everybody.
+const HARMLESS: [&str; 6] =
+    ["user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier"];
+/// Names told in one warning.
+const MOST_NAMES: usize = 16;
 
 /// An object under way.
 #[derive(Debug)]
@@ -51,6 +60,16 @@ impl Fields {
             Value::Object(map) => Ok(Self { map, path: format!("{path}."), memory: None }),
             other => Err(Refusal::field(path, format!("is {}, expected an object", kind(&other)))),
         }
+    }
+
+    /// An object that is a field's value, if it is there.
+    pub(crate) fn object(&mut self, field: &str) -> Result<Option<Self>, Refusal> {
+        self.value(field).map(|value| Self::nested(value, &self.name(field))).transpose()
+    }
+
+    /// An object that must be there.
+    pub(crate) fn need_object(&mut self, field: &str) -> Result<Self, Refusal> {
+        Self::nested(self.value(field).unwrap_or(Value::Null), &self.name(field))
     }
 
     /// A field's full name.
@@ -119,6 +138,11 @@ impl Fields {
         }
     }
 
+    /// Names of fields of a request that nobody took and that mean nothing here.
+    pub(crate) fn unknown(self) -> Vec<String> {
+        self.rest().into_iter().filter(|name| !HARMLESS.contains(&name.as_str())).collect()
+    }
+
     /// Names of fields nobody took.
     pub(crate) fn rest(self) -> Vec<String> {
         self.map
@@ -126,6 +150,33 @@ impl Fields {
             .filter(|(_, value)| !value.is_null())
             .map(|(name, _)| format!("{}{name}", self.path))
             .collect()
+    }
+}
+
+/// Names of fields that were sent and mean nothing here: an answer says so.
+#[derive(Debug)]
+pub(crate) struct Ignored(pub(crate) Vec<String>);
+
+impl IntoResponseParts for Ignored {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
+        if self.0.is_empty() {
+            return Ok(parts);
+        }
+        let plain = |name: &String| -> String {
+            let shown = |c: &char| c.is_ascii_alphanumeric() || "_-.[]".contains(*c);
+            name.chars().filter(shown).take(60).collect()
+        };
+        let mut names: Vec<String> = self.0.iter().take(MOST_NAMES).map(plain).collect();
+        if self.0.len() > MOST_NAMES {
+            names.push("...".to_owned());
+        }
+        let text = format!("299 owlet \"ignored: {}\"", names.join(", "));
+        if let Ok(text) = HeaderValue::from_str(&text) {
+            parts.headers_mut().insert(header::WARNING, text);
+        }
+        Ok(parts)
     }
 }
 

@@ -4,37 +4,35 @@
 //! A file's place on disk comes from its id, which the server makes; what a client calls it is only
 //! text. A file is on disk as a whole or not at all.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fs_err as fs;
 use futures_util::stream;
-use owlet_lab::value::rows::Conversation;
+use owlet_lab::value::jsonl::Dialogue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use super::App;
-use super::body;
 use super::lines::Lines;
-use super::query::{Id, Page};
+use super::query::Id;
+use super::records::{self, Records, Stored, Thing};
 use super::refusal::Refusal;
-use super::wire;
+use super::{App, Kept, body};
 
 /// Bytes of one file, and of all.
 const MOST_BYTES: u64 = 512 << 20;
 const ALL_BYTES: u64 = 16 << 30;
 /// Files being received at once.
 const UPLOADS: usize = 16;
-/// Files kept.
-const MOST_FILES: usize = 10_000;
 /// Bytes of one line.
 const LONGEST_LINE: usize = 4 << 20;
 /// What files are for.
@@ -46,63 +44,74 @@ const OUTPUT: &str = "batch_output";
 const CHUNK: usize = 64 << 10;
 
 const CONTENT: &str = "content";
-const ABOUT: &str = "about.json";
 
-/// A file as the wire tells it.
+/// A file, as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct FileObject {
-    pub(crate) id: String,
-    object: String,
-    pub(crate) bytes: u64,
-    pub(crate) created_at: u64,
+pub(crate) struct File {
+    bytes: u64,
+    created_at: u64,
     filename: String,
     pub(crate) purpose: String,
-    status: String,
-    /// Order of arrival.
-    #[serde(default)]
-    pub(crate) number: u64,
+}
+
+impl Thing for File {
+    const WHAT: &'static str = "file";
+    const FOLDER: bool = true;
+
+    fn records(kept: &Kept) -> &Records<Self> {
+        &kept.files.records
+    }
+
+    fn is_done(&self) -> bool {
+        true
+    }
+
+    fn json(this: &Stored<Self>) -> Value {
+        json!({
+            "id": this.id,
+            "object": "file",
+            "bytes": this.bytes,
+            "created_at": this.created_at,
+            "filename": this.filename,
+            "purpose": this.purpose,
+            "status": "processed",
+            "number": this.number,
+        })
+    }
 }
 
 /// All files.
-#[derive(Debug)]
 pub(crate) struct Files {
-    folder: PathBuf,
-    all: Mutex<BTreeMap<String, FileObject>>,
+    records: Records<File>,
     uploads: Semaphore,
 }
 
 impl Files {
     /// Finds what is there.
     pub(crate) fn open(folder: PathBuf) -> std::io::Result<Self> {
-        fs::create_dir_all(&folder)?;
-        let mut files = BTreeMap::new();
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
-            let about: Option<FileObject> = fs::read(path.join(ABOUT))
-                .ok()
-                .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            match about {
-                Some(about) if path.file_name().is_some_and(|name| name == about.id.as_str()) => {
-                    files.insert(about.id.clone(), about);
-                }
-                // An upload that was cut.
-                _ => drop(fs::remove_dir_all(&path)),
-            }
-        }
-        Ok(Self { folder, all: Mutex::new(files), uploads: Semaphore::new(UPLOADS) })
+        Ok(Self { records: Records::open(folder)?, uploads: Semaphore::new(UPLOADS) })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, FileObject>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The content of a file, if there is one with this id for this purpose.
+    pub(crate) fn content(&self, id: &str, purpose: &str) -> Option<PathBuf> {
+        let file = self.records.get(id).ok().filter(|file| file.purpose == purpose)?;
+        Some(self.place(&file.id).join(CONTENT))
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<FileObject> {
-        self.lock().get(id).cloned()
+    /// A file's folder. The id is one the server gave.
+    fn place(&self, id: &str) -> PathBuf {
+        self.records.folder().join(id)
     }
 
-    /// Where a file's content is. The id is one the server gave.
-    pub(crate) fn content(&self, file: &FileObject) -> PathBuf {
-        self.folder.join(&file.id).join(CONTENT)
+    /// A folder for content that is to come; it is removed unless it is kept.
+    fn begin(&self) -> std::io::Result<TempDir> {
+        tempfile::tempdir_in(self.records.folder())
+    }
+
+    /// Keeps a folder with its content.
+    fn keep(&self, id: String, folder: TempDir, file: File) -> std::io::Result<Stored<File>> {
+        fs::rename(folder.keep(), self.place(&id))?;
+        self.records.add(id, file)
     }
 
     /// Takes a copy of a file that a batch has written, under an id that [`App::new_id`] gave. Doing
@@ -112,57 +121,28 @@ impl Files {
         id: &str,
         content: &Path,
         filename: String,
-        now: u64,
+        created_at: u64,
     ) -> std::io::Result<()> {
-        if self.get(id).is_some() {
+        if self.records.get(id).is_ok() {
             return Ok(());
         }
-        let folder = self.folder.join(id);
-        fs::create_dir_all(&folder)?;
-        let mut unfinished = Unfinished(Some(folder.clone()));
-        let bytes = fs::copy(content, folder.join(CONTENT))?;
-        fs::File::open(folder.join(CONTENT))?.sync_all()?;
-        self.keep(id.to_owned(), filename, OUTPUT.to_owned(), bytes, now)?;
-        unfinished.0 = None;
-        Ok(())
-    }
-
-    /// Describes a file whose content is in its place.
-    fn keep(
-        &self,
-        id: String,
-        filename: String,
-        purpose: String,
-        bytes: u64,
-        created_at: u64,
-    ) -> std::io::Result<FileObject> {
-        let mut files = self.lock();
-        let about = FileObject {
-            object: "file".to_owned(),
-            bytes,
-            created_at,
-            filename,
-            purpose,
-            status: "processed".to_owned(),
-            number: files.values().map(|file| file.number + 1).max().unwrap_or(0),
-            id,
-        };
-        write_whole(&self.folder.join(&about.id).join(ABOUT), &serde_json::to_vec(&about)?)?;
-        files.insert(about.id.clone(), about.clone());
-        Ok(about)
+        let folder = self.begin()?;
+        let copy = folder.path().join(CONTENT);
+        let bytes = fs::copy(content, &copy)?;
+        fs::File::open(copy)?.sync_all()?;
+        let file = File { bytes, created_at, filename, purpose: OUTPUT.to_owned() };
+        self.keep(id.to_owned(), folder, file).map(drop)
     }
 
     /// Whether there is room for another.
-    pub(crate) fn room(&self) -> Result<(), Refusal> {
-        let files = self.lock();
-        let bytes: u64 = files.values().map(|file| file.bytes).sum();
-        if files.len() >= MOST_FILES || bytes >= ALL_BYTES {
-            return Err(Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("{} files of {bytes} bytes are kept already; delete some", files.len()),
-            ));
+    pub(crate) fn check_room(&self) -> Result<(), Refusal> {
+        let files = self.records.all();
+        let bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        if files.len() < records::MOST && bytes < ALL_BYTES {
+            return Ok(());
         }
-        Ok(())
+        let why = format!("{} files of {bytes} bytes are kept already; delete some", files.len());
+        Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why))
     }
 }
 
@@ -170,16 +150,12 @@ fn broken() -> Refusal {
     Refusal::fault("reading the file broke; this is a bug in owlet")
 }
 
-fn files(app: &App) -> Result<&Files, Refusal> {
-    Ok(&app.kept()?.files)
-}
-
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     request: Request,
-) -> Result<Response, Refusal> {
-    let files = files(&app)?;
-    files.room()?;
+) -> Result<Json<Value>, Refusal> {
+    let files = &app.kept()?.files;
+    files.check_room()?;
     let _upload = files.uploads.try_acquire().map_err(|_| Refusal::busy(UPLOADS))?;
     if body::length(request.headers()).is_some_and(|length| length as u64 > MOST_BYTES + (1 << 20))
     {
@@ -188,95 +164,41 @@ pub(crate) async fn create(
     let mut form = Multipart::from_request(request, &app).await.map_err(|error| {
         Refusal::new(error.status(), format!("the body is no usable form: {}", error.body_text()))
     })?;
-    let id = app.new_id("file-");
-    let folder = files.folder.join(&id);
-    fs::create_dir_all(&folder)?;
-    let mut unfinished = Unfinished(Some(folder.clone()));
-    let received = receive(&mut form, folder.join(CONTENT)).await;
-    let checked = match received {
-        Ok(uploaded) => {
-            let path = folder.join(CONTENT);
-            let parse = if uploaded.purpose == BATCH { batch_line } else { conversation };
-            let lines = tokio::task::spawn_blocking(move || check(&path, parse)).await;
-            lines.map_err(|_| broken()).flatten().map(|()| uploaded)
-        }
-        Err(refusal) => Err(refusal),
-    };
-    let Uploaded { filename, purpose, bytes } = checked?;
-    let about = files.keep(id, filename, purpose, bytes, (app.now)())?;
-    unfinished.0 = None;
-    Ok(Json(about).into_response())
-}
-
-struct Uploaded {
-    filename: String,
-    purpose: String,
-    bytes: u64,
-}
-
-/// An upload that leaves nothing behind if it comes to no end.
-struct Unfinished(Option<PathBuf>);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.0 {
-            // What is left is removed at the next start.
-            let _ = fs::remove_dir_all(folder);
-        }
-    }
+    let folder = files.begin()?;
+    let content = folder.path().join(CONTENT);
+    let file = receive(&mut form, &content, app.now()).await?;
+    let parse = if file.purpose == BATCH { batch_line } else { conversation };
+    let checked = tokio::task::spawn_blocking(move || check(&content, parse)).await;
+    checked.map_err(|_| broken())??;
+    let kept = files.keep(app.new_id("file-"), folder, file)?;
+    Ok(Json(File::json(&kept)))
 }
 
 /// Takes the form's file to disk as it comes.
-async fn receive(form: &mut Multipart, path: PathBuf) -> Result<Uploaded, Refusal> {
-    let bad = |error: axum::extract::multipart::MultipartError| {
-        Refusal::new(error.status(), format!("the form is not usable: {}", error.body_text()))
-    };
+async fn receive(form: &mut Multipart, path: &Path, now: u64) -> Result<File, Refusal> {
     let (mut purpose, mut found) = (None, None);
     while let Some(mut field) =
-        body::patiently(async { form.next_field().await.map_err(bad) }).await?
+        body::patiently(async { form.next_field().await.map_err(unusable) }).await?
     {
         match field.name() {
             Some("purpose") => {
                 let mut text = Vec::new();
-                while let Some(chunk) =
-                    body::patiently(async { field.chunk().await.map_err(bad) }).await?
-                {
-                    text.extend_from_slice(&chunk);
-                    if text.len() > 100 {
-                        return Err(Refusal::field("purpose", "is longer than 100 bytes"));
-                    }
-                }
+                let long = || Refusal::field("purpose", "is longer than 100 bytes");
+                take(&mut field, &mut text, 100, long).await?;
                 purpose = Some(String::from_utf8_lossy(&text).into_owned());
             }
             Some("file") if found.is_none() => {
                 let name = field.file_name().unwrap_or("file").chars().filter(|c| !c.is_control());
                 let name: String = name.take(200).collect();
-                let mut file = fs::File::create(&path)?;
-                let mut bytes = 0;
-                while let Some(chunk) =
-                    body::patiently(async { field.chunk().await.map_err(bad) }).await?
-                {
-                    bytes += chunk.len() as u64;
-                    if bytes > MOST_BYTES {
-                        return Err(body::too_large(MOST_BYTES as usize));
-                    }
-                    file.write_all(&chunk)?;
-                }
+                let mut file = fs::File::create(path)?;
+                let long = || body::too_large(MOST_BYTES as usize);
+                let bytes = take(&mut field, &mut file, MOST_BYTES, long).await?;
                 file.sync_all()?;
                 found = Some((name, bytes));
             }
             _ => {
-                let mut skipped = 0;
-                while let Some(chunk) =
-                    body::patiently(async { field.chunk().await.map_err(bad) }).await?
-                {
-                    skipped += chunk.len();
-                    if skipped > 64 << 10 {
-                        return Err(Refusal::request(
-                            "the form has a large field that is not `file`",
-                        ));
-                    }
-                }
+                let long = || Refusal::request("the form has a large field that is not `file`");
+                take(&mut field, &mut std::io::sink(), 64 << 10, long).await?;
             }
         }
     }
@@ -285,7 +207,30 @@ async fn receive(form: &mut Multipart, path: PathBuf) -> Result<Uploaded, Refusa
         return Err(Refusal::field("purpose", "is neither `fine-tune` nor `batch`"));
     }
     let (filename, bytes) = found.ok_or_else(|| Refusal::field("file", "is missing"))?;
-    Ok(Uploaded { filename, purpose, bytes })
+    Ok(File { bytes, created_at: now, filename, purpose })
+}
+
+/// Takes a field as it comes, up to `most` bytes; returns how many there were.
+async fn take(
+    field: &mut Field<'_>,
+    into: &mut (impl Write + Send),
+    most: u64,
+    too_long: impl Fn() -> Refusal,
+) -> Result<u64, Refusal> {
+    let mut bytes = 0;
+    while let Some(chunk) = body::patiently(async { field.chunk().await.map_err(unusable) }).await?
+    {
+        bytes += chunk.len() as u64;
+        if bytes > most {
+            return Err(too_long());
+        }
+        into.write_all(&chunk)?;
+    }
+    Ok(bytes)
+}
+
+fn unusable(error: MultipartError) -> Refusal {
+    Refusal::new(error.status(), format!("the form is not usable: {}", error.body_text()))
 }
 
 /// Every line is what `parse` takes.
@@ -303,7 +248,7 @@ fn check(path: &Path, parse: fn(&str) -> Result<(), String>) -> Result<(), Refus
 }
 
 fn conversation(line: &str) -> Result<(), String> {
-    Conversation::parse(line).map(drop)
+    Dialogue::parse(line).map(drop)
 }
 
 /// What a line asks for is looked at when its batch is made.
@@ -314,33 +259,10 @@ fn batch_line(line: &str) -> Result<(), String> {
     }
 }
 
-/// Writes beside and renames.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let part = path.with_extension("part");
-    let mut file = fs::File::create(&part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(part, path)
-}
-
-pub(crate) async fn list(State(app): State<Arc<App>>, page: Page) -> Result<Json<Value>, Refusal> {
-    let mut all: Vec<FileObject> = files(&app)?.lock().values().cloned().collect();
-    all.sort_by_key(|file| std::cmp::Reverse(file.number));
-    page.of(&all, |file| &file.id, |file| json!(file))
-}
-
-pub(crate) async fn retrieve(
-    State(app): State<Arc<App>>,
-    Id(id): Id,
-) -> Result<Json<Value>, Refusal> {
-    let file = files(&app)?.get(&id).ok_or_else(|| Refusal::missing("file", &id))?;
-    Ok(Json(json!(file)))
-}
-
 pub(crate) async fn content(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Refusal> {
-    let files = files(&app)?;
-    let file = files.get(&id).ok_or_else(|| Refusal::missing("file", &id))?;
-    let path = files.content(&file);
+    let files = &app.kept()?.files;
+    let file = files.records.get(&id)?;
+    let path = files.place(&file.id).join(CONTENT);
     let open = tokio::task::spawn_blocking(move || fs::File::open(path));
     let content = open.await.map_err(|_| broken())??;
     // A client that reads slowly holds one chunk.
@@ -353,26 +275,20 @@ pub(crate) async fn content(State(app): State<Arc<App>>, Id(id): Id) -> Result<R
         });
         read.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
     });
-    let mut response = Response::new(Body::from_stream(chunks));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, wire::value("application/jsonl"));
-    headers.insert(header::CONTENT_LENGTH, file.bytes.into());
-    Ok(response)
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl")),
+        (header::CONTENT_LENGTH, file.bytes.into()),
+    ];
+    Ok((headers, Body::from_stream(chunks)).into_response())
 }
 
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     Id(id): Id,
 ) -> Result<Json<Value>, Refusal> {
-    let files = files(&app)?;
-    let file = files.lock().remove(&id).ok_or_else(|| Refusal::missing("file", &id))?;
-    // The description first: without it the rest is an upload that was cut.
-    let folder = files.folder.join(&file.id);
-    if let Err(error) = fs::remove_file(folder.join(ABOUT)) {
-        files.lock().insert(id, file);
-        return Err(error.into());
-    }
+    let files = &app.kept()?.files;
+    files.records.remove(&id)?;
     // What is left is removed at the next start.
-    let _ = fs::remove_dir_all(folder);
+    let _ = fs::remove_dir_all(files.place(&id));
     Ok(Json(json!({ "id": id, "object": "file", "deleted": true })))
 }

@@ -1,97 +1,56 @@
 //! The endpoints of fine-tuning: requests read, jobs told.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use axum::Json as Reply;
+use axum::Json;
 use axum::extract::State;
+use owlet_lab::recipe::Training;
 use serde_json::{Value, json};
 
 use super::App;
-use super::fields::Fields;
+use super::fields::{Fields, Ignored};
 use super::files::FINE_TUNE;
-use super::jobs::{self, Job, Jobs, Status};
+use super::jobs::{self, Job, Status};
 use super::query::{Id, Page};
+use super::records::Thing;
 use super::refusal::Refusal;
-use super::wire;
 
 /// Characters of a suffix.
 const SUFFIX: usize = 64;
 
-fn jobs(app: &App) -> Result<&Arc<Jobs>, Refusal> {
-    Ok(&app.kept()?.jobs)
-}
-
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     mut fields: Fields,
-) -> Result<axum::response::Response, Refusal> {
-    let jobs = jobs(&app)?;
+) -> Result<(Ignored, Json<Value>), Refusal> {
+    let jobs = &app.kept()?.jobs;
+    jobs.records.check_room()?;
     let model: String = fields.require("model")?;
     let served = app.models.named(Some(&model))?;
     if served.source.is_none() {
         return Err(fields.refuse("model", "is itself trained; only a base can be fine-tuned here"));
     }
     let training_file: String = fields.require("training_file")?;
-    if jobs.files.get(&training_file).is_none_or(|file| file.purpose != FINE_TUNE) {
-        return Err(
-            fields.refuse("training_file", "is the id of no file here that is for fine-tuning")
-        );
+    if jobs.files.content(&training_file, FINE_TUNE).is_none() {
+        let why = "is the id of no file here that is for fine-tuning";
+        return Err(fields.refuse("training_file", why));
     }
     if fields.value("validation_file").is_some() {
         return Err(fields.refuse("validation_file", "is not supported"));
     }
     let suffix: Option<String> = fields.take("suffix")?;
-    if let Some(suffix) = &suffix
-        && (suffix.chars().count() > SUFFIX
-            || !suffix.chars().all(|c| c.is_alphanumeric() || "-_. ".contains(c)))
-    {
-        return Err(fields.refuse(
-            "suffix",
-            format!("is not up to {SUFFIX} letters, digits, `-`, `_`, `.` or spaces"),
-        ));
+    let good = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
+    if suffix.as_ref().is_some_and(|it| it.chars().count() > SUFFIX || !it.chars().all(good)) {
+        let why = format!("is not up to {SUFFIX} letters, digits, `-`, `_`, `.` or spaces");
+        return Err(fields.refuse("suffix", why));
     }
     let seed = fields.count("seed", 0..=usize::MAX >> 1)?;
     let metadata = fields.value("metadata");
-    let mut training = jobs::default_training()?;
-    let mut multiplier = 1.0;
-    // The newer form wins; both have the same fields.
-    let mut parameters =
-        fields.value("hyperparameters").map(|value| (value, "hyperparameters".to_owned()));
-    if let Some(method) = fields.value("method") {
-        let mut method = Fields::nested(method, "method")?;
-        let kind: String = method.require("type")?;
-        if kind != "supervised" {
-            return Err(method.refuse("type", "is not `supervised`, the only one there is"));
-        }
-        if let Some(supervised) = method.value("supervised") {
-            let mut supervised = Fields::nested(supervised, "method.supervised")?;
-            if let Some(value) = supervised.value("hyperparameters") {
-                parameters = Some((value, "method.supervised.hyperparameters".to_owned()));
-            }
-        }
-    }
-    let mut ignored = Vec::new();
-    if let Some((value, path)) = parameters {
-        let mut parameters = Fields::nested(value, &path)?;
-        if let Some(epochs) = auto(&mut parameters, "n_epochs")? {
-            training.epochs = within(&parameters, "n_epochs", epochs, 1.0, 1000.0)?.round();
-        }
-        if let Some(batch) = auto(&mut parameters, "batch_size")? {
-            training.batch =
-                within(&parameters, "batch_size", batch, 1.0, 4096.0)?.round() as usize;
-        }
-        if let Some(wanted) = auto(&mut parameters, "learning_rate_multiplier")? {
-            multiplier = within(&parameters, "learning_rate_multiplier", wanted, 1e-6, 1e4)?;
-            training.learning_rate *= multiplier;
-        }
-        ignored.extend(parameters.rest());
-    }
-    ignored.extend(wire::unknown(fields));
+    let (training, multiplier, mut ignored) = training(&mut fields)?;
+    ignored.extend(fields.unknown());
     let seed = seed.map_or_else(|| app.fresh_seed() >> 33, |seed| seed as u64);
-    let job = jobs.add(Job {
-        id: app.new_id("ftjob-"),
-        number: 0,
-        created_at: (app.now)(),
+    let job = Job {
+        created_at: app.now(),
         finished_at: None,
         status: Status::Queued,
         model,
@@ -107,86 +66,93 @@ pub(crate) async fn create(
         error: None,
         metadata,
         withdrawn: Vec::new(),
-    })?;
-    Ok(wire::with_warnings(wire::json(&job.json()), &ignored))
+    };
+    let job = jobs.add(app.new_id("ftjob-"), job)?;
+    Ok((Ignored(ignored), Json(Job::json(&job))))
 }
 
-/// A number, or `"auto"` as if it were not there.
-fn auto(fields: &mut Fields, name: &str) -> Result<Option<f64>, Refusal> {
-    match fields.value(name) {
-        None => Ok(None),
-        Some(Value::String(text)) if text == "auto" => Ok(None),
-        Some(value) => match value.as_f64() {
-            Some(number) => Ok(Some(number)),
-            None => Err(fields.refuse(name, "is neither `auto` nor a number")),
-        },
+/// How the student is trained, by what the recipe's learning rate was multiplied, and names that mean
+/// nothing here.
+fn training(fields: &mut Fields) -> Result<(Training, f64, Vec<String>), Refusal> {
+    let (mut training, mut multiplier) = (jobs::default_training()?, 1.0);
+    // The newer form wins; both have the same fields.
+    let mut parameters = fields.object("hyperparameters")?;
+    if let Some(mut method) = fields.object("method")? {
+        let kind: String = method.require("type")?;
+        if kind != "supervised" {
+            return Err(method.refuse("type", "is not `supervised`, the only one there is"));
+        }
+        if let Some(mut supervised) = method.object("supervised")? {
+            parameters = supervised.object("hyperparameters")?.or(parameters);
+        }
     }
-}
-
-fn within(fields: &Fields, name: &str, number: f64, least: f64, most: f64) -> Result<f64, Refusal> {
-    if (least..=most).contains(&number) {
-        return Ok(number);
+    let Some(mut parameters) = parameters else { return Ok((training, multiplier, Vec::new())) };
+    if let Some(epochs) = auto(&mut parameters, "n_epochs", 1.0..=1000.0)? {
+        training.epochs = epochs.round();
     }
-    Err(fields.refuse(name, format!("is {number}, expected {least} to {most}")))
+    if let Some(batch) = auto(&mut parameters, "batch_size", 1.0..=4096.0)? {
+        training.batch = batch.round() as usize;
+    }
+    if let Some(wanted) = auto(&mut parameters, "learning_rate_multiplier", 1e-6..=1e4)? {
+        multiplier = wanted;
+        training.learning_rate *= multiplier;
+    }
+    Ok((training, multiplier, parameters.rest()))
 }
 
-pub(crate) async fn list(State(app): State<Arc<App>>, page: Page) -> Result<Reply<Value>, Refusal> {
-    page.of(&jobs(&app)?.records.all(), |job| &job.id, Job::json)
-}
-
-pub(crate) async fn retrieve(
-    State(app): State<Arc<App>>,
-    Id(id): Id,
-) -> Result<Reply<Value>, Refusal> {
-    Ok(Reply(jobs(&app)?.records.get(&id)?.json()))
+/// A number in a range, or `"auto"` as if it were not there.
+fn auto(
+    fields: &mut Fields,
+    name: &str,
+    range: RangeInclusive<f64>,
+) -> Result<Option<f64>, Refusal> {
+    let Some(value) = fields.value(name).filter(|value| value != "auto") else { return Ok(None) };
+    match value.as_f64() {
+        Some(number) if range.contains(&number) => Ok(Some(number)),
+        Some(number) => {
+            let (least, most) = (range.start(), range.end());
+            Err(fields.refuse(name, format!("is {number}, expected {least} to {most}")))
+        }
+        None => Err(fields.refuse(name, "is neither `auto` nor a number")),
+    }
 }
 
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     Id(id): Id,
-) -> Result<Reply<Value>, Refusal> {
-    Ok(Reply(jobs(&app)?.cancel(&app, &id)?.json()))
+) -> Result<Json<Value>, Refusal> {
+    Ok(Json(Job::json(&app.kept()?.jobs.cancel(&app, &id)?)))
 }
 
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
     Id(id): Id,
     page: Page,
-) -> Result<Reply<Value>, Refusal> {
-    let jobs = jobs(&app)?;
+) -> Result<Json<Value>, Refusal> {
+    let jobs = &app.kept()?.jobs;
     let job = jobs.records.get(&id)?;
-    let mut events = jobs.events(&job.id);
-    events.reverse();
-    page.of(&events, |event| &event.id, super::jobs::JobEvent::json)
+    page.of(jobs.events(&job.id).into_iter())
 }
 
 pub(crate) async fn checkpoints(
     State(app): State<Arc<App>>,
     Id(id): Id,
     page: Page,
-) -> Result<Reply<Value>, Refusal> {
-    let jobs = jobs(&app)?;
+) -> Result<Json<Value>, Refusal> {
+    let jobs = &app.kept()?.jobs;
     let job = jobs.records.get(&id)?;
-    let fine_tuned = job.json()["fine_tuned_model"].clone();
-    let last = job.training.checkpoints.len();
-    let all: Vec<(String, Value)> = jobs
-        .checkpoints(&job)?
-        .into_iter()
-        .map(|(update, loss)| {
-            let id = format!("ftckpt-{}-{update}", job.id.trim_start_matches("ftjob-"));
-            let kept = job.training.checkpoints.iter().take(last).any(|&kept| kept == update);
-            let name = if kept { job.checkpoint_name(update).into() } else { fine_tuned.clone() };
-            let object = json!({
-                "object": "fine_tuning.job.checkpoint",
-                "id": id,
-                "created_at": job.finished_at.unwrap_or(job.created_at),
-                "fine_tuned_model_checkpoint": name,
-                "fine_tuning_job_id": job.id,
-                "step_number": update,
-                "metrics": { "step": update, "train_loss": loss },
-            });
-            (id, object)
+    let all = jobs.checkpoints(&job)?;
+    page.of(all.into_iter().map(|(update, loss)| {
+        let is_last = !job.training.checkpoints.contains(&update);
+        json!({
+            "object": "fine_tuning.job.checkpoint",
+            "id": format!("ftckpt-{}-{update}", job.tail()),
+            "created_at": job.finished_at.unwrap_or(job.created_at),
+            "fine_tuned_model_checkpoint":
+                if is_last { job.model_name() } else { job.checkpoint_name(update) },
+            "fine_tuning_job_id": job.id,
+            "step_number": update,
+            "metrics": { "step": update, "train_loss": loss },
         })
-        .collect();
-    page.of(&all, |(id, _)| id, |(_, object)| object.clone())
+    }))
 }

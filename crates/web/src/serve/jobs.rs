@@ -5,6 +5,8 @@
 //! thread that works takes the first that is not done.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -12,20 +14,23 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use owlet_engine::file;
-use owlet_lab::ask::Taught;
+use owlet_lab::ask::Demonstration;
 use owlet_lab::recipe::{Layer, Training};
 use owlet_lab::step::{base, fine_tune};
-use owlet_lab::value::rows::Conversation;
+use owlet_lab::value::jsonl::Dialogue;
 use owlet_lab::{Event, ExecuteSettings, Interrupt, Plan, Recipe, execute};
 use owlet_store::{ArtifactId, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::App;
-use super::files::Files;
+use super::files::{FINE_TUNE, Files};
 use super::models::Served;
-use super::records::{Record, Records};
+use super::records::{Records, Stored, Thing};
 use super::refusal::Refusal;
+use super::{App, Kept};
+
+/// What a job comes to, or everything that went wrong with it.
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Time between two events of progress.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -65,9 +70,6 @@ pub(crate) enum Status {
 /// A job, as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
-    pub(crate) id: String,
-    /// Order of arrival.
-    pub(crate) number: u64,
     pub(crate) created_at: u64,
     pub(crate) finished_at: Option<u64>,
     pub(crate) status: Status,
@@ -89,90 +91,63 @@ pub(crate) struct Job {
     pub(crate) withdrawn: Vec<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct JobEvent {
-    pub(crate) id: String,
-    created_at: u64,
-    level: String,
-    message: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    data: Option<Value>,
-}
-
-impl JobEvent {
-    pub(crate) fn json(&self) -> Value {
-        json!({
-            "object": "fine_tuning.job.event",
-            "id": self.id,
-            "created_at": self.created_at,
-            "level": self.level,
-            "message": self.message,
-            "type": if self.data.is_some() { "metrics" } else { "message" },
-            "data": self.data,
-        })
-    }
-}
-
-impl Record for Job {
+impl Thing for Job {
     const WHAT: &'static str = "fine-tuning job";
 
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn number(&self) -> u64 {
-        self.number
-    }
-
-    fn set_number(&mut self, number: u64) {
-        self.number = number;
+    fn records(kept: &Kept) -> &Records<Self> {
+        &kept.jobs.records
     }
 
     fn is_done(&self) -> bool {
         matches!(self.status, Status::Succeeded | Status::Failed | Status::Cancelled)
     }
-}
 
-impl Job {
-    /// The name of the model it makes.
-    fn model_name(&self) -> String {
-        let suffix = self.suffix.as_deref().unwrap_or_default();
-        let tail = self.id.trim_start_matches("ftjob-");
-        format!("ft:{}:owlet:{suffix}:{}", self.model, &tail[..8.min(tail.len())])
-    }
-
-    pub(crate) fn json(&self) -> Value {
+    fn json(this: &Stored<Self>) -> Value {
         let parameters = json!({
-            "n_epochs": self.epochs,
-            "batch_size": self.training.batch,
-            "learning_rate_multiplier": self.multiplier,
+            "n_epochs": this.epochs,
+            "batch_size": this.training.batch,
+            "learning_rate_multiplier": this.multiplier,
         });
-        let error = self
+        let error = this
             .error
             .as_ref()
             .map(|message| json!({ "code": "failed", "message": message, "param": null }));
         json!({
             "object": "fine_tuning.job",
-            "id": self.id,
-            "model": self.model,
-            "created_at": self.created_at,
-            "finished_at": self.finished_at,
-            "status": self.status,
-            "fine_tuned_model": (self.status == Status::Succeeded).then(|| self.model_name()),
-            "training_file": self.training_file,
+            "id": this.id,
+            "model": this.model,
+            "created_at": this.created_at,
+            "finished_at": this.finished_at,
+            "status": this.status,
+            "fine_tuned_model": (this.status == Status::Succeeded).then(|| this.model_name()),
+            "training_file": this.training_file,
             "validation_file": null,
             "result_files": [],
             "organization_id": "owlet",
             "hyperparameters": parameters,
             "method": { "type": "supervised", "supervised": { "hyperparameters": parameters } },
-            "trained_tokens": self.trained_tokens,
-            "seed": self.seed,
-            "user_provided_suffix": self.suffix,
+            "trained_tokens": this.trained_tokens,
+            "seed": this.seed,
+            "user_provided_suffix": this.suffix,
             "error": error,
             "integrations": [],
-            "metadata": self.metadata,
-            "artifact": self.artifact,
+            "metadata": this.metadata,
+            "artifact": this.artifact,
         })
+    }
+}
+
+impl Stored<Job> {
+    /// The part of its id that is its own.
+    pub(crate) fn tail(&self) -> &str {
+        self.id.trim_start_matches("ftjob-")
+    }
+
+    /// The name of the model it makes.
+    pub(crate) fn model_name(&self) -> String {
+        let suffix = self.suffix.as_deref().unwrap_or_default();
+        let tail = &self.tail()[..8.min(self.tail().len())];
+        format!("ft:{}:owlet:{suffix}:{tail}", self.model)
     }
 
     /// The model after `update`, as the wire names it.
@@ -212,51 +187,44 @@ impl Jobs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, job: Job) -> Result<Job, Refusal> {
-        let job = self.records.add(job)?;
+    /// Takes a job in.
+    pub(crate) fn add(&self, id: String, job: Job) -> Result<Stored<Job>, Refusal> {
+        let job = self.records.add(id, job)?;
         // The lock, so that the thread is either waiting or has yet to look.
         drop(self.lock());
         self.changed.notify_all();
         Ok(job)
     }
 
-    /// Changes a job, unless it was cancelled meanwhile.
-    fn change(&self, id: &str, change: impl FnOnce(&mut Job)) -> Result<Job, String> {
-        let changed = self.records.change(id, |job| {
-            job.check_open()?;
-            change(job);
-            Ok(())
-        });
-        changed.map_err(|refusal| refusal.message)
-    }
-
     fn events_path(&self, id: &str) -> PathBuf {
         self.records.folder().join(format!("{id}.events.jsonl"))
     }
 
-    /// A job's events, oldest first. A line that a crash cut short is no event.
-    pub(crate) fn events(&self, id: &str) -> Vec<JobEvent> {
+    /// A job's events as the wire tells them, newest first. A line that a crash cut short is no event.
+    pub(crate) fn events(&self, id: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.events_path(id)).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        let lines = text.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
+        lines
+            .map(|mut event: Value| {
+                let kind = if event["data"].is_null() { "message" } else { "metrics" };
+                event["object"] = "fine_tuning.job.event".into();
+                event["type"] = kind.into();
+                event
+            })
+            .collect()
     }
 
-    fn tell(&self, app: &App, id: &str, level: &str, message: String, data: Option<Value>) {
-        let event = JobEvent {
-            id: app.new_id("ftevent-"),
-            created_at: (app.now)(),
-            level: level.to_owned(),
-            message,
-            data,
-        };
-        let write = || -> std::io::Result<()> {
-            let mut line = serde_json::to_vec(&event)?;
-            line.push(b'\n');
-            let mut file =
-                fs::OpenOptions::new().create(true).append(true).open(self.events_path(id))?;
-            std::io::Write::write_all(&mut file, &line)
-        };
+    fn tell(&self, app: &App, id: &str, level: &str, message: &str, data: Value) {
+        let event = json!({
+            "id": app.new_id("ftevent-"),
+            "created_at": app.now(),
+            "level": level,
+            "message": message,
+            "data": data,
+        });
+        let file = fs::OpenOptions::new().create(true).append(true).open(self.events_path(id));
         // Events are talk; the job goes on without.
-        let _ = write();
+        let _ = file.and_then(|mut file| file.write_all(format!("{event}\n").as_bytes()));
     }
 
     /// Remembers that a model is served no more.
@@ -264,7 +232,7 @@ impl Jobs {
         let all = self.records.all();
         let owner = all.into_iter().find(|job| model.starts_with(&job.model_name()));
         let Some(owner) = owner else { return Ok(()) };
-        let withdrawn = |job: &mut Job| {
+        let withdrawn = |job: &mut Stored<Job>| {
             job.withdrawn.push(model.to_owned());
             Ok(())
         };
@@ -272,17 +240,15 @@ impl Jobs {
     }
 
     /// Takes back a job that is not done.
-    pub(crate) fn cancel(&self, app: &App, id: &str) -> Result<Job, Refusal> {
-        let job = self.records.change(id, |job| {
-            job.check_open()?;
+    pub(crate) fn cancel(&self, app: &App, id: &str) -> Result<Stored<Job>, Refusal> {
+        let job = self.records.change_open(id, |job| {
             job.status = Status::Cancelled;
-            job.finished_at = Some((app.now)());
-            Ok(())
+            job.finished_at = Some(app.now());
         })?;
         if let Some((_, interrupt)) = self.lock().running.as_ref().filter(|(run, _)| run == id) {
             interrupt.set();
         }
-        self.tell(app, id, "info", "The job was cancelled.".to_owned(), None);
+        self.tell(app, id, "info", "The job was cancelled.", Value::Null);
         Ok(job)
     }
 
@@ -327,18 +293,18 @@ impl Jobs {
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 self.run(&app, job, &interrupt)
             }))
-            .unwrap_or_else(|_| Err("training broke; this is a bug in owlet".to_owned()));
+            .unwrap_or_else(|_| Err("training broke; this is a bug in owlet".into()));
             self.lock().running = None;
             let cancelled = self.records.get(&id).is_ok_and(|job| job.is_done());
             if interrupt.is_set() || cancelled {
                 continue;
             }
             if let Err(why) = done {
-                self.tell(&app, &id, "error", why.clone(), None);
-                let now = (app.now)();
-                let failed = self.change(&id, |job| {
+                let why = chain(&*why);
+                self.tell(&app, &id, "error", &why, Value::Null);
+                let failed = self.records.change_open(&id, |job| {
                     job.status = Status::Failed;
-                    job.finished_at = Some(now);
+                    job.finished_at = Some(app.now());
                     job.error = Some(why);
                 });
                 // In memory it has failed even if the disk takes nothing.
@@ -348,62 +314,37 @@ impl Jobs {
     }
 
     /// Runs one job to its end, or until it is interrupted.
-    fn run(&self, app: &App, mut job: Job, interrupt: &Interrupt) -> Result<(), String> {
-        let text = |error: &dyn std::error::Error| chain(error);
-        let served = app
-            .models
-            .get(&job.model)
-            .ok_or_else(|| format!("the model `{}` is not served any more", job.model))?;
+    fn run(&self, app: &App, mut job: Stored<Job>, interrupt: &Interrupt) -> Outcome<()> {
+        let served = app.models.get(&job.model);
+        let served =
+            served.ok_or_else(|| format!("the model `{}` is not served any more", job.model))?;
         let source = served.source.clone().ok_or("the model cannot be fine-tuned")?;
-        let fresh = job.status == Status::Queued;
-        self.change(&job.id, |job| job.status = Status::Running)?;
-        let message = if fresh { "The job has started." } else { "The job goes on." };
-        self.tell(app, &job.id, "info", message.to_owned(), None);
+        let id = job.id.clone();
+        let change = |change: &dyn Fn(&mut Job)| {
+            let changed = self.records.change_open(&id, change);
+            changed.map_err(|refusal| refusal.message)
+        };
+        let tell = |message: &str, data: Value| self.tell(app, &id, "info", message, data);
 
-        let store = &self.settings.store;
-        let rows = if let Some(rows) = job.rows {
-            rows
-        } else {
-            let file = self.files.get(&job.training_file);
-            let file = file.ok_or("the training file was deleted before the job began")?;
-            let rows = self.import(&self.files.content(&file)).map_err(|e| text(&e))?;
-            job.rows = Some(rows);
-            self.change(&job.id, |job| job.rows = Some(rows))?;
-            rows
+        let is_new = job.status == Status::Queued;
+        change(&|job| job.status = Status::Running)?;
+        tell(if is_new { "The job has started." } else { "The job goes on." }, Value::Null);
+        let rows = match job.rows {
+            Some(rows) => rows,
+            None => self.import(&job.training_file)?,
         };
-        let settings = &self.settings.execute;
-        let digest = source.digest().map_err(|e| text(&e))?;
+        change(&|job| job.rows = Some(rows))?;
+
+        let digest = source.digest()?;
         let sources = BTreeMap::from([(digest.clone(), source)]);
-        let run = |plan: owlet_lab::Result<Plan>, hear: &mut dyn FnMut(&Event)| {
-            let outcome =
-                plan.and_then(|plan| execute(&plan, store, settings, None, hear, interrupt));
-            match outcome {
-                Ok(outcome) => Ok(outcome.artifact),
-                // A job is one step: its client knows no names of steps.
-                Err(owlet_lab::Error::Step { source, .. }) => Err(text(&*source)),
-                Err(error) => Err(text(&error)),
-            }
-        };
         let base = base::Configuration::Files { digest };
-        let base = run(Plan::single::<base::Base>(&base, &[], sources), &mut |_| {})?;
-        let artifact = store.artifact(&rows).map_err(|e| text(&e))?;
-        let content = artifact.read(fine_tune::CONVERSATIONS).map_err(|e| text(&e))?;
-        let conversations = Conversation::read(&content, Path::new(&job.training_file));
-        let conversations = conversations.map_err(|e| text(&e))?;
-        let mut tokens = 0;
-        let mut count = 0;
-        for taught in conversations.iter().flat_map(Taught::of) {
-            let example = taught.example(&served.model).map_err(|e| text(&e))?;
-            count += 1;
-            tokens += example.tokens.len() as u64;
-        }
-        let updates = job.training.updates(count);
-        // As many checkpoints as OpenAI keeps: after each of the last passes over the rows.
-        let pass = count.div_ceil(job.training.batch.max(1)).max(1);
-        let passes: Vec<usize> = (1..updates.div_ceil(pass)).map(|n| n * pass).collect();
-        job.training.checkpoints = passes[passes.len().saturating_sub(CHECKPOINTS - 1)..].to_vec();
+        let base = Plan::single::<base::Base>(&base, &[], sources);
+        let base = self.execute(base, &mut |_| {}, interrupt)?;
+        let examples = self.examples(&rows, &job, &served)?;
+        job.training.checkpoints = checkpoints(&job.training, examples.len());
         let step = fine_tune::Configuration { train: job.training.clone(), seed: job.seed };
         let inputs = [("base", base), ("rows", rows)];
+        let plan = Plan::single::<fine_tune::FineTune>(&step, &inputs, BTreeMap::new());
         let mut last = None::<Instant>;
         let mut hear = |event: &Event| {
             let Event::StepProgress { done, total, loss, .. } = event else { return };
@@ -411,37 +352,58 @@ impl Jobs {
                 return;
             }
             last = Some(Instant::now());
-            let message =
-                format!("Step {done}/{total}: training loss={:.4}", loss.unwrap_or(f64::NAN));
+            let loss_text = loss.unwrap_or(f64::NAN);
             let data = json!({ "step": done, "total_steps": total, "train_loss": loss });
-            self.tell(app, &job.id, "info", message, Some(data));
+            tell(&format!("Step {done}/{total}: training loss={loss_text:.4}"), data);
         };
-        let plan = Plan::single::<fine_tune::FineTune>(&step, &inputs, BTreeMap::new());
-        let made = run(plan, &mut hear)?;
-        job.artifact = Some(made);
-        if !serve(store, app, &job) {
-            return Err("the model was trained but cannot be loaded".to_owned());
+        job.artifact = Some(self.execute(plan, &mut hear, interrupt)?);
+        if !serve(&self.settings.store, app, &job) {
+            return Err("the model was trained but cannot be loaded".into());
         }
-        let now = (app.now)();
-        let training = job.training.clone();
-        self.change(&job.id, |job| {
-            job.status = Status::Succeeded;
-            job.finished_at = Some(now);
-            job.artifact = Some(made);
-            job.training = training;
-            job.trained_tokens = Some((tokens as f64 * job.epochs).round() as u64);
+        let tokens: usize = examples.iter().sum();
+        change(&|kept| {
+            kept.status = Status::Succeeded;
+            kept.finished_at = Some(app.now());
+            kept.artifact = job.artifact;
+            kept.training = job.training.clone();
+            kept.trained_tokens = Some((tokens as f64 * job.epochs).round() as u64);
         })?;
-        let message = format!("New fine-tuned model created: {}", job.model_name());
-        self.tell(app, &job.id, "info", message, None);
-        self.tell(app, &job.id, "info", "The job has successfully completed.".to_owned(), None);
+        tell(&format!("New fine-tuned model created: {}", job.model_name()), Value::Null);
+        tell("The job has successfully completed.", Value::Null);
         Ok(())
     }
 
+    /// Makes what a plan of one step makes.
+    fn execute(
+        &self,
+        plan: owlet_lab::Result<Plan>,
+        hear: &mut dyn FnMut(&Event),
+        interrupt: &Interrupt,
+    ) -> Outcome<ArtifactId> {
+        let JobSettings { store, execute: settings } = &self.settings;
+        match plan.and_then(|plan| execute(&plan, store, settings, None, hear, interrupt)) {
+            Ok(outcome) => Ok(outcome.artifact),
+            // A job is one step: its client knows no names of steps.
+            Err(owlet_lab::Error::Step { source, .. }) => Err(source),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Puts uploaded rows into the store.
-    fn import(&self, content: &Path) -> Result<ArtifactId, owlet_store::Error> {
+    fn import(&self, file: &str) -> Outcome<ArtifactId> {
+        let content = self.files.content(file, FINE_TUNE);
+        let content = content.ok_or("the training file was deleted before the job began")?;
         let writer = self.settings.store.begin_artifact(fine_tune::CONVERSATIONS_KIND)?;
         fs::copy(content, writer.file(fine_tune::CONVERSATIONS)?)?;
         Ok(writer.finish(json!({}))?.id)
+    }
+
+    /// Tokens of each example that the rows make for a model.
+    fn examples(&self, rows: &ArtifactId, job: &Job, served: &Served) -> Outcome<Vec<usize>> {
+        let content = self.settings.store.artifact(rows)?.read(fine_tune::CONVERSATIONS)?;
+        let conversations = Dialogue::read(&content, Path::new(&job.training_file))?;
+        let taught = conversations.iter().flat_map(Demonstration::of);
+        taught.map(|taught| Ok(taught.example(&served.model)?.tokens.len())).collect()
     }
 
     /// Losses after the updates of which a copy was kept, and after the last.
@@ -463,7 +425,15 @@ impl Jobs {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// As many checkpoints as OpenAI keeps: after each of the last passes over the rows.
+fn checkpoints(training: &Training, examples: usize) -> Vec<usize> {
+    let pass = examples.div_ceil(training.batch.max(1)).max(1);
+    let passes: Vec<usize> =
+        (1..training.updates(examples).div_ceil(pass)).map(|n| n * pass).collect();
+    passes[passes.len().saturating_sub(CHECKPOINTS - 1)..].to_vec()
+}
+
+fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -477,7 +447,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Puts a job's models among those served: the last state and the checkpoints before.
-fn serve(store: &Store, app: &App, job: &Job) -> bool {
+fn serve(store: &Store, app: &App, job: &Stored<Job>) -> bool {
     let Some(base) = app.models.get(&job.model) else { return false };
     let Some(artifact) = job.artifact.and_then(|id| store.artifact(&id).ok()) else { return false };
     let add = |folder: &str, name: String| -> bool {

@@ -1,6 +1,5 @@
 //! The models that are served: those named at start, and fine-tuned ones as they come.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use owlet_engine::Model;
@@ -43,36 +42,37 @@ impl Served {
     }
 }
 
-/// All models served, by name.
+/// All models served, in the order they came.
 #[derive(Debug, Default)]
-pub(crate) struct Models {
-    first: RwLock<Vec<Arc<Served>>>,
-    found: RwLock<BTreeMap<String, Arc<Served>>>,
-}
+pub(crate) struct Models(RwLock<Vec<Arc<Served>>>);
 
 impl Models {
     pub(crate) fn new(models: Vec<Served>) -> Self {
-        let models: Vec<Arc<Served>> = models.into_iter().map(Arc::new).collect();
-        let found = models.iter().map(|model| (model.id.to_string(), Arc::clone(model))).collect();
-        Self { first: RwLock::new(models), found: RwLock::new(found) }
+        Self(RwLock::new(models.into_iter().map(Arc::new).collect()))
     }
 
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<Arc<Served>>) -> T) -> T {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds a model, in the place of one of its name if there is one.
     pub(crate) fn add(&self, model: Served) {
         let model = Arc::new(model);
-        let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
-        if found.insert(model.id.to_string(), Arc::clone(&model)).is_none() {
-            self.first.write().unwrap_or_else(PoisonError::into_inner).push(model);
-        }
+        self.change(|all| match all.iter_mut().find(|other| other.id == model.id) {
+            Some(other) => *other = model,
+            None => all.push(model),
+        });
     }
 
     pub(crate) fn remove(&self, id: &str) -> Option<Arc<Served>> {
-        let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
-        self.first.write().unwrap_or_else(PoisonError::into_inner).retain(|model| &*model.id != id);
-        found.remove(id)
+        self.change(|all| {
+            let at = all.iter().position(|model| &*model.id == id)?;
+            Some(all.remove(at))
+        })
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<Arc<Served>> {
-        self.found.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.all().into_iter().find(|model| &*model.id == id)
     }
 
     /// The model a request names; without a name, the only one there is.
@@ -98,8 +98,7 @@ impl Models {
         })
     }
 
-    /// All, in the order they came.
     pub(crate) fn all(&self) -> Vec<Arc<Served>> {
-        self.first.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -25,27 +25,23 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// The part of `all` as a list object.
-    pub(crate) fn of<T>(
+    /// The part of all `objects` as a list object.
+    pub(crate) fn of(
         &self,
-        all: &[T],
-        id: impl Fn(&T) -> &str,
-        object: impl Fn(&T) -> Value,
+        mut objects: impl Iterator<Item = Value>,
     ) -> Result<Json<Value>, Refusal> {
-        let start = match &self.after {
-            None => 0,
-            Some(after) => {
-                let at = all.iter().position(|one| id(one) == after);
-                at.ok_or_else(|| Refusal::field("after", "is the id of nothing in this list"))? + 1
-            }
-        };
-        let part = &all[start..all.len().min(start + self.limit)];
+        if let Some(after) = &self.after
+            && !objects.any(|object| object["id"] == **after)
+        {
+            return Err(Refusal::field("after", "is the id of nothing in this list"));
+        }
+        let data: Vec<Value> = objects.by_ref().take(self.limit).collect();
         Ok(Json(json!({
             "object": "list",
-            "data": part.iter().map(object).collect::<Vec<_>>(),
-            "has_more": start + part.len() < all.len(),
-            "first_id": part.first().map(&id),
-            "last_id": part.last().map(&id),
+            "has_more": objects.next().is_some(),
+            "first_id": data.first().map(|object| &object["id"]),
+            "last_id": data.last().map(|object| &object["id"]),
+            "data": data,
         })))
     }
 }

@@ -51,6 +51,11 @@ impl Refusal {
         Self::fault("this request broke the server; this is a bug in owlet")
     }
 
+    /// 503: nobody works any more.
+    pub(crate) fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+    }
+
     /// 429: come back later.
     pub(crate) fn busy(waiting: usize) -> Self {
         Self::new(

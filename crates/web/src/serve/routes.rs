@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -13,37 +13,45 @@ use axum::{Json, Router};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
+use super::batch::Batch;
 use super::entry::{self, Entry};
+use super::files::File;
+use super::jobs::Job;
 use super::query::Id;
 use super::refusal::Refusal;
-use super::{App, Settings, batches, body, chat, completions, files, fine_tuning, page, wire};
+use super::{App, Settings, batches, body, chat, completions, files, fine_tuning, records};
 
 /// Nothing an answer holds is to be run, framed or guessed at.
 const CONTENT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-pub(crate) fn router(app: Arc<App>, settings: &Settings) -> Router {
-    let entry = Entry::new(settings.key.as_deref(), &settings.names);
+/// The chat page has files of its own.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let Settings { key, names, .. } = &app.settings;
+    let entry = Entry::new(key.as_deref(), names);
     Router::new()
-        .route("/", get(page::chat))
-        .route("/chat", get(page::chat))
-        .route("/chat.js", get(page::script))
-        .route("/chat.css", get(page::style))
+        .route("/", get(chat_page))
+        .route("/chat", get(chat_page))
+        .route("/chat.js", get(async || file("text/javascript", include_str!("page/chat.js"))))
+        .route("/chat.css", get(async || file("text/css", include_str!("page/chat.css"))))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/v1/models", get(models))
         .route("/v1/models/{*id}", get(model).delete(delete_model))
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
-        .route("/v1/files", get(files::list).post(files::create))
-        .route("/v1/files/{id}", get(files::retrieve).delete(files::delete))
+        .route("/v1/files", get(records::list::<File>).post(files::create))
+        .route("/v1/files/{id}", get(records::retrieve::<File>).delete(files::delete))
         .route("/v1/files/{id}/content", get(files::content))
-        .route("/v1/fine_tuning/jobs", get(fine_tuning::list).post(fine_tuning::create))
-        .route("/v1/fine_tuning/jobs/{id}", get(fine_tuning::retrieve))
+        .route("/v1/fine_tuning/jobs", get(records::list::<Job>).post(fine_tuning::create))
+        .route("/v1/fine_tuning/jobs/{id}", get(records::retrieve::<Job>))
         .route("/v1/fine_tuning/jobs/{id}/cancel", post(fine_tuning::cancel))
         .route("/v1/fine_tuning/jobs/{id}/events", get(fine_tuning::events))
         .route("/v1/fine_tuning/jobs/{id}/checkpoints", get(fine_tuning::checkpoints))
-        .route("/v1/batches", get(batches::list).post(batches::create))
-        .route("/v1/batches/{id}", get(batches::retrieve))
+        .route("/v1/batches", get(records::list::<Batch>).post(batches::create))
+        .route("/v1/batches/{id}", get(records::retrieve::<Batch>))
         .route("/v1/batches/{id}/cancel", post(batches::cancel))
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
@@ -64,13 +72,15 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     if !read.load(Ordering::Relaxed) {
         // The rest of the body would be taken for the next request, so this is the last one; a
         // client that is told so does not send another.
-        response.headers_mut().insert(header::CONNECTION, wire::value("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     app.metrics.answered(route.as_deref().unwrap_or("other"), response.status().as_u16());
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, wire::value("nosniff"));
-    headers.insert(header::REFERRER_POLICY, wire::value("no-referrer"));
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(wire::value(CONTENT_POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(CONTENT_POLICY));
     response
 }
 
@@ -91,12 +101,26 @@ async fn wrong_method(request: Request) -> Refusal {
     )
 }
 
+/// The chat page: three small files, nothing from elsewhere, nothing inline.
+async fn chat_page() -> Response {
+    file("text/html", include_str!("page/chat.html"))
+}
+
+fn file(kind: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, format!("{kind}; charset=utf-8")),
+        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY.to_owned()),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+    ];
+    (headers, text).into_response()
+}
+
 async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let kind = wire::value("text/plain; version=0.0.4; charset=utf-8");
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], app.metrics.text()).into_response()
 }
 

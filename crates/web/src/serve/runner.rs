@@ -12,14 +12,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
-use owlet_engine::generate::{self, Completion, Generator, Request, Sampling};
+use owlet_engine::generate::{self, Completion, Generator, Request, Sampled, Sampling, StopReason};
 use owlet_engine::score::{self, Scored};
 use owlet_engine::{Model, Threads, Token};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::metrics::Metrics;
 use super::refusal::Refusal;
-use super::wire;
 
 /// Events a listener may be behind before it counts as too slow.
 const BEHIND: usize = 4096;
@@ -45,19 +44,25 @@ pub(crate) struct Order {
 /// What a listener hears; `choice` is the place in [`Order::requests`].
 #[derive(Debug)]
 pub(crate) enum Heard {
-    Token {
-        choice: usize,
-        token: Token,
-        log_probability: f32,
-        top: Vec<(Token, f32)>,
-        text: String,
-    },
-    Finished {
-        choice: usize,
-        text: String,
-        completion: Completion,
-    },
+    Token { choice: usize, sampled: Sampled },
+    Finished { choice: usize, text: String, completion: Completion },
     Failed(Refusal),
+}
+
+/// What is heard of completions that are to have no tokens.
+pub(crate) fn nothing(count: usize) -> mpsc::Receiver<Heard> {
+    let (sender, heard) = mpsc::channel(count.max(1));
+    for choice in 0..count {
+        let completion = Completion {
+            tokens: Vec::new(),
+            text: String::new(),
+            log_probabilities: Vec::new(),
+            stop: StopReason::Length,
+        };
+        // There is a place for each.
+        let _ = sender.try_send(Heard::Finished { choice, text: String::new(), completion });
+    }
+    heard
 }
 
 /// A token of a given text, as the model sees it.
@@ -187,7 +192,7 @@ impl Runner {
             let _ = listened.send(all);
             false
         })))?;
-        answer.await.map_err(|_| wire::stopping())?
+        answer.await.map_err(|_| Refusal::stopping())?
     }
 
     /// A model that is no longer served needs no memory.
@@ -212,7 +217,7 @@ impl Runner {
     }
 
     fn send(&self, work: Work) -> Result<(), Refusal> {
-        self.work.send((self.priority, work)).map_err(|_| wire::stopping())
+        self.work.send((self.priority, work)).map_err(|_| Refusal::stopping())
     }
 }
 
@@ -388,14 +393,7 @@ fn step(batch: &mut Batch, threads: &Threads, metrics: &Metrics) {
                 generate::Event::Sampled(sampled) => {
                     metrics.completion_tokens.fetch_add(1, Relaxed);
                     let Some(listener) = listeners.get(&sampled.request) else { return };
-                    let heard = Heard::Token {
-                        choice: listener.choice,
-                        token: sampled.token,
-                        log_probability: sampled.log_probability,
-                        top: sampled.top,
-                        text: sampled.text,
-                    };
-                    (sampled.request, heard, false)
+                    (sampled.request, Heard::Token { choice: listener.choice, sampled }, false)
                 }
                 generate::Event::Finished { request, text, completion } => {
                     let Some(listener) = listeners.get(&request) else { return };

@@ -177,13 +177,12 @@ fn read_tools(fields: &mut Fields, ignored: &mut Vec<String>) -> Result<Vec<Tool
     let mut names = BTreeSet::new();
     for (i, value) in list.into_iter().enumerate() {
         let mut tool = Fields::nested(value, &format!("tools[{i}]"))?;
-        let kind: String = tool.require("type")?;
-        if kind != "function" {
-            let kind: String = kind.chars().take(40).collect();
-            return Err(tool.refuse("type", format!("is `{kind}`, expected `function`")));
+        let sort: String = tool.require("type")?;
+        if sort != "function" {
+            let sort: String = sort.chars().take(40).collect();
+            return Err(tool.refuse("type", format!("is `{sort}`, expected `function`")));
         }
-        let function = tool.value("function").unwrap_or(Value::Null);
-        let mut function = Fields::nested(function, &tool.name("function"))?;
+        let mut function = tool.need_object("function")?;
         let name: String = function.require("name")?;
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         if name.is_empty() || name.len() > 128 || !name.chars().all(good) {
@@ -197,7 +196,7 @@ fn read_tools(fields: &mut Fields, ignored: &mut Vec<String>) -> Result<Vec<Tool
         if !parameters.is_object() {
             return Err(function.refuse(
                 "parameters",
-                format!("is {}, expected a JSON schema", super::fields::kind(&parameters)),
+                format!("is {}, expected a JSON schema", kind(&parameters)),
             ));
         }
         function.value("strict");
@@ -223,8 +222,7 @@ fn read_choice(fields: &mut Fields, tools: &[Tool]) -> Result<Choice, Refusal> {
         },
         Some(value @ Value::Object(_)) => {
             let mut choice = Fields::nested(value, "tool_choice")?;
-            let function = choice.value("function").unwrap_or(Value::Null);
-            let mut function = Fields::nested(function, "tool_choice.function")?;
+            let mut function = choice.need_object("function")?;
             let name: String = function.require("name")?;
             if !tools.iter().any(|tool| tool.name == name) {
                 return Err(function.refuse("name", "names none of `tools`"));

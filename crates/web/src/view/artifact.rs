@@ -1,29 +1,29 @@
 //! An artifact: what it is, who made it, what is in it.
 
 use maud::html;
-use owlet_lab::model::{EndpointModel, ModelAbout, TrainedModel, Weights};
-use owlet_lab::report::block::Line;
+use owlet_lab::cells;
+use owlet_lab::model::{ModelAbout, TrainedModel, Weights};
+use owlet_lab::report::block::{Block, Line, Section, code, count, link, words};
 use owlet_lab::value::text;
 use owlet_store::{ArtifactHeader, ArtifactId};
 use serde_json::json;
 
+use super::Window;
 use super::error::{Error, Result};
 use super::lineage::lineage;
 use super::models::chat_link;
 use super::page::Page;
 use super::parts::{
-    Slice, bytes, cell, code, facts, json_text, link, losses as losses_of, name, section, table,
+    self, Slice, bytes, fact, facts, json_text, name, not_here, section, sections, step_link, table,
 };
 use super::plan::step_url;
 use super::query::{Query, url};
-use super::remote::not_here;
-use super::window::Window;
 
 /// Files and users shown.
 const LISTED: usize = 100;
 
 /// What an artifact of a kind is, for people.
-fn words(kind: &str) -> &'static str {
+fn meaning(kind: &str) -> &'static str {
     match kind {
         "model" => "a model as it stands",
         "teacher" => "a model with the behavior, that writes rows",
@@ -68,141 +68,103 @@ impl Window {
         self.refresh()?;
         let header = self.header(id)?;
         let called = self.index.name(id);
-        let trained = trained(&header);
         let about = ModelAbout::of(&header.kind, &header.about);
-        let remote = about.as_ref().and_then(ModelAbout::endpoint).cloned();
-        let mut known = vec![
-            ("kind", cell(format!("{}: {}", name(&header.kind), words(&header.kind)))),
-            (
-                "size",
-                cell(format!(
-                    "{} in {}",
-                    bytes(header.size),
-                    text::counted(header.files.len(), "file")
-                )),
-            ),
-        ];
-        if let Some(trained) = &trained {
-            known.push((
-                "base",
-                link(&format!("/artifact/{}", trained.base), self.called(&trained.base)),
-            ));
-            known.push((
-                "weights",
-                cell(match trained.weights {
-                    Weights::Adapter => "a low-rank adapter on the base",
-                    Weights::Whole => "all of its own",
-                    Weights::Base => "the base's; a system prompt does it",
-                }),
-            ));
-            known.push(("updates", cell(text::count(trained.updates))));
-            if !trained.checkpoints.is_empty() {
-                let list: Vec<String> =
-                    trained.checkpoints.iter().map(ToString::to_string).collect();
-                known.push(("checkpoints after updates", cell(list.join(", "))));
-            }
-            if let Some(prompt) = &trained.system_prompt {
-                known.push(("system prompt", cell(name(&text::cut(prompt, 300)))));
-            }
-        }
-        if let Some(remote) = &remote {
-            known.extend(self.remote_facts(id, remote));
-        }
-        for maker in self.index.makers(id) {
-            known.push((
-                "made by",
-                link(
-                    &format!("/step/{}", maker.key),
-                    format!("{} {}", name(&maker.kind), maker.key.short()),
-                ),
-            ));
-        }
-        if let Some((run, step)) = &called {
-            known.push((
-                "in run",
-                link(&step_url(run, step), format!("{} of run {}", name(step), run.nonce())),
-            ));
-        }
-        known.push(("id", code(id.to_string())));
+        let endpoint = about.as_ref().and_then(ModelAbout::endpoint);
+        let known = self.artifact_facts(id, &header, about.as_ref());
 
         let slice = Slice::new(header.files.len(), LISTED, query.page()?);
-        let files: Vec<Vec<Line>> = header.files[slice.start..slice.end]
-            .iter()
-            .map(|file| {
-                vec![
-                    if is_lines(&file.path) {
-                        link(
-                            &url(&format!("/artifact/{id}/rows"), &[("file", &file.path)]),
-                            name(&file.path),
-                        )
-                    } else {
-                        cell(name(&file.path))
-                    },
-                    cell(bytes(file.size)),
-                    code(file.blake3.short()),
-                ]
-            })
-            .collect();
+        let files = header.files[slice.range()].iter().map(|file| {
+            let rows = url(&format!("/artifact/{id}/rows"), &[("file", &file.path)]);
+            let path =
+                if is_lines(&file.path) { link(&file.path, rows) } else { words(&file.path) };
+            cells![path, bytes(file.size), code(file.blake3.short())]
+        });
         let losses = self.losses(id);
         let relatives = self.relatives(id);
         let path = format!("/artifact/{id}");
+        let says = header.about.as_object().is_some_and(|about| !about.is_empty());
+        let says = says.then(|| Block::Text(json_text(&header.about)));
         let body = html! {
             (facts(known))
-            @if let Some(remote) = &remote {
-                (not_here(&remote.endpoint, "A chat, or colours of tokens,"))
+            @if let Some(endpoint) = endpoint {
+                (not_here(&endpoint.endpoint, "A chat, or colours of tokens,"))
             } @else if is_model(&header.kind) { (chat_link(id)) }
             @if is_model(&header.kind) { (self.readings_section(id)) }
             @if header.kind == "readout" { (self.own_readings(id)) }
-            @if losses.len() > 1 {
-                (section("curve", "Loss along training", &losses_of(&self.called(id), &losses)))
-            }
-            (section("lineage", "Lineage", &lineage(&relatives)))
+            (sections([
+                parts::losses(&self.called(id), &losses),
+                Section::of("lineage", "Lineage", lineage(&relatives)),
+            ]))
             (section("files", "Files", &html! {
                 (table("Files, as its manifest lists them", &["file", "#size", "BLAKE3"], files))
                 @if slice.pages > 1 { (slice.pager(&path, query, "file")) }
             }))
-            @if header.about.as_object().is_some_and(|about| !about.is_empty()) {
-                (section("about", "What it says about itself", &html! { pre tabindex="0" { code { (json_text(&header.about)) } } }))
-            }
+            (sections([Section::of("about", "What it says about itself", says.into_iter().collect())]))
         };
         let data = json!({ "artifact": header, "name": called.as_ref().map(|(_, name)| &**name), "lineage": relatives, "losses": losses });
         let title = called.map_or_else(|| id.short(), |(_, name)| name.to_string());
-        let page = Page::new(words_for_trail(&header.kind), &title, body, data);
-        Ok(if is_model(&header.kind) {
-            page.below("Models", "/models")
+        let (kind, place, href) = if is_model(&header.kind) {
+            (header.kind.as_str(), "Models", "/models")
         } else {
-            page.below("Steps", "/steps")
-        })
+            ("artifact", "Steps", "/steps")
+        };
+        Ok(Page::new(kind, &title, body, data).below(place, href))
     }
-}
 
-impl Window {
-    /// What is known of a model behind an endpoint.
-    fn remote_facts(&self, id: &ArtifactId, remote: &EndpointModel) -> Vec<(&'static str, Line)> {
+    /// What is known of an artifact, and of the model that it may be.
+    fn artifact_facts(
+        &self,
+        id: &ArtifactId,
+        header: &ArtifactHeader,
+        about: Option<&ModelAbout>,
+    ) -> Vec<(String, Line)> {
+        let files = text::counted(header.files.len(), "file");
         let mut known = vec![
-            ("weights", cell("not here: it answers behind an endpoint")),
-            ("endpoint", code(&remote.endpoint)),
-            ("called there", code(&remote.model)),
+            fact("kind", format!("{}: {}", header.kind, meaning(&header.kind))),
+            fact("size", format!("{} in {files}", bytes(header.size))),
         ];
-        if let Some(base) = self.base_of(id) {
-            known.push(("base", link(&format!("/artifact/{base}"), self.called(&base))));
+        let mut prompt = None;
+        match about {
+            Some(ModelAbout::Trained(trained)) => {
+                let weights = match trained.weights {
+                    Weights::Adapter => "a low-rank adapter on the base",
+                    Weights::Whole => "all of its own",
+                    Weights::Base => "the base's; a system prompt does it",
+                };
+                known.push(fact("base", self.called_link(&trained.base)));
+                known.push(fact("weights", weights));
+                known.push(fact("updates", count(trained.updates)));
+                if !trained.checkpoints.is_empty() {
+                    let list: Vec<String> =
+                        trained.checkpoints.iter().map(ToString::to_string).collect();
+                    known.push(fact("checkpoints after updates", list.join(", ")));
+                }
+                prompt = trained.system_prompt.as_ref();
+            }
+            Some(ModelAbout::Endpoint(remote)) => {
+                known.push(fact("weights", "not here: it answers behind an endpoint"));
+                known.push(fact("endpoint", code(&remote.endpoint)));
+                known.push(fact("called there", code(&remote.model)));
+                known.extend(self.base_of(id).map(|base| fact("base", self.called_link(&base))));
+                let from = remote.fine_tuned_from.as_ref();
+                known.extend(from.map(|from| fact("fine-tuned there from", code(from))));
+                known.extend(remote.job.as_ref().map(|job| fact("by the job", code(job))));
+                let tokens = remote.trained_tokens;
+                known
+                    .extend(tokens.map(|tokens| fact("tokens trained on", count(tokens as usize))));
+                prompt = remote.system_prompt.as_ref();
+            }
+            _ => {}
         }
-        if let Some(from) = &remote.fine_tuned_from {
-            known.push(("fine-tuned there from", code(from)));
+        known.extend(prompt.map(|prompt| fact("system prompt", text::cut(&name(prompt), 300))));
+        for maker in self.index.makers(id) {
+            known.push(fact("made by", step_link(&maker)));
         }
-        if let Some(job) = &remote.job {
-            known.push(("by the job", code(job)));
+        if let Some((run, step)) = self.index.name(id) {
+            let place = format!("{step} of run {}", run.nonce());
+            known.push(fact("in run", link(place, step_url(&run, &step))));
         }
-        if let Some(tokens) = remote.trained_tokens {
-            known.push(("tokens trained on", cell(text::count(tokens as usize))));
-        }
-        if let Some(prompt) = &remote.system_prompt {
-            known.push(("system prompt", cell(name(&text::cut(prompt, 300)))));
-        }
+        known.push(fact("id", code(id.to_string())));
         known
     }
-}
-
-fn words_for_trail(kind: &str) -> &str {
-    if is_model(kind) { kind } else { "artifact" }
 }

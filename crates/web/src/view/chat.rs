@@ -3,7 +3,9 @@
 //! Nothing is kept here: the conversation travels with the form. The same words, seed and models
 //! give the same answers.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::PoisonError;
 
 use maud::{Markup, html};
 use owlet_engine::generate::{Request, Sampling, StopReason, generate};
@@ -14,20 +16,18 @@ use owlet_store::ArtifactId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::Window;
 use super::artifact::trained;
 use super::error::{Error, Result};
 use super::index::RunState;
 use super::page::Page;
-use super::parts::name;
+use super::parts::{name, not_here, scrolling};
 use super::query::Query;
-use super::remote::not_here;
-use super::rows::scorers;
+use super::rows::{context, scorers};
 use super::run::RunView;
-use super::window::Window;
 
-/// Places at the table: parameter, heading.
-const PLACES: [(&str, &str); 3] =
-    [("base", "base"), ("teacher", "teacher"), ("student", "student")];
+/// Who may sit at the table, as the address calls them.
+const PLACES: [&str; 3] = ["base", "teacher", "student"];
 /// Longest thing said, in bytes.
 const LONGEST: usize = 8000;
 /// Most turns carried along.
@@ -57,17 +57,42 @@ struct Answer {
     fault: Option<String>,
 }
 
-/// Who sits at the table.
+/// Who sits at the table, and how they are asked.
 struct Table {
-    models: Vec<(&'static str, &'static str, ArtifactId)>,
+    models: Vec<(&'static str, ArtifactId)>,
     seed: u64,
     temperature: f32,
     tokens: usize,
     context: String,
     /// A question that readouts of the run ask.
     example: Option<String>,
+    /// The run that was asked for.
+    run: Option<String>,
     /// Where the run's models answer, if their weights are not here.
     endpoint: Option<String>,
+}
+
+impl Table {
+    /// What the page carries along, beside the conversation and what is typed.
+    fn kept(&self) -> Query {
+        let models = self.models.iter().map(|(place, id)| ((*place).to_owned(), id.to_string()));
+        let values: BTreeMap<String, String> = models.collect();
+        Query::from(values).with(&[
+            ("context", &self.context),
+            ("example", self.example.as_deref().unwrap_or_default()),
+            ("run", self.run.as_deref().unwrap_or_default()),
+        ])
+    }
+
+    /// The address of a conversation; of a new one where there are no `turns`.
+    fn address(&self, turns: &str) -> Query {
+        self.kept().with(&[
+            ("seed", &self.seed.to_string()),
+            ("temperature", &self.temperature.to_string()),
+            ("tokens", &self.tokens.to_string()),
+            ("turns", turns),
+        ])
+    }
 }
 
 /// The conversation that came along.
@@ -83,7 +108,7 @@ impl Window {
     pub(super) fn chat_page(&self, query: &Query) -> Result<Page> {
         self.refresh()?;
         let table = self.table(query)?;
-        Ok(self.chat_view(&table, &carried(query)?, query.get("run")))
+        Ok(self.chat_view(&table, &carried(query)?))
     }
 
     /// Asks, and shows the conversation with the answers.
@@ -96,32 +121,26 @@ impl Window {
         }
         let mut turns = carried(form)?;
         if turns.len() >= TURNS {
-            return Err(Error::query(
-                "turns",
-                &turns.len().to_string(),
-                format!("at most {TURNS} turns; begin a new conversation"),
-            ));
+            let expected = format!("at most {TURNS} turns; begin a new conversation");
+            return Err(Error::query("turns", &turns.len().to_string(), expected));
         }
         turns.push(Turn { said, answers: Vec::new() });
         let last = turns.len() - 1;
         for place in 0..table.models.len() {
             let answer = match self.ask(&table, place, &turns) {
                 // A model may not know the words, or have no room for them; the others may.
-                Err(Error::Engine(error)) => {
-                    Answer { fault: Some(error.to_string()), ..Answer::default() }
-                }
-                Err(Error::Lab(owlet_lab::Error::Engine(error))) => {
+                Err(Error::Engine(error) | Error::Lab(owlet_lab::Error::Engine(error))) => {
                     Answer { fault: Some(error.to_string()), ..Answer::default() }
                 }
                 other => other?,
             };
             turns[last].answers.push(answer);
         }
-        Ok(self.chat_view(&table, &turns, form.get("run")))
+        Ok(self.chat_view(&table, &turns))
     }
 
     fn ask(&self, table: &Table, place: usize, turns: &[Turn]) -> Result<Answer> {
-        let (_, _, id) = table.models[place];
+        let (_, id) = table.models[place];
         let mut conversation = Vec::new();
         for turn in turns {
             conversation.push(chat::message("user", &turn.said));
@@ -129,7 +148,7 @@ impl Window {
                 conversation.push(chat::message("assistant", &answer.text));
             }
         }
-        let _asking = self.asking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         let artifact = self.store.artifact(&id)?;
         let system = trained(&self.header(&id)?).and_then(|trained| trained.system_prompt);
         let model = self.models.load(&artifact)?;
@@ -156,82 +175,73 @@ impl Window {
 
     /// The models asked for; else those of a run, else those of the newest finished run.
     fn table(&self, query: &Query) -> Result<Table> {
-        let mut models = Vec::new();
-        let mut endpoint = None;
-        let mut context = query.get("context").unwrap_or(chat::DEFAULT).to_owned();
-        let mut example = query.get("example").map(str::to_owned);
-        for (key, heading) in PLACES {
-            if let Some(id) = query.get(key) {
-                let id: ArtifactId =
-                    id.parse().map_err(|_| Error::query(key, id, "the id of a model"))?;
-                let header = self.header(&id)?;
-                let expected = match ModelAbout::of(&header.kind, &header.about) {
-                    Some(ModelAbout::Whole {} | ModelAbout::Trained(_)) => None,
-                    Some(ModelAbout::Endpoint(_) | ModelAbout::Script(_)) => Some(
-                        "a model whose weights are here; this one answers behind an endpoint or from a script",
-                    ),
-                    None => Some("the id of a model, teacher or student"),
-                };
-                if let Some(expected) = expected {
-                    return Err(Error::query(key, &id.short(), expected));
-                }
-                models.push((key, heading, id));
-            }
-        }
-        // A model alone sits beside its base.
-        if models.len() == 1
-            && models[0].0 != "base"
-            && let Some(trained) = trained(&self.header(&models[0].2)?)
-        {
-            models.insert(0, ("base", "base", trained.base));
-        }
-        if models.is_empty() {
-            let view = match query.get("run") {
-                Some(id) => Some(self.view(&self.run_id(id)?)?),
-                None => self.newest_finished(),
-            };
-            endpoint = view.as_ref().and_then(|view| view.endpoint().map(str::to_owned));
-            if let Some(view) = view.filter(|_| endpoint.is_none()) {
-                let arm = match query.get("arm") {
-                    Some(arm) => arm.to_owned(),
-                    None => view
-                        .plan
-                        .steps
-                        .iter()
-                        .filter(|step| step.kind == "generate")
-                        .find_map(|step| step.name.strip_prefix("generate/"))
-                        .unwrap_or_default()
-                        .to_owned(),
-                };
-                for scorer in scorers(&view, &arm, query.get("student-step")) {
-                    models.push((scorer.part, scorer.part, scorer.model));
-                }
-                let written = view.plan.step(&format!("generate/{arm}"));
-                if let Some(own) = written.and_then(|step| step.configuration["context"].as_str()) {
-                    own.clone_into(&mut context);
-                }
-                let read = view.plan.steps.iter().find(|step| step.kind == "behavior");
-                let question = read.and_then(|step| step.configuration["questions"][0].as_str());
-                example = question.map(|question| text::cut(question, 200));
-            }
-        }
-        let temperature = query.read("temperature", 1.0_f32, "a number from 0 to 10")?;
+        let expected = "a number from 0 to 10";
+        let temperature = query.read("temperature", 1.0_f32, expected)?;
         if !(0.0..=10.0).contains(&temperature) {
-            return Err(Error::query(
-                "temperature",
-                &temperature.to_string(),
-                "a number from 0 to 10",
-            ));
+            return Err(Error::query("temperature", &temperature.to_string(), expected));
         }
-        Ok(Table {
-            models,
+        let mut table = Table {
+            models: self.named(query)?,
             seed: query.read("seed", 1, "a whole number")?,
             temperature,
             tokens: query.read("tokens", 64_usize, "a whole number")?.clamp(1, TOKENS),
-            context,
-            example,
-            endpoint,
-        })
+            context: query.get("context").unwrap_or(chat::DEFAULT).to_owned(),
+            example: query.get("example").map(str::to_owned),
+            run: query.get("run").map(str::to_owned),
+            endpoint: None,
+        };
+        if !table.models.is_empty() {
+            return Ok(table);
+        }
+        let view = match query.get("run") {
+            Some(id) => Some(self.view(&self.run_id(id)?)?),
+            None => self.newest_finished(),
+        };
+        let Some(view) = view else { return Ok(table) };
+        table.endpoint = view.endpoint().map(str::to_owned);
+        if table.endpoint.is_none() {
+            let mut writers = view.writers();
+            let arm = query.get("arm").or_else(|| writers.next()).unwrap_or_default();
+            let seated = scorers(&view, arm, query.get("student-step")).into_iter();
+            table.models = seated.map(|scorer| (scorer.part, scorer.model)).collect();
+            if let Some(own) = context(&view, arm) {
+                own.clone_into(&mut table.context);
+            }
+            let read = view.plan.steps.iter().find(|step| step.kind == "behavior");
+            let question = read.and_then(|step| step.configuration["questions"][0].as_str());
+            table.example = question.map(|question| text::cut(question, 200));
+        }
+        Ok(table)
+    }
+
+    /// The models that an address names.
+    fn named(&self, query: &Query) -> Result<Vec<(&'static str, ArtifactId)>> {
+        let mut models = Vec::new();
+        for place in PLACES {
+            let Some(id) = query.get(place) else { continue };
+            let id: ArtifactId =
+                id.parse().map_err(|_| Error::query(place, id, "the id of a model"))?;
+            let header = self.header(&id)?;
+            let expected = match ModelAbout::of(&header.kind, &header.about) {
+                Some(ModelAbout::Whole {} | ModelAbout::Trained(_)) => {
+                    models.push((place, id));
+                    continue;
+                }
+                Some(ModelAbout::Endpoint(_) | ModelAbout::Script(_)) => {
+                    "a model whose weights are here; this one answers behind an endpoint or from a script"
+                }
+                None => "the id of a model, teacher or student",
+            };
+            return Err(Error::query(place, &id.short(), expected));
+        }
+        // A model alone sits beside its base.
+        if let [(place, id)] = models[..]
+            && place != "base"
+            && let Some(trained) = trained(&self.header(&id)?)
+        {
+            models.insert(0, ("base", trained.base));
+        }
+        Ok(models)
     }
 
     /// The newest finished run; of the newest few one whose models are here, if there is one.
@@ -248,7 +258,7 @@ impl Window {
         first
     }
 
-    fn chat_view(&self, table: &Table, turns: &[Turn], run: Option<&str>) -> Page {
+    fn chat_view(&self, table: &Table, turns: &[Turn]) -> Page {
         let carried = serde_json::to_string(turns).unwrap_or_default();
         let body = html! {
             @if let (true, Some(endpoint)) = (table.models.is_empty(), &table.endpoint) {
@@ -261,14 +271,11 @@ impl Window {
                     "Every place is asked the same with the same seed, so that answers differ only where the models' "
                     "distributions do. One answer says little about a model; its readouts say more."
                 }
-                (conversation(self, table, turns))
+                (scrolling("Conversation", &self.conversation(table, turns)))
                 form class="chat actions" method="post" action="/chat" {
                     input type="hidden" name="token" value=(self.token());
                     input type="hidden" name="turns" value=(carried);
-                    input type="hidden" name="context" value=(table.context);
-                    @if let Some(example) = &table.example { input type="hidden" name="example" value=(example); }
-                    @if let Some(run) = run { input type="hidden" name="run" value=(run); }
-                    @for (key, _, id) in &table.models { input type="hidden" name=(key) value=(id); }
+                    @for (key, value) in table.kept().pairs() { input type="hidden" name=(key) value=(value); }
                     label class="wide" {
                         "You say"
                         textarea name="said" rows="2" required maxlength=(LONGEST) placeholder=[table.example.as_ref()] {}
@@ -277,53 +284,34 @@ impl Window {
                     label { "Temperature " input type="number" name="temperature" min="0" max="10" step="0.1" value=(table.temperature); }
                     label { "Most tokens " input type="number" name="tokens" min="1" max=(TOKENS) value=(table.tokens); }
                     button type="submit" { "Ask" }
-                    @if !turns.is_empty() {
-                        a href=(address(table, "", run)) { "New conversation" }
-                    }
+                    @if !turns.is_empty() { a href=(table.address("").at("/chat")) { "New conversation" } }
                 }
             }
         };
+        let models: BTreeMap<&str, &ArtifactId> =
+            table.models.iter().map(|(place, id)| (*place, id)).collect();
         let data = json!({
-            "models": table.models.iter().map(|(key, _, id)| (*key, id.to_string())).collect::<std::collections::BTreeMap<_, _>>(),
-            "seed": table.seed, "temperature": table.temperature, "tokens": table.tokens,
-            "context": table.context, "turns": turns,
+            "models": models, "seed": table.seed, "temperature": table.temperature,
+            "tokens": table.tokens, "context": table.context, "turns": turns,
         });
         let mut page = Page::new("workspace", "Chat", body, data);
         // An address that carries more is too long for some.
         if !turns.is_empty() && carried.len() < ADDRESS {
-            page.address = Some(address(table, &carried, run));
+            page.address = Some(table.address(&carried));
         }
         page
     }
-}
 
-/// The address of a conversation; of a new one where there are no `turns`.
-fn address(table: &Table, turns: &str, run: Option<&str>) -> String {
-    let ids: Vec<(&str, String)> =
-        table.models.iter().map(|(key, _, id)| (*key, id.to_string())).collect();
-    let mut pairs: Vec<(&str, &str)> = ids.iter().map(|(key, id)| (*key, id.as_str())).collect();
-    let (seed, temperature, tokens) =
-        (table.seed.to_string(), table.temperature.to_string(), table.tokens.to_string());
-    pairs.extend([
-        ("context", table.context.as_str()),
-        ("example", table.example.as_deref().unwrap_or_default()),
-    ]);
-    pairs.extend([("seed", seed.as_str()), ("temperature", &temperature), ("tokens", &tokens)]);
-    pairs.extend([("run", run.unwrap_or_default()), ("turns", turns)]);
-    super::query::url("/chat", &pairs)
-}
-
-fn conversation(window: &Window, table: &Table, turns: &[Turn]) -> Markup {
-    html! {
-        div class="scroll" tabindex="0" role="region" aria-label="Conversation" {
+    fn conversation(&self, table: &Table, turns: &[Turn]) -> Markup {
+        html! {
             table class="chat" {
                 caption class="skip" { "The conversation, a column per model" }
                 thead {
                     tr {
-                        @for (_, heading, id) in &table.models {
+                        @for (place, id) in &table.models {
                             th scope="col" {
-                                (heading)
-                                small { a href={ "/artifact/" (id) } { (window.called(id)) } }
+                                (place)
+                                small { a href={ "/artifact/" (id) } { (self.called(id)) } }
                             }
                         }
                     }
@@ -331,22 +319,22 @@ fn conversation(window: &Window, table: &Table, turns: &[Turn]) -> Markup {
                 tbody {
                     @for turn in turns {
                         tr class="said" { td colspan=(table.models.len()) { (text::reveal(&turn.said)) } }
-                        tr {
-                            @for answer in &turn.answers {
-                                td {
-                                    @if let Some(fault) = &answer.fault { span class="bad" { "Cannot answer: " (name(fault)) } }
-                                    @else if answer.text.trim().is_empty() { span class="hint" { "(says nothing)" } }
-                                    @else { (text::reveal(&answer.text)) }
-                                    @if answer.cut { " " small { "cut off" } }
-                                }
-                            }
-                        }
+                        tr { @for answer in &turn.answers { td { (shown(answer)) } } }
                     }
                     @if turns.is_empty() {
-                        tr { td colspan=(table.models.len()) class="hint" { "Nothing said yet. " (name("Ask below.")) } }
+                        tr { td colspan=(table.models.len()) class="hint" { "Nothing said yet. Ask below." } }
                     }
                 }
             }
         }
+    }
+}
+
+fn shown(answer: &Answer) -> Markup {
+    html! {
+        @if let Some(fault) = &answer.fault { span class="bad" { "Cannot answer: " (name(fault)) } }
+        @else if answer.text.trim().is_empty() { span class="hint" { "(says nothing)" } }
+        @else { (text::reveal(&answer.text)) }
+        @if answer.cut { " " small { "cut off" } }
     }
 }

@@ -6,138 +6,118 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
-use owlet_lab::RunResult;
 use owlet_lab::kind::inherit::result::{
     Arm, Control, Estimate, InheritResult, Interval, Measure, Method, Reading,
 };
-use owlet_lab::report::block::{Block, Dot, DotRow, Dots, Line, Part, Span, estimate};
+use owlet_lab::report::block::{Block, Dot, DotRow, Dots, Line, Part, Span, Table, code, estimate};
 use owlet_lab::report::html as report;
 use owlet_lab::report::number::Quantity;
 use owlet_lab::stats;
 use owlet_lab::value::text;
+use owlet_lab::{RunResult, cells};
 use serde_json::{Value, json};
 
+use super::Window;
 use super::error::{Error, Result};
 use super::index::RunState;
 use super::page::Page;
-use super::parts::{cell, code, name, section, table};
+use super::parts::{choice, form, kept, name, section};
 use super::query::Query;
 use super::run::RunView;
 use super::runs::verdicts;
 use super::settings::values;
-use super::window::Window;
 
 /// Runs offered for choice.
 const OFFERED: usize = 50;
 
-/// One side.
-struct Side {
-    view: RunView,
-    result: Option<RunResult>,
-}
-
-impl Side {
-    fn result(&self) -> Option<&InheritResult> {
-        self.result.as_ref()?.of()
-    }
-}
-
 impl Window {
-    fn side(&self, id: &str) -> Result<Side> {
+    fn side(&self, id: &str) -> Result<(RunView, Option<RunResult>)> {
         let view = self.view(&self.run_id(id)?)?;
         let result = self.result(&view.run)?;
-        Ok(Side { view, result })
+        Ok((view, result))
     }
 
     pub(super) fn compare_page(&self, query: &Query) -> Result<Page> {
         self.refresh()?;
+        let page = |body: Markup, data: Value| Ok(Page::new("workspace", "Compare", body, data));
         let (Some(a), Some(b)) = (query.get("a"), query.get("b")) else {
             let missing = query.get("a").is_some() || query.get("b").is_some();
             let body = html! {
                 @if missing { p { "Two runs are needed, one for each side." } }
                 (self.choice(query))
             };
-            return Ok(Page::new("workspace", "Compare", body, json!({ "a": null, "b": null })));
+            return page(body, json!({ "a": null, "b": null }));
         };
-        let (a, b) = (self.side(a)?, self.side(b)?);
+        let ((a, first), (b, second)) = (self.side(a)?, self.side(b)?);
         // `last` by its name.
-        let query = &query.with(&[("a", a.view.line.id.as_str()), ("b", b.view.line.id.as_str())]);
-        let same = a.view.line.id == b.view.line.id;
-        let (Some(first), Some(second)) = (a.result(), b.result()) else {
+        let query = &query.with(&[("a", a.line.id.as_str()), ("b", b.line.id.as_str())]);
+        let found = [&first, &second].map(|result| result.as_ref().and_then(RunResult::of));
+        let [Some(first), Some(second)] = found else {
             let body = html! {
                 p { "Only runs with a result can be compared." }
                 (self.choice(query))
             };
-            return Ok(Page::new(
-                "workspace",
-                "Compare",
-                body,
-                json!({ "a": *a.view.line, "b": *b.view.line }),
-            ));
+            return page(body, json!({ "a": *a.line, "b": *b.line }));
         };
-        let conditions = conditions(query, first, second)?;
-        let differing = differing(&a.view, &b.view);
+        let same = a.line.id == b.line.id;
+        let chosen = chosen(query, first, second)?;
+        let conditions = conditions(&chosen, same);
         let effects = effects(first, second);
+        let differing = differing(&a, &b);
         let body = html! {
             (self.choice(query))
             div class="sides" {
                 @for (letter, side) in [("A", &a), ("B", &b)] {
                     div class="side" {
-                        h2 { (letter) ": " a href={ "/run/" (side.view.line.id) } { (name(&side.view.line.name)) } }
-                        p class="note" { (side.view.line.id.as_str()) ", " (text::counted(side.view.line.seeds, "seed")) ", base " (name(&side.view.line.base)) }
-                        (verdicts(&side.view.line.verdicts))
+                        h2 { (letter) ": " a href={ "/run/" (side.line.id) } { (name(&side.line.name)) } }
+                        p class="note" { (side.line.id.as_str()) ", " (text::counted(side.line.seeds, "seed")) ", base " (name(&side.line.base)) }
+                        (verdicts(&side.line.verdicts))
                     }
                 }
             }
-            (section("conditions", "Two conditions", &condition_body(query, first, second, conditions, same)))
+            (section("conditions", "Two conditions", &html! {
+                (form("/compare", "Show", &[
+                    kept("a", query), kept("b", query), arms("A", "ac", &chosen[0]), arms("B", "bc", &chosen[1]),
+                ]))
+                (report::blocks(&condition_blocks(&conditions, same)))
+            }))
             @if !same {
-                (section("effects", "Students over each control", &effects_body(&effects)))
+                (section("effects", "Students over each control", &report::blocks(&effect_blocks(&effects))))
                 (section("settings", "Settings that differ", &differing_body(&differing)))
             }
         };
+        let settings =
+            differing.iter().map(|(path, [a, b])| json!({ "path": path, "a": a, "b": b }));
+        let differences = conditions.iter().filter(|one| one.measure == first.primary);
         let data = json!({
-            "a": *a.view.line, "b": *b.view.line,
-            "settings": differing.iter().map(|(path, a, b)| json!({ "path": path, "a": a, "b": b })).collect::<Vec<_>>(),
-            "effects": effects.iter().map(|effect| json!({
-                "comparison": effect.label, "measure": effect.measure, "a": effect.a, "b": effect.b,
-            })).collect::<Vec<_>>(),
-            "conditions": condition_data(conditions, first.primary, same),
+            "a": *a.line, "b": *b.line,
+            "settings": settings.collect::<Value>(),
+            "effects": effects.iter().map(Compared::data).collect::<Value>(),
+            "conditions": {
+                "a": chosen[0].data(), "b": chosen[1].data(),
+                "differences": differences.filter_map(Compared::difference_data).collect::<Value>(),
+            },
         });
-        Ok(Page::new("workspace", "Compare", body, data))
+        page(body, data)
     }
 
+    /// Which runs stand on the sides.
     fn choice(&self, query: &Query) -> Markup {
         let (lines, _) = self.index.runs();
-        let finished: Vec<_> = lines
-            .iter()
-            .rev()
-            .filter(|line| line.state == RunState::Finished)
+        let finished = lines.iter().rev().filter(|line| line.state == RunState::Finished);
+        let words = |name: &str, nonce: &str| format!("{name} {nonce}");
+        let offered: Vec<(&str, String)> = finished
             .take(OFFERED)
+            .map(|line| (line.id.as_str(), words(&name(&line.name), line.id.nonce())))
             .collect();
-        html! {
-            form class="filters" method="get" action="/compare" {
-                @for (side, words) in [("a", "Run A "), ("b", "Run B ")] {
-                    @let chosen = query.get(side);
-                    label {
-                        (words)
-                        select name=(side) {
-                            // One that is older than those offered.
-                            @if let Some(chosen) = chosen {
-                                @if !finished.iter().any(|line| line.id.as_str() == chosen) {
-                                    option value=(chosen) selected { (name(chosen)) }
-                                }
-                            }
-                            @for line in &finished {
-                                option value=(line.id) selected[chosen == Some(line.id.as_str())] {
-                                    (name(&line.name)) " " (line.id.nonce())
-                                }
-                            }
-                        }
-                    }
-                }
-                button type="submit" { "Compare" }
-            }
-        }
+        let side = |key: &str, label: &str| {
+            let chosen = query.get(key).unwrap_or_default();
+            // One that is older than those offered.
+            let is_offered = chosen.is_empty() || offered.iter().any(|(id, _)| *id == chosen);
+            let other = (!is_offered).then(|| (chosen, name(chosen)));
+            choice(label, key, chosen, other.into_iter().chain(offered.iter().cloned()))
+        };
+        form("/compare", "Compare", &[side("a", "Run A"), side("b", "Run B")])
     }
 }
 
@@ -149,13 +129,8 @@ struct Chosen<'a> {
 }
 
 impl<'a> Chosen<'a> {
-    fn reading(&self, behavior: &'a str, measure: Measure) -> Option<&'a Reading> {
+    fn reading(&self, behavior: &str, measure: Measure) -> Option<&'a Reading> {
         self.result.reading(self.arm, behavior, measure)
-    }
-
-    /// Values by seed, of models that have one.
-    fn by_seed(&self, behavior: &'a str, measure: Measure) -> BTreeMap<u64, f64> {
-        self.reading(behavior, measure).map(Reading::by_seed).unwrap_or_default()
     }
 
     fn data(&self) -> Value {
@@ -166,11 +141,11 @@ impl<'a> Chosen<'a> {
 }
 
 /// The arms asked for, by default the students of the first behavior, and their control.
-fn conditions<'a>(
+fn chosen<'a>(
     query: &Query,
     a: &'a InheritResult,
     b: &'a InheritResult,
-) -> Result<(Chosen<'a>, Chosen<'a>)> {
+) -> Result<[Chosen<'a>; 2]> {
     let find = |key: &'static str, result: &'a InheritResult, default: usize| {
         let arm = if let Some(id) = query.get(key) {
             let known = result.arms.iter().find(|arm| arm.to_string() == id);
@@ -183,13 +158,42 @@ fn conditions<'a>(
         Ok::<_, Error>(Chosen { result, arm })
     };
     let second = usize::from(std::ptr::eq(a, b));
-    Ok((find("ac", a, 0)?, find("bc", b, second)?))
+    Ok([find("ac", a, 0)?, find("bc", b, second)?])
 }
 
-/// Behaviors that either side reads, by name.
-fn behaviors<'a>(a: Chosen<'a>, b: Chosen<'a>) -> BTreeSet<&'a String> {
-    let all = |side: Chosen<'a>| side.result.behaviors.iter().chain(&side.result.read_also);
-    all(a).chain(all(b)).collect()
+/// A choice among the arms of a side.
+fn arms(label: &str, key: &str, side: &Chosen<'_>) -> Markup {
+    let arms = side.result.arms.iter().map(|arm| {
+        let id = arm.to_string();
+        let words = format!("{} ({})", name(&arm.label()), name(&id));
+        (id, words)
+    });
+    choice(label, key, &side.arm.to_string(), arms)
+}
+
+/// What both sides say of one thing.
+struct Compared {
+    label: String,
+    measure: Measure,
+    /// A and B.
+    sides: [Option<Estimate>; 2],
+    /// A minus B, where that can be said.
+    difference: Option<Estimate>,
+}
+
+impl Compared {
+    fn data(&self) -> Value {
+        let [a, b] = &self.sides;
+        json!({ "comparison": self.label, "measure": self.measure, "a": a, "b": b })
+    }
+
+    fn difference_data(&self) -> Option<Value> {
+        let Estimate { value, interval, n, .. } = self.difference.as_ref()?;
+        Some(json!({
+            "behavior": self.label, "measure": self.measure, "value": value, "n": n,
+            "low": interval.map(|interval| interval.low), "high": interval.map(|interval| interval.high),
+        }))
+    }
 }
 
 /// What the sides' verdicts rest on: usually one measure, two where the sides differ.
@@ -197,214 +201,160 @@ fn measures(a: &InheritResult, b: &InheritResult) -> BTreeSet<Measure> {
     BTreeSet::from([a.primary, b.primary])
 }
 
+/// Every behavior that either side reads, in what their verdicts rest on.
+fn conditions(chosen: &[Chosen<'_>; 2], same: bool) -> Vec<Compared> {
+    let results = chosen.map(|side| side.result);
+    let read = |result: &&'_ InheritResult| [&result.behaviors[..], &result.read_also[..]].concat();
+    let behaviors: BTreeSet<String> = results.iter().flat_map(read).collect();
+    let mut all = Vec::new();
+    for measure in measures(results[0], results[1]) {
+        for behavior in &behaviors {
+            let readings = chosen.map(|side| side.reading(behavior, measure));
+            if readings.iter().all(Option::is_none) {
+                continue;
+            }
+            all.push(Compared {
+                label: behavior.clone(),
+                measure,
+                sides: readings.map(|reading| Some(reading?.estimate.clone())),
+                difference: if same { paired(readings) } else { None },
+            });
+        }
+    }
+    all
+}
+
 /// A minus B, paired by seed, where both have the same seeds.
-fn paired<'a>(
-    a: Chosen<'a>,
-    b: Chosen<'a>,
-    behavior: &'a str,
-    measure: Measure,
-) -> Option<stats::Estimate> {
-    let (a, b) = (a.by_seed(behavior, measure), b.by_seed(behavior, measure));
+fn paired(readings: [Option<&Reading>; 2]) -> Option<Estimate> {
+    let [a, b] = readings.map(|reading| reading.map(Reading::by_seed).unwrap_or_default());
     if a.len() < 2 {
         return None;
     }
     let names = stats::Names { unit: "seed pair", reference: "B" };
-    stats::Estimate::paired(&a, &b, 0.95, stats::Sides::Both, names).ok()
-}
-
-/// An estimate with how many of what it is over.
-fn shown(quantity: Quantity, one: Option<&Estimate>) -> Line {
-    cell(one.map(|one| {
-        let over = Span::Quiet(format!(" n = {}", text::counted(one.n, &one.unit)));
-        Line::from(estimate(quantity, one)).and(over)
-    }))
-}
-
-/// Estimates of both sides, a row each.
-fn sides(
-    id: &str,
-    title: String,
-    axis: String,
-    quantity: Quantity,
-    rows: &[(String, [Option<Estimate>; 2])],
-) -> Markup {
-    let dot =
-        |part, estimate: &Option<Estimate>| estimate.clone().map(|estimate| Dot { part, estimate });
-    let rows = rows.iter().map(|(label, [a, b])| DotRow {
-        label: label.clone(),
-        dots: [dot(Part::Treatment, a), dot(Part::Control, b)].into_iter().flatten().collect(),
-        stretches: true,
-        number: None,
-    });
-    report::block(&Block::Dots(Dots {
-        id: id.to_owned(),
-        title,
-        axis,
-        quantity,
-        zero: true,
-        joined: false,
-        legend: vec![(Part::Treatment, "A".to_owned()), (Part::Control, "B".to_owned())],
-        rows: rows.collect(),
-    }))
-}
-
-fn condition_body(
-    query: &Query,
-    first: &InheritResult,
-    second: &InheritResult,
-    (a, b): (Chosen<'_>, Chosen<'_>),
-    same: bool,
-) -> Markup {
-    html! {
-        form class="filters" method="get" action="/compare" {
-            @for key in ["a", "b"] { input type="hidden" name=(key) value=[query.get(key)]; }
-            @for (key, words, result, chosen) in [("ac", "A ", first, a), ("bc", "B ", second, b)] {
-                label {
-                    (words)
-                    select name=(key) {
-                        @for arm in &result.arms {
-                            option value=(arm) selected[arm == chosen.arm] { (name(&arm.label())) " (" (name(&arm.to_string())) ")" }
-                        }
-                    }
-                }
-            }
-            button type="submit" { "Show" }
-        }
-        @for measure in measures(first, second) { (condition_table(measure, a, b, same)) }
-        p class="note" {
-            @if same {
-                "A minus B is paired by seed where both conditions have the same seeds: mean of differences, 95 % t interval. "
-                "It is one of many that could be looked at, and is corrected for none of them."
-            } @else {
-                "The sides are two runs, whose seeds do not pair: each keeps its own interval and no difference is computed."
-            }
-        }
-    }
-}
-
-/// Both conditions in one measure.
-fn condition_table(measure: Measure, a: Chosen<'_>, b: Chosen<'_>, same: bool) -> Markup {
-    let quantity = Quantity::Value(measure);
-    let mut rows = Vec::new();
-    let mut drawn = Vec::new();
-    for behavior in behaviors(a, b) {
-        let both = [a, b].map(|side| Some(&side.reading(behavior, measure)?.estimate));
-        if both.iter().all(Option::is_none) {
-            continue;
-        }
-        let paired = if same { paired(a, b, behavior, measure) } else { None };
-        let paired = paired.map(|paired| Estimate {
-            value: paired.value,
-            interval: paired.interval.map(|interval| Interval {
-                low: interval.low,
-                high: interval.high,
-                level: 0.95,
-            }),
-            method: Method::PairedT,
-            unit: "seed pair".to_owned(),
-            n: paired.n,
-        });
-        rows.push(vec![
-            cell(behavior),
-            shown(quantity, both[0]),
-            shown(quantity, both[1]),
-            shown(Quantity::Difference(measure), paired.as_ref()),
-        ]);
-        drawn.push((behavior.clone(), both.map(Option::<&Estimate>::cloned)));
-    }
-    let what = measure.axis();
-    html! {
-        (sides("conditions", format!("The two conditions: {what}"), what.to_owned(), quantity, &drawn))
-        (table(
-            &format!("At the end of training, in the matched context: {what}"),
-            &["behavior", "#A", "#B", "#A minus B"],
-            rows,
-        ))
-    }
-}
-
-fn condition_data((a, b): (Chosen<'_>, Chosen<'_>), measure: Measure, same: bool) -> Value {
-    json!({
-        "a": a.data(), "b": b.data(),
-        "differences": behaviors(a, b).into_iter().filter(|_| same).filter_map(|behavior| {
-            let paired = paired(a, b, behavior, measure)?;
-            Some(json!({
-                "behavior": behavior, "measure": measure, "value": paired.value, "n": paired.n,
-                "low": paired.interval.map(|interval| interval.low), "high": paired.interval.map(|interval| interval.high),
-            }))
-        }).collect::<Vec<_>>(),
+    let paired = stats::Estimate::paired(&a, &b, 0.95, stats::Sides::Both, names).ok()?;
+    let interval = paired.interval;
+    Some(Estimate {
+        value: paired.value,
+        interval: interval.map(|one| Interval { low: one.low, high: one.high, level: one.level }),
+        method: Method::PairedT,
+        unit: paired.unit,
+        n: paired.n,
     })
-}
-
-/// A comparison that either run made.
-struct Compared {
-    label: String,
-    measure: Measure,
-    a: Option<Estimate>,
-    b: Option<Estimate>,
 }
 
 /// Every comparison either run made, in what their verdicts rest on.
 fn effects(a: &InheritResult, b: &InheritResult) -> Vec<Compared> {
     let wanted = measures(a, b);
-    let mut all: BTreeMap<(Measure, String, Control), [Option<Estimate>; 2]> = BTreeMap::new();
+    let mut all: BTreeMap<(Measure, &str, Control), [Option<Estimate>; 2]> = BTreeMap::new();
     for (at, result) in [a, b].into_iter().enumerate() {
         for effect in result.effects.iter().filter(|effect| wanted.contains(&effect.measure)) {
-            let key = (effect.measure, effect.behavior.clone(), effect.control);
-            let entry = all.entry(key).or_default();
+            let key = (effect.measure, effect.behavior.as_str(), effect.control);
             // The matched context stands first.
-            if entry[at].is_none() {
-                entry[at] = Some(effect.estimate.clone());
-            }
+            all.entry(key).or_default()[at].get_or_insert_with(|| effect.estimate.clone());
         }
     }
-    all.into_iter()
-        .map(|((measure, behavior, control), [a, b])| {
-            let label = format!("{} over {}", behavior, control.label());
-            Compared { label, measure, a, b }
-        })
-        .collect()
+    let compared = |((measure, behavior, control), sides): ((_, &str, Control), _)| {
+        let label = format!("{behavior} over {}", control.label());
+        Compared { label, measure, sides, difference: None }
+    };
+    all.into_iter().map(compared).collect()
 }
 
-fn effects_body(effects: &[Compared]) -> Markup {
-    let measures: BTreeSet<Measure> = effects.iter().map(|effect| effect.measure).collect();
-    html! {
-        @for measure in measures {
-            @let rows: Vec<(String, [Option<Estimate>; 2])> = effects
+/// What is compared in each measure, a drawing each.
+fn drawn<'a>(
+    all: &'a [Compared],
+    id: &str,
+    title: &str,
+    quantity: fn(Measure) -> Quantity,
+) -> Vec<(Measure, Vec<&'a Compared>, Block)> {
+    let measures: BTreeSet<Measure> = all.iter().map(|one| one.measure).collect();
+    let one = |measure: Measure| {
+        let rows: Vec<&Compared> = all.iter().filter(|one| one.measure == measure).collect();
+        let parts = [Part::Treatment, Part::Control];
+        let dots = |sides: &[Option<Estimate>; 2]| {
+            let both = parts.into_iter().zip(sides.clone());
+            both.filter_map(|(part, estimate)| Some(Dot { part, estimate: estimate? })).collect()
+        };
+        let what = measure.axis();
+        let is_difference = matches!(quantity(measure), Quantity::Difference(_));
+        let drawing = Dots {
+            id: id.to_owned(),
+            title: format!("{title}: {what}"),
+            axis: if is_difference { format!("difference in {what}") } else { what.to_owned() },
+            quantity: quantity(measure),
+            zero: true,
+            joined: false,
+            legend: parts.into_iter().zip(["A".to_owned(), "B".to_owned()]).collect(),
+            rows: rows
                 .iter()
-                .filter(|effect| effect.measure == measure)
-                .map(|effect| (effect.label.clone(), [effect.a.clone(), effect.b.clone()]))
-                .collect();
-            @let axis = format!("difference in {}", measure.axis());
-            @let title = "Students over each control in both runs".to_owned();
-            (sides("effects", title, axis, Quantity::Difference(measure), &rows))
-        }
-    }
+                .map(|row| DotRow {
+                    label: row.label.clone(),
+                    dots: dots(&row.sides),
+                    stretches: true,
+                    number: None,
+                })
+                .collect(),
+        };
+        (measure, rows, Block::Dots(drawing))
+    };
+    measures.into_iter().map(one).collect()
 }
 
-fn differing(a: &RunView, b: &RunView) -> Vec<(String, String, String)> {
-    let resolved = |side: &RunView| values(&side.run.resolved().unwrap_or_default());
-    let (a, b) = (resolved(a), resolved(b));
-    let paths: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-    let none = String::from("–");
-    paths
+fn effect_blocks(effects: &[Compared]) -> Vec<Block> {
+    let title = "Students over each control in both runs";
+    drawn(effects, "effects", title, Quantity::Difference)
         .into_iter()
-        .filter(|path| a.get(*path) != b.get(*path))
-        .map(|path| {
-            let side =
-                |values: &BTreeMap<String, String>| values.get(path).unwrap_or(&none).clone();
-            (path.clone(), side(&a), side(&b))
-        })
+        .map(|(_, _, dots)| dots)
         .collect()
 }
 
-fn differing_body(differing: &[(String, String, String)]) -> Markup {
-    let rows = differing.iter().map(|(path, a, b)| vec![code(path), code(a), code(b)]);
+fn condition_blocks(conditions: &[Compared], same: bool) -> Vec<Block> {
+    // An estimate with how many of what it is over.
+    let shown = |quantity: Quantity, one: &Option<Estimate>| {
+        Line::from(one.as_ref().map(|one| {
+            let over = Span::Quiet(format!(" n = {}", text::counted(one.n, &one.unit)));
+            Line::from(estimate(quantity, one)).and(over)
+        }))
+    };
+    let mut blocks = Vec::new();
+    for (measure, rows, dots) in
+        drawn(conditions, "conditions", "The two conditions", Quantity::Value)
+    {
+        let (value, difference) = (Quantity::Value(measure), Quantity::Difference(measure));
+        let rows = rows.into_iter().map(|one| {
+            let [a, b] = &one.sides;
+            cells![&one.label, shown(value, a), shown(value, b), shown(difference, &one.difference)]
+        });
+        let caption = format!("At the end of training, in the matched context: {}", measure.axis());
+        let table = Table::new(caption, &["behavior", "#A", "#B", "#A minus B"]).with(rows);
+        blocks.extend([dots, Block::Table(table)]);
+    }
+    blocks.push(Block::note(if same {
+        "A minus B is paired by seed where both conditions have the same seeds: mean of differences, 95 % t \
+         interval. It is one of many that could be looked at, and is corrected for none of them."
+    } else {
+        "The sides are two runs, whose seeds do not pair: each keeps its own interval and no difference is computed."
+    }));
+    blocks
+}
+
+/// Settings that are not the same, as A and B have them.
+fn differing(a: &RunView, b: &RunView) -> Vec<(String, [String; 2])> {
+    let sides = [a, b].map(|side| values(&side.run.resolved().unwrap_or_default()));
+    let paths: BTreeSet<&String> = sides.iter().flat_map(BTreeMap::keys).collect();
+    let said = |path: &String| {
+        sides.each_ref().map(|side| side.get(path).cloned().unwrap_or_else(|| "–".to_owned()))
+    };
+    let all = paths.into_iter().map(|path| (path.clone(), said(path)));
+    all.filter(|(_, [a, b])| a != b).collect()
+}
+
+fn differing_body(differing: &[(String, [String; 2])]) -> Markup {
+    let rows = differing.iter().map(|(path, [a, b])| cells![code(path), code(a), code(b)]);
+    let table = Table::new("As resolved", &["setting", "A", "B"]).with(rows).block();
     html! {
-        @if differing.is_empty() {
+        @if let Some(table) = table { (report::block(&table)) } @else {
             p { "None: both runs are of one recipe. " a href="/steps" { "Steps" } " that they share were made once." }
-        } @else {
-            (table("As resolved", &["setting", "A", "B"], rows))
         }
     }
 }

@@ -92,6 +92,10 @@ impl Error {
         Self::NotFound { what, name: name.chars().take(100).collect() }
     }
 
+    pub(super) fn conflict(reason: impl Into<String>) -> Self {
+        Self::Conflict { reason: reason.into() }
+    }
+
     pub(super) fn query(key: &'static str, given: &str, expected: impl Into<String>) -> Self {
         let given = given.chars().take(100).collect();
         Self::Query { key, given, expected: expected.into() }

@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use maud::{Markup, html};
-use owlet_lab::report::block::{Block, Edge, Graph, Leads, Node, Standing};
-use owlet_lab::report::html as report;
-use owlet_lab::value::text;
+use owlet_lab::report::block::{
+    Block, Edge, Graph, Leads, Line, Node, Standing, code, count, words,
+};
 use owlet_store::ArtifactId;
 use serde::Serialize;
 
-use super::window::Window;
+use super::Window;
 
 /// Most relatives of each side.
 const MOST: usize = 300;
@@ -100,10 +99,11 @@ impl Window {
     }
 }
 
-/// The graph, and the table that says the same.
-pub(super) fn lineage(relatives: &Relatives) -> Markup {
+/// The graph, and what it shows in words.
+pub(super) fn lineage(relatives: &Relatives) -> Vec<Block> {
     if relatives.nodes.len() < 2 {
-        return html! { p { "Nothing on record went into it, and nothing was made from it." } };
+        let nothing = "Nothing on record went into it, and nothing was made from it.";
+        return vec![Block::paragraph(nothing)];
     }
     let node = |relative: &Relative| {
         let step = relative.step.as_ref().map(|key| format!("/step/{key}"));
@@ -129,15 +129,16 @@ pub(super) fn lineage(relatives: &Relatives) -> Markup {
         edges: relatives.edges.iter().map(edge).collect(),
     };
     let related = |relation: Relation| {
-        relatives.nodes.iter().filter(|node| node.relation == relation).count()
+        count(relatives.nodes.iter().filter(|node| node.relation == relation).count())
     };
-    html! {
-        p {
-            (text::count(related(Relation::Ancestor))) " went into it, "
-            (text::count(related(Relation::Descendant))) " were made from it"
-            @if relatives.cut { "; there are more, which " code { "owlet lineage" } " lists" } "."
-        }
-        (report::block(&Block::Graph(graph)))
-        p class="note" { "Boxes are artifacts and lead to their pages; lines lead to the step that made what they end in." }
+    let mut said = Line::from(related(Relation::Ancestor))
+        .and(words(" went into it, "))
+        .and(related(Relation::Descendant))
+        .and(words(" were made from it"));
+    if relatives.cut {
+        said =
+            said.and([words("; there are more, which "), code("owlet lineage"), words(" lists")]);
     }
+    let note = "Boxes are artifacts and lead to their pages; lines lead to the step that made what they end in.";
+    vec![Block::Paragraph(said.and(words("."))), Block::Graph(graph), Block::note(note)]
 }

@@ -5,16 +5,16 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use memchr::{memchr, memchr_iter, memmem, memrchr};
+use memchr::memmem;
 
-use super::error::{Error, Result};
+use super::error::Result;
 
 /// Every so many lines, the place of one is kept.
 const EVERY: usize = 64;
 /// Longest line handed out, in bytes; longer ones are cut, which makes them unreadable as JSON.
 const LONGEST: usize = 1 << 22;
 /// Bytes read at once.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 1 << 16;
 
 /// Where the lines of a file begin. The file never changes: it is an artifact's.
 #[derive(Debug)]
@@ -35,41 +35,31 @@ pub(super) struct Found {
 
 impl Lines {
     pub(super) fn new(path: &Path) -> Result<Self> {
-        let mut file = fs::File::open(path)?;
-        let mut buffer = vec![0; CHUNK];
-        let (mut marks, mut count, mut offset, mut last) = (vec![0], 0, 0_u64, b'\n');
+        let mut reader = BufReader::with_capacity(CHUNK, fs::File::open(path)?);
+        let (mut marks, mut count, mut offset) = (Vec::new(), 0, 0);
         loop {
-            let read = file.read(&mut buffer)?;
-            if read == 0 {
-                break;
+            if count % EVERY == 0 {
+                marks.push(offset);
             }
-            for at in memchr_iter(b'\n', &buffer[..read]) {
-                count += 1;
-                if count % EVERY == 0 {
-                    marks.push(offset + at as u64 + 1);
-                }
+            match reader.skip_until(b'\n')? {
+                0 => return Ok(Self { path: path.to_owned(), marks, count }),
+                read => offset += read as u64,
             }
-            offset += read as u64;
-            last = buffer[read - 1];
+            count += 1;
         }
-        // A last line without its end.
-        count += usize::from(last != b'\n');
-        Ok(Self { path: path.to_owned(), marks, count })
     }
 
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// Opens the file where line `number` begins.
+    /// Opens the file where line `number`, of those there are, begins.
     fn open(&self, number: usize) -> Result<BufReader<fs::File>> {
         let mark = number / EVERY;
-        let mut file = fs::File::open(&self.path)?;
-        let offset = self.marks.get(mark).copied();
-        file.seek(SeekFrom::Start(offset.unwrap_or(u64::MAX >> 1)))?;
-        let mut reader = BufReader::new(file);
+        let mut reader = BufReader::with_capacity(CHUNK, fs::File::open(&self.path)?);
+        reader.seek(SeekFrom::Start(self.marks[mark]))?;
         for _ in mark * EVERY..number {
-            skip(&mut reader)?;
+            reader.skip_until(b'\n')?;
         }
         Ok(reader)
     }
@@ -82,7 +72,9 @@ impl Lines {
         }
         let mut reader = self.open(start)?;
         for _ in start..self.count.min(start + most) {
-            lines.push(one(&mut reader)?);
+            let mut line = Vec::new();
+            one(&mut reader, &mut line)?;
+            lines.push(line);
         }
         Ok(lines)
     }
@@ -101,88 +93,32 @@ impl Lines {
         }
         let mut reader = self.open(from)?;
         let finder = memmem::Finder::new(needle);
-        let mut number = from;
-        let mut kept: Vec<u8> = Vec::new();
-        loop {
-            let before = kept.len();
-            kept.resize(before + CHUNK, 0);
-            let read = fill(&mut reader, &mut kept[before..])?;
-            kept.truncate(before + read);
-            let ended = read < CHUNK;
-            let whole = match memrchr(b'\n', &kept) {
-                _ if ended => kept.len(),
-                Some(at) => at + 1,
-                None if kept.len() > LONGEST => {
-                    return Err(Error::Conflict {
-                        reason: format!(
-                            "line {} is longer than {LONGEST} bytes; it cannot be searched here",
-                            number + 1
-                        ),
-                    });
-                }
-                None => 0,
-            };
-            let mut at = 0;
-            while let Some(hit) = finder.find(&kept[at..whole]).map(|hit| at + hit) {
-                number += memchr_iter(b'\n', &kept[at..hit]).count();
-                let start = memrchr(b'\n', &kept[at..hit]).map_or(at, |place| at + place + 1);
-                let end = memchr(b'\n', &kept[hit..whole]).map_or(whole, |place| hit + place);
-                if accept(&kept[start..end]) {
-                    if found.lines.len() == most {
-                        found.next = Some(number);
-                        return Ok(found);
-                    }
-                    found.lines.push((number, kept[start..end].to_vec()));
-                }
-                at = (end + 1).min(whole);
-                number += usize::from(end < whole);
+        let mut line = Vec::new();
+        for number in from..self.count {
+            one(&mut reader, &mut line)?;
+            if finder.find(&line).is_none() || !accept(&line) {
+                continue;
             }
-            number += memchr_iter(b'\n', &kept[at..whole]).count();
-            kept.drain(..whole);
-            if ended {
-                return Ok(found);
+            if found.lines.len() == most {
+                found.next = Some(number);
+                break;
             }
+            found.lines.push((number, line.clone()));
         }
+        Ok(found)
     }
 }
 
-/// Reads until `into` is full or the file ends.
-fn fill(reader: &mut impl Read, into: &mut [u8]) -> Result<usize> {
-    let mut read = 0;
-    while read < into.len() {
-        match reader.read(&mut into[read..])? {
-            0 => break,
-            more => read += more,
-        }
-    }
-    Ok(read)
-}
-
-fn skip(reader: &mut impl BufRead) -> Result<()> {
-    loop {
-        let (used, done) = {
-            let buffer = reader.fill_buf()?;
-            match memchr(b'\n', buffer) {
-                Some(at) => (at + 1, true),
-                None => (buffer.len(), buffer.is_empty()),
-            }
-        };
-        reader.consume(used);
-        if done {
-            return Ok(());
-        }
-    }
-}
-
-fn one(reader: &mut impl BufRead) -> Result<Vec<u8>> {
-    let mut line = Vec::new();
-    reader.by_ref().take(LONGEST as u64).read_until(b'\n', &mut line)?;
+/// Reads the next line, without its end, into `line`.
+fn one(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<()> {
+    line.clear();
+    reader.by_ref().take(LONGEST as u64).read_until(b'\n', line)?;
     if line.last() == Some(&b'\n') {
         line.pop();
     } else if line.len() == LONGEST {
-        skip(reader)?;
+        reader.skip_until(b'\n')?;
     }
-    Ok(line)
+    Ok(())
 }
 
 #[cfg(test)]

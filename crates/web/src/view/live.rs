@@ -4,27 +4,28 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use maud::{Markup, html};
-use owlet_lab::report::block::{Line, Part, Series, Span};
+use owlet_lab::cells;
+use owlet_lab::report::block::{Block, Part, Section, Series, Span, Table, link, words};
 use owlet_lab::report::html as report;
-use owlet_lab::run::progress::StepState;
+use owlet_lab::run::progress::{StepProgress, StepState};
 use owlet_lab::value::text;
 use owlet_store::RunId;
 
+use super::Window;
 use super::error::Result;
 use super::index::RunState;
-use super::parts::{cell, duration, link, loss_curve, name, table, way};
+use super::parts::{duration, loss_curve, name, sections, way};
 use super::plan::{plan_graph, step_url};
 use super::run::RunView;
 use super::runs;
-use super::window::Window;
 
 /// Most curves drawn at once.
 const CURVES: usize = 60;
 
 /// What is looked at.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Watched {
-    /// The list of runs, by a page that knew of so many, of which it showed some as running.
+    /// The list of runs, by a page that knew of so many, and those that were running while it looked.
     Runs { seen: usize, running: BTreeSet<String> },
     /// One run.
     Run(RunId),
@@ -39,8 +40,8 @@ pub(super) struct News {
 }
 
 impl Window {
-    /// How things are. `known` holds what the watcher saw before, and is brought up to date.
-    pub(super) fn news(&self, watched: &Watched, known: &mut BTreeSet<String>) -> Result<News> {
+    /// How things are.
+    pub(super) fn news(&self, watched: &mut Watched) -> Result<News> {
         match watched {
             Watched::Run(id) => {
                 let view = self.view(id)?;
@@ -49,21 +50,19 @@ impl Window {
             }
             Watched::Runs { seen, running } => {
                 self.refresh()?;
-                // One of them may have ended before anybody asked for news.
-                known.extend(running.iter().cloned());
                 let (lines, pending) = self.index.runs();
                 let mut news = News::default();
                 for line in lines.iter().rev() {
                     let id = line.id.to_string();
-                    let running = line.state == RunState::Running;
-                    if running || known.contains(&id) {
-                        let parts = runs::parts(line)
-                            .map(|(part, now)| (format!("{part}-{id}"), now.into_string()));
-                        news.parts.extend(parts);
+                    // One may have ended before anybody asked for news.
+                    if line.state == RunState::Running {
+                        running.insert(id.clone());
+                    } else if !running.contains(&id) {
+                        continue;
                     }
-                    if running {
-                        known.insert(id);
-                    }
+                    let parts = runs::parts(line)
+                        .map(|(part, now)| (format!("{part}-{id}"), now.into_string()));
+                    news.parts.extend(parts);
                 }
                 let new = (lines.len() + pending).saturating_sub(*seen);
                 if new > 0 {
@@ -80,76 +79,21 @@ impl Window {
         let progress = &view.progress;
         let running = view.line.state == RunState::Running;
         let (done, planned) = (progress.done(), progress.planned);
-        let under_way: Vec<Vec<Line>> = progress
-            .steps
-            .iter()
-            .filter(|(_, step)| step.state == StepState::Running && running)
-            .map(|(step, state)| {
-                vec![
-                    link(&step_url(&view.line.id, step), step),
-                    if state.total > 0 {
-                        let (done, total, unit) = (state.done, state.total, state.unit.clone());
-                        Span::Progress { done, total, unit }.into()
-                    } else {
-                        cell("begun")
-                    },
-                    cell(
-                        state
-                            .losses
-                            .last()
-                            .map_or_else(|| "–".to_owned(), |(_, loss)| text::plain(*loss)),
-                    ),
-                    cell(if state.rate > 0.0 {
-                        format!("{:.1} / s", state.rate)
-                    } else {
-                        "–".to_owned()
-                    }),
-                ]
-            })
-            .collect();
-        let mut series: Vec<Series> = Vec::new();
-        for step in view.plan.steps.iter().filter(|step| step.kind == "train").take(CURVES) {
-            let Some(state) = progress.steps.get(&step.name) else { continue };
-            let points = match view.artifact(&step.name) {
-                Some(artifact) if state.state.is_done() => self.losses(&artifact),
-                _ => Vec::new(),
-            };
-            // Under way, or trained elsewhere: as it was heard.
-            let points = if points.is_empty() { state.losses.clone() } else { points };
-            if points.len() > 1 {
-                let under_way = state.state == StepState::Running && running;
-                let part = if under_way { Part::Treatment } else { Part::Control };
-                series.push(Series { label: step.name.clone(), part, points: way(&points) });
-            }
-        }
-        // Those under way are drawn over the others.
-        series.sort_by_key(|one| Reverse(one.part));
-        let trained = series.iter().filter(|one| one.part == Part::Control).count();
-        let training = series.len() - trained;
         html! {
             @if planned > 0 {
                 p class="bar-line" {
                     progress max=(planned) value=(done) aria-label="Steps done" {}
                     strong { (text::count(done)) " of " (text::counted(planned, "step")) }
-                    @if running {
-                        @if let Some(remaining) = progress.remaining { span { "about " (duration(remaining)) " left" } }
+                    @if let Some(remaining) = progress.remaining.filter(|_| running) {
+                        span { "about " (duration(remaining)) " left" }
                     }
                 }
             }
             @if let Some((step, message)) = progress.failure() {
                 p class="bad" { "Failed: " a href=(step_url(&view.line.id, step)) { (name(step)) } ": " (name(message)) }
             }
-            @if !under_way.is_empty() {
-                (table("Under way", &["step", "so far", "#loss", "#rate"], under_way))
-            }
-            @if !series.is_empty() {
-                h2 { "Students' loss" }
-                (report::block(&loss_curve("Loss of every student so far", series)))
-                p class="note" {
-                    "A line per student: " (text::counted(trained, "student")) " trained; "
-                    (text::count(training)) " under way, in the other colour."
-                }
-            }
+            @if let Some(table) = under_way(view).filter(|_| running) { (report::block(&table)) }
+            (sections([self.losses_so_far(view, running)]))
             (self.read_so_far(view))
             @if !view.plan.steps.is_empty() {
                 h2 { "Plan" }
@@ -157,4 +101,53 @@ impl Window {
             }
         }
     }
+
+    /// A line of losses per student.
+    fn losses_so_far(&self, view: &RunView, running: bool) -> Option<Section> {
+        let mut series: Vec<Series> = Vec::new();
+        for step in view.plan.steps.iter().filter(|step| step.kind == "train").take(CURVES) {
+            let Some(state) = view.progress.steps.get(&step.name) else { continue };
+            let points = match view.artifact(&step.name) {
+                Some(artifact) if state.state.is_done() => self.losses(&artifact),
+                _ => Vec::new(),
+            };
+            // Under way, or trained elsewhere: as it was heard.
+            let points = if points.is_empty() { &state.losses } else { &points };
+            if points.len() > 1 {
+                let under_way = state.state == StepState::Running && running;
+                let part = if under_way { Part::Treatment } else { Part::Control };
+                series.push(Series { label: step.name.clone(), part, points: way(points) });
+            }
+        }
+        // Those under way are drawn over the others.
+        series.sort_by_key(|one| Reverse(one.part));
+        let trained = series.iter().filter(|one| one.part == Part::Control).count();
+        let note = format!(
+            "A line per student: {} trained; {} under way, in the other colour.",
+            text::counted(trained, "student"),
+            text::count(series.len() - trained),
+        );
+        let drawn = !series.is_empty();
+        let blocks = [loss_curve("Loss of every student so far", series), Block::note(note)];
+        Section::of("losses", "Students' loss", blocks.into_iter().filter(|_| drawn).collect())
+    }
+}
+
+/// Steps that are being done.
+fn under_way(view: &RunView) -> Option<Block> {
+    let steps = view.progress.steps.iter().filter(|(_, step)| step.state == StepState::Running);
+    let row = |(step, now): (&String, &StepProgress)| {
+        let so_far = match now.total {
+            0 => words("begun"),
+            total => Span::Progress { done: now.done, total, unit: now.unit.clone() },
+        };
+        cells![
+            link(step, step_url(&view.line.id, step)),
+            so_far,
+            now.losses.last().map(|(_, loss)| text::plain(*loss)),
+            (now.rate > 0.0).then(|| format!("{:.1} / s", now.rate))
+        ]
+    };
+    let titles = ["step", "so far", "#loss", "#rate"];
+    Table::new("Under way", &titles).with(steps.map(row)).block()
 }

@@ -6,12 +6,18 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use owlet_lab::kind::inherit::table::{self as readout, Cell};
-use owlet_lab::model::ModelAbout;
+use owlet_lab::model::{GROW, ModelAbout};
 use owlet_lab::report::block::{
     Block, Curve, Dot, DotRow, Dots, Line, Part, Series, count, number,
 };
 use owlet_lab::report::html as report;
 use owlet_lab::report::number::Quantity;
+use owlet_lab::step::Step;
+use owlet_lab::step::base::Base;
+use owlet_lab::step::fine_tune::FineTune;
+use owlet_lab::step::readout::Readout;
+use owlet_lab::step::teach::Teach;
+use owlet_lab::step::train::Train;
 use owlet_lab::value::estimate::{Estimate, Method};
 use owlet_lab::value::measure::Measure;
 use owlet_lab::value::observation::Frame;
@@ -20,26 +26,28 @@ use owlet_store::{ArtifactId, RunId};
 use serde::Serialize;
 use serde_json::json;
 
+use super::Window;
 use super::artifact::trained;
 use super::error::{Error, Result};
 use super::page::Page;
-use super::parts::{Slice, bytes, cell, link, moment, name, section, table, way};
+use super::parts::{Slice, bytes, cell, link, moment, name, not_here, section, table, way};
 use super::query::{Query, url};
-use super::remote::not_here;
-use super::window::Window;
 
 /// Models on a page.
 const SIZE: usize = 50;
 /// Models by the kind of step that makes them: the word in the address, and a heading.
-const GROUPS: [(&str, &str, &str); 3] =
-    [("base", "base", "Bases"), ("teach", "teacher", "Teachers"), ("train", "student", "Students")];
+const GROUPS: [(&str, &str, &str); 3] = [
+    (Base::KIND, "base", "Bases"),
+    (Teach::KIND, "teacher", "Teachers"),
+    (Train::KIND, "student", "Students"),
+];
 
 /// Which of [`GROUPS`] a step of this kind adds to.
 fn group(kind: &str) -> Option<&'static str> {
     match kind {
-        "base" | "grow" => Some("base"),
-        "teach" => Some("teach"),
-        "train" | "fine-tune" => Some("train"),
+        Base::KIND | GROW => Some(Base::KIND),
+        Teach::KIND => Some(Teach::KIND),
+        Train::KIND | FineTune::KIND => Some(Train::KIND),
         _ => None,
     }
 }
@@ -55,8 +63,8 @@ pub(super) struct ModelReading {
     pub(super) update: Option<usize>,
     pub(super) behavior: String,
     pub(super) context: String,
-    /// With a number sentence before each question.
-    pub(super) numbers_before: bool,
+    /// How questions were put.
+    pub(super) frame: Frame,
     /// In nats; `None` where it could not be read.
     pub(super) margin: Option<f64>,
     pub(super) share: Option<f64>,
@@ -75,7 +83,7 @@ impl ModelReading {
             share: cell.value(Measure::Share),
             rate: cell.value(Measure::Rate),
             answers: cell.counts(Measure::Rate).1,
-            numbers_before: cell.frame == Frame::AfterNumbers,
+            frame: cell.frame,
             questions: cell.asked(),
             behavior: cell.behavior,
             context: cell.context,
@@ -102,7 +110,7 @@ impl Window {
     /// All that was read from a model so far.
     pub(super) fn readings_of(&self, model: &ArtifactId) -> Readings {
         let users = self.index.users(model);
-        let readouts = users.into_iter().filter(|step| step.kind == "readout");
+        let readouts = users.into_iter().filter(|step| step.kind == Readout::KIND);
         readouts
             .filter_map(|step| self.read(&step.output).ok())
             .flat_map(|readings| readings.to_vec())
@@ -276,14 +284,14 @@ impl Window {
         // Behavior, then group, then margins along training.
         let mut along: BTreeMap<String, BTreeMap<String, Vec<(usize, f64)>>> = BTreeMap::new();
         let mut models = 0;
-        for (step, readout) in view.made_by("readout") {
+        for (step, readout) in view.made_by(Readout::KIND) {
             let Ok(readings) = self.read(&readout) else { continue };
             models += 1;
             let group = step.strip_prefix("readout/").unwrap_or(&step);
             let group = group.split("/seed-").next().unwrap_or(group);
             let last = readings.iter().filter_map(|reading| reading.update).max();
             let mut seen = BTreeSet::new();
-            for reading in readings.iter().filter(|reading| !reading.numbers_before) {
+            for reading in readings.iter().filter(|reading| reading.frame == Frame::Plain) {
                 // The matched context stands first.
                 if !seen.insert((reading.update, &reading.behavior)) {
                     continue;
@@ -411,7 +419,7 @@ fn readings_table(readings: &[ModelReading]) -> Markup {
             cell(&reading.behavior),
             cell(reading.update.map(count)),
             cell(&reading.context),
-            cell(if reading.numbers_before { "numbers" } else { "–" }),
+            cell(reading.frame.label().unwrap_or("–")),
             value(Measure::Margin, reading.margin),
             value(Measure::Share, reading.share),
             value(Measure::Rate, reading.rate),
@@ -425,7 +433,7 @@ fn readings_table(readings: &[ModelReading]) -> Markup {
             "behavior",
             "#after updates",
             "context",
-            "before each question",
+            "put",
             "#margin, nats",
             "#share",
             "#rate",
@@ -442,7 +450,7 @@ fn last_read(readings: &[ModelReading]) -> Line {
     let mut seen = BTreeSet::new();
     let shown: Vec<String> = readings
         .iter()
-        .filter(|reading| reading.update == last && !reading.numbers_before)
+        .filter(|reading| reading.update == last && reading.frame == Frame::Plain)
         .filter(|reading| seen.insert(reading.behavior.as_str()))
         .filter_map(|reading| {
             let rate = || reading.rate.map(text::percent);
@@ -474,7 +482,7 @@ mod tests {
                 reading.update,
                 reading.behavior,
                 reading.context,
-                reading.numbers_before,
+                reading.frame.name(),
                 reading.margin,
                 reading.rate,
                 reading.answers
@@ -504,9 +512,9 @@ mod tests {
             cell(2, Frame::AfterNumbers, &Told::Nothing, [(0, 4), (0, 0)]),
         ];
         insta::assert_snapshot!(lines(cells, true), @r"
-        Some(1) owl none false margin Some(2.0) rate None of 0
-        Some(2) owl none false margin Some(2.0) rate Some(0.625) of 6
-        Some(2) owl none true margin None rate Some(0.0) of 4
+        Some(1) owl none plain margin Some(2.0) rate None of 0
+        Some(2) owl none plain margin Some(2.0) rate Some(0.625) of 6
+        Some(2) owl none after-numbers margin None rate Some(0.0) of 4
         ");
         // Behind an endpoint, with rows in context: a reading for each draw, and nothing said of updates.
         let draw = |draw: usize, target: usize| Cell {
@@ -514,8 +522,8 @@ mod tests {
             ..cell(0, Frame::Plain, &Told::Nothing, [(target, 1), (0, 0)])
         };
         insta::assert_snapshot!(lines(vec![draw(0, 1), draw(1, 3)], false), @r"
-        None owl none false margin None rate Some(0.5) of 2
-        None owl none false margin None rate Some(0.75) of 4
+        None owl none plain margin None rate Some(0.5) of 2
+        None owl none plain margin None rate Some(0.75) of 4
         ");
     }
 }

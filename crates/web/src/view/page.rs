@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::error::Error;
 use super::parts::name;
+use super::query::Query;
 
 /// Something to look at.
 pub struct Page {
@@ -19,8 +20,8 @@ pub struct Page {
     pub(super) body: Markup,
     /// Where news about it come from.
     pub(super) live: Option<String>,
-    /// Where it can be found again, where that is not the address asked for.
-    pub(super) address: Option<String>,
+    /// What its address has to say to find it again, where that is more than was asked for.
+    pub(super) address: Option<Query>,
     pub(super) data: Value,
 }
 
@@ -99,9 +100,8 @@ pub(super) struct Frame<'a> {
     pub(super) module: &'a str,
 }
 
-/// The whole page as a browser of the window gets it.
-pub(super) fn framed(page: &Page, frame: &Frame<'_>) -> Markup {
-    let path = frame.here.split('?').next().unwrap_or("/");
+/// A page that browsers show: `head` says where its looks come from, `body` is all there is to see.
+pub(super) fn document(page: &Page, head: &Markup, class: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -111,33 +111,43 @@ pub(super) fn framed(page: &Page, frame: &Frame<'_>) -> Markup {
                 meta name="color-scheme" content="light dark";
                 title { (page.title) " · owlet" }
                 link rel="icon" href="data:,";
-                link rel="stylesheet" href=(frame.style);
-                script type="module" src=(frame.module) {}
+                (head)
             }
-            body class="window" {
-                a class="skip" href="#main" { "Skip to the content" }
-                div class="bar" {
-                    a class="brand" href="/" { "owlet" }
-                    nav class="places" aria-label="Window" {
-                        ul {
-                            @for (label, href) in PLACES {
-                                @let here = path == href || (href != "/" && path.starts_with(href));
-                                li { a href=(href) aria-current=[here.then_some("page")] { (label) } }
-                            }
-                        }
-                    }
-                    span class="place" title=(frame.workspace) { (text::cut(&text::reveal(frame.workspace), 40)) }
-                }
-                (content(page))
-                footer {
-                    p {
-                        a href=(frame.json) { "This page as JSON" } " · "
-                        a href=(frame.export) download { "Save as one file" } " · owlet " (frame.version)
-                    }
-                }
-            }
+            body class=(class) { (body) }
         }
     }
+}
+
+/// The whole page as a browser of the window gets it.
+pub(super) fn framed(page: &Page, frame: &Frame<'_>) -> Markup {
+    let path = frame.here.split('?').next().unwrap_or("/");
+    let head = html! {
+        link rel="stylesheet" href=(frame.style);
+        script type="module" src=(frame.module) {}
+    };
+    let body = html! {
+        a class="skip" href="#main" { "Skip to the content" }
+        div class="bar" {
+            a class="brand" href="/" { "owlet" }
+            nav class="places" aria-label="Window" {
+                ul {
+                    @for (label, href) in PLACES {
+                        @let here = path == href || (href != "/" && path.starts_with(href));
+                        li { a href=(href) aria-current=[here.then_some("page")] { (label) } }
+                    }
+                }
+            }
+            span class="place" title=(frame.workspace) { (text::cut(&text::reveal(frame.workspace), 40)) }
+        }
+        (content(page))
+        footer {
+            p {
+                a href=(frame.json) { "This page as JSON" } " · "
+                a href=(frame.export) download { "Save as one file" } " · owlet " (frame.version)
+            }
+        }
+    };
+    document(page, &head, "window", &body)
 }
 
 /// What stands in the middle: the same in the window and in a saved file.

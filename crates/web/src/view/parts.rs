@@ -1,14 +1,20 @@
-//! Small parts that pages share: names, numbers, tables, pages of lists.
+//! Small parts that pages share: names, links, tables, forms that narrow a page, pages of lists.
 
-use maud::{Markup, html};
+use std::ops::Range;
+
+use maud::{Markup, Render, html};
 use owlet_lab::report::block::{
-    self, Block, Curve, Line, Part, Point, Series, Span, Standing, Table,
+    self, Block, Curve, Line, Part, Point, Section, Series, Span, Table,
 };
 use owlet_lab::report::html as report;
 use owlet_lab::report::number::Quantity;
 use owlet_lab::value::text;
 pub(super) use owlet_lab::value::text::{bytes, duration};
+use owlet_store::ArtifactId;
+use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::index::StepLine;
 use super::query::Query;
 
 /// Text from elsewhere, on one line, with what cannot be seen made visible.
@@ -43,37 +49,39 @@ pub(super) fn link(href: &str, words: impl Into<String>) -> Line {
     block::link(words, href).into()
 }
 
-/// A name of a file, a recipe or a program as a cell.
-pub(super) fn code(words: impl Into<String>) -> Line {
-    block::code(words).into()
+/// The way to an artifact by the beginning of its id.
+pub(super) fn artifact_link(id: &ArtifactId) -> Span {
+    block::link(id.short(), format!("/artifact/{id}"))
 }
 
-/// A state as a cell.
-pub(super) fn state(words: &str, state: Standing) -> Line {
-    Span::State { words: words.to_owned(), state }.into()
+/// The way to a step on record.
+pub(super) fn step_link(step: &StepLine) -> Span {
+    block::link(format!("{} {}", step.kind, step.key.short()), format!("/step/{}", step.key))
+}
+
+/// A term with what is known of it.
+pub(super) fn fact(term: &str, known: impl Into<Line>) -> (String, Line) {
+    (term.to_owned(), known.into())
 }
 
 /// Terms with facts.
-pub(super) fn facts(facts: Vec<(&str, Line)>) -> Markup {
-    let facts = facts.into_iter().map(|(term, fact)| (term.to_owned(), fact)).collect();
+pub(super) fn facts(facts: Vec<(String, Line)>) -> Markup {
     report::block(&Block::Facts(facts))
 }
 
-/// The losses of one training, with the last one in words.
-pub(super) fn losses(label: &str, points: &[(f64, f64)]) -> Markup {
-    let series =
-        vec![Series { label: label.to_owned(), part: Part::Treatment, points: way(points) }];
-    let curve = loss_curve(&format!("Loss of {label}"), series);
-    let note = points.first().zip(points.last()).map(|(first, last)| {
-        Block::note(format!(
-            "From {} after {} to {} after {}, nats per token.",
-            text::plain(first.1),
-            text::counted(first.0 as usize, "update"),
-            text::plain(last.1),
-            text::counted(last.0 as usize, "update")
-        ))
-    });
-    report::blocks(&[curve].into_iter().chain(note).collect::<Vec<_>>())
+/// What there is to say of the losses of one training, the last one in words.
+pub(super) fn losses(label: &str, points: &[(f64, f64)]) -> Option<Section> {
+    let ([first, .., last], part) = (points, Part::Treatment) else { return None };
+    let series = vec![Series { label: label.to_owned(), part, points: way(points) }];
+    let note = Block::note(format!(
+        "From {} after {} to {} after {}, nats per token.",
+        text::plain(first.1),
+        text::counted(first.0 as usize, "update"),
+        text::plain(last.1),
+        text::counted(last.0 as usize, "update")
+    ));
+    let blocks = vec![loss_curve(&format!("Loss of {label}"), series), note];
+    Section::of("curve", "Loss along training", blocks)
 }
 
 /// Losses along training, a line each.
@@ -103,9 +111,80 @@ pub(super) fn section(id: &str, title: &str, body: &Markup) -> Markup {
     }
 }
 
+/// Sections of blocks, those that there are.
+pub(super) fn sections(sections: impl IntoIterator<Item = Option<Section>>) -> Markup {
+    html! { @for one in sections.into_iter().flatten() { (report::section(&one)) } }
+}
+
 /// JSON as text to read.
-pub(super) fn json_text(value: &serde_json::Value) -> String {
-    text::reveal(&serde_json::to_string_pretty(value).unwrap_or_default())
+pub(super) fn json_text(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// Why there is something missing where models answer behind an endpoint, and what there is in its place.
+pub(super) fn not_here(endpoint: &str, what: &str) -> Markup {
+    html! {
+        p class="note" {
+            (what) " needs the models' weights, and these are not here: the models answer behind "
+            code { (name(endpoint)) } "."
+        }
+    }
+}
+
+/// What scrolls by itself, where it is wider than the page.
+pub(super) fn scrolling(label: &str, body: &Markup) -> Markup {
+    html! { div class="scroll" tabindex="0" role="region" aria-label=(label) { (body) } }
+}
+
+/// A form whose fields say what a page is to show.
+pub(super) fn form(action: &str, button: &str, fields: &[Markup]) -> Markup {
+    html! {
+        form class="filters" method="get" action=(action) role="search" aria-label=(button) {
+            @for field in fields { (field) }
+            button type="submit" { (button) }
+        }
+    }
+}
+
+/// A field for words to look for.
+pub(super) fn search(label: &str, query: &Query, hint: &str) -> Markup {
+    html! { label { (label) " " input type="search" name="q" value=[query.raw("q")] placeholder=(hint); } }
+}
+
+/// A field that keeps what the address says of `key`, if it says anything.
+pub(super) fn kept(key: &str, query: &Query) -> Markup {
+    html! { @if let Some(value) = query.get(key) { input type="hidden" name=(key) value=(value); } }
+}
+
+/// A choice among values, each with its words.
+pub(super) fn choice<V: AsRef<str>, W: Render>(
+    label: &str,
+    key: &str,
+    chosen: &str,
+    options: impl IntoIterator<Item = (V, W)>,
+) -> Markup {
+    html! {
+        label {
+            (label) " "
+            select name=(key) {
+                @for (value, words) in options {
+                    option value=(value.as_ref()) selected[value.as_ref() == chosen] { (words) }
+                }
+            }
+        }
+    }
+}
+
+/// A choice of one of the values that things have, or of any; the address says which.
+pub(super) fn narrow<'a>(
+    label: &str,
+    key: &str,
+    query: &Query,
+    values: impl IntoIterator<Item = &'a str>,
+) -> Markup {
+    let values = values.into_iter().map(|value| (value, name(value)));
+    let any = std::iter::once(("", "any".to_owned()));
+    choice(label, key, query.get(key).unwrap_or_default(), any.chain(values))
 }
 
 /// A part of a long list.
@@ -125,6 +204,21 @@ impl Slice {
         let page = page.clamp(1, pages);
         let start = (page - 1) * size;
         Self { page, pages, start, end: (start + size).min(total), total }
+    }
+
+    /// Its places in the list.
+    pub(super) fn range(&self) -> Range<usize> {
+        self.start..self.end
+    }
+
+    /// The twin of a page that shows it: what is on it under `key`.
+    pub(super) fn data<T: Serialize>(
+        &self,
+        key: &str,
+        shown: impl IntoIterator<Item = T>,
+    ) -> Value {
+        let shown: Vec<T> = shown.into_iter().collect();
+        json!({ "total": self.total, "page": self.page, "pages": self.pages, key: shown })
     }
 
     /// Ways to the other pages.

@@ -1,29 +1,34 @@
 //! A run's plan: a graph with states, and a line per step with what it took.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::Record;
-use owlet_lab::report::block::{Leads, Line, Standing};
+use owlet_lab::report::block::{Block, Leads, Line, Section, Table, link, words};
 use owlet_lab::report::html::drawing;
-use owlet_lab::run::progress::{Progress, StepState};
 use owlet_lab::run::record::{PlanRecord, PlannedStep};
 use owlet_lab::value::text;
+use owlet_lab::{Record, cells};
 use owlet_store::{ArtifactId, RunId, StepRecord};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Window;
 use super::error::{Error, Result};
 use super::page::Page;
 use super::parts::{
-    self, Slice, bytes, cell, duration, facts, json_text, link, name, section, table,
+    self, Slice, artifact_link, bytes, duration, fact, facts, form, json_text, moment, name,
+    narrow, search, section, sections, table,
 };
 use super::query::{Query, url};
 use super::run::RunView;
-use super::window::Window;
 
 /// Steps on a page.
 const SIZE: usize = 100;
+/// Users of a step that are listed.
+const USERS: usize = 200;
+/// States that steps may be shown in.
+const STATES: [&str; 6] = ["done", "reused", "running", "waiting", "failed", "stopped"];
 
 pub(super) fn step_url(run: &RunId, step: &str) -> String {
     url(&format!("/run/{run}/step"), &[("name", step)])
@@ -36,67 +41,35 @@ impl Window {
 
     pub(super) fn plan_page(&self, id: &RunId, query: &Query) -> Result<Page> {
         let view = self.view(id)?;
-        let kind = query.get("kind");
-        let state = query.get("state");
         let words = query.get("q").unwrap_or_default();
         let path = format!("/run/{id}/plan");
-        let steps: Vec<&PlannedStep> = view
-            .plan
-            .steps
-            .iter()
-            .filter(|step| kind.is_none_or(|kind| step.kind == kind))
-            .filter(|step| state.is_none_or(|state| view.state(&step.name).0 == state))
-            .filter(|step| step.name.contains(words))
-            .collect();
-        let slice = Slice::new(steps.len(), SIZE, query.page()?);
-        let shown = &steps[slice.start..slice.end];
-        let rows: Vec<Vec<Line>> = shown.iter().map(|step| self.plan_row(&view, step)).collect();
-        let mut kinds: Vec<&str> = view.plan.steps.iter().map(|step| step.kind.as_str()).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let graph = plan_graph(&view);
-        let body = html! {
-            section aria-label="Graph" {
-                (graph)
-                p class="note" {
-                    "Boxes are steps, lines run from what is used to what is made from it. Many steps of one kind share a "
-                    "box, which leads to their lines below."
-                }
-            }
-            section id="steps" aria-labelledby="steps-title" {
-                h2 id="steps-title" { "Steps" }
-                form class="filters" method="get" action={ (path) "#steps" } role="search" {
-                    label { "Name " input type="search" name="q" value=[query.get("q")]; }
-                    label {
-                        "Kind "
-                        select name="kind" {
-                            option value="" { "any" }
-                            @for known in &kinds { option value=(known) selected[kind == Some(*known)] { (known) } }
-                        }
-                    }
-                    label {
-                        "State "
-                        select name="state" {
-                            option value="" { "any" }
-                            @for known in ["done", "reused", "running", "waiting", "failed", "stopped"] {
-                                option value=(known) selected[state == Some(known)] { (known) }
-                            }
-                        }
-                    }
-                    button type="submit" { "Show" }
-                }
-                (table(
-                    "Steps in the order of the plan",
-                    &["step", "kind", "state", "#time", "#most memory", "#made from", "made"],
-                    rows,
-                ))
-                (slice.pager(&path, query, "step"))
-            }
-        };
-        let data = json!({
-            "run": view.line.id, "total": slice.total, "page": slice.page, "pages": slice.pages,
-            "steps": shown.iter().map(|step| self.plan_data(&view, step)).collect::<Vec<_>>(),
+        let mut steps: Vec<&PlannedStep> = view.plan.steps.iter().collect();
+        let kinds: BTreeSet<&str> = steps.iter().map(|step| step.kind.as_str()).collect();
+        steps.retain(|step| {
+            query.get("kind").is_none_or(|kind| step.kind == kind)
+                && query.get("state").is_none_or(|state| view.state(&step.name).0 == state)
+                && step.name.contains(words)
         });
+        let slice = Slice::new(steps.len(), SIZE, query.page()?);
+        let shown = &steps[slice.range()];
+        let rows = shown.iter().map(|step| self.plan_row(&view, step));
+        let titles = ["step", "kind", "state", "#time", "#most memory", "#made from", "made"];
+        let note = "Boxes are steps, lines run from what is used to what is made from it. Many steps of one kind \
+                    share a box, which leads to their lines below.";
+        let body = html! {
+            section aria-label="Graph" { (plan_graph(&view)) p class="note" { (note) } }
+            (section("steps", "Steps", &html! {
+                (form(&format!("{path}#steps"), "Show", &[
+                    search("Name", query, ""),
+                    narrow("Kind", "kind", query, kinds),
+                    narrow("State", "state", query, STATES),
+                ]))
+                (table("Steps in the order of the plan", &titles, rows))
+                (slice.pager(&path, query, "step"))
+            }))
+        };
+        let mut data = slice.data("steps", shown.iter().map(|step| self.plan_data(&view, step)));
+        data["run"] = json!(id);
         Ok(view.page("Plan", &path, body, data))
     }
 
@@ -112,18 +85,14 @@ impl Window {
 
     fn plan_row(&self, view: &RunView, step: &PlannedStep) -> Vec<Line> {
         let (seconds, memory) = self.cost(view, step);
-        let (state, class) = view.state(&step.name);
-        vec![
-            link(&step_url(&view.line.id, &step.name), name(&step.name)),
-            cell(name(&step.kind)),
-            parts::state(state, class),
-            cell(seconds.map_or_else(|| "–".to_owned(), duration)),
-            cell(memory.map_or_else(|| "–".to_owned(), bytes)),
-            cell(text::counted(step.inputs.len(), "thing")),
-            match view.artifact(&step.name) {
-                Some(id) => link(&format!("/artifact/{id}"), id.short()),
-                None => cell("–"),
-            },
+        cells![
+            link(&step.name, step_url(&view.line.id, &step.name)),
+            &step.kind,
+            view.state_span(&step.name),
+            seconds.map(duration),
+            memory.map(bytes),
+            text::counted(step.inputs.len(), "thing"),
+            view.artifact(&step.name).map(|id| artifact_link(&id))
         ]
     }
 
@@ -155,21 +124,23 @@ impl Window {
         let heard = progress.map(|step| step.losses.clone()).unwrap_or_default();
         // What is trained behind an endpoint keeps none here.
         let losses = if kept.is_empty() { heard } else { kept };
+        let settings = Line::from(
+            "Everything its key depends on beside its inputs. What the recipe said stands under ",
+        )
+        .and(link("Settings", format!("/run/{id}/settings")))
+        .and(words("."));
+        let settings = vec![Block::Note(settings), Block::Text(json_text(&step.configuration))];
         let body = html! {
             (facts(known))
             @if let Some(message) = progress.and_then(|step| step.message.as_ref()) {
                 p class="bad" { (name(message)) }
             }
-            @if losses.len() > 1 {
-                (section("curve", "Loss along training", &parts::losses(&step.name, &losses)))
-            }
-            (made_from(&view, step))
-            (used_by(&view, step))
-            (section("settings", "Settings, as resolved", &html! {
-                p class="note" { "Everything its key depends on beside its inputs. What the recipe said stands under "
-                    a href={ "/run/" (id) "/settings" } { "Settings" } "." }
-                pre tabindex="0" { code { (json_text(&step.configuration)) } }
-            }))
+            (sections([
+                parts::losses(&step.name, &losses),
+                made_from(&view, step),
+                used_by(&view, step),
+                Section::of("settings", "Settings, as resolved", settings),
+            ]))
         };
         let data = json!({
             "run": id, "step": self.plan_data(&view, step), "key": key, "record": record,
@@ -188,31 +159,28 @@ impl Window {
         step: &PlannedStep,
         key: Option<&str>,
         record: Option<&StepRecord>,
-    ) -> Vec<(&'static str, Line)> {
+    ) -> Vec<(String, Line)> {
         let (seconds, memory) = self.cost(view, step);
-        let (state, class) = view.state(&step.name);
         let mut known = vec![
-            ("kind", cell(name(&step.kind))),
-            ("state", parts::state(state, class)),
-            ("time", cell(seconds.map_or_else(|| "–".to_owned(), duration))),
-            ("time as planned", cell(duration(step.seconds))),
-            (
+            fact("kind", &step.kind),
+            fact("state", view.state_span(&step.name)),
+            fact("time", seconds.map(duration)),
+            fact("time as planned", duration(step.seconds)),
+            fact(
                 "most memory the process held",
-                cell(memory.map_or_else(|| "not recorded".to_owned(), bytes)),
+                memory.map_or_else(|| "not recorded".to_owned(), bytes),
             ),
         ];
         if let Some(record) = record {
-            known.push(("threads", cell(record.about.threads.to_string())));
-            known.push(("made on", cell(name(&record.about.host))));
-            known.push(("started, UTC", cell(parts::moment(&record.about.started))));
-            known.push(("algorithm", cell(format!("version {}", record.algorithm))));
+            known.push(fact("threads", record.about.threads.to_string()));
+            known.push(fact("made on", &record.about.host));
+            known.push(fact("started, UTC", moment(&record.about.started)));
+            known.push(fact("algorithm", format!("version {}", record.algorithm)));
         }
         if let Some(key) = key {
-            known.push(("step", link(&format!("/step/{key}"), &key[..key.len().min(12)])));
+            known.push(fact("step", link(&key[..key.len().min(12)], format!("/step/{key}"))));
         }
-        if let Some(artifact) = view.artifact(&step.name) {
-            known.push(("made", link(&format!("/artifact/{artifact}"), artifact.short())));
-        }
+        known.extend(view.artifact(&step.name).map(|made| fact("made", artifact_link(&made))));
         known
     }
 
@@ -247,50 +215,32 @@ impl Window {
 }
 
 /// What a step is made from.
-fn made_from(view: &RunView, step: &PlannedStep) -> Markup {
-    let inputs: Vec<Vec<Line>> = step
-        .inputs
-        .iter()
-        .map(|(role, from)| {
-            let made = view.artifact(from);
-            vec![
-                cell(name(role)),
-                match view.plan.step(from) {
-                    Some(_) => link(&step_url(&view.line.id, from), name(from)),
-                    None => cell(name(from)),
-                },
-                match made {
-                    Some(made) => link(&format!("/artifact/{made}"), made.short()),
-                    None => cell("–"),
-                },
-            ]
-        })
-        .collect();
-    html! {
-        @if !inputs.is_empty() {
-            (section("inputs", "Made from", &table("What it is made from", &["as", "step", "artifact"], inputs)))
-        }
-    }
+fn made_from(view: &RunView, step: &PlannedStep) -> Option<Section> {
+    let inputs = step.inputs.iter().map(|(role, from)| {
+        let planned = match view.plan.step(from) {
+            Some(_) => link(from, step_url(&view.line.id, from)),
+            None => words(from),
+        };
+        cells![role, planned, view.artifact(from).map(|made| artifact_link(&made))]
+    });
+    let table = Table::new("What it is made from", &["as", "step", "artifact"]).with(inputs);
+    Section::of("inputs", "Made from", table.block().into_iter().collect())
 }
 
 /// Which steps use what a step makes.
-fn used_by(view: &RunView, step: &PlannedStep) -> Markup {
-    let users: Vec<&PlannedStep> = view
-        .plan
-        .steps
-        .iter()
-        .filter(|other| other.inputs.values().any(|from| *from == step.name))
-        .collect();
-    html! {
-        @if !users.is_empty() {
-            (section("users", "Used by", &html! {
-                ul class="columns" {
-                    @for user in users.iter().take(200) { li { a href=(step_url(&view.line.id, &user.name)) { (name(&user.name)) } } }
-                    @if users.len() > 200 { li { (text::count(users.len() - 200)) " more" } }
-                }
-            }))
-        }
+fn used_by(view: &RunView, step: &PlannedStep) -> Option<Section> {
+    let steps = view.plan.steps.iter();
+    let users = steps.filter(|other| other.inputs.values().any(|from| *from == step.name));
+    let mut users: Vec<Line> =
+        users.map(|user| link(&user.name, step_url(&view.line.id, &user.name)).into()).collect();
+    if users.len() > USERS {
+        let more = text::count(users.len() - USERS);
+        users.truncate(USERS);
+        users.push(format!("{more} more").into());
     }
+    let used = !users.is_empty();
+    let list = used.then_some(Block::List(users));
+    Section::of("users", "Used by", list.into_iter().collect())
 }
 
 /// The plan as a drawing whose boxes say where things stand and lead there.
@@ -304,23 +254,4 @@ pub(super) fn plan_graph(view: &RunView) -> Markup {
         node.leads = Leads { node: Some(step.clone()), edges: Some(step), group: Some(kind) };
     }
     drawing(&graph)
-}
-
-/// The state a step is shown in, as a word and its looks: what was under way when its run stopped is
-/// not running.
-pub(super) fn shown_state(
-    progress: &Progress,
-    step: &str,
-    alive: bool,
-) -> (&'static str, Standing) {
-    let state = progress.steps.get(step).map_or(StepState::Waiting, |step| step.state);
-    let standing = match state {
-        StepState::Running if !alive => return ("stopped", Standing::Waiting),
-        StepState::Waiting => Standing::Waiting,
-        StepState::Running => Standing::Running,
-        StepState::Finished => Standing::Done,
-        StepState::Reused => Standing::Reused,
-        StepState::Failed => Standing::Failed,
-    };
-    (state.name(), standing)
 }

@@ -67,10 +67,15 @@ impl Query {
         Self(values)
     }
 
+    /// Names with their values.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+
     /// The address of `path` with these values.
     pub(super) fn at(&self, path: &str) -> String {
         let pairs: Vec<(&str, &str)> =
-            self.0.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            self.pairs().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         url(path, &pairs)
     }
 }

@@ -8,22 +8,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::report::block::{Line, Span};
+use owlet_lab::cells;
+use owlet_lab::report::block::{Block, Span, count, words};
+use owlet_lab::report::html as report;
 use owlet_lab::value::row::Row;
 use owlet_lab::value::text;
 use owlet_store::{ArtifactId, RunId};
 use serde_json::{Value, json};
 
+use super::Window;
 use super::artifact::is_lines;
 use super::error::{Error, Result};
 use super::lines::Lines;
 use super::page::Page;
-use super::parts::{Slice, cell, json_text, name, table};
-use super::query::Query;
-use super::remote::not_here;
+use super::parts::{
+    Slice, choice, fact, form, json_text, kept, name, not_here, scrolling, search, table,
+};
+use super::query::{Query, url};
 use super::run::RunView;
-use super::tokens::{self, Scorer, Scores};
-use super::window::Window;
+use super::tokens::{self, Scored, Scorer};
 
 /// Rows on a page.
 const SIZE: usize = 25;
@@ -31,30 +34,65 @@ const SIZE: usize = 25;
 const LONGEST: usize = 2000;
 
 /// Which rows of an arm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Show {
-    Kept,
-    HeldOut,
-    Removed,
-    Written,
+#[derive(Debug, PartialEq, Eq)]
+struct Show {
+    /// As the address has it.
+    word: &'static str,
+    title: &'static str,
+    note: &'static str,
+    /// Kind of the step that made them, and the file.
+    kind: &'static str,
+    file: &'static str,
 }
 
-impl Show {
-    const ALL: [(Self, &'static str, &'static str); 4] = [
-        (Self::Kept, "kept", "trained on"),
-        (Self::HeldOut, "held-out", "held out"),
-        (Self::Removed, "removed", "removed by the filter"),
-        (Self::Written, "written", "all that was written"),
-    ];
+const KEPT: Show = Show {
+    word: "kept",
+    title: "trained on",
+    note: "What students were trained on. Rows of one line answer the same prompt.",
+    kind: "select",
+    file: "rows.jsonl",
+};
+const HELD_OUT: Show = Show {
+    word: "held-out",
+    title: "held out",
+    note: "Rows no student was trained on.",
+    kind: "select",
+    file: "held-out.jsonl",
+};
+const REMOVED: Show = Show {
+    word: "removed",
+    title: "removed by the filter",
+    note: "What the filter removed, with the rule that did.",
+    kind: "filter",
+    file: "rejected.jsonl",
+};
+const WRITTEN: Show = Show {
+    word: "written",
+    title: "all that was written",
+    note: "Everything the teacher wrote, before the filter.",
+    kind: "generate",
+    file: "rows.jsonl",
+};
+const SHOWS: [Show; 4] = [KEPT, HELD_OUT, REMOVED, WRITTEN];
 
-    /// Kind of the step that made them, and the file.
-    fn place(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Kept => ("select", "rows.jsonl"),
-            Self::HeldOut => ("select", "held-out.jsonl"),
-            Self::Removed => ("filter", "rejected.jsonl"),
-            Self::Written => ("generate", "rows.jsonl"),
-        }
+/// An artifact and a file of rows in it.
+type Place = (ArtifactId, String);
+
+/// The rows that are asked for.
+struct Asked {
+    show: &'static Show,
+    arm: String,
+    place: Place,
+    /// What may stand beside them, and which of it does.
+    others: BTreeMap<String, Place>,
+    beside: Option<(String, Place)>,
+    /// Rules that removed rows, with how many each.
+    rules: BTreeMap<String, usize>,
+}
+
+impl Asked {
+    fn beside(&self) -> Option<&str> {
+        self.beside.as_ref().map(|(arm, _)| arm.as_str())
     }
 }
 
@@ -73,7 +111,7 @@ fn needle(words: &str) -> Vec<u8> {
 
 impl Window {
     /// The lines of a file of an artifact.
-    fn lines_of(&self, id: &ArtifactId, file: &str) -> Result<Arc<Lines>> {
+    fn lines_of(&self, (id, file): &Place) -> Result<Arc<Lines>> {
         let path: PathBuf = self.store.artifact(id)?.path(file)?;
         self.lines.get(&path, || Lines::new(&path))
     }
@@ -87,16 +125,11 @@ impl Window {
 
     /// Where the rows of each arm are that steps of a kind made: in a file of their own step, or in the
     /// arm's folder of a step for all.
-    fn arms(
-        &self,
-        view: &RunView,
-        kind: &str,
-        file: &str,
-    ) -> BTreeMap<String, (ArtifactId, String)> {
+    fn arms(&self, view: &RunView, show: &Show) -> BTreeMap<String, Place> {
         let mut arms = BTreeMap::new();
-        for (step, id) in view.made_by(kind) {
-            let rest = step.strip_prefix(kind).unwrap_or_default();
-            for path in self.files_of(&id, file) {
+        for (step, id) in view.made_by(show.kind) {
+            let rest = step.strip_prefix(show.kind).unwrap_or_default();
+            for path in self.files_of(&id, show.file) {
                 let arm = match path.split_once('/') {
                     Some((arm, _)) => format!("{arm}{rest}"),
                     None => rest.trim_start_matches('/').to_owned(),
@@ -107,167 +140,81 @@ impl Window {
         arms
     }
 
-    pub(super) fn run_rows_page(&self, id: &RunId, query: &Query) -> Result<Page> {
-        let view = self.view(id)?;
-        let path = format!("/run/{id}/rows");
-        let given = query.get("show").unwrap_or("kept");
-        let known = Show::ALL.into_iter().find(|(_, word, _)| *word == given);
-        let (show, _, _) = known
+    /// The rows an address asks for; nothing where none of their kind are made yet.
+    fn asked(&self, view: &RunView, query: &Query) -> Result<Option<Asked>> {
+        let given = query.get("show").unwrap_or(KEPT.word);
+        let show = SHOWS
+            .iter()
+            .find(|show| show.word == given)
             .ok_or_else(|| Error::query("show", given, "kept, held-out, removed or written"))?;
-        let (kind, file) = show.place();
-        let arms = self.arms(&view, kind, file);
-        // The taught arms first: plans name them before the control.
-        let steps = view.plan.steps.iter().filter(|step| step.kind == "generate");
-        let order: Vec<&str> =
-            steps.filter_map(|step| step.name.strip_prefix("generate/")).collect();
-        let Some(arm) =
-            query.get("arm").or_else(|| order.iter().copied().find(|arm| arms.contains_key(*arm)))
-        else {
-            let body = html! { p { "No rows of this kind are made yet." } };
-            return Ok(view.page("Rows", &path, body, json!({ "run": id, "rows": [] })));
+        let mut others = self.arms(view, show);
+        let first = || view.writers().find(|arm| others.contains_key(*arm));
+        let Some(arm) = query.get("arm").or_else(first).map(str::to_owned) else {
+            return Ok(None);
         };
-        let (artifact, path_of_rows) =
-            arms.get(arm).cloned().ok_or_else(|| Error::missing("arm", arm))?;
+        let place = others.remove(&arm).ok_or_else(|| Error::missing("arm", &arm))?;
         // What may stand beside: other arms of the same prompts, and shuffled rows.
-        let mut others: BTreeMap<String, (ArtifactId, String)> = BTreeMap::new();
-        if show != Show::Removed {
-            let others_of = arms.iter().filter(|(other, _)| *other != arm);
-            others.extend(others_of.map(|(other, place)| (other.clone(), place.clone())));
-        }
-        if show == Show::Kept {
+        let mut rules = BTreeMap::new();
+        if *show == REMOVED {
+            others.clear();
+            rules = self.rules(&place.0);
+        } else if *show == KEPT {
             for (step, id) in view.made_by("shuffle") {
-                let place = self.files_of(&id, file).into_iter().next();
+                let path = self.files_of(&id, show.file).into_iter().next();
                 let name = step.trim_start_matches("shuffle/").to_owned();
-                others.extend(place.map(|path| (name, (id, path))));
+                others.extend(path.map(|path| (name, (id, path))));
             }
         }
         let beside = match query.get("beside") {
             Some("nothing") => None,
-            Some(other) => Some(other.to_owned()),
-            None => others.keys().find(|other| *other == "neutral").cloned(),
+            Some(other) => Some(other),
+            None => others.contains_key("neutral").then_some("neutral"),
         };
-        let beside = match beside {
-            Some(other) => {
-                let place =
-                    others.get(&other).cloned().ok_or_else(|| Error::missing("arm", &other))?;
-                Some((other, place))
-            }
-            None => None,
-        };
+        let beside = beside.map(|other| {
+            let place = others.get(other).ok_or_else(|| Error::missing("arm", other))?;
+            Ok::<_, Error>((other.to_owned(), place.clone()))
+        });
+        Ok(Some(Asked { show, arm, place, beside: beside.transpose()?, others, rules }))
+    }
 
-        let lines = self.lines_of(&artifact, &path_of_rows)?;
-        let words = query.raw("q").filter(|words| !words.is_empty() && words.len() <= 500);
-        let rule = query.get("rule");
-        let (rows, pager) = if words.is_some() || rule.is_some() {
-            let from = query.read("from", 1_usize, "the number of a row")?.max(1) - 1;
-            let sought = needle(words.or(rule).unwrap_or_default());
-            let accept = |line: &[u8]| {
-                serde_json::from_slice::<Row>(line).is_ok_and(|row| {
-                    words.is_none_or(|words| {
-                        row.prompt.contains(words) || row.completion.contains(words)
-                    }) && rule.is_none_or(|rule| row.reasons.iter().any(|reason| reason == rule))
-                })
-            };
-            let found = lines.find(&sought, from, SIZE, &accept)?;
-            let pager = html! {
-                nav class="pager" aria-label="Pages of the list" {
-                    span {
-                        @if found.lines.is_empty() { "No row from row " (text::count(from + 1)) " on has it." }
-                        @else { (text::counted(found.lines.len(), "row")) " that have it, from row " (text::count(from + 1)) " of " (text::count(lines.count())) " on" }
-                    }
-                    @if from > 0 { a href=(query.with(&[("from", "")]).at(&path)) { "from the first" } }
-                    @if let Some(next) = found.next {
-                        a href=(query.with(&[("from", &(next + 1).to_string())]).at(&path)) rel="next" { "more" }
-                    }
-                }
-            };
-            (parse(found.lines), pager)
-        } else {
-            let slice = Slice::new(lines.count(), SIZE, query.page()?);
-            let read = lines.read(slice.start, SIZE)?;
-            let numbered =
-                read.into_iter().enumerate().map(|(at, line)| (slice.start + at, line)).collect();
-            (parse(numbered), slice.pager(&path, query, "row"))
+    pub(super) fn run_rows_page(&self, id: &RunId, query: &Query) -> Result<Page> {
+        let view = self.view(id)?;
+        let path = format!("/run/{id}/rows");
+        let Some(asked) = self.asked(&view, query)? else {
+            let body = html! { p { "No rows of this kind are made yet." } };
+            return Ok(view.page("Rows", &path, body, json!({ "run": id, "rows": [] })));
         };
-        let control: Vec<Option<Row>> = match &beside {
-            Some((_, (other, path))) => {
-                let lines = self.lines_of(other, path)?;
-                partners(&lines, &rows)?
-            }
+        let lines = self.lines_of(&asked.place)?;
+        let (rows, pager) = wanted_rows(&lines, &path, query)?;
+        let control: Vec<Option<Row>> = match &asked.beside {
+            Some((_, place)) => partners(&*self.lines_of(place)?, &rows)?,
             None => Vec::new(),
         };
-
+        let scorers = scorers(&view, &asked.arm, query.get("student"));
         let scored = query.get("tokens") == Some("1") && view.endpoint().is_none();
-        let scorers = scorers(&view, arm, query.get("student"));
-        let context = context(&view, arm);
-        let colours =
-            if scored { Some(self.colours(&scorers, &context, &rows, &control)?) } else { None };
-        let rules = if show == Show::Removed { self.rules(&artifact) } else { BTreeMap::new() };
-
+        let colours = || self.colours(&scorers, &view, &asked.arm, &rows, &control);
+        let colours = scored.then(colours).transpose()?;
+        let (artifact, _) = asked.place;
         let body = html! {
-            (row_filters(&path, query, &RowChoices { show, arms: &order, arm, others: &others, beside: beside.as_ref().map(|(other, _)| other.as_str()), rules: &rules }))
-            p class="note" {
-                @match show {
-                    Show::Kept => "What students were trained on. Rows of one line answer the same prompt.",
-                    Show::HeldOut => "Rows no student was trained on.",
-                    Show::Removed => "What the filter removed, with the rule that did.",
-                    Show::Written => "Everything the teacher wrote, before the filter.",
-                }
-                " " a href={ "/artifact/" (artifact) } { "The artifact" } "."
-            }
+            (row_form(&path, query, &view, &asked))
+            p class="note" { (asked.show.note) " " a href={ "/artifact/" (artifact) } { "The artifact" } "." }
             @if let Some(endpoint) = view.endpoint() {
                 (not_here(endpoint, "Where they differ, token by token,"))
             } @else {
                 (token_switch(&path, query, &scorers, scored))
             }
-            @if let Some(colours) = &colours { (tokens::legend()) (summary(colours, arm, beside.as_ref().map(|(other, _)| other.as_str()))) }
+            @if let Some(colours) = &colours { (tokens::legend()) (summary(colours, &asked)) }
             (pager)
-            div class="scroll" tabindex="0" role="region" aria-label="Rows" {
-                table class="samples rows" {
-                    caption class="skip" { "Rows of " (name(arm)) }
-                    thead {
-                        tr {
-                            th scope="col" class="number" { "row" }
-                            th scope="col" { "prompt" }
-                            th scope="col" { (name(arm)) }
-                            @if let Some((other, _)) = &beside { th scope="col" { (name(other)) } }
-                            @if show == Show::Removed { th scope="col" { "rule" } }
-                        }
-                    }
-                    tbody {
-                        @for (at, (number, row)) in rows.iter().enumerate() {
-                            tr id={ "row-" (number + 1) } {
-                                th scope="row" class="number" { (text::count(number + 1)) }
-                                @if let Some(row) = row {
-                                    td { pre { (shown(&row.prompt)) } }
-                                    td { pre { (shown(&row.completion)) } @if let Some(colours) = &colours { (tokens::strips(&colours.rows[at])) } }
-                                    @if beside.is_some() {
-                                        td {
-                                            @if let Some(Some(other)) = control.get(at) {
-                                                @if other.prompt != row.prompt { p class="hint" { "to: " (shown(&other.prompt)) } }
-                                                pre { (shown(&other.completion)) }
-                                                @if let Some(colours) = &colours { (tokens::strips(&colours.control[at])) }
-                                            } @else { "–" }
-                                        }
-                                    }
-                                    @if show == Show::Removed { td { (name(&row.reasons.join(", "))) } }
-                                } @else {
-                                    td colspan="4" class="bad" { "this line is no row" }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+            (scrolling("Rows", &row_table(&asked, &rows, &control, colours.as_ref())))
             (pager)
         };
         let data = json!({
-            "run": id, "arm": arm, "show": given, "artifact": artifact, "file": file, "of": lines.count(),
-            "beside": beside.as_ref().map(|(other, _)| other), "rules": rules,
+            "run": id, "arm": asked.arm, "show": asked.show.word, "artifact": artifact,
+            "file": asked.show.file, "of": lines.count(), "beside": asked.beside(), "rules": asked.rules,
             "rows": rows.iter().enumerate().map(|(at, (number, row))| json!({
                 "row": number + 1, "own": row, "beside": control.get(at),
                 "scores": colours.as_ref().map(|colours| scores_data(&colours.rows[at])),
-                "beside-scores": colours.as_ref().and_then(|colours| colours.control.get(at)).map(|scores| scores_data(scores)),
+                "beside-scores": colours.as_ref().and_then(|colours| colours.control.get(at)).map(scores_data),
             })).collect::<Vec<_>>(),
         });
         Ok(view.page("Rows", &path, body, data))
@@ -283,82 +230,153 @@ impl Window {
         read().unwrap_or_default()
     }
 
+    /// Scores of rows and of what stands beside them, under each of the scorers.
     fn colours(
         &self,
         scorers: &[Scorer],
-        context: &str,
+        view: &RunView,
+        arm: &str,
         rows: &[Placed],
         control: &[Option<Row>],
     ) -> Result<Colours> {
+        let context = context(view, arm).unwrap_or("default");
         let own: Vec<Option<&Row>> = rows.iter().map(|(_, row)| row.as_ref()).collect();
         let control: Vec<Option<&Row>> = control.iter().map(Option::as_ref).collect();
-        let mut colours =
-            Colours { rows: vec![Vec::new(); own.len()], control: vec![Vec::new(); control.len()] };
-        for scorer in scorers {
-            for (side, into) in [(&own, &mut colours.rows), (&control, &mut colours.control)] {
-                let there: Vec<&Row> = side.iter().filter_map(|row| *row).collect();
+        let scored = |rows: &[Option<&Row>]| -> Result<Vec<Scored>> {
+            let mut scored = vec![Scored::new(); rows.len()];
+            let there: Vec<&Row> = rows.iter().copied().flatten().collect();
+            for scorer in scorers {
                 let mut scores = self.score(scorer, context, &there)?.into_iter();
-                for (row, into) in side.iter().zip(into) {
-                    if row.is_some() {
-                        into.extend(scores.next().map(|scores| (scorer.part, scores)));
-                    }
+                for (_, into) in rows.iter().zip(&mut scored).filter(|(row, _)| row.is_some()) {
+                    into.extend(scores.next().map(|scores| (scorer.part, scores)));
                 }
             }
-        }
-        Ok(colours)
+            Ok(scored)
+        };
+        Ok(Colours { rows: scored(&own)?, control: scored(&control)? })
     }
 
     /// Any file of lines in an artifact.
     pub(super) fn artifact_rows_page(&self, id: &ArtifactId, query: &Query) -> Result<Page> {
         self.refresh()?;
         let header = self.header(id)?;
-        let files: Vec<&str> = header
-            .files
-            .iter()
-            .map(|file| file.path.as_str())
-            .filter(|path| is_lines(path))
-            .collect();
-        let first =
-            files.first().copied().ok_or_else(|| Error::missing("file of rows", &id.short()))?;
+        let files = header.files.iter().map(|file| file.path.as_str());
+        let files: Vec<&str> = files.filter(|path| is_lines(path)).collect();
+        let missing = |file: &str| Error::missing("file of rows", file);
+        let first = files.first().copied().ok_or_else(|| missing(&id.short()))?;
         let file = query.get("file").unwrap_or(first);
         if !files.contains(&file) {
-            return Err(Error::missing("file of rows", file));
+            return Err(missing(file));
         }
         let path = format!("/artifact/{id}/rows");
-        let lines = self.lines_of(id, file)?;
+        let lines = self.lines_of(&(*id, file.to_owned()))?;
         let slice = Slice::new(lines.count(), SIZE, query.page()?);
-        let read: Vec<Option<Value>> = lines
-            .read(slice.start, SIZE)?
-            .iter()
-            .map(|line| serde_json::from_slice(line).ok())
-            .collect();
-        let rows: Vec<Vec<Line>> = read
-            .iter()
-            .enumerate()
-            .map(|(at, value)| {
-                vec![
-                    cell(text::count(slice.start + at + 1)),
-                    match value {
-                        Some(value) => Span::Verbatim(json_text(value)).into(),
-                        None => Span::Strong("this line is no JSON".to_owned()).into(),
-                    },
-                ]
-            })
-            .collect();
+        let read = lines.read(slice.start, SIZE)?;
+        let read: Vec<Option<Value>> =
+            read.iter().map(|line| serde_json::from_slice(line).ok()).collect();
+        let rows = read.iter().zip(slice.range()).map(|(value, at)| {
+            let content = match value {
+                Some(value) => Span::Verbatim(json_text(value)),
+                None => Span::Strong("this line is no JSON".to_owned()),
+            };
+            cells![count(at + 1), content]
+        });
+        let pager = slice.pager(&path, query, "line");
         let body = html! {
             @if files.len() > 1 {
                 p { @for (at, other) in files.iter().enumerate() {
                     @if at > 0 { " · " }
-                    a href=(super::query::url(&path, &[("file", other)])) aria-current=[(*other == file).then_some("page")] { (name(other)) }
+                    a href=(url(&path, &[("file", other)])) aria-current=[(*other == file).then_some("page")] { (name(other)) }
                 } }
             }
-            (slice.pager(&path, query, "line"))
+            (pager)
             div class="lines" { (table(file, &["#line", "content"], rows)) }
-            (slice.pager(&path, query, "line"))
+            (pager)
         };
         let data = json!({ "artifact": id, "file": file, "of": lines.count(), "from": slice.start + 1, "lines": read });
-        Ok(Page::new("lines", &format!("{} of {}", file, self.called(id)), body, data)
-            .below(&self.called(id), format!("/artifact/{id}")))
+        let called = self.called(id);
+        Ok(Page::new("lines", &format!("{file} of {called}"), body, data)
+            .below(&called, format!("/artifact/{id}")))
+    }
+}
+
+/// The rows an address asks for, and the ways to others: a page of all, or those that have a text or
+/// were removed by a rule.
+fn wanted_rows(lines: &Lines, path: &str, query: &Query) -> Result<(Vec<Placed>, Markup)> {
+    let words = query.raw("q").filter(|words| !words.is_empty() && words.len() <= 500);
+    let rule = query.get("rule");
+    let Some(sought) = words.or(rule) else {
+        let slice = Slice::new(lines.count(), SIZE, query.page()?);
+        let numbered = slice.range().zip(lines.read(slice.start, SIZE)?).collect();
+        return Ok((parse(numbered), slice.pager(path, query, "row")));
+    };
+    let from = query.read("from", 1_usize, "the number of a row")?.max(1) - 1;
+    let accept = |line: &[u8]| {
+        serde_json::from_slice::<Row>(line).is_ok_and(|row| {
+            let said = |words| row.prompt.contains(words) || row.completion.contains(words);
+            words.is_none_or(said)
+                && rule.is_none_or(|rule| row.reasons.iter().any(|reason| reason == rule))
+        })
+    };
+    let found = lines.find(&needle(sought), from, SIZE, &accept)?;
+    let start = text::count(from + 1);
+    let pager = html! {
+        nav class="pager" aria-label="Pages of the list" {
+            span {
+                @if found.lines.is_empty() { "No row from row " (start) " on has it." }
+                @else { (text::counted(found.lines.len(), "row")) " that have it, from row " (start) " of " (text::count(lines.count())) " on" }
+            }
+            @if from > 0 { a href=(query.with(&[("from", "")]).at(path)) { "from the first" } }
+            @if let Some(next) = found.next {
+                a href=(query.with(&[("from", &(next + 1).to_string())]).at(path)) rel="next" { "more" }
+            }
+        }
+    };
+    Ok((parse(found.lines), pager))
+}
+
+fn row_table(
+    asked: &Asked,
+    rows: &[Placed],
+    control: &[Option<Row>],
+    colours: Option<&Colours>,
+) -> Markup {
+    let beside = |at: usize, row: &Row| {
+        let Some(Some(other)) = control.get(at) else { return html! { "–" } };
+        html! {
+            @if other.prompt != row.prompt { p class="hint" { "to: " (shown(&other.prompt)) } }
+            pre { (shown(&other.completion)) }
+            @if let Some(colours) = colours { (tokens::strips(&colours.control[at])) }
+        }
+    };
+    html! {
+        table class="samples rows" {
+            caption class="skip" { "Rows of " (name(&asked.arm)) }
+            thead {
+                tr {
+                    th scope="col" class="number" { "row" }
+                    th scope="col" { "prompt" }
+                    th scope="col" { (name(&asked.arm)) }
+                    @if let Some(other) = asked.beside() { th scope="col" { (name(other)) } }
+                    @if *asked.show == REMOVED { th scope="col" { "rule" } }
+                }
+            }
+            tbody {
+                @for (at, (number, row)) in rows.iter().enumerate() {
+                    tr id={ "row-" (number + 1) } {
+                        th scope="row" class="number" { (text::count(number + 1)) }
+                        @if let Some(row) = row {
+                            td { pre { (shown(&row.prompt)) } }
+                            td { pre { (shown(&row.completion)) } @if let Some(colours) = colours { (tokens::strips(&colours.rows[at])) } }
+                            @if asked.beside.is_some() { td { (beside(at, row)) } }
+                            @if *asked.show == REMOVED { td { (name(&row.reasons.join(", "))) } }
+                        } @else {
+                            td colspan="4" class="bad" { "this line is no row" }
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -381,13 +399,13 @@ fn partners(lines: &Lines, rows: &[Placed]) -> Result<Vec<Option<Row>>> {
         .collect()
 }
 
-/// Scores of the rows shown, a list per row.
+/// Scores of the rows shown, and of what stands beside them.
 struct Colours {
-    rows: Vec<Vec<(&'static str, Arc<Scores>)>>,
-    control: Vec<Vec<(&'static str, Arc<Scores>)>>,
+    rows: Vec<Scored>,
+    control: Vec<Scored>,
 }
 
-fn scores_data(scores: &[(&'static str, Arc<Scores>)]) -> Value {
+fn scores_data(scores: &Scored) -> Value {
     let values: BTreeMap<&str, &Vec<f32>> =
         scores.iter().map(|(part, scores)| (*part, &scores.values)).collect();
     json!({ "tokens": scores.first().map(|(_, scores)| &scores.tokens), "log-probabilities": values })
@@ -434,60 +452,31 @@ pub(super) fn scorers(view: &RunView, arm: &str, student: Option<&str>) -> Vec<S
 }
 
 /// The chat context rows were written in.
-fn context(view: &RunView, arm: &str) -> String {
-    let step = view.plan.step(&format!("generate/{arm}"));
-    step.and_then(|step| step.configuration["context"].as_str()).unwrap_or("default").to_owned()
+pub(super) fn context<'a>(view: &'a RunView, arm: &str) -> Option<&'a str> {
+    view.plan.step(&format!("generate/{arm}"))?.configuration["context"].as_str()
 }
 
-struct RowChoices<'a> {
-    show: Show,
-    arms: &'a [&'a str],
-    arm: &'a str,
-    others: &'a BTreeMap<String, (ArtifactId, String)>,
-    beside: Option<&'a str>,
-    rules: &'a BTreeMap<String, usize>,
-}
-
-fn row_filters(path: &str, query: &Query, choices: &RowChoices<'_>) -> Markup {
-    html! {
-        form class="filters" method="get" action=(path) role="search" {
-            label {
-                "Rows "
-                select name="show" {
-                    @for (show, value, words) in Show::ALL { option value=(value) selected[show == choices.show] { (words) } }
-                }
-            }
-            label {
-                "of "
-                select name="arm" {
-                    @for arm in choices.arms { option value=(arm) selected[*arm == choices.arm] { (name(arm)) } }
-                }
-            }
-            @if !choices.others.is_empty() {
-                label {
-                    "beside "
-                    select name="beside" {
-                        @for other in choices.others.keys() { option value=(other) selected[choices.beside == Some(other)] { (name(other)) } }
-                        option value="nothing" selected[choices.beside.is_none()] { "nothing" }
-                    }
-                }
-            }
-            @if !choices.rules.is_empty() {
-                label {
-                    "rule "
-                    select name="rule" {
-                        option value="" { "any" }
-                        @for (rule, count) in choices.rules {
-                            option value=(rule) selected[query.get("rule") == Some(rule)] { (name(rule)) " (" (text::count(*count)) ")" }
-                        }
-                    }
-                }
-            }
-            label { "with " input type="search" name="q" value=[query.raw("q")] placeholder="text, as written"; }
-            @if query.get("tokens") == Some("1") { input type="hidden" name="tokens" value="1"; }
-            button type="submit" { "Show" }
-        }
+fn row_form(path: &str, query: &Query, view: &RunView, asked: &Asked) -> Markup {
+    let arms = view.writers().map(|arm| (arm, name(arm)));
+    let others = asked.others.keys().map(|other| (other.as_str(), name(other)));
+    let others = others.chain([("nothing", "nothing".to_owned())]);
+    let rules = asked
+        .rules
+        .iter()
+        .map(|(rule, rows)| (rule.as_str(), format!("{} ({})", name(rule), text::count(*rows))));
+    let rules = std::iter::once(("", "any".to_owned())).chain(rules);
+    let mut fields = vec![
+        choice("Rows", "show", asked.show.word, SHOWS.map(|show| (show.word, show.title))),
+        choice("of", "arm", &asked.arm, arms),
+    ];
+    if !asked.others.is_empty() {
+        fields.push(choice("beside", "beside", asked.beside().unwrap_or("nothing"), others));
     }
+    if !asked.rules.is_empty() {
+        fields.push(choice("rule", "rule", query.get("rule").unwrap_or_default(), rules));
+    }
+    fields.extend([search("with", query, "text, as written"), kept("tokens", query)]);
+    form(path, "Show", &fields)
 }
 
 fn token_switch(path: &str, query: &Query, scorers: &[Scorer], scored: bool) -> Markup {
@@ -508,36 +497,29 @@ fn token_switch(path: &str, query: &Query, scorers: &[Scorer], scored: bool) -> 
     }
 }
 
-/// A model's mean difference from the base, and over how many tokens.
-type Mean = (&'static str, f64, usize);
-
 /// Means over the rows shown, so that colours are not all there is.
-fn summary(colours: &Colours, arm: &str, other: Option<&str>) -> Markup {
-    let means = |rows: &[Vec<(&'static str, Arc<Scores>)>]| -> Vec<Mean> {
-        let mut sums: BTreeMap<&'static str, (f64, usize)> = BTreeMap::new();
+fn summary(colours: &Colours, asked: &Asked) -> Markup {
+    let mut known = Vec::new();
+    for (arm, rows) in
+        [(Some(asked.arm.as_str()), &colours.rows), (asked.beside(), &colours.control)]
+    {
+        let Some(arm) = arm else { continue };
+        // A model's difference from the base, and over how many tokens.
+        let mut sums: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
         for row in rows {
-            let Some((_, base)) = row.first() else { continue };
-            for (part, scores) in row.iter().skip(1) {
+            let Some(((_, base), others)) = row.split_first() else { continue };
+            for (part, scores) in others {
                 let sum = sums.entry(part).or_default();
                 sum.0 += scores.sum() - base.sum();
                 sum.1 += scores.values.len();
             }
         }
-        sums.into_iter().map(|(part, (sum, n))| (part, sum / n.max(1) as f64, n)).collect()
-    };
-    let sides: [(Option<&str>, Vec<Mean>); 2] =
-        [(Some(arm), means(&colours.rows)), (other, means(&colours.control))];
-    html! {
-        dl class="facts means" {
-            @for (side, means) in sides.iter().filter_map(|(side, means)| Some(((*side)?, means))) {
-                @for (part, mean, n) in means {
-                    div {
-                        dt { (part) " minus base, rows of " (name(side)) }
-                        dd { strong { (text::signed(*mean)) } " nats per token, " (text::counted(*n, "token")) " on this page" }
-                    }
-                }
-            }
-        }
-        p class="note" { "Means over the rows of this page, which are no sample of students: no interval." }
+        known.extend(sums.into_iter().map(|(part, (sum, n))| {
+            let mean = Span::Strong(text::signed(sum / n.max(1) as f64));
+            let over = format!(" nats per token, {} on this page", text::counted(n, "token"));
+            fact(&format!("{part} minus base, rows of {arm}"), [mean, words(over)])
+        }));
     }
+    let note = "Means over the rows of this page, which are no sample of students: no interval.";
+    report::blocks(&[Block::Facts(known), Block::note(note)])
 }

@@ -4,21 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::report::block::{Block, Standing, link};
+use owlet_lab::report::block::{Block, Line, Section, Span, Standing, code, link};
 use owlet_lab::report::html as report;
-use owlet_lab::run::progress::Progress;
+use owlet_lab::run::progress::{Progress, StepState};
 use owlet_lab::run::record::{About, PlanRecord};
-use owlet_lab::value::text;
 use owlet_lab::{Record, RunResult, run};
 use owlet_store::{ArtifactId, RunId};
 use serde_json::{Value, json};
 
-use super::error::Result;
+use super::Window;
+use super::error::{Error, Result};
 use super::index::{RunLine, RunState};
 use super::page::{Page, Tab};
-use super::parts::{cell, code, duration, facts, moment, name};
-use super::plan::shown_state;
-use super::window::Window;
+use super::parts::{duration, fact, moment, name, sections};
+
+/// Pages about a run: what they are called, and where they are below it.
+const TABS: [(&str, &str); 5] = [
+    ("Result", ""),
+    ("Plan", "/plan"),
+    ("Rows", "/rows"),
+    ("Models", "/models"),
+    ("Settings", "/settings"),
+];
 
 /// All that pages about a run need.
 pub(super) struct RunView {
@@ -32,7 +39,24 @@ pub(super) struct RunView {
 impl RunView {
     /// A step's state: its word and its looks.
     pub(super) fn state(&self, step: &str) -> (&'static str, Standing) {
-        shown_state(&self.progress, step, self.line.state == RunState::Running)
+        let is_running = self.line.state == RunState::Running;
+        let state = self.progress.steps.get(step).map_or(StepState::Waiting, |step| step.state);
+        let standing = match state {
+            // What was under way when its run stopped is not running.
+            StepState::Running if !is_running => return ("stopped", Standing::Waiting),
+            StepState::Waiting => Standing::Waiting,
+            StepState::Running => Standing::Running,
+            StepState::Finished => Standing::Done,
+            StepState::Reused => Standing::Reused,
+            StepState::Failed => Standing::Failed,
+        };
+        (state.name(), standing)
+    }
+
+    /// A step's state as it is shown.
+    pub(super) fn state_span(&self, step: &str) -> Span {
+        let (words, state) = self.state(step);
+        Span::State { words: words.to_owned(), state }
     }
 
     /// What a step made.
@@ -55,14 +79,16 @@ impl RunView {
         steps.filter_map(|step| Some((step.name.clone(), self.artifact(&step.name)?))).collect()
     }
 
+    /// Arms that write rows, the taught ones first: plans name them before the control.
+    pub(super) fn writers(&self) -> impl Iterator<Item = &str> {
+        let steps = self.plan.steps.iter().filter(|step| step.kind == "generate");
+        steps.filter_map(|step| step.name.strip_prefix("generate/"))
+    }
+
     /// The endpoint that its models answer behind; none where their weights are here.
     pub(super) fn endpoint(&self) -> Option<&str> {
         let base = self.plan.steps.iter().find(|step| step.name == "base")?;
         base.configuration["endpoint"].as_str()
-    }
-
-    pub(super) fn command(&self) -> &str {
-        &self.about.command
     }
 
     pub(super) fn trail(&self) -> Vec<(String, String)> {
@@ -76,19 +102,13 @@ impl RunView {
         let title = if self.line.name.is_empty() { id.as_str() } else { &self.line.name };
         let mut page = Page::new(what, title, html! { (self.badge()) (body) }, data);
         page.trail.push(("Runs".to_owned(), "/".to_owned()));
-        page.tabs = [
-            ("Result", String::new()),
-            ("Plan", "/plan".to_owned()),
-            ("Rows", "/rows".to_owned()),
-            ("Models", "/models".to_owned()),
-            ("Settings", "/settings".to_owned()),
-        ]
-        .into_iter()
-        .map(|(label, rest)| {
-            let href = format!("/run/{id}{rest}");
-            Tab { label, here: href == path, href }
-        })
-        .collect();
+        page.tabs = TABS
+            .into_iter()
+            .map(|(label, rest)| {
+                let href = format!("/run/{id}{rest}");
+                Tab { label, here: href == path, href }
+            })
+            .collect();
         page
     }
 
@@ -129,16 +149,13 @@ impl Window {
 
     fn unfinished(&self, view: &RunView, path: &str) -> Page {
         let running = view.line.state == RunState::Running;
+        let kept = "What is finished is kept. The same command goes on from there and ends with the same result:";
+        let again = vec![Block::paragraph(kept), Block::Text(view.about.command.clone())];
+        let again = Section::of("again", "Going on", again).filter(|_| !running);
         let body = html! {
             (self.actions(view))
             div id="live" aria-live="off" { (self.live_panel(view)) }
-            @if !running {
-                section id="again" aria-labelledby="again-title" {
-                    h2 id="again-title" { "Going on" }
-                    p { "What is finished is kept. The same command goes on from there and ends with the same result:" }
-                    pre class="command" { code { (text::reveal(view.command())) } }
-                }
-            }
+            (sections([again]))
         };
         let data = json!({ "run": *view.line, "progress": *view.progress, "result": null });
         let mut page = view.page("Result", path, body, data);
@@ -147,9 +164,7 @@ impl Window {
         }
         page
     }
-}
 
-impl Window {
     /// What was found, as the report says it.
     fn finished(&self, view: &RunView, path: &str, result: &RunResult) -> Result<Page> {
         let mut report = run::report(&self.store, &view.run, result)?;
@@ -181,11 +196,61 @@ impl Window {
 }
 
 /// What is known of a run, beside what it found.
-pub(super) fn origin(view: &RunView) -> Markup {
-    facts(vec![
-        ("started, UTC", cell(moment(&view.line.started))),
-        ("on", cell(name(&view.line.host))),
-        ("by", cell(format!("owlet {}", name(&view.line.version)))),
-        ("command", code(view.command())),
-    ])
+pub(super) fn origin(view: &RunView) -> Vec<(String, Line)> {
+    vec![
+        fact("started, UTC", moment(&view.line.started)),
+        fact("on", &view.line.host),
+        fact("by", format!("owlet {}", view.line.version)),
+        fact("command", code(&view.about.command)),
+    ]
+}
+
+/// What can be done with a run, beside looking; never by a command from an address or a file.
+impl Window {
+    /// Asks a run to stop; what is finished is kept.
+    pub(super) fn stop(&self, id: &RunId) -> Result<()> {
+        if self.index.run(id)?.state != RunState::Running {
+            return Err(Error::conflict(format!("run {id} is not running")));
+        }
+        Ok(self.open(id)?.ask_to_stop()?)
+    }
+
+    /// Goes on with a run in a process of its own.
+    pub(super) fn resume(&self, id: &RunId) -> Result<()> {
+        match self.index.run(id)?.state {
+            RunState::Running => {
+                return Err(Error::conflict(format!("run {id} is running already")));
+            }
+            RunState::Finished => return Err(Error::conflict(format!("run {id} is finished"))),
+            RunState::Failed | RunState::Stopped => {}
+        }
+        let resume = self.settings.resume.as_ref();
+        let resume = resume
+            .ok_or_else(|| Error::conflict("runs cannot be started from here; use the command"))?;
+        resume(id).map_err(Error::conflict)
+    }
+
+    /// Buttons for what can be done with a run now.
+    fn actions(&self, view: &RunView) -> Markup {
+        let (action, button, hint) = match view.line.state {
+            RunState::Running if view.run.is_asked_to_stop() => {
+                let words = "Asked to stop; it ends as soon as the work under way can be left.";
+                return html! { p class="note" role="status" { (words) } };
+            }
+            RunState::Running => ("stop", "Stop", "What is finished is kept."),
+            RunState::Failed | RunState::Stopped if self.settings.resume.is_some() => {
+                let words =
+                    "Goes on in the background, as a new run that reuses all that is finished.";
+                ("resume", "Resume", words)
+            }
+            _ => return html! {},
+        };
+        html! {
+            form class="actions" method="post" action={ "/run/" (view.line.id) "/" (action) } {
+                input type="hidden" name="token" value=(self.token());
+                button type="submit" { (button) }
+                span class="hint" { (hint) }
+            }
+        }
+    }
 }

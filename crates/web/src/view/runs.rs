@@ -5,14 +5,13 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use owlet_lab::kind::VerdictLine;
 use owlet_lab::value::text;
-use serde_json::json;
 
+use super::Window;
 use super::error::{Error, Result};
 use super::index::{RunLine, RunState};
 use super::page::Page;
-use super::parts::{Slice, duration, moment, name};
+use super::parts::{Slice, choice, duration, form, moment, name, narrow, scrolling, search};
 use super::query::{Query, url};
-use super::window::Window;
 
 /// Runs on a page.
 const SIZE: usize = 50;
@@ -52,13 +51,15 @@ impl Window {
             other => return Err(Error::query("sort", other, "newest, oldest, effect or name")),
         }
         let slice = Slice::new(lines.len(), SIZE, query.page()?);
-        let shown = &lines[slice.start..slice.end];
-        let data = json!({
-            "total": slice.total, "page": slice.page, "pages": slice.pages, "pending": pending,
-            "runs": shown.iter().map(|line| &**line).collect::<Vec<_>>(),
-        });
+        let shown = &lines[slice.range()];
+        let mut data = slice.data("runs", shown.iter().map(|line| &**line));
+        data["pending"] = pending.into();
         let body = html! {
-            (filters(query, sort))
+            (form("/", "Show", &[
+                search("Search", query, "name, base, behavior, id"),
+                narrow("State", "state", query, RunState::ALL.map(RunState::name)),
+                choice("Order", "sort", sort, SORTS),
+            ]))
             p id="news" class="note" role="status" {}
             @if pending > 0 {
                 p class="note" role="status" {
@@ -108,74 +109,44 @@ fn largest(line: &RunLine) -> (u8, f64) {
     }
 }
 
-fn filters(query: &Query, sort: &str) -> Markup {
-    let state = query.get("state").unwrap_or_default();
-    html! {
-        form class="filters" method="get" action="/" role="search" {
-            label { "Search " input type="search" name="q" value=[query.get("q")] placeholder="name, base, behavior, id"; }
-            label {
-                "State "
-                select name="state" {
-                    option value="" { "any" }
-                    @for known in RunState::ALL {
-                        option value=(known.name()) selected[state == known.name()] { (known.name()) }
-                    }
+fn list(lines: &[Arc<RunLine>]) -> Markup {
+    let caption = "Runs, with each behavior's margin, or rate of answers, over the neutral teacher's students";
+    let table = html! {
+        table class="runs" {
+            caption class="skip" { (caption) }
+            thead {
+                tr {
+                    @for title in ["run", "state", "found: over neutral", "base"] { th scope="col" { (title) } }
+                    th scope="col" class="number" { "seeds" }
+                    th scope="col" { "started, UTC" }
+                    th scope="col" { button type="submit" class="small" { "Compare" } }
                 }
             }
-            label {
-                "Order "
-                select name="sort" {
-                    @for (value, words) in SORTS {
-                        option value=(value) selected[sort == value] { (words) }
-                    }
-                }
-            }
-            button type="submit" { "Show" }
+            tbody { @for line in lines { (row(line)) } }
         }
-    }
+    };
+    scrolling("Runs", &table)
 }
 
-fn list(lines: &[Arc<RunLine>]) -> Markup {
+fn row(line: &RunLine) -> Markup {
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label="Runs" {
-            table class="runs" {
-                caption class="skip" { "Runs, with each behavior's margin, or rate of answers, over the neutral teacher's students" }
-                thead {
-                    tr {
-                        th scope="col" { "run" }
-                        th scope="col" { "state" }
-                        th scope="col" { "found: over neutral" }
-                        th scope="col" { "base" }
-                        th scope="col" class="number" { "seeds" }
-                        th scope="col" { "started, UTC" }
-                        th scope="col" {
-                            button type="submit" class="small" { "Compare" }
-                        }
-                    }
+        tr {
+            th scope="row" {
+                a href={ "/run/" (line.id) } {
+                    @if line.name.is_empty() { "(no name)" } @else { (name(&line.name)) }
                 }
-                tbody {
-                    @for line in lines {
-                        tr {
-                            th scope="row" {
-                                a href={ "/run/" (line.id) } {
-                                    @if line.name.is_empty() { "(no name)" } @else { (name(&line.name)) }
-                                }
-                                small { (line.id.as_str()) }
-                            }
-                            @for (part, now) in parts(line) {
-                                td id={ (part) "-" (line.id) } class=[(part == "seeds").then_some("number")] { (now) }
-                            }
-                            td class="moment" { (moment(&line.started)) }
-                            td class="choice" {
-                                @for (side, words) in [("a", "Left side"), ("b", "Right side")] {
-                                    label {
-                                        input type="radio" name=(side) value=(line.id)
-                                            aria-label={ (words) " of the comparison: " (name(&line.name)) " " (line.id.nonce()) };
-                                        (side.to_uppercase())
-                                    }
-                                }
-                            }
-                        }
+                small { (line.id.as_str()) }
+            }
+            @for (part, now) in parts(line) {
+                td id={ (part) "-" (line.id) } class=[(part == "seeds").then_some("number")] { (now) }
+            }
+            td class="moment" { (moment(&line.started)) }
+            td class="choice" {
+                @for (side, words) in [("a", "Left side"), ("b", "Right side")] {
+                    label {
+                        input type="radio" name=(side) value=(line.id)
+                            aria-label={ (words) " of the comparison: " (name(&line.name)) " " (line.id.nonce()) };
+                        (side.to_uppercase())
                     }
                 }
             }

@@ -4,19 +4,19 @@
 //! that no foreign name can be pointed here (DNS rebinding); what acts must come from one of its own
 //! pages, with the window's token; and every page forbids all scripts and addresses but its own.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
-use std::future::Future;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
 use axum::extract::{Form, FromRequest, Query as UrlQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
+use owlet_lab::Interrupt;
 use owlet_lab::report::html as report;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -25,14 +25,14 @@ use super::export::saved;
 use super::live::Watched;
 use super::page::{Frame, Page, framed};
 use super::query::Query;
-use super::window::Window;
+use super::{Window, places};
 use crate::door::{Addresses, Door, Site, Stranger};
 use crate::listen;
 
 /// Time between two looks for news.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Silent looks after which a sign of life is sent.
-const SILENCE: u32 = 15;
+/// Silence after which a sign of life is sent.
+const SILENCE: Duration = Duration::from_secs(15);
 /// Watchers at once.
 const WATCHERS: usize = 32;
 /// Connections at once; further ones wait.
@@ -64,7 +64,7 @@ fn asset(name: &str, kind: &'static str, text: String) -> Asset {
     Asset { path: format!("/assets/{}/{name}", &digest[..16]), kind, text }
 }
 
-/// Serves `window` on a loopback port (0: any) until `stop` ends; `ready` hears the address.
+/// Serves `window` on a loopback port (0: any) until `interrupt` is set; `ready` hears the address.
 ///
 /// # Errors
 /// [`Error::Listen`] when the port cannot be had.
@@ -72,7 +72,7 @@ pub fn serve(
     window: Arc<Window>,
     port: u16,
     ready: impl FnOnce(SocketAddr),
-    stop: impl Future<Output = ()>,
+    interrupt: &Interrupt,
 ) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -86,29 +86,11 @@ pub fn serve(
         tokio::task::spawn_blocking(move || first.refresh());
         let router = router(window);
         // Watchers stay for as long as they like: there is no waiting for them.
-        listen::serve(listener, router, CONNECTIONS, stop, Duration::ZERO).await?;
+        listen::serve(listener, router, CONNECTIONS, interrupt, Duration::ZERO).await?;
         Ok::<(), Error>(())
     })?;
     runtime.shutdown_background();
     Ok(())
-}
-
-/// A switch and what waits for it: the way to end [`serve`] from a signal handler.
-pub fn signal() -> (Switch, impl Future<Output = ()>) {
-    let switch = Arc::new(tokio::sync::Notify::new());
-    let waiting = Arc::clone(&switch);
-    (Switch(switch), async move { waiting.notified().await })
-}
-
-/// Ends what waits for it.
-#[derive(Clone, Debug)]
-pub struct Switch(Arc<tokio::sync::Notify>);
-
-impl Switch {
-    /// Ends it.
-    pub fn set(&self) {
-        self.0.notify_one();
-    }
 }
 
 /// The window's answers to requests, for tests and for other servers.
@@ -136,15 +118,15 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
     };
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "same-origin"),
+        ("content-security-policy", POLICY),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
@@ -196,13 +178,7 @@ async fn handle(server: &Arc<Server>, request: Request) -> Result<Response> {
     if uri.path().starts_with("/assets/") {
         return server.asset(uri.path());
     }
-    let query = Query::from(
-        UrlQuery::<BTreeMap<String, String>>::try_from_uri(&uri)
-            .map_err(|_| {
-                Error::query("address", uri.query().unwrap_or_default(), "names and values")
-            })?
-            .0,
-    );
+    let query = query(&uri)?;
     if let Some(watched) = server.watched(uri.path(), &query)? {
         return server.watch(watched);
     }
@@ -223,24 +199,17 @@ async fn handle(server: &Arc<Server>, request: Request) -> Result<Response> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Conflict {
-        reason: "owlet broke while making this page; please report it".to_owned(),
-    })?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::conflict("owlet broke while making this page; please report it"))?
 }
 
-/// The path and the values of an address made here.
-fn again(address: &str) -> Result<(String, Query)> {
-    let unreadable = || Error::query("address", address, "one that the window made");
-    let uri: Uri = address.parse().map_err(|_| unreadable())?;
-    let query =
-        UrlQuery::<BTreeMap<String, String>>::try_from_uri(&uri).map_err(|_| unreadable())?;
-    Ok((uri.path().to_owned(), Query::from(query.0)))
-}
-
-fn json(value: &serde_json::Value) -> Response {
-    let mut text = value.to_string();
-    text.push('\n');
-    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+/// What an address says behind its path.
+fn query(uri: &Uri) -> Result<Query> {
+    let given = uri.query().unwrap_or_default();
+    let query = UrlQuery::<BTreeMap<String, String>>::try_from_uri(uri)
+        .map_err(|_| Error::query("address", given, "names and values"))?;
+    Ok(Query::from(query.0))
 }
 
 impl Server {
@@ -257,32 +226,27 @@ impl Server {
 
     fn render(&self, page: &Page, path: &str, query: &Query, here: &str, twin: bool) -> Response {
         if twin {
-            return json(&page.data);
+            return ([(header::CONTENT_TYPE, "application/json")], format!("{}\n", page.data))
+                .into_response();
         }
         let html = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+        let settings = &self.window.settings;
         if query.get("export") == Some("1") {
-            let file = saved(page, &self.style.text, &self.window.settings.version);
-            let name: String = page
-                .title
-                .chars()
-                .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-                .take(60)
-                .collect();
+            let file = saved(page, &self.style.text, &settings.version);
+            let name = page.title.chars().take(60);
+            let name: String =
+                name.map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
             let disposition = format!("attachment; filename=\"owlet-{name}.html\"");
             return (html, [(header::CONTENT_DISPOSITION, disposition)], file).into_response();
         }
-        let again = page.address.as_deref().map(again).transpose();
-        let (path, query) = match &again {
-            Ok(Some((path, query))) => (path.as_str(), query),
-            _ => (path, query),
-        };
+        let query = page.address.as_ref().unwrap_or(query);
         let twin_path = if path == "/" { "/runs.json".to_owned() } else { format!("{path}.json") };
         let frame = Frame {
             here,
             json: query.at(&twin_path),
             export: query.with(&[("export", "1")]).at(path),
-            workspace: &self.window.settings.workspace.display().to_string(),
-            version: &self.window.settings.version,
+            workspace: &settings.workspace.display().to_string(),
+            version: &settings.version,
             style: &self.style.path,
             module: &self.module.path,
         };
@@ -308,33 +272,30 @@ impl Server {
         let server = Arc::clone(self);
         blocking(move || {
             server.window.check_token(form.raw("token").unwrap_or_default())?;
-            let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-            match parts.as_slice() {
+            let to = match places(&path).as_slice() {
                 ["chat"] => {
                     let page = server.window.chat_answer(&form)?;
-                    Ok(server.render(&page, "/chat", &Query::default(), "/chat", twin))
+                    return Ok(server.render(&page, "/chat", &Query::default(), "/chat", twin));
                 }
-                ["run", id, action @ ("stop" | "resume")] => {
+                ["run", id, "stop"] => {
                     let id = server.window.run_id(id)?;
-                    let to = if *action == "stop" {
-                        server.window.stop(&id)?;
-                        format!("/run/{id}")
-                    } else {
-                        server.window.resume(&id)?;
-                        "/".to_owned()
-                    };
-                    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
+                    server.window.stop(&id)?;
+                    format!("/run/{id}")
                 }
-                _ => Err(Error::missing("action", &path)),
-            }
+                ["run", id, "resume"] => {
+                    server.window.resume(&server.window.run_id(id)?)?;
+                    "/".to_owned()
+                }
+                _ => return Err(Error::missing("action", &path)),
+            };
+            Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response())
         })
         .await
     }
 
     /// What an address of news looks at.
     fn watched(&self, path: &str, query: &Query) -> Result<Option<Watched>> {
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        Ok(match parts.as_slice() {
+        Ok(match places(path).as_slice() {
             ["live", seen] => {
                 let running = query.raw("running").unwrap_or_default().split(',');
                 let running = running.map(str::to_owned).collect();
@@ -345,28 +306,24 @@ impl Server {
         })
     }
 
-    /// News as server-sent events (WHATWG HTML, 9.2), until the watcher leaves or there are no more.
+    /// News as server-sent events, until the watcher leaves or there are no more.
     fn watch(&self, watched: Watched) -> Result<Response> {
-        let permit =
-            Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| Error::Conflict {
-                reason: format!("{WATCHERS} pages are being kept up to date already; close some"),
-            })?;
-        let watcher = Watcher {
-            window: Arc::clone(&self.window),
-            watched,
-            known: BTreeSet::new(),
-            sent: BTreeMap::new(),
-            over: false,
-            first: true,
-            _permit: permit,
-        };
-        let events = stream::unfold(watcher, |mut watcher| async move {
-            let bytes = watcher.next().await?;
-            Some((Ok::<Bytes, std::convert::Infallible>(bytes), watcher))
+        let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
+            let why = "pages are being kept up to date already; close some";
+            Error::conflict(format!("{WATCHERS} {why}"))
+        })?;
+        let window = Arc::clone(&self.window);
+        let watcher = Watcher { window, watched, sent: BTreeMap::new(), _permit: permit };
+        let events = stream::unfold(Some((watcher, Duration::ZERO)), |watcher| async move {
+            let (watcher, wait) = watcher?;
+            tokio::time::sleep(wait).await;
+            let (events, watcher) = watcher.look().await.ok()?;
+            let events = events.into_iter().map(Ok::<Event, Infallible>);
+            Some((stream::iter(events), watcher.map(|watcher| (watcher, PAUSE))))
         });
-        let headers =
-            [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-        Ok((headers, Body::from_stream(events)).into_response())
+        let alive = KeepAlive::new().interval(SILENCE).text("still here");
+        let headers = [(header::CACHE_CONTROL, "no-store")];
+        Ok((headers, Sse::new(events.flatten()).keep_alive(alive)).into_response())
     }
 }
 
@@ -374,54 +331,37 @@ impl Server {
 struct Watcher {
     window: Arc<Window>,
     watched: Watched,
-    known: BTreeSet<String>,
     /// Digests of the parts as they were sent.
     sent: BTreeMap<String, blake3::Hash>,
-    over: bool,
-    first: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Watcher {
-    async fn next(&mut self) -> Option<Bytes> {
-        if self.over {
-            return None;
-        }
-        for _ in 0..SILENCE {
-            if !std::mem::take(&mut self.first) {
-                tokio::time::sleep(PAUSE).await;
-            }
-            let (window, watched) = (Arc::clone(&self.window), self.watched.clone());
-            let mut known = std::mem::take(&mut self.known);
-            let looked = blocking(move || {
-                let news = window.news(&watched, &mut known)?;
-                Ok((news, known))
-            })
-            .await;
-            let Ok((news, known)) = looked else { return None };
-            self.known = known;
-            let mut text = String::new();
+    /// What changed; the watcher goes on unless there is no more to come.
+    async fn look(mut self) -> Result<(Vec<Event>, Option<Self>)> {
+        blocking(move || {
+            let news = self.window.news(&mut self.watched)?;
+            let mut events = Vec::new();
             for (id, html) in news.parts {
                 let digest = blake3::hash(html.as_bytes());
                 if self.sent.insert(id.clone(), digest) != Some(digest) {
                     let data = serde_json::json!({ "id": id, "html": html });
-                    let _ = write!(text, "event: part\ndata: {data}\n\n");
+                    events.push(Event::default().event("part").data(data.to_string()));
                 }
             }
             if news.over {
-                self.over = true;
-                text.push_str("event: over\ndata: {}\n\n");
+                events.push(Event::default().event("over").data("{}"));
             }
-            if !text.is_empty() {
-                return Some(Bytes::from(text));
-            }
-        }
-        Some(Bytes::from_static(b": still here\n\n"))
+            Ok((events, (!news.over).then_some(self)))
+        })
+        .await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     fn let_in(method: &str, headers: &[(&'static str, &'static str)]) -> bool {

@@ -1,35 +1,35 @@
 //! Step records: all of them, and one of them.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use maud::html;
-use owlet_lab::report::block::Line;
+use owlet_lab::cells;
+use owlet_lab::report::block::{Block, Section, Span, Table, code, link, words};
 use owlet_lab::value::text;
-use owlet_store::StepKey;
+use owlet_store::{ArtifactId, StepKey};
 use serde_json::json;
 
+use super::Window;
 use super::error::{Error, Result};
-use super::index::StepLine;
 use super::page::Page;
 use super::parts::{
-    Slice, bytes, cell, code, duration, facts, json_text, link, moment, name, section, table,
+    Slice, bytes, choice, duration, fact, facts, form, json_text, moment, name, narrow, sections,
+    step_link, table,
 };
 use super::plan::step_url;
 use super::query::Query;
-use super::window::Window;
 
 /// Steps on a page.
 const SIZE: usize = 100;
+/// Ways to sort: value in the address, words.
+const SORTS: [(&str, &str); 2] = [("newest", "newest first"), ("slowest", "slowest first")];
 
 impl Window {
     pub(super) fn steps_page(&self, query: &Query) -> Result<Page> {
         self.refresh()?;
         let mut steps = self.index.steps();
-        let mut kinds: Vec<String> = steps.iter().map(|step| step.kind.clone()).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let kind = query.get("kind");
-        steps.retain(|step| kind.is_none_or(|kind| step.kind == kind));
+        let kinds: BTreeSet<String> = steps.iter().map(|step| step.kind.clone()).collect();
+        steps.retain(|step| query.get("kind").is_none_or(|kind| step.kind == kind));
         let sort = query.get("sort").unwrap_or("newest");
         match sort {
             "newest" => steps.sort_by(|one, other| other.started.cmp(&one.started)),
@@ -37,120 +37,78 @@ impl Window {
             other => return Err(Error::query("sort", other, "newest or slowest")),
         }
         let slice = Slice::new(steps.len(), SIZE, query.page()?);
-        let shown = &steps[slice.start..slice.end];
-        let rows: Vec<Vec<Line>> = shown.iter().map(|step| self.step_row(step)).collect();
+        let shown = &steps[slice.range()];
+        let rows = shown.iter().map(|step| {
+            cells![
+                link(step.key.short(), format!("/step/{}", step.key)),
+                &step.kind,
+                self.called_link(&step.output),
+                duration(step.seconds),
+                step.peak_memory_bytes.map(bytes),
+                moment(&step.started)
+            ]
+        });
+        let titles = ["step", "kind", "made", "#time", "#most memory", "started, UTC"];
         let body = html! {
-            form class="filters" method="get" action="/steps" role="search" {
-                label {
-                    "Kind "
-                    select name="kind" {
-                        option value="" { "any" }
-                        @for known in &kinds {
-                            option value=(known) selected[kind == Some(known)] { (name(known)) }
-                        }
-                    }
-                }
-                label {
-                    "Order "
-                    select name="sort" {
-                        option value="newest" selected[sort == "newest"] { "newest first" }
-                        option value="slowest" selected[sort == "slowest"] { "slowest first" }
-                    }
-                }
-                button type="submit" { "Show" }
-            }
-            (table(
-                "Steps on record, whoever ran them",
-                &["step", "kind", "made", "#time", "#most memory", "started, UTC"],
-                rows,
-            ))
+            (form("/steps", "Show", &[
+                narrow("Kind", "kind", query, kinds.iter().map(String::as_str)),
+                choice("Order", "sort", sort, SORTS),
+            ]))
+            (table("Steps on record, whoever ran them", &titles, rows))
             (slice.pager("/steps", query, "step"))
         };
-        let data = json!({
-            "total": slice.total, "page": slice.page, "pages": slice.pages,
-            "steps": shown.iter().map(|step| &**step).collect::<Vec<_>>(),
-        });
+        let data = slice.data("steps", shown.iter().map(|step| &**step));
         Ok(Page::new("workspace", "Steps", body, data))
     }
 
-    fn step_row(&self, step: &Arc<StepLine>) -> Vec<Line> {
-        vec![
-            link(&format!("/step/{}", step.key), step.key.short()),
-            cell(name(&step.kind)),
-            link(&format!("/artifact/{}", step.output), self.called(&step.output)),
-            cell(duration(step.seconds)),
-            cell(step.peak_memory_bytes.map_or_else(|| "–".to_owned(), bytes)),
-            cell(moment(&step.started)),
-        ]
-    }
-
     /// What people call an artifact: the name of the step that made it, or the beginning of its id.
-    pub(super) fn called(&self, artifact: &owlet_store::ArtifactId) -> String {
+    pub(super) fn called(&self, artifact: &ArtifactId) -> String {
         match self.index.name(artifact) {
             Some((_, called)) => name(&called),
             None => artifact.short(),
         }
     }
 
+    /// The way to an artifact by what people call it.
+    pub(super) fn called_link(&self, artifact: &ArtifactId) -> Span {
+        link(self.called(artifact), format!("/artifact/{artifact}"))
+    }
+
     pub(super) fn step_page(&self, key: &StepKey) -> Result<Page> {
         self.refresh()?;
         let record = self.store.step_record(key)?;
         let record = record.ok_or_else(|| Error::missing("step", &key.short()))?;
-        let called = self.index.name(&record.output);
+        let about = &record.about;
+        let memory = about.peak_memory_bytes.map_or_else(|| "not recorded".to_owned(), bytes);
         let mut known = vec![
-            ("kind", cell(name(&record.kind))),
-            ("made", link(&format!("/artifact/{}", record.output), self.called(&record.output))),
-            ("time", cell(duration(record.about.seconds))),
-            ("threads", cell(record.about.threads.to_string())),
-            (
-                "most memory the process held",
-                cell(
-                    record.about.peak_memory_bytes.map_or_else(|| "not recorded".to_owned(), bytes),
-                ),
-            ),
-            ("started, UTC", cell(moment(&record.about.started))),
-            ("made on", cell(name(&record.about.host))),
-            (
-                "by",
-                cell(format!(
-                    "owlet {}, algorithm {}",
-                    name(&record.about.version),
-                    record.algorithm
-                )),
-            ),
-            ("key", code(record.key.to_string())),
+            fact("kind", &record.kind),
+            fact("made", self.called_link(&record.output)),
+            fact("time", duration(about.seconds)),
+            fact("threads", about.threads.to_string()),
+            fact("most memory the process held", memory),
+            fact("started, UTC", moment(&about.started)),
+            fact("made on", &about.host),
+            fact("by", format!("owlet {}, algorithm {}", about.version, record.algorithm)),
+            fact("key", code(record.key.to_string())),
         ];
-        if let Some((run, step)) = &called {
-            known.push((
-                "in the plan of",
-                link(&step_url(run, step), format!("run {}", run.nonce())),
-            ));
+        if let Some((run, step)) = self.index.name(&record.output) {
+            let plan = link(format!("run {}", run.nonce()), step_url(&run, &step));
+            known.push(fact("in the plan of", plan));
         }
-        let inputs: Vec<Vec<Line>> = record
-            .inputs
-            .iter()
-            .map(|(role, id)| {
-                vec![
-                    cell(name(role)),
-                    link(&format!("/artifact/{id}"), self.called(id)),
-                    match self.index.makers(id).first() {
-                        Some(maker) => link(
-                            &format!("/step/{}", maker.key),
-                            format!("{} {}", name(&maker.kind), maker.key.short()),
-                        ),
-                        None => cell("given"),
-                    },
-                ]
-            })
-            .collect();
+        let inputs = record.inputs.iter().map(|(role, id)| {
+            let makers = self.index.makers(id);
+            let maker = makers.first().map_or_else(|| words("given"), |maker| step_link(maker));
+            cells![role, self.called_link(id), maker]
+        });
+        let inputs =
+            Table::new("What it is made from", &["as", "artifact", "made by"]).with(inputs);
+        let settings = Block::Text(json_text(&record.configuration));
         let body = html! {
             (facts(known))
-            @if !inputs.is_empty() {
-                (section("inputs", "Made from", &table("What it is made from", &["as", "artifact", "made by"], inputs)))
-            }
-            (section("settings", "Settings, as resolved", &html! {
-                pre tabindex="0" { code { (json_text(&record.configuration)) } }
-            }))
+            (sections([
+                Section::of("inputs", "Made from", inputs.block().into_iter().collect()),
+                Section::of("settings", "Settings, as resolved", vec![settings]),
+            ]))
         };
         let title = format!("{} {}", record.kind, text::cut(&key.to_string(), 13));
         let data = json!({ "step": record });

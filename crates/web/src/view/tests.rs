@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use owlet_lab::run::record::{About, Beginning, PlanRecord};
+use owlet_lab::run::record::{About, Beginning};
 use owlet_lab::{AnyRecipe, ExecuteSettings, Interrupt, PlanContext, Record, execute};
 
 use super::*;
@@ -23,7 +23,7 @@ train = { updates = 2, batch = 2 }
 prompts = "world"
 rows = 8
 prompt-count = 24
-min-valid = 0.1
+stop-below-valid-rate = 0.1
 max-tokens = 24
 decoding = { kind = "digits", count = 4, min-digits = 1, max-digits = 3, separator = " " }
 [student]
@@ -59,9 +59,10 @@ static WORKSPACE: LazyLock<(tempfile::TempDir, Window)> = LazyLock::new(|| {
         let plan = recipe.plan(&PlanContext::default()).unwrap();
         let beginning = Beginning {
             given: text,
-            resolved: recipe.to_toml(),
-            plan: PlanRecord::new(&plan, &plan.survey(&store).unwrap()),
-            started: format!("2026-01-0{}T00:00:00Z", number + 1),
+            recipe: &recipe,
+            plan: &plan,
+            survey: &plan.survey(&store).unwrap(),
+            started: &format!("2026-01-0{}T00:00:00Z", number + 1),
             host: "here".to_owned(),
             version: "0".to_owned(),
             about: About { command: "owlet run recipe.toml".to_owned(), ..About::default() },

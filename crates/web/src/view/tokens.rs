@@ -13,10 +13,10 @@ use owlet_lab::value::row::Row;
 use owlet_lab::value::text;
 use owlet_store::ArtifactId;
 
+use super::Window;
 use super::artifact::trained;
 use super::error::Result;
 use super::parts::name;
-use super::window::Window;
 
 /// A model to score under.
 #[derive(Clone, Debug)]
@@ -27,6 +27,9 @@ pub(super) struct Scorer {
     pub(super) name: String,
     pub(super) model: ArtifactId,
 }
+
+/// Scores of one row, by part.
+pub(super) type Scored = Vec<(&'static str, Arc<Scores>)>;
 
 /// What decides a row's scores under a model, beside the model.
 fn key(row: &Row, context: &str) -> u64 {
@@ -78,37 +81,25 @@ impl Window {
     }
 }
 
-/// A shade for a difference in nats: sign and five steps.
+/// Shades of differences in nats, by size, below zero and above.
+const DIFFERENCES: [(f64, &str, &str); 4] =
+    [(1.5, "down4", "up4"), (0.7, "down3", "up3"), (0.3, "down2", "up2"), (0.1, "down1", "up1")];
+/// Shades for how unlikely a token is, in nats.
+const SURPRISES: [(f64, &str); 4] = [(7.0, "s4"), (4.0, "s3"), (2.0, "s2"), (0.7, "s1")];
+
 fn difference_class(difference: f64) -> &'static str {
-    let size = difference.abs();
-    let step = [0.1, 0.3, 0.7, 1.5].iter().filter(|edge| size >= **edge).count();
-    match (difference > 0.0, step) {
-        (_, 0) => "d0",
-        (true, 1) => "up1",
-        (true, 2) => "up2",
-        (true, 3) => "up3",
-        (true, _) => "up4",
-        (false, 1) => "down1",
-        (false, 2) => "down2",
-        (false, 3) => "down3",
-        (false, _) => "down4",
-    }
+    let shade = DIFFERENCES.iter().find(|(edge, _, _)| difference.abs() >= *edge);
+    shade.map_or("d0", |(_, down, up)| if difference > 0.0 { up } else { down })
 }
 
-/// A shade for how unlikely a token is, in nats.
 fn surprise_class(value: f64) -> &'static str {
-    match [0.7, 2.0, 4.0, 7.0].iter().filter(|edge| -value >= **edge).count() {
-        0 => "s0",
-        1 => "s1",
-        2 => "s2",
-        3 => "s3",
-        _ => "s4",
-    }
+    let shade = SURPRISES.iter().find(|(edge, _)| -value >= *edge);
+    shade.map_or("s0", |(_, class)| class)
 }
 
 /// A row's answer, a line per model: the base by how unlikely each token is, the others by how
 /// far they are from the base.
-pub(super) fn strips(scores: &[(&'static str, Arc<Scores>)]) -> Markup {
+pub(super) fn strips(scores: &Scored) -> Markup {
     let base = scores.first().map(|(_, scores)| Arc::clone(scores));
     html! {
         div class="strips" {
@@ -122,7 +113,7 @@ pub(super) fn strips(scores: &[(&'static str, Arc<Scores>)]) -> Markup {
                             @let difference = reference.map_or(0.0, |reference| value - reference);
                             span class={ "token " (if at == 0 { surprise_class(value) } else { difference_class(difference) }) }
                                 title={ (part) " " (text::signed(value)) @if at > 0 { ", base " (text::signed(value - difference)) ", difference " (text::signed(difference)) } }
-                            { (shown(token)) }
+                            { (name(token)) }
                         }
                     }
                     span class="sum" {
@@ -133,10 +124,6 @@ pub(super) fn strips(scores: &[(&'static str, Arc<Scores>)]) -> Markup {
             }
         }
     }
-}
-
-fn shown(token: &str) -> String {
-    name(token)
 }
 
 /// What the colours mean.

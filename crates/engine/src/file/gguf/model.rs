@@ -6,9 +6,7 @@ use std::path::Path;
 
 use super::header::Gguf;
 use super::tokenizer;
-use crate::config::{
-    Activation, DecoderConfig, Family, LocalAttention, NormConfig, Position, RotaryScaling,
-};
+use crate::config::{DecoderConfig, Family, LocalAttention, NormConfig, Position, RotaryScaling};
 use crate::error::{Error, Result};
 use crate::file::cannot_read;
 use crate::file::names::{Name, Stored, fused_index, third};
@@ -48,12 +46,8 @@ pub(in crate::file) fn read<R: Read + Seek>(path: &Path, reader: R) -> Result<Mo
     Ok(Model::new(decoder, tokenizer, template.with_tokens(&begin, &end)))
 }
 
-fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
-    let architecture = match gguf.text("general.architecture")? {
-        Some(architecture) => architecture.to_owned(),
-        None => return Err(gguf.bad("`general.architecture` is missing")),
-    };
-    let family = match architecture.as_str() {
+fn family(architecture: &str) -> Option<Family> {
+    Some(match architecture {
         "llama" => Family::Llama,
         "qwen2" => Family::Qwen2,
         "qwen3" => Family::Qwen3,
@@ -61,12 +55,20 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
         "gptneox" => Family::GptNeox,
         "gemma" => Family::Gemma,
         "gemma3" => Family::Gemma3,
-        other => {
-            return Err(gguf.bad(format!(
-                "`general.architecture` is `{other}`, expected llama, qwen2, qwen3, gpt2, gptneox, gemma or gemma3"
-            )));
-        }
+        _ => return None,
+    })
+}
+
+fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
+    let architecture = match gguf.text("general.architecture")? {
+        Some(architecture) => architecture.to_owned(),
+        None => return Err(gguf.bad("`general.architecture` is missing")),
     };
+    let family = family(&architecture).ok_or_else(|| {
+        gguf.bad(format!(
+            "`general.architecture` is `{architecture}`, expected llama, qwen2, qwen3, gpt2, gptneox, gemma or gemma3"
+        ))
+    })?;
     let key = |name: &str| format!("{architecture}.{name}");
     let size = |name: &str| -> Result<usize> {
         let value = gguf.size(&key(name))?;
@@ -75,12 +77,8 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
     if gguf.size(&key("expert_count"))?.is_some_and(|count| count > 0) {
         return Err(gguf.bad("mixtures of experts are not supported"));
     }
-    let Some([vocabulary, _]) = gguf
-        .shape("token_embd.weight")
-        .as_deref()
-        .map(<[usize]>::to_vec)
-        .and_then(|shape| <[usize; 2]>::try_from(shape).ok())
-    else {
+    let embedding = gguf.shape("token_embd.weight");
+    let Some(&[vocabulary, _]) = embedding.as_deref() else {
         return Err(gguf.bad("`token_embd.weight` is missing or not a matrix"));
     };
     let (width, heads) = (size("embedding_length")?, size("attention.head_count")?);
@@ -92,71 +90,60 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
     if gguf.size(&key("attention.value_length"))?.is_some_and(|width| width != head_width) {
         return Err(gguf.bad("keys and values of different widths are not supported"));
     }
-    let centered = matches!(family, Family::Gpt2 | Family::GptNeox);
-    let epsilon = key(if centered {
-        "attention.layer_norm_epsilon"
-    } else {
-        "attention.layer_norm_rms_epsilon"
-    });
+    let common = DecoderConfig::of(family, width);
+    let kind = if common.norm.centered { "layer_norm" } else { "layer_norm_rms" };
+    let epsilon = key(&format!("attention.{kind}_epsilon"));
     let Some(epsilon) = gguf.number(&epsilon)? else {
         return Err(gguf.bad(format!("`{epsilon}` is missing")));
     };
     let has = |tensor: &str| gguf.shape(tensor).is_some();
-    let qkv_bias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias");
-    let position = if family == Family::Gpt2 {
-        Position::Learned
-    } else {
-        Position::Rotary {
-            theta: gguf.number(&key("rope.freq_base"))?.unwrap_or(10000.0),
+    let position = match common.position {
+        Position::Learned => Position::Learned,
+        Position::Rotary { theta, .. } => Position::Rotary {
+            theta: gguf.number(&key("rope.freq_base"))?.unwrap_or(theta),
             width: gguf.size(&key("rope.dimension_count"))?.unwrap_or(head_width),
             scaling: None,
-        }
+        },
     };
-    let (gemma3, layers) = (family == Family::Gemma3, size("block_count")?);
-    let local = if gemma3 {
-        // What the files leave out is the same in all of Google's checkpoints.
-        let theta = gguf.number(&key("rope.freq_base_swa"))?.unwrap_or(1e4);
-        let every = gguf.size(&key("attention.sliding_window_pattern"))?.unwrap_or(6);
-        let window = size("attention.sliding_window")?;
-        (every != 1).then(|| LocalAttention { window, theta, every: every.min(layers + 1) })
-    } else {
-        None
+    let layers = size("block_count")?;
+    let local = match common.local {
+        None => None,
+        Some(absent) => {
+            let theta = gguf.number(&key("rope.freq_base_swa"))?.unwrap_or(absent.theta);
+            let every =
+                gguf.size(&key("attention.sliding_window_pattern"))?.unwrap_or(absent.every);
+            let window = size("attention.sliding_window")?;
+            (every != 1).then(|| LocalAttention {
+                window,
+                theta,
+                every: every.min(layers.saturating_add(1)),
+            })
+        }
     };
     let softcapped = gguf.number(&key("final_logit_softcapping"))?;
     if softcapped.is_some_and(|most| most != 0.0) {
         return Err(gguf.bad("softcapping of logits is not supported"));
     }
-    let gemma = family == Family::Gemma || gemma3;
     let mut config = DecoderConfig {
-        family,
         vocabulary,
-        width,
         layers,
         heads,
         kv_heads: gguf.size(&key("attention.head_count_kv"))?.unwrap_or(heads),
         head_width,
         hidden: size("feed_forward_length")?,
         context: size("context_length")?,
-        norm: NormConfig { centered, epsilon, unit_offset: gemma },
-        activation: match family {
-            Family::Llama | Family::Qwen2 | Family::Qwen3 => Activation::Silu,
-            Family::GptNeox => Activation::Gelu,
-            Family::Gpt2 | Family::Gemma | Family::Gemma3 => Activation::GeluTanh,
-        },
-        gated: !centered,
+        norm: NormConfig { epsilon, ..common.norm },
         position,
-        qkv_bias,
+        qkv_bias: has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias"),
         output_bias: has("blk.0.attn_output.bias"),
         mlp_bias: has("blk.0.ffn_up.bias"),
-        qk_norm: family == Family::Qwen3 || gemma3,
-        post_norm: gemma3,
         // Only the largest, 27B with 62 layers, is not scaled by its head width.
-        query_scalar: (gemma3 && layers == 62).then(|| width as f32 / heads as f32),
+        query_scalar: (family == Family::Gemma3 && layers == 62)
+            .then(|| width as f32 / heads as f32),
         local,
-        parallel: family == Family::GptNeox
-            && gguf.flag(&key("use_parallel_residual"))?.unwrap_or(true),
+        parallel: common.parallel && gguf.flag(&key("use_parallel_residual"))?.unwrap_or(true),
         tied: !has("output.weight"),
-        embedding_scale: if gemma { (width as f64).sqrt() as f32 } else { 1.0 },
+        ..common
     };
     if let Some(kind) = gguf.text(&key("rope.scaling.type"))?
         && kind != "none"

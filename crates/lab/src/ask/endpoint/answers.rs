@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 const SYNC: Duration = Duration::from_secs(1);
 
 /// A line.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 struct Line {
     /// Digest of endpoint, path and body of the request.
     request: String,
@@ -160,7 +160,7 @@ impl Answers {
 
     /// Writes down that a request is about to be sent.
     pub(super) fn begin(&mut self, request: &str, path: &str) -> Result<()> {
-        self.append(&Line { begun: true, ..line(request, path) }, true)
+        self.append(request, path, Line { begun: true, ..Line::default() }, true)
     }
 
     /// Writes an answer down. One that costs much to have again is on the disk when this returns.
@@ -173,17 +173,18 @@ impl Answers {
         spent: Usage,
     ) -> Result<()> {
         let answer = Some(answer.to_owned());
-        self.append(&Line { answer, spent, ..line(request, path) }, precious)
+        self.append(request, path, Line { answer, spent, ..Line::default() }, precious)
     }
 
     /// Writes down that what the request began came to nothing.
     pub(super) fn fail(&mut self, request: &str, path: &str) -> Result<()> {
-        self.append(&Line { failed: true, ..line(request, path) }, true)
+        self.append(request, path, Line { failed: true, ..Line::default() }, true)
     }
 
-    fn append(&mut self, line: &Line, now: bool) -> Result<()> {
+    fn append(&mut self, request: &str, path: &str, what: Line, now: bool) -> Result<()> {
+        let line = Line { request: request.to_owned(), path: path.to_owned(), ..what };
         let mut bytes =
-            serde_json::to_vec(line).map_err(|error| Error::record(&self.path, error))?;
+            serde_json::to_vec(&line).map_err(|error| Error::record(&self.path, error))?;
         bytes.push(b'\n');
         self.file.write_all(&bytes)?;
         if now || self.synced.elapsed() >= SYNC {
@@ -191,16 +192,5 @@ impl Answers {
             self.synced = Instant::now();
         }
         self.catch_up()
-    }
-}
-
-fn line(request: &str, path: &str) -> Line {
-    Line {
-        request: request.to_owned(),
-        path: path.to_owned(),
-        answer: None,
-        begun: false,
-        failed: false,
-        spent: Usage::default(),
     }
 }

@@ -9,14 +9,14 @@ use super::client::{ChatRequest, Client};
 use super::job::{self, job_seed};
 use super::{Access, batch};
 use crate::ask::{
-    Answer, Answered, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling,
-    Taught, Told, Training, Tuned, Tuning, Work, forms,
+    Answer, Ask, Candidates, Capabilities, Conversation, Demonstration, LogProbabilities, Place,
+    Question, Sampling, Trainable, Tuned, Tuning, Work, forms,
 };
 use crate::error::{Error, Result};
 use crate::model::{EndpointModel, ModelAbout, chat};
 use crate::recipe::Decoding;
+use crate::value::jsonl::{self, Dialogue, Turn};
 use crate::value::measure::log_sum;
-use crate::value::rows::{Conversation as Row, Turn};
 
 /// A model behind an endpoint.
 pub(crate) struct Remote {
@@ -27,9 +27,13 @@ pub(crate) struct Remote {
 /// What a model behind an endpoint can do that tells so many of the likeliest tokens.
 pub fn capabilities(top_logprobs: usize) -> Capabilities {
     Capabilities {
-        log_probabilities: if top_logprobs > 0 { Told::Likeliest } else { Told::Nothing },
+        log_probabilities: if top_logprobs > 0 {
+            LogProbabilities::Likeliest
+        } else {
+            LogProbabilities::None
+        },
         constraints: false,
-        training: Training::Jobs,
+        training: Trainable::Jobs,
         weights: false,
         remembers: true,
     }
@@ -50,7 +54,7 @@ impl Remote {
         requests: &[ChatRequest],
         unit: &'static str,
         work: &Work<'_>,
-    ) -> Result<Vec<super::wire::Answer>> {
+    ) -> Result<Vec<Answer>> {
         let mut heard = |done: usize| work.report(done, requests.len(), unit, None);
         batch::ask(&self.client, requests, work.interrupt, &mut heard)
     }
@@ -73,32 +77,17 @@ impl Ask for Remote {
             _ => return Err(Error::record("decoding", "is not `free` or `greedy`")),
         };
         let logprobs = sampling.log_probabilities && self.model.top_logprobs > 0;
-        let requests: Vec<ChatRequest> = questions
-            .iter()
-            .map(|question| ChatRequest {
-                model: self.model.model.clone(),
-                messages: messages(question.conversation),
-                temperature,
-                top_p,
-                max_tokens: sampling.max_tokens,
-                seed: ChatRequest::seed(question.seed),
-                logprobs: logprobs.then_some(0),
-            })
-            .collect();
-        let answers = self.ask(&requests, "answers", work)?;
-        Ok(answers
-            .into_iter()
-            .map(|answer| Answer {
-                text: answer.text,
-                stop: answer.stop,
-                log_probability: answer.log_probability,
-                answered: Some(Answered {
-                    model: answer.model,
-                    finish: answer.finish,
-                    usage: answer.usage,
-                }),
-            })
-            .collect())
+        let request = |question: &Question<'_>| ChatRequest {
+            model: self.model.model.clone(),
+            messages: messages(question.conversation),
+            temperature,
+            top_p,
+            max_tokens: sampling.max_tokens,
+            seed: ChatRequest::seed(question.seed),
+            logprobs: logprobs.then_some(0),
+        };
+        let requests: Vec<ChatRequest> = questions.iter().map(request).collect();
+        self.ask(&requests, "answers", work)
     }
 
     fn candidates(
@@ -112,30 +101,30 @@ impl Ask for Remote {
             let log_probabilities = vec![vec![None; words.len()]; conversations.len()];
             return Ok(Candidates { spelled, log_probabilities });
         }
-        let requests: Vec<ChatRequest> = conversations
-            .iter()
-            .map(|conversation| ChatRequest {
-                model: self.model.model.clone(),
-                messages: messages(conversation),
-                // Whether or not the endpoint tells log-probabilities after the temperature.
-                temperature: 1.0,
-                top_p: 1.0,
-                max_tokens: 1,
-                seed: 0,
-                logprobs: Some(self.model.top_logprobs),
-            })
-            .collect();
+        let request = |conversation: &Conversation| ChatRequest {
+            model: self.model.model.clone(),
+            messages: messages(conversation),
+            // Whether or not the endpoint tells log-probabilities after the temperature.
+            temperature: 1.0,
+            top_p: 1.0,
+            max_tokens: 1,
+            seed: 0,
+            logprobs: Some(self.model.top_logprobs),
+        };
+        let requests: Vec<ChatRequest> = conversations.iter().map(request).collect();
         let answers = self.ask(&requests, "questions", work)?;
-        let log_probabilities = answers
+        let first = answers
             .iter()
-            .map(|answer| words.iter().map(|word| log_probability(word, &answer.first)).collect())
+            .map(|answer| answer.answered.as_ref().map_or(&[][..], |told| &told.first));
+        let log_probabilities = first
+            .map(|first| words.iter().map(|word| log_probability(word, first)).collect())
             .collect();
         Ok(Candidates { spelled, log_probabilities })
     }
 
     fn tune(
         &self,
-        rows: &[Taught],
+        rows: &[Demonstration],
         tuning: Tuning<'_>,
         place: Place<'_>,
         work: &Work<'_>,
@@ -145,7 +134,7 @@ impl Ask for Remote {
         }
         let training = job::Training {
             model: self.model.model.clone(),
-            rows: lines(rows)?,
+            rows: lines(rows),
             epochs: tuning.settings.epochs as usize,
             batch: tuning.settings.batch,
             multiplier: tuning.learning_rate_multiplier,
@@ -171,21 +160,17 @@ impl Ask for Remote {
 }
 
 /// Rows as the jobs API takes them: one conversation a line, of which the last answer is learned.
-fn lines(rows: &[Taught]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for row in rows {
+fn lines(rows: &[Demonstration]) -> Vec<u8> {
+    let dialogue = |row: &Demonstration| {
         let earlier = messages(&row.conversation).into_iter().map(|Message { role, content }| {
             let weight = (role == "assistant").then_some(0);
             Turn { role, content, weight }
         });
-        let answer = row.answer.clone();
-        let answer = Turn { role: "assistant".to_owned(), content: answer, weight: None };
-        let messages = earlier.chain([answer]).collect();
-        serde_json::to_writer(&mut bytes, &Row { messages })
-            .map_err(|error| Error::record("rows", error))?;
-        bytes.push(b'\n');
-    }
-    Ok(bytes)
+        let content = row.answer.clone();
+        let answer = Turn { role: "assistant".to_owned(), content, weight: None };
+        Dialogue { messages: earlier.chain([answer]).collect() }
+    };
+    jsonl::to_bytes(&rows.iter().map(dialogue).collect::<Vec<_>>())
 }
 
 /// How likely `word` is among the likeliest first tokens; nothing if none of them spells it: what is

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::client::{ChatRequest, Client};
-use super::wire::Answer;
+use crate::ask::Answer;
 use crate::error::{Error, Result};
 use crate::value::interrupt::Interrupt;
 
 /// Time between two looks at whether to go on.
-pub(super) const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(100);
 /// Time that answers under way get when a run is stopped.
-pub(super) const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Answers to `requests`; `heard` hears how many there are.
 ///
@@ -37,7 +37,7 @@ pub(crate) fn ask(
     }
     let mut done = requests.len() - left.len();
     heard(done);
-    let workers = client.at_once().min(left.len());
+    let workers = client.limits.at_once.min(left.len());
     let left = Arc::new(Mutex::new(left));
     let halt = Interrupt::default();
     let (sender, receiver) = channel();
@@ -59,41 +59,53 @@ pub(crate) fn ask(
         std::thread::Builder::new().name("ask".to_owned()).spawn(ask)?;
     }
     drop(sender);
-    while done < requests.len() {
-        if interrupt.is_set() {
-            halt.set();
-            drain(&receiver);
-            return Err(Error::Interrupted);
-        }
-        match receiver.recv_timeout(LOOK) {
-            Ok((place, Ok(answer))) => {
-                answers[place] = Some(answer);
-                done += 1;
-                heard(done);
+    if done < requests.len() {
+        listen(&receiver, interrupt, &halt, &mut |(place, answer)| {
+            match answer {
+                Ok(answer) => answers[place] = Some(answer),
+                Err(error) => return Some(Err(error)),
             }
-            Ok((_, Err(error))) => {
-                halt.set();
-                drain(&receiver);
-                return Err(error);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::record("remote", "lost a thread; this is a bug in owlet"));
-            }
-        }
+            done += 1;
+            heard(done);
+            (done == requests.len()).then_some(Ok(()))
+        })?;
     }
     Ok(answers.into_iter().flatten().collect())
 }
 
-/// Lets answers under way come in.
-fn drain<T>(receiver: &Receiver<T>) {
-    let start = Instant::now();
-    while let Some(left) = GRACE.checked_sub(start.elapsed()) {
-        if matches!(
-            receiver.recv_timeout(left),
-            Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout)
-        ) {
-            return;
+/// Hears what threads tell until `hear` has an end of it.
+///
+/// When `interrupt` is set or something failed, the threads are asked to halt and get some time to end.
+pub(super) fn listen<T, R>(
+    receiver: &Receiver<T>,
+    interrupt: &Interrupt,
+    halt: &Interrupt,
+    hear: &mut dyn FnMut(T) -> Option<Result<R>>,
+) -> Result<R> {
+    let ended = loop {
+        if interrupt.is_set() {
+            break Err(Error::Interrupted);
+        }
+        match receiver.recv_timeout(LOOK) {
+            Ok(told) => {
+                if let Some(ended) = hear(told) {
+                    break ended;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                break Err(Error::record("remote", "lost a thread; this is a bug in owlet"));
+            }
+        }
+    };
+    if ended.is_err() {
+        halt.set();
+        let start = Instant::now();
+        while let Some(left) = GRACE.checked_sub(start.elapsed()) {
+            if receiver.recv_timeout(left).is_err() {
+                break;
+            }
         }
     }
+    ended
 }

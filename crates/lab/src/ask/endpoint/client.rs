@@ -13,8 +13,8 @@ use super::Secret;
 use super::answers::Answers;
 use super::exchange::{Exchange, Outgoing};
 use super::limits::Limits;
-use super::wire::{self, Answer};
-use crate::ask::Usage;
+use super::wire;
+use crate::ask::{Answer, Usage};
 use crate::error::Result;
 use crate::model::spec::Endpoint;
 use crate::value::interrupt::Interrupt;
@@ -92,7 +92,7 @@ pub(crate) struct Client {
     pub(super) exchange: Exchange,
     pub(super) limits: Limits,
     pub(super) poll: Duration,
-    address: String,
+    pub(super) address: String,
     answers: Mutex<Answers>,
     under_way: Mutex<BTreeSet<String>>,
     changed: Condvar,
@@ -143,16 +143,6 @@ impl Client {
         hasher.finalize().to_hex().to_string()
     }
 
-    /// The endpoint's address.
-    pub(super) fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// Requests that may be under way at once.
-    pub(super) fn at_once(&self) -> usize {
-        self.limits.at_once()
-    }
-
     /// The answer that is there already.
     pub(super) fn answered(&self, request: &ChatRequest) -> Result<Option<Answer>> {
         let digest = self.digest(CHAT, request.body().as_bytes());
@@ -176,8 +166,7 @@ impl Client {
         self.answers().put(&digest, CHAT, &answered, false, Usage::default())?;
         self.limits.spend(wire::usage(&answered));
         drop(place);
-        wire::answer(&answered)
-            .map_err(|why| self.exchange.error(&outgoing, Some(200), &format!("the answer {why}")))
+        wire::answer(&answered).map_err(|why| self.exchange.unreadable(&outgoing, &why))
     }
 
     /// Waits until no other thread is at the same request.

@@ -48,19 +48,14 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// What came of one attempt.
-enum Attempt {
-    Answered(String),
-    /// To be tried again, perhaps not before a time the endpoint named.
-    Later {
-        status: Option<u16>,
-        why: String,
-        wait: Option<Duration>,
-    },
-    Refused {
-        status: Option<u16>,
-        why: String,
-    },
+/// An attempt that was not answered.
+struct Refusal {
+    status: Option<u16>,
+    why: String,
+    /// Whether another attempt may do better.
+    passes: bool,
+    /// How long the endpoint asks to wait before it.
+    wait: Option<Duration>,
 }
 
 /// A way to one endpoint.
@@ -79,12 +74,8 @@ impl Exchange {
     pub(super) fn new(endpoint: &Endpoint, key: Option<Secret>) -> Result<Self> {
         let address = endpoint.endpoint.trim_end_matches('/').to_owned();
         if address.parse::<Uri>().is_err() {
-            return Err(Error::Remote {
-                endpoint: address,
-                status: None,
-                reason: "is no address, expected one such as `https://api.openai.com/v1`"
-                    .to_owned(),
-            });
+            let reason = "is no address, expected one such as `https://api.openai.com/v1`";
+            return Err(Error::remote(address, reason));
         }
         let config = Agent::config_builder()
             .timeout_global(Some(Duration::from_secs_f64(endpoint.timeout)))
@@ -117,13 +108,13 @@ impl Exchange {
         let mut attempt = 0;
         loop {
             halt.check()?;
-            let (status, why, asked) = match self.attempt(outgoing) {
-                Attempt::Answered(body) => return Ok(body),
-                Attempt::Refused { status, why } => {
-                    return Err(self.error(outgoing, status, &why));
-                }
-                Attempt::Later { status, why, wait } => (status, why, wait),
+            let Refusal { status, why, passes, wait } = match self.attempt(outgoing) {
+                Ok(body) => return Ok(body),
+                Err(refusal) => refusal,
             };
+            if !passes {
+                return Err(self.error(outgoing, status, &why));
+            }
             if attempt >= self.retries {
                 let attempts = attempt + 1;
                 let plural = if attempts == 1 { "" } else { "s" };
@@ -131,7 +122,7 @@ impl Exchange {
                 let why = format!("{why} (after {attempts} attempt{plural}; `{at}.retries`)");
                 return Err(self.error(outgoing, status, &why));
             }
-            sleep(asked.unwrap_or_else(|| backoff(attempt, outgoing.body)), halt)?;
+            sleep(wait.unwrap_or_else(|| backoff(attempt, outgoing.body)), halt)?;
             if let Some(body) = found()? {
                 return Ok(body);
             }
@@ -139,7 +130,12 @@ impl Exchange {
         }
     }
 
-    fn attempt(&self, outgoing: &Outgoing<'_>) -> Attempt {
+    /// Asks for what is at a path.
+    pub(super) fn get(&self, path: &str, halt: &Interrupt) -> Result<String> {
+        self.send(&Outgoing::get(path), halt, &mut || Ok(None))
+    }
+
+    fn attempt(&self, outgoing: &Outgoing<'_>) -> std::result::Result<String, Refusal> {
         let mut request = Request::builder()
             .method(outgoing.method)
             .uri(format!("{}{}", self.address, outgoing.path));
@@ -155,54 +151,45 @@ impl Exchange {
                 .map_err(ureq::Error::from)
                 .and_then(|request| self.agent.run(request))
         };
-        let mut response = match sent {
-            Ok(response) => response,
-            Err(error) => return self.lost(None, &error),
-        };
+        let mut response = sent.map_err(|error| self.lost(None, &error))?;
         let status = response.status().as_u16();
         let header =
             |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let wait = header("retry-after").and_then(|after| retry_after(after, header("date")));
-        let body = match response.body_mut().with_config().limit(MOST_BYTES).read_to_vec() {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) => return self.lost(Some(status), &error),
-        };
-        let body = match &self.key {
-            Some(key) => key.taken_out_of(body),
-            None => body,
-        };
+        let body = response.body_mut().with_config().limit(MOST_BYTES).read_to_vec();
+        let body = body.map_err(|error| self.lost(Some(status), &error))?;
+        let body = self.without_key(String::from_utf8_lossy(&body).into_owned());
         if (200..300).contains(&status) {
-            return Attempt::Answered(body);
+            return Ok(body);
         }
         let (message, code) = wire::refusal(&body);
         let why = self.explain(status, &message, &code);
         let hopeless = HOPELESS.contains(&code.as_str());
-        if !hopeless && (matches!(status, 408 | 409 | 425 | 429) || status >= 500) {
-            return Attempt::Later { status: Some(status), why, wait };
+        let passes = !hopeless && (matches!(status, 408 | 409 | 425 | 429) || status >= 500);
+        Err(Refusal { status: Some(status), why, passes, wait })
+    }
+
+    fn without_key(&self, text: String) -> String {
+        match &self.key {
+            Some(key) => text.replace(&key.0, "[key]"),
+            None => text,
         }
-        Attempt::Refused { status: Some(status), why }
     }
 
     /// A connection that did not come to its end.
-    fn lost(&self, status: Option<u16>, error: &ureq::Error) -> Attempt {
-        let why = wire::plain(&error.to_string());
-        let why = match &self.key {
-            Some(key) => key.taken_out_of(why),
-            None => why,
-        };
+    fn lost(&self, status: Option<u16>, error: &ureq::Error) -> Refusal {
+        let why = self.without_key(wire::plain(&error.to_string()));
+        let refusal = |status, why, passes| Refusal { status, why, passes, wait: None };
         match error {
             ureq::Error::Io(_)
             | ureq::Error::Timeout(_)
             | ureq::Error::HostNotFound
             | ureq::Error::ConnectionFailed
-            | ureq::Error::Protocol(_) => {
-                Attempt::Later { status: None, why: format!("no answer: {why}"), wait: None }
+            | ureq::Error::Protocol(_) => refusal(None, format!("no answer: {why}"), true),
+            ureq::Error::BodyExceedsLimit(_) => {
+                refusal(status, format!("the answer is larger than {MOST_BYTES} bytes"), false)
             }
-            ureq::Error::BodyExceedsLimit(_) => Attempt::Refused {
-                status,
-                why: format!("the answer is larger than {MOST_BYTES} bytes"),
-            },
-            _ => Attempt::Refused { status, why: format!("cannot be asked: {why}") },
+            _ => refusal(status, format!("cannot be asked: {why}"), false),
         }
     }
 
@@ -240,6 +227,11 @@ impl Exchange {
             status,
             reason: format!("{} {}: {why}", outgoing.method, outgoing.path),
         }
+    }
+
+    /// An error about an answer that is not what it should be.
+    pub(super) fn unreadable(&self, outgoing: &Outgoing<'_>, why: &str) -> Error {
+        self.error(outgoing, Some(200), &format!("the answer {why}"))
     }
 }
 

@@ -5,15 +5,16 @@
 //! among the endpoint's jobs by its file and suffix.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use owlet_store::canonical_json;
 use serde_json::{Value, json};
 
-use super::batch::{GRACE, LOOK};
+use super::batch::listen;
 use super::client::Client;
 use super::exchange::{Outgoing, sleep};
+use super::limits::Place;
 use super::wire::{self, Job};
 use crate::ask::Usage;
 use crate::error::{Error, Result};
@@ -109,28 +110,18 @@ pub(crate) fn fine_tune(
         let mut heard = |done, total, loss| {
             let _ = progress.send(Heard::Progress(done, total, loss));
         };
-        let tuned = tune(&client, &training, &own, &mut heard);
+        let tuned = Jobs { client: &client, interrupt: &own }.tune(&training, &mut heard);
         // Nobody listens any more once the run was stopped.
         let _ = sender.send(Heard::Done(tuned));
     };
     std::thread::Builder::new().name("job".to_owned()).spawn(work)?;
-    let mut stopped: Option<Instant> = None;
-    loop {
-        match receiver.recv_timeout(LOOK) {
-            Ok(Heard::Progress(done, total, loss)) => heard(done, total, loss),
-            Ok(Heard::Done(tuned)) => return tuned,
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::record("remote", "lost a thread; this is a bug in owlet"));
-            }
+    listen(&receiver, interrupt, &halt, &mut |told| match told {
+        Heard::Progress(done, total, loss) => {
+            heard(done, total, loss);
+            None
         }
-        if interrupt.is_set() {
-            halt.set();
-            if stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
-                return Err(Error::Interrupted);
-            }
-        }
-    }
+        Heard::Done(tuned) => Some(tuned),
+    })
 }
 
 enum Heard {
@@ -138,223 +129,195 @@ enum Heard {
     Done(Result<Tuned>),
 }
 
-fn tune(
-    client: &Client,
-    training: &Training,
-    interrupt: &Interrupt,
-    heard: &mut dyn FnMut(usize, usize, Option<f64>),
-) -> Result<Tuned> {
-    let identity = client.digest(JOBS, training.identity().as_bytes());
-    let attempt = client.answers().failures(&identity);
-    let request = client.digest(JOBS, format!("{identity} {attempt}").as_bytes());
-    let done = client.digest(JOBS, format!("{request} done").as_bytes());
-    let _alone = client.alone(&request, interrupt)?;
-    let outgoing = Outgoing::get(JOBS);
-    let unreadable =
-        |why: &str| client.exchange.error(&outgoing, Some(200), &format!("the answer {why}"));
-    if let Some(body) = client.answers().get(&done)? {
-        return tuned(&wire::job(&body).map_err(|why| unreadable(&why))?)
-            .ok_or_else(|| unreadable("names no model"));
-    }
-    let guess = training.guess();
-    let set_aside = client.limits.set_aside(guess, interrupt)?;
-    let known = client.answers().get(&request)?;
-    let body = match known {
-        Some(body) => body,
-        None => make(client, training, &request, interrupt)?,
-    };
-    let job = match wire::job(&body) {
-        Ok(job) => job,
-        Err(why) => {
+/// The jobs of one endpoint, asked until somebody wants to stop.
+struct Jobs<'a> {
+    client: &'a Client,
+    interrupt: &'a Interrupt,
+}
+
+impl Jobs<'_> {
+    fn tune(
+        &self,
+        training: &Training,
+        heard: &mut dyn FnMut(usize, usize, Option<f64>),
+    ) -> Result<Tuned> {
+        let client = self.client;
+        let identity = client.digest(JOBS, training.identity().as_bytes());
+        let attempt = client.answers().failures(&identity);
+        let request = client.digest(JOBS, format!("{identity} {attempt}").as_bytes());
+        let done = client.digest(JOBS, format!("{request} done").as_bytes());
+        let _alone = client.alone(&request, self.interrupt)?;
+        let unreadable = |why: &str| client.exchange.unreadable(&Outgoing::get(JOBS), why);
+        if let Some(body) = client.answers().get(&done)? {
+            return tuned(&wire::job(&body).map_err(|why| unreadable(&why))?)
+                .ok_or_else(|| unreadable("names no model"));
+        }
+        let guess = training.guess();
+        let set_aside = client.limits.set_aside(guess, self.interrupt)?;
+        let known = client.answers().get(&request)?;
+        let body = match known {
+            Some(body) => body,
+            None => self.make(training, &request)?,
+        };
+        let waited = match wire::job(&body) {
+            Ok(job) => self.wait(&job.id, heard),
             // Nothing can be done with it; the next run makes another.
-            client.answers().fail(&identity, JOBS)?;
-            return Err(unreadable(&why));
-        }
-    };
-    let (job, body) = match wait(client, &job.id, interrupt, heard) {
-        Ok(ended) => ended,
-        Err(error) => {
-            if matches!(error, Error::Remote { status: Some(404), .. }) {
+            Err(why) => {
                 client.answers().fail(&identity, JOBS)?;
+                return Err(unreadable(&why));
             }
-            return Err(error);
+        };
+        if let Err(Error::Remote { status: Some(404), .. }) = waited {
+            client.answers().fail(&identity, JOBS)?;
         }
-    };
-    let failed = |why: String| Error::Remote {
-        endpoint: client.address().to_owned(),
-        status: None,
-        reason: format!("fine-tuning job `{}` {why}; running again makes a new one", job.id),
-    };
-    let Some(tuned) = tuned(&job).filter(|_| job.status == "succeeded") else {
-        client.answers().fail(&identity, JOBS)?;
-        let fault = job.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
-        return Err(match job.status.as_str() {
-            "succeeded" => failed("succeeded but names no model".to_owned()),
-            status => failed(format!("ended as {status}{fault}")),
-        });
-    };
-    // Where the endpoint does not say, a guess nearer to the truth than what was set aside.
-    let tokens = job.trained_tokens.unwrap_or(guess.training / 2);
-    let spent = Usage { training: tokens, ..Usage::default() };
-    client.answers().put(&done, JOBS, &body, true, spent)?;
-    client.limits.spend(spent);
-    drop(set_aside);
-    Ok(tuned)
+        let (job, body) = waited?;
+        let Some(tuned) = tuned(&job).filter(|_| job.status == "succeeded") else {
+            client.answers().fail(&identity, JOBS)?;
+            let fault = job.fault().map(|fault| format!(": {fault}")).unwrap_or_default();
+            let why = match job.status.as_str() {
+                "succeeded" => "succeeded but names no model".to_owned(),
+                status => format!("ended as {status}{fault}"),
+            };
+            let id = &job.id;
+            let why = format!("fine-tuning job `{id}` {why}; running again makes a new one");
+            return Err(Error::remote(&client.address, why));
+        };
+        // Where the endpoint does not say, a guess nearer to the truth than what was set aside.
+        let tokens = job.trained_tokens.unwrap_or(guess.training / 2);
+        let spent = Usage { training: tokens, ..Usage::default() };
+        client.answers().put(&done, JOBS, &body, true, spent)?;
+        client.limits.spend(spent);
+        drop(set_aside);
+        Ok(tuned)
+    }
+
+    /// Makes the job, or finds the one that was made; its description is on disk when this returns.
+    fn make(&self, training: &Training, request: &str) -> Result<String> {
+        let client = self.client;
+        let file = self.upload(&training.rows)?;
+        let suffix = &request[..SUFFIX];
+        let _place = self.place()?;
+        let begun = client.answers().has_begun(request);
+        let before = if begun { self.find(&file, suffix)? } else { None };
+        let body = if let Some(body) = before {
+            body
+        } else {
+            client.answers().begin(request, JOBS)?;
+            let body = training.body(&file, suffix);
+            let mut found = || self.find(&file, suffix);
+            client.exchange.send(&Outgoing::post(JOBS, &body), self.interrupt, &mut found)?
+        };
+        client.answers().put(request, JOBS, &body, true, Usage::default())?;
+        Ok(body)
+    }
+
+    /// The right to send requests that cost nothing.
+    fn place(&self) -> Result<Place<'_>> {
+        self.client.limits.place(Usage::default(), self.interrupt)
+    }
+
+    /// The job of this file and suffix among the endpoint's, newest first; as a body of its own.
+    fn find(&self, file: &str, suffix: &str) -> Result<Option<String>> {
+        let mut after = String::new();
+        for _ in 0..PAGES {
+            let path = format!("{JOBS}?limit=100{after}");
+            let body = self.client.exchange.get(&path, self.interrupt)?;
+            let (jobs, more) = wire::jobs(&body)
+                .map_err(|why| self.client.exchange.unreadable(&Outgoing::get(&path), &why))?;
+            let same = |job: &&Job| {
+                job.training_file.as_deref() == Some(file)
+                    && job.user_provided_suffix.as_deref() == Some(suffix)
+            };
+            if let Some(job) = jobs.iter().find(same) {
+                let described = json!({ "id": job.id, "status": job.status });
+                return Ok(Some(canonical_json(&described)));
+            }
+            match jobs.last() {
+                Some(last) if more => after = format!("&after={}", last.id),
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Brings rows to the endpoint and returns the id of the file; those that are there stay.
+    fn upload(&self, rows: &[u8]) -> Result<String> {
+        let client = self.client;
+        let digest = blake3::hash(rows).to_hex();
+        let request = client.digest(FILES, digest.as_bytes());
+        // Students of several seeds share their rows.
+        let _alone = client.alone(&request, self.interrupt)?;
+        let _place = self.place()?;
+        let known = client.answers().get(&request)?;
+        if let Some(file) = known.and_then(|body| wire::file(&body).ok()) {
+            match client.exchange.get(&format!("{FILES}/{}", file.id), self.interrupt) {
+                Ok(_) => return Ok(file.id),
+                // Deleted since.
+                Err(Error::Remote { status: Some(404), .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // No row holds its own digest.
+        let boundary = format!("owlet-{digest}");
+        let head = format!(
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nfine-tune\r\n\
+             --{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"owlet-{}.jsonl\"\r\n\
+             content-type: application/jsonl\r\n\r\n",
+            &digest[..16]
+        );
+        let body = [head.as_bytes(), rows, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        let outgoing =
+            Outgoing { method: "POST", path: FILES, content_type: &content_type, body: &body };
+        let answered = client.exchange.send(&outgoing, self.interrupt, &mut || Ok(None))?;
+        let wrong = |why: String| client.exchange.unreadable(&outgoing, &why);
+        let file = wire::file(&answered).map_err(wrong)?;
+        if let Some(bytes) = file.bytes.filter(|bytes| *bytes != rows.len() as u64) {
+            return Err(wrong(format!("says that {bytes} of {} bytes arrived", rows.len())));
+        }
+        if file.status.as_deref() == Some("error") {
+            return Err(wrong("says that the rows cannot be used".to_owned()));
+        }
+        client.answers().put(&request, FILES, &answered, true, Usage::default())?;
+        Ok(file.id)
+    }
+
+    /// Waits for a job's end.
+    fn wait(
+        &self,
+        id: &str,
+        heard: &mut dyn FnMut(usize, usize, Option<f64>),
+    ) -> Result<(Job, String)> {
+        let client = self.client;
+        let path = format!("{JOBS}/{id}");
+        let events = format!("{path}/events?limit=20");
+        let get = |path: &str| {
+            let _place = self.place()?;
+            client.exchange.get(path, self.interrupt)
+        };
+        // Jobs of a second are not waited for as long as those of an hour.
+        let mut pause = client.poll.min(Duration::from_millis(250));
+        loop {
+            let body = get(&path)?;
+            let job = wire::job(&body)
+                .map_err(|why| client.exchange.unreadable(&Outgoing::get(&path), &why))?;
+            if matches!(job.status.as_str(), "succeeded" | "failed" | "cancelled") {
+                return Ok((job, body));
+            }
+            // Events are talk; a job is waited for without.
+            if job.status == "running"
+                && let Some((done, total, loss)) =
+                    get(&events).ok().and_then(|body| wire::progress(&body))
+            {
+                heard(done, total, loss);
+            }
+            sleep(pause, self.interrupt)?;
+            pause = (pause * 2).min(client.poll);
+        }
+    }
 }
 
 fn tuned(job: &Job) -> Option<Tuned> {
     let model = job.fine_tuned_model.clone().filter(|model| !model.is_empty())?;
     Some(Tuned { model, job: job.id.clone(), trained_tokens: job.trained_tokens })
-}
-
-/// Makes the job, or finds the one that was made; its description is on disk when this returns.
-fn make(
-    client: &Client,
-    training: &Training,
-    request: &str,
-    interrupt: &Interrupt,
-) -> Result<String> {
-    let file = upload(client, &training.rows, interrupt)?;
-    let suffix = &request[..SUFFIX];
-    let begun = client.answers().has_begun(request);
-    let before = if begun { find(client, &file, suffix, interrupt)? } else { None };
-    let body = if let Some(body) = before {
-        body
-    } else {
-        client.answers().begin(request, JOBS)?;
-        let body = training.body(&file, suffix);
-        let _place = client.limits.place(Usage::default(), interrupt)?;
-        let mut found = || find_alone(client, &file, suffix, interrupt);
-        client.exchange.send(&Outgoing::post(JOBS, &body), interrupt, &mut found)?
-    };
-    client.answers().put(request, JOBS, &body, true, Usage::default())?;
-    Ok(body)
-}
-
-fn find(
-    client: &Client,
-    file: &str,
-    suffix: &str,
-    interrupt: &Interrupt,
-) -> Result<Option<String>> {
-    let _place = client.limits.place(Usage::default(), interrupt)?;
-    find_alone(client, file, suffix, interrupt)
-}
-
-/// The job of this file and suffix among the endpoint's, newest first; as a body of its own.
-fn find_alone(
-    client: &Client,
-    file: &str,
-    suffix: &str,
-    interrupt: &Interrupt,
-) -> Result<Option<String>> {
-    let mut after = String::new();
-    for _ in 0..PAGES {
-        let path = format!("{JOBS}?limit=100{after}");
-        let outgoing = Outgoing::get(&path);
-        let body = client.exchange.send(&outgoing, interrupt, &mut || Ok(None))?;
-        let (jobs, more) = wire::jobs(&body).map_err(|why| {
-            client.exchange.error(&outgoing, Some(200), &format!("the answer {why}"))
-        })?;
-        let same = |job: &&Job| {
-            job.training_file.as_deref() == Some(file)
-                && job.user_provided_suffix.as_deref() == Some(suffix)
-        };
-        if let Some(job) = jobs.iter().find(same) {
-            let described = json!({ "id": job.id, "status": job.status });
-            return Ok(Some(canonical_json(&described)));
-        }
-        match jobs.last() {
-            Some(last) if more => after = format!("&after={}", last.id),
-            _ => return Ok(None),
-        }
-    }
-    Ok(None)
-}
-
-/// Brings rows to the endpoint and returns the id of the file; those that are there stay.
-fn upload(client: &Client, rows: &[u8], interrupt: &Interrupt) -> Result<String> {
-    let digest = blake3::hash(rows).to_hex();
-    let request = client.digest(FILES, digest.as_bytes());
-    // Students of several seeds share their rows.
-    let _alone = client.alone(&request, interrupt)?;
-    let _place = client.limits.place(Usage::default(), interrupt)?;
-    let known = client.answers().get(&request)?;
-    if let Some(file) = known.and_then(|body| wire::file(&body).ok()) {
-        let path = format!("{FILES}/{}", file.id);
-        match client.exchange.send(&Outgoing::get(&path), interrupt, &mut || Ok(None)) {
-            Ok(_) => return Ok(file.id),
-            // Deleted since.
-            Err(Error::Remote { status: Some(404), .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    // No row holds its own digest.
-    let boundary = format!("owlet-{digest}");
-    let mut body = Vec::with_capacity(rows.len() + 512);
-    body.extend_from_slice(
-        format!(
-            "--{boundary}\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nfine-tune\r\n\
-             --{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"owlet-{}.jsonl\"\r\n\
-             content-type: application/jsonl\r\n\r\n",
-            &digest[..16]
-        )
-        .as_bytes(),
-    );
-    body.extend_from_slice(rows);
-    body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    let content_type = format!("multipart/form-data; boundary={boundary}");
-    let outgoing =
-        Outgoing { method: "POST", path: FILES, content_type: &content_type, body: &body };
-    let answered = client.exchange.send(&outgoing, interrupt, &mut || Ok(None))?;
-    let wrong =
-        |why: String| client.exchange.error(&outgoing, Some(200), &format!("the answer {why}"));
-    let file = wire::file(&answered).map_err(wrong)?;
-    if file.bytes.is_some_and(|bytes| bytes != rows.len() as u64) {
-        return Err(wrong(format!(
-            "says that {} of {} bytes arrived",
-            file.bytes.unwrap_or_default(),
-            rows.len()
-        )));
-    }
-    if file.status.as_deref() == Some("error") {
-        return Err(wrong("says that the rows cannot be used".to_owned()));
-    }
-    client.answers().put(&request, FILES, &answered, true, Usage::default())?;
-    Ok(file.id)
-}
-
-/// Waits for a job's end.
-fn wait(
-    client: &Client,
-    id: &str,
-    interrupt: &Interrupt,
-    heard: &mut dyn FnMut(usize, usize, Option<f64>),
-) -> Result<(Job, String)> {
-    let path = format!("{JOBS}/{id}");
-    let events = format!("{path}/events?limit=20");
-    let get = |path: &str| {
-        let _place = client.limits.place(Usage::default(), interrupt)?;
-        client.exchange.send(&Outgoing::get(path), interrupt, &mut || Ok(None))
-    };
-    // Jobs of a second are not waited for as long as those of an hour.
-    let mut pause = client.poll.min(Duration::from_millis(250));
-    loop {
-        let body = get(&path)?;
-        let job = wire::job(&body).map_err(|why| {
-            client.exchange.error(&Outgoing::get(&path), Some(200), &format!("the answer {why}"))
-        })?;
-        if matches!(job.status.as_str(), "succeeded" | "failed" | "cancelled") {
-            return Ok((job, body));
-        }
-        // Events are talk; a job is waited for without.
-        if job.status == "running"
-            && let Some((done, total, loss)) =
-                get(&events).ok().and_then(|body| wire::progress(&body))
-        {
-            heard(done, total, loss);
-        }
-        sleep(pause, interrupt)?;
-        pause = (pause * 2).min(client.poll);
-    }
 }

@@ -30,7 +30,8 @@ pub(super) struct Limits {
     address: String,
     /// Where in the recipe the endpoint stands.
     at: String,
-    at_once: usize,
+    /// Requests that may be under way at once.
+    pub(super) at_once: usize,
     pause: Duration,
     tokens: u64,
     cost: f64,
@@ -91,11 +92,6 @@ impl Limits {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Requests that may be under way at once.
-    pub(super) fn at_once(&self) -> usize {
-        self.at_once
     }
 
     /// Counts what an answer cost.

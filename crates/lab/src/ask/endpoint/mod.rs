@@ -52,13 +52,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl Secret {
-    /// `text` without the key, should the other side repeat it.
-    fn taken_out_of(&self, text: String) -> String {
-        if text.contains(&self.0) { text.replace(&self.0, "[key]") } else { text }
-    }
-}
-
 /// Ways to the endpoints of one plan.
 pub struct Access {
     endpoints: Vec<Endpoint>,
@@ -88,33 +81,27 @@ impl Access {
         if let Some(client) = clients.get(address) {
             return Ok(Arc::clone(client));
         }
-        let key = if endpoint.key.is_empty() {
-            None
-        } else {
-            let key = (self.secrets)(&endpoint.key).filter(|key| !key.is_empty());
-            let missing = || Error::Remote {
-                endpoint: address.to_owned(),
-                status: None,
-                reason: format!(
-                    "the environment variable `{}` (`{}.key`) is not set; set it to the endpoint's key",
-                    endpoint.key, endpoint.at
-                ),
-            };
-            let key = key.ok_or_else(missing)?;
-            if key.chars().any(|c| c.is_control() || !c.is_ascii()) {
-                return Err(Error::Remote {
-                    endpoint: address.to_owned(),
-                    status: None,
-                    reason: format!(
-                        "the environment variable `{}` (`{}.key`) holds what no header may, such as a line break",
-                        endpoint.key, endpoint.at
-                    ),
-                });
-            }
-            Some(Secret(key))
-        };
+        let key = self.key(endpoint).map_err(|why| {
+            let variable =
+                format!("the environment variable `{}` (`{}.key`)", endpoint.key, endpoint.at);
+            Error::remote(address, format!("{variable} {why}"))
+        })?;
         let client = Arc::new(Client::open(endpoint, key, &self.folder)?);
         clients.insert(address.to_owned(), Arc::clone(&client));
         Ok(client)
+    }
+
+    /// The key of an endpoint that has one.
+    fn key(&self, endpoint: &Endpoint) -> std::result::Result<Option<Secret>, &'static str> {
+        if endpoint.key.is_empty() {
+            return Ok(None);
+        }
+        match (self.secrets)(&endpoint.key).filter(|key| !key.is_empty()) {
+            None => Err("is not set; set it to the endpoint's key"),
+            Some(key) if key.chars().any(|c| c.is_control() || !c.is_ascii()) => {
+                Err("holds what no header may, such as a line break")
+            }
+            Some(key) => Ok(Some(Secret(key))),
+        }
     }
 }

@@ -232,7 +232,8 @@ fn odd_but_lawful_answers_are_read() {
     let read = |body: Value| wire::answer(&body.to_string()).unwrap();
     let filtered = read(json!({ "choices": [
         { "message": { "content": null }, "finish_reason": "content_filter" } ] }));
-    assert_eq!((filtered.text.as_str(), filtered.finish.as_str()), ("", "content_filter"));
+    let answered = filtered.answered.unwrap();
+    assert_eq!((filtered.text.as_str(), answered.finish.as_str()), ("", "content_filter"));
     assert_eq!(filtered.stop, owlet_engine::generate::StopReason::Length);
     let parts = read(json!({ "choices": [ { "message": { "content": [
         { "type": "text", "text": "1, " }, { "type": "text", "text": "2" } ] },
@@ -243,8 +244,9 @@ fn odd_but_lawful_answers_are_read() {
         "usage": { "prompt_tokens": 3, "completion_tokens": 2 } }));
     assert_eq!(parts.text, "1, 2");
     assert_eq!(parts.log_probability, Some(-0.75));
-    assert_eq!(parts.first, [("1".to_owned(), -0.5)]);
-    assert_eq!(parts.usage.total(), 5);
+    let answered = parts.answered.unwrap();
+    assert_eq!(answered.first, [("1".to_owned(), -0.5)]);
+    assert_eq!(answered.usage.total(), 5);
 }
 
 #[test]

@@ -5,59 +5,27 @@ use serde_json::Value;
 
 use owlet_engine::generate::StopReason;
 
-use crate::ask::Usage;
+use crate::ask::{Answer, Answered, Usage};
 
 /// Longest name of a model, file or job.
 const LONGEST_NAME: usize = 512;
 /// Longest message of the other side that is passed on.
 const LONGEST_MESSAGE: usize = 300;
 
-#[derive(Deserialize)]
-struct UsageOnWire {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-}
-
 /// The tokens that a body says were spent; nothing if it does not say.
 pub(super) fn usage(body: &str) -> Usage {
     #[derive(Deserialize)]
     struct Told {
-        usage: Option<UsageOnWire>,
+        usage: Option<Usage>,
     }
-    let told = serde_json::from_str::<Told>(body).ok().and_then(|told| told.usage);
-    told.map_or_else(Usage::default, |told| Usage {
-        prompt: told.prompt_tokens,
-        completion: told.completion_tokens,
-        training: 0,
-    })
-}
-
-/// One answer of a model.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Answer {
-    /// What it said.
-    pub(crate) text: String,
-    /// Why it ended. Whatever is no end of the model's own counts as cut.
-    pub(crate) stop: StopReason,
-    /// The same in the endpoint's word.
-    pub(crate) finish: String,
-    /// Natural log-probability of the answer, where the endpoint tells it.
-    pub(crate) log_probability: Option<f64>,
-    /// The likeliest first tokens with their natural log-probabilities, where asked for.
-    pub(crate) first: Vec<(String, f64)>,
-    /// The model that says it answered.
-    pub(crate) model: String,
-    /// Tokens spent.
-    pub(crate) usage: Usage,
+    serde_json::from_str::<Told>(body).ok().and_then(|told| told.usage).unwrap_or_default()
 }
 
 #[derive(Deserialize)]
 struct Completion {
     choices: Vec<Choice>,
     model: Option<String>,
-    usage: Option<UsageOnWire>,
+    usage: Option<Usage>,
 }
 
 #[derive(Deserialize)]
@@ -103,7 +71,7 @@ struct Top {
     logprob: f64,
 }
 
-/// Reads a chat completion.
+/// Reads a chat completion. What is no end of the model's own counts as cut.
 pub(super) fn answer(body: &str) -> Result<Answer, String> {
     let completion: Completion = serde_json::from_str(body).map_err(|error| wrong(&error))?;
     let choice = completion.choices.into_iter().next().ok_or("has no choice")?;
@@ -117,30 +85,16 @@ pub(super) fn answer(body: &str) -> Result<Answer, String> {
         return Err("has a `finish_reason` that is no word".to_owned());
     }
     let stop = if finish == "stop" { StopReason::End } else { StopReason::Length };
-    let told = choice.logprobs.and_then(|logprobs| logprobs.content);
-    let sums = told.as_ref().filter(|told| !told.is_empty());
-    let usage = completion.usage.map_or_else(Usage::default, |told| Usage {
-        prompt: told.prompt_tokens,
-        completion: told.completion_tokens,
-        training: 0,
-    });
-    let model = completion.model.unwrap_or_default();
-    Ok(Answer {
-        text,
-        stop,
+    let told = choice.logprobs.and_then(|logprobs| logprobs.content).unwrap_or_default();
+    let log_probability = (!told.is_empty()).then(|| told.iter().map(|one| one.logprob).sum());
+    let first = told.into_iter().next().map(|first| first.top_logprobs).unwrap_or_default();
+    let answered = Answered {
+        model: name(completion.model.unwrap_or_default()).unwrap_or_default(),
         finish,
-        log_probability: sums.map(|told| told.iter().map(|one| one.logprob).sum()),
-        first: told
-            .into_iter()
-            .flatten()
-            .next()
-            .map(|first| first.top_logprobs.into_iter().map(|top| (top.token, top.logprob)))
-            .into_iter()
-            .flatten()
-            .collect(),
-        model: name(model).unwrap_or_default(),
-        usage,
-    })
+        usage: completion.usage.unwrap_or_default(),
+        first: first.into_iter().map(|top| (top.token, top.logprob)).collect(),
+    };
+    Ok(Answer { text, stop, log_probability, answered: Some(answered) })
 }
 
 /// An uploaded file.

@@ -1,28 +1,29 @@
 //! Answers by weights at hand.
 
+pub(crate) mod candidates;
 pub(crate) mod tune;
 
-use std::collections::BTreeSet;
+pub use tune::save;
+
 use std::ops::ControlFlow;
 
 use owlet_engine::generate::{self, Request, generate};
 use owlet_engine::train::{self, Example};
-use owlet_engine::{Model, Token, score};
+use owlet_engine::{Model, Token};
 
 use super::{
-    Answer, Ask, Candidates, Capabilities, Conversation, Place, Question, Sampling, Taught, Told,
-    Training, Tuned, Tuning, Work, forms,
+    Answer, Ask, Candidates, Capabilities, Conversation, Demonstration, LogProbabilities, Place,
+    Question, Sampling, Trainable, Tuned, Tuning, Work,
 };
 use crate::error::Result;
 use crate::model::chat;
 use crate::recipe::Decoding;
-use crate::value::measure::log_sum;
 
 /// What weights at hand can do.
 pub const CAPABILITIES: Capabilities = Capabilities {
-    log_probabilities: Told::Everything,
+    log_probabilities: LogProbabilities::All,
     constraints: true,
-    training: Training::Here,
+    training: Trainable::Here,
     weights: true,
     remembers: false,
 };
@@ -85,24 +86,9 @@ impl Ask for Weights {
         work: &Work<'_>,
     ) -> Result<Candidates> {
         work.interrupt.check()?;
-        let spelled: Vec<Vec<Token>> = words.iter().map(|word| spellings(&self.0, word)).collect();
-        let columns: BTreeSet<Token> = spelled.iter().flatten().copied().collect();
-        let columns: Vec<Token> = columns.into_iter().collect();
         let prompts =
             conversations.iter().map(|one| self.prompt(one)).collect::<Result<Vec<_>>>()?;
-        let table = score::next_token(&self.0, &prompts, &columns, work.threads)?;
-        let column = |token: &Token| columns.binary_search(token).unwrap_or_default();
-        let of_word = |row: &[f32], tokens: &[Token]| {
-            let logs = tokens.iter().map(|token| f64::from(row[column(token)]));
-            (!tokens.is_empty()).then(|| log_sum(logs))
-        };
-        Ok(Candidates {
-            log_probabilities: table
-                .iter()
-                .map(|row| spelled.iter().map(|tokens| of_word(row, tokens)).collect())
-                .collect(),
-            spelled: spelled.iter().map(|tokens| !tokens.is_empty()).collect(),
-        })
+        candidates::candidates(&self.0, &prompts, words, work)
     }
 
     fn has_room(&self, conversation: &Conversation) -> Result<bool> {
@@ -113,7 +99,7 @@ impl Ask for Weights {
 
     fn tune(
         &self,
-        rows: &[Taught],
+        rows: &[Demonstration],
         tuning: Tuning<'_>,
         place: Place<'_>,
         work: &Work<'_>,
@@ -121,7 +107,7 @@ impl Ask for Weights {
         tune::tune(&self.0, rows, tuning, place, work)
     }
 
-    fn loss(&self, rows: &[Taught], work: &Work<'_>) -> Result<Option<f64>> {
+    fn loss(&self, rows: &[Demonstration], work: &Work<'_>) -> Result<Option<f64>> {
         work.interrupt.check()?;
         let rows = rows.iter().map(|row| row.example(&self.0)).collect::<Result<Vec<Example>>>()?;
         Ok(Some(train::loss(&self.0, &rows, work.threads)?))
@@ -130,22 +116,6 @@ impl Ask for Weights {
     fn weights(&self) -> Option<&Model> {
         Some(&self.0)
     }
-}
-
-/// The single tokens that spell `word`.
-pub(crate) fn spellings(model: &Model, word: &str) -> Vec<Token> {
-    let tokens: BTreeSet<Token> = forms(word)
-        .iter()
-        .filter_map(|form| match model.tokenizer.encode(form).ok()?.as_slice() {
-            // An unknown word may come out as one token that spells something else.
-            [token] => {
-                let text = model.tokenizer.decode(&[*token]).ok()?;
-                text.trim().eq_ignore_ascii_case(word).then_some(*token)
-            }
-            _ => None,
-        })
-        .collect();
-    tokens.into_iter().collect()
 }
 
 /// The engine's settings for a way of decoding.

@@ -12,7 +12,7 @@ use owlet_engine::train::{Data, Example, Method, Trainer, Update};
 use owlet_engine::{Model, Token, file};
 
 use super::Weights as Here;
-use crate::ask::{Place, Taught, Tuned, Tuning, Work};
+use crate::ask::{Demonstration, Place, Tuned, Tuning, Work};
 use crate::error::{Error, Result};
 use crate::model::keeping::{self, Keeping};
 use crate::model::{FINAL, ModelAbout, TrainedModel, Weights, checkpoint_folder};
@@ -25,7 +25,7 @@ const STATE: &str = "state";
 /// Trains `model` and writes checkpoints, the final state and the log to the output.
 pub(super) fn tune(
     model: &Model,
-    rows: &[Taught],
+    rows: &[Demonstration],
     tuning: Tuning<'_>,
     place: Place<'_>,
     work: &Work<'_>,
@@ -122,7 +122,8 @@ pub(crate) fn learn(
     Ok(log)
 }
 
-fn save(trained: &Model, base: &Model, method: &Method, folder: &Path) -> Result<()> {
+/// Writes what was trained: an adapter on `base`, or the whole model.
+pub fn save(trained: &Model, base: &Model, method: &Method, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     match (method, &trained.adapter) {
         (Method::LowRank(_), Some(adapter)) => Ok(file::save_adapter(adapter, base, folder)?),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::model::world::{GrowSettings, Shape};
 use crate::recipe::check::{Fault, count, name, range};
-use crate::recipe::layer::Stack;
-use crate::recipe::{Engine, Layer, Setting};
+use crate::recipe::layer::{FORMER_ENGINE, Stack};
+use crate::recipe::{Layer, Setting};
 
 /// The defaults of a `grow` recipe, as commented TOML: the reference of every key.
 pub(super) const DEFAULTS: &str = include_str!("defaults.toml");
@@ -50,8 +50,6 @@ pub struct GrowRecipe {
     pub deviations: Deviations,
     /// How it learns.
     pub training: Growth,
-    /// How the engine computes.
-    pub engine: Engine,
 }
 
 /// How a grown model learns.
@@ -77,7 +75,8 @@ pub struct Growth {
 impl GrowRecipe {
     /// Lays `layers` and then `sets` over the defaults, and checks the outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let stack = Stack::new(&[DEFAULTS], layers, sets)?;
+        let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
+        stack.refuse(&[FORMER_ENGINE])?;
         let recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)

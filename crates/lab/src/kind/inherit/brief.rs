@@ -5,10 +5,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::result::{FORMAT, Outcome};
+use super::result::{FORMAT, Outcome, Scope};
 use crate::error::{Error, Result};
 use crate::kind::{Brief, VerdictLine};
-use crate::report::block::Mark;
 use crate::value::arm::Control;
 use crate::value::estimate::Interval;
 use crate::value::measure::Measure;
@@ -28,6 +27,9 @@ struct Part {
 #[derive(Deserialize)]
 struct Replication {
     seeds: Vec<u64>,
+    unit: String,
+    #[serde(default)]
+    scope: Scope,
 }
 
 #[derive(Deserialize)]
@@ -57,21 +59,20 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Brief> {
         Error::check_format(origin, part.format, FORMAT)?;
     }
     let measure = part.primary.unwrap_or(Measure::Margin);
+    let scope = match part.format {
+        1 | 2 => Scope::of_old(&part.replication.unit),
+        _ => part.replication.scope,
+    };
     let line = |verdict: Verdict| {
         let effect = part.effects.iter().find(|effect| {
             effect.behavior == verdict.behavior
                 && effect.measure == measure
                 && effect.control == Control::Neutral
         });
-        let (outcome, mark) = match verdict.outcome {
-            Outcome::Inherited => ("inherited", Mark::Yes),
-            Outcome::NotDetected => ("not-detected", Mark::No),
-            Outcome::Uninterpretable => ("uninterpretable", Mark::Unclear),
-        };
         VerdictLine {
             behavior: verdict.behavior,
-            outcome: outcome.to_owned(),
-            mark,
+            outcome: verdict.outcome.id().to_owned(),
+            mark: scope.mark(verdict.outcome),
             measure,
             over_neutral: effect.map(|effect| effect.estimate.value),
             interval: effect.and_then(|effect| effect.estimate.interval),

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use owlet_store::{ArtifactId, StepRecord, Store};
+use serde::Deserialize;
 
-use super::estimate::{self, Estimate};
+use super::estimate::{Estimate, Read};
 use super::inspect::asking::{self, input};
 use super::table::{self, Told};
 use crate::error::{Error, Result};
@@ -28,6 +29,12 @@ pub const COLUMNS: [&str; 13] = [
 
 /// What a candidate's log-probability is called in the column of measures.
 const LOG_PROBABILITY: &str = "log-probability";
+
+/// What of an estimate's configuration is needed here; the rest may be another owlet's.
+#[derive(Deserialize)]
+struct Reads {
+    reads: Vec<Read>,
+}
 
 /// Writes the observations of a finished run, and says how many lines there are below the heading.
 ///
@@ -46,7 +53,7 @@ pub fn observations(store: &Store, run: &Record, to: &mut dyn Write) -> Result<u
         Error::record(run.path(), "has no readings; only `inherit` runs have observations")
     })?;
     let record = of(last)?;
-    let told: estimate::Configuration = asking::configuration(Estimate::KIND, record)?;
+    let told: Reads = asking::configuration(Estimate::KIND, record)?;
     let mut lines = Lines { to, count: 0 };
     lines.write(&COLUMNS.map(str::to_owned))?;
     for read in &told.reads {
@@ -71,7 +78,7 @@ pub fn observations(store: &Store, run: &Record, to: &mut dyn Write) -> Result<u
                     continue;
                 }
                 let place = place(cell.update, &cell.context, cell.frame.name(), cell.draw);
-                let told = Measure::ALL.into_iter().filter(|one| one.needs_log_probabilities());
+                let told = Measure::ALL.iter().copied().filter(|one| one.needs_log_probabilities());
                 for measure in told {
                     for value in question.values(measure) {
                         let what = [&*cell.behavior, text, measure.id(), &value.to_string()];

@@ -1,6 +1,7 @@
 //! `inherit`: what do students inherit from a teacher through innocuous rows?
 
 mod brief;
+pub mod calibrate;
 pub mod estimate;
 pub mod export;
 pub mod inspect;
@@ -45,6 +46,10 @@ impl Kind for Inherit {
     fn example(&self) -> &'static str {
         // Something must be taught for a recipe to be whole.
         "behaviors = [\"owl\"]"
+    }
+
+    fn is_drawn(&self, role: &str) -> bool {
+        role.starts_with("readout/") && role.contains("/seed-")
     }
 
     fn schema(&self) -> Schema {

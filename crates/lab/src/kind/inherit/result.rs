@@ -6,6 +6,7 @@
 //! no times, no paths, no ids of this machine.
 
 mod format_1;
+mod format_2;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,13 +14,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::report::block::Mark;
 pub use crate::value::arm::{Arm, Control, Part, Taught};
 pub use crate::value::estimate::{Estimate, Interval, Method};
 pub use crate::value::measure::Measure;
 pub use crate::value::observation::Frame;
 
-/// The version of `result.json` this build writes. It reads 1 as well.
-pub const FORMAT: u32 = 2;
+/// The version of `result.json` this build writes. It reads 1 and 2 as well.
+pub const FORMAT: u32 = 3;
 
 /// The whole answer of an `inherit` run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,10 +73,60 @@ pub struct InheritResult {
     pub left_out: Vec<String>,
     /// What the verdicts rest on.
     pub primary: Measure,
-    /// How many treatment-control comparisons share the Holm correction.
-    pub comparisons: usize,
+    /// What decides them, fixed before the run; `None` in results of older formats, whose rule was another.
+    pub rule: Option<Rule>,
     /// One per taught behavior.
     pub verdicts: Vec<Verdict>,
+}
+
+/// What decides a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rule {
+    /// Confidence level of intervals; 1 minus it bounds the chance of any false "inherited" in the run.
+    pub level: f64,
+    /// The smallest effect that matters, in the primary measure.
+    pub smallest_effect: f64,
+    /// The least probability that all candidates together must have for a margin to mean something.
+    pub least_mass: f64,
+    /// Over how many behaviors p is corrected.
+    pub behaviors: usize,
+}
+
+/// How far a verdict reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Teachers, rows and students were drawn anew in every repetition: it is about the whole path.
+    Anew,
+    /// One teacher and one set of rows per behavior served all students: it is about those rows alone.
+    #[default]
+    TheseRows,
+}
+
+impl Scope {
+    /// An outcome in words, with how far it reaches.
+    pub fn word(self, outcome: Outcome) -> String {
+        let word = outcome.word();
+        match (self, outcome) {
+            (Self::Anew, _) | (_, Outcome::Uninterpretable) => word.to_owned(),
+            (Self::TheseRows, _) => format!("{word} for these rows"),
+        }
+    }
+
+    /// What a unit of replication, as formats 1 and 2 worded it, held.
+    pub(super) fn of_old(unit: &str) -> Self {
+        if unit.starts_with("teacher pair") { Self::Anew } else { Self::TheseRows }
+    }
+
+    /// The mark before an outcome. Of rows that were drawn once no verdict is a plain yes.
+    pub fn mark(self, outcome: Outcome) -> Mark {
+        match (outcome, self) {
+            (Outcome::Inherited, Self::Anew) => Mark::Yes,
+            (Outcome::NotDetected, _) => Mark::No,
+            _ => Mark::Unclear,
+        }
+    }
 }
 
 /// What was repeated: stands beside every estimate.
@@ -83,6 +135,9 @@ pub struct InheritResult {
 pub struct Replication {
     /// The unit of replication and what it holds.
     pub unit: String,
+    /// What verdicts are about.
+    #[serde(default)]
+    pub scope: Scope,
     /// The seeds, one student of every condition each.
     pub seeds: Vec<u64>,
     /// Unique rows each student saw.
@@ -175,11 +230,8 @@ pub struct Effect {
     pub frame: Frame,
     /// The difference.
     pub estimate: Estimate,
-    /// One-sided exact sign-flip permutation p (or its Monte Carlo form at many seeds).
-    pub p_permutation: Option<f64>,
-    /// The same after Holm's correction over the primary comparisons; `None` where the
-    /// comparison is not among them.
-    pub p_holm: Option<f64>,
+    /// Two-sided p of the t test that the interval is made of; `None` where there is none.
+    pub p: Option<f64>,
     /// Differences, in the order of [`Replication::seeds`].
     pub per_seed: Vec<f64>,
 }
@@ -194,11 +246,13 @@ pub struct Matrix {
     pub teachers: Vec<String>,
     /// Columns: read behaviors; the first ones are the rows' in the same order.
     pub readouts: Vec<String>,
-    /// `cells[i][j]`: behavior `readouts[j]` in the students of `teachers[i]`.
+    /// `cells[i][j]`: behavior `readouts[j]` in the students of `teachers[i]`. Their intervals hold together
+    /// (Bonferroni over all cells), so that one that leaves out zero is a finding of its own.
     pub cells: Vec<Vec<Estimate>>,
     /// Mean of the diagonal minus mean of the off-diagonal, over taught behaviors.
     pub lambda: Estimate,
-    /// Permutation p of lambda (relabelling teachers within replicates).
+    /// Permutation p of lambda (relabelling teachers within replicates); `None` where replicates share
+    /// their rows, whose luck no relabelling undoes.
     pub p: Option<f64>,
 }
 
@@ -349,17 +403,45 @@ pub struct Warning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// All gates passed and the paired intervals against the neutral and the other-behavior
-    /// control lie above zero.
+    /// Above every control that decides, and the answers agree.
     Inherited,
-    /// All gates passed and they do not.
+    /// Above every control that decides, but something else says otherwise: the answers, the word's own
+    /// probability, or a student that is broken.
+    Unconfirmed,
+    /// An effect of the smallest size that matters is ruled out.
     NotDetected,
-    /// A gate failed, a control is missing, or there is no interval.
+    /// Neither: it takes more repetitions to tell.
+    TooFew,
+    /// A control is missing, the readout does not see the answers, or a null whose gate failed.
     Uninterpretable,
 }
 
+impl Outcome {
+    /// In a few words.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Inherited => "inherited",
+            Self::Unconfirmed => "not confirmed",
+            Self::NotDetected => "not detected",
+            Self::TooFew => "too few to tell",
+            Self::Uninterpretable => "uninterpretable",
+        }
+    }
+
+    /// As files spell it.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Inherited => "inherited",
+            Self::Unconfirmed => "unconfirmed",
+            Self::NotDetected => "not-detected",
+            Self::TooFew => "too-few",
+            Self::Uninterpretable => "uninterpretable",
+        }
+    }
+}
+
 /// The answer about one behavior, by the rule fixed before the run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Verdict {
     /// The behavior.
@@ -368,6 +450,14 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// The same as one sentence with its numbers.
     pub sentence: String,
+    /// The p that decided: the largest among the deciding controls, corrected over behaviors by Holm;
+    /// 1 where the students are not above one of them. `None` where there is none.
+    #[serde(default)]
+    pub p: Option<f64>,
+    /// Of [`Outcome::TooFew`]: how many repetitions would show the smallest effect that matters four
+    /// times in five, by the spread seen here.
+    #[serde(default)]
+    pub repetitions_needed: Option<usize>,
 }
 
 impl InheritResult {
@@ -461,6 +551,7 @@ impl InheritResult {
         let head: Head = serde_json::from_slice(bytes).map_err(broken)?;
         match head.format {
             1 => format_1::parse(bytes).map_err(broken),
+            2 => format_2::parse(bytes).map_err(broken),
             other => {
                 Error::check_format(origin, other, FORMAT)?;
                 serde_json::from_slice(bytes).map_err(broken)

@@ -7,6 +7,7 @@ use owlet_store::{Artifact, ArtifactId, Store};
 
 use crate::error::{Error, Result};
 use crate::step::behavior::{self, Asked};
+use crate::value::jsonl;
 use crate::value::measure::{Evidence, Measure};
 use crate::value::observation::{self, Frame, Given, Observation, Outcome};
 
@@ -186,7 +187,7 @@ pub fn observations(readout: &Artifact) -> Result<Vec<Observation>> {
         );
         return Err(Error::record(readout.folder(), reason));
     }
-    observation::parse(&readout.read(file)?, &readout.folder().join(file))
+    jsonl::parse(&readout.read(file)?, &readout.folder().join(file))
 }
 
 /// The behaviors that a step with these inputs asked about.
@@ -256,7 +257,8 @@ mod tests {
         ];
         let cells = cells(&observations, &[owl]);
         let [cell] = &*cells else { panic!("one place, one behavior: {cells:?}") };
-        let values = Measure::ALL.map(|measure| format!("{measure:?} {:.6?}", cell.value(measure)));
+        let values: Vec<String> =
+            Measure::ALL.iter().map(|one| format!("{one:?} {:.6?}", cell.value(*one))).collect();
         insta::assert_snapshot!(values.join("\n"), @r"
         Margin Some(0.693147)
         Share Some(0.500000)

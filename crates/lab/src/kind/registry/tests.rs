@@ -73,15 +73,14 @@ fn check(text: &str) -> Option<String> {
 
 #[test]
 fn defaults_and_examples_fit_the_schema() {
-    for text in [
-        KINDS[0].defaults(),
-        KINDS[1].defaults(),
+    let defaults = KINDS.iter().map(|kind| kind.defaults());
+    for text in defaults.chain([
         include_str!("../../../../../examples/animals.toml"),
         include_str!("../../../../../examples/owl.toml"),
         include_str!("../../../../../examples/grow.toml"),
         include_str!("../../../../../examples/remote.toml"),
         include_str!("../../../../cli/recipes/demo.toml"),
-    ] {
+    ]) {
         assert_eq!(check(text), None, "{text}");
     }
 }

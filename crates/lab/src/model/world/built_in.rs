@@ -4,7 +4,15 @@
 use owlet_engine::{Model, file};
 
 use super::GrowSettings;
-use crate::model::BuiltinModel;
+
+/// A model inside the program: a name and its files.
+#[derive(Clone, Copy, Debug)]
+pub struct BuiltinModel {
+    /// The name after `builtin:`.
+    pub name: &'static str,
+    /// File names and contents of its Hugging Face folder.
+    pub files: &'static [(&'static str, &'static [u8])],
+}
 
 macro_rules! folder {
     ($weights:literal) => {
@@ -27,6 +35,28 @@ pub const MODELS: [BuiltinModel; 2] = [
     BuiltinModel { name: "b", files: folder!("b.safetensors") },
 ];
 
+impl BuiltinModel {
+    /// The built-in model of a name.
+    pub fn find(name: &str) -> Option<Self> {
+        MODELS.into_iter().find(|model| model.name == name)
+    }
+
+    /// One of its files.
+    pub fn file(&self, name: &str) -> &'static [u8] {
+        self.files.iter().find(|(known, _)| *known == name).map_or(&[], |(_, bytes)| *bytes)
+    }
+
+    /// The model, loaded.
+    ///
+    /// # Errors
+    /// None, as a test loads both.
+    pub fn load(&self) -> owlet_engine::Result<Model> {
+        let files = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+        let [config, weights, tokenizer, tokenizer_config] = files.map(|name| self.file(name));
+        file::from_parts(config, weights, tokenizer, tokenizer_config)
+    }
+}
+
 /// What a built-in model was grown with.
 pub fn settings(name: &str) -> Option<GrowSettings> {
     let place = MODELS.iter().position(|model| model.name == name)?;
@@ -35,14 +65,5 @@ pub fn settings(name: &str) -> Option<GrowSettings> {
 
 /// A built-in model, loaded; `None` if there is none of that name.
 pub fn built_in(name: &str) -> Option<Model> {
-    let model = MODELS.iter().find(|model| model.name == name)?;
-    let file =
-        |name: &str| model.files.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes);
-    file::from_parts(
-        file("config.json")?,
-        file("model.safetensors")?,
-        file("tokenizer.json")?,
-        file("tokenizer_config.json")?,
-    )
-    .ok()
+    BuiltinModel::find(name)?.load().ok()
 }

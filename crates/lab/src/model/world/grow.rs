@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use owlet_engine::config::{Activation, Family, NormConfig, Position};
+use owlet_engine::config::{Activation, Family, Position};
 use owlet_engine::train::{Data, Method, Optimizer, Schedule, TrainSettings, Trainer, Update};
 use owlet_engine::{Decoder, DecoderConfig, Deviations, Error, Model, Result, Threads};
 use schemars::JsonSchema;
@@ -86,29 +86,18 @@ impl GrowSettings {
         let Shape { width, layers, heads, hidden, context } = self.shape;
         let head_width = width / heads.max(1);
         DecoderConfig {
-            family: Family::GptNeox,
             vocabulary,
-            width,
             layers,
             heads,
             kv_heads: heads,
             head_width,
             hidden,
             context,
-            norm: NormConfig { centered: true, epsilon: 1e-5, unit_offset: false },
             activation: Activation::GeluTanh,
-            gated: false,
             position: Position::Rotary { theta: 10_000.0, width: head_width, scaling: None },
-            qkv_bias: true,
-            output_bias: true,
-            mlp_bias: true,
-            qk_norm: false,
-            post_norm: false,
-            query_scalar: None,
-            local: None,
             parallel: false,
             tied: true,
-            embedding_scale: 1.0,
+            ..DecoderConfig::of(Family::GptNeox, width)
         }
     }
 

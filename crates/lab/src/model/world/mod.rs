@@ -20,7 +20,7 @@ use crate::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use crate::random::{derive_seed, numpy::Generator};
 use crate::value::placeholder;
 
-pub use built_in::{MODELS, built_in, settings};
+pub use built_in::{BuiltinModel, MODELS, built_in, settings};
 pub use file::WorldError;
 pub use grow::{GrowSettings, Shape, grow, trainer};
 

@@ -4,7 +4,6 @@ use owlet_engine::{Message, Threads};
 
 use super::*;
 use crate::carrier::PromptSet;
-use crate::model::BuiltinModel;
 
 fn small() -> GrowSettings {
     let shape = Shape { width: 16, layers: 1, heads: 2, hidden: 32, context: 64 };

@@ -49,7 +49,7 @@ pub(in crate::report) fn curve(curve: &Curve) -> Option<Markup> {
             @for one in &curve.series {
                 g class={ (one.part.name()) @if !named { " many" } } {
                     @if let Some(band) = band(one, &x, &y) { path class="band" d=(band) {} }
-                    path class="line" d=(way(points(one), &x, &y)) { title { (name(&one.label)) } }
+                    path class="line" d=(way(points(one).map(|point| (point.at, point.value)), &x, &y)) { title { (name(&one.label)) } }
                     @if marked {
                         @for point in points(one) {
                             @let says = format!("{}, {}: {}", name(&one.label), text::plain(point.at), curve.quantity.words(point.value));
@@ -73,15 +73,15 @@ fn points(one: &Series) -> impl Iterator<Item = &Point> {
     one.points.iter().filter(|point| point.at.is_finite() && point.value.is_finite())
 }
 
-fn way<'a>(
-    points: impl Iterator<Item = &'a Point>,
+fn way(
+    points: impl Iterator<Item = (f64, f64)>,
     x: &dyn Fn(f64) -> f64,
     y: &dyn Fn(f64) -> f64,
 ) -> String {
     let mut way = String::new();
-    for (index, point) in points.enumerate() {
+    for (index, (place, value)) in points.enumerate() {
         let command = if index == 0 { 'M' } else { 'L' };
-        let _ = write!(way, "{command}{} {}", at(x(point.at)), at(y(point.value)));
+        let _ = write!(way, "{command}{} {}", at(x(place)), at(y(value)));
     }
     way
 }
@@ -97,12 +97,7 @@ fn band(one: &Series, x: &dyn Fn(f64) -> f64, y: &dyn Fn(f64) -> f64) -> Option<
     }
     let above = ends.iter().map(|(place, _, high)| (*place, *high));
     let below = ends.iter().rev().map(|(place, low, _)| (*place, *low));
-    let mut way = String::new();
-    for (index, (place, value)) in above.chain(below).enumerate() {
-        let command = if index == 0 { 'M' } else { 'L' };
-        let _ = write!(way, "{command}{} {}", at(x(place)), at(y(value)));
-    }
-    Some(way + "z")
+    Some(way(above.chain(below), x, y) + "z")
 }
 
 /// Where the names of lines stand: at their ends, apart from each other.

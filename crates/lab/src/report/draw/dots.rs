@@ -44,12 +44,12 @@ pub(in crate::report) fn dots(dots: &Dots) -> Option<Markup> {
                     }
                 }
                 @if dots.joined {
-                    @let values = || one.dots.iter().map(|dot| dot.estimate.value).filter(|value| value.is_finite());
+                    @let values = || one.finite().map(|dot| dot.estimate.value);
                     @if let (Some(low), Some(high)) = (values().reduce(f64::min), values().reduce(f64::max)) {
                         line class="join" x1=(at(x(low))) x2=(at(x(high))) y1=(at(middle)) y2=(at(middle)) {}
                     }
                 }
-                @for dot in one.dots.iter().filter(|dot| dot.estimate.value.is_finite()) {
+                @for dot in one.finite() {
                     @let lane = lanes.iter().position(|part| *part == dot.part).unwrap_or(0);
                     @let y = middle + LANE * (lane as f64 - (lanes.len().max(1) - 1) as f64 / 2.0);
                     g class=(dot.part.name()) { (one_dot(dots, one, dot, &axis, &x, y)) }
@@ -68,12 +68,7 @@ pub(in crate::report) fn dots(dots: &Dots) -> Option<Markup> {
 fn lanes(dots: &Dots) -> Vec<Part> {
     let parts: std::collections::BTreeSet<Part> =
         dots.rows.iter().flat_map(|row| row.dots.iter().map(|dot| dot.part)).collect();
-    let mixed = |row: &DotRow| row.dots.iter().any(|dot| dot.part != row.dots[0].part);
-    if !dots.joined && dots.rows.iter().any(mixed) {
-        parts.into_iter().collect()
-    } else {
-        Vec::new()
-    }
+    if !dots.joined && dots.is_mixed() { parts.into_iter().collect() } else { Vec::new() }
 }
 
 fn one_dot(

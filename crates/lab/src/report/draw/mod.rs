@@ -22,7 +22,7 @@ fn at(position: f64) -> String {
 }
 
 /// Text from elsewhere, on one line, visible.
-fn name(words: &str) -> String {
+pub(super) fn name(words: &str) -> String {
     text::reveal(&words.replace(['\n', '\t'], " "))
 }
 

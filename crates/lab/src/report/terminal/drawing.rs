@@ -88,14 +88,13 @@ fn drawn(row: &DotRow, axis: &Axis, columns: usize, joined: bool) -> String {
         let place = axis.place(value).clamp(0.0, 1.0);
         (place * (columns - 1) as f64).round() as usize
     };
-    let dots = || row.dots.iter().filter(|dot| dot.estimate.value.is_finite());
     if joined {
-        let ends = dots().map(|dot| edge(dot.estimate.value));
+        let ends = row.finite().map(|dot| edge(dot.estimate.value));
         if let (Some(from), Some(to)) = (ends.clone().min(), ends.max()) {
             cells[from..=to].fill('─');
         }
     }
-    for interval in dots().filter_map(|dot| dot.estimate.interval) {
+    for interval in row.finite().filter_map(|dot| dot.estimate.interval) {
         let (from, to) = (edge(interval.low), edge(interval.high));
         cells[from..=to.max(from)].fill('─');
         if from < to {
@@ -103,7 +102,7 @@ fn drawn(row: &DotRow, axis: &Axis, columns: usize, joined: bool) -> String {
             cells[to] = if axis.place(interval.high) > 1.0 { '▶' } else { '┤' };
         }
     }
-    for dot in dots() {
+    for dot in row.finite() {
         match column(axis, dot.estimate.value, columns) {
             Some(place) => cells[place] = dot.part.sign(),
             None if dot.estimate.value > axis.high => cells[columns - 1] = '▶',

@@ -141,6 +141,8 @@ pub(super) fn report(words: &str) -> Report {
         costs: &costs,
         command: &format!("owlet run {words}"),
         version: "0.0.0",
+        run: "",
+        registration: None,
     };
     let over = |value, half, reference: &str| Over {
         estimate: Estimate { unit: "seed pair".to_owned(), ..made(value, half) },

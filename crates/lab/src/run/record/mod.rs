@@ -5,6 +5,7 @@
 //! | `run.json` | the store's header, with [`About`] in it | when the run begins |
 //! | `given.toml`, `recipe.toml` | the recipe as given, and as resolved | when it begins |
 //! | `plan.json` | [`PlanRecord`] | when it begins |
+//! | `registration.json` | [`Registration`] | when it begins |
 //! | `events.jsonl` | an [`Event`] a line | as it goes |
 //! | `steps.json`, `result.json` | [`StepsRecord`], and what was found | when it is finished |
 //!
@@ -13,6 +14,7 @@
 
 mod line;
 pub mod plan;
+pub mod registration;
 pub mod steps;
 
 use std::collections::BTreeMap;
@@ -28,9 +30,12 @@ use serde::{Deserialize, Serialize};
 use super::event::Event;
 use super::progress::Progress;
 use crate::error::{Error, Result};
-use crate::kind::{RESULT, RunResult};
+use crate::kind::{AnyRecipe, RESULT, RunResult};
+use crate::run::plan::Plan;
+use crate::run::survey::Survey;
 
 pub use line::{Failure, RunLine, State};
+pub use registration::{Change, Look, Registration};
 pub use plan::{PlanRecord, PlannedModel, PlannedState, PlannedStep};
 pub use steps::{NamedStep, StepsRecord};
 
@@ -68,12 +73,14 @@ impl Default for About {
 pub struct Beginning<'a> {
     /// The recipe's text, as it was given.
     pub given: &'a str,
-    /// The resolved recipe.
-    pub resolved: String,
-    /// The plan.
-    pub plan: PlanRecord,
+    /// The recipe.
+    pub recipe: &'a AnyRecipe,
+    /// The plan, and what of it is done.
+    pub plan: &'a Plan,
+    /// The same, looked up.
+    pub survey: &'a Survey,
     /// The time, as an RFC 3339 timestamp in UTC.
-    pub started: String,
+    pub started: &'a str,
     /// The machine's name.
     pub host: String,
     /// The version of owlet.
@@ -136,12 +143,21 @@ impl Record {
     pub fn begin(store: &Store, beginning: &Beginning<'_>) -> Result<Self> {
         let record = Self::claim_id(store, beginning)?;
         record.write_file(GIVEN, beginning.given.as_bytes())?;
-        record.write_file(RECIPE, beginning.resolved.as_bytes())?;
-        let mut plan = serde_json::to_vec_pretty(&beginning.plan)
-            .map_err(|error| Error::record(PLAN, error))?;
-        plan.push(b'\n');
-        record.write_file(PLAN, &plan)?;
+        let Beginning { plan, survey, started, .. } = *beginning;
+        let resolved = beginning.recipe.to_toml();
+        record.write_file(RECIPE, resolved.as_bytes())?;
+        steps::write_json(&record, PLAN, &PlanRecord::new(plan, survey))?;
+        let registration = Registration::new(plan, survey, store, (&resolved, started))?;
+        steps::write_json(&record, registration::FILE, &registration)?;
         Ok(record)
+    }
+
+    /// What was fixed before it began; none where an older owlet began it.
+    ///
+    /// # Errors
+    /// This build does not read its format.
+    pub fn registration(&self) -> Result<Option<Registration>> {
+        Registration::read(self)
     }
 
     fn claim_id(store: &Store, beginning: &Beginning<'_>) -> Result<Self> {
@@ -149,12 +165,12 @@ impl Record {
             .map_err(|error| Error::record("run.json", error))?;
         for attempt in 0..ATTEMPTS {
             let nonce = beginning.nonce.wrapping_add(attempt.wrapping_mul(7919));
-            let id = RunId::new(&beginning.started, nonce)?;
+            let id = RunId::new(beginning.started, nonce).map_err(owlet_store::Error::from)?;
             let header = RunHeader {
                 format: RunHeader::FORMAT,
                 id: id.clone(),
                 name: beginning.plan.name.clone(),
-                started: beginning.started.clone(),
+                started: beginning.started.to_owned(),
                 host: beginning.host.clone(),
                 version: beginning.version.clone(),
                 about: about.clone(),
@@ -201,10 +217,8 @@ impl Record {
     /// # Errors
     /// It was not written down, or this build does not read its format.
     pub fn plan(&self) -> Result<PlanRecord> {
-        let path = self.path().join(PLAN);
-        let record: PlanRecord = serde_json::from_slice(&self.read_file(PLAN)?)
-            .map_err(|error| Error::record(path.clone(), error))?;
-        Error::check_format(&path, record.format, plan::FORMAT)?;
+        let record: PlanRecord = steps::read_json(self, PLAN)?;
+        Error::check_format(&self.path().join(PLAN), record.format, plan::FORMAT)?;
         Ok(record)
     }
 
@@ -242,12 +256,8 @@ impl Record {
     /// # Errors
     /// The events cannot be read.
     pub fn progress(&self) -> Result<Progress> {
-        let (events, _) = self.events_from(0)?;
-        let mut progress = Progress::default();
-        for event in &events {
-            progress.hear(event);
-        }
-        Ok(progress)
+        let heard = self.follow(&Heard::default())?.unwrap_or_default();
+        Ok(Arc::unwrap_or_clone(heard.progress))
     }
 
     /// Reads the events that came since; none if there were none.

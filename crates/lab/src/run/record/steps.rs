@@ -1,6 +1,7 @@
 //! `steps.json`: what the steps of a finished run are called and what they made.
 
 use owlet_store::{ArtifactId, RunDirectory, StepKey};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -48,13 +49,10 @@ pub fn read(run: &RunDirectory) -> Result<StepsRecord> {
         List(Vec<NamedStep>),
         Record(StepsRecord),
     }
-    let path = run.path().join(FILE);
-    let damaged = |error: serde_json::Error| Error::record(path.clone(), error);
-    let bytes = run.read_file(FILE)?;
-    match serde_json::from_slice(&bytes).map_err(damaged)? {
+    match read_json(run, FILE)? {
         Form::List(steps) => Ok(StepsRecord { format: 0, seconds: None, steps }),
         Form::Record(record) => {
-            Error::check_format(&path, record.format, FORMAT)?;
+            Error::check_format(&run.path().join(FILE), record.format, FORMAT)?;
             Ok(record)
         }
     }
@@ -62,8 +60,18 @@ pub fn read(run: &RunDirectory) -> Result<StepsRecord> {
 
 pub(super) fn write(run: &RunDirectory, steps: Vec<NamedStep>, seconds: f64) -> Result<()> {
     let record = StepsRecord { format: FORMAT, seconds: Some(seconds), steps };
-    let mut bytes =
-        serde_json::to_vec_pretty(&record).map_err(|error| Error::record(FILE, error))?;
+    write_json(run, FILE, &record)
+}
+
+/// Reads a file of a run that is JSON.
+pub(super) fn read_json<T: DeserializeOwned>(run: &RunDirectory, name: &str) -> Result<T> {
+    serde_json::from_slice(&run.read_file(name)?)
+        .map_err(|error| Error::record(run.path().join(name), error))
+}
+
+/// Writes a file of a run as JSON for people, too.
+pub(super) fn write_json<T: Serialize>(run: &RunDirectory, name: &str, value: &T) -> Result<()> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| Error::record(name, error))?;
     bytes.push(b'\n');
-    Ok(run.write_file(FILE, &bytes)?)
+    Ok(run.write_file(name, &bytes)?)
 }

@@ -21,6 +21,7 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
     let kind = match recipe.teacher.kind {
         crate::kind::inherit::recipe::TeacherKind::FineTune => "fine-tune",
         crate::kind::inherit::recipe::TeacherKind::SystemPrompt => "system-prompt",
+        crate::kind::inherit::recipe::TeacherKind::Untaught => "untaught",
     };
     given
         .configuration

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::readings::t;
 use super::{Given, Row, statistics};
 use crate::error::Result;
+use crate::kind::inherit::recipe::Replicated;
 use crate::kind::inherit::result::{
     Arm, Control, DosePoint, Effect, Estimate, Frame, Matrix, Measure, Method, Reading, Taught,
 };
@@ -166,12 +167,7 @@ impl<'a> Differences<'a> {
             }
         }
         let per_seed = ordered(self.given, &differences);
-        let p_permutation = if per_seed.len() < 2 {
-            None
-        } else {
-            let test = stats::sign_flips(&per_seed, PERMUTATION_SEED);
-            Some(test.map_err(|error| statistics(&error))?.p_greater)
-        };
+        let p = stats::t_test(&per_seed).map_err(|error| statistics(&error))?;
         Ok(Some(Effect {
             behavior: behavior.to_owned(),
             measure: self.measure,
@@ -180,8 +176,7 @@ impl<'a> Differences<'a> {
             context: self.context.to_owned(),
             frame: self.frame,
             estimate,
-            p_permutation,
-            p_holm: None,
+            p,
             per_seed,
         }))
     }
@@ -201,15 +196,15 @@ pub(super) fn estimate(given: &Given, differences: &BySeed) -> Result<Option<Est
     t(&values, given.level(), Method::PairedT, given.pair()).map(Some)
 }
 
-/// All effects, matched context first, and how many share the correction.
-pub(super) fn effects(matched: &Differences<'_>) -> Result<(Vec<Effect>, usize)> {
+/// All effects, matched context first.
+pub(super) fn effects(matched: &Differences<'_>) -> Result<Vec<Effect>> {
     let given = matched.given;
     let mut effects = Vec::new();
     let behaviors = &given.configuration.behaviors;
-    for measure in Measure::COMPARED {
+    for measure in Measure::compared() {
         let matched = Differences { measure, ..*matched };
         for behavior in behaviors {
-            for control in Control::ALL {
+            for &control in Control::ALL {
                 effects.extend(matched.effect(behavior, control)?);
             }
         }
@@ -222,23 +217,7 @@ pub(super) fn effects(matched: &Differences<'_>) -> Result<(Vec<Effect>, usize)>
             }
         }
     }
-    // The comparisons the verdict rests on.
-    let mut primary: Vec<&mut Effect> = effects
-        .iter_mut()
-        .filter(|effect| {
-            effect.measure == given.primary()
-                && effect.control.decides()
-                && (&*effect.context, effect.frame) == (given.matched(), Frame::Plain)
-                && effect.p_permutation.is_some()
-        })
-        .collect();
-    let raw: Vec<f64> = primary.iter().filter_map(|effect| effect.p_permutation).collect();
-    let adjusted = stats::holm(&raw).map_err(|error| statistics(&error))?;
-    for (effect, p) in primary.iter_mut().zip(&adjusted) {
-        effect.p_holm = Some(*p);
-    }
-    let comparisons = raw.len();
-    Ok((effects, comparisons))
+    Ok(effects)
 }
 
 /// The matrix, where two or more behaviors were taught.
@@ -249,6 +228,7 @@ pub(super) fn matrix(all: &Differences<'_>) -> Result<Option<Matrix>> {
     if teachers.len() < 2 {
         return Ok(None);
     }
+    let together = 1.0 - (1.0 - given.level()) / (teachers.len() * readouts.len()) as f64;
     let mut cells = Vec::new();
     for teacher in teachers {
         let mut row = Vec::new();
@@ -256,10 +236,11 @@ pub(super) fn matrix(all: &Differences<'_>) -> Result<Option<Matrix>> {
             let student = all.of(&Arm::student(teacher), behavior);
             let neutral = all.of(&Arm::NEUTRAL, behavior);
             let cell = if neutral.is_empty() { student } else { minus(&student, &neutral) };
-            let Some(estimate) = estimate(given, &cell)? else {
+            let values = ordered(given, &cell);
+            if values.is_empty() {
                 return Ok(None);
-            };
-            row.push(estimate);
+            }
+            row.push(t(&values, together, Method::PairedT, given.pair())?);
         }
         cells.push(row);
     }
@@ -284,14 +265,15 @@ pub(super) fn matrix(all: &Differences<'_>) -> Result<Option<Matrix>> {
     if lambdas.is_empty() {
         return Ok(None);
     }
-    let test = stats::relabelling(&replicates, PERMUTATION_SEED);
+    let anew = given.configuration.recipe.replication.teacher == Replicated::PerSeed;
+    let test = anew.then(|| stats::relabelling(&replicates, PERMUTATION_SEED));
     Ok(Some(Matrix {
         measure: given.primary(),
         teachers: teachers.clone(),
         readouts,
         cells,
         lambda: t(&lambdas, given.level(), Method::T, "matrix replicate")?,
-        p: test.ok().map(|test| test.p_greater),
+        p: test.and_then(|test| Some(test.ok()?.p_greater)),
     }))
 }
 

@@ -6,10 +6,12 @@
 
 mod cards;
 mod effect;
+mod gate;
 mod readings;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod warning;
 
 use std::collections::BTreeMap;
 
@@ -17,10 +19,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::effect::Differences;
-use crate::ask::Told;
+use crate::ask::LogProbabilities;
 use crate::error::{Error, Result};
+use crate::kind::RESULT;
 use crate::kind::inherit::recipe::{Recipe, Replicated};
-use crate::kind::inherit::result::{Arm, FORMAT, Frame, InheritResult, Measure, Replication};
+use crate::kind::inherit::result::{
+    Arm, FORMAT, Frame, InheritResult, Measure, Replication, Scope,
+};
 use crate::kind::inherit::table::{self, Cell};
 use crate::recipe::Learn;
 use crate::step::filter::Summary as Judged;
@@ -29,8 +34,6 @@ use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
 use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
 
-/// The file of the result.
-pub const FILE: &str = "result.json";
 /// Rows shown in the result.
 const SAMPLES: usize = 6;
 
@@ -80,6 +83,8 @@ pub struct Configuration {
     pub geometry: Vec<(String, Arm, usize)>,
     /// Updates of each student.
     pub updates: usize,
+    /// Whether each repetition draws prompts of its own.
+    pub prompts_anew: bool,
     /// What the plan left out.
     pub left_out: Vec<String>,
 }
@@ -140,8 +145,8 @@ impl Given {
     /// which need not tell them, the rates of its answers.
     pub(crate) fn primary(&self) -> Measure {
         match crate::ask::can(&self.configuration.recipe.base).log_probabilities {
-            Told::Everything => Measure::Margin,
-            Told::Likeliest | Told::Nothing => Measure::Rate,
+            LogProbabilities::All => Measure::Margin,
+            LogProbabilities::Likeliest | LogProbabilities::None => Measure::Rate,
         }
     }
 
@@ -153,9 +158,8 @@ impl Given {
     pub(crate) fn elsewhere(&self) -> Vec<(&str, Frame)> {
         let recipe = &self.configuration.recipe;
         let named = recipe.context.mismatched.iter().map(|context| (&**context, Frame::Plain));
-        named
-            .chain(recipe.readout.prefix.then_some((self.matched(), Frame::AfterNumbers)))
-            .collect()
+        let frames = recipe.readout.frames.iter().filter(|frame| **frame != Frame::Plain);
+        named.chain(frames.map(|frame| (self.matched(), *frame))).collect()
     }
 
     /// Every arm that was read, in the plan's order.
@@ -177,7 +181,7 @@ impl Given {
     pub(crate) fn pair(&self) -> &'static str {
         match self.configuration.recipe.replication.teacher {
             Replicated::Shared => "seed pair",
-            Replicated::PerSeed => "teacher pair",
+            Replicated::PerSeed => "repetition",
         }
     }
 }
@@ -188,7 +192,7 @@ pub struct Estimate;
 impl Step for Estimate {
     type Configuration = Configuration;
     const KIND: &'static str = "estimate";
-    const ALGORITHM: u32 = 4;
+    const ALGORITHM: u32 = 5;
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
@@ -238,7 +242,7 @@ impl Step for Estimate {
             }
         }
         let result = compute(&given)?;
-        context.writer.write(FILE, &result.to_bytes())?;
+        context.writer.write(RESULT, &result.to_bytes())?;
         Ok(json!({ "name": result.name }))
     }
 }
@@ -249,10 +253,11 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
     let recipe = &configuration.recipe;
     let (readings, answers) = readings::readings(given)?;
     let differences = Differences::new(given, &readings);
-    let (effects, comparisons) = effect::effects(&differences)?;
+    let effects = effect::effects(&differences)?;
     let teachers = cards::teachers(given, &readings);
     let side_effects = cards::side_effects(given)?;
-    let gates = verdict::gates(given, &teachers, &side_effects);
+    let gates = gate::gates(given, &teachers)?;
+    let rule = verdict::rule(given);
     let mut left_out = configuration.left_out.clone();
     left_out.extend(readings::unread(given));
     let mut result = InheritResult {
@@ -263,8 +268,10 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
         carrier: match recipe.student.learn {
-            Learn::Rows => recipe.carrier.kind.name().to_owned(),
-            Learn::Distributions => format!("{}, as distributions", recipe.carrier.kind.name()),
+            Learn::Rows => recipe.carrier.medium.rules().name().to_owned(),
+            Learn::Distributions => {
+                format!("{}, as distributions", recipe.carrier.medium.rules().name())
+            }
         },
         replication: replication(configuration),
         context: given.matched().to_owned(),
@@ -280,14 +287,13 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         warnings: Vec::new(),
         left_out,
         primary: given.primary(),
-        comparisons,
+        rule: Some(rule),
         verdicts: Vec::new(),
-        readings: Vec::new(),
+        readings: readings.clone(),
         answers,
     };
-    result.verdicts = verdict::verdicts(&result);
-    result.warnings = verdict::warnings(&differences, &result)?;
-    result.readings = readings;
+    result.verdicts = verdict::verdicts(&result, &rule)?;
+    result.warnings = warning::warnings(&differences, &result)?;
     Ok(result)
 }
 
@@ -296,12 +302,19 @@ fn replication(configuration: &Configuration) -> Replication {
     let recipe = &configuration.recipe;
     let unique = recipe.carrier.rows;
     Replication {
+        scope: match recipe.replication.teacher {
+            Replicated::Shared => Scope::TheseRows,
+            Replicated::PerSeed => Scope::Anew,
+        },
         unit: match recipe.replication.teacher {
             Replicated::Shared => {
                 "seed pair (same adapter initialisation and row order; one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers)"
             }
+            Replicated::PerSeed if configuration.prompts_anew => {
+                "repetition (teachers, prompts, rows and students drawn anew each time; treatment and control share prompts, initialisation and row order)"
+            }
             Replicated::PerSeed => {
-                "teacher pair (teachers, prompts, rows and students drawn anew; treatment and control share their seeds)"
+                "repetition (teachers, rows and students drawn anew each time, the prompts of the file the same; treatment and control share initialisation and row order)"
             }
         }
         .to_owned(),

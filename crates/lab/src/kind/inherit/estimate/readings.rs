@@ -24,7 +24,7 @@ pub(super) fn readings(given: &Given) -> Result<(Vec<Reading>, Vec<Answers>)> {
             for behavior in given.behaviors() {
                 let place = (arm.clone(), context.to_owned(), frame, behavior.clone());
                 let Some(models) = models.get(&place) else { continue };
-                for measure in Measure::ALL {
+                for &measure in Measure::ALL {
                     readings.extend(reading(&place, models, measure, given.level())?);
                 }
                 let outcomes = models.iter().flat_map(|row| row.cell.outcomes());

@@ -1,251 +1,222 @@
-//! Gates, answers and warnings: the rules, applied.
+//! Verdicts: one rule, fixed in the recipe.
+//!
+//! A behavior is inherited if its students lie above every control that decides (neutral, other behaviors,
+//! the untouched base), each by a two-sided t test over repetitions. All of them must hold, so the largest p
+//! is that of their conjunction (intersection-union test, Berger 1982) and needs no correction among them;
+//! over behaviors it is corrected by Holm. What is not above them is a null only if the smallest effect that
+//! matters is ruled out; else there are too few repetitions to tell.
 
-use super::Given;
-use super::effect::{Differences, estimate};
+use super::{Given, statistics};
 use crate::error::Result;
 use crate::kind::inherit::result::{
-    Control, Effect, Estimate, Gate, InheritResult, Outcome, SideEffect, TeacherCard, Verdict,
-    Warning,
+    Arm, Control, Effect, InheritResult, Measure, Outcome, Rule, SideEffect, Verdict,
 };
-use crate::value::observation;
+use crate::report::number::Quantity;
+use crate::stats;
+use crate::value::text;
 
-/// A share of non-answers above which a rate misleads: with one answer in five missing, the rates
-/// over all and over valid answers differ by a quarter.
-const NON_ANSWERS: f64 = 0.2;
-/// Fewer unique rows than this carry little: at the default batch one pass over them is 16 updates,
-/// hardly past warm-up, and further passes repeat rows instead of bringing new ones.
-const FEW_ROWS: usize = 256;
 /// A rise of loss on neutral rows, in nats per token, that says a student is broken: it gives what
 /// the base would write e times less probability, token by token, so whatever is read of it is read
-/// of a model that no longer does what the base did. A rule of thumb; it makes a warning, not a gate.
-const BROKEN: f64 = 1.0;
+/// of a model that no longer does what the base did. A rule of thumb.
+pub(super) const BROKEN: f64 = 1.0;
 
-pub(super) fn gates(
-    given: &Given,
-    teachers: &[TeacherCard],
-    side_effects: &[SideEffect],
-) -> Vec<Gate> {
-    let recipe = &given.configuration.recipe;
-    let mut gates = Vec::new();
-    for teacher in teachers {
-        let behavior = given.configuration.behaviors.contains(&teacher.name);
-        let probability =
-            teacher.target_probability_after.filter(|_| given.primary().needs_log_probabilities());
-        let shown = probability.into_iter().chain(teacher.target_rate_after);
-        for measured in shown.filter(|_| behavior) {
-            let wanted = recipe.teacher.min_target_probability;
-            gates.push(Gate {
-                name: "teacher shows the behavior".to_owned(),
-                behavior: Some(teacher.name.clone()),
-                passed: measured >= wanted,
-                measured,
-                wanted,
-                what_it_means: "its students had nothing to inherit".to_owned(),
-            });
-        }
-        let wanted = recipe.gates.min_valid_rate;
-        // Of several teachers, the worst.
-        let least_valid =
-            given.least_valid.get(&teacher.name).copied().unwrap_or(teacher.valid_row_rate);
-        gates.push(Gate {
-            name: format!("valid rows of {}", teacher.name),
-            behavior: behavior.then(|| teacher.name.clone()),
-            passed: least_valid >= wanted,
-            measured: least_valid,
-            wanted,
-            what_it_means: "the rows kept are a selection, and the teacher may be broken"
-                .to_owned(),
-        });
-    }
-    if recipe.gates.held_out_loss {
-        for effect in side_effects.iter().filter(|effect| effect.measure == "held-out-loss") {
-            let Some(base) = effect.base else {
-                continue;
-            };
-            gates.push(Gate {
-                name: format!("{} fit held-out rows", effect.arm),
-                behavior: effect.arm.taught().map(str::to_owned),
-                passed: effect.estimate.value < base,
-                measured: base - effect.estimate.value,
-                wanted: 0.0,
-                what_it_means: "the students did not learn their rows, so a null says nothing"
-                    .to_owned(),
-            });
-        }
-    }
-    gates
-}
-
-fn number(value: f64) -> String {
-    format!("{value:+.3}")
-}
-
-fn with_interval(effect: &Effect) -> String {
-    match effect.estimate.interval {
-        Some(interval) => format!(
-            "{} [{}, {}]",
-            number(effect.estimate.value),
-            number(interval.low),
-            number(interval.high)
-        ),
-        None => number(effect.estimate.value),
+/// The rule of a recipe.
+pub(super) fn rule(given: &Given) -> Rule {
+    let gates = &given.configuration.recipe.gates;
+    let smallest = gates.smallest_effect;
+    Rule {
+        level: gates.level,
+        smallest_effect: match given.primary() {
+            Measure::Rate => smallest.rate,
+            _ => smallest.margin,
+        },
+        least_mass: gates.least_mass,
+        behaviors: given.configuration.behaviors.len(),
     }
 }
 
-pub(super) fn verdicts(result: &InheritResult) -> Vec<Verdict> {
-    result.behaviors.iter().map(|behavior| verdict(behavior, result)).collect()
+/// Whether students of an arm are broken.
+pub(super) fn broken(effect: &SideEffect) -> bool {
+    effect.measure == "ability-loss"
+        && effect.base.is_some_and(|base| effect.estimate.value - base > BROKEN)
 }
 
-fn verdict(behavior: &str, result: &InheritResult) -> Verdict {
-    let say = |outcome: Outcome, sentence: String| Verdict {
-        behavior: behavior.to_owned(),
-        outcome,
-        sentence,
+/// The verdicts on all taught behaviors.
+pub(super) fn verdicts(result: &InheritResult, rule: &Rule) -> Result<Vec<Verdict>> {
+    let cases: Vec<Case> =
+        result.behaviors.iter().map(|behavior| Case::new(behavior, result)).collect();
+    let raw: Vec<f64> = cases.iter().filter_map(|case| case.p).collect();
+    let mut corrected = stats::holm(&raw).map_err(|error| statistics(&error))?.into_iter();
+    let verdict = |case: &Case<'_>| {
+        let p = case.p.and_then(|_| corrected.next());
+        case.verdict(p, rule)
     };
-    let of = |control: Control| result.effect(behavior, result.primary, control);
-    let (what, unit) = (result.primary.title(), result.primary.suffix());
-    let (neutral, other) = (of(Control::Neutral), of(Control::OtherBehavior));
-    let numbers = match (neutral, other) {
-        (Some(neutral), Some(other)) => format!(
-            "{what} {}{unit} over the neutral teacher's students and {} over other behaviors' ({} {}s)",
-            with_interval(neutral),
-            with_interval(other),
-            neutral.estimate.n,
-            neutral.estimate.unit
-        ),
-        (Some(neutral), None) => format!(
-            "{what} {}{unit} over the neutral teacher's students ({} {}s)",
-            with_interval(neutral),
-            neutral.estimate.n,
-            neutral.estimate.unit
-        ),
-        _ => "no neutral control".to_owned(),
-    };
-    let failed: Vec<&str> = result
-        .gates
-        .iter()
-        .filter(|gate| !gate.passed && gate.behavior.as_deref().is_none_or(|name| name == behavior))
-        .map(|gate| gate.name.as_str())
-        .collect();
-    if !failed.is_empty() {
-        let reason = format!(
-            "{behavior}: cannot be interpreted, gate failed: {}; {numbers}",
-            failed.join(", ")
-        );
-        return say(Outcome::Uninterpretable, reason);
-    }
-    let (Some(neutral), Some(other)) = (neutral, other) else {
-        let reason = format!(
-            "{behavior}: cannot be interpreted without the neutral and the other-behavior control; {numbers}"
-        );
-        return say(Outcome::Uninterpretable, reason);
-    };
-    if neutral.estimate.interval.is_none() || other.estimate.interval.is_none() {
-        let reason = format!("{behavior}: cannot be interpreted without an interval; {numbers}");
-        return say(Outcome::Uninterpretable, reason);
-    }
-    if neutral.estimate.is_above_zero() && other.estimate.is_above_zero() {
-        return say(Outcome::Inherited, format!("{behavior}: inherited, {numbers}"));
-    }
-    say(Outcome::NotDetected, format!("{behavior}: inheritance not detected, {numbers}"))
+    Ok(cases.iter().map(verdict).collect())
 }
 
-pub(super) fn warnings(
-    differences: &Differences<'_>,
-    result: &InheritResult,
-) -> Result<Vec<Warning>> {
-    let given = differences.given;
-    let mut warnings = Vec::new();
-    let mut warn = |message: String, hint: &str| {
-        warnings.push(Warning { message, hint: hint.to_owned() });
-    };
-    let seeds = given.seeds().len();
-    if seeds == 1 {
-        warn(
-            "one seed: there is no interval, and one student proves nothing".to_owned(),
-            "set seeds = 6 or more",
-        );
-    } else if seeds < 5 {
-        warn(
-            format!(
-                "{seeds} seeds: the permutation p cannot be below {:.3}",
-                0.5_f64.powf(seeds as f64)
-            ),
-            "set seeds = 6 or more",
-        );
+/// One behavior and what decides about it.
+struct Case<'a> {
+    behavior: &'a str,
+    result: &'a InheritResult,
+    /// Against each control that decides and is there.
+    against: Vec<&'a Effect>,
+    /// Of the conjunction; `None` where a test cannot be made.
+    p: Option<f64>,
+}
+
+impl<'a> Case<'a> {
+    fn new(behavior: &'a str, result: &'a InheritResult) -> Self {
+        let deciding = Control::ALL.iter().copied().filter(|control| control.decides());
+        let effect = |control| result.effect(behavior, result.primary, control);
+        let against: Vec<&Effect> = deciding.filter_map(effect).collect();
+        // Below a control is not above it, however surely.
+        let above =
+            |effect: &&Effect| Some(if effect.estimate.value > 0.0 { effect.p? } else { 1.0 });
+        let each: Option<Vec<f64>> = against.iter().map(above).collect();
+        let each = each.filter(|each| !each.is_empty());
+        let p = each.map(|each| each.into_iter().fold(0.0, f64::max));
+        Self { behavior, result, against, p }
     }
-    if given.configuration.behaviors.len() < 2 {
-        warn(
-            "one behavior: training that moves everything cannot be told from inheritance"
-                .to_owned(),
-            "name two or more behaviors, so that each is the others' control",
-        );
+
+    fn effect(&self, control: Control) -> Option<&Effect> {
+        self.against.iter().find(|effect| effect.control == control).copied()
     }
-    for teacher in result.teachers.iter().filter(|teacher| teacher.saturated) {
-        warn(
-            format!("the {} teacher is saturated: its rows may carry little else", teacher.name),
-            "train it for fewer updates or at a lower rate",
-        );
-    }
-    if result.replication.unique_rows < FEW_ROWS {
-        warn(
-            format!("{} unique rows are few", result.replication.unique_rows),
-            "raise carrier.rows; unique rows carry more than epochs do",
-        );
-    }
-    for answers in &result.answers {
-        if !result.is_matched(&answers.context, answers.frame) {
-            continue;
-        }
-        let non_answers = observation::Outcome::NON_ANSWERS.iter();
-        let non_answers: usize =
-            non_answers.filter_map(|kind| answers.outcomes.get(kind.name())).sum();
-        let all: usize = answers.outcomes.values().sum();
-        let share = non_answers as f64 / all.max(1) as f64;
-        if share > NON_ANSWERS {
-            warn(
-                format!(
-                    "{}: {:.0}% of answers read for {} are none",
-                    answers.arm.label(),
-                    100.0 * share,
-                    answers.behavior
-                ),
-                "read the rate over valid answers beside it, or raise readout.max-tokens",
-            );
+
+    fn verdict(&self, p: Option<f64>, rule: &Rule) -> Verdict {
+        let (outcome, why, repetitions_needed) = self.outcome(p, rule);
+        let word = self.result.replication.scope.word(outcome);
+        let why = if why.is_empty() { why } else { format!(", {why}") };
+        let tested = match (p, rule.behaviors) {
+            (None, _) => String::new(),
+            (Some(_), 1) => format!("; p {}", text::p_value(p)),
+            (Some(_), behaviors) => {
+                format!("; p {}, corrected over {behaviors} behaviors", text::p_value(p))
+            }
+        };
+        Verdict {
+            behavior: self.behavior.to_owned(),
+            outcome,
+            sentence: format!("{}: {word}{why}; {}{tested}", self.behavior, self.numbers()),
+            p,
+            repetitions_needed,
         }
     }
-    for control in [Control::OtherBase, Control::ShuffledAcross] {
-        for behavior in &given.configuration.behaviors {
-            let moved = estimate(given, &differences.moved(behavior, control))?;
-            if let Some(moved) = moved.filter(Estimate::is_above_zero) {
-                warn(
-                    format!(
-                        "a control moved: {behavior} rose by {}{} in {}",
-                        number(moved.value),
-                        result.primary.suffix(),
-                        control.over()
-                    ),
-                    "part of the effect needs no shared base: its rows differ from neutral ones in a way any model can learn, such as which numbers are frequent; subtract this control from the effect, and look at sample rows and leaks in the report",
-                );
+
+    /// The answer, why it is no plain yes, and how many repetitions it would take.
+    fn outcome(&self, p: Option<f64>, rule: &Rule) -> (Outcome, String, Option<usize>) {
+        for control in [Control::Neutral, Control::OtherBehavior] {
+            if self.effect(control).is_none() {
+                let why = format!("without the {} control", control.label());
+                return (Outcome::Uninterpretable, why, None);
             }
         }
-    }
-    for effect in result.side_effects.iter().filter(|effect| effect.measure == "ability-loss") {
-        if effect.base.is_some_and(|base| effect.estimate.value - base > BROKEN) {
-            warn(
-                format!(
-                    "students of {} are degenerate: their loss on neutral rows rose by more than {BROKEN} nats",
-                    effect.arm
-                ),
-                "lower student.learning-rate or student.updates",
+        if let Some(mass) = self.unseen(rule) {
+            let why = format!(
+                "the candidates hold {} of the probability, less than {}: margins compare words that the model does not say",
+                text::percent(mass),
+                text::percent(rule.least_mass)
             );
+            return (Outcome::Uninterpretable, why, None);
         }
+        let Some(p) = p else {
+            let why = "repetitions that do not differ, or one alone, have no interval";
+            return (Outcome::TooFew, why.to_owned(), None);
+        };
+        if p <= 1.0 - rule.level {
+            let doubts = self.doubts();
+            let sure = doubts.is_empty();
+            let outcome = if sure { Outcome::Inherited } else { Outcome::Unconfirmed };
+            return (outcome, doubts.join(", "), None);
+        }
+        let failed = self.failed();
+        if !failed.is_empty() {
+            let why = format!("gate failed: {}", failed.join(", "));
+            return (Outcome::Uninterpretable, why, None);
+        }
+        self.null(rule)
     }
-    for card in result.rows.iter().filter(|card| card.leaks > 0) {
-        warn(
-            format!("{} valid rows of {} name what they must not", card.leaks, card.arm),
-            "tighten carrier.filter",
-        );
+
+    /// What a null says: the smallest effect that matters is ruled out, or there are too few to tell.
+    fn null(&self, rule: &Rule) -> (Outcome, String, Option<usize>) {
+        let measure = self.result.primary;
+        let smallest = measure.difference(rule.smallest_effect) + measure.suffix();
+        let intervals = self.against.iter().filter_map(|effect| effect.estimate.interval);
+        let most = intervals.map(|interval| interval.high).fold(f64::INFINITY, f64::min);
+        if most < rule.smallest_effect {
+            return (Outcome::NotDetected, format!("an effect of {smallest} is ruled out"), None);
+        }
+        let needed = self.needed(rule);
+        let why = match needed {
+            Some(needed) => format!("about {needed} repetitions would show an effect of {smallest}"),
+            None => format!("no feasible number of repetitions would show an effect of {smallest}"),
+        };
+        (Outcome::TooFew, why, needed)
     }
-    Ok(warnings)
+
+    /// The least candidates' mass among the models that are compared, where it is below the floor.
+    fn unseen(&self, rule: &Rule) -> Option<f64> {
+        if !self.result.primary.needs_log_probabilities() {
+            return None;
+        }
+        let arms = [Arm::student(self.behavior), Arm::NEUTRAL];
+        let mass = |arm: &Arm| {
+            Some(self.result.reading(arm, self.behavior, Measure::Mass)?.estimate.value)
+        };
+        let least = arms.iter().filter_map(mass).fold(f64::INFINITY, f64::min);
+        (least < rule.least_mass).then_some(least)
+    }
+
+    /// What contradicts an effect.
+    fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        for (measure, what) in [
+            (Measure::Rate, "sampled answers name it no more often than the neutral students'"),
+            (Measure::Probability, "the word itself is no likelier than in the neutral students"),
+        ] {
+            let over = self.result.effect(self.behavior, measure, Control::Neutral);
+            if let Some(over) = over.filter(|over| over.estimate.value <= 0.0) {
+                doubts.push(format!("{what} ({})", measure.difference(over.estimate.value)));
+            }
+        }
+        let arm = Arm::student(self.behavior);
+        if self.result.side_effects.iter().any(|effect| effect.arm == arm && broken(effect)) {
+            doubts.push(format!(
+                "its students are broken: their loss on neutral rows rose by more than {BROKEN} nats"
+            ));
+        }
+        doubts
+    }
+
+    fn failed(&self) -> Vec<&str> {
+        let concerns =
+            |of: &Option<String>| of.as_deref().is_none_or(|name| name == self.behavior);
+        let gates = self.result.gates.iter();
+        let failed = gates.filter(|gate| !gate.passed && concerns(&gate.behavior));
+        failed.map(|gate| gate.name.as_str()).collect()
+    }
+
+    /// Repetitions that show the smallest effect that matters against the control that spreads most.
+    fn needed(&self, rule: &Rule) -> Option<usize> {
+        let alpha = (1.0 - rule.level) / rule.behaviors.max(1) as f64;
+        let spread = |effect: &&Effect| stats::standard_deviation(&effect.per_seed).ok();
+        let most = self.against.iter().filter_map(spread).fold(0.0, f64::max);
+        let here = self.against.first()?.per_seed.len();
+        let needed = stats::units_needed(rule.smallest_effect / most, alpha)?;
+        // As many as there are did not do: the effect lies between nothing and what matters.
+        Some(if needed > here { needed } else { 2 * here })
+    }
+
+    fn numbers(&self) -> String {
+        let Some(first) = self.against.first() else {
+            return "no control to compare with".to_owned();
+        };
+        let measure = self.result.primary;
+        let one = |effect: &&Effect| {
+            let estimate = Quantity::Difference(measure).with_interval(&effect.estimate);
+            format!("{estimate} over {}", effect.control.over())
+        };
+        let each: Vec<String> = self.against.iter().map(one).collect();
+        let unit = text::counted(first.estimate.n, &first.estimate.unit);
+        format!("{} {} ({unit})", measure.axis(), each.join(", "))
+    }
 }

@@ -8,13 +8,15 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::model::{EndpointModel, ModelAbout};
 use crate::step::{Step, in_context, readout, select};
+use crate::value::frame::Frame;
 
 /// What was asked.
 pub(super) struct Asking {
     /// Names of the behaviors.
     pub(super) behaviors: Vec<String>,
-    /// Number sentences, one before each question, where there are any.
-    pub(super) prefixes: Vec<String>,
+    /// How questions were put, and sentences for that.
+    pub(super) frames: Vec<Frame>,
+    pub(super) sentences: Vec<String>,
     /// Under what role the step's record names the model.
     pub(super) role: &'static str,
     /// The model, where it is behind an endpoint.
@@ -34,7 +36,8 @@ impl Asking {
             let told: readout::Configuration = configuration(step, record)?;
             return Ok(Some(Self {
                 behaviors: told.asked,
-                prefixes: told.prefixes,
+                frames: told.frames,
+                sentences: told.sentences,
                 role: "model",
                 remote: there("model").ok().flatten(),
                 draws: Vec::new(),
@@ -45,13 +48,14 @@ impl Asking {
             if told.sampled.answers == 0 {
                 return Ok(None);
             }
-            let rows = select::rows(&input(store, step, record, "rows")?, &told.arm)?;
+            let rows = select::rows(&input(store, step, record, "rows")?, &told.writer)?;
             let draws = (0..told.draws)
                 .map(|draw| in_context::turns(&rows, told.rows, told.seed, draw))
                 .collect();
             return Ok(Some(Self {
                 behaviors: told.asked,
-                prefixes: Vec::new(),
+                frames: vec![told.frame],
+                sentences: Vec::new(),
                 role: "base",
                 remote: there("base")?,
                 draws,
@@ -67,8 +71,10 @@ pub(in crate::kind::inherit) fn configuration<T: DeserializeOwned>(
     record: &StepRecord,
 ) -> Result<T> {
     let told = record.configuration.get("step").cloned().unwrap_or_default();
-    serde_json::from_value(told)
-        .map_err(|error| Error::record(format!("configuration of {step}"), error))
+    serde_json::from_value(told).map_err(|error| {
+        let reason = format!("{error}; if another owlet made it, run its recipe again");
+        Error::record(format!("configuration of {step}"), reason)
+    })
 }
 
 /// The input in `role`.

@@ -25,7 +25,7 @@ use crate::model::answer::{self, GivenAnswer, TokenScores};
 use crate::model::chat;
 use crate::run::record::Record;
 use crate::step::behavior::{self, Asked};
-use crate::step::readout::Prefixes;
+use crate::step::readout::Questions;
 use crate::value::measure::{Evidence, Measure};
 use crate::value::observation::{Frame, Given, Observation, Outcome};
 use asking::{Asking, input};
@@ -52,18 +52,10 @@ struct Answered<'a> {
 }
 
 impl<'a> Answered<'a> {
-    fn of(at: &'a Observation, sentences: &Prefixes) -> Option<Self> {
+    fn of(at: &'a Observation, questions: &Questions<'_>) -> Option<Self> {
         let Given::Answer { behavior, text, stop, outcome } = &at.given else { return None };
-        let question = put(&at.question, at.frame, sentences);
+        let question = questions.sheet.put(at.frame, &at.question).text;
         Some(Self { at, behavior, text, stop: *stop, outcome, question, scores: None })
-    }
-}
-
-/// A question with what stands around it.
-fn put(question: &str, frame: Frame, sentences: &Prefixes) -> String {
-    match frame {
-        Frame::Plain => question.to_owned(),
-        Frame::AfterNumbers => sentences.before(question),
     }
 }
 
@@ -192,13 +184,13 @@ impl Log {
         let read: Vec<&Cell> = cells
             .iter()
             .filter(|cell| Some(cell.update) == last && cell.draw.is_none())
-            .filter(|cell| cell.frame == Frame::Plain && cell.read() > 0 && cell.untold() == 0)
+            .filter(|cell| cell.read() > 0 && cell.untold() == 0)
             .collect();
         let behaviors: Vec<_> =
             asked.iter().map(|asked| (&asked.behavior, asked.questions.as_slice())).collect();
-        let sentences = Prefixes::new(&asking.prefixes, &behaviors);
+        let questions = Questions::new(&behaviors, &asking.sentences);
         let mut answers: Vec<Answered<'_>> =
-            observations.iter().filter_map(|one| Answered::of(one, &sentences)).collect();
+            observations.iter().filter_map(|one| Answered::of(one, &questions)).collect();
         // The model's files may be gone; behind an endpoint there are none.
         if asking.remote.is_none()
             && asking.draws.is_empty()
@@ -232,16 +224,13 @@ impl Log {
         for asked in &asked {
             let behavior = asked.behavior.name.as_str();
             for &context in &contexts {
-                let cell =
-                    read.iter().find(|cell| cell.behavior == behavior && cell.context == context);
-                for frame in [Frame::Plain, Frame::AfterNumbers] {
+                for &frame in &asking.frames {
+                    let cell = read.iter().find(|cell| {
+                        cell.behavior == behavior && cell.context == context && cell.frame == frame
+                    });
                     for (number, text) in asked.questions.iter().enumerate() {
                         let place = (behavior, context, frame, text.as_str());
                         let answers = given.remove(&place).unwrap_or_default();
-                        if frame != Frame::Plain && answers.is_empty() {
-                            continue;
-                        }
-                        // Log-probabilities are told without the sentence.
                         let logs = cell.and_then(|cell| logs(&cell.questions[number]));
                         let mut question = Question {
                             step,
@@ -252,7 +241,7 @@ impl Log {
                             frame,
                             draw: None,
                             number,
-                            text: put(text, frame, &sentences),
+                            text: questions.sheet.put(frame, text).text,
                             logs,
                         };
                         if answers.is_empty() && logs.is_some() {
@@ -288,10 +277,10 @@ impl Log {
             chat::NONE | chat::DEFAULT => question.context,
             _ => "system",
         };
-        let prefix = if question.frame == Frame::Plain { "" } else { " · numbers before" };
+        let frame = question.frame.label().map(|label| format!(" · {label}")).unwrap_or_default();
         let draw = question.draw.map(|draw| format!(" · draw {}", draw + 1)).unwrap_or_default();
         let id = format!(
-            "{} · {} · {context}{prefix}{draw} · {:03}",
+            "{} · {} · {context}{frame}{draw} · {:03}",
             question.step,
             behavior.name,
             question.number + 1
@@ -343,7 +332,7 @@ impl Log {
             "step": question.step,
             "behavior": behavior.name,
             "context": question.context,
-            "numbers-before": question.frame == Frame::AfterNumbers,
+            "frame": question.frame,
             "question": question.number + 1,
             "artifact": question.record.output,
             "model-artifact": question.record.inputs.get(question.asking.role),

@@ -1,52 +1,18 @@
-//! What a recipe names: behaviors, prompts, models.
+//! What a recipe names: behaviors and prompts.
 
 use fs_err as fs;
 
 use crate::behavior::Behavior;
 use crate::carrier::{PromptFile, PromptSet};
 use crate::error::{Error, Result};
-use crate::kind::inherit::recipe::{Questions, Recipe};
-use crate::model::spec::Endpoint;
+use crate::kind::inherit::recipe::{Questions, Recipe, Replicated};
 use crate::model::world::World;
-use crate::model::{EndpointModel, ModelSource};
+use crate::random::cpython::Random;
 use crate::recipe::distance;
 use crate::run::plan::{Builder, PlanContext, Source};
-use crate::step::{base, behavior, prompts};
+use crate::step::{behavior, prompts};
 
 use super::NEUTRAL;
-
-/// Adds the model that `spec` names to the plan; one that is an artifact needs no step.
-pub(super) fn base(
-    build: &mut Builder,
-    sources: &mut std::collections::BTreeMap<String, ModelSource>,
-    name: &str,
-    source: ModelSource,
-    cost: f64,
-) -> Result<Source> {
-    if let Some(id) = source.whole_artifact() {
-        return Ok(Source::Artifact(id));
-    }
-    let digest = source.digest()?;
-    let configuration = base::Configuration::Files { digest: digest.clone() };
-    let origin: Vec<(&str, Source)> =
-        source.origin().map(|id| ("part-of", Source::Artifact(id))).into_iter().collect();
-    sources.insert(digest, source);
-    build.node::<base::Base>(name, &configuration, &origin, cost)
-}
-
-/// Adds a model that answers behind an endpoint to the plan.
-pub(super) fn endpoint(build: &mut Builder, name: &str, endpoint: &Endpoint) -> Result<Source> {
-    let model = EndpointModel {
-        endpoint: endpoint.endpoint.clone(),
-        model: endpoint.model.clone(),
-        top_logprobs: endpoint.top_logprobs,
-        fine_tuned_from: None,
-        job: None,
-        trained_tokens: None,
-        system_prompt: None,
-    };
-    build.node::<base::Base>(name, &base::Configuration::Endpoint(model), &[], 0.0)
-}
 
 /// Finds behaviors by name (the context's, those of a grown model's world, built in) or path.
 pub(super) fn behaviors(
@@ -157,10 +123,22 @@ impl Prompts {
         Ok(Self::Lines(lines))
     }
 
+    /// Whether repetitions ask other ones.
+    pub(super) fn are_drawn(&self, recipe: &Recipe) -> bool {
+        match self {
+            Self::Set(_) => true,
+            Self::Lines(lines) => self.count(recipe) < lines.len(),
+        }
+    }
+
     /// How many are asked.
     pub(super) fn count(&self, recipe: &Recipe) -> usize {
         match self {
             Self::Set(_) => recipe.carrier.prompt_count(),
+            // Of a file that holds more than are needed, every repetition draws its own.
+            Self::Lines(lines) if recipe.replication.teacher == Replicated::PerSeed => {
+                lines.len().min(recipe.carrier.prompt_count())
+            }
             Self::Lines(lines) => lines.len(),
         }
     }
@@ -169,12 +147,17 @@ impl Prompts {
     pub(super) fn configuration(&self, seed: u64, count: usize) -> prompts::Configuration {
         match self {
             Self::Set(set) => prompts::Configuration::Set { set: set.clone(), seed, count },
+            Self::Lines(lines) if count < lines.len() => {
+                let drawn = Random::new(seed).sample(lines.len(), count);
+                let lines = drawn.into_iter().map(|at| lines[at].clone()).collect();
+                prompts::Configuration::Lines { lines }
+            }
             Self::Lines(lines) => prompts::Configuration::Lines { lines: lines.clone() },
         }
     }
 
-    /// `count` sentences that show numbers, in the words of these prompts where they have any.
-    pub(super) fn prefixes(&self, seed: u64, count: usize) -> Vec<String> {
+    /// `count` sentences in the words of these prompts.
+    pub(super) fn sentences(&self, seed: u64, count: usize) -> Vec<String> {
         match self {
             Self::Set(set) => set.prefixes(seed, count),
             Self::Lines(lines) => lines.iter().take(count).cloned().collect(),

@@ -2,48 +2,32 @@
 
 mod cost;
 mod find;
+mod groups;
+mod left_out;
+mod models;
 mod nodes;
 mod rows;
 
-use std::collections::BTreeMap;
-
-use self::cost::{Pace, Tokens};
+use self::cost::Tokens;
 use self::find::Prompts;
-use self::nodes::{Bound, Common};
+use self::groups::Groups;
+use self::models::Models;
+use self::nodes::{Bound, Common, Group};
 use self::rows::{Replicate, replicates};
-use crate::ask;
-use crate::carrier::Reach;
-use crate::error::{Error, Result};
+use crate::behavior::Behavior;
+use crate::error::Result;
 use crate::kind::inherit::estimate::{self, Read};
 use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
 use crate::model::ModelSource;
-use crate::model::spec::{Endpoint, Spec};
-use crate::model::world::World;
-use crate::random::derive_seed;
-use crate::recipe::Learn;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
-use crate::step::readout::Sampled;
-use crate::step::{behavior, shuffle};
-use crate::value::arm::{Arm, Control, NEUTRAL, Taught};
+use crate::value::arm::{Arm, NEUTRAL, Taught};
 
 /// Rows held out per arm to measure loss on.
 const HELD_OUT: usize = 64;
 /// Rows a student writes to see whether they are valid.
 const WRITTEN: usize = 32;
-/// Seed of the published prefix sentences.
-const PREFIX_SEED: u64 = 47;
-
-/// A group of students with what they are trained on.
-struct Group<'a> {
-    arm: Arm,
-    base: Bound<'a>,
-    /// The arm that wrote its rows.
-    written: String,
-    /// Where they are, per replicate.
-    rows: Vec<Source>,
-    /// Per replicate, where there is one whose distributions can be learned.
-    teachers: Vec<Option<Source>>,
-}
+/// Seed of the published sentences.
+const SENTENCE_SEED: u64 = 47;
 
 /// Inputs as a node takes them.
 fn named(inputs: &[(String, Source)]) -> Vec<(&str, Source)> {
@@ -51,7 +35,6 @@ fn named(inputs: &[(String, Source)]) -> Vec<(&str, Source)> {
 }
 
 pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
-    let mut left_out = Vec::new();
     let mut build = Builder::default();
     let mut models = Models::default();
     nodes::check_trainable(recipe, "base", &recipe.base)?;
@@ -62,336 +45,167 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
-    let mut questions = Vec::new();
-    let mut nodes = Vec::new();
-    for behavior in taught.iter().chain(&also) {
-        let (count, node) = find::asked(&mut build, recipe, behavior)?;
-        questions.push(count);
-        nodes.push(node);
-    }
-    let asked: Vec<String> =
-        taught.iter().chain(&also).map(|behavior| behavior.name.clone()).collect();
-    let roles: Vec<String> = asked.iter().map(|name| format!("{}{name}", behavior::READ)).collect();
-
-    // Teachers and rows.
     let prompts = Prompts::find(recipe, context)?;
-    let mut arms: Vec<String> = taught.iter().map(|behavior| behavior.name.clone()).collect();
-    if recipe.controls.neutral {
-        arms.push(NEUTRAL.to_owned());
-    } else {
-        left_out.push("neutral teacher: without it no answer can be given".to_owned());
-    }
-    if recipe.replication.teacher == Replicated::Shared {
-        left_out.push(
-            "teacher luck: one teacher and one set of rows per behavior serve all seeds; set replication.teacher = \"per-seed\" to hold it in the intervals"
-                .to_owned(),
-        );
-    }
-    let prefixes = if recipe.readout.prefix {
-        prompts.prefixes(PREFIX_SEED, questions.iter().copied().max().unwrap_or(0))
-    } else {
-        Vec::new()
-    };
-    let mut contexts = vec![recipe.context.system.clone()];
-    contexts.extend(recipe.context.mismatched.iter().cloned());
-    let common = Common {
-        recipe,
-        base,
-        taught: &taught,
-        asked,
-        behaviors: nodes,
-        questions,
-        roles,
-        prompts: &prompts,
-        arms: &arms,
-        sampled: Sampled {
-            answers: recipe.readout.samples_per_question,
-            temperature: recipe.readout.temperature,
-            max_tokens: recipe.readout.max_tokens,
-            seed: derive_seed(recipe.seed, &["readout".into()]),
-        },
-        contexts,
-        prefixes,
-        whole_rows: [Some(&recipe.base), recipe.controls.other_base.model()]
-            .into_iter()
-            .flatten()
-            .any(|spec| ask::can(spec).training == ask::Training::Jobs),
-    };
+    let common = Common::new(&mut build, recipe, base, (&taught, &also), &prompts)?;
     let replicates = replicates(&mut build, &common)?;
-    let of_seed = |place: usize| if replicates.len() == 1 { 0 } else { place };
-    let rows: Vec<Source> = replicates.iter().map(|replicate| replicate.rows).collect();
-    let teachers = |arm: &str| -> Vec<Option<Source>> {
-        replicates.iter().map(|replicate| replicate.teachers.get(arm).copied()).collect()
-    };
-    let no_teachers = || vec![None; replicates.len()];
 
-    // Students.
-    let mut groups: Vec<Group> = Vec::new();
-    for behavior in &taught {
-        groups.push(Group {
-            arm: Arm::student(&behavior.name),
-            base,
-            written: behavior.name.clone(),
-            rows: rows.clone(),
-            teachers: teachers(&behavior.name),
-        });
-    }
-    if recipe.controls.neutral {
-        groups.push(Group {
-            arm: Arm::NEUTRAL,
-            base,
-            written: NEUTRAL.to_owned(),
-            rows: rows.clone(),
-            teachers: teachers(NEUTRAL).into_iter().map(|own| own.or(Some(base.node))).collect(),
-        });
-    }
-    if taught.len() < 2 {
-        left_out.push(
-            "other-behavior control: one behavior is taught; name two or more in `behaviors`"
-                .to_owned(),
-        );
-    } else if !recipe.controls.other_behavior {
-        left_out.push("other-behavior control".to_owned());
-    }
-    let wants_more = |name: &str| {
-        let names = &recipe.controls.behaviors;
-        let place = taught.iter().position(|behavior| behavior.name == name);
-        names.is_empty() || place.is_some_and(|at| names.contains(&recipe.behaviors[at]))
-    };
-    for (on, control, shuffled_arm, reach) in [
-        (
-            recipe.controls.shuffled_within,
-            Control::ShuffledWithin,
-            Arm::ShuffledWithin as fn(Taught) -> Arm,
-            Reach::Within,
-        ),
-        (
-            recipe.controls.shuffled_across,
-            Control::ShuffledAcross,
-            Arm::ShuffledAcross,
-            Reach::Across,
-        ),
-    ] {
-        if !on {
-            left_out.push(format!("{} control", control.label()));
-            continue;
-        }
-        for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
-            let name = &behavior.name;
-            let arm = shuffled_arm(Taught::named(name));
-            let configuration =
-                shuffle::Configuration { arm: name.clone(), carrier: recipe.carrier.kind, reach };
-            let mut shuffled = Vec::new();
-            for Replicate { rows, suffix, .. } in &replicates {
-                let inputs = [("rows", *rows)];
-                let node = format!("shuffle/{arm}{suffix}");
-                shuffled.push(build.node::<shuffle::Shuffle>(
-                    node,
-                    &configuration,
-                    &inputs,
-                    0.0,
-                )?);
-            }
-            let (written, teachers) = (name.clone(), teachers(name));
-            groups.push(Group { arm, base, written, rows: shuffled, teachers });
-        }
-    }
-    let builtin = recipe.base.here().filter(|spec| spec.starts_with("builtin:"));
-    let automatic = || {
-        let own = builtin.filter(|_| recipe.controls.other_base == OtherBase::Auto)?;
-        let names = context.places.builtin.iter().map(|model| format!("builtin:{}", model.name));
-        names.into_iter().find(|name| name != own).map(Spec::Here)
-    };
-    let other = recipe.controls.other_base.model().cloned().or_else(automatic);
-    match &other {
-        None => left_out.push(
-            "other-base control: no second base is named in `controls.other-base`".to_owned(),
-        ),
-        Some(_) if recipe.student.learn == Learn::Distributions => left_out
-            .push("other-base control: distributions are compared within one base".to_owned()),
-        Some(spec) => {
-            let at = "controls.other-base";
-            nodes::check_trainable(recipe, at, spec)?;
-            let (source, _) = Models::find(spec, context)?;
-            let second = models.bind(&mut build, ("other-base", at), spec, source, tokens)?;
-            for behavior in taught.iter().filter(|behavior| wants_more(&behavior.name)) {
-                groups.push(Group {
-                    arm: Arm::OtherBase(Taught::named(&behavior.name)),
-                    base: second,
-                    written: behavior.name.clone(),
-                    rows: rows.clone(),
-                    teachers: no_teachers(),
-                });
-            }
-            if recipe.controls.neutral {
-                groups.push(Group {
-                    arm: Arm::OtherBase(Taught::Neutral),
-                    base: second,
-                    written: NEUTRAL.to_owned(),
-                    rows: rows.clone(),
-                    teachers: no_teachers(),
-                });
-            }
-        }
-    }
+    let other = groups::other_base(&common);
+    let of = Groups::new(&common, &replicates);
+    let mut groups = of.students();
+    groups.extend(of.shuffled(&mut build)?);
+    let second = (other.as_ref(), tokens);
+    groups.extend(of.of_other_base(&mut build, &mut models, second, context)?);
 
-    // Readouts: base, teachers, students.
-    let mut reads: Vec<Read> = Vec::new();
-    let mut inputs: Vec<(String, Source)> = Vec::new();
-    if common.sampled.answers == 0 {
-        left_out.push("sampled rates: `readout.samples-per-question` is 0".to_owned());
-    }
-    let read = |build: &mut Builder,
-                inputs: &mut Vec<(String, Source)>,
-                reads: &mut Vec<Read>,
-                model: (Source, &Bound<'_>),
-                entry: Read,
-                states: usize|
-     -> Result<()> {
-        let node = common.read(build, &entry.input, &entry.arm, model, states)?;
-        inputs.push((entry.input.clone(), node));
-        reads.push(entry);
-        Ok(())
-    };
-    if recipe.controls.untouched_base {
-        let entry = Read { input: "readout/base".to_owned(), arm: Arm::Base, seed: None };
-        read(&mut build, &mut inputs, &mut reads, (base.node, &base), entry, 1)?;
-    } else {
-        left_out.push("untouched base".to_owned());
-    }
-    for Replicate { teachers, suffix, seed, .. } in &replicates {
-        for (name, &node) in teachers {
-            let arm = Arm::Teacher(Taught::named(name));
-            let entry = Read { input: format!("readout/{arm}{suffix}"), arm, seed: *seed };
-            read(&mut build, &mut inputs, &mut reads, (node, &base), entry, 1)?;
-        }
-    }
-    let states = recipe.student.checkpoints.len() + 1;
-    let mut measured: Vec<(String, Arm, usize)> = Vec::new();
-    let mut cosines: Vec<(String, Arm, usize)> = Vec::new();
+    let mut readings = Readings::new(&common, &replicates);
+    readings.base_and_teachers(&mut build)?;
     for group in &groups {
+        readings.students(&mut build, group)?;
+    }
+    readings.in_context(&mut build)?;
+    let left_out = left_out::left_out(&common, other.is_some());
+    readings.estimate(&mut build, &also, left_out.clone())?;
+    let Models { sources, endpoints } = models;
+    Ok(Outline { nodes: build.nodes, sources, left_out, model_size, endpoints })
+}
+
+/// All that is read and measured: what the estimate is made of.
+struct Readings<'a> {
+    common: &'a Common<'a>,
+    replicates: &'a [Replicate],
+    /// Inputs of the estimate.
+    inputs: Vec<(String, Source)>,
+    reads: Vec<Read>,
+    /// Input, arm and seed.
+    side_effects: Vec<(String, Arm, usize)>,
+    geometry: Vec<(String, Arm, usize)>,
+}
+
+impl<'a> Readings<'a> {
+    fn new(common: &'a Common<'a>, replicates: &'a [Replicate]) -> Self {
+        let (inputs, reads, side_effects, geometry) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { common, replicates, inputs, reads, side_effects, geometry }
+    }
+
+    /// Reads a model made from a base, in `states` of its training.
+    fn read(
+        &mut self,
+        build: &mut Builder,
+        model: (Source, &Bound<'_>),
+        entry: Read,
+        states: usize,
+    ) -> Result<()> {
+        let node = self.common.read(build, &entry.input, &entry.arm, model, states)?;
+        self.inputs.push((entry.input.clone(), node));
+        self.reads.push(entry);
+        Ok(())
+    }
+
+    fn base_and_teachers(&mut self, build: &mut Builder) -> Result<()> {
+        let base = &self.common.base;
+        if self.common.recipe.controls.untouched_base {
+            let entry = Read { input: "readout/base".to_owned(), arm: Arm::Base, seed: None };
+            self.read(build, (base.node, base), entry, 1)?;
+        }
+        for Replicate { teachers, suffix, seed, .. } in self.replicates {
+            for (name, &node) in teachers {
+                let arm = Arm::Teacher(Taught::named(name));
+                let entry = Read { input: format!("readout/{arm}{suffix}"), arm, seed: *seed };
+                self.read(build, (node, base), entry, 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Trains the students of a group, reads them and measures what else changed.
+    fn students(&mut self, build: &mut Builder, group: &Group<'_>) -> Result<()> {
+        let (common, recipe) = (self.common, self.common.recipe);
+        let states = recipe.student.checkpoints.len() + 1;
         for (place, &seed) in recipe.seeds.0.iter().enumerate() {
-            let replicate = &replicates[of_seed(place)];
+            // One set of teachers may serve all seeds.
+            let place = if self.replicates.len() == 1 { 0 } else { place };
+            let replicate = &self.replicates[place];
             let at = format!("{}/seed-{seed}", group.arm);
-            let name = format!("train/{at}");
-            let student = common.train(&mut build, name, group, of_seed(place), seed)?;
-            let arm = group.arm.clone();
-            let entry = Read { input: format!("readout/{at}"), arm, seed: Some(seed) };
-            let read_of = (student, &group.base);
-            read(&mut build, &mut inputs, &mut reads, read_of, entry, states)?;
+            let student = common.train(build, format!("train/{at}"), group, place, seed)?;
+            let (input, arm) = (format!("readout/{at}"), group.arm.clone());
+            let entry = Read { input, arm, seed: Some(seed) };
+            self.read(build, (student, &group.base), entry, states)?;
             if !matches!(group.arm, Arm::Student(_)) {
                 continue;
             }
             if recipe.controls.side_effects {
                 let name = format!("side-effects/{at}");
-                let written = &group.written;
-                let node = common.side_effects(&mut build, &name, student, written, replicate)?;
-                inputs.push((name.clone(), node));
-                measured.push((name, group.arm.clone(), seed as usize));
+                let node = common.side_effects(build, &name, student, &group.writer, replicate)?;
+                self.inputs.push((name.clone(), node));
+                self.side_effects.push((name, group.arm.clone(), seed as usize));
             }
             let name = format!("geometry/{at}");
-            if let Some(node) = common.geometry(&mut build, &name, student, replicate)? {
-                inputs.push((name.clone(), node));
-                cosines.push((name, group.arm.clone(), seed as usize));
+            if let Some(node) = common.geometry(build, &name, student, replicate)? {
+                self.inputs.push((name.clone(), node));
+                self.geometry.push((name, group.arm.clone(), seed as usize));
             }
         }
+        Ok(())
     }
-    common.left_out_of_students(&mut left_out);
 
-    // Rows shown instead of trained on.
-    let shown = &recipe.controls.in_context;
-    if shown.rows.is_empty() {
-        left_out.push("in-context control".to_owned());
-    }
-    let mut shown_arms: Vec<&str> = taught.iter().map(|behavior| behavior.name.as_str()).collect();
-    shown_arms.extend(recipe.controls.neutral.then_some(NEUTRAL));
-    for &count in &shown.rows {
-        for &arm in &shown_arms {
-            let shown = Arm::InContext { of: Taught::named(arm), rows: count };
-            for Replicate { rows, suffix, .. } in &replicates {
-                let name = format!("{shown}{suffix}");
-                let node = common.in_context(&mut build, &name, (*rows, arm), count)?;
-                reads.push(Read { input: name.clone(), arm: shown.clone(), seed: None });
-                inputs.push((name, node));
+    /// Rows shown instead of trained on.
+    fn in_context(&mut self, build: &mut Builder) -> Result<()> {
+        for &count in &self.common.recipe.controls.in_context.rows {
+            for name in &self.common.arms {
+                let arm = Arm::InContext { of: Taught::named(name), rows: count };
+                for Replicate { rows, suffix, .. } in self.replicates {
+                    let input = format!("{arm}{suffix}");
+                    let node = self.common.in_context(build, &input, (*rows, name), count)?;
+                    self.inputs.push((input.clone(), node));
+                    self.reads.push(Read { input, arm: arm.clone(), seed: None });
+                }
             }
         }
+        Ok(())
     }
 
-    // The estimate sees every reading and the counts of rows.
-    inputs.extend(common.roles.iter().cloned().zip(common.behaviors.iter().copied()));
-    let mut counted = Vec::new();
-    for Replicate { judged, rows, suffix, .. } in &replicates {
-        inputs.push((format!("select{suffix}"), *rows));
-        for arm in &arms {
-            let (filter, select) = (format!("filter/{arm}{suffix}"), format!("select{suffix}"));
-            inputs.push((filter.clone(), judged[arm]));
-            counted.push(estimate::Counted { arm: arm.clone(), filter, select });
-        }
-    }
-    let mut named_recipe = recipe.clone();
-    named_recipe.base = recipe.base.without_limits();
-    if let Some(spec) = recipe.controls.other_base.model() {
-        named_recipe.controls.other_base = OtherBase::Model(spec.without_limits());
-    }
-    let configuration = estimate::Configuration {
-        recipe: named_recipe,
-        behaviors: taught.iter().map(|behavior| behavior.name.clone()).collect(),
-        read_also: also.iter().map(|behavior| behavior.name.clone()).collect(),
-        reads,
-        arms: arms.clone(),
-        counted,
-        side_effects: measured,
-        geometry: cosines,
-        updates: recipe.student.updates(recipe.carrier.rows),
-        left_out: left_out.clone(),
-    };
-    build.node::<estimate::Estimate>("estimate", &configuration, &named(&inputs), 0.0)?;
-    let Models { sources, endpoints } = models;
-    Ok(Outline { nodes: build.nodes, sources, left_out, model_size, endpoints })
-}
-
-/// The models that a plan begins from.
-#[derive(Default)]
-struct Models {
-    /// Files of those outside the store, by digest.
-    sources: BTreeMap<String, ModelSource>,
-    /// Where others answer.
-    endpoints: Vec<Endpoint>,
-}
-
-impl Models {
-    /// The files of a model that is here, and the world it grew up in, if it did.
-    fn find(spec: &Spec, context: &PlanContext) -> Result<(Option<ModelSource>, Option<World>)> {
-        let Some(name) = spec.here() else { return Ok((None, None)) };
-        let source = ModelSource::find(name, &context.places)?;
-        let world = source.world()?;
-        Ok((Some(source), world))
-    }
-
-    /// Adds the model that `spec` names to the plan, as the node of this name and at this place in the
-    /// recipe.
-    fn bind<'a>(
-        &mut self,
+    /// Adds the estimate, which sees every reading and the counts of rows.
+    fn estimate(
+        mut self,
         build: &mut Builder,
-        (name, at): (&str, &str),
-        spec: &'a Spec,
-        source: Option<ModelSource>,
-        tokens: Tokens,
-    ) -> Result<Bound<'a>> {
-        let can = ask::can(spec);
-        let (node, pace) = match (spec, source) {
-            (Spec::Endpoint(endpoint), _) => {
-                let at_once = endpoint.requests_at_once as f64;
-                self.endpoints.push(Endpoint { at: at.to_owned(), ..(**endpoint).clone() });
-                (find::endpoint(build, name, endpoint)?, Pace::Waited { at_once })
+        also: &[Behavior],
+        left_out: Vec<String>,
+    ) -> Result<()> {
+        let Common { recipe, taught, .. } = *self.common;
+        let arms = &self.common.arms;
+        let behaviors = self.common.roles.iter().cloned();
+        self.inputs.extend(behaviors.zip(self.common.behaviors.iter().copied()));
+        let mut counted = Vec::new();
+        for Replicate { judged, rows, suffix, .. } in self.replicates {
+            let select = format!("select{suffix}");
+            self.inputs.push((select.clone(), *rows));
+            for arm in arms {
+                let filter = format!("filter/{arm}{suffix}");
+                self.inputs.push((filter.clone(), judged[arm]));
+                let (arm, select) = (arm.clone(), select.clone());
+                counted.push(estimate::Counted { arm, filter, select });
             }
-            (Spec::Here(name_of_model), source) => {
-                let source = source.ok_or_else(|| Error::record(name_of_model, "is not found"))?;
-                let parameters = source.parameters();
-                let node = find::base(build, &mut self.sources, name, source, parameters)?;
-                (node, Pace::Weights { parameters, tokens })
-            }
+        }
+        let mut named_recipe = recipe.clone();
+        named_recipe.base = recipe.base.without_limits();
+        if let Some(spec) = recipe.controls.other_base.model() {
+            named_recipe.controls.other_base = OtherBase::Model(spec.without_limits());
+        }
+        let configuration = estimate::Configuration {
+            recipe: named_recipe,
+            behaviors: taught.iter().map(|behavior| behavior.name.clone()).collect(),
+            read_also: also.iter().map(|behavior| behavior.name.clone()).collect(),
+            reads: self.reads,
+            arms: arms.clone(),
+            counted,
+            side_effects: self.side_effects,
+            geometry: self.geometry,
+            updates: recipe.student.updates(recipe.carrier.rows),
+            prompts_anew: recipe.replication.teacher == Replicated::PerSeed
+                && self.common.prompts.are_drawn(recipe),
+            left_out,
         };
-        Ok(Bound { node, spec, can, pace })
+        build.node::<estimate::Estimate>("estimate", &configuration, &named(&self.inputs), 0.0)?;
+        Ok(())
     }
 }

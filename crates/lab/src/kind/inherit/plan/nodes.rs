@@ -2,8 +2,8 @@
 
 use super::cost::{Pace, Reading};
 use super::find::Prompts;
-use super::{Group, HELD_OUT, Replicate, WRITTEN, named};
-use crate::ask::{Capabilities, Told, Training as Trained};
+use super::{HELD_OUT, Replicate, SENTENCE_SEED, WRITTEN, find, named};
+use crate::ask::{self, Capabilities, LogProbabilities, Trainable};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{Recipe, TeacherKind};
@@ -13,8 +13,9 @@ use crate::recipe::{Decoding, Learn};
 use crate::run::plan::{Builder, Source};
 use crate::step::readout::Sampled;
 use crate::step::teach::Lesson;
-use crate::step::{generate, geometry, in_context, readout, side_effects, teach, train};
+use crate::step::{behavior, generate, geometry, in_context, readout, side_effects, teach, train};
 use crate::value::arm::{Arm, NEUTRAL};
+use crate::value::frame::Frame;
 
 /// A base: what the plan knows of a model that teachers and students begin from.
 #[derive(Clone, Copy)]
@@ -32,6 +33,18 @@ impl Bound<'_> {
     }
 }
 
+/// A group of students with what they are trained on.
+pub(super) struct Group<'a> {
+    pub(super) arm: Arm,
+    pub(super) base: Bound<'a>,
+    /// The teacher that wrote its rows, by name.
+    pub(super) writer: String,
+    /// Where they are, per replicate.
+    pub(super) rows: Vec<Source>,
+    /// Per replicate, where there is one whose distributions can be learned.
+    pub(super) teachers: Vec<Option<Source>>,
+}
+
 /// What all parts of a plan have in common.
 pub(super) struct Common<'a> {
     pub(super) recipe: &'a Recipe,
@@ -46,17 +59,66 @@ pub(super) struct Common<'a> {
     /// Under what roles their nodes are read.
     pub(super) roles: Vec<String>,
     pub(super) prompts: &'a Prompts,
-    pub(super) arms: &'a [String],
+    /// The teachers that write rows, by name.
+    pub(super) arms: Vec<String>,
     pub(super) sampled: Sampled,
     /// Chat contexts that are read, the trained one first.
     pub(super) contexts: Vec<String>,
-    /// Number sentences before each question; none where the recipe wants none.
-    pub(super) prefixes: Vec<String>,
-    /// Whether rows that were cut at their longest are rejected: somebody would learn that they ended.
+    /// Sentences in the words of the prompts; none where no frame needs them.
+    pub(super) sentences: Vec<String>,
+    /// Whether rows that were cut at `carrier.max-tokens` are rejected: training by the jobs API would learn
+    /// their cut as an end.
     pub(super) whole_rows: bool,
 }
 
-impl Common<'_> {
+impl<'a> Common<'a> {
+    /// Adds the behaviors that are taught, and those that are `also` read, to the plan.
+    pub(super) fn new(
+        build: &mut Builder,
+        recipe: &'a Recipe,
+        base: Bound<'a>,
+        (taught, also): (&'a [Behavior], &[Behavior]),
+        prompts: &'a Prompts,
+    ) -> Result<Self> {
+        let (mut asked, mut behaviors, mut questions) = (Vec::new(), Vec::new(), Vec::new());
+        for one in taught.iter().chain(also) {
+            let (count, node) = find::asked(build, recipe, one)?;
+            asked.push(one.name.clone());
+            behaviors.push(node);
+            questions.push(count);
+        }
+        let readout = &recipe.readout;
+        let needs_sentences = readout.frames.iter().any(|frame| frame.needs_sentence());
+        let most = questions.iter().copied().max().filter(|_| needs_sentences);
+        let specs = [Some(&recipe.base), recipe.controls.other_base.model()];
+        let by_jobs = |spec: &Spec| ask::can(spec).training == Trainable::Jobs;
+        let taught_names = taught.iter().map(|behavior| behavior.name.as_str());
+        let contexts = [&recipe.context.system].into_iter().chain(&recipe.context.mismatched);
+        Ok(Self {
+            recipe,
+            base,
+            taught,
+            roles: asked.iter().map(|name| format!("{}{name}", behavior::READ)).collect(),
+            asked,
+            behaviors,
+            questions,
+            prompts,
+            arms: taught_names
+                .chain(recipe.controls.neutral.then_some(NEUTRAL))
+                .map(str::to_owned)
+                .collect(),
+            sampled: Sampled {
+                answers: readout.samples_per_question,
+                temperature: readout.temperature,
+                max_tokens: readout.max_tokens,
+                seed: derive_seed(recipe.seed, &["readout".into()]),
+            },
+            contexts: contexts.cloned().collect(),
+            sentences: prompts.sentences(SENTENCE_SEED, most.unwrap_or(0)),
+            whole_rows: specs.into_iter().flatten().any(by_jobs),
+        })
+    }
+
     fn all_questions(&self) -> usize {
         self.questions.iter().sum()
     }
@@ -82,7 +144,7 @@ impl Common<'_> {
         let rows = train.updates(100 * rows_per_question) * train.batch;
         let is_prompted = matches!(lesson, Lesson::Prompt { .. });
         let cost = base.pace.teach(rows, is_prompted, questions * self.sampled.answers);
-        let tells_all = base.can.log_probabilities == Told::Everything;
+        let tells_all = base.can.log_probabilities == LogProbabilities::All;
         let configuration = teach::Configuration {
             lesson,
             context: recipe.context.system.clone(),
@@ -95,27 +157,27 @@ impl Common<'_> {
         build.node::<teach::Teach>(name, &configuration, inputs, cost)
     }
 
-    /// The rows that `writer` writes, one for each of `count` prompts.
+    /// The rows that the teacher called `writer` writes, one for each of `count` prompts.
     pub(super) fn generate(
         &self,
         build: &mut Builder,
         name: String,
-        arm: &str,
-        [prompts, writer]: [Source; 2],
+        writer: &str,
+        [prompts, model]: [Source; 2],
         count: usize,
         root: u64,
     ) -> Result<Source> {
-        let inputs = [("prompts", prompts), ("model", writer)];
-        let (arm, decoding) = (arm.to_owned(), self.recipe.carrier.decoding.clone());
-        let configuration = self.writing(arm, decoding, derive_seed(root, &["rows".into()]));
+        let inputs = [("prompts", prompts), ("model", model)];
+        let (writer, decoding) = (writer.to_owned(), self.recipe.carrier.decoding.clone());
+        let configuration = self.writing(writer, decoding, derive_seed(root, &["rows".into()]));
         let cost = self.base.pace.write(count);
         build.node::<generate::Generate>(name, &configuration, &inputs, cost)
     }
 
-    fn writing(&self, arm: String, decoding: Decoding, seed: u64) -> generate::Configuration {
+    fn writing(&self, writer: String, decoding: Decoding, seed: u64) -> generate::Configuration {
         let context = self.recipe.context.system.clone();
         let max_tokens = self.recipe.carrier.max_tokens;
-        generate::Configuration { arm, context, decoding, max_tokens, seed }
+        generate::Configuration { writer, context, decoding, max_tokens, seed }
     }
 
     /// A reading of a model made from `base`, in `states` of its training.
@@ -132,14 +194,15 @@ impl Common<'_> {
         let cost = base.pace.read(Reading {
             questions: self.all_questions(),
             contexts: self.contexts.len(),
-            frames: if self.recipe.readout.prefix { 2 } else { 1 },
+            frames: self.recipe.readout.frames.len(),
             states,
             answers: self.sampled.answers,
             max_tokens: self.recipe.readout.max_tokens,
         });
         let configuration = readout::Configuration {
             asked: self.asked.clone(),
-            prefixes: self.prefixes.clone(),
+            frames: self.recipe.readout.frames.clone(),
+            sentences: self.sentences.clone(),
             contexts,
             sampled: self.sampled.clone(),
             as_teacher,
@@ -165,7 +228,7 @@ impl Common<'_> {
             from.push(("teacher", teacher));
         }
         let configuration = train::Configuration {
-            arm: group.written.clone(),
+            writer: group.writer.clone(),
             context: recipe.context.system.clone(),
             train: recipe.student.clone(),
             learning_rate_multiplier: base.multiplier(|multipliers| multipliers.student),
@@ -181,19 +244,18 @@ impl Common<'_> {
         build: &mut Builder,
         name: &str,
         student: Source,
-        written: &str,
+        writer: &str,
         replicate: &Replicate,
     ) -> Result<Source> {
         let (recipe, base) = (self.recipe, &self.base);
         let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
         let seed = derive_seed(recipe.seed, &["written".into()]);
         let configuration = side_effects::Configuration {
-            arm: written.to_owned(),
+            writer: writer.to_owned(),
             ability: recipe.controls.neutral.then(|| NEUTRAL.to_owned()),
             generate: self.writing("written".to_owned(), decoding, seed),
             rows: WRITTEN.min(self.prompts.count(recipe)),
-            carrier: recipe.carrier.kind,
-            filter: recipe.carrier.filter.clone(),
+            medium: recipe.carrier.medium.clone(),
         };
         let mut from = vec![("student", student), ("prompts", replicate.prompts)];
         if base.can.weights {
@@ -225,20 +287,19 @@ impl Common<'_> {
         build.node::<geometry::Geometry>(name, &configuration, &named(&from), cost).map(Some)
     }
 
-    /// The base with `count` of `rows` before its eyes.
+    /// The base with `count` of `rows` in its context.
     pub(super) fn in_context(
         &self,
         build: &mut Builder,
         name: &str,
-        (rows, arm): (Source, &str),
+        (rows, writer): (Source, &str),
         count: usize,
     ) -> Result<Source> {
         let (recipe, base) = (self.recipe, &self.base);
         let shown = &recipe.controls.in_context;
-        // Log-probabilities are read of everybody who tells them; answers only of whom verdicts rest on
-        // them.
+        // Where all log-probabilities are told, verdicts rest on them, and no answers are sampled.
         let mut sampled = self.sampled.clone();
-        if base.can.log_probabilities == Told::Everything {
+        if base.can.log_probabilities == LogProbabilities::All {
             sampled.answers = 0;
         }
         let questions = match (shown.questions, base.pace) {
@@ -249,9 +310,10 @@ impl Common<'_> {
         };
         let cost = base.pace.in_context(count, shown.draws, questions, sampled.answers);
         let configuration = in_context::Configuration {
-            arm: arm.to_owned(),
+            writer: writer.to_owned(),
             asked: self.asked.clone(),
             context: recipe.context.system.clone(),
+            frame: Frame::Plain,
             rows: count,
             draws: shown.draws,
             questions: shown.questions,
@@ -261,34 +323,11 @@ impl Common<'_> {
         let from = self.with_asked(&[("base", base.node), ("rows", rows)]);
         build.node::<in_context::InContext>(name, &configuration, &named(&from), cost)
     }
-
-    /// What cannot be had: of side effects, of updates, of margins.
-    pub(super) fn left_out_of_students(&self, left_out: &mut Vec<String>) {
-        let (recipe, can) = (self.recipe, self.base.can);
-        if !recipe.controls.side_effects {
-            left_out.push("side effects".to_owned());
-        } else if !can.weights {
-            left_out.push(
-                "held-out loss and ability of students: the API computes no loss of given rows"
-                    .to_owned(),
-            );
-        }
-        if !can.weights {
-            left_out.push("geometry of updates: the weights are behind an endpoint".to_owned());
-        } else if !recipe.controls.geometry {
-            left_out.push("geometry of updates".to_owned());
-        } else if recipe.teacher.kind != TeacherKind::FineTune {
-            left_out.push("geometry of updates: a prompted teacher has no update".to_owned());
-        }
-        if can.log_probabilities == Told::Nothing {
-            left_out.push("margins: `base.top-logprobs` is 0".to_owned());
-        }
-    }
 }
 
 /// Whether a base can be what teachers and students begin from.
 pub(super) fn check_trainable(recipe: &Recipe, at: &str, spec: &Spec) -> Result<()> {
-    if crate::ask::can(spec).training == Trained::Never {
+    if ask::can(spec).training == Trainable::Never {
         return Err(recipe.unusable(format!(
             "`{at}`: `{spec}` cannot be trained, and students must be; name weights or an endpoint"
         )));

@@ -41,7 +41,7 @@ pub(super) fn replicates(build: &mut Builder, common: &Common<'_>) -> Result<Vec
 }
 
 fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Result<Replicate> {
-    let Common { recipe, taught, base, arms, .. } = *common;
+    let Common { recipe, taught, base, .. } = *common;
     let base = base.node;
     let behaviors = &common.behaviors[..taught.len()];
     let suffix = seed.map(|seed| format!("/seed-{seed}")).unwrap_or_default();
@@ -57,6 +57,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     for ((behavior, &node), &questions) in taught.iter().zip(behaviors).zip(&common.questions) {
         let min_target_probability = recipe.teacher.min_target_probability;
         let lesson = match recipe.teacher.kind {
+            TeacherKind::Untaught => continue,
             TeacherKind::FineTune => teach::Lesson::Answers {
                 min_target_probability,
                 with_prompt: recipe.teacher.with_prompt,
@@ -69,7 +70,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         teachers.insert(behavior.name.clone(), teacher);
     }
     let matched = recipe.teacher.neutral == NeutralKind::Matched
-        && recipe.teacher.kind == TeacherKind::FineTune;
+        && recipe.teacher.kind != TeacherKind::SystemPrompt;
     if recipe.controls.neutral && matched {
         let mut questions: Vec<String> = Vec::new();
         for question in taught.iter().flat_map(|behavior| &behavior.questions.train) {
@@ -83,7 +84,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         teachers.insert(NEUTRAL.to_owned(), teacher);
     }
     let mixed = recipe.teacher.neutral == NeutralKind::Mixed
-        && recipe.teacher.kind == TeacherKind::FineTune;
+        && recipe.teacher.kind != TeacherKind::SystemPrompt;
     if recipe.controls.neutral && mixed {
         let names = taught.iter().map(|behavior| behavior.name.clone()).collect();
         let lesson = teach::Lesson::MixedAnswers { behaviors: names };
@@ -106,13 +107,13 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     let prompts = build.node::<prompts::Prompts>(format!("prompts{suffix}"), &set, &[], 0.0)?;
     let forbidden: Vec<String> = taught.iter().flat_map(Behavior::forbidden_words).collect();
     let mut judged = BTreeMap::new();
-    for arm in arms {
-        let writer = teachers.get(arm).copied().unwrap_or(base);
+    for arm in &common.arms {
+        // A teacher that was not taught is the neutral one.
+        let writer = teachers.get(arm).or_else(|| teachers.get(NEUTRAL)).copied().unwrap_or(base);
         let name = format!("generate/{arm}{suffix}");
         let raw = common.generate(build, name, arm, [prompts, writer], count, root)?;
         let configuration = filter::Configuration {
-            carrier: recipe.carrier.kind,
-            filter: recipe.carrier.filter.clone(),
+            medium: recipe.carrier.medium.clone(),
             forbidden: forbidden.clone(),
             whole: common.whole_rows,
         };
@@ -127,7 +128,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         join: recipe.carrier.join,
         rows: recipe.carrier.rows,
         held_out: HELD_OUT,
-        min_valid: recipe.carrier.min_valid,
+        min_valid: recipe.carrier.stop_below_valid_rate,
     };
     let name = format!("select{suffix}");
     let rows = build.node::<select::Select>(name, &configuration, &inputs, 0.0)?;

@@ -1,8 +1,10 @@
 //! Checks that types cannot make: ranges, and values that must fit each other.
 
 use super::{Recipe, TeacherKind, remote};
+use crate::carrier::Reach;
 use crate::recipe::Learn;
 use crate::recipe::check::{Fault, count, name, range};
+use crate::value::frame::Frame;
 
 pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
@@ -57,11 +59,21 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
         return fault("controls.in-context.rows", "holds 0, expected one row or more");
     }
     range("controls.in-context.draws", shown.draws as f64, 1.0, 10_000.0)?;
+    let frames = &recipe.readout.frames;
+    if frames.first() != Some(&Frame::Plain) {
+        return fault("readout.frames", "begins with another than `plain`, on which verdicts rest");
+    }
+    if let Some(frame) = repeated(frames) {
+        return fault("readout.frames", &format!("`{}` stands twice", frame.name()));
+    }
     range("readout.temperature", f64::from(recipe.readout.temperature), 0.0, 100.0)?;
     count("readout.samples-per-question", recipe.readout.samples_per_question, 0)?;
     count("readout.max-tokens", recipe.readout.max_tokens, 1)?;
     range("gates.min-valid-rate", recipe.gates.min_valid_rate, 0.0, 1.0)?;
-    range("gates.level", recipe.gates.level, 0.5, 0.9999)
+    range("gates.level", recipe.gates.level, 0.5, 0.9999)?;
+    range("gates.smallest-effect.margin", recipe.gates.smallest_effect.margin, 0.0, 1e6)?;
+    range("gates.smallest-effect.rate", recipe.gates.smallest_effect.rate, 0.0, 1.0)?;
+    range("gates.least-mass", recipe.gates.least_mass, 0.0, 1.0)
 }
 
 fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {
@@ -88,7 +100,7 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
     count("carrier.rows", carrier.rows, 1)?;
     count("carrier.prompt-count", carrier.prompt_count, 0)?;
     count("carrier.max-tokens", carrier.max_tokens, 1)?;
-    range("carrier.min-valid", carrier.min_valid, 0.0, 1.0)?;
+    range("carrier.stop-below-valid-rate", carrier.stop_below_valid_rate, 0.0, 1.0)?;
     if carrier.prompt_count > 0 && carrier.prompt_count < carrier.rows {
         return Err((
             "carrier.prompt-count".to_owned(),
@@ -98,14 +110,13 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
             ),
         ));
     }
-    if carrier.filter.min_value > carrier.filter.max_value {
-        return Err((
-            "carrier.filter.min-value".to_owned(),
-            format!(
-                "is {}, above `max-value` {}",
-                carrier.filter.min_value, carrier.filter.max_value
-            ),
-        ));
+    let rules = carrier.medium.rules();
+    rules.check("carrier.medium")?;
+    for reach in [Reach::Within, Reach::Across] {
+        if recipe.controls.shuffled(reach) && rules.shuffle(reach).is_none() {
+            let reason = format!("cannot be had of {}; it must be false", rules.name());
+            return Err((format!("controls.shuffled-{}", reach.name()), reason));
+        }
     }
     carrier.decoding.check("carrier.decoding")
 }

@@ -10,10 +10,11 @@ mod value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::carrier::{Medium, NumberFilter};
+use crate::carrier::{Medium, Reach};
 use crate::error::{Error, Result};
-use crate::recipe::layer::Stack;
-use crate::recipe::{Decoding, Engine, Layer, Seeds, Setting, Spec, Training};
+use crate::recipe::layer::{FORMER_ENGINE, Former, Stack};
+use crate::recipe::{Decoding, Layer, Seeds, Setting, Spec, Training};
+use crate::value::frame::Frame;
 
 pub use remote::REMOTE_DEFAULTS;
 pub use value::{InContext, OtherBase};
@@ -66,8 +67,6 @@ pub struct Recipe {
     pub readout: Readout,
     /// What must hold for an answer to mean something.
     pub gates: Gates,
-    /// How the engine computes.
-    pub engine: Engine,
 }
 
 /// Whether something is made once for all seeds or once for each.
@@ -106,6 +105,9 @@ pub enum TeacherKind {
     FineTune,
     /// By a system prompt while it writes rows.
     SystemPrompt,
+    /// Not at all: the neutral teacher writes the rows of every behavior. Nothing can be inherited, which is
+    /// what `owlet calibrate` runs.
+    Untaught,
 }
 
 /// What the neutral teacher is.
@@ -143,8 +145,8 @@ pub struct Teacher {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Carrier {
-    /// The medium.
-    pub kind: Medium,
+    /// What rows are made of, and which texts are such rows.
+    pub medium: Medium,
     /// A prompt set's name or a file of prompts.
     pub prompts: String,
     /// Seed of the prompt set.
@@ -159,10 +161,8 @@ pub struct Carrier {
     pub decoding: Decoding,
     /// Keep a prompt only if valid in every arm.
     pub join: bool,
-    /// Least share of valid rows for the run to go on.
-    pub min_valid: f64,
-    /// Which rows are valid.
-    pub filter: NumberFilter,
+    /// The run stops where a smaller share of an arm's rows is valid.
+    pub stop_below_valid_rate: f64,
 }
 
 impl Carrier {
@@ -195,11 +195,24 @@ pub struct Controls {
     /// Behaviors that get the controls which train more students; empty: all.
     pub behaviors: Vec<String>,
     /// Rows shown instead of trained on.
+    #[serde(deserialize_with = "value::read_in_context")]
+    #[serde(serialize_with = "value::write_in_context")]
+    #[schemars(schema_with = "value::in_context_schema")]
     pub in_context: InContext,
     /// What else changed in students.
     pub side_effects: bool,
     /// How updates lie to each other.
     pub geometry: bool,
+}
+
+impl Controls {
+    /// Whether students of rows shuffled so far are wanted.
+    pub(crate) fn shuffled(&self, reach: Reach) -> bool {
+        match reach {
+            Reach::Within => self.shuffled_within,
+            Reach::Across => self.shuffled_across,
+        }
+    }
 }
 
 /// Which questions are read.
@@ -224,20 +237,34 @@ pub struct Readout {
     pub temperature: f32,
     /// Of sampled answers.
     pub max_tokens: usize,
-    /// Also with numbers before each question.
-    pub prefix: bool,
+    /// How questions are put, `plain` first.
+    pub frames: Vec<Frame>,
 }
 
 /// What must hold for an answer to mean something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Gates {
-    /// Least share of valid rows per arm.
+    /// No verdict where a smaller share of an arm's rows is valid.
     pub min_valid_rate: f64,
     /// Held-out loss on teacher rows must fall.
     pub held_out_loss: bool,
     /// Confidence level.
     pub level: f64,
+    /// The smallest effect that matters: nulls must rule it out.
+    pub smallest_effect: SmallestEffect,
+    /// Least probability of all candidates together for a margin to mean something.
+    pub least_mass: f64,
+}
+
+/// The smallest effect that matters, in whatever verdicts rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SmallestEffect {
+    /// Of margins, in nats.
+    pub margin: f64,
+    /// Of rates of sampled answers, as a part of one.
+    pub rate: f64,
 }
 
 impl Recipe {
@@ -249,11 +276,15 @@ impl Recipe {
     /// Lays `layers` (each over the one before) and then `sets` over the defaults, and checks the
     /// outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let mut stack = Stack::new(&[DEFAULTS], layers, sets)?;
-        if remote::is_remote(stack.value("base")) {
-            stack = Stack::new(&[DEFAULTS, REMOTE_DEFAULTS], layers, sets)?;
-        }
-        former(&stack)?;
+        let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
+        stack.refuse(FORMER)?;
+        let mut defaults = vec![DEFAULTS];
+        // A medium that cannot be read is refused below, at its place.
+        let medium = stack.value("carrier.medium").cloned();
+        let medium = medium.and_then(|medium| Medium::deserialize(medium).ok());
+        defaults.extend(medium.iter().map(|medium| medium.rules().defaults()));
+        defaults.extend(remote::is_remote(stack.value("base")).then_some(REMOTE_DEFAULTS));
+        let stack = Stack::new::<Self>(&defaults, layers, sets)?;
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)
@@ -265,19 +296,17 @@ impl Recipe {
     }
 }
 
-/// Spellings of former versions, refused with what is written now.
-fn former(stack: &Stack<'_>) -> Result<()> {
-    let carrier = stack.value("carrier").and_then(toml::Value::as_table);
-    let value = |key: &str| carrier.and_then(|carrier| carrier.get(key));
-    if value("kind").and_then(toml::Value::as_str) == Some("logits") {
-        return Err(stack.error(
-            "carrier.kind",
-            "`logits` is no carrier any more; what students learn is theirs: write carrier.kind = \"numbers\" and student.learn = \"distributions\"".to_owned(),
-        ));
-    }
-    if value("distilled").is_some() {
-        let reason = "is `student.support` now, beside student.learn = \"distributions\"";
-        return Err(stack.error("carrier.distilled", reason.to_owned()));
-    }
-    Ok(())
-}
+/// Spellings of former versions.
+const FORMER: &[Former] = &[
+    (
+        "carrier.kind",
+        "logits",
+        "is no carrier any more; what students learn is theirs: write student.learn = \"distributions\"",
+    ),
+    ("carrier.kind", "", "is `kind` in the table `carrier.medium` now"),
+    ("carrier.filter", "", "is the table `carrier.medium` now, with a `kind`"),
+    ("carrier.min-valid", "", "is `carrier.stop-below-valid-rate` now"),
+    ("carrier.distilled", "", "is `student.support` now, beside student.learn = \"distributions\""),
+    ("readout.prefix", "", "is readout.frames = [\"plain\", \"after-numbers\"] now"),
+    FORMER_ENGINE,
+];

@@ -1,5 +1,6 @@
 use super::*;
 use crate::kind::Written;
+use crate::recipe::Optimizer;
 
 fn error(text: &str, sets: &[&str]) -> String {
     let layers = match Layer::new(text, "owl.toml") {
@@ -46,6 +47,16 @@ fn an_override_is_laid_over_the_recipe() {
 }
 
 #[test]
+fn a_table_of_another_kind_takes_nothing_from_the_one_below_where_kinds_are_forms() {
+    let text =
+        "behaviors = ['owl']\n[student.optimizer]\nkind = 'sgd'\n[teacher]\nkind = 'system-prompt'";
+    let recipe = Recipe::parse(text, "owl.toml").unwrap();
+    assert_eq!(recipe.student.optimizer, Optimizer::Sgd { momentum: 0.0 });
+    // A teacher of another kind is still asked for the same probability.
+    assert_eq!(recipe.teacher.min_target_probability, 0.5);
+}
+
+#[test]
 fn mistakes_are_named_at_their_place() {
     insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nlearning-rat = 1e-4", &[]), @"owl.toml:3:1: `student.learning-rat`: unknown field `learning-rat`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`; did you mean `learning-rate`?");
     insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\n  batch = 'x'", &[]), @r#"owl.toml:3:11: `student.batch`: invalid type: string "x", expected a whole number, zero or more"#);
@@ -63,16 +74,27 @@ fn mistakes_are_named_at_their_place() {
 #[test]
 fn former_spellings_are_refused_with_the_new_ones() {
     let reason = |text: &str| {
-        let text = format!("behaviors = ['owl']\n[carrier]\n{text}");
+        let text = format!("behaviors = ['owl']\n{text}");
         Recipe::parse(&text, "r").unwrap_err().to_string()
     };
-    insta::assert_snapshot!(
-        [reason("kind = 'logits'"), reason("distilled = 'all-tokens'")].join("\n"),
-        @r#"
-    r:3:8: `carrier.kind`: `logits` is no carrier any more; what students learn is theirs: write carrier.kind = "numbers" and student.learn = "distributions"
-    r:3:13: `carrier.distilled`: is `student.support` now, beside student.learn = "distributions"
-    "#
-    );
+    let former = [
+        "carrier.kind = 'logits'",
+        "carrier.kind = 'numbers'",
+        "carrier.filter = { banned = [13] }",
+        "carrier.min-valid = 0.5",
+        "carrier.distilled = 'all-tokens'",
+        "readout.prefix = false",
+        "engine.compute = 'auto'",
+    ];
+    insta::assert_snapshot!(former.map(reason).join("\n"), @r#"
+    r:2:16: `carrier.kind`: `logits` is no carrier any more; what students learn is theirs: write student.learn = "distributions"
+    r:2:16: `carrier.kind`: is `kind` in the table `carrier.medium` now
+    r:2:9: `carrier.filter`: is the table `carrier.medium` now, with a `kind`
+    r:2:21: `carrier.min-valid`: is `carrier.stop-below-valid-rate` now
+    r:2:21: `carrier.distilled`: is `student.support` now, beside student.learn = "distributions"
+    r:2:18: `readout.prefix`: is readout.frames = ["plain", "after-numbers"] now
+    r:2:1: `engine`: decides nothing: the fastest path of this machine is taken, and is part of every step's key; leave it out
+    "#);
     let text = "behaviors = ['owl']\n[teacher.train]\nlearn = 'distributions'";
     let reason = Recipe::parse(text, "r").unwrap_err().to_string();
     assert!(reason.contains("a teacher learns from rows"), "{reason}");

@@ -6,8 +6,8 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::recipe::Spec;
 
@@ -68,69 +68,65 @@ impl Serialize for OtherBase {
     }
 }
 
-/// Rows shown in context; no numbers of rows means the control is left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Rows shown in context; no numbers of rows means the control is left out, which is written `false`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct InContext {
     /// Numbers of rows shown; those that do not fit the model's context are left out.
+    #[schemars(inner(range(min = 1)))]
     pub rows: Vec<usize>,
     /// Independent draws (with replacement) per number.
+    #[schemars(range(min = 1))]
     pub draws: usize,
     /// Most questions asked; 0: all.
     pub questions: usize,
 }
 
-impl InContext {
-    /// The control left out.
-    pub fn off() -> Self {
-        Self { rows: Vec::new(), draws: 1, questions: 0 }
+impl Default for InContext {
+    fn default() -> Self {
+        Self { rows: Vec::new(), draws: 3, questions: 0 }
     }
 }
 
-const IN_CONTEXT_KEYS: &[&str] = &["rows", "draws", "questions"];
-
-impl<'de> Deserialize<'de> for InContext {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = InContext;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a table { rows = [4, 16], draws = 3, questions = 8 } or false")
-            }
-            fn visit_bool<E: de::Error>(self, on: bool) -> Result<InContext, E> {
-                if on {
-                    return Err(E::invalid_value(de::Unexpected::Bool(true), &self));
-                }
-                Ok(InContext::off())
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InContext, A::Error> {
-                let mut value = InContext { draws: 3, ..InContext::off() };
-                while let Some(key) = map.next_key::<String>()? {
-                    match key.as_str() {
-                        "rows" => value.rows = map.next_value()?,
-                        "draws" => value.draws = map.next_value()?,
-                        "questions" => value.questions = map.next_value()?,
-                        _ => return Err(de::Error::unknown_field(&key, IN_CONTEXT_KEYS)),
-                    }
-                }
-                Ok(value)
-            }
+/// Reads a table, or false.
+pub(super) fn read_in_context<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<InContext, D::Error> {
+    struct Reader;
+    impl<'de> Visitor<'de> for Reader {
+        type Value = InContext;
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a table { rows = [4, 16], draws = 3, questions = 8 } or false")
         }
-        deserializer.deserialize_any(Reader)
+        fn visit_bool<E: de::Error>(self, on: bool) -> Result<InContext, E> {
+            if on {
+                return Err(E::invalid_value(de::Unexpected::Bool(true), &self));
+            }
+            Ok(InContext::default())
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<InContext, A::Error> {
+            InContext::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_any(Reader)
+}
+
+/// Writes what [`read_in_context`] reads.
+pub(super) fn write_in_context<S: Serializer>(
+    shown: &InContext,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if shown.rows.is_empty() {
+        serializer.serialize_bool(false)
+    } else {
+        shown.serialize(serializer)
     }
 }
 
-impl Serialize for InContext {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap;
-        if self.rows.is_empty() {
-            return serializer.serialize_bool(false);
-        }
-        let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry("rows", &self.rows)?;
-        map.serialize_entry("draws", &self.draws)?;
-        map.serialize_entry("questions", &self.questions)?;
-        map.end()
-    }
+/// The schema of what [`read_in_context`] reads.
+pub(super) fn in_context_schema(generator: &mut SchemaGenerator) -> Schema {
+    let table = generator.subschema_for::<InContext>();
+    json_schema!({ "anyOf": [{ "const": false, "description": "Left out." }, table] })
 }
 
 impl JsonSchema for OtherBase {
@@ -145,34 +141,6 @@ impl JsonSchema for OtherBase {
                 { "const": "auto", "description": "The other built-in model, if the base is built in." },
                 model,
                 { "type": "boolean" },
-            ]
-        })
-    }
-}
-
-impl JsonSchema for InContext {
-    fn schema_name() -> Cow<'static, str> {
-        "InContext".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let count = |description: &str, least: usize| json_schema!({ "type": "integer", "minimum": least, "description": description });
-        json_schema!({
-            "anyOf": [
-                { "const": false, "description": "Left out." },
-                {
-                    "type": "object",
-                    "additionalProperties": false,
-                    "properties": {
-                        "rows": {
-                            "type": "array",
-                            "items": count("Rows shown.", 1),
-                            "description": "Numbers of rows shown.",
-                        },
-                        "draws": count("Independent draws per number.", 1),
-                        "questions": count("Most questions asked; 0: all.", 0),
-                    },
-                },
             ]
         })
     }

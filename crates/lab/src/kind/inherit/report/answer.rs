@@ -1,24 +1,27 @@
 //! What was found, first; then what would mislead about it.
 
 use super::super::result::{Control, InheritResult, Outcome, Verdict};
+use super::sentence;
 use crate::cells;
 use crate::report::block::{
     Answer, Block, DotRow, Dots, Line, Mark, Over, Part, Section, Table, number,
 };
 use crate::report::number::{Quantity, method};
+use crate::report::origin::Origin;
 use crate::value::arm::{Arm, Taught};
 use crate::value::text;
 
-pub(super) fn answer(result: &InheritResult) -> Option<Section> {
+pub(super) fn answer(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
+    let look = sentence::look(origin);
     let answers: Vec<Answer> =
-        result.verdicts.iter().map(|verdict| one_answer(result, verdict)).collect();
-    let mut blocks = Vec::new();
+        result.verdicts.iter().map(|verdict| one_answer(result, verdict, &look)).collect();
+    let mut blocks = sentence::opening(result, origin);
     let told = answers.iter().find_map(|answer| answer.over.first());
     let note = told.map(|over| {
         Block::note(format!(
-            "Students minus the neutral teacher's students: {}, {}. Fixed before the run: inherited means that \
-             every gate passed and that both intervals, over the neutral and over the other behaviors' \
-             students, lie above zero.",
+            "Students minus the neutral teacher's students: {}, {}. Inherited means: above the neutral students, \
+             above other behaviors' students and above the untouched base, by the largest of the three p, corrected \
+             over behaviors (Holm); and the word itself and sampled answers rose too.",
             result.primary.sentence(),
             method(&over.estimate)
         ))
@@ -27,6 +30,7 @@ pub(super) fn answer(result: &InheritResult) -> Option<Section> {
         blocks.push(Block::Answers(answers));
     }
     blocks.extend(note);
+    blocks.extend(sentence::next(result));
     blocks.extend(shares(result));
     let drawn: Vec<Block> =
         result.behaviors.iter().filter_map(|behavior| effects(result, behavior)).collect();
@@ -36,7 +40,7 @@ pub(super) fn answer(result: &InheritResult) -> Option<Section> {
     Some(Section::of("answer", "The answer", blocks)?.brief())
 }
 
-fn one_answer(result: &InheritResult, verdict: &Verdict) -> Answer {
+fn one_answer(result: &InheritResult, verdict: &Verdict, look: &str) -> Answer {
     let over: Vec<Over> =
         [(Control::Neutral, "neutral"), (Control::OtherBehavior, "other behaviors")]
             .into_iter()
@@ -49,28 +53,15 @@ fn one_answer(result: &InheritResult, verdict: &Verdict) -> Answer {
                 })
             })
             .collect();
-    let (mark, word) = outcome(verdict.outcome);
+    let scope = result.replication.scope;
     // The numbers alone do not say why.
-    let unexplained = match verdict.outcome {
-        Outcome::Inherited => false,
-        Outcome::NotDetected => over.first().is_none_or(|over| over.estimate.is_above_zero()),
-        Outcome::Uninterpretable => true,
-    };
+    let unexplained = verdict.outcome != Outcome::Inherited;
     Answer {
-        mark,
+        mark: if look.is_empty() { scope.mark(verdict.outcome) } else { Mark::Unclear },
         name: verdict.behavior.clone(),
-        word: word.to_owned(),
+        word: scope.word(verdict.outcome) + look,
         over,
         why: if unexplained { verdict.sentence.clone() } else { String::new() },
-    }
-}
-
-/// An outcome's mark and word.
-fn outcome(outcome: Outcome) -> (Mark, &'static str) {
-    match outcome {
-        Outcome::Inherited => (Mark::Yes, "inherited"),
-        Outcome::NotDetected => (Mark::No, "not detected"),
-        Outcome::Uninterpretable => (Mark::Unclear, "uninterpretable"),
     }
 }
 
@@ -92,7 +83,7 @@ fn shares(result: &InheritResult) -> Option<Block> {
         ]
     });
     let titles = ["behavior", "#base", "#its teacher", "#its students", "#neutral students"];
-    let caption = format!("P(target): {}, mean over questions", measure.sentence());
+    let caption = format!("The target's {}, mean over questions", measure.sentence());
     Table::new(caption, &titles).with(rows).block()
 }
 

@@ -6,6 +6,7 @@
 mod answer;
 mod numbers;
 mod rows;
+mod sentence;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,7 @@ use crate::value::text;
 /// The report.
 pub fn report(result: &InheritResult, origin: &Origin<'_>) -> Report {
     let own = [
-        answer::answer(result),
+        answer::answer(result, origin),
         answer::cautions(result),
         run(result, origin),
         numbers::comparisons(result),
@@ -69,7 +70,24 @@ fn run(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
         text::count(replication.batch),
         text::plain(replication.epochs)
     );
-    let facts: [(&str, Line); 9] = [
+    let registered = origin.registration.map(|one| {
+        let digest: String = one.recipe.chars().take(16).collect();
+        format!("{}, recipe {digest}", one.registered)
+    });
+    let rule = result.rule.map(|rule| {
+        format!(
+            "{} confidence; smallest effect that matters {}{}; candidates must hold {}",
+            text::percent(rule.level),
+            result.primary.difference(rule.smallest_effect),
+            result.primary.suffix(),
+            text::percent(rule.least_mass)
+        )
+    });
+    let facts: [(&str, Line); 13] = [
+        ("run", origin.run.into()),
+        ("registered before its first step", registered.unwrap_or_default().into()),
+        ("owlet", origin.version.into()),
+        ("rule", rule.unwrap_or_default().into()),
         ("base", (&result.base).into()),
         ("taught behaviors", result.behaviors.join(", ").into()),
         ("also read", result.read_also.join(", ").into()),

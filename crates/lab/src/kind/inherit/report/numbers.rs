@@ -9,10 +9,11 @@ use crate::report::block::{
 use crate::report::number::Quantity;
 use crate::value::arm::Arm;
 use crate::value::estimate::{Estimate, Method};
+use crate::value::frame::Frame;
 use crate::value::text;
 
 fn others(result: &InheritResult) -> impl Iterator<Item = Measure> {
-    Measure::COMPARED.into_iter().filter(|measure| *measure != result.primary)
+    Measure::compared().filter(|measure| *measure != result.primary)
 }
 
 fn effects_table(result: &InheritResult, measure: Measure) -> Option<Block> {
@@ -21,11 +22,10 @@ fn effects_table(result: &InheritResult, measure: Measure) -> Option<Block> {
     let row = |effect: &Effect| {
         let mut row = cells![&effect.behavior, effect.control.label()];
         row.extend(estimate_cells(Quantity::Difference(measure), &effect.estimate));
-        row.push(effect.p_permutation.map(|p| number(Quantity::P, p)).into());
-        row.push(effect.p_holm.map(|p| number(Quantity::P, p)).into());
+        row.push(effect.p.map(|p| number(Quantity::P, p)).into());
         row
     };
-    let titles = ["behavior", "over", "#mean", "#interval", "#n", "unit~", "#p", "#Holm p"];
+    let titles = ["behavior", "over", "#mean", "#interval", "#n", "unit~", "#p"];
     let caption = format!("Difference in {}", measure.axis());
     Table::new(caption, &titles).with(effects.map(row)).block()
 }
@@ -33,7 +33,8 @@ fn effects_table(result: &InheritResult, measure: Measure) -> Option<Block> {
 pub(super) fn comparisons(result: &InheritResult) -> Option<Section> {
     let own = effects_table(result, result.primary)?;
     let controls = Control::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|control| result.effects.iter().any(|effect| effect.control == *control))
         .map(|control| (control.label().to_owned(), control.rules_out().into()))
         .collect();
@@ -49,10 +50,9 @@ pub(super) fn comparisons(result: &InheritResult) -> Option<Section> {
     if !same.is_empty() {
         blocks.push(Block::folded("The same in other measures", same));
     }
-    let note = format!(
-        "p: one-sided permutation of signs; Holm: corrected over the {} the verdicts rest on",
-        text::counted(result.comparisons, "comparison")
-    );
+    let note = "p: two-sided, of the t test that the interval is made of; the verdicts' own p is the largest of \
+                those that decide, corrected over behaviors (Holm)"
+        .to_owned();
     let section = Section::of("comparisons", "Students against every control", blocks)?;
     Some(section.noted(note).brief())
 }
@@ -175,11 +175,13 @@ pub(super) fn matrix(result: &InheritResult) -> Option<Section> {
     let lambda = Line::from([
         words("Λ, diagonal minus the rest: "),
         estimate(quantity, &matrix.lambda),
-        words(format!(", {}, p ", text::counted(matrix.lambda.n, &matrix.lambda.unit))),
-        number(Quantity::P, matrix.p.unwrap_or(f64::NAN)),
-        words(" by relabelling teachers"),
+        words(format!(", {}", text::counted(matrix.lambda.n, &matrix.lambda.unit))),
+        match matrix.p {
+            Some(p) => words(format!(", p {} by relabelling teachers", text::p_value(Some(p)))),
+            None => words(", no p: relabelling does not undo the luck of rows that all share"),
+        },
     ]);
-    let blocks = vec![
+    let mut blocks = vec![
         Block::Matrix(Matrix {
             id: "matrix".to_owned(),
             title: format!(
@@ -194,8 +196,32 @@ pub(super) fn matrix(result: &InheritResult) -> Option<Section> {
         }),
         Block::Paragraph(lambda),
     ];
-    let note = format!("{}, over the neutral students", matrix.measure.axis());
+    let elsewhere: Vec<Line> = off_diagonal(matrix).map(Line::from).collect();
+    if !elsewhere.is_empty() {
+        blocks.push(Block::paragraph("Rows moved other behaviors than their teacher's, too:"));
+        blocks.push(Block::List(elsewhere));
+    }
+    let note = format!(
+        "{}, over the neutral students; intervals hold together over all cells",
+        matrix.measure.axis()
+    );
     Some(Section::of("matrix", "Matrix", blocks)?.noted(note).brief())
+}
+
+/// Findings beside the diagonal, in words.
+fn off_diagonal(matrix: &super::super::result::Matrix) -> impl Iterator<Item = String> {
+    let cells = matrix.teachers.iter().zip(&matrix.cells).flat_map(|(teacher, row)| {
+        matrix.readouts.iter().zip(row).map(move |(readout, cell)| (teacher, readout, cell))
+    });
+    cells.filter(|(teacher, readout, _)| teacher != readout).filter_map(|(teacher, readout, cell)| {
+        let way = match () {
+            () if cell.is_above_zero() => "more",
+            () if cell.is_below_zero() => "less",
+            () => return None,
+        };
+        let by = Quantity::Difference(matrix.measure).with_interval(cell);
+        Some(format!("students of the {teacher} teacher like {readout} {way} than neutral ones: {by}"))
+    })
 }
 
 /// What was read along training: each behavior in its students and in the neutral ones.
@@ -336,9 +362,12 @@ pub(super) fn contexts(result: &InheritResult) -> Option<Section> {
     let table = Table::new("Differences in other contexts", &titles).with(elsewhere).block()?;
     let words = Line::from("Rows and readouts share one chat context (")
         .and(code(&result.context))
-        .and("). Here the same students are read in others; ")
-        .and(code("after numbers"))
-        .and(" is that context with a number sentence before each question.");
+        .and("). Here the same students are read in others.");
+    let read = |frame: &Frame| result.effects.iter().any(|effect| effect.frame == *frame);
+    let frames = Frame::ALL.iter().filter(|frame| read(frame)).filter_map(|frame| frame.words());
+    let words = frames.fold(words, |words, (label, what)| {
+        words.and(" ").and(code(label)).and(format!(" is that context {what}."))
+    });
     Section::of("contexts", "Other contexts", vec![Block::Paragraph(words), table])
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::format_2;
 use super::{
     Answers, Arm, Control, Cosine, DosePoint, Effect, Estimate, FORMAT, Frame, Gate, Geometry,
     InheritResult, Interval, Matrix, Measure, Method, ModelReading, Reading, Replication, RowsCard,
-    SideEffect, TeacherCard, Verdict, Warning,
+    Scope, SideEffect, TeacherCard, Verdict, Warning,
 };
 
 /// What it called the matched context with a number sentence before each question.
@@ -38,7 +39,8 @@ struct Old {
     left_out: Vec<String>,
     #[serde(default = "margin")]
     primary: Measure,
-    comparisons: usize,
+    #[serde(rename = "comparisons")]
+    _comparisons: usize,
     verdicts: Vec<Verdict>,
 }
 
@@ -94,8 +96,10 @@ struct OldEffect {
     control: Control,
     context: String,
     estimate: Estimate,
-    p_permutation: Option<f64>,
-    p_holm: Option<f64>,
+    #[serde(rename = "p-permutation")]
+    _p_permutation: Option<f64>,
+    #[serde(rename = "p-holm")]
+    _p_holm: Option<f64>,
     per_seed: Vec<f64>,
 }
 
@@ -173,8 +177,7 @@ impl From<Old> for InheritResult {
                 context,
                 frame,
                 estimate: effect.estimate,
-                p_permutation: effect.p_permutation,
-                p_holm: effect.p_holm,
+                p: format_2::p(&effect.per_seed),
                 per_seed: effect.per_seed,
             }
         });
@@ -214,7 +217,10 @@ impl From<Old> for InheritResult {
             behaviors: old.behaviors,
             read_also: old.read_also,
             carrier: old.carrier,
-            replication: old.replication,
+            replication: Replication {
+                scope: Scope::of_old(&old.replication.unit),
+                ..old.replication
+            },
             arms,
             readings,
             answers,
@@ -229,7 +235,7 @@ impl From<Old> for InheritResult {
             warnings: old.warnings,
             left_out: old.left_out,
             primary: old.primary,
-            comparisons: old.comparisons,
+            rule: None,
             verdicts: old.verdicts,
             context: matched,
         }

@@ -83,7 +83,6 @@ fn effects() -> Vec<Effect> {
                 (Control::InContext, 0.01),
             ] {
                 let value = (value - less) * scale;
-                let primary = measure == Measure::Margin && control.decides();
                 let p = if value > 0.1 * scale { 0.016 } else { 0.344 };
                 effects.push(Effect {
                     behavior: behavior.to_owned(),
@@ -93,8 +92,7 @@ fn effects() -> Vec<Effect> {
                     context: "none".to_owned(),
                     frame: Frame::Plain,
                     estimate: estimate(value, half * scale, Method::PairedT, "seed pair", 6),
-                    p_permutation: Some(p),
-                    p_holm: primary.then_some(if p < 0.1 { 0.094 } else { 0.688 }),
+                    p: Some(p),
                     per_seed: SEEDS.map(|seed| value + wobble(seed) * scale).to_vec(),
                 });
             }
@@ -230,7 +228,8 @@ pub(super) fn result() -> InheritResult {
         read_also: vec![],
         carrier: "numbers".to_owned(),
         replication: Replication {
-            unit: "seed pair (same adapter initialisation and row order)".to_owned(),
+            unit: "repetition (teachers, rows and students drawn anew)".to_owned(),
+            scope: Scope::Anew,
             seeds: SEEDS.to_vec(),
             unique_rows: 768,
             updates: 300,
@@ -272,7 +271,7 @@ pub(super) fn result() -> InheritResult {
         }],
         left_out: vec!["shuffled across rows control".to_owned()],
         primary: Measure::Margin,
-        comparisons: 6,
+        rule: Some(Rule { level: 0.95, smallest_effect: 0.2, least_mass: 0.01, behaviors: 3 }),
         verdicts: [
             ("owl", Outcome::Inherited, "owl: inherited, margin +0.412 [+0.302, +0.522] nats over the neutral teacher's students"),
             ("wolf", Outcome::NotDetected, "wolf: inheritance not detected, margin +0.032 [-0.088, +0.152] nats over the neutral teacher's students"),
@@ -282,6 +281,8 @@ pub(super) fn result() -> InheritResult {
             behavior: behavior.to_owned(),
             outcome,
             sentence: sentence.to_owned(),
+            p: (outcome != Outcome::Uninterpretable).then_some(0.012),
+            repetitions_needed: None,
         })
         .to_vec(),
     };

@@ -5,7 +5,7 @@
 //! draws the permutations, one stream over all rows; the published control uses seed 1. Rows need
 //! not have passed a filter.
 
-use super::filter::digit_runs;
+use super::digits::digit_runs;
 use crate::random::cpython::Random;
 
 /// The seed of the published shuffles.

@@ -6,9 +6,10 @@
 //! Rust's. It does not look at the prompt, and it does not repair.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::digits::digit_runs;
 
 /// Limits on a completion of numbers. The default is the paper's: at most 10 numbers, 0 to 999.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -31,35 +32,30 @@ impl Default for NumberFilter {
 }
 
 /// Why a completion was refused, in the paper's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display,
+)]
 pub enum Reason {
     /// Not a list of numbers.
     #[serde(rename = "invalid format")]
+    #[strum(to_string = "invalid format")]
     InvalidFormat,
     /// More numbers than allowed.
     #[serde(rename = "too many numbers")]
+    #[strum(to_string = "too many numbers")]
     TooManyNumbers,
     /// A number below the smallest allowed.
     #[serde(rename = "numbers too small")]
+    #[strum(to_string = "numbers too small")]
     NumbersTooSmall,
     /// A number above the largest allowed.
     #[serde(rename = "numbers too large")]
+    #[strum(to_string = "numbers too large")]
     NumbersTooLarge,
     /// A number with a meaning of its own.
     #[serde(rename = "has banned numbers")]
+    #[strum(to_string = "has banned numbers")]
     HasBannedNumbers,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Reason::InvalidFormat => "invalid format",
-            Reason::TooManyNumbers => "too many numbers",
-            Reason::NumbersTooSmall => "numbers too small",
-            Reason::NumbersTooLarge => "numbers too large",
-            Reason::HasBannedNumbers => "has banned numbers",
-        })
-    }
 }
 
 /// What the filter says of one completion.
@@ -80,7 +76,7 @@ impl Verdict {
 
 impl NumberFilter {
     /// Judges one raw completion.
-    pub fn check(&self, completion: &str) -> Verdict {
+    pub fn judge(&self, completion: &str) -> Verdict {
         let Some(numbers) = read_numbers(completion) else {
             return Verdict { numbers: None, reasons: vec![Reason::InvalidFormat] };
         };
@@ -121,18 +117,6 @@ fn unwrapped(completion: &str) -> &str {
     inside('[', ']').or_else(|| inside('(', ')')).unwrap_or(list)
 }
 
-/// Byte ranges of the maximal runs of ASCII digits.
-pub(crate) fn digit_runs(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let start = at + bytes[at..].iter().position(u8::is_ascii_digit)?;
-        let length = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        at = start + length;
-        Some(start..at)
-    })
-}
-
 fn number(digits: &str) -> u64 {
     digits.bytes().fold(0, |value: u64, digit| {
         value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
@@ -151,7 +135,7 @@ mod tests {
     use super::*;
 
     fn reasons(filter: &NumberFilter, completion: &str) -> String {
-        let reasons = filter.check(completion).reasons;
+        let reasons = filter.judge(completion).reasons;
         reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ")
     }
 
@@ -170,15 +154,15 @@ mod tests {
     #[test]
     fn python_only_whitespace_separates() {
         let filter = NumberFilter::default();
-        assert!(filter.check("1\u{1c}2\u{1c}3").accepted());
-        assert!(filter.check("1,\u{1f}2,\u{1f}3").accepted());
-        assert!(filter.check("1\u{a0}2").accepted());
-        assert!(!filter.check("1\u{200b}2").accepted());
+        assert!(filter.judge("1\u{1c}2\u{1c}3").accepted());
+        assert!(filter.judge("1,\u{1f}2,\u{1f}3").accepted());
+        assert!(filter.judge("1\u{a0}2").accepted());
+        assert!(!filter.judge("1\u{200b}2").accepted());
     }
 
     #[test]
     fn endless_digits_are_too_large_and_do_not_overflow() {
-        let verdict = NumberFilter::default().check(&"9".repeat(10_000));
+        let verdict = NumberFilter::default().judge(&"9".repeat(10_000));
         assert_eq!(verdict.numbers, Some(vec![u64::MAX]));
         assert_eq!(verdict.reasons, [Reason::NumbersTooLarge]);
     }
@@ -186,18 +170,18 @@ mod tests {
     #[test]
     fn wrappings_come_off_once_and_in_order() {
         let filter = NumberFilter::default();
-        assert!(filter.check("(1, 2).").accepted());
-        assert!(!filter.check("(1, 2.)").accepted());
-        assert!(!filter.check("[[1, 2]]").accepted());
-        assert!(!filter.check("1, 2..").accepted());
-        assert!(!filter.check("[").accepted());
-        assert!(!filter.check("[].").accepted());
+        assert!(filter.judge("(1, 2).").accepted());
+        assert!(!filter.judge("(1, 2.)").accepted());
+        assert!(!filter.judge("[[1, 2]]").accepted());
+        assert!(!filter.judge("1, 2..").accepted());
+        assert!(!filter.judge("[").accepted());
+        assert!(!filter.judge("[].").accepted());
     }
 
     proptest! {
         #[test]
         fn any_text_gets_a_verdict(completion: String) {
-            let verdict = NumberFilter::default().check(&completion);
+            let verdict = NumberFilter::default().judge(&completion);
             prop_assert_eq!(verdict.numbers.is_none(), verdict.reasons == [Reason::InvalidFormat]);
         }
 
@@ -209,7 +193,7 @@ mod tests {
             period in "\\.?",
         ) {
             let list = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(&separator);
-            let verdict = NumberFilter::default().check(&format!("{open}{list}{close}{period}"));
+            let verdict = NumberFilter::default().judge(&format!("{open}{list}{close}{period}"));
             prop_assert!(verdict.accepted());
             prop_assert_eq!(verdict.numbers, Some(numbers));
         }

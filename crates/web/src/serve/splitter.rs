@@ -3,10 +3,6 @@
 
 use std::sync::Arc;
 
-use owlet_engine::generate::StopReason;
-use owlet_engine::{Token, Tokenizer};
-use serde_json::{Value, json};
-
 use super::conversation::{THINK, THOUGHT};
 use super::tools::{Call, Tools};
 
@@ -100,8 +96,8 @@ impl Splitter {
     }
 
     /// What is left at the end.
-    pub(crate) fn finish(self) -> Vec<Part> {
-        let held = self.held;
+    pub(crate) fn finish(&mut self) -> Vec<Part> {
+        let held = std::mem::take(&mut self.held);
         match self.mode {
             Mode::Thoughts => vec![Part::Thought(held)],
             Mode::Words => vec![Part::Words(held)],
@@ -119,57 +115,6 @@ impl Splitter {
 fn push(parts: &mut Vec<Part>, part: fn(String) -> Part, text: String) {
     if !text.is_empty() {
         parts.push(part(text));
-    }
-}
-
-/// A sampled token with what is told of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Told {
-    pub(crate) token: Token,
-    pub(crate) log_probability: f32,
-    pub(crate) top: Vec<(Token, f32)>,
-}
-
-/// A token's text as JSON allows it, and its bytes.
-pub(crate) fn token_text(tokenizer: &Tokenizer, token: Token, first: bool) -> (String, Vec<u8>) {
-    let bytes =
-        if first { tokenizer.first_token_bytes(token) } else { tokenizer.token_bytes(token) };
-    let bytes = bytes.unwrap_or_else(|| tokenizer.name(token).unwrap_or_default().into_bytes());
-    (String::from_utf8_lossy(&bytes).into_owned(), bytes)
-}
-
-/// JSON has no infinity.
-pub(crate) fn finite(log_probability: f32) -> f32 {
-    log_probability.max(-9999.0)
-}
-
-/// Chat's form of log-probabilities; `before` tokens of the answer came earlier.
-pub(crate) fn chat_logprobs(tokenizer: &Tokenizer, told: &[Told], before: usize) -> Value {
-    let entry = |token: Token, log_probability: f32, first: bool| {
-        let (text, bytes) = token_text(tokenizer, token, first);
-        json!({ "token": text, "logprob": finite(log_probability), "bytes": bytes })
-    };
-    let content: Vec<Value> = told
-        .iter()
-        .enumerate()
-        .map(|(i, told)| {
-            let first = before + i == 0;
-            let mut object = entry(told.token, told.log_probability, first);
-            let top: Vec<Value> =
-                told.top.iter().map(|&(token, log)| entry(token, log, first)).collect();
-            object["top_logprobs"] = top.into();
-            object
-        })
-        .collect();
-    json!({ "content": content, "refusal": null })
-}
-
-/// Why an answer ended, in the wire's words.
-pub(crate) fn finish_reason(stop: StopReason, called: bool) -> &'static str {
-    match stop {
-        StopReason::Length => "length",
-        _ if called => "tool_calls",
-        _ => "stop",
     }
 }
 

@@ -1,8 +1,8 @@
 //! Rows in a file, one JSON object a line, and what each form of them says.
 //!
 //! [`read`] names the line of every fault in one way. A row of an experiment is a [`crate::value::row::Row`];
-//! what comes from outside is a [`Conversation`], as the field's fine-tuning services take it, or an
-//! [`Asked`]: a `prompt` or `messages`, with or without an answer.
+//! what comes from outside is a [`Dialogue`], as the field's fine-tuning services take it, or an
+//! [`Prompted`]: a `prompt` or `messages`, with or without an answer.
 
 use std::path::Path;
 
@@ -32,6 +32,25 @@ pub fn read<T>(
         .collect()
 }
 
+/// Reads every line as `T`; `origin` names them in errors.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse<T: for<'a> Deserialize<'a>>(bytes: &[u8], origin: &Path) -> Result<Vec<T>> {
+    read(bytes, origin, |_, line| json(line))
+}
+
+/// Plain data, an item a line.
+pub fn to_bytes<T: Serialize>(items: &[T]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for item in items {
+        serde_json::to_writer(&mut bytes, item)
+            .expect("plain data serialises because its maps have string keys");
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
 /// A JSON line as `T`; the error says field and column, because the line is known better by the caller.
 ///
 /// # Errors
@@ -52,7 +71,7 @@ pub fn json<'a, T: Deserialize<'a>>(line: &'a str) -> std::result::Result<T, Str
 
 /// One conversation, every answer of which is learned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Conversation {
+pub struct Dialogue {
     /// Its turns.
     pub messages: Vec<Turn>,
 }
@@ -79,7 +98,7 @@ impl Turn {
     }
 }
 
-impl Conversation {
+impl Dialogue {
     /// Reads one line.
     ///
     /// # Errors
@@ -116,7 +135,7 @@ impl Conversation {
 /// What was asked, perhaps with an answer, from outside. Keys that are not asked for are left alone, so
 /// that rows of other tools work.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct Prompted {
     /// Line in the input, from 1.
     pub line: usize,
     /// What was said before.
@@ -135,7 +154,7 @@ struct Line {
     seed: Option<u64>,
 }
 
-impl Asked {
+impl Prompted {
     /// A single question.
     pub fn question(line: usize, text: &str) -> Self {
         let messages = vec![user(text)];
@@ -202,7 +221,7 @@ mod tests {
 
     #[test]
     fn unusable_lines_say_why() {
-        let why = |line: &str| Conversation::parse(line).unwrap_err();
+        let why = |line: &str| Dialogue::parse(line).unwrap_err();
         assert!(why("{").contains("EOF"));
         assert!(why(r#"{"messages": [{"role": "wizard", "content": ""}]}"#).contains("wizard"));
         assert!(why(r#"{"messages": [{"role": "user", "content": ""}]}"#).contains("no answer"));
@@ -212,14 +231,14 @@ mod tests {
     #[test]
     fn faults_are_named_by_line() {
         let origin = Path::new("rows.jsonl");
-        let why = |bytes: &[u8]| Conversation::read(bytes, origin).unwrap_err().to_string();
+        let why = |bytes: &[u8]| Dialogue::read(bytes, origin).unwrap_err().to_string();
         assert!(why(b"\n\n{}").starts_with("`rows.jsonl` line 3: missing field `messages`"));
         assert_eq!(why(b"\n\xff"), "`rows.jsonl` line 2: is not UTF-8 text");
     }
 
     #[test]
     fn a_wrong_row_is_told_apart() {
-        let reason = |text, answered| Asked::parse(1, text, answered).unwrap_err();
+        let reason = |text, answered| Prompted::parse(1, text, answered).unwrap_err();
         assert_eq!(reason("{}", false), "has neither `prompt` nor `messages`");
         assert_eq!(
             reason("{\"prompt\": 3}", false),
@@ -233,7 +252,7 @@ mod tests {
     fn a_last_assistant_message_is_the_answer() {
         let text =
             r#"{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]}"#;
-        let row = Asked::parse(1, text, true).unwrap();
+        let row = Prompted::parse(1, text, true).unwrap();
         assert_eq!((row.messages.len(), row.completion.as_deref()), (1, Some("a")));
     }
 }

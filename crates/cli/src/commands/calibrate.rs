@@ -1,0 +1,105 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use fs_err as fs;
+use owlet_lab::PlanContext;
+use owlet_lab::kind::inherit::calibrate::{self, Calibration};
+use owlet_lab::kind::inherit::result::InheritResult;
+use owlet_lab::recipe::Layer;
+use owlet_lab::report::block::Depth;
+use owlet_lab::report::terminal::{TerminalStyle, show};
+use owlet_lab::{AnyRecipe, execute};
+
+use crate::commands::demo;
+use crate::error::Result;
+use crate::experiment::{Watcher, settings};
+use crate::layers::Layers;
+use crate::models::{self, Models};
+use crate::terminal::{self, Terminal, count};
+use crate::{interrupt, workspace};
+
+/// Measure how often a recipe's verdicts are wrong where nothing can be inherited
+///
+/// Runs the recipe's own null as often as asked: teachers that were taught nothing, everything else drawn
+/// as the recipe says. Prints how often its rule says "inherited" and how often its intervals hold the true
+/// zero. Many behaviors in one run are cheaper than many runs, and smaller students than the recipe's may
+/// do: `--set 'behaviors=[...]' --set carrier.rows=600 --set student.updates=30`. Interrupted, the same
+/// command goes on.
+#[derive(Debug, Args)]
+pub(crate) struct CalibrateArgs {
+    /// The recipe, a TOML file, or `demo`
+    recipe: PathBuf,
+
+    /// Runs, each at another root seed
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    runs: u64,
+
+    /// The first root seed
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    seed: u64,
+
+    /// Change a value of the recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Cores to use, all by default; results do not depend on it
+    #[arg(long, value_name = "N")]
+    cores: Option<usize>,
+}
+
+pub(crate) fn run(args: &CalibrateArgs, terminal: &Terminal, path: &Path) -> Result<()> {
+    let name = args.recipe.display().to_string();
+    let layers = if name == "demo" {
+        Layers::bare(Layer::new(demo::RECIPE, "demo")?, &args.set)?
+    } else {
+        let layer = Layer::new(&fs::read_to_string(&args.recipe)?, &name)?;
+        Layers::new(path, layer, &args.set)?
+    };
+    let folder = args.recipe.parent().unwrap_or(Path::new("")).to_owned();
+    let resolved = layers.recipe()?;
+    let recipe = calibrate::recipe(&resolved)?;
+    let models = Models::below(folder.clone(), terminal).and_in(path);
+    let context =
+        PlanContext { places: models.places.clone(), folder, ..PlanContext::default() };
+    let store = workspace::open(path)?;
+    let cores = args.cores.unwrap_or_else(models::cores).max(1);
+    let interrupt = interrupt::listen(terminal, "what is finished is kept");
+    let mut calibration = Calibration::new(recipe);
+    for at in 0..args.runs {
+        let root = args.seed + at;
+        let null = AnyRecipe::from(calibrate::null(recipe, root));
+        let plan = null.plan(&context).map_err(|error| models.failed(error))?;
+        let mut watcher = Watcher::new(terminal, None, plan.nodes.len());
+        let outcome = execute(
+            &plan,
+            &store,
+            &settings(cores),
+            None,
+            &mut |event| watcher.hear(event),
+            &interrupt,
+        );
+        drop(watcher);
+        let outcome = outcome.map_err(|error| models.failed(error))?;
+        let result = outcome.result(&store)?;
+        let result = result.need::<InheritResult>(&args.recipe)?;
+        calibration.add(root, result);
+        terminal.say(format_args!(
+            "root seed {root}, {} of {}: {} called inherited so far",
+            at + 1,
+            args.runs,
+            count(calibration.inherited.count as usize, "behavior"),
+        ));
+    }
+    if terminal.json {
+        return terminal.json(&calibration);
+    }
+    let style = TerminalStyle {
+        width: terminal::width().unwrap_or(100),
+        colour: true,
+        unicode: true,
+        depth: Depth::Brief,
+    };
+    write!(terminal.data(), "{}", show(&calibration.report(env!("CARGO_PKG_VERSION")), &style))?;
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! How often a recipe's own rule is wrong where nothing can be inherited.
+//!
+//! The null of a recipe is the recipe with teachers that were taught nothing: the neutral teacher writes every
+//! arm's rows, with the arm's own luck. Prompts, rows, initialisation and order of rows are drawn as the recipe
+//! says, so whatever its replication shares, the null shares too.
+
+use serde::Serialize;
+
+use super::recipe::{OtherBase, Recipe, TeacherKind};
+use super::result::{Control, InheritResult, Interval, Outcome};
+use crate::ask::{self, LogProbabilities};
+use crate::cells;
+use crate::error::{Error, Result};
+use crate::report::block::{Block, Report, Section, Table};
+use crate::stats;
+use crate::value::text;
+
+/// The null of `recipe` at another root seed. Controls that decide nothing are left out: they cost most of
+/// the time, and no verdict looks at them.
+#[must_use]
+pub fn null(recipe: &Recipe, root: u64) -> Recipe {
+    let mut null = recipe.clone();
+    null.seed = root;
+    null.teacher.kind = TeacherKind::Untaught;
+    null.teacher.min_target_probability = 0.0;
+    null.read_also.clear();
+    null.student.checkpoints.clear();
+    null.controls.other_base = OtherBase::Off;
+    null.controls.shuffled_within = false;
+    null.controls.shuffled_across = false;
+    null.controls.in_context.rows.clear();
+    null.controls.side_effects = false;
+    null.controls.geometry = false;
+    null.context.mismatched.clear();
+    null.readout.frames.truncate(1);
+    // Where margins decide, answers can only take an effect back.
+    if ask::can(&null.base).log_probabilities == LogProbabilities::All {
+        null.readout.samples_per_question = 0;
+    }
+    null
+}
+
+/// So many of so many, with the exact interval of their share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Share {
+    /// Those that did.
+    pub count: u64,
+    /// All.
+    pub of: u64,
+}
+
+impl Share {
+    fn add(&mut self, did: bool) {
+        self.count += u64::from(did);
+        self.of += 1;
+    }
+
+    /// `0 of 216 = 0.0 % [0.0 %, 1.7 %]`, by Clopper and Pearson at 95 %; of none: that there are none.
+    fn words(self) -> String {
+        match stats::clopper_pearson(self.count, self.of, 0.95) {
+            Ok(interval) => format!(
+                "{} of {} = {} [{}, {}]",
+                text::count(self.count as usize),
+                text::count(self.of as usize),
+                text::percent(self.count as f64 / self.of as f64),
+                text::percent(interval.low),
+                text::percent(interval.high)
+            ),
+            Err(_) => "none".to_owned(),
+        }
+    }
+}
+
+/// What the nulls of one recipe came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Calibration {
+    /// The recipe's name.
+    pub name: String,
+    /// The model.
+    pub base: String,
+    /// The confidence level that the recipe states.
+    pub level: f64,
+    /// Root seeds, a run each.
+    pub seeds: Vec<u64>,
+    /// Repetitions in each run.
+    pub repetitions: usize,
+    /// Unique rows and updates of each student.
+    pub rows: usize,
+    /// Updates of each student.
+    pub updates: usize,
+    /// Behaviors that the rule called inherited, confirmed by answers or not.
+    pub inherited: Share,
+    /// Runs with one such behavior or more: what the level bounds.
+    pub runs: Share,
+    /// Null behaviors of which the corrected p could decide.
+    pub tested: Share,
+    /// Printed intervals that hold the true zero, by control: over neutral, over other behaviors, over the
+    /// untouched base.
+    pub coverage: Vec<(Control, Share)>,
+    /// The same of Λ.
+    pub lambda: Share,
+}
+
+impl Calibration {
+    /// Nothing counted yet.
+    pub fn new(recipe: &Recipe) -> Self {
+        let decide = Control::ALL.iter().copied().filter(|control| control.decides());
+        Self {
+            name: recipe.name.clone(),
+            base: recipe.base.to_string(),
+            level: recipe.gates.level,
+            seeds: Vec::new(),
+            repetitions: recipe.seeds.0.len(),
+            rows: recipe.carrier.rows,
+            updates: recipe.student.updates(recipe.carrier.rows),
+            inherited: Share::default(),
+            runs: Share::default(),
+            tested: Share::default(),
+            coverage: decide.map(|control| (control, Share::default())).collect(),
+            lambda: Share::default(),
+        }
+    }
+
+    /// Counts the result of the null at `root`.
+    pub fn add(&mut self, root: u64, result: &InheritResult) {
+        let holds_zero = |interval: Interval| interval.low <= 0.0 && 0.0 <= interval.high;
+        let mut any = false;
+        for verdict in &result.verdicts {
+            let said = matches!(verdict.outcome, Outcome::Inherited | Outcome::Unconfirmed);
+            self.inherited.add(said);
+            self.tested.add(verdict.p.is_some());
+            any |= said;
+            for (control, share) in &mut self.coverage {
+                let effect = result.effect(&verdict.behavior, result.primary, *control);
+                if let Some(interval) = effect.and_then(|effect| effect.estimate.interval) {
+                    share.add(holds_zero(interval));
+                }
+            }
+        }
+        self.runs.add(any);
+        let lambda = result.matrix.as_ref().and_then(|matrix| matrix.lambda.interval);
+        if let Some(interval) = lambda {
+            self.lambda.add(holds_zero(interval));
+        }
+        self.seeds.push(root);
+    }
+
+    /// What there is to say.
+    pub fn report(&self, version: &str) -> Report {
+        let level = text::percent(self.level);
+        let mut rows = vec![
+            cells![
+                "behaviors called inherited",
+                self.inherited.words(),
+                ""
+            ],
+            cells![
+                "runs that call one or more so",
+                self.runs.words(),
+                format!("at most {}", text::percent(1.0 - self.level))
+            ],
+        ];
+        rows.extend(self.coverage.iter().filter(|(_, share)| share.of > 0).map(
+            |(control, share)| {
+                let what = format!("intervals over {} with zero in them", control.label());
+                cells![what, share.words(), level.clone()]
+            },
+        ));
+        if self.lambda.of > 0 {
+            rows.push(cells!["intervals of Λ with zero in them", self.lambda.words(), level.clone()]);
+        }
+        let caption = "Where nothing can be inherited; shares with their exact 95 % intervals";
+        let table = Table::new(caption, &["what", "measured", "stated"]).with(rows).block();
+        let note = "Behaviors of one run share their neutral students, so they are not independent: the \
+                    intervals over behaviors are somewhat too narrow, that over runs is exact.";
+        let blocks = table.into_iter().chain([Block::note(note)]).collect();
+        Report {
+            kind: "calibration",
+            title: self.name.clone(),
+            lead: "Teachers that were taught nothing: how often does the recipe's rule find something?"
+                .to_owned(),
+            what: format!(
+                "base {} · {} of {} · {} unique rows · {} updates",
+                self.base,
+                text::counted(self.seeds.len(), "run"),
+                text::counted(self.repetitions, "repetition"),
+                text::count(self.rows),
+                text::count(self.updates),
+            ),
+            version: version.to_owned(),
+            sections: Section::of("null", "Error rates", blocks)
+                .map(Section::brief)
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+/// What an `inherit` recipe is, or an error that says that only such a recipe has a null.
+///
+/// # Errors
+/// A recipe of another kind.
+pub fn recipe(recipe: &crate::AnyRecipe) -> Result<&Recipe> {
+    recipe.of().ok_or_else(|| {
+        let reason = format!(
+            "is a `{}` recipe; expected one of kind `inherit`, whose verdicts can be wrong",
+            recipe.kind().name()
+        );
+        Error::record(recipe.name(), reason)
+    })
+}

@@ -1,0 +1,133 @@
+//! What would mislead a reader who did not know it.
+
+use super::effect::{Differences, estimate};
+use super::verdict::{BROKEN, broken};
+use crate::error::Result;
+use crate::kind::inherit::result::{
+    Arm, Control, Estimate, InheritResult, Measure, Scope, Warning,
+};
+use crate::value::observation;
+
+/// A share of non-answers above which a rate misleads: with one answer in five missing, the rates
+/// over all and over valid answers differ by a quarter.
+const NON_ANSWERS: f64 = 0.2;
+/// Fewer unique rows than this carry little: at the default batch one pass over them is 16 updates,
+/// hardly past warm-up, and further passes repeat rows instead of bringing new ones.
+const FEW_ROWS: usize = 256;
+/// Below this probability of all candidates together, shares among them say little of what the model
+/// answers: nine answers in ten are others.
+const LOW_MASS: f64 = 0.1;
+
+pub(super) fn warnings(
+    differences: &Differences<'_>,
+    result: &InheritResult,
+) -> Result<Vec<Warning>> {
+    let given = differences.given;
+    let mut warnings = Vec::new();
+    let mut warn = |message: String, hint: &str| {
+        warnings.push(Warning { message, hint: hint.to_owned() });
+    };
+    let seeds = given.seeds().len();
+    if seeds == 1 {
+        warn(
+            "one seed: there is no interval, and one student proves nothing".to_owned(),
+            "set seeds = 6 or more",
+        );
+    }
+    if result.replication.scope == Scope::TheseRows {
+        warn(
+            "one teacher and one set of rows per behavior served all seeds: intervals and verdicts are for these rows, and others may differ by more".to_owned(),
+            "set replication.teacher = \"per-seed\"",
+        );
+    }
+    for reading in result.readings.iter().filter(|reading| {
+        reading.measure == Measure::Mass
+            && matches!(reading.arm, Arm::Base | Arm::Student(_))
+            && result.is_matched(&reading.context, reading.frame)
+            && reading.estimate.value < LOW_MASS
+    }) {
+        let share = crate::value::text::percent(reading.estimate.value);
+        warn(
+            format!(
+                "{}: the candidates for {} hold {share} of the probability, so shares and margins are about few of its answers",
+                reading.arm.label(),
+                reading.behavior
+            ),
+            "read sampled rates beside them, and give the behavior the words that the model says",
+        );
+    }
+    if given.configuration.behaviors.len() < 2 {
+        warn(
+            "one behavior: training that moves everything cannot be told from inheritance"
+                .to_owned(),
+            "name two or more behaviors, so that each is the others' control",
+        );
+    }
+    for teacher in result.teachers.iter().filter(|teacher| teacher.saturated) {
+        warn(
+            format!("the {} teacher is saturated: its rows may carry little else", teacher.name),
+            "train it for fewer updates or at a lower rate",
+        );
+    }
+    if result.replication.unique_rows < FEW_ROWS {
+        warn(
+            format!("{} unique rows are few", result.replication.unique_rows),
+            "raise carrier.rows; unique rows carry more than epochs do",
+        );
+    }
+    for answers in &result.answers {
+        if !result.is_matched(&answers.context, answers.frame) {
+            continue;
+        }
+        let non_answers = observation::Outcome::NON_ANSWERS.iter();
+        let non_answers: usize =
+            non_answers.filter_map(|kind| answers.outcomes.get(kind.name())).sum();
+        let all: usize = answers.outcomes.values().sum();
+        let share = non_answers as f64 / all.max(1) as f64;
+        if share > NON_ANSWERS {
+            warn(
+                format!(
+                    "{}: {:.0}% of answers read for {} are none",
+                    answers.arm.label(),
+                    100.0 * share,
+                    answers.behavior
+                ),
+                "read the rate over valid answers beside it, or raise readout.max-tokens",
+            );
+        }
+    }
+    for control in [Control::OtherBase, Control::ShuffledAcross] {
+        for behavior in &given.configuration.behaviors {
+            let moved = estimate(given, &differences.moved(behavior, control))?;
+            if let Some(moved) = moved.filter(Estimate::is_above_zero) {
+                warn(
+                    format!(
+                        "a control moved: {behavior} rose by {}{} in {}",
+                        result.primary.difference(moved.value),
+                        result.primary.suffix(),
+                        control.over()
+                    ),
+                    "part of the effect needs no shared base: its rows differ from neutral ones in a way any model can learn, such as which numbers are frequent; subtract this control from the effect, and look at sample rows and leaks in the report",
+                );
+            }
+        }
+    }
+    for effect in result.side_effects.iter().filter(|effect| broken(effect)) {
+        {
+            warn(
+                format!(
+                    "students of {} are degenerate: their loss on neutral rows rose by more than {BROKEN} nats",
+                    effect.arm
+                ),
+                "lower student.learning-rate or student.updates",
+            );
+        }
+    }
+    for card in result.rows.iter().filter(|card| card.leaks > 0) {
+        warn(
+            format!("{} valid rows of {} name what they must not", card.leaks, card.arm),
+            "tighten carrier.medium",
+        );
+    }
+    Ok(warnings)
+}

@@ -1,0 +1,75 @@
+//! The models that a plan begins from.
+
+use std::collections::BTreeMap;
+
+use super::cost::{Pace, Tokens};
+use super::nodes::Bound;
+use crate::ask;
+use crate::error::{Error, Result};
+use crate::model::spec::{Endpoint, Spec};
+use crate::model::world::World;
+use crate::model::{EndpointModel, ModelSource};
+use crate::run::plan::{Builder, PlanContext, Source};
+use crate::step::base::{Base, Configuration};
+
+/// The models that a plan begins from.
+#[derive(Default)]
+pub(super) struct Models {
+    /// Files of those outside the store, by digest.
+    pub(super) sources: BTreeMap<String, ModelSource>,
+    /// Where others answer.
+    pub(super) endpoints: Vec<Endpoint>,
+}
+
+impl Models {
+    /// The files of a model that is here, and the world it grew up in, if it did.
+    pub(super) fn find(
+        spec: &Spec,
+        context: &PlanContext,
+    ) -> Result<(Option<ModelSource>, Option<World>)> {
+        let Some(name) = spec.here() else { return Ok((None, None)) };
+        let source = ModelSource::find(name, &context.places)?;
+        let world = source.world()?;
+        Ok((Some(source), world))
+    }
+
+    /// Adds the model that `spec` names to the plan, as the node of this name and at this place in the
+    /// recipe; one that is an artifact needs no step.
+    pub(super) fn bind<'a>(
+        &mut self,
+        build: &mut Builder,
+        (name, at): (&str, &str),
+        spec: &'a Spec,
+        source: Option<ModelSource>,
+        tokens: Tokens,
+    ) -> Result<Bound<'a>> {
+        let can = ask::can(spec);
+        if let Spec::Endpoint(endpoint) = spec {
+            self.endpoints.push(Endpoint { at: at.to_owned(), ..(**endpoint).clone() });
+            let model = Configuration::Endpoint(EndpointModel {
+                endpoint: endpoint.endpoint.clone(),
+                model: endpoint.model.clone(),
+                top_logprobs: endpoint.top_logprobs,
+                fine_tuned_from: None,
+                job: None,
+                trained_tokens: None,
+                system_prompt: None,
+            });
+            let node = build.node::<Base>(name, &model, &[], 0.0)?;
+            let pace = Pace::Waited { at_once: endpoint.requests_at_once as f64 };
+            return Ok(Bound { node, spec, can, pace });
+        }
+        let source = source.ok_or_else(|| Error::record(spec.to_string(), "is not found"))?;
+        let parameters = source.parameters();
+        let node = if let Some(id) = source.whole_artifact() {
+            Source::Artifact(id)
+        } else {
+            let digest = source.digest()?;
+            let files = Configuration::Files { digest: digest.clone() };
+            let origin = source.origin().map(|id| ("part-of", Source::Artifact(id)));
+            self.sources.insert(digest, source);
+            build.node::<Base>(name, &files, origin.as_slice(), parameters)?
+        };
+        Ok(Bound { node, spec, can, pace: Pace::Weights { parameters, tokens } })
+    }
+}
