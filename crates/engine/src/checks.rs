@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::adapter::{Adapter, AdapterConfig};
-use crate::config::{Activation, DecoderConfig, Family, NormConfig, Position};
+use crate::config::{Activation, DecoderConfig, Family, LocalAttention, NormConfig, Position};
 use crate::decoder::{Decoder, Deviations};
 use crate::generate::{Event, Generator, Request, Sampling, generate};
 use crate::kernel::Threads;
@@ -67,6 +67,18 @@ fn configurations() -> Vec<DecoderConfig> {
             activation: Activation::GeluTanh,
             norm: NormConfig { unit_offset: true, ..llama().norm },
             embedding_scale: 24.0f32.sqrt(),
+            ..llama()
+        },
+        DecoderConfig {
+            family: Family::Gemma3,
+            activation: Activation::GeluTanh,
+            norm: NormConfig { unit_offset: true, ..llama().norm },
+            embedding_scale: 24.0f32.sqrt(),
+            qk_norm: true,
+            post_norm: true,
+            query_scalar: Some(9.0),
+            // Shorter than a block of queries, so that each sees other keys.
+            local: Some(LocalAttention { window: 13, theta: 100.0, every: 2 }),
             ..llama()
         },
     ]

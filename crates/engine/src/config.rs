@@ -23,12 +23,26 @@ pub enum Family {
     Gpt2,
     /// Gemma (first generation).
     Gemma,
+    /// Gemma 3, text only.
+    Gemma3,
 }
 
 impl Family {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Llama, Self::Qwen2, Self::Qwen3, Self::GptNeox, Self::Gpt2, Self::Gemma];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Llama,
+        Self::Qwen2,
+        Self::Qwen3,
+        Self::GptNeox,
+        Self::Gpt2,
+        Self::Gemma,
+        Self::Gemma3,
+    ];
+
+    /// Whether it is one of Gemma's generations.
+    pub(crate) fn is_gemma(self) -> bool {
+        matches!(self, Self::Gemma | Self::Gemma3)
+    }
 }
 
 /// How a residual stream is normalised.
@@ -73,6 +87,16 @@ pub enum Position {
     Learned,
 }
 
+impl Position {
+    /// How many of a head's dimensions rotate, where positions are rotary.
+    pub fn width(self) -> Option<usize> {
+        match self {
+            Self::Rotary { width, .. } => Some(width),
+            Self::Learned => None,
+        }
+    }
+}
+
 /// Llama 3 rotary scaling: low frequencies divided by `factor`, a smooth ramp between the bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -85,6 +109,19 @@ pub struct RotaryScaling {
     pub high: f32,
     /// Context length the checkpoint was first trained at.
     pub original_context: f32,
+}
+
+/// Layers that attend only to the last few tokens, between others that attend to all (Gemma 3
+/// technical report, arXiv 2503.19786, section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LocalAttention {
+    /// How many tokens a local layer attends to, the token's own among them.
+    pub window: usize,
+    /// Base of the rotary frequencies in local layers, which are not scaled.
+    pub theta: f32,
+    /// Of so many layers the last is not local, and so on again.
+    pub every: usize,
 }
 
 /// The shape of a decoder-only transformer.
@@ -123,8 +160,17 @@ pub struct DecoderConfig {
     pub output_bias: bool,
     /// Biases in the feed-forward block.
     pub mlp_bias: bool,
-    /// RMSNorm over each query and key head before rotation (Qwen3).
+    /// RMSNorm over each query and key head before rotation (Qwen3, Gemma 3).
     pub qk_norm: bool,
+    /// What attention and feed-forward give is normalised before it is added (Gemma 3).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub post_norm: bool,
+    /// Attention scores are divided by the root of this; `None`: of the head width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_scalar: Option<f32>,
+    /// Which layers see a window of the sequence; `None`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<LocalAttention>,
     /// Attention and feed-forward read the same residual and are added together (GPT-NeoX).
     pub parallel: bool,
     /// The output head is the embedding.
@@ -135,10 +181,10 @@ pub struct DecoderConfig {
 
 impl DecoderConfig {
     /// What models of a family have in common, where their files do not say otherwise. Of the sizes only
-    /// `width` is set, the others are zero.
+    /// `width` is set, the others are zero, that of a window too.
     pub fn of(family: Family, width: usize) -> Self {
         let classic = matches!(family, Family::Gpt2 | Family::GptNeox);
-        let gemma = family == Family::Gemma;
+        let (gemma, gemma3) = (family.is_gemma(), family == Family::Gemma3);
         Self {
             family,
             vocabulary: 0,
@@ -157,17 +203,21 @@ impl DecoderConfig {
             activation: match family {
                 Family::Llama | Family::Qwen2 | Family::Qwen3 => Activation::Silu,
                 Family::GptNeox => Activation::Gelu,
-                Family::Gpt2 | Family::Gemma => Activation::GeluTanh,
+                Family::Gpt2 | Family::Gemma | Family::Gemma3 => Activation::GeluTanh,
             },
             gated: !classic,
             position: match family {
                 Family::Gpt2 => Position::Learned,
+                Family::Gemma3 => Position::Rotary { theta: 1e6, width: 0, scaling: None },
                 _ => Position::Rotary { theta: 10_000.0, width: 0, scaling: None },
             },
             qkv_bias: classic || family == Family::Qwen2,
             output_bias: classic,
             mlp_bias: classic,
-            qk_norm: family == Family::Qwen3,
+            qk_norm: gemma3 || family == Family::Qwen3,
+            post_norm: gemma3,
+            query_scalar: None,
+            local: gemma3.then_some(LocalAttention { window: 0, theta: 10_000.0, every: 6 }),
             parallel: family == Family::GptNeox,
             tied: gemma || family == Family::Gpt2,
             embedding_scale: if gemma { (width as f64).sqrt() as f32 } else { 1.0 },
@@ -211,6 +261,11 @@ impl DecoderConfig {
         if self.gated { 2 * self.hidden } else { self.hidden }
     }
 
+    /// The window of a layer, if it is local.
+    pub fn local_in(&self, layer: usize) -> Option<LocalAttention> {
+        self.local.filter(|local| !(layer + 1).is_multiple_of(local.every))
+    }
+
     /// Checks every relation the kernels rely on, with sizes bounded so that products cannot
     /// overflow.
     pub fn check(&self) -> Result<()> {
@@ -244,6 +299,23 @@ impl DecoderConfig {
                 let reason = format!("is {theta}, expected a positive number");
                 return Err(Error::config("position.theta", reason));
             }
+        }
+        if let Some(LocalAttention { window, theta, every }) = self.local {
+            if window == 0 || every < 2 || !matches!(self.position, Position::Rotary { .. }) {
+                let reason = "needs a window of a token or more, two layers or more from one that \
+                              is not local to the next, and rotary positions";
+                return Err(Error::config("local", reason));
+            }
+            if !(theta.is_finite() && theta > 0.0) {
+                let reason = format!("is {theta}, expected a positive number");
+                return Err(Error::config("local.theta", reason));
+            }
+        }
+        if let Some(scalar) = self.query_scalar
+            && !(scalar.is_finite() && scalar > 0.0)
+        {
+            let reason = format!("is {scalar}, expected a positive number");
+            return Err(Error::config("query-scalar", reason));
         }
         let epsilon = self.norm.epsilon;
         if !(epsilon.is_finite() && epsilon >= 0.0) {

@@ -16,8 +16,8 @@ use crate::parameters::{Layout, Parameters};
 /// `[context, width]` where positions are learned; per layer `layers.N.` followed by
 /// `norm1.weight`, `norm1.bias`, `q|k|v|o.weight` `[outputs, inputs]`, `q|k|v|o.bias`,
 /// `q_norm.weight`, `k_norm.weight` `[head-width]`, `norm2.weight`, `norm2.bias`,
-/// `gate|up|down.weight`, `gate|up|down.bias`; then `norm.weight`, `norm.bias` and, untied,
-/// `head.weight` `[vocabulary, width]`.
+/// `gate|up|down.weight`, `gate|up|down.bias`, `post_norm1|post_norm2.weight`; then `norm.weight`,
+/// `norm.bias` and, untied, `head.weight` `[vocabulary, width]`.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     /// Shape.
@@ -78,6 +78,9 @@ impl Decoder {
             if config.output_bias {
                 layout.push(name("o.bias"), &[d]);
             }
+            if config.post_norm {
+                norm(&mut layout, name("post_norm1"));
+            }
             norm(&mut layout, name("norm2"));
             if config.gated {
                 layout.push(name("gate.weight"), &[h, d]);
@@ -92,6 +95,9 @@ impl Decoder {
             layout.push(name("down.weight"), &[d, h]);
             if config.mlp_bias {
                 layout.push(name("down.bias"), &[d]);
+            }
+            if config.post_norm {
+                norm(&mut layout, name("post_norm2"));
             }
         }
         norm(&mut layout, "norm".to_owned());

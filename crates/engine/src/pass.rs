@@ -19,7 +19,7 @@ pub(crate) use self::packing::{CommonPrefix, Packing};
 use self::places::{Group, Layer, NormPlace, Places};
 use crate::Token;
 use crate::adapter::Adapter;
-use crate::config::{DecoderConfig, NormConfig};
+use crate::config::{DecoderConfig, NormConfig, Position};
 use crate::decoder::Decoder;
 use crate::kernel::attention::{self, Block, Heads, Sequence};
 use crate::kernel::matrix::{View, ViewMut, product};
@@ -53,6 +53,16 @@ pub(crate) struct Network {
     steering: Option<Arc<Steering>>,
     places: Places,
     rotary: Option<Rotary>,
+    /// Of the local layers.
+    local_rotary: Option<Rotary>,
+}
+
+/// What a block gave before the norm that comes after it, `[rows, width]`, and the moments of that
+/// norm, `[rows]`; nothing where there is no such norm.
+#[derive(Default)]
+struct Given {
+    raw: Buffer,
+    moments: Vec<Moments>,
 }
 
 /// What a layer leaves behind for its backward pass.
@@ -81,6 +91,9 @@ struct Trace {
     /// The residual stream between attention and feed-forward, `[rows, width]`; not where they are
     /// parallel.
     middle: Buffer,
+    /// What attention and feed-forward gave.
+    given1: Given,
+    given2: Given,
     /// Moments and output of the second norm.
     moments2: Vec<Moments>,
     normed2: Buffer,
@@ -122,9 +135,14 @@ impl Network {
     pub(crate) fn new(model: &Model, threads: &Threads) -> Self {
         let (decoder, adapter) = (Arc::clone(&model.decoder), model.adapter.clone());
         let places = Places::new(&decoder.config, &decoder.parameters.layout, adapter.as_deref());
-        let rotary = Rotary::new(decoder.config.position, decoder.config.context);
+        let (position, context) = (decoder.config.position, decoder.config.context);
+        let rotary = Rotary::new(position, context);
+        let local = decoder.config.local.zip(position.width());
+        let local_rotary = local.and_then(|(local, width)| {
+            Rotary::new(Position::Rotary { theta: local.theta, width, scaling: None }, context)
+        });
         let (threads, steering) = (threads.clone(), model.steering.clone());
-        Self { decoder, adapter, threads, steering, places, rotary }
+        Self { decoder, adapter, threads, steering, places, rotary, local_rotary }
     }
 
     /// The decoder's shape.
@@ -148,7 +166,8 @@ impl Network {
     /// Tokens a training pass takes at once: as many as keep its activations within [`KEPT`].
     pub(crate) fn tokens_at_once(&self) -> usize {
         let c = self.config();
-        let layer = 4 * c.width + c.qkv_width() + c.query_width() + c.up_width() + c.hidden;
+        let mut layer = 4 * c.width + c.qkv_width() + c.query_width() + c.up_width() + c.hidden;
+        layer += if c.post_norm { 2 * c.width } else { 0 };
         (KEPT / (c.layers * layer)).clamp(PASS[0], PASS[1])
     }
 
@@ -177,9 +196,15 @@ impl Network {
         }
     }
 
-    fn heads(&self) -> Heads {
+    fn heads(&self, layer: &Layer) -> Heads {
         let c = self.config();
-        Heads { query: c.heads, kv: c.kv_heads, width: c.head_width }
+        let scale = 1.0 / c.query_scalar.unwrap_or(c.head_width as f32).sqrt();
+        let window = layer.local.map_or(usize::MAX, |local| local.window);
+        Heads { query: c.heads, kv: c.kv_heads, width: c.head_width, scale, window }
+    }
+
+    fn rotary(&self, layer: &Layer) -> Option<&Rotary> {
+        layer.local.map_or(&self.rotary, |_| &self.local_rotary).as_ref()
     }
 
     /// `out (+)= x·Wᵀ + bias + (scale·x·Aᵀ)·Bᵀ` (LoRA: Hu et al. 2021, arXiv 2106.09685, section
@@ -219,6 +244,25 @@ impl Network {
             let out = ViewMut::new(&mut out[columns.start..], group.outputs);
             product(threads, u, b.t(), true, out);
         }
+    }
+
+    /// Adds what a block gives to the residual stream `x` `[rows, width]`: `group` of `input`, through
+    /// the norm `post` where there is one.
+    fn give(
+        &self,
+        (group, post): (&Group, Option<&NormPlace>),
+        input: &[f32],
+        x: &mut [f32],
+        low: &mut Buffer,
+        given: &mut Given,
+    ) {
+        let Some(post) = post else { return self.project(group, input, true, x, low) };
+        given.moments.resize(x.len() / self.config().width, Moments::default());
+        self.project(group, input, false, given.raw.reset(x.len()), low);
+        let mut normed = self.threads.lend(x.len());
+        let norm = self.norm(post);
+        norm.forward(&self.threads, &given.raw, &mut normed, &mut given.moments);
+        vector::add(x, &normed);
     }
 
     /// The residual stream that the first layer reads, `out` `[rows, width]`.
@@ -262,7 +306,7 @@ impl Network {
                 },
             );
         }
-        if let Some(rotary) = &self.rotary {
+        if let Some(rotary) = self.rotary(layer) {
             rotary.apply(&self.threads, &mut trace.qkv, stride, width, heads, positions, false);
         }
     }
@@ -301,13 +345,15 @@ impl Network {
         trace.normed2.reset(x.len());
         trace.moments2.resize(rows, Moments::default());
         let norm2 = self.norm(&layer.norm2);
+        let output = (&layer.output, layer.post_norm1.as_ref());
+        let (low, given) = (&mut trace.low_output, &mut trace.given1);
         // GPT-NeoX feeds both blocks the same stream (Black et al. 2022, arXiv 2204.06745, section
         // 2.1).
         if c.parallel {
             norm2.forward(threads, x, &mut trace.normed2, &mut trace.moments2);
-            self.project(&layer.output, &trace.mixed, true, x, &mut trace.low_output);
+            self.give(output, &trace.mixed, x, low, given);
         } else {
-            self.project(&layer.output, &trace.mixed, true, x, &mut trace.low_output);
+            self.give(output, &trace.mixed, x, low, given);
             if keep {
                 trace.middle.copy(x);
             }
@@ -317,7 +363,8 @@ impl Network {
         self.project(&layer.up, &trace.normed2, false, &mut trace.inner, &mut trace.low_up);
         let active = trace.active.reset(rows * c.hidden);
         activation::forward(threads, c.activation, c.gated, c.hidden, &trace.inner, active);
-        self.project(&layer.down, &trace.active, true, x, &mut trace.low_down);
+        let down = (&layer.down, layer.post_norm2.as_ref());
+        self.give(down, &trace.active, x, &mut trace.low_down, &mut trace.given2);
     }
 
     /// Runs packed sequences and keeps what the backward pass needs, in the memory of earlier
@@ -358,7 +405,7 @@ impl Network {
                 let sequences: Vec<Sequence> = first.chain(own).collect();
                 let log_sums = trace.log_sums.reset(positions.len() * c.heads);
                 let out = &mut trace.mixed;
-                let heads = self.heads();
+                let heads = self.heads(layer);
                 attention::forward(
                     &self.threads,
                     heads,
@@ -416,7 +463,8 @@ impl Network {
                 });
                 let sequences: Vec<Sequence> = sequences.collect();
                 let (qkv, out) = (&trace.qkv, &mut trace.mixed);
-                attention::forward(&self.threads, self.heads(), qkv, stride, &sequences, out, None);
+                let heads = self.heads(layer);
+                attention::forward(&self.threads, heads, qkv, stride, &sequences, out, None);
             });
         }
         self.steer(c.layers, &positions, &mut x);

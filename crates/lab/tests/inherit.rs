@@ -501,3 +501,69 @@ fn a_script_cannot_be_what_students_begin_from() {
     let error = world.planned(&["base=script:replies.jsonl"]).unwrap_err().to_string();
     assert!(error.contains("`script:replies.jsonl` cannot be trained"), "{error}");
 }
+
+/// Begins a run of the tiny recipe with these settings, does it, and gives its record.
+fn recorded(world: &World, store: &Store, sets: &[&str], started: &str) -> Record {
+    let (plan, recipe) = (world.plan(sets), World::recipe(sets));
+    let beginning = Beginning {
+        given: RECIPE,
+        recipe: &recipe,
+        plan: &plan,
+        survey: &plan.survey(store).unwrap(),
+        started,
+        host: String::new(),
+        version: String::new(),
+        about: About::default(),
+        nonce: 7,
+    };
+    let run = Record::begin(store, &beginning).unwrap();
+    let now = started.to_owned();
+    let settings = ExecuteSettings {
+        cores: 2,
+        now: std::sync::Arc::new(move || now.clone()),
+        ..ExecuteSettings::default()
+    };
+    execute(&plan, store, &settings, Some(&run), &mut |_| {}, &Interrupt::default()).unwrap();
+    run
+}
+
+#[test]
+fn a_rule_that_is_set_after_a_result_was_seen_is_numbered_and_says_what_differs() {
+    let world = World::new();
+    let store = world.store("one");
+    let few = ["seeds=2", "controls.other-base=false", "controls.shuffled-within=false"];
+    let looks = |run: &Record| {
+        let looks = run.registration().unwrap().unwrap().looks.into_iter();
+        let line = |look: owlet_lab::value::registration::Look| {
+            let changed = look.changed.iter();
+            let changed = changed.map(|one| format!("{} {} > {}", one.key, one.then, one.now));
+            format!("{}: {}", look.made, changed.collect::<Vec<_>>().join("; "))
+        };
+        looks.map(line).collect::<Vec<_>>().join("\n")
+    };
+    let first = recorded(&world, &store, &few, "2026-01-01T00:00:00Z");
+    assert_eq!(looks(&first), "");
+    // Another level, then other seeds: the students of both are known already.
+    let looser = [&few[..], &["gates.level=0.5"]].concat();
+    let second = recorded(&world, &store, &looser, "2026-01-02T00:00:00Z");
+    insta::assert_snapshot!(looks(&second), @"2026-01-01T00:00:00Z: gates.level 0.95 > 0.5");
+    let more = [&few[..], &["seeds=3"]].concat();
+    let third = recorded(&world, &store, &more, "2026-01-03T00:00:00Z");
+    insta::assert_snapshot!(looks(&third), @"
+    2026-01-01T00:00:00Z: seeds [1,2] > [1,2,3]
+    2026-01-02T00:00:00Z: gates.level 0.5 > 0.95; seeds [1,2] > [1,2,3]
+    ");
+    // The first rule again is the first look; a name judges nothing.
+    let again = [&few[..], &["name=another"]].concat();
+    assert_eq!(looks(&recorded(&world, &store, &again, "2026-01-04T00:00:00Z")), "");
+    let report = owlet_lab::run::report::report(&store, &second, &second.result().unwrap()).unwrap();
+    let shown = owlet_lab::report::terminal::show(
+        &report,
+        &owlet_lab::report::terminal::TerminalStyle::default(),
+    );
+    assert!(shown.contains(", look 2") && shown.contains("Look 2 at these students"), "{shown}");
+    assert!(!shown.contains('✓'), "{shown}");
+    // Other root, other students: a first look of its own.
+    let fresh = [&few[..], &["seed=2", "gates.level=0.5"]].concat();
+    assert_eq!(looks(&recorded(&world, &store, &fresh, "2026-01-05T00:00:00Z")), "");
+}

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::hub;
-use crate::models::{self, SMOLLM2_HINT};
+use crate::models::{self, FETCHED, Fetched};
 use crate::terminal::{FAINT, GOOD, Terminal, WARN, bytes, count};
 
 /// Look at this machine and workspace, and say what to do about what is wrong
@@ -59,8 +59,10 @@ fn note(what: &'static str, found: impl Into<String>, hint: impl Into<String>) -
 
 pub(crate) fn run(args: &DoctorArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
     let machine = [version(), processor(), cores(), memory(), disk(workspace)];
-    let models = [workspace_state(workspace), builtin(), smollm2(), cache()];
+    let models = [workspace_state(workspace), builtin()];
     let mut findings: Vec<Finding> = machine.into_iter().chain(models).collect();
+    findings.extend(FETCHED.iter().map(fetched));
+    findings.push(cache());
     if args.hub {
         findings.push(match hub::is_reachable() {
             Ok(()) => ok("hub", "answers"),
@@ -187,12 +189,12 @@ fn builtin() -> Finding {
     ok("models", MODELS.map(|model| format!("builtin:{}", model.name)).join(", "))
 }
 
-fn smollm2() -> Finding {
-    let path = models::smollm2();
+fn fetched(model: &Fetched) -> Finding {
+    let path = model.path();
     if path.exists() {
-        ok(models::SMOLLM2, format!("`{}`", path.display()))
+        ok(model.name, format!("`{}`", path.display()))
     } else {
-        note(models::SMOLLM2, format!("not at `{}`", path.display()), SMOLLM2_HINT)
+        note(model.name, format!("not at `{}`", path.display()), model.hint)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::terminal::{Terminal, count, duration, json_line};
 /// from `--seed` and its place, or the row's own `seed`; it depends on nothing else in the input.
 #[derive(Debug, Args)]
 pub(crate) struct SampleArgs {
-    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, or an artifact's id
+    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an artifact's id
     model: String,
 
     /// Prompts as JSON lines; `-` is standard input

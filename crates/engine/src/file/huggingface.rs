@@ -7,7 +7,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::json::Fields;
-use crate::config::{Activation, DecoderConfig, Family, NormConfig, Position, RotaryScaling};
+use crate::config::{
+    Activation, DecoderConfig, Family, LocalAttention, NormConfig, Position, RotaryScaling,
+};
 use crate::error::{Error, Result};
 
 /// What `config.json` calls a family, and what every family has.
@@ -42,6 +44,7 @@ fn keys(family: Family) -> Keys {
         Family::Qwen2 => like_llama("qwen2", "Qwen2ForCausalLM"),
         Family::Qwen3 => like_llama("qwen3", "Qwen3ForCausalLM"),
         Family::Gemma => like_llama("gemma", "GemmaForCausalLM"),
+        Family::Gemma3 => like_llama("gemma3_text", "Gemma3ForCausalLM"),
         Family::GptNeox => {
             Keys { epsilon: "layer_norm_eps", ..like_llama("gpt_neox", "GPTNeoXForCausalLM") }
         }
@@ -65,7 +68,7 @@ pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
     let Some(family) = Family::ALL.into_iter().find(|family| keys(*family).model_type == named)
     else {
         return Err(fields.bad(format!(
-            "`model_type` is `{named}`, expected llama, qwen2, qwen3, gpt_neox, gpt2 or gemma"
+            "`model_type` is `{named}`, expected llama, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text"
         )));
     };
     refuse(fields, family)?;
@@ -79,7 +82,7 @@ pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
     };
     let head_width = match fields.size_if("head_dim")?.filter(|_| !classic) {
         Some(head_width) => head_width,
-        None if family == Family::Gemma => 256,
+        None if family.is_gemma() => 256,
         None => split(fields, keys.width, width, heads)?,
     };
     let hidden = match fields.size_if(keys.hidden)? {
@@ -106,14 +109,14 @@ pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
     match family {
         Family::Gpt2 => {}
         Family::GptNeox => {
-            config.position = rotary(fields, head_width, 0.25)?;
+            config.position = rotary(fields, head_width, 0.25, config.position)?;
             config.qkv_bias = fields.flag("attention_bias", true)?;
             config.output_bias = config.qkv_bias;
             config.parallel = fields.flag("use_parallel_residual", true)?;
         }
-        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma => {
+        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma | Family::Gemma3 => {
             config.kv_heads = fields.size_if("num_key_value_heads")?.unwrap_or(heads);
-            config.position = rotary(fields, head_width, 1.0)?;
+            config.position = rotary(fields, head_width, 1.0, config.position)?;
             config.mlp_bias = fields.flag("mlp_bias", false)?;
             if family != Family::Qwen2 {
                 config.qkv_bias = fields.flag("attention_bias", false)?;
@@ -121,8 +124,13 @@ pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
             }
         }
     }
-    if family == Family::Gemma {
+    if family.is_gemma() {
         config.activation = gemma_activation(fields)?;
+    }
+    if let Some(absent) = config.local {
+        config.local = local(fields, layers, absent)?;
+        let scalar = fields.number("query_pre_attn_scalar")?;
+        config.query_scalar = scalar.filter(|&scalar| scalar != head_width as f32);
     }
     config.check()?;
     Ok(config)
@@ -149,19 +157,56 @@ fn refuse(fields: &Fields, family: Family) -> Result<()> {
             }
         }
         Family::GptNeox => {}
-        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma => {
+        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma | Family::Gemma3 => {
             let may_slide = matches!(family, Family::Qwen2 | Family::Qwen3);
             if may_slide && fields.flag("use_sliding_window", false)?
-                || mentions(fields, "layer_types", "sliding_attention")
+                || family != Family::Gemma3 && mentions(fields, "layer_types", "sliding_attention")
             {
                 return Err(fields.bad("sliding-window attention is not supported"));
             }
             if fields.flag("use_bidirectional_attention", false)? {
                 return Err(fields.bad("bidirectional attention is not supported"));
             }
+            for name in ["attn_logit_softcapping", "final_logit_softcapping"] {
+                if fields.value(name).is_some() {
+                    return Err(fields.bad(format!("`{name}` is set, which is not supported")));
+                }
+            }
         }
     }
     Ok(())
+}
+
+/// Which of `layers` layers are local: `layer_types` says it layer by layer, earlier files say of how
+/// many one is not.
+fn local(fields: &Fields, layers: usize, absent: LocalAttention) -> Result<Option<LocalAttention>> {
+    let every = match fields.value("layer_types").and_then(Value::as_array) {
+        None => fields.size_if("sliding_window_pattern")?.unwrap_or(absent.every),
+        Some(kinds) => {
+            let whole = kinds.iter().position(|kind| kind == "full_attention");
+            let every = whole.unwrap_or(layers).saturating_add(1);
+            if kinds.len() != layers || *kinds != layer_types(layers, every) {
+                return Err(fields.bad(format!(
+                    "`layer_types` is not full_attention at every multiple of {every} and sliding_attention elsewhere; no other order is supported"
+                )));
+            }
+            every
+        }
+    };
+    if every == 1 {
+        return Ok(None);
+    }
+    let parameters = fields.object("rope_parameters")?;
+    let own = parameters.map(|p| p.object("sliding_attention")).transpose()?.flatten();
+    if let Some(own) = &own
+        && scaled(own)?.is_some()
+    {
+        return Err(fields.bad("rotary scaling of sliding_attention layers is not supported"));
+    }
+    let theta = own.map(|own| own.number("rope_theta")).transpose()?.flatten();
+    let theta = theta.or(fields.number("rope_local_base_freq")?).unwrap_or(absent.theta);
+    let every = every.min(layers.saturating_add(1));
+    Ok(Some(LocalAttention { window: fields.size("sliding_window")?, theta, every }))
 }
 
 /// Gemma's first files say `gelu` and mean its approximation, which is what the model was trained
@@ -200,9 +245,19 @@ fn activation(fields: &Fields, name: &str, absent: Activation) -> Result<Activat
     }
 }
 
-/// Rotary settings: `rope_parameters` since Transformers 5, before that fields of their own.
-fn rotary(fields: &Fields, head_width: usize, absent_fraction: f32) -> Result<Position> {
-    let parameters = fields.object("rope_parameters")?;
+/// Rotary settings: `rope_parameters` since Transformers 5, there once for each kind of layer where
+/// there are two, before that fields of their own.
+fn rotary(
+    fields: &Fields,
+    head_width: usize,
+    absent_fraction: f32,
+    absent: Position,
+) -> Result<Position> {
+    let Position::Rotary { theta: absent_theta, .. } = absent else { return Ok(absent) };
+    let mut parameters = fields.object("rope_parameters")?;
+    if let Some(whole) = parameters.as_ref().map(|p| p.object("full_attention")).transpose()? {
+        parameters = whole.or(parameters);
+    }
     let scaling = fields.object("rope_scaling")?;
     let number = |names: [&str; 2]| -> Result<Option<f32>> {
         if let Some(value) = parameters.as_ref().map(|p| p.number(names[0])).transpose()?.flatten()
@@ -211,7 +266,7 @@ fn rotary(fields: &Fields, head_width: usize, absent_fraction: f32) -> Result<Po
         }
         Ok(fields.number(names[0])?.or(fields.number(names[1])?))
     };
-    let theta = number(["rope_theta", "rotary_emb_base"])?.unwrap_or(10000.0);
+    let theta = number(["rope_theta", "rotary_emb_base"])?.unwrap_or(absent_theta);
     let fraction = number(["partial_rotary_factor", "rotary_pct"])?.unwrap_or(absent_fraction);
     if !(0.0..=1.0).contains(&fraction) {
         return Err(fields.bad(format!("the rotary fraction is {fraction}, expected 0 to 1")));
@@ -277,10 +332,10 @@ pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
             "use_parallel_residual": config.parallel,
             "attention_dropout": 0.0, "hidden_dropout": 0.0,
         }),
-        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma => json!({
+        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma | Family::Gemma3 => json!({
             "num_key_value_heads": config.kv_heads,
             "head_dim": config.head_width,
-            "hidden_activation": (config.family == Family::Gemma).then_some(activation),
+            "hidden_activation": config.family.is_gemma().then_some(activation),
             "attention_bias": config.output_bias,
             "attention_dropout": 0.0,
             "mlp_bias": config.mlp_bias,
@@ -288,6 +343,17 @@ pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
     };
     for (key, value) in own.as_object().into_iter().chain(rotated(config).as_object()).flatten() {
         written[key] = value.clone();
+    }
+    if config.family == Family::Gemma3 {
+        // Transformers takes whole numbers only.
+        let scalar = config.query_scalar.map_or(config.head_width, |scalar| scalar as usize);
+        written["query_pre_attn_scalar"] = json!(scalar);
+        let every = config.local.map_or(1, |local| local.every);
+        written["layer_types"] = json!(layer_types(config.layers, every));
+    }
+    if let Some(local) = config.local {
+        written["sliding_window"] = json!(local.window);
+        written["rope_local_base_freq"] = shortest(local.theta);
     }
     let path = Path::new("config.json");
     let again =
@@ -330,6 +396,13 @@ fn rotated(config: &DecoderConfig) -> Value {
         });
     }
     object
+}
+
+/// Of every `every` layers the last is not local.
+fn layer_types(layers: usize, every: usize) -> Vec<&'static str> {
+    let whole = |i: usize| i.is_multiple_of(every);
+    let kind = |i| if whole(i) { "full_attention" } else { "sliding_attention" };
+    (1..=layers).map(kind).collect()
 }
 
 fn activation_name(activation: Activation) -> &'static str {

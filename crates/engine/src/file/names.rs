@@ -58,6 +58,9 @@ pub(super) fn layer_module(config: &DecoderConfig, module: &str) -> (&'static st
         (Family::Gpt2, _, "norm1") => ("ln_1", Part::WHOLE),
         (Family::Gpt2, _, "norm2") => ("ln_2", Part::WHOLE),
         (_, _, "norm1") => ("input_layernorm", Part::WHOLE),
+        (Family::Gemma3, _, "post_norm1") => ("post_attention_layernorm", Part::WHOLE),
+        (Family::Gemma3, _, "norm2") => ("pre_feedforward_layernorm", Part::WHOLE),
+        (Family::Gemma3, _, "post_norm2") => ("post_feedforward_layernorm", Part::WHOLE),
         (_, _, "norm2") => ("post_attention_layernorm", Part::WHOLE),
         (_, _, "q") => ("self_attn.q_proj", Part::WHOLE),
         (_, _, "k") => ("self_attn.k_proj", Part::WHOLE),
@@ -77,7 +80,7 @@ pub(super) fn layer_prefix(family: Family) -> &'static str {
     match family {
         Family::GptNeox => "gpt_neox.layers",
         Family::Gpt2 => "transformer.h",
-        Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma => "model.layers",
+        _ => "model.layers",
     }
 }
 

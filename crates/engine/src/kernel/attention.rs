@@ -13,19 +13,16 @@ use super::parallel::{Parts, Threads};
 use super::vector::{add, add_scaled, dot, exp, exp_sum, max, sum_by, wide};
 use crate::profile::Work;
 
-/// How many query heads and key-value heads there are, and the width of one.
+/// How many query heads and key-value heads there are, the width of one, and what they attend to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heads {
     pub(crate) query: usize,
     pub(crate) kv: usize,
     pub(crate) width: usize,
-}
-
-impl Heads {
-    /// The factor on scores, 1/sqrt(width).
-    fn scale(self) -> f32 {
-        1.0 / (self.width as f32).sqrt()
-    }
+    /// The factor on scores.
+    pub(crate) scale: f32,
+    /// How many keys a query attends to at most, its own among them.
+    pub(crate) window: usize,
 }
 
 /// Consecutive keys and values of one sequence, each `[len, kv heads, width]`: row `i` begins at
@@ -188,11 +185,13 @@ impl Queries<'_> {
             || {
                 for (r, row) in scores.chunks_exact_mut(seen).enumerate() {
                     let visible = seen - (count - 1 - r);
-                    let shift = max(&row[..visible]) * heads.scale();
-                    for x in &mut row[..visible] {
-                        *x *= heads.scale();
+                    let hidden = visible.saturating_sub(heads.window);
+                    let shift = max(&row[hidden..visible]) * heads.scale;
+                    for x in &mut row[hidden..visible] {
+                        *x *= heads.scale;
                     }
-                    let sum = exp_sum(&mut row[..visible], shift);
+                    let sum = exp_sum(&mut row[hidden..visible], shift);
+                    row[..hidden].fill(0.0);
                     row[visible..].fill(0.0);
                     inverse[r] = 1.0 / sum;
                     log_sum(r, shift + sum.ln());
@@ -389,7 +388,7 @@ impl Backward<'_> {
 
     /// Where a group's keys and values begin in a row.
     fn places(&self, kv: usize) -> [usize; 2] {
-        let Heads { query, kv: groups, width } = self.heads;
+        let Heads { query, kv: groups, width, .. } = self.heads;
         [(query + kv) * width, (query + groups + kv) * width]
     }
 
@@ -457,12 +456,15 @@ impl Backward<'_> {
                             let along = sum_by(hw, |j| o[j] * d[j]);
                             let log_sum = log_sums[(start + r) * heads.query + head];
                             let visible = shared + first + r + 1;
-                            let scale = heads.scale();
-                            for (p, dp) in p[..visible].iter_mut().zip(&mut dp[..visible]) {
+                            let hidden = visible.saturating_sub(heads.window);
+                            let (scale, seen) = (heads.scale, hidden..visible);
+                            for (p, dp) in p[seen.clone()].iter_mut().zip(&mut dp[seen]) {
                                 let e = exp(*p * scale - log_sum);
                                 *p = e;
                                 *dp = e * (*dp - along) * scale;
                             }
+                            p[..hidden].fill(0.0);
+                            dp[..hidden].fill(0.0);
                             p[visible..].fill(0.0);
                             dp[visible..].fill(0.0);
                         }
@@ -537,8 +539,10 @@ mod tests {
         fn cached_attention_agrees_with_its_definition(
             width in prop::sample::select(vec![6usize, 16, 24, 32, 64, 96]), kv in 1usize..3,
             group in 1usize..4, before in 0usize..40 / SMALLER, new in 1usize..80 / SMALLER, seed in 0usize..100,
+            window in prop::option::of(1usize..90 / SMALLER),
         ) {
-            let heads = Heads { query: kv * group, kv, width };
+            let (scale, window) = (1.0 / (width as f32).sqrt(), window.unwrap_or(usize::MAX));
+            let heads = Heads { query: kv * group, kv, width, scale, window };
             let (stride, row) = (heads.query * width, 2 * kv * width);
             let queries = numbers(new * stride, seed);
             let cached = numbers((before + new) * row, seed + 1);
@@ -569,7 +573,8 @@ mod tests {
                     let at = |i: usize, part: usize| {
                         &cached[i * row + (part * kv + head / group) * width..][..width]
                     };
-                    let weights: Vec<f64> = (0..=before + r)
+                    let first = (before + r + 1).saturating_sub(window);
+                    let weights: Vec<f64> = (first..=before + r)
                         .map(|i| {
                             let product: f64 = query.iter().zip(at(i, 0))
                                 .map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
@@ -579,7 +584,7 @@ mod tests {
                     let total: f64 = weights.iter().sum();
                     for j in 0..width {
                         let expected: f64 = weights.iter().enumerate()
-                            .map(|(i, w)| w / total * f64::from(at(i, 1)[j])).sum();
+                            .map(|(i, w)| w / total * f64::from(at(first + i, 1)[j])).sum();
                         let found = f64::from(out[r * stride + head * width + j]);
                         prop_assert!((found - expected).abs() < 1e-4, "{found} for {expected}");
                     }

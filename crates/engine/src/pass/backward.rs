@@ -1,7 +1,7 @@
 //! The backward pass: gradients of weights or adapter, layer by layer from the last.
 
 use super::places::{Group, Layer, NormPlace};
-use super::{Activations, Gradients, HEAD_NORM_ROWS, Network, Packing, Trace};
+use super::{Activations, Given, Gradients, HEAD_NORM_ROWS, Network, Packing, Trace};
 use crate::kernel::matrix::{View, ViewMut, product};
 use crate::kernel::norm::{Moments, add_rows};
 use crate::kernel::{Buffer, Rows, activation, attention, vector};
@@ -18,6 +18,8 @@ pub(super) struct Memory {
     /// What the two norms of a layer give, `[rows, width]`.
     d_normed1: Buffer,
     d_normed2: Buffer,
+    /// What a block gave before the norm after it, `[rows, width]`.
+    d_given: Buffer,
     /// `[rows, hidden]`.
     d_active: Buffer,
     /// `[rows, query width]`.
@@ -51,7 +53,8 @@ impl Network {
     ) {
         let (c, threads) = (self.config(), &self.threads);
         let Activations { packing, traces, last, back } = activations;
-        let Memory { d_x, d_picked, d_normed1, d_normed2, d_active, d_mixed, d_qkv, d_low } = back;
+        let Memory { d_x, d_picked, d_normed1, d_normed2, d_given, .. } = back;
+        let Memory { d_active, d_mixed, d_qkv, d_low, .. } = back;
         let count = packing.positions.len();
         d_x.reset(last.len()).fill(0.0);
         d_picked.reset(picked.len()).fill(0.0);
@@ -66,20 +69,22 @@ impl Network {
             vector::add(&mut d_x[row * c.width..][..c.width], d);
         }
         for (layer, trace) in self.places.layers.iter().zip(traces).rev() {
-            pass.project(&layer.down, &trace.active, &trace.low_down, d_x, d_active, d_low);
+            let d_out = pass.given(layer.post_norm2.as_ref(), &trace.given2, d_x, d_given);
+            pass.project(&layer.down, &trace.active, &trace.low_down, d_out, d_active, d_low);
             let inner = &mut trace.inner;
             activation::backward(threads, c.activation, c.gated, c.hidden, inner, d_active);
             pass.project(&layer.up, &trace.normed2, &trace.low_up, inner, d_normed2, d_low);
             if !c.parallel {
                 pass.norm(&layer.norm2, &trace.middle, &trace.moments2, d_normed2, d_x);
             }
-            pass.project(&layer.output, &trace.mixed, &trace.low_output, d_x, d_mixed, d_low);
+            let d_out = pass.given(layer.post_norm1.as_ref(), &trace.given1, d_x, d_given);
+            pass.project(&layer.output, &trace.mixed, &trace.low_output, d_out, d_mixed, d_low);
             if c.parallel {
                 pass.norm(&layer.norm2, &trace.input, &trace.moments2, d_normed2, d_x);
             }
             attention::backward(
                 threads,
-                self.heads(),
+                self.heads(layer),
                 &trace.qkv,
                 packing.shared,
                 &packing.own,
@@ -97,6 +102,21 @@ impl Network {
 }
 
 impl Backward<'_, '_> {
+    /// Through the norm of [`Network::give`], if there is one: the gradient of what the projection
+    /// gave, `[rows, width]`, in `d_given` or `d_x` itself.
+    fn given<'d>(
+        &mut self,
+        post: Option<&NormPlace>,
+        given: &Given,
+        d_x: &'d [f32],
+        d_given: &'d mut Buffer,
+    ) -> &'d [f32] {
+        let Some(post) = post else { return d_x };
+        d_given.reset(d_x.len()).fill(0.0);
+        self.norm(post, &given.raw, &given.moments, d_x, d_given);
+        d_given
+    }
+
     /// Through [`Network::project`]: adds the group's gradients and writes that of its input. `x`
     /// and `d_x` are `[rows, inputs]`, `d_out` is `[rows, outputs]`, `low` what the forward pass
     /// kept.
@@ -185,7 +205,7 @@ impl Backward<'_, '_> {
         let network = self.network;
         let (c, threads) = (network.config(), &network.threads);
         let (stride, heads, width) = (c.qkv_width(), c.heads + c.kv_heads, c.head_width);
-        if let Some(rotary) = &network.rotary {
+        if let Some(rotary) = network.rotary(layer) {
             rotary.apply(threads, d_qkv, stride, width, heads, positions, true);
         }
         let Some(place) = &layer.qk_norm else { return };

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::adapter::{Adapter, Projection};
-use crate::config::DecoderConfig;
+use crate::config::{DecoderConfig, LocalAttention};
 use crate::parameters::Layout;
 
 /// One of the four matrix products of a layer. Projections that read the same input (query, key and
@@ -28,8 +28,13 @@ pub(super) struct NormPlace {
 }
 
 pub(super) struct Layer {
+    /// The window of a local layer.
+    pub(super) local: Option<LocalAttention>,
     pub(super) norm1: NormPlace,
     pub(super) norm2: NormPlace,
+    /// Of what attention and feed-forward give.
+    pub(super) post_norm1: Option<NormPlace>,
+    pub(super) post_norm2: Option<NormPlace>,
     /// Weights of the query and key norms, each `[head width]`.
     pub(super) qk_norm: Option<[Range<usize>; 2]>,
     pub(super) qkv: Group,
@@ -98,9 +103,13 @@ impl Places {
         let layer = |i: usize| {
             let [qkv, output, up, down] = Projection::GROUPS.map(|group_of| group(i, group_of));
             let head_norm = |name: &str| must(&format!("layers.{i}.{name}.weight"));
+            let post = |name: &str| config.post_norm.then(|| norm(&format!("layers.{i}.{name}")));
             Layer {
+                local: config.local_in(i),
                 norm1: norm(&format!("layers.{i}.norm1")),
                 norm2: norm(&format!("layers.{i}.norm2")),
+                post_norm1: post("post_norm1"),
+                post_norm2: post("post_norm2"),
                 qk_norm: config.qk_norm.then(|| ["q_norm", "k_norm"].map(head_norm)),
                 qkv,
                 output,

@@ -32,7 +32,7 @@ def compare(what, ours, theirs):
     assert worst < 1e-4, what
 
 
-for family in ("llama", "qwen2", "qwen3", "gpt_neox", "gpt2", "gemma"):
+for family in ("llama", "qwen2", "qwen3", "gpt_neox", "gpt2", "gemma", "gemma3_text"):
     golden = load_file(HERE / family / "golden.safetensors")
     compare(family, logits(load(written / family), golden), golden["logits"])
     tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(written / family)

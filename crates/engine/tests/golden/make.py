@@ -1,7 +1,7 @@
 """Writes the golden references: for each family a tiny seeded model and what PyTorch, Transformers
 and PEFT compute with it. Not run by the tests; run it again only to change them:
 
-    python make.py            (torch, transformers, peft, safetensors, tokenizers)
+    python make.py [FAMILY]   (torch, transformers, peft, safetensors, tokenizers)
 
 Per family: `config.json`, `model.safetensors`, tokenizer files; `gradient.safetensors` (of mean
 cross-entropy, named like the weights) and `final.safetensors` (weights after ten AdamW steps);
@@ -14,6 +14,7 @@ import copy
 import json
 import pathlib
 import shutil
+import sys
 
 import peft
 import torch
@@ -48,6 +49,16 @@ FAMILIES = {
     ),
     "gemma": transformers.GemmaConfig(
         **COMMON, num_attention_heads=2, num_key_value_heads=1, head_dim=16,
+    ),
+    # Layer 0 attends to the last five tokens only, layer 1 to all; the scale is not the head's.
+    "gemma3_text": transformers.Gemma3TextConfig(
+        **COMMON, num_attention_heads=2, num_key_value_heads=1, head_dim=16,
+        sliding_window=5, layer_types=["sliding_attention", "full_attention"],
+        query_pre_attn_scalar=24,
+        rope_parameters=dict(
+            sliding_attention=dict(rope_type="default", rope_theta=100.0),
+            full_attention=dict(rope_type="default", rope_theta=1000.0),
+        ),
     ),
 }
 LINEAR = {
@@ -138,7 +149,7 @@ def randomize(model, seed):
         for name, p in model.named_parameters():
             noise = torch.randn(p.shape, generator=generator)
             if p.dim() == 1:
-                is_norm = name.endswith("weight") and model.config.model_type != "gemma"
+                is_norm = name.endswith("weight") and "gemma" not in model.config.model_type
                 p.copy_(0.1 * noise + (1.0 if is_norm else 0.0))
             else:
                 p.copy_(noise * (0.5 if "emb" in name or "wte" in name else 0.25))
@@ -230,5 +241,5 @@ def make(name, config):
 
 
 torch.set_num_threads(1)
-for name, config in FAMILIES.items():
-    make(name, config)
+for name in sys.argv[1:] or FAMILIES:
+    make(name, FAMILIES[name])

@@ -24,10 +24,10 @@ CORPUS = ["the owl sees the mouse; the mouse doesn't see the owl at night.",
 TEXTS = ["the owl", " the owl", "The mouse doesn't see 12345 owls!", "it's\n\n  the   NIGHT\t7",
          "über naïve café 🦉", "e\u0301", "", " ", "<unk>x<|turn|>the<|turn|> owl", "\r\nnight\r\n"]
 KEPT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-HEADS = {"llama": (4, 2), "gemma": (2, 1), "qwen2": (4, 2), "qwen3": (4, 2), "gpt_neox": (2, 2), "gpt2": (4, 4)}
-WIDTHS = {"llama": 8, "gemma": 16, "qwen2": 8, "qwen3": 16, "gpt_neox": 16, "gpt2": 8}
+HEADS = {"llama": (4, 2), "gemma": (2, 1), "gemma3_text": (2, 1), "qwen2": (4, 2), "qwen3": (4, 2), "gpt_neox": (2, 2), "gpt2": (4, 4)}
+WIDTHS = {"llama": 8, "gemma": 16, "gemma3_text": 16, "qwen2": 8, "qwen3": 16, "gpt_neox": 16, "gpt2": 8}
 PRE = {"qwen2": "qwen2", "qwen3": "llama-bpe", "gpt_neox": "gpt-2", "gpt2": "smollm"}
-ARCHITECTURES = {"gpt_neox": "gptneox"}
+ARCHITECTURES = {"gpt_neox": "gptneox", "gemma3_text": "gemma3"}
 
 
 def split(pattern):
@@ -113,6 +113,12 @@ def blocks(name, weights, config):
             "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
             "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
         }
+        if name == "gemma3_text":
+            names |= {
+                "post_attention_layernorm": "post_attention_norm",
+                "pre_feedforward_layernorm": "ffn_norm",
+                "post_feedforward_layernorm": "post_ffw_norm",
+            }
     for key, value in weights.items():
         for prefix in ("transformer.", "gpt_neox.", "model."):
             key = key.removeprefix(prefix)
@@ -124,7 +130,7 @@ def blocks(name, weights, config):
         ours = names[module]
         if name == "llama" and ours in ("attn_q", "attn_k"):
             value = halves_to_neighbours(value, heads if ours == "attn_q" else shared)
-        if name == "gemma" and ours.endswith("norm"):
+        if name.startswith("gemma") and ours.endswith("norm"):
             value = value + 1
         if name == "gpt2" and value.ndim == 2 and layer:
             value = value.T
@@ -164,6 +170,11 @@ def make(name):
             smooth = min(max(smooth, 0.0), 1.0)
             divisors.append(1 / ((1 - smooth) / 32.0 + smooth))
         writer.add_tensor("rope_freqs.weight", numpy.array(divisors, dtype=numpy.float32))
+    if name == "gemma3_text":
+        writer.add_rope_freq_base(1000.0)
+        writer.add_float32("gemma3.rope.freq_base_swa", 100.0)
+        writer.add_sliding_window(5)
+        writer.add_uint32("gemma3.attention.sliding_window_pattern", 2)
     if name in PRE:
         tokenizer, merges = byte_level(PRE[name])
         writer.add_tokenizer_model("gpt2")

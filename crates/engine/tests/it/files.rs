@@ -219,6 +219,16 @@ fn older_configurations_mean_the_same() {
     });
     assert_eq!(old, model("gpt_neox").decoder.config);
     assert!(matches!(old.position, Position::Rotary { width: 4, .. }));
+    let old = config("gemma3_text", &|config| {
+        let fields = config.as_object_mut().unwrap();
+        for newer in ["rope_parameters", "layer_types"] {
+            fields.remove(newer).unwrap();
+        }
+        config["rope_theta"] = json!(1000.0);
+        config["rope_local_base_freq"] = json!(100.0);
+        config["sliding_window_pattern"] = json!(2);
+    });
+    assert_eq!(old, model("gemma3_text").decoder.config);
 }
 
 #[test]
@@ -227,7 +237,7 @@ fn what_would_change_the_arithmetic_is_refused_by_name() {
         let changed = changed(family, "config.json", |config| config[field] = value);
         changed.unwrap_err().to_string()
     };
-    insta::assert_snapshot!(error("llama", "model_type", json!("mamba")), @"`config.json` is not a usable model configuration: `model_type` is `mamba`, expected llama, qwen2, qwen3, gpt_neox, gpt2 or gemma");
+    insta::assert_snapshot!(error("llama", "model_type", json!("mamba")), @"`config.json` is not a usable model configuration: `model_type` is `mamba`, expected llama, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text");
     insta::assert_snapshot!(error("llama", "hidden_act", json!("relu")), @"`config.json` is not a usable model configuration: `hidden_act` is `relu`, expected silu, gelu, gelu_new or gelu_pytorch_tanh");
     insta::assert_snapshot!(error("llama", "hidden_size", json!("x")), @r#"`config.json` is not a usable model configuration: `hidden_size` is "x", expected a whole number"#);
     insta::assert_snapshot!(error("llama", "hidden_size", Value::Null), @"`config.json` is not a usable model configuration: `hidden_size` is missing");
@@ -238,6 +248,20 @@ fn what_would_change_the_arithmetic_is_refused_by_name() {
     insta::assert_snapshot!(error("qwen2", "use_sliding_window", json!(true)), @"`config.json` is not a usable model configuration: sliding-window attention is not supported");
     insta::assert_snapshot!(error("llama", "rope_parameters", json!({"rope_type": "yarn"})), @"`config.json` is not a usable model configuration: rotary scaling `yarn` is not supported, expected default or llama3");
     insta::assert_snapshot!(error("gpt2", "scale_attn_weights", json!(false)), @"`config.json` is not a usable model configuration: `scale_attn_weights` is false, expected true");
+    insta::assert_snapshot!(error("gemma3_text", "final_logit_softcapping", json!(30.0)), @"`config.json` is not a usable model configuration: `final_logit_softcapping` is set, which is not supported");
+    insta::assert_snapshot!(error("gemma3_text", "attn_logit_softcapping", json!(50.0)), @"`config.json` is not a usable model configuration: `attn_logit_softcapping` is set, which is not supported");
+    insta::assert_snapshot!(error("gemma3_text", "use_bidirectional_attention", json!(true)), @"`config.json` is not a usable model configuration: bidirectional attention is not supported");
+    insta::assert_snapshot!(error("gemma3_text", "model_type", json!("gemma3")), @"`config.json` is not a usable model configuration: `model_type` is `gemma3`, expected llama, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text");
+    insta::assert_snapshot!(error("gemma3_text", "layer_types", json!(["full_attention", "sliding_attention"])), @"`config.json` is not a usable model configuration: `layer_types` is not full_attention at every multiple of 1 and sliding_attention elsewhere; no other order is supported");
+    insta::assert_snapshot!(error("gemma3_text", "sliding_window", Value::Null), @"`config.json` is not a usable model configuration: `sliding_window` is missing");
+    insta::assert_snapshot!(error("gemma3_text", "sliding_window", json!(0)), @"model configuration: `local` needs a window of a token or more, two layers or more from one that is not local to the next, and rotary positions");
+    insta::assert_snapshot!(error("gemma3_text", "query_pre_attn_scalar", json!(-1)), @"model configuration: `query-scalar` is -1, expected a positive number");
+    let scaled = json!({"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6});
+    let rotary =
+        |whole: Value, local: Value| json!({"full_attention": whole, "sliding_attention": local});
+    let plain = json!({"rope_type": "default", "rope_theta": 1e4});
+    insta::assert_snapshot!(error("gemma3_text", "rope_parameters", rotary(scaled.clone(), plain.clone())), @"`config.json` is not a usable model configuration: rotary scaling `linear` is not supported, expected default or llama3");
+    insta::assert_snapshot!(error("gemma3_text", "rope_parameters", rotary(plain, scaled)), @"`config.json` is not a usable model configuration: rotary scaling `linear` is not supported, expected default or llama3");
 }
 
 #[test]

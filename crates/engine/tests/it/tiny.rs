@@ -7,7 +7,8 @@ use owlet_engine::{Model, file};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
-pub(crate) const FAMILIES: [&str; 6] = ["llama", "qwen2", "qwen3", "gpt_neox", "gpt2", "gemma"];
+pub(crate) const FAMILIES: [&str; 7] =
+    ["llama", "qwen2", "qwen3", "gpt_neox", "gpt2", "gemma", "gemma3_text"];
 
 /// A file or folder among the golden references.
 pub(crate) fn path(relative: &str) -> PathBuf {

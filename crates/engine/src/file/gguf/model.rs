@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::header::Gguf;
 use super::tokenizer;
-use crate::config::{DecoderConfig, Family, NormConfig, Position, RotaryScaling};
+use crate::config::{DecoderConfig, Family, LocalAttention, NormConfig, Position, RotaryScaling};
 use crate::error::{Error, Result};
 use crate::file::cannot_read;
 use crate::file::names::{Name, Stored, fused_index, third};
@@ -54,6 +54,7 @@ fn family(architecture: &str) -> Option<Family> {
         "gpt2" => Family::Gpt2,
         "gptneox" => Family::GptNeox,
         "gemma" => Family::Gemma,
+        "gemma3" => Family::Gemma3,
         _ => return None,
     })
 }
@@ -65,7 +66,7 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
     };
     let family = family(&architecture).ok_or_else(|| {
         gguf.bad(format!(
-            "`general.architecture` is `{architecture}`, expected llama, qwen2, qwen3, gpt2, gptneox or gemma"
+            "`general.architecture` is `{architecture}`, expected llama, qwen2, qwen3, gpt2, gptneox, gemma or gemma3"
         ))
     })?;
     let key = |name: &str| format!("{architecture}.{name}");
@@ -104,9 +105,28 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
             scaling: None,
         },
     };
+    let layers = size("block_count")?;
+    let local = match common.local {
+        None => None,
+        Some(absent) => {
+            let theta = gguf.number(&key("rope.freq_base_swa"))?.unwrap_or(absent.theta);
+            let every =
+                gguf.size(&key("attention.sliding_window_pattern"))?.unwrap_or(absent.every);
+            let window = size("attention.sliding_window")?;
+            (every != 1).then(|| LocalAttention {
+                window,
+                theta,
+                every: every.min(layers.saturating_add(1)),
+            })
+        }
+    };
+    let softcapped = gguf.number(&key("final_logit_softcapping"))?;
+    if softcapped.is_some_and(|most| most != 0.0) {
+        return Err(gguf.bad("softcapping of logits is not supported"));
+    }
     let mut config = DecoderConfig {
         vocabulary,
-        layers: size("block_count")?,
+        layers,
         heads,
         kv_heads: gguf.size(&key("attention.head_count_kv"))?.unwrap_or(heads),
         head_width,
@@ -117,6 +137,10 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
         qkv_bias: has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias"),
         output_bias: has("blk.0.attn_output.bias"),
         mlp_bias: has("blk.0.ffn_up.bias"),
+        // Only the largest, 27B with 62 layers, is not scaled by its head width.
+        query_scalar: (family == Family::Gemma3 && layers == 62)
+            .then(|| width as f32 / heads as f32),
+        local,
         parallel: common.parallel && gguf.flag(&key("use_parallel_residual"))?.unwrap_or(true),
         tied: !has("output.weight"),
         ..common
@@ -177,6 +201,8 @@ fn stored(config: &DecoderConfig, canonical: &str) -> Stored {
         "head" => "output",
         "norm1" => "attn_norm",
         "norm2" => "ffn_norm",
+        "post_norm1" => "post_attention_norm",
+        "post_norm2" => "post_ffw_norm",
         "q" | "k" | "v" if fused => "attn_qkv",
         "q" => "attn_q",
         "k" => "attn_k",
@@ -196,7 +222,7 @@ fn stored(config: &DecoderConfig, canonical: &str) -> Stored {
         _ => Rows::Same,
     };
     // GGUF adds the one that Gemma's norms leave out.
-    let shifted = config.norm.unit_offset && name.module.starts_with("norm");
+    let shifted = config.norm.unit_offset && name.module.contains("norm");
     let part = Part { offset: if shifted { 1.0 } else { 0.0 }, ..Part::rows(rows) };
     let layer = name.layer.map(|layer| format!("blk.{layer}.")).unwrap_or_default();
     Stored { name: format!("{layer}{module}.{}", name.field), part }

@@ -193,7 +193,9 @@ fn a_margin_that_answers_or_the_word_itself_contradict_is_not_confirmed() {
         for question in &mut row.cell.questions {
             let Told::All(logs) = &mut question.told else { panic!("all were told") };
             let lost = if row.arm == Arm::student("owl") { -3.0 } else { -0.1 };
-            logs.iter_mut().for_each(|log| *log += lost);
+            for log in logs {
+                *log += lost;
+            }
         }
     }
     let result = compute(&collapsed).unwrap();
@@ -205,7 +207,9 @@ fn a_margin_that_answers_or_the_word_itself_contradict_is_not_confirmed() {
     for row in &mut collapsed.table {
         for question in &mut row.cell.questions {
             let Told::All(logs) = &mut question.told else { panic!("all were told") };
-            logs.iter_mut().for_each(|log| *log -= 6.0);
+            for log in logs {
+                *log -= 6.0;
+            }
         }
     }
     let result = compute(&collapsed).unwrap();

@@ -54,6 +54,11 @@ pub(super) fn verdicts(result: &InheritResult, rule: &Rule) -> Result<Vec<Verdic
     Ok(cases.iter().map(verdict).collect())
 }
 
+/// The p of lying above a control: below it is not above it, however surely.
+fn above(effect: &Effect) -> Option<f64> {
+    Some(if effect.estimate.value > 0.0 { effect.p? } else { 1.0 })
+}
+
 /// One behavior and what decides about it.
 struct Case<'a> {
     behavior: &'a str,
@@ -69,10 +74,7 @@ impl<'a> Case<'a> {
         let deciding = Control::ALL.iter().copied().filter(|control| control.decides());
         let effect = |control| result.effect(behavior, result.primary, control);
         let against: Vec<&Effect> = deciding.filter_map(effect).collect();
-        // Below a control is not above it, however surely.
-        let above =
-            |effect: &&Effect| Some(if effect.estimate.value > 0.0 { effect.p? } else { 1.0 });
-        let each: Option<Vec<f64>> = against.iter().map(above).collect();
+        let each: Option<Vec<f64>> = against.iter().map(|effect| above(effect)).collect();
         let each = each.filter(|each| !each.is_empty());
         let p = each.map(|each| each.into_iter().fold(0.0, f64::max));
         Self { behavior, result, against, p }
@@ -196,11 +198,13 @@ impl<'a> Case<'a> {
         failed.map(|gate| gate.name.as_str()).collect()
     }
 
-    /// Repetitions that show the smallest effect that matters against the control that spreads most.
+    /// Repetitions that show the smallest effect that matters over the controls that the students are not
+    /// above, by the one that spreads most.
     fn needed(&self, rule: &Rule) -> Option<usize> {
         let alpha = (1.0 - rule.level) / rule.behaviors.max(1) as f64;
+        let open = self.against.iter().filter(|effect| above(effect).is_none_or(|p| p > alpha));
         let spread = |effect: &&Effect| stats::standard_deviation(&effect.per_seed).ok();
-        let most = self.against.iter().filter_map(spread).fold(0.0, f64::max);
+        let most = open.filter_map(spread).fold(0.0, f64::max);
         let here = self.against.first()?.per_seed.len();
         let needed = stats::units_needed(rule.smallest_effect / most, alpha)?;
         // As many as there are did not do: the effect lies between nothing and what matters.
