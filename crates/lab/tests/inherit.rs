@@ -12,8 +12,9 @@ use owlet_lab::kind::inherit::inspect;
 use owlet_lab::kind::inherit::result::{Arm, Control, Frame, InheritResult, Measure, Taught};
 use owlet_lab::model::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
-use owlet_lab::run::costs;
+use owlet_lab::report::terminal::{TerminalStyle, show};
 use owlet_lab::run::record::{About, Beginning, State};
+use owlet_lab::run::{costs, report};
 use owlet_lab::{
     AnyRecipe, Event, ExecuteSettings, Interrupt, Plan, PlanContext, Record, RunOutcome, execute,
 };
@@ -556,11 +557,8 @@ fn a_rule_that_is_set_after_a_result_was_seen_is_numbered_and_says_what_differs(
     // The first rule again is the first look; a name judges nothing.
     let again = [&few[..], &["name=another"]].concat();
     assert_eq!(looks(&recorded(&world, &store, &again, "2026-01-04T00:00:00Z")), "");
-    let report = owlet_lab::run::report::report(&store, &second, &second.result().unwrap()).unwrap();
-    let shown = owlet_lab::report::terminal::show(
-        &report,
-        &owlet_lab::report::terminal::TerminalStyle::default(),
-    );
+    let report = report(&store, &second, &second.result().unwrap()).unwrap();
+    let shown = show(&report, &TerminalStyle::default());
     assert!(shown.contains(", look 2") && shown.contains("Look 2 at these students"), "{shown}");
     assert!(!shown.contains('✓'), "{shown}");
     // Other root, other students: a first look of its own.

@@ -195,7 +195,7 @@ impl Screen {
             let widths = answers.iter().map(|answer| text::width(&text::strip(of(answer))));
             widths.max().unwrap_or(0).min(most)
         };
-        let (names, words) = (column(|answer| &answer.name, 14), column(|answer| &answer.word, 15));
+        let (names, words) = (column(|answer| &answer.name, 14), column(|answer| &answer.word, 38));
         for answer in answers {
             let paint = match answer.mark {
                 Mark::Yes => Paint::Good,

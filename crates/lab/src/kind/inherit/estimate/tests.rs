@@ -214,7 +214,7 @@ fn a_margin_that_answers_or_the_word_itself_contradict_is_not_confirmed() {
     }
     let result = compute(&collapsed).unwrap();
     assert_eq!(outcomes(&result), [Outcome::Uninterpretable; 3]);
-    assert!(result.warnings.iter().any(|warning| warning.message.contains("hold 0.")));
+    assert!(result.warnings.iter().any(|warning| warning.message.contains("hold as little as 0.")));
 }
 
 #[test]

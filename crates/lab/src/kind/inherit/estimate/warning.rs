@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::kind::inherit::result::{
     Arm, Control, Estimate, InheritResult, Measure, Scope, Warning,
 };
-use crate::value::observation;
+use crate::value::{observation, text};
 
 /// A share of non-answers above which a rate misleads: with one answer in five missing, the rates
 /// over all and over valid answers differ by a quarter.
@@ -40,18 +40,11 @@ pub(super) fn warnings(
             "set replication.teacher = \"per-seed\"",
         );
     }
-    for reading in result.readings.iter().filter(|reading| {
-        reading.measure == Measure::Mass
-            && matches!(reading.arm, Arm::Base | Arm::Student(_))
-            && result.is_matched(&reading.context, reading.frame)
-            && reading.estimate.value < LOW_MASS
-    }) {
-        let share = crate::value::text::percent(reading.estimate.value);
+    if let Some((arms, least)) = low_mass(result) {
         warn(
             format!(
-                "{}: the candidates for {} hold {share} of the probability, so shares and margins are about few of its answers",
-                reading.arm.label(),
-                reading.behavior
+                "the candidates hold as little as {} of the probability ({arms}): shares and margins are about few of the answers",
+                text::percent(least)
             ),
             "read sampled rates beside them, and give the behavior the words that the model says",
         );
@@ -130,4 +123,23 @@ pub(super) fn warnings(
         );
     }
     Ok(warnings)
+}
+
+/// In which arms candidates hold little of the probability, and the least they hold.
+fn low_mass(result: &InheritResult) -> Option<(String, f64)> {
+    let low = result.readings.iter().filter(|reading| {
+        reading.measure == Measure::Mass
+            && matches!(reading.arm, Arm::Base | Arm::Student(_))
+            && result.is_matched(&reading.context, reading.frame)
+            && reading.estimate.value < LOW_MASS
+    });
+    let mut arms: Vec<String> = Vec::new();
+    let mut least = f64::INFINITY;
+    for reading in low {
+        least = least.min(reading.estimate.value);
+        if !arms.contains(&reading.arm.label()) {
+            arms.push(reading.arm.label());
+        }
+    }
+    (!arms.is_empty()).then(|| (arms.join(", "), least))
 }

@@ -1,6 +1,6 @@
 //! What was found, first; then what would mislead about it.
 
-use super::super::result::{Control, InheritResult, Outcome, Verdict};
+use super::super::result::{Control, InheritResult, Outcome, Scope, Verdict};
 use super::sentence;
 use crate::cells;
 use crate::report::block::{
@@ -55,13 +55,15 @@ fn one_answer(result: &InheritResult, verdict: &Verdict, look: &str) -> Answer {
             .collect();
     let scope = result.replication.scope;
     // The numbers alone do not say why.
-    let unexplained = verdict.outcome != Outcome::Inherited;
+    let plain = verdict.outcome == Outcome::Inherited && scope == Scope::Anew && look.is_empty();
+    let changed =
+        if look.is_empty() { "" } else { "; its rule was changed after a result was seen" };
     Answer {
         mark: if look.is_empty() { scope.mark(verdict.outcome) } else { Mark::Unclear },
         name: verdict.behavior.clone(),
         word: scope.word(verdict.outcome) + look,
         over,
-        why: if unexplained { verdict.sentence.clone() } else { String::new() },
+        why: if plain { String::new() } else { format!("{}{changed}", verdict.sentence) },
     }
 }
 
