@@ -128,7 +128,7 @@ impl Experiment<'_> {
         let result = outcome.result(&store)?;
         report::ensure(&store, &run, &result)?;
         if terminal.json {
-            return terminal.json(&json!({ "run": run.id(), "result": result.to_value()? }));
+            return terminal.json(&json!({ "run": run.id(), "result": result.to_value()?, "registration": run.registration()? }));
         }
         report::print(terminal, &store, &run, &result)
     }
@@ -245,6 +245,9 @@ fn announce(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) {
             terminal.say(format_args!("  {FAINT}{} is commit {commit}{FAINT:#}", model.spec));
         }
     }
+    if !plan.power.is_empty() {
+        terminal.say(format_args!("  {FAINT}{}{FAINT:#}", plan.power));
+    }
     for left_out in &plan.left_out {
         terminal.say(format_args!("  {FAINT}left out: {left_out}{FAINT:#}"));
     }
@@ -276,6 +279,9 @@ fn show(terminal: &Terminal, plan: &Plan, survey: &Survey, cores: usize) -> Resu
         duration(survey.total_seconds(cores)),
         count(cores, "core")
     )?;
+    if !plan.power.is_empty() {
+        writeln!(out, "{}", plan.power)?;
+    }
     for left_out in &plan.left_out {
         writeln!(out, "left out: {left_out}")?;
     }

@@ -20,7 +20,7 @@ pub use interval::{Interval, clopper_pearson, t_interval, wilson};
 pub use matrix::{Matrix, lambda};
 pub use multiple::holm;
 pub use permutation::{Arrangements, PermutationTest, relabelling, sign_flips};
-pub use test::{detectable, t_test, units_needed};
+pub use test::{detectable, do_not_differ, t_test, units_needed};
 
 /// Numbers that no statistic can be made of.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

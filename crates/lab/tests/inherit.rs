@@ -554,12 +554,17 @@ fn a_rule_that_is_set_after_a_result_was_seen_is_numbered_and_says_what_differs(
     2026-01-01T00:00:00Z: seeds [1,2] > [1,2,3]
     2026-01-02T00:00:00Z: gates.level 0.5 > 0.95; seeds [1,2] > [1,2,3]
     ");
+    // Read otherwise they are the same students.
+    let reread = [&few[..], &["gates.level=0.5", "readout.max-tokens=4"]].concat();
+    let reread = looks(&recorded(&world, &store, &reread, "2026-01-03T12:00:00Z"));
+    assert_eq!(reread.lines().count(), 3, "{reread}");
+    assert!(reread.contains("readout.max-tokens 3 > 4"), "{reread}");
     // The first rule again is the first look; a name judges nothing.
     let again = [&few[..], &["name=another"]].concat();
     assert_eq!(looks(&recorded(&world, &store, &again, "2026-01-04T00:00:00Z")), "");
     let report = report(&store, &second, &second.result().unwrap()).unwrap();
     let shown = show(&report, &TerminalStyle::default());
-    assert!(shown.contains(", look 2") && shown.contains("Look 2 at these students"), "{shown}");
+    assert!(shown.contains(", look 2") && shown.contains("Look 2 at these"), "{shown}");
     assert!(!shown.contains('✓'), "{shown}");
     // Other root, other students: a first look of its own.
     let fresh = [&few[..], &["seed=2", "gates.level=0.5"]].concat();

@@ -32,12 +32,12 @@ pub(crate) struct CalibrateArgs {
     recipe: PathBuf,
 
     /// Runs, each at another root seed
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     runs: u64,
 
-    /// The first root seed
-    #[arg(long, value_name = "SEED", default_value_t = 1)]
-    seed: u64,
+    /// The first root seed; the recipe's own by default
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
 
     /// Change a value of the recipe
     #[arg(long, value_name = "KEY=VALUE")]
@@ -66,7 +66,8 @@ pub(crate) fn run(args: &CalibrateArgs, terminal: &Terminal, path: &Path) -> Res
     let interrupt = interrupt::listen(terminal, "what is finished is kept");
     let mut calibration = Calibration::new(recipe);
     for at in 0..args.runs {
-        let root = args.seed + at;
+        // Seeds go round rather than end.
+        let root = args.seed.unwrap_or(recipe.seed).wrapping_add(at);
         let null = AnyRecipe::from(calibrate::null(recipe, root));
         let plan = null.plan(&context).map_err(|error| models.failed(error))?;
         let mut watcher = Watcher::new(terminal, None, plan.nodes.len());

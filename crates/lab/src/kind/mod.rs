@@ -126,6 +126,9 @@ pub struct VerdictLine {
     pub behavior: String,
     /// The verdict, a word as the result has it: `not-detected`.
     pub outcome: String,
+    /// The same for a person, with how far it reaches.
+    #[serde(skip)]
+    pub word: String,
     /// How it reads at a glance.
     #[serde(skip)]
     pub mark: Mark,
@@ -141,8 +144,8 @@ pub struct VerdictLine {
 
 impl VerdictLine {
     /// The verdict in words.
-    pub fn words(&self) -> String {
-        self.outcome.replace('-', " ")
+    pub fn words(&self) -> &str {
+        &self.word
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Plan {
     pub sources: BTreeMap<String, ModelSource>,
     /// Controls and readouts that will not be there, in words.
     pub left_out: Vec<String>,
+    /// What effects the plan can tell from none; empty where nothing is told.
+    pub power: String,
     /// Size of the base model's files in bytes.
     pub model_size: u64,
     /// Where models are asked that are not here.
@@ -77,8 +79,9 @@ impl Plan {
     pub(crate) fn new(name: &str, outline: Outline) -> Self {
         // The engine has one path per machine so far, whatever a recipe says.
         let compute = owlet_engine::kernel::path().to_owned();
-        let Outline { nodes, sources, left_out, model_size, endpoints } = outline;
-        Self { name: name.to_owned(), compute, nodes, sources, left_out, model_size, endpoints }
+        let Outline { nodes, sources, left_out, power, model_size, endpoints } = outline;
+        let name = name.to_owned();
+        Self { name, compute, nodes, sources, left_out, power, model_size, endpoints }
     }
 
     /// A plan of one step over artifacts that are there, without a recipe: looked up, leased, run and
@@ -131,6 +134,8 @@ pub struct Outline {
     pub sources: BTreeMap<String, ModelSource>,
     /// See [`Plan::left_out`].
     pub left_out: Vec<String>,
+    /// See [`Plan::power`].
+    pub power: String,
     /// See [`Plan::model_size`].
     pub model_size: u64,
     /// See [`Plan::endpoints`].

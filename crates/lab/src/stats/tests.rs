@@ -322,6 +322,19 @@ fn square() -> impl Strategy<Value = Vec<Vec<f64>>> {
 
 proptest! {
     #[test]
+    fn a_t_test_says_at_a_level_what_its_interval_of_that_level_says(
+        values in proptest::collection::vec(-10.0..10.0_f64, 2..12),
+        level in 0.5..0.999_f64,
+    ) {
+        let interval = t_interval(&values, level).unwrap();
+        if let Some(p) = t_test(&values).unwrap()
+            && (p - (1.0 - level)).abs() > 1e-6
+        {
+            prop_assert_eq!(p <= 1.0 - level, !interval.contains(0.0));
+        }
+    }
+
+    #[test]
     fn intervals_contain_their_estimate_and_widen_with_the_level(
         values in proptest::collection::vec(-1e3..1e3_f64, 2..12), hits in 0..50_u64, misses in 0..50_u64,
     ) {
@@ -402,4 +415,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn t_tests_match_scipy_and_sizes_match_statsmodels() {
+    // scipy.stats.ttest_1samp(values, 0).pvalue
+    for (values, expected) in [
+        (&[1.0, 2.0, 3.0, 4.0, 5.0][..], 0.013_235_599_563_682_69),
+        (&[0.2, -0.1, 0.4, 0.3, 0.05, 0.15], 0.070_283_375_434_987_68),
+    ] {
+        let found = t_test(values).unwrap().unwrap();
+        assert!((found - expected).abs() < 1e-9, "{found}");
+    }
+    assert_eq!(t_test(&[1.0]).unwrap(), None);
+    assert_eq!(t_test(&[1.0, 1.0, 1.0]).unwrap(), None);
+    // statsmodels.stats.power.TTestPower().solve_power(nobs=units, alpha=alpha, power=0.8)
+    for (units, alpha, exact) in [
+        (3, 0.05, 3.264_043_552_819_638),
+        (6, 0.05, 1.434_545_139_511_929),
+        (6, 0.025, 1.705_251_843_828_677),
+        (12, 0.025, 1.008_216_401_086_617_5),
+        (30, 0.05, 0.529_235_704_523_892_8),
+    ] {
+        let found = detectable(units, alpha);
+        assert!((found / exact - 1.0).abs() < 0.06, "{units}: {found} instead of {exact}");
+        assert_eq!(units_needed(found, alpha), Some(units));
+    }
+    assert_eq!(units_needed(1e-6, 0.05), None);
 }

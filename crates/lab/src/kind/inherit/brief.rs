@@ -72,6 +72,7 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Brief> {
         VerdictLine {
             behavior: verdict.behavior,
             outcome: verdict.outcome.id().to_owned(),
+            word: scope.word(verdict.outcome),
             mark: scope.mark(verdict.outcome),
             measure,
             over_neutral: effect.map(|effect| effect.estimate.value),

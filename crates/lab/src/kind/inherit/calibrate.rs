@@ -96,8 +96,7 @@ pub struct Calibration {
     pub runs: Share,
     /// Null behaviors of which the corrected p could decide.
     pub tested: Share,
-    /// Printed intervals that hold the true zero, by control: over neutral, over other behaviors, over the
-    /// untouched base.
+    /// Printed intervals that hold the true zero, by control.
     pub coverage: Vec<(Control, Share)>,
     /// The same of Λ.
     pub lambda: Share,
@@ -106,7 +105,8 @@ pub struct Calibration {
 impl Calibration {
     /// Nothing counted yet.
     pub fn new(recipe: &Recipe) -> Self {
-        let decide = Control::ALL.iter().copied().filter(|control| control.decides());
+        // Over the untouched base zero is not the truth: training on any rows moves a student.
+        let exchangeable = [Control::Neutral, Control::OtherBehavior];
         Self {
             name: recipe.name.clone(),
             base: recipe.base.to_string(),
@@ -118,7 +118,7 @@ impl Calibration {
             inherited: Share::default(),
             runs: Share::default(),
             tested: Share::default(),
-            coverage: decide.map(|control| (control, Share::default())).collect(),
+            coverage: exchangeable.map(|control| (control, Share::default())).to_vec(),
             lambda: Share::default(),
         }
     }
@@ -129,8 +129,11 @@ impl Calibration {
         let mut any = false;
         for verdict in &result.verdicts {
             let said = matches!(verdict.outcome, Outcome::Inherited | Outcome::Unconfirmed);
-            self.inherited.add(said);
-            self.tested.add(verdict.p.is_some());
+            let decided = verdict.p.is_some();
+            self.tested.add(decided);
+            if decided {
+                self.inherited.add(said);
+            }
             any |= said;
             for (control, share) in &mut self.coverage {
                 let effect = result.effect(&verdict.behavior, result.primary, *control);
@@ -151,6 +154,7 @@ impl Calibration {
     pub fn report(&self, version: &str) -> Report {
         let level = text::percent(self.level);
         let mut rows = vec![
+            cells!["behaviors that the rule could decide about", self.tested.words(), ""],
             cells!["behaviors called inherited", self.inherited.words(), ""],
             cells![
                 "runs that call one or more so",

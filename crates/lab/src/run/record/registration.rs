@@ -4,15 +4,16 @@
 //! A rule that is changed after a result was seen no longer bounds what it says it bounds. So a run that
 //! judges models which were judged before is numbered, and says what differs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use owlet_store::{RunDirectory, StepRecord, Store};
+use owlet_store::{ArtifactId, RunDirectory, StepRecord, Store};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::kind::registry::KINDS;
 use crate::run::plan::{Plan, Source};
 use crate::run::survey::{NodeState, Survey};
+use crate::step::behavior;
 use crate::value::registration::{Change, Look, Registration};
 
 /// The file.
@@ -21,6 +22,10 @@ pub(super) const FILE: &str = "registration.json";
 const FORMAT: u32 = 1;
 /// Settings that judge nothing.
 const NAMES: [&str; 3] = ["name", "description", "kind"];
+/// Settings whose order means nothing.
+const SETS: [&str; 3] = ["seeds", "behaviors", "read-also"];
+/// The role under which a step is given the model that it reads.
+const MODEL: &str = "model";
 
 /// Of a run that begins: `recipe` is the resolved recipe's text.
 ///
@@ -55,38 +60,49 @@ pub(super) fn read(run: &RunDirectory) -> Result<Option<Registration>> {
     Ok(Some(registration))
 }
 
-/// Results in the store that judge some of the models that this plan will judge, by another rule.
+/// Results in the store that judge some of the models that this plan will judge, by another rule. Models are
+/// compared, not readings of them: the same students read otherwise are the same students.
 fn looks(plan: &Plan, survey: &Survey, store: &Store) -> Result<Vec<Look>> {
     let Some(last) = plan.nodes.last() else { return Ok(Vec::new()) };
-    let is_drawn = |role: &str| KINDS.iter().any(|kind| kind.is_drawn(role));
-    let mine: BTreeMap<&str, _> = last
-        .inputs
-        .iter()
-        .filter(|(role, _)| is_drawn(role))
-        .filter_map(|(role, source)| match source {
-            Source::Artifact(id) => Some((role.as_str(), *id)),
-            Source::Node(place) => match survey.states[*place] {
-                NodeState::Reused(id) => Some((role.as_str(), id)),
-                NodeState::ToDo | NodeState::Depends => None,
-            },
-        })
-        .collect();
+    let made = |source: &Source| match source {
+        Source::Artifact(id) => Some(*id),
+        Source::Node(place) => match survey.states[*place] {
+            NodeState::Reused(id) => Some(id),
+            NodeState::ToDo | NodeState::Depends => None,
+        },
+    };
+    let read_by = |source: &Source| match source {
+        Source::Node(place) => made(plan.nodes[*place].inputs.get(MODEL)?),
+        Source::Artifact(_) => None,
+    };
+    let drawn = last.inputs.iter().filter(|(role, _)| is_drawn(role));
+    let mine: BTreeSet<ArtifactId> = drawn.filter_map(|(_, source)| read_by(source)).collect();
     if mine.is_empty() {
         return Ok(Vec::new());
     }
-    let own = settings(&last.configuration);
-    let shares = |record: &StepRecord| {
-        record.inputs.iter().any(|(role, id)| mine.get(role.as_str()) == Some(id))
+    let records = store.steps()?;
+    let models: BTreeMap<ArtifactId, ArtifactId> = records
+        .iter()
+        .filter_map(|record| Some((record.output, *record.inputs.get(MODEL)?)))
+        .collect();
+    let judges = |record: &&StepRecord| {
+        let mut drawn = record.inputs.iter().filter(|(role, _)| is_drawn(role));
+        record.kind == last.kind.name
+            && drawn.any(|(_, id)| models.get(id).is_some_and(|model| mine.contains(model)))
     };
-    let records = store.steps()?.into_iter();
-    let records = records.filter(|record| record.kind == last.kind.name && shares(record));
+    let inputs = last.inputs.iter().map(|(role, source)| (role, made(source)));
+    let own = settings(&last.configuration, inputs);
     let mut looks: Vec<Look> = records
-        .map(|record| Look {
-            made: record.about.started,
-            changed: changes(&settings(&record.configuration), &own),
+        .iter()
+        .filter(judges)
+        .map(|record| {
+            let inputs = record.inputs.iter().map(|(role, id)| (role, Some(*id)));
+            let changed = changes(&settings(&record.configuration, inputs), &own);
+            Look { made: record.about.started.clone(), changed }
         })
         .collect();
-    looks.sort_by(|one, other| one.made.cmp(&other.made));
+    // Of two results of one second, the other one counts as the earlier.
+    looks.sort_by_key(|look| (look.made.clone(), look.changed.is_empty()));
     // What followed the first result by this very rule saw nothing new.
     if let Some(first) = looks.iter().position(|look| look.changed.is_empty()) {
         looks.truncate(first);
@@ -94,8 +110,15 @@ fn looks(plan: &Plan, survey: &Survey, store: &Store) -> Result<Vec<Look>> {
     Ok(looks)
 }
 
-/// The recipe's settings by their path.
-fn settings(configuration: &Value) -> BTreeMap<String, String> {
+fn is_drawn(role: &str) -> bool {
+    KINDS.iter().any(|kind| kind.is_drawn(role))
+}
+
+/// The recipe's settings by their path, and the behaviors, whose files may change under their names.
+fn settings<'a>(
+    configuration: &Value,
+    inputs: impl Iterator<Item = (&'a String, Option<ArtifactId>)>,
+) -> BTreeMap<String, String> {
     fn add(at: &str, value: &Value, into: &mut BTreeMap<String, String>) {
         match value {
             Value::Object(fields) => {
@@ -103,6 +126,12 @@ fn settings(configuration: &Value) -> BTreeMap<String, String> {
                     let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
                     add(&path, value, into);
                 }
+            }
+            // Nothing depends on the order of seeds or behaviors.
+            Value::Array(values) if SETS.contains(&at) => {
+                let mut values: Vec<String> = values.iter().map(Value::to_string).collect();
+                values.sort();
+                into.insert(at.to_owned(), format!("[{}]", values.join(",")));
             }
             value => {
                 into.insert(at.to_owned(), value.to_string());
@@ -114,11 +143,15 @@ fn settings(configuration: &Value) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
     add("", step.get("recipe").unwrap_or(step), &mut settings);
     settings.retain(|path, _| !NAMES.contains(&path.as_str()));
+    for (role, id) in inputs.filter(|(role, _)| role.starts_with(behavior::READ)) {
+        let content = id.map_or_else(|| "new".to_owned(), |id| id.short());
+        settings.insert(format!("content of {role}"), content);
+    }
     settings
 }
 
 fn changes(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<Change> {
-    let keys: std::collections::BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+    let keys: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
     let told = |settings: &BTreeMap<String, String>, key: &String| {
         settings.get(key).cloned().unwrap_or_else(|| "unset".to_owned())
     };

@@ -114,7 +114,7 @@ pub(super) fn t(values: &[f64], level: f64, method: Method, unit: &str) -> Resul
     } else {
         let interval = stats::t_interval(values, level).map_err(|error| statistics(&error))?;
         // Models that do not differ at all say nothing about further ones.
-        (interval.high > interval.low).then_some(Interval {
+        (!stats::do_not_differ(values)).then_some(Interval {
             low: interval.low,
             high: interval.high,
             level,

@@ -109,8 +109,8 @@ pub(super) fn warnings(
         {
             warn(
                 format!(
-                    "students of {} are degenerate: their loss on neutral rows rose by more than {BROKEN} nats",
-                    effect.arm
+                    "{} are degenerate: their loss on neutral rows rose by more than {BROKEN} nats",
+                    effect.arm.label()
                 ),
                 "lower student.learning-rate or student.updates",
             );

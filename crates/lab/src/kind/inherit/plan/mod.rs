@@ -20,7 +20,9 @@ use crate::kind::inherit::estimate::{self, Read};
 use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
 use crate::model::ModelSource;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
+use crate::stats;
 use crate::value::arm::{Arm, NEUTRAL, Taught};
+use crate::value::text;
 
 /// Rows held out per arm to measure loss on.
 const HELD_OUT: usize = 64;
@@ -65,7 +67,23 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let left_out = left_out::left_out(&common, other.is_some());
     readings.estimate(&mut build, &also, left_out.clone())?;
     let Models { sources, endpoints } = models;
-    Ok(Outline { nodes: build.nodes, sources, left_out, model_size, endpoints })
+    let power = power(recipe);
+    Ok(Outline { nodes: build.nodes, sources, left_out, power, model_size, endpoints })
+}
+
+/// What the recipe's repetitions can tell from nothing, known before any of them is made.
+fn power(recipe: &Recipe) -> String {
+    let (repetitions, behaviors) = (recipe.seeds.0.len(), recipe.behaviors.len());
+    if repetitions < 2 {
+        return "one repetition decides nothing: set seeds = 6 or more".to_owned();
+    }
+    let alpha = (1.0 - recipe.gates.level) / behaviors as f64;
+    let effect = stats::detectable(repetitions, alpha);
+    format!(
+        "{} tell a difference of {effect:.1} standard deviations between them from none, four times in five ({} corrected together)",
+        text::counted(repetitions, "repetition"),
+        text::counted(behaviors, "behavior"),
+    )
 }
 
 /// All that is read and measured: what the estimate is made of.

@@ -71,9 +71,9 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     count("readout.max-tokens", recipe.readout.max_tokens, 1)?;
     range("gates.min-valid-rate", recipe.gates.min_valid_rate, 0.0, 1.0)?;
     range("gates.level", recipe.gates.level, 0.5, 0.9999)?;
-    range("gates.smallest-effect.margin", recipe.gates.smallest_effect.margin, 0.0, 1e6)?;
-    range("gates.smallest-effect.rate", recipe.gates.smallest_effect.rate, 0.0, 1.0)?;
-    range("gates.least-mass", recipe.gates.least_mass, 0.0, 1.0)
+    range("gates.smallest-effect.margin", recipe.gates.smallest_effect.margin, 1e-3, 100.0)?;
+    range("gates.smallest-effect.rate", recipe.gates.smallest_effect.rate, 1e-4, 1.0)?;
+    range("gates.least-mass", recipe.gates.least_mass, 1e-3, 1.0)
 }
 
 fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {

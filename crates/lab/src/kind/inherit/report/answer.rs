@@ -19,11 +19,17 @@ pub(super) fn answer(result: &InheritResult, origin: &Origin<'_>) -> Option<Sect
     let told = answers.iter().find_map(|answer| answer.over.first());
     let note = told.map(|over| {
         Block::note(format!(
-            "Students minus the neutral teacher's students: {}, {}. Inherited means: above the neutral students, \
-             above other behaviors' students and above the untouched base, by the largest of the three p, corrected \
-             over behaviors (Holm); and the word itself and sampled answers rose too.",
+            "Students minus the neutral teacher's students: {}, {}. {}",
             result.primary.sentence(),
-            method(&over.estimate)
+            method(&over.estimate),
+            match result.rule {
+                Some(_) =>
+                    "Inherited means: above the neutral students, above other behaviors' students and above the \
+                     untouched base, by the largest of the three p (1 where a difference is not above zero), \
+                     corrected over behaviors (Holm); and nothing contradicts it: not the word's own probability, \
+                     nor sampled answers, nor students that are broken.",
+                None => "Verdicts are by the rule of an older owlet, whose error rates were not what it said.",
+            }
         ))
     });
     if !answers.is_empty() {

@@ -51,7 +51,7 @@ pub(super) fn comparisons(result: &InheritResult) -> Option<Section> {
         blocks.push(Block::folded("The same in other measures", same));
     }
     let note = "p: two-sided, of the t test that the interval is made of; the verdicts' own p is the largest of \
-                those that decide, corrected over behaviors (Holm)"
+                those that decide (1 where a difference is not above zero), corrected over behaviors (Holm)"
         .to_owned();
     let section = Section::of("comparisons", "Students against every control", blocks)?;
     Some(section.noted(note).brief())

@@ -48,7 +48,7 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
         Some(interval) => format!(
             "a difference of {}, {} confidence interval",
             difference.with_interval(&effect.estimate),
-            text::percent(interval.level)
+            text::plain(100.0 * interval.level) + " %"
         ),
         None => format!("a difference of {}", difference.words(effect.estimate.value)),
     };
@@ -77,8 +77,8 @@ fn looks(origin: &Origin<'_>) -> Vec<Block> {
     };
     let number = registration.looks.len() + 1;
     let lead = format!(
-        "Look {number} at these students: results of them had been seen before this rule was set, so its error \
-         rates do not hold; repeat with new seeds to confirm."
+        "Look {number} at these teachers or students: results of them had been seen before this rule was set, so \
+         its error rates do not hold; repeat with another root seed to confirm."
     );
     let line = |look: &Look| {
         let changed = look
@@ -116,7 +116,7 @@ pub(super) fn next(result: &InheritResult) -> Vec<Block> {
     };
     add(Outcome::Inherited, &|of| {
         format!(
-            "{}: would be wrong if the same difference stood in students of another base or of shuffled rows (below), \
+            "{}: would be wrong if the same difference stood in students of another base or of shuffled rows, \
              or if it vanished with other seeds; do not train a model that shares this base on such rows.",
             names(of)
         )
