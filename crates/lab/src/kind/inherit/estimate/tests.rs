@@ -237,6 +237,40 @@ fn a_result_reads_back_and_a_newer_one_is_refused() {
 }
 
 #[test]
+fn a_result_of_the_second_format_is_read_with_what_its_rows_can_say() {
+    let result = compute(&given(0.5, 6, 1, &[])).unwrap();
+    let mut value = serde_json::to_value(&result).unwrap();
+    value["format"] = json!(2);
+    value["comparisons"] = json!(6);
+    let fields = value.as_object_mut().unwrap();
+    fields.remove("rule");
+    fields["replication"].as_object_mut().unwrap().remove("scope");
+    fields["replication"]["unit"] = json!("seed pair (one teacher and one set of rows)");
+    for effect in fields["effects"].as_array_mut().unwrap() {
+        let effect = effect.as_object_mut().unwrap();
+        effect.remove("p");
+        effect.insert("p-permutation".to_owned(), json!(0.015_625));
+        effect.insert("p-holm".to_owned(), json!(null));
+    }
+    for verdict in fields["verdicts"].as_array_mut().unwrap() {
+        let verdict = verdict.as_object_mut().unwrap();
+        verdict.remove("p");
+        verdict.remove("repetitions-needed");
+    }
+    let read = InheritResult::parse(value.to_string().as_bytes(), "r".as_ref()).unwrap();
+    assert_eq!((read.format, read.rule, read.replication.scope), (3, None, Scope::TheseRows));
+    // Its p are those of its differences by today's test.
+    let p = |result: &InheritResult| {
+        result.effect("owl", Measure::Margin, Control::Neutral).unwrap().p.unwrap()
+    };
+    assert_eq!(p(&read).to_bits(), p(&result).to_bits());
+    assert_eq!(read.brief().verdicts[0].words(), "inherited for these rows");
+    assert_eq!(read.brief().verdicts[0].mark, Mark::Unclear);
+    let shown = show(&read.report(&Origin::UNKNOWN), &TerminalStyle::default());
+    assert!(shown.contains("by the rule of an older owlet"), "{shown}");
+}
+
+#[test]
 fn a_result_of_the_first_format_is_read_and_shown() {
     let bytes = include_bytes!("../../../../tests/golden/result-format-1.json");
     let result = InheritResult::parse(bytes, "r".as_ref()).unwrap();
