@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use owlet_lab::report::block::Depth;
+use owlet_lab::report::block::{Depth, Report};
 use owlet_lab::report::html;
 use owlet_lab::report::origin;
 use owlet_lab::report::terminal::{TerminalStyle, show};
@@ -19,13 +19,6 @@ const FILE: &str = "report.html";
 
 /// Prints the result, where the time went, and how to see it again.
 pub(crate) fn print(to: &Terminal, store: &Store, run: &Record, result: &RunResult) -> Result<()> {
-    let style = TerminalStyle {
-        width: terminal::width().unwrap_or(100),
-        // Taken out again where it would not be seen.
-        colour: true,
-        unicode: true,
-        depth: Depth::Brief,
-    };
     let mut report = report(store, run, result)?;
     let id = run.id().nonce();
     report.sections.extend(origin::more(&[
@@ -34,7 +27,19 @@ pub(crate) fn print(to: &Terminal, store: &Store, run: &Record, result: &RunResu
         ("again", format!("owlet show {id}")),
         ("lineage", format!("owlet lineage {id}")),
     ]));
-    write!(to.data(), "{}", show(&report, &style))?;
+    brief(to, &report)
+}
+
+/// Prints what a report says in short.
+pub(crate) fn brief(to: &Terminal, report: &Report) -> Result<()> {
+    let style = TerminalStyle {
+        width: terminal::width().unwrap_or(100),
+        // Taken out again where it would not be seen.
+        colour: true,
+        unicode: true,
+        depth: Depth::Brief,
+    };
+    write!(to.data(), "{}", show(report, &style))?;
     Ok(())
 }
 

@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,8 +6,6 @@ use owlet_lab::PlanContext;
 use owlet_lab::kind::inherit::calibrate::{self, Calibration};
 use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::recipe::Layer;
-use owlet_lab::report::block::Depth;
-use owlet_lab::report::terminal::{TerminalStyle, show};
 use owlet_lab::{AnyRecipe, execute};
 
 use crate::commands::demo;
@@ -16,8 +13,8 @@ use crate::error::Result;
 use crate::experiment::{Watcher, settings};
 use crate::layers::Layers;
 use crate::models::{self, Models};
-use crate::terminal::{self, Terminal, count};
-use crate::{interrupt, workspace};
+use crate::terminal::{Terminal, count};
+use crate::{interrupt, report, workspace};
 
 /// Measure how often a recipe's verdicts are wrong where nothing can be inherited
 ///
@@ -94,12 +91,5 @@ pub(crate) fn run(args: &CalibrateArgs, terminal: &Terminal, path: &Path) -> Res
     if terminal.json {
         return terminal.json(&calibration);
     }
-    let style = TerminalStyle {
-        width: terminal::width().unwrap_or(100),
-        colour: true,
-        unicode: true,
-        depth: Depth::Brief,
-    };
-    write!(terminal.data(), "{}", show(&calibration.report(env!("CARGO_PKG_VERSION")), &style))?;
-    Ok(())
+    report::brief(terminal, &calibration.report(env!("CARGO_PKG_VERSION")))
 }

@@ -320,6 +320,11 @@ impl Control {
         }
     }
 
+    /// Those that a verdict rests on.
+    pub fn deciding() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|control| control.decides())
+    }
+
     /// Whether a verdict rests on it.
     pub fn decides(self) -> bool {
         matches!(self, Self::Neutral | Self::OtherBehavior | Self::Base)

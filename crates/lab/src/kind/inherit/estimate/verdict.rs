@@ -77,13 +77,11 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     fn new(behavior: &'a str, result: &'a InheritResult) -> Self {
-        let deciding = Control::ALL.iter().copied().filter(|control| control.decides());
         let effect = |control| result.effect(behavior, result.primary, control);
-        let against: Vec<&Effect> = deciding.filter_map(effect).collect();
+        let against: Vec<&Effect> = Control::deciding().filter_map(effect).collect();
         let each: Option<Vec<f64>> = against.iter().map(|effect| above(effect)).collect();
         // Without one of the controls there is nothing to decide.
-        let all = Control::ALL.iter().filter(|control| control.decides()).count();
-        let each = each.filter(|each| each.len() == all);
+        let each = each.filter(|each| each.len() == Control::deciding().count());
         let p = each.map(|each| each.into_iter().fold(0.0, f64::max));
         Self { behavior, result, against, p }
     }
@@ -114,8 +112,8 @@ impl<'a> Case<'a> {
 
     /// The answer, why it is no plain yes, and how many repetitions it would take.
     fn outcome(&self, p: Option<f64>, rule: &Rule) -> (Outcome, String, Option<usize>) {
-        for control in Control::ALL.iter().filter(|control| control.decides()) {
-            if self.effect(*control).is_none() {
+        for control in Control::deciding() {
+            if self.effect(control).is_none() {
                 let why = format!("without the {} control", control.label());
                 return (Outcome::Uninterpretable, why, None);
             }
@@ -176,11 +174,13 @@ impl<'a> Case<'a> {
             return None;
         }
         let arms = [Arm::student(self.behavior), Arm::NEUTRAL];
-        let mass = |arm: &Arm| {
-            Some(self.result.reading(arm, self.behavior, Measure::Mass)?.estimate.value)
-        };
-        let least = arms.iter().filter_map(mass).fold(f64::INFINITY, f64::min);
+        let least = arms.iter().filter_map(|arm| self.mass(arm)).fold(f64::INFINITY, f64::min);
         (least < rule.least_mass).then_some(least)
+    }
+
+    /// Probability of all candidates together in an arm's models.
+    fn mass(&self, arm: &Arm) -> Option<f64> {
+        Some(self.result.reading(arm, self.behavior, Measure::Mass)?.estimate.value)
     }
 
     /// What contradicts an effect.
@@ -208,10 +208,7 @@ impl<'a> Case<'a> {
                 "its students are broken: their loss on neutral rows rose by more than {BROKEN} nats"
             ));
         }
-        let mass = |arm: &Arm| {
-            Some(self.result.reading(arm, self.behavior, Measure::Mass)?.estimate.value)
-        };
-        if let (Some(students), Some(base)) = (mass(&arm), mass(&Arm::Base))
+        if let (Some(students), Some(base)) = (self.mass(&arm), self.mass(&Arm::Base))
             && students < LOST * base
         {
             reasons.push(format!(
