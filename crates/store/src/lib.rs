@@ -35,6 +35,7 @@ mod lineage;
 mod manifest;
 mod name;
 mod run;
+mod seal;
 mod step;
 mod store;
 mod temporary;
