@@ -251,7 +251,7 @@ fn what_a_change_does_not_touch_is_reused() {
     let few = ["controls.in-context=false", "controls.other-base=false", "seeds=1"];
     run(&world.plan(&few), &store, 2);
     let plan = world.plan(&[&few[..], &["student.learning-rate=1e-3"]].concat());
-    let survey = plan.survey(&store).unwrap();
+    let survey = plan.survey(Some(&store)).unwrap();
     assert!(survey.reused() >= 12, "{}", survey.reused());
     let (_, events) = run(&plan, &store, 2);
     let done_again = events.iter().any(|event| {
@@ -278,7 +278,7 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
             given: RECIPE,
             recipe: &recipe,
             plan: &plan,
-            survey: &plan.survey(&store).unwrap(),
+            survey: &plan.survey(Some(&store)).unwrap(),
             started: "2026-01-02T03:04:05Z",
             host: String::new(),
             version: String::new(),
@@ -510,7 +510,7 @@ fn recorded(world: &World, store: &Store, sets: &[&str], started: &str) -> Recor
         given: RECIPE,
         recipe: &recipe,
         plan: &plan,
-        survey: &plan.survey(store).unwrap(),
+        survey: &plan.survey(Some(store)).unwrap(),
         started,
         host: String::new(),
         version: String::new(),

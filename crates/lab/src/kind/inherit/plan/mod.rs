@@ -48,6 +48,9 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let tokens = Tokens::guess(recipe, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
     let prompts = Prompts::find(recipe, context)?;
+    if let Some(world) = &world {
+        find::check_words(recipe, world, taught.iter().chain(&also), &prompts)?;
+    }
     let common = Common::new(&mut build, recipe, base, (&taught, &also), &prompts)?;
     let replicates = replicates(&mut build, &common)?;
 
