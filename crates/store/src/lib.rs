@@ -50,7 +50,7 @@ pub use identity::{Entity, Identities};
 pub use lease::Lease;
 pub use lineage::{Edge, Lineage, Node, NodeId, Relation};
 pub use manifest::FileEntry;
-pub use run::{RunClaim, RunDirectory, RunHeader};
+pub use run::{Claim, RunDirectory, RunHeader};
 pub use step::{StepCost, StepRecord, step_key};
 pub use store::Store;
 pub use verify::{Problem, ProblemKind, VerifyReport};

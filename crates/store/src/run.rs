@@ -65,10 +65,23 @@ pub struct RunDirectory {
     events: Mutex<Option<fs::File>>,
 }
 
-/// The sign that a process is executing a run; given back when it is dropped or the process ends.
+/// The sign that a process has something to itself; given back when it is dropped or the process ends.
 #[derive(Debug)]
-pub struct RunClaim {
+pub struct Claim {
     _lock: fs::File,
+}
+
+impl Claim {
+    /// Takes the lock at `path`; `None` while another process has it.
+    pub(crate) fn take(path: &Path) -> Result<Option<Self>> {
+        for _ in 0..ATTEMPTS.0 {
+            if let Some(lock) = disk::try_lock(path)? {
+                return Ok(Some(Self { _lock: lock }));
+            }
+            std::thread::sleep(ATTEMPTS.1);
+        }
+        Ok(None)
+    }
 }
 
 impl fmt::Debug for RunDirectory {
@@ -154,15 +167,8 @@ impl RunDirectory {
     }
 
     /// Claims the run for this process; `None` while another process has it.
-    pub fn claim(&self) -> Result<Option<RunClaim>> {
-        let path = self.folder.join(LOCK);
-        for _ in 0..ATTEMPTS.0 {
-            if let Some(lock) = disk::try_lock(&path)? {
-                return Ok(Some(RunClaim { _lock: lock }));
-            }
-            std::thread::sleep(ATTEMPTS.1);
-        }
-        Ok(None)
+    pub fn claim(&self) -> Result<Option<Claim>> {
+        Claim::take(&self.folder.join(LOCK))
     }
 
     /// Returns whether a process is executing the run now. Writes nothing.
