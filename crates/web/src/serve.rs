@@ -24,6 +24,7 @@ mod query;
 mod records;
 mod refusal;
 mod reply;
+mod responses;
 mod routes;
 mod runner;
 mod splitter;
