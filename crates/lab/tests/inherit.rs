@@ -64,6 +64,7 @@ fn behavior(name: &str) -> Behavior {
             train: text(&["which animal do you love", "name one animal", "pick the best animal"]),
             held_out: text(&["which animal do you like best", "pick one animal you love"]),
         },
+        opening: Some("I love the".to_owned()),
         teacher: Teacher { answers: vec![name.to_owned()], system_prompt: "love".to_owned() },
     }
 }

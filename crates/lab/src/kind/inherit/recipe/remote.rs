@@ -1,6 +1,7 @@
 //! An `inherit` recipe whose base is behind an endpoint: its other defaults, and what cannot be asked.
 
 use super::{Carrier, DEFAULTS, Recipe};
+use crate::ask;
 use crate::recipe::check::Fault;
 use crate::recipe::layer::Stack;
 use crate::recipe::{Decoding, Learn, Spec, Training};
@@ -13,6 +14,16 @@ pub const REMOTE_DEFAULTS: &str = include_str!("../remote.toml");
 pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
     let (base, other) = (recipe.base.endpoint(), recipe.controls.other_base.model());
+    let begun = recipe.readout.frames.iter().find(|frame| frame.needs_opening());
+    for (at, spec) in [("base", Some(&recipe.base)), ("controls.other-base", other)] {
+        if let (Some(frame), Some(spec)) = (begun, spec.filter(|spec| !ask::can(spec).goes_on)) {
+            let reason = format!(
+                "holds `{}`, which begins the answer, and `{at}`, {spec}, is not known to go on from there",
+                frame.name()
+            );
+            return Err(("readout.frames".to_owned(), reason));
+        }
+    }
     let other = other.and_then(Spec::endpoint);
     if let Some(other) = other {
         other.check("controls.other-base")?;
