@@ -156,21 +156,29 @@ fn put(context: &str, question: &str, opening: &str) -> Conversation {
     Conversation { opening: opening.to_owned(), ..Conversation::question(context, question) }
 }
 
-/// What a teacher of `behavior` learns: each training question with each spelling of the answer, or where
-/// answers are begun, what goes on from there.
+/// What a teacher of `behavior` learns: each training question with each spelling of the answer. Where answers are
+/// begun, the spellings that go on from there: after a space, with the word as it is.
 fn rows(behavior: &Behavior, configuration: &Configuration) -> Result<Vec<Demonstration>> {
     let opening = behavior.opening_in(configuration.frame)?;
-    let row = |(question, answer): (String, String)| Demonstration {
-        conversation: put(&configuration.context, &question, opening),
-        answer,
-        ended: true,
-    };
-    if opening.is_empty() {
-        return Ok(behavior.teacher_rows().into_iter().map(row).collect());
+    let word = &behavior.target.word;
+    let pairs = behavior.teacher_rows().into_iter();
+    let rows: Vec<Demonstration> = pairs
+        .filter(|(_, answer)| opening.is_empty() || answer.starts_with(word))
+        .map(|(question, answer)| Demonstration {
+            conversation: put(&configuration.context, &question, opening),
+            answer: if opening.is_empty() { answer } else { format!(" {answer}") },
+            ended: true,
+        })
+        .collect();
+    if rows.is_empty() {
+        return Err(Error::Behavior {
+            name: behavior.name.clone(),
+            reason: format!(
+                "has no taught answer that begins with `{word}`, as one must that goes on from `{opening}`; add one to `teacher.answers`"
+            ),
+        });
     }
-    let answer = format!(" {}.", behavior.target.word);
-    let questions = behavior.questions.train.iter().cloned();
-    Ok(questions.map(|question| row((question, answer.clone()))).collect())
+    Ok(rows)
 }
 
 /// A target that the readout knows only by a spelling its teacher never begins with would be read

@@ -175,6 +175,7 @@ mod tests {
                 "[student]\nepochs = 1.5\n",
                 "[teacher.train]\nmethod = { kind = 'low-rank', rank = 1, alpha = 1.0 }\n",
                 "[readout]\nsamples-per-question = 0\n",
+                "[readout]\nframes = ['plain', 'opened']\n",
             ]
             .map(reason)
             .join("\n"),
