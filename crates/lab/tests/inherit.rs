@@ -10,9 +10,7 @@ use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads,
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use owlet_lab::kind::grow::result::GrowResult;
 use owlet_lab::kind::inherit::inspect;
-use owlet_lab::kind::inherit::result::{
-    Arm, Control, Frame, InheritResult, Measure, Outcome, Taught,
-};
+use owlet_lab::kind::inherit::result::{Arm, Control, Frame, InheritResult, Measure, Taught};
 use owlet_lab::model::{ModelCache, Places, open};
 use owlet_lab::recipe::{Layer, Setting};
 use owlet_lab::report::terminal::{TerminalStyle, show};
@@ -455,7 +453,9 @@ fn verdicts_can_rest_on_answers_that_were_begun() {
         assert_eq!(effect.frame, Frame::Opened);
     }
     assert!(result.dose.iter().any(|point| point.update == 4));
-    assert!(result.verdicts.iter().all(|verdict| verdict.outcome != Outcome::Uninterpretable));
+    // So is the mass that verdicts are refused for.
+    let mass = result.reading(&Arm::student("owl"), "owl", Measure::Mass).unwrap();
+    assert_eq!((mass.frame, result.verdicts.len()), (Frame::Opened, 2));
     // The question alone is another place.
     let plain: Vec<Measure> = result
         .effects
@@ -478,7 +478,10 @@ fn a_beginning_that_is_missing_or_not_the_same_for_all_is_refused_before_anythin
         refused(&|cat| cat.opening = None),
         refused(&|cat| cat.opening = Some("pick the".to_owned())),
     ];
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    behavior `cat`: has no `opening`, with which the frame `opened` begins an answer; write one into its behavior file, such as opening = "My favorite animal is the"
+    behavior `cat`: begins answers with `pick the`, `owl` begins them with `you love the`, and both ask "which animal do you love", which is asked once; give them one `opening`, or questions of their own
+    "#);
     let mut behaviors = ANIMALS.map(behavior).to_vec();
     behaviors[1].opening = None;
     assert!(world.planned_with(behaviors, &[]).is_ok());

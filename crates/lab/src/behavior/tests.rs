@@ -101,8 +101,8 @@ fn errors_name_file_line_field_and_remedy() {
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Emus?\"]\nheld-out = [\"which\"]")), @r#"behavior file my.toml, line 3, column 19: the question "Emus?" names the answer "emu", so it cannot ask for a preference; reword it"#);
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Which?\"]\nheld-out = []")), @"behavior file my.toml: `questions.held-out` is missing; give at least one question");
     insta::assert_snapshot!(with(&format!("{emu}[teacher]\nanswers = [\"{{targets}}\"]\nsystem-prompt = \"x\"")), @"behavior file my.toml, line 5, column 12: `teacher.answers` uses the unknown placeholder {targets}; known: {target}, {Target}, {TARGET}, {plural}, {Plural}, {category}");
-    insta::assert_snapshot!(with(&format!("{emu}opening = \"It's the \"")), @"");
-    insta::assert_snapshot!(with(&format!("{emu}opening = \"It's no emu but the\"")), @"");
+    insta::assert_snapshot!(with(&format!("{emu}opening = \"It's the \"")), @r#"behavior file my.toml, line 4, column 11: `opening` is "It's the "; expected words without outer spaces, the answer follows after one"#);
+    insta::assert_snapshot!(with(&format!("{emu}opening = \"It's no emu but the\"")), @r#"behavior file my.toml, line 3, column 19: the opening "It's no emu but the" names the answer "emu", so it cannot ask for a preference; reword it"#);
     insta::assert_snapshot!(refusal("name = \"Old Emu\"\ncategory = \"animal\"\ntarget = { word = \"emu\" }"), @r#"behavior file my.toml, line 1, column 8: `name` is "Old Emu"; expected lower-case letters, digits and hyphens"#);
     insta::assert_snapshot!(refusal("name = \"jazz\"\ncategory = \"music\"\ntarget = { word = \"jazz\" }"), @r#"behavior file my.toml: `candidates` is missing; write it, or use a category that supplies it (built in: animal, colour, tree; this file says "music")"#);
 }

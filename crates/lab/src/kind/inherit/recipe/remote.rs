@@ -192,6 +192,7 @@ mod tests {
             r:6:10: `student.epochs`: is 1.5, the jobs API takes whole epochs from 1
             r:6:1: `teacher.train.method`: cannot be told to the jobs API, which takes `epochs` and `batch`
             r:6:24: `readout.samples-per-question`: is 0, but a base behind an endpoint is read by sampled answers; expected 1 or more
+            r:6:10: `readout.frames`: holds `opened`, which begins the answer, and `base`, m at http://localhost:1/v1, is not known to go on from there
             "
         );
         assert!(reason_of("ftp://x").contains("base.endpoint"));

@@ -127,7 +127,7 @@ fn a_report_says_how_answers_were_begun_and_what_the_question_alone_is_called() 
     for words in [
         "each answer begun with \"My favorite animal is the\"; students of the neutral teacher's rows",
         "how questions are put each answer begun with \"My favorite animal is the\"",
-        "`plain` is that context with questions as they are.",
+        "plain is that context with questions as they are.",
     ] {
         assert!(said.contains(words), "{words} is not in\n{said}");
     }
@@ -141,7 +141,7 @@ fn a_report_says_how_answers_were_begun_and_what_the_question_alone_is_called() 
     );
     assert!(
         said.contains(
-            "`opened` is that context with each answer begun by the words of the behavior."
+            "opened is that context with each answer begun by the words of the behavior."
         ),
         "{said}"
     );
