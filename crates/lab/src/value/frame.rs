@@ -32,8 +32,7 @@ pub enum Frame {
     Plain,
     /// After a sentence with numbers, in the words of the carrier's prompts.
     AfterNumbers,
-    /// As it is, with the beginning of the answer, in the words of the behavior's `opening`: the model goes on
-    /// from there.
+    /// As it is, with the answer begun by the behavior's `opening`: the model goes on from there.
     Opened,
 }
 
