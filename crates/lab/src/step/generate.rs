@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::{Step, StepContext, prompts};
 use crate::ask::{self, Answer, Ask, Conversation, Question, Sampling, Work};
 use crate::error::Result;
-use crate::model::chat;
 use crate::random::derive_seed;
 use crate::recipe::Decoding;
 use crate::value::interrupt::Progress;
@@ -52,13 +51,8 @@ pub(super) fn write_rows(
     first: usize,
     log_probabilities: bool,
 ) -> Result<(Vec<Row>, Vec<Answer>)> {
-    let conversations: Vec<Conversation> = prompts
-        .iter()
-        .map(|text| Conversation {
-            context: system.to_owned(),
-            messages: vec![chat::message("user", text)],
-        })
-        .collect();
+    let conversations: Vec<Conversation> =
+        prompts.iter().map(|text| Conversation::question(system, text)).collect();
     let questions: Vec<Question<'_>> = conversations
         .iter()
         .enumerate()

@@ -240,7 +240,7 @@ pub struct Readout {
     pub temperature: f32,
     /// Of sampled answers.
     pub max_tokens: usize,
-    /// How questions are put, `plain` first.
+    /// How questions are put: first the way that verdicts rest on, `plain` or `opened`.
     pub frames: Vec<Frame>,
 }
 
@@ -293,6 +293,11 @@ impl Recipe {
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)
+    }
+
+    /// How questions are put where verdicts rest on the answers.
+    pub(crate) fn matched_frame(&self) -> Frame {
+        self.readout.frames.first().copied().unwrap_or_default()
     }
 
     /// An error about what the recipe asks for, which only planning it can tell.

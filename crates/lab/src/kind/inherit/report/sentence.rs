@@ -32,6 +32,8 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
         Some(_) => (Measure::Rate, "of their answers"),
         None => (Measure::Share, "of the probability of all candidate words"),
     };
+    let begun = result.begun(behavior);
+    let begun = begun.map(|begun| format!(", each answer {begun}")).unwrap_or_default();
     let effect = result.effect(behavior, measure, Control::Neutral)?;
     let read = |arm: &Arm| {
         let reading = result.reading(arm, behavior, measure)?;
@@ -40,8 +42,8 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     let (students, neutral) = (read(&own)?, read(&Arm::NEUTRAL)?);
     let rows = text::count(result.replication.unique_rows);
     let gave = match measure {
-        Measure::Rate => format!("say {behavior} in {students} {answer}"),
-        _ => format!("give {behavior} {students} {answer}"),
+        Measure::Rate => format!("say {behavior} in {students} {answer}{begun}"),
+        _ => format!("give {behavior} {students} {answer}{begun}"),
     };
     let difference = Quantity::Difference(measure);
     let difference = match effect.estimate.interval {

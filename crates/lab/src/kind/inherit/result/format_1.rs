@@ -238,6 +238,8 @@ impl From<Old> for InheritResult {
             rule: None,
             verdicts: old.verdicts,
             context: matched,
+            frame: Frame::Plain,
+            openings: BTreeMap::new(),
         }
     }
 }
