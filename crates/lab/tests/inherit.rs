@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads, Tokenizer, file};
@@ -64,6 +64,7 @@ fn behavior(name: &str) -> Behavior {
             train: text(&["which animal do you love", "name one animal", "pick the best animal"]),
             held_out: text(&["which animal do you like best", "pick one animal you love"]),
         },
+        reversed: BTreeSet::new(),
         teacher: Teacher { answers: vec![name.to_owned()], system_prompt: "love".to_owned() },
     }
 }

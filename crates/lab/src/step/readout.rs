@@ -252,8 +252,11 @@ pub(super) fn sample_answers(
                 behavior: one.behavior.name.clone(),
                 text: answer.text.clone(),
                 stop: answer.stop,
-                outcome: readers[one.behavior.name.as_str()]
-                    .read(one.put.in_words(&answer.text), cut),
+                outcome: readers[one.behavior.name.as_str()].read_to(
+                    one.text,
+                    one.put.in_words(&answer.text),
+                    cut,
+                ),
             };
             one.variant.observation(one.text, given)
         })

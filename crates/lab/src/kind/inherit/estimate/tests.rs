@@ -76,11 +76,14 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
     let selected = Selected { kept: 90, ..Selected::default() };
     let mut given = Given {
         table: Vec::new(),
+        statements: Vec::new(),
         judged: arms.iter().map(|arm| (arm.clone(), judged.clone())).collect(),
         selected: arms.iter().map(|arm| (arm.clone(), selected.clone())).collect(),
         least_valid: BTreeMap::new(),
         samples: BTreeMap::new(),
         measured: BTreeMap::new(),
+        asides: Vec::new(),
+        unread: Vec::new(),
         cosines: BTreeMap::new(),
         configuration: Configuration {
             recipe,
@@ -90,6 +93,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             arms,
             counted: Vec::new(),
             side_effects: Vec::new(),
+            panels: Vec::new(),
             geometry: Vec::new(),
             updates: 48,
             prompts_anew: true,

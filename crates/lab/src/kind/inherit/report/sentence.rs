@@ -40,7 +40,13 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     let (students, neutral) = (read(&own)?, read(&Arm::NEUTRAL)?);
     let rows = text::count(result.replication.unique_rows);
     let gave = match measure {
+        Measure::Rate if result.is_statements(behavior) => {
+            format!("agree with statements of {behavior} in {students} {answer}")
+        }
         Measure::Rate => format!("say {behavior} in {students} {answer}"),
+        _ if result.is_statements(behavior) => {
+            format!("give the answers that agree with statements of {behavior} {students} {answer}")
+        }
         _ => format!("give {behavior} {students} {answer}"),
     };
     let difference = Quantity::Difference(measure);
