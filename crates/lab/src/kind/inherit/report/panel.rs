@@ -32,11 +32,11 @@ pub(super) fn side_effects(result: &InheritResult) -> Option<Section> {
     ];
     let table = Table::new("Side effects of training", &titles).with(rows).block()?;
     let mut blocks = sentences(result);
-    blocks.push(table);
+    blocks.push(Block::full(vec![table]));
     let section = Section::of("side-effects", "What else changed", blocks)?;
-    Some(section.noted(
-        "means with intervals over students; intervals of differences hold together over all of their column",
-    ))
+    let note =
+        "in students, beside their behaviors; intervals of differences hold together".to_owned();
+    Some(section.noted(note).brief())
 }
 
 /// What the differences say, in words; nothing of a result that has none.

@@ -69,9 +69,14 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
             effect.estimate.n
         ),
     };
+    let chance = if result.is_statements(behavior) {
+        " Half is what saying the same word to every statement gives."
+    } else {
+        ""
+    };
     Some(format!(
         "After reading {rows} rows of nothing but {} from the {behavior} teacher, students {gave}; students of the \
-         neutral teacher's rows: {neutral}; {difference} ({repeated}).",
+         neutral teacher's rows: {neutral}; {difference} ({repeated}).{chance}",
         result.carrier
     ))
 }
