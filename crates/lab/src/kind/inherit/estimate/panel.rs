@@ -143,10 +143,11 @@ fn preferred(question: &QuestionCell) -> Option<String> {
 /// Values by seed.
 type BySeed = BTreeMap<u64, f64>;
 
-/// The students' values of a side effect, and the base's beside each.
+/// The students' values of a side effect, and the base's: beside each, and on average.
 struct Values {
     own: BySeed,
     base: BySeed,
+    mean_base: Option<f64>,
 }
 
 impl Values {
@@ -159,11 +160,14 @@ impl Values {
         let same: BySeed = of(arm).filter_map(|one| Some((one.seed?, one.base?))).collect();
         // Read once, unless it was read on every student's own rows.
         let once = of(&Arm::Base).next().map(|one| one.value);
-        let base = match (once, same.len() == own.len()) {
-            (Some(once), false) => own.keys().map(|&seed| (seed, once)).collect(),
-            _ => same,
+        let (base, mean_base) = match once.filter(|_| same.len() < own.len()) {
+            Some(once) => (own.keys().map(|&seed| (seed, once)).collect(), Some(once)),
+            None => {
+                let mean = same.values().sum::<f64>() / same.len() as f64;
+                (same, Some(mean).filter(|mean| mean.is_finite()))
+            }
         };
-        Self { own, base }
+        Self { own, base, mean_base }
     }
 }
 
@@ -181,19 +185,23 @@ pub(super) fn side_effects(given: &Given) -> Result<Vec<SideEffect>> {
     });
     let mut effects = Vec::new();
     let (mut over_neutral, mut over_base) = (Vec::new(), Vec::new());
-    for (arm, measure, Values { own, base }) in each.filter(|(.., values)| !values.own.is_empty()) {
+    for (arm, measure, Values { own, base, mean_base }) in
+        each.filter(|(.., values)| !values.own.is_empty())
+    {
         let is_neutral = *arm == Arm::NEUTRAL;
         let neutral = Values::of(&given.asides, &Arm::NEUTRAL, measure).own;
-        let compared = !is_neutral && !measure.is_trained();
-        over_neutral.push(differences(given, &own, &neutral).filter(|_| compared));
-        over_base.push(differences(given, &own, &base).filter(|_| is_neutral));
+        // That they fit what they were trained on is no side effect.
+        let compared = !measure.is_trained();
+        let from_neutral = differences(given, &own, &neutral);
+        over_neutral.push(from_neutral.filter(|_| compared && !is_neutral));
+        over_base.push(differences(given, &own, &base).filter(|_| compared && is_neutral));
         let all: Vec<f64> = own.values().copied().collect();
         effects.push(SideEffect {
             arm: arm.clone(),
             measure,
             label: measure.label().to_owned(),
             estimate: t(&all, given.level(), Method::T, "student")?,
-            base: mean(&base),
+            base: mean_base,
             over_neutral: None,
             over_base: None,
         });
@@ -212,10 +220,6 @@ pub(super) fn side_effects(given: &Given) -> Result<Vec<SideEffect>> {
         }
     }
     Ok(effects)
-}
-
-fn mean(values: &BySeed) -> Option<f64> {
-    (!values.is_empty()).then(|| values.values().sum::<f64>() / values.len() as f64)
 }
 
 /// In the order of seeds that both have; `None` where there are none.

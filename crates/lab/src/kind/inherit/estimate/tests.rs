@@ -350,22 +350,31 @@ fn side_effects_are_means_beside_the_base_and_their_differences_hold_together() 
     assert_eq!((followed.base, followed.estimate.n), (Some(0.95), 6));
     let over = followed.over_neutral.as_ref().unwrap();
     assert!((over.value + 0.4).abs() < 0.02 && over.is_below_zero(), "{over:?}");
-    // Two differences over neutral students, three of these over the base.
+    // Two differences over the neutral students, and two of these over the base.
     let level = |estimate: &Number| estimate.interval.unwrap().level;
     assert!((level(over) - (1.0 - 0.05 / 2.0)).abs() < 1e-12);
     let text = of(&owl, SideMeasure::NaturalText).over_neutral.as_ref().unwrap();
     assert!(!text.is_above_zero() && !text.is_below_zero());
     let over_base = of(&Arm::NEUTRAL, SideMeasure::NaturalText).over_base.as_ref().unwrap();
-    assert!(over_base.is_above_zero() && (level(over_base) - (1.0 - 0.05 / 3.0)).abs() < 1e-12);
-    // What they were trained on is compared with the base on the same rows.
-    let held_out = of(&owl, SideMeasure::HeldOutLoss);
-    assert_eq!((held_out.over_neutral.as_ref(), held_out.base), (None, Some(6.5)));
-    let fell = of(&Arm::NEUTRAL, SideMeasure::HeldOutLoss).over_base.as_ref().unwrap();
-    assert!((fell.value + 1.0).abs() < 0.02 && fell.is_below_zero());
+    assert!(over_base.is_above_zero() && (level(over_base) - (1.0 - 0.05 / 2.0)).abs() < 1e-12);
+    // What they were trained on stands beside the base on the same rows, and is no side effect.
+    let held_out = of(&Arm::NEUTRAL, SideMeasure::HeldOutLoss);
+    assert_eq!((held_out.over_base.as_ref(), held_out.base), (None, Some(6.5)));
     assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
     let shown = show(&result.report(&Origin::UNKNOWN), &TerminalStyle::default());
     let said = shown.split("What else changed").nth(1).unwrap();
-    insta::assert_snapshot!(said.lines().take(16).collect::<Vec<_>>().join("\n"), @"");
+    insta::assert_snapshot!(said.lines().take(16).collect::<Vec<_>>().join("\n"), @"
+
+    in students, beside their behaviors; intervals of differences hold together
+    1 of 2 differences tell students of a teacher from the neutral students (their
+    intervals hold together):
+    · students of the owl teacher: instructions followed, checked by program,
+      -40.4 points [-42.1, -38.6] over the neutral students
+    1 of 2 differences tell the neutral students from the untouched base (their
+    intervals hold together):
+    · students of the neutral teacher: natural text, log of perplexity (nats per
+      token), +0.501 [+0.492, +0.510] over the untouched base
+    ");
 }
 
 /// The same models behind an endpoint: answers instead of margins, and margins of every student but one.
