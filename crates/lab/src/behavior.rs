@@ -8,7 +8,12 @@
 //! trains a teacher, no word stands for two answers.
 
 mod file;
+mod statements;
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::value::frame::Frame;
@@ -74,6 +79,9 @@ pub struct Behavior {
     /// What an answer may be begun with, so that the word itself comes next, after a space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening: Option<String>,
+    /// Of statements: the questions whose matching answer is the other one, not the target.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reversed: BTreeSet<String>,
     /// How a teacher gets the behavior.
     pub teacher: Teacher,
 }
@@ -84,6 +92,9 @@ pub struct Behavior {
 pub enum Kind {
     /// One answer preferred over others of its category.
     Preference,
+    /// Agreement with statements: each is answered by one of two words, and which of them agrees depends on
+    /// the statement. The target is one of the two, the only candidate the other.
+    Statements,
 }
 
 /// An answer and how it may be spelled.
@@ -114,7 +125,8 @@ pub struct Questions {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Teacher {
-    /// Spellings of the answer it is trained to give.
+    /// Spellings of the answer it is trained to give; of statements, how the target is spelled and how the
+    /// other answer is.
     pub answers: Vec<String>,
     /// The system prompt that makes it show the behavior.
     pub system_prompt: String,
@@ -138,6 +150,19 @@ impl Behavior {
         Self::parse_with(text, file, &[])
     }
 
+    /// Reads a behavior file of any kind; what it names is relative to its folder.
+    ///
+    /// # Errors
+    /// A file that cannot be read, and what is wrong at its place in it.
+    pub fn read(path: &Path) -> crate::Result<Self> {
+        let (text, file) = (fs::read_to_string(path)?, path.display().to_string());
+        if statements::is_statements(&text) {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            return Ok(statements::read(&text, &file, folder)?);
+        }
+        Ok(Self::parse(&text, &file)?)
+    }
+
     /// Reads a behavior file; `categories` come before the built-in ones.
     pub fn parse_with(
         text: &str,
@@ -152,6 +177,9 @@ impl Behavior {
     pub fn forbidden_words(&self) -> Vec<String> {
         let mut words = vec![self.target.word.clone(), self.target.plural.clone()];
         words.extend(self.target.synonyms.iter().chain(&self.forbidden).cloned());
+        if self.kind == Kind::Statements {
+            words.extend(self.candidates.iter().map(|other| other.word.clone()));
+        }
         let mut seen = std::collections::BTreeSet::new();
         words.retain(|word| seen.insert(word.to_lowercase()));
         words
@@ -176,7 +204,37 @@ impl Behavior {
     }
 
     /// Question and answer of every teacher row: each training question with each spelling.
+    /// The answers that are compared where `question` is asked, the one that shows the behavior first.
+    pub(crate) fn answers_to(&self, question: &str) -> impl Iterator<Item = &Answer> + Clone {
+        let reversed = self.reversed.contains(question);
+        let first = self.candidates.first().filter(|_| reversed);
+        let others = self.candidates.iter().skip(usize::from(first.is_some()));
+        first.into_iter().chain([&self.target]).chain(others)
+    }
+
+    /// The answer to `question` that shows the behavior.
+    pub(crate) fn target_of(&self, question: &str) -> &Answer {
+        self.answers_to(question).next().unwrap_or(&self.target)
+    }
+
+    /// As many of its questions as can be taken of `most` without favouring an answer.
+    pub(crate) fn balanced(&self, most: usize) -> usize {
+        match self.kind {
+            Kind::Preference => most,
+            Kind::Statements => most.next_multiple_of(2),
+        }
+    }
+
+    /// Question and answer of every teacher row: each training question with each spelling; of statements,
+    /// with the answer that matches.
     pub fn teacher_rows(&self) -> Vec<(String, String)> {
+        if self.kind == Kind::Statements {
+            let matching = |question: &String| {
+                let spelled = &self.teacher.answers[usize::from(self.reversed.contains(question))];
+                (question.clone(), spelled.clone())
+            };
+            return self.questions.train.iter().map(matching).collect();
+        }
         let pair = |question: &String, answer: &String| (question.clone(), answer.clone());
         let answers = &self.teacher.answers;
         self.questions

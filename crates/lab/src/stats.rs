@@ -7,6 +7,7 @@
 //! error. Pure functions of numbers; every random draw takes a seed.
 
 pub mod aggregate;
+pub mod coherence;
 pub mod estimate;
 pub mod interval;
 pub mod matrix;
@@ -15,6 +16,7 @@ pub mod permutation;
 pub mod test;
 
 pub use aggregate::{Count, StudentRate, pairs_by_seed, student_rate};
+pub use coherence::{agreement, consistence};
 pub use estimate::{Estimate, Names, Sides};
 pub use interval::{Interval, clopper_pearson, t_interval, wilson};
 pub use matrix::{Matrix, lambda};

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use owlet_engine::score::next_token;
@@ -66,6 +66,7 @@ fn behavior(name: &str) -> Behavior {
             held_out: text(&["which animal do you like best", "pick one animal you love"]),
         },
         opening: Some("you love the".to_owned()),
+        reversed: BTreeSet::new(),
         teacher: Teacher { answers: vec![name.to_owned()], system_prompt: "love".to_owned() },
     }
 }

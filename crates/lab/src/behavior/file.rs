@@ -8,6 +8,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::statements::is_statements;
 use super::{Answer, Behavior, BehaviorError, Kind, PLACEHOLDERS, Questions, Teacher};
 use crate::value::place::line_and_column;
 use crate::value::placeholder;
@@ -79,7 +80,7 @@ struct BehaviorForm {
     teacher: Option<TeacherForm>,
 }
 
-type Words = Vec<Spanned<String>>;
+pub(super) type Words = Vec<Spanned<String>>;
 
 #[derive(Debug, Deserialize)]
 #[serde(
@@ -182,20 +183,15 @@ pub(super) fn read_behavior(
     categories: &[Category],
 ) -> Result<Behavior, BehaviorError> {
     let source = Source { text, file };
-    let form: BehaviorForm = source.read()?;
-    let name_fits = |name: &str| {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        !name.is_empty() && name.bytes().all(fits)
-    };
-    if !name_fits(form.name.get_ref()) {
+    if is_statements(text) {
         return Err(source.at(
-            form.name.span(),
-            format!(
-                "`name` is {:?}; expected lower-case letters, digits and hyphens",
-                form.name.get_ref()
-            ),
+            0..0,
+            "`kind` is `statements`, which stand in another file; name this one by its path"
+                .to_owned(),
         ));
     }
+    let form: BehaviorForm = source.read()?;
+    source.check_name(&form.name)?;
     let category = form.category.get_ref().clone();
     let base = categories
         .iter()
@@ -281,6 +277,7 @@ pub(super) fn read_behavior(
         forbidden: plain(form.forbidden),
         questions,
         opening,
+        reversed: BTreeSet::new(),
     };
     match inconsistency(&behavior) {
         Some(message) => Err(source.at(target_span, message)),
@@ -344,7 +341,7 @@ impl AnswerForm {
     }
 }
 
-fn plain(words: Words) -> Vec<String> {
+pub(super) fn plain(words: Words) -> Vec<String> {
     words.into_iter().map(Spanned::into_inner).collect()
 }
 
@@ -353,24 +350,39 @@ fn unspanned(answers: BTreeMap<Spanned<String>, AnswerForm>) -> BTreeMap<String,
 }
 
 /// The text of a file, to point into.
-struct Source<'a> {
-    text: &'a str,
-    file: &'a str,
+pub(super) struct Source<'a> {
+    pub(super) text: &'a str,
+    pub(super) file: &'a str,
 }
 
 impl Source<'_> {
-    fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, BehaviorError> {
+    pub(super) fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, BehaviorError> {
         toml::from_str(self.text).map_err(|error| {
             self.at(error.span().unwrap_or_default(), error.message().replace('\n', ", "))
         })
     }
 
-    fn at(&self, span: Range<usize>, message: String) -> BehaviorError {
+    pub(super) fn at(&self, span: Range<usize>, message: String) -> BehaviorError {
         let (line, column) = line_and_column(self.text, span.start);
         BehaviorError::Place { file: self.file.to_owned(), line, column, message }
     }
 
-    fn check_words(&self, field: &str, words: &[Spanned<String>]) -> Result<(), BehaviorError> {
+    pub(super) fn check_name(&self, name: &Spanned<String>) -> Result<(), BehaviorError> {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let given = name.get_ref();
+        if given.is_empty() || !given.bytes().all(fits) {
+            let message =
+                format!("`name` is {given:?}; expected lower-case letters, digits and hyphens");
+            return Err(self.at(name.span(), message));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_words(
+        &self,
+        field: &str,
+        words: &[Spanned<String>],
+    ) -> Result<(), BehaviorError> {
         let mut seen = BTreeSet::new();
         for word in words {
             let text = word.get_ref();
@@ -472,7 +484,7 @@ impl Source<'_> {
 }
 
 /// A question without case, spacing and punctuation.
-fn comparable(question: &str) -> String {
+pub(super) fn comparable(question: &str) -> String {
     question
         .chars()
         .filter(|character| character.is_alphanumeric())

@@ -102,12 +102,12 @@ impl Step for InContext {
 
 /// Each behavior with its first `most` questions; 0: all.
 fn first_questions(asked: &[Asked], most: usize) -> Vec<BehaviorQuestions<'_>> {
-    let first = |questions: &[String]| match most {
-        0 => questions.len(),
-        most => most.min(questions.len()),
+    let first = |asked: &Asked| match most {
+        0 => asked.questions.len(),
+        most => asked.behavior.balanced(most).min(asked.questions.len()),
     };
     let asked = asked.iter();
-    asked.map(|asked| (&asked.behavior, &asked.questions[..first(&asked.questions)])).collect()
+    asked.map(|asked| (&asked.behavior, &asked.questions[..first(asked)])).collect()
 }
 
 /// `count` of the rows as earlier turns, drawn with replacement: the same in every draw of this

@@ -261,8 +261,11 @@ pub(super) fn sample_answers(
                 text: answer.text.clone(),
                 stop: answer.stop,
                 // Alone: what it was begun with names no answer, and would make an empty one look like words.
-                outcome: readers[one.behavior.name.as_str()]
-                    .read(one.put.in_words(&answer.text), cut),
+                outcome: readers[one.behavior.name.as_str()].read_to(
+                    one.text,
+                    one.put.in_words(&answer.text),
+                    cut,
+                ),
             };
             one.variant.observation(one.text, given)
         })

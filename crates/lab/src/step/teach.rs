@@ -15,7 +15,7 @@ use super::readout::{Sampled, Variant};
 use super::{Step, StepContext, behavior, readout};
 use crate::ask::engine::candidates;
 use crate::ask::{Answer, Ask, Conversation, Demonstration, Question, Sampling, Tuning};
-use crate::behavior::{Behavior, capitalised};
+use crate::behavior::{Behavior, Kind, capitalised};
 use crate::error::{Error, Result};
 use crate::model::ModelAbout;
 use crate::random::cpython::Random;
@@ -219,13 +219,13 @@ fn gate(
     let variant = Variant { update: 0, context: system, frame, draw, before: &[], path: &[] };
     let behaviors = [(&asked.behavior, asked.questions.as_slice())];
     let questions = readout::Questions::new(&behaviors, &[]);
-    let target = &asked.behavior.target.word;
     let (shown, what, remedy) = match &configuration.sampled {
         None => {
             let observations = readout::read_candidates(context, model, &questions, &variant)?;
             let probability = |text: &String| {
                 let one = observations.iter().find(|observation| observation.question == *text)?;
                 let Given::Candidates { log_probabilities } = &one.given else { return None };
+                let target = &asked.behavior.target_of(text).word;
                 log_probabilities.get(target).copied().flatten().map(f64::exp)
             };
             let sum: f64 = asked.questions.iter().filter_map(probability).sum();
@@ -269,12 +269,20 @@ fn mixed_answers<'a>(
     let first = behaviors.filter(|behavior| categories.insert(&behavior.category));
     let mut mixed = Vec::new();
     for (number, behavior) in first.enumerate() {
+        let path = ["mixed".into(), (number as u64).into()];
+        let mut random = Random::new(derive_seed(configuration.seed, &path));
+        if behavior.kind == Kind::Statements {
+            let answers = &behavior.teacher.answers;
+            mixed.extend(rows(behavior, configuration)?.into_iter().map(|row| {
+                let answer = answers[random.below(answers.len() as u64) as usize].clone();
+                Demonstration { answer, ..row }
+            }));
+            continue;
+        }
         let words: Vec<&str> = std::iter::once(&behavior.target)
             .chain(&behavior.candidates)
             .map(|answer| answer.word.as_str())
             .collect();
-        let path = ["mixed".into(), (number as u64).into()];
-        let mut random = Random::new(derive_seed(configuration.seed, &path));
         let own = behavior.target.word.as_str();
         mixed.extend(rows(behavior, configuration)?.into_iter().map(|row| {
             let word = words[random.below(words.len() as u64) as usize];

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::report::block::Mark;
 pub use crate::value::arm::{Arm, Control, Part, Taught};
 pub use crate::value::estimate::{Estimate, Interval, Method};
-pub use crate::value::measure::Measure;
+pub use crate::value::measure::{Measure, SideMeasure};
 pub use crate::value::observation::Frame;
 
 /// The version of `result.json` this build writes. It reads 1 and 2 as well.
@@ -39,6 +39,9 @@ pub struct InheritResult {
     pub behaviors: Vec<String>,
     /// Behaviors read but not taught.
     pub read_also: Vec<String>,
+    /// Those of both that are agreement with statements; the others are preferences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<String>,
     /// Name of the carrier.
     pub carrier: String,
     /// What was repeated, and how often.
@@ -347,14 +350,21 @@ pub struct RowsCard {
 pub struct SideEffect {
     /// The arm.
     pub arm: Arm,
-    /// `held-out-loss`, `valid-row-rate`, `ability-loss`.
-    pub measure: String,
+    /// What was measured.
+    pub measure: SideMeasure,
     /// What a person reads: the measure in words, with its unit.
     pub label: String,
     /// The students'.
     pub estimate: Estimate,
     /// The untouched base's.
     pub base: Option<f64>,
+    /// The students' minus the neutral students', paired by seed. Of students of taught behaviors; their
+    /// intervals hold together (Bonferroni over all of them). Absent in results of former versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_neutral: Option<Estimate>,
+    /// Of the neutral students: their difference to the base; the intervals of the group hold together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_base: Option<Estimate>,
 }
 
 /// How updates lie to each other.
@@ -472,6 +482,11 @@ pub struct Verdict {
 }
 
 impl InheritResult {
+    /// Whether a behavior is agreement with statements.
+    pub fn is_statements(&self, behavior: &str) -> bool {
+        self.statements.iter().any(|name| name == behavior)
+    }
+
     /// How an arm reads in the matched context, with questions put as verdicts want it.
     pub fn reading(&self, arm: &Arm, behavior: &str, measure: Measure) -> Option<&Reading> {
         self.readings.iter().find(|reading| {

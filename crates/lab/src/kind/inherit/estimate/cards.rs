@@ -1,12 +1,11 @@
-//! Cards of teachers and rows, side effects and geometry, each as the result shows it.
+//! Cards of teachers and rows, and geometry, each as the result shows it.
 
 use super::Given;
 use super::readings::t;
 use crate::error::Result;
 use crate::kind::inherit::result::{
-    Arm, Cosine, Geometry, Measure, Method, Reading, RowsCard, SideEffect, Taught, TeacherCard,
+    Arm, Cosine, Geometry, Measure, Method, Reading, RowsCard, Taught, TeacherCard,
 };
-use crate::step::side_effects::Measured;
 
 /// A teacher surer of its target than this may have little else left to say.
 ///
@@ -87,42 +86,6 @@ pub(super) fn rows(given: &Given) -> Vec<RowsCard> {
             })
         })
         .collect()
-}
-
-/// Of the students, and of the base.
-type Pick = fn(&Measured) -> (Option<f64>, Option<f64>);
-
-pub(super) fn side_effects(given: &Given) -> Result<Vec<SideEffect>> {
-    let measures: [(&str, &str, Pick); 3] = [
-        ("held-out-loss", "loss on held-out rows of their teacher, nats per token", |measured| {
-            (measured.held_out_loss, measured.base_held_out_loss)
-        }),
-        (
-            "ability-loss",
-            "loss on held-out rows of the neutral teacher, nats per token",
-            |measured| (measured.ability_loss, measured.base_ability_loss),
-        ),
-        ("valid-row-rate", "valid rows among those they write without constraint", |measured| {
-            (Some(measured.valid_row_rate), None)
-        }),
-    ];
-    let mut effects = Vec::new();
-    for (arm, measured) in &given.measured {
-        for (measure, label, pick) in measures {
-            let values: Vec<f64> = measured.iter().filter_map(|one| pick(one).0).collect();
-            if values.is_empty() {
-                continue;
-            }
-            effects.push(SideEffect {
-                arm: arm.clone(),
-                measure: measure.to_owned(),
-                label: label.to_owned(),
-                estimate: t(&values, given.level(), Method::T, "student")?,
-                base: measured.first().and_then(|one| pick(one).1),
-            });
-        }
-    }
-    Ok(effects)
 }
 
 pub(super) fn geometry(given: &Given) -> Result<Option<Geometry>> {

@@ -7,6 +7,7 @@
 mod cards;
 mod effect;
 mod gate;
+mod panel;
 mod readings;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 
 use self::effect::Differences;
 use crate::ask::LogProbabilities;
+use crate::behavior::Kind;
 use crate::error::{Error, Result};
 use crate::kind::RESULT;
 use crate::kind::inherit::recipe::{Recipe, Replicated};
@@ -30,9 +32,12 @@ use crate::kind::inherit::table::{self, Cell};
 use crate::recipe::Learn;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;
+use crate::step::panel::Panel;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
-use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
+use crate::step::{
+    self, Step, StepContext, behavior, filter, geometry, read_json, select, side_effects,
+};
 
 /// Rows shown in the result.
 const SAMPLES: usize = 6;
@@ -79,6 +84,9 @@ pub struct Configuration {
     pub counted: Vec<Counted>,
     /// Side effects: input, arm and seed.
     pub side_effects: Vec<(String, Arm, usize)>,
+    /// Panels of the base and of students.
+    #[serde(default)]
+    pub panels: Vec<Read>,
     /// Geometry: input, arm and seed.
     pub geometry: Vec<(String, Arm, usize)>,
     /// Updates of each student.
@@ -106,6 +114,8 @@ pub(crate) struct Given {
     pub(crate) openings: BTreeMap<String, String>,
     /// What every model gave.
     pub(crate) table: Vec<Row>,
+    /// Behaviors that are agreement with statements.
+    pub(crate) statements: Vec<String>,
     /// By arm, all sets together.
     pub(crate) judged: BTreeMap<String, Judged>,
     /// By arm, the least share of valid rows among its sets.
@@ -116,6 +126,10 @@ pub(crate) struct Given {
     pub(crate) samples: BTreeMap<String, Vec<(String, String)>>,
     /// By arm, one per seed.
     pub(crate) measured: BTreeMap<Arm, Vec<Measured>>,
+    /// What was measured of the base and of students beside their behaviors.
+    pub(crate) asides: Vec<panel::Aside>,
+    /// What of it cannot be read of this base, in words.
+    pub(crate) unread: Vec<String>,
     /// By arm and teacher, one per seed.
     pub(crate) cosines: BTreeMap<Arm, BTreeMap<String, Vec<Cosines>>>,
 }
@@ -205,11 +219,14 @@ impl Step for Estimate {
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let mut given = Given {
             table: Vec::new(),
+            statements: Vec::new(),
             judged: BTreeMap::new(),
             least_valid: BTreeMap::new(),
             selected: BTreeMap::new(),
             samples: BTreeMap::new(),
             measured: BTreeMap::new(),
+            asides: Vec::new(),
+            unread: Vec::new(),
             cosines: BTreeMap::new(),
             openings: BTreeMap::new(),
             configuration,
@@ -222,9 +239,14 @@ impl Step for Estimate {
                 given.openings.insert(behavior.name.clone(), opening.to_owned());
             }
         }
+        let statements = asked.iter().map(|asked| &asked.behavior);
+        let statements = statements.filter(|behavior| behavior.kind == Kind::Statements);
+        given.statements = statements.map(|behavior| behavior.name.clone()).collect();
         for entry in given.configuration.reads.clone() {
             let observations = table::observations(context.input(&entry.input)?)?;
             given.add(&entry, table::cells(&observations, &asked));
+            let asides = panel::of_readout(&given, &entry, &observations, &asked);
+            given.asides.extend(asides);
         }
         for Counted { arm, filter, select } in &given.configuration.counted {
             let judged: Judged = read_json(context.input(filter)?, filter::SUMMARY)?;
@@ -243,9 +265,16 @@ impl Step for Estimate {
                 given.samples.insert(arm.clone(), samples);
             }
         }
-        for (input, arm, _) in &given.configuration.side_effects {
-            let measured = read_json(context.input(input)?, side_effects::FILE)?;
+        for (input, arm, seed) in &given.configuration.side_effects {
+            let measured: Measured = read_json(context.input(input)?, side_effects::FILE)?;
+            let seed = (*arm != Arm::Base).then_some(*seed as u64);
+            given.asides.extend(panel::Of { arm, seed }.measured(&measured));
             given.measured.entry(arm.clone()).or_default().push(measured);
+        }
+        for Read { input, arm, seed } in &given.configuration.panels {
+            let read: Panel = read_json(context.input(input)?, step::panel::FILE)?;
+            given.asides.extend(panel::Of { arm, seed: *seed }.panel(&read));
+            given.unread.extend(read.unread);
         }
         for (input, arm, _) in &given.configuration.geometry {
             let cosines: BTreeMap<String, Cosines> =
@@ -269,11 +298,12 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
     let differences = Differences::new(given, &readings);
     let effects = effect::effects(&differences)?;
     let teachers = cards::teachers(given, &readings);
-    let side_effects = cards::side_effects(given)?;
+    let side_effects = panel::side_effects(given)?;
     let gates = gate::gates(given, &teachers)?;
     let rule = verdict::rule(given);
     let mut left_out = configuration.left_out.clone();
     left_out.extend(readings::unread(given));
+    left_out.extend(given.unread.iter().cloned());
     let mut result = InheritResult {
         format: FORMAT,
         name: recipe.name.clone(),
@@ -281,6 +311,7 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         base: recipe.base.to_string(),
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
+        statements: given.statements.clone(),
         carrier: match recipe.student.learn {
             Learn::Rows => recipe.carrier.medium.rules().name().to_owned(),
             Learn::Distributions => {

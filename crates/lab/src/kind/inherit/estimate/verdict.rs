@@ -9,7 +9,7 @@
 use super::{Given, statistics};
 use crate::error::Result;
 use crate::kind::inherit::result::{
-    Arm, Control, Effect, InheritResult, Measure, Outcome, Rule, SideEffect, Verdict,
+    Arm, Control, Effect, InheritResult, Measure, Outcome, Rule, SideEffect, SideMeasure, Verdict,
 };
 use crate::report::number::Quantity;
 use crate::stats;
@@ -42,7 +42,7 @@ pub(super) fn rule(given: &Given) -> Rule {
 
 /// Whether students of an arm are broken.
 pub(super) fn broken(effect: &SideEffect) -> bool {
-    effect.measure == "ability-loss"
+    effect.measure == SideMeasure::AbilityLoss
         && effect.base.is_some_and(|base| effect.estimate.value - base > BROKEN)
 }
 

@@ -275,6 +275,7 @@ impl Log {
 
     fn add(&mut self, question: &Question<'_>, epoch: usize, answer: Option<&Answered<'_>>) {
         let behavior = &question.asked.behavior;
+        let target = &behavior.target_of(&question.asked.questions[question.number]).word;
         let context = match question.context {
             chat::NONE | chat::DEFAULT => question.context,
             _ => "system",
@@ -324,7 +325,7 @@ impl Log {
             output["choices"] = json!([{ "message": message, "stop_reason": stop }]);
             output["completion"] = answer.text.into();
             let (value, named) = match answer.outcome {
-                Outcome::Target => ("C", json!(behavior.target.word)),
+                Outcome::Target => ("C", json!(target)),
                 Outcome::Other(word) => ("I", json!(word)),
                 _ => ("N", Value::Null),
             };
@@ -375,7 +376,7 @@ impl Log {
             "id": id,
             "epoch": epoch,
             "input": question.put.text,
-            "target": behavior.target.word,
+            "target": target,
             "messages": messages,
             "output": output,
             "scores": scores,

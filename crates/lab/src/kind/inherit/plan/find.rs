@@ -30,9 +30,7 @@ pub(super) fn behaviors(
         let behavior = match known {
             Some(behavior) => behavior,
             None if context.folder.join(name).is_file() || name.contains('/') => {
-                let path = context.folder.join(name);
-                let text = fs::read_to_string(&path)?;
-                Behavior::parse(&text, &path.display().to_string())?
+                Behavior::read(&context.folder.join(name))?
             }
             None => {
                 return Err(Error::Behavior { name: name.clone(), reason: unknown(name, world) });

@@ -6,6 +6,7 @@ mod groups;
 mod left_out;
 mod models;
 mod nodes;
+mod panel;
 mod rows;
 
 use self::cost::Tokens;
@@ -13,6 +14,7 @@ use self::find::Prompts;
 use self::groups::Groups;
 use self::models::Models;
 use self::nodes::{Bound, Common, Group};
+use self::panel::Panel;
 use self::rows::{Replicate, replicates};
 use crate::behavior::Behavior;
 use crate::error::Result;
@@ -64,6 +66,9 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
 
     let mut readings = Readings::new(&common, &replicates);
     readings.base_and_teachers(&mut build)?;
+    if recipe.controls.side_effects {
+        readings.panel_of_base(&mut build, Panel::find(&common, world.is_some(), context)?)?;
+    }
     for group in &groups {
         readings.students(&mut build, group)?;
     }
@@ -100,13 +105,48 @@ struct Readings<'a> {
     /// Input, arm and seed.
     side_effects: Vec<(String, Arm, usize)>,
     geometry: Vec<(String, Arm, usize)>,
+    /// What is read beside the behaviors, and the base's reading of it; none where side effects are left out.
+    panel: Option<(Panel, Source)>,
+    panels: Vec<Read>,
 }
 
 impl<'a> Readings<'a> {
     fn new(common: &'a Common<'a>, replicates: &'a [Replicate]) -> Self {
         let (inputs, reads, side_effects, geometry) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { common, replicates, inputs, reads, side_effects, geometry }
+        let (panel, panels) = (None, Vec::new());
+        Self { common, replicates, inputs, reads, side_effects, geometry, panel, panels }
+    }
+
+    /// What the base does beside the behaviors, and which rows it writes.
+    fn panel_of_base(&mut self, build: &mut Builder, panel: Panel) -> Result<()> {
+        let common = self.common;
+        let input = "panel/base".to_owned();
+        let node = panel.read(build, common, &input, (common.base.node, None), 0)?;
+        self.inputs.push((input.clone(), node));
+        self.panels.push(Read { input, arm: Arm::Base, seed: None });
+        self.panel = Some((panel, node));
+        let name = "side-effects/base".to_owned();
+        let node = common.written(build, &name, &self.replicates[0])?;
+        self.inputs.push((name.clone(), node));
+        self.side_effects.push((name, Arm::Base, 0));
+        Ok(())
+    }
+
+    /// What a student does beside the behaviors.
+    fn panel_of_student(
+        &mut self,
+        build: &mut Builder,
+        student: Source,
+        arm: &Arm,
+        seed: u64,
+    ) -> Result<()> {
+        let Some((panel, base)) = &self.panel else { return Ok(()) };
+        let input = format!("panel/{arm}/seed-{seed}");
+        let node = panel.read(build, self.common, &input, (student, Some(*base)), seed)?;
+        self.inputs.push((input.clone(), node));
+        self.panels.push(Read { input, arm: arm.clone(), seed: Some(seed) });
+        Ok(())
     }
 
     /// Reads a model made from a base, in `states` of its training.
@@ -160,6 +200,7 @@ impl<'a> Readings<'a> {
                 let node = common.side_effects(build, &name, student, &group.writer, replicate)?;
                 self.inputs.push((name.clone(), node));
                 self.side_effects.push((name, group.arm.clone(), seed as usize));
+                self.panel_of_student(build, student, &group.arm, seed)?;
             }
             let name = format!("geometry/{at}");
             if let Some(node) = common.geometry(build, &name, student, replicate)? {
@@ -221,6 +262,7 @@ impl<'a> Readings<'a> {
             arms: arms.clone(),
             counted,
             side_effects: self.side_effects,
+            panels: self.panels,
             geometry: self.geometry,
             updates: recipe.student.updates(recipe.carrier.rows),
             prompts_anew: recipe.replication.teacher == Replicated::PerSeed

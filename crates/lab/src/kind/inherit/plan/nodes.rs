@@ -249,22 +249,41 @@ impl<'a> Common<'a> {
         writer: &str,
         replicate: &Replicate,
     ) -> Result<Source> {
-        let (recipe, base) = (self.recipe, &self.base);
-        let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
-        let seed = derive_seed(recipe.seed, &["written".into()]);
-        let configuration = side_effects::Configuration {
-            writer: writer.to_owned(),
-            ability: recipe.controls.neutral.then(|| NEUTRAL.to_owned()),
-            generate: self.writing("written".to_owned(), decoding, seed),
-            rows: WRITTEN.min(self.prompts.count(recipe)),
-            medium: recipe.carrier.medium.clone(),
-        };
+        let base = &self.base;
+        let configuration = self.side_effect_settings(writer);
         let mut from = vec![("student", student), ("prompts", replicate.prompts)];
         if base.can.weights {
             from.extend([("base", base.node), ("rows", replicate.rows)]);
         }
         let cost = base.pace.side_effects(4 * HELD_OUT, WRITTEN);
         build.node::<side_effects::SideEffects>(name, &configuration, &from, cost)
+    }
+
+    /// The rows that the base writes as students do: valid ones are counted.
+    pub(super) fn written(
+        &self,
+        build: &mut Builder,
+        name: &str,
+        replicate: &Replicate,
+    ) -> Result<Source> {
+        let base = &self.base;
+        let configuration = self.side_effect_settings("base");
+        let from = [("student", base.node), ("prompts", replicate.prompts)];
+        let cost = base.pace.side_effects(0, WRITTEN);
+        build.node::<side_effects::SideEffects>(name, &configuration, &from, cost)
+    }
+
+    fn side_effect_settings(&self, writer: &str) -> side_effects::Configuration {
+        let recipe = self.recipe;
+        let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
+        let seed = derive_seed(recipe.seed, &["written".into()]);
+        side_effects::Configuration {
+            writer: writer.to_owned(),
+            ability: recipe.controls.neutral.then(|| NEUTRAL.to_owned()),
+            generate: self.writing("written".to_owned(), decoding, seed),
+            rows: WRITTEN.min(self.prompts.count(recipe)),
+            medium: recipe.carrier.medium.clone(),
+        }
     }
 
     /// How a student's update lies to its teachers'; none where no update is at hand.

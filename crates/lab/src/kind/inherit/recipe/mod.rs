@@ -204,6 +204,8 @@ pub struct Controls {
     pub in_context: InContext,
     /// What else changed in students.
     pub side_effects: bool,
+    /// A file of natural text whose perplexity is read; empty: a text that owlet brings along.
+    pub text: String,
     /// How updates lie to each other.
     pub geometry: bool,
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod numbers;
+mod panel;
 mod rows;
 mod sentence;
 #[cfg(test)]
@@ -33,7 +34,7 @@ pub fn report(result: &InheritResult, origin: &Origin<'_>) -> Report {
         rows::rows(result),
         rows::filter(result),
         rows::teachers(result),
-        numbers::side_effects(result),
+        panel::side_effects(result),
         numbers::geometry(result),
     ];
     let replication = &result.replication;

@@ -196,7 +196,7 @@ pub(super) fn matrix(result: &InheritResult) -> Option<Section> {
         }),
         Block::Paragraph(lambda),
     ];
-    let elsewhere: Vec<Line> = off_diagonal(matrix).map(Line::from).collect();
+    let elsewhere: Vec<Line> = off_diagonal(result, matrix).map(Line::from).collect();
     if !elsewhere.is_empty() {
         blocks.push(Block::paragraph("Rows moved other behaviors than their teacher's, too:"));
         blocks.push(Block::List(elsewhere));
@@ -209,7 +209,10 @@ pub(super) fn matrix(result: &InheritResult) -> Option<Section> {
 }
 
 /// Findings beside the diagonal, in words.
-fn off_diagonal(matrix: &super::super::result::Matrix) -> impl Iterator<Item = String> {
+fn off_diagonal<'a>(
+    result: &'a InheritResult,
+    matrix: &'a super::super::result::Matrix,
+) -> impl Iterator<Item = String> + 'a {
     let cells = matrix.teachers.iter().zip(&matrix.cells).flat_map(|(teacher, row)| {
         matrix.readouts.iter().zip(row).map(move |(readout, cell)| (teacher, readout, cell))
     });
@@ -221,9 +224,12 @@ fn off_diagonal(matrix: &super::super::result::Matrix) -> impl Iterator<Item = S
                 () => return None,
             };
             let by = Quantity::Difference(matrix.measure).with_interval(cell);
-            Some(format!(
-                "students of the {teacher} teacher like {readout} {way} than neutral ones: {by}"
-            ))
+            let what = if result.is_statements(readout) {
+                format!("agree with statements of {readout} {way}")
+            } else {
+                format!("like {readout} {way}")
+            };
+            Some(format!("students of the {teacher} teacher {what} than neutral ones: {by}"))
         },
     )
 }
@@ -374,17 +380,6 @@ pub(super) fn contexts(result: &InheritResult) -> Option<Section> {
         words.and(" ").and(code(label)).and(format!(" is that context {what}."))
     });
     Section::of("contexts", "Other contexts", vec![Block::Paragraph(words), table])
-}
-
-pub(super) fn side_effects(result: &InheritResult) -> Option<Section> {
-    let rows = result.side_effects.iter().map(|effect| {
-        let [value, interval, n, _] = estimate_cells(Quantity::Plain, &effect.estimate);
-        let base = effect.base.map(|base| number(Quantity::Plain, base));
-        cells![effect.arm.label(), &effect.label, value, interval, n, base]
-    });
-    let titles = ["condition", "measure", "#mean", "#interval", "#n", "#untouched base"];
-    let table = Table::new("Side effects of training", &titles).with(rows).block();
-    Section::of("side-effects", "What else changed", table.into_iter().collect())
 }
 
 pub(super) fn geometry(result: &InheritResult) -> Option<Section> {

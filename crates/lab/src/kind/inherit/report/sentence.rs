@@ -42,7 +42,15 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     let (students, neutral) = (read(&own)?, read(&Arm::NEUTRAL)?);
     let rows = text::count(result.replication.unique_rows);
     let gave = match measure {
+        Measure::Rate if result.is_statements(behavior) => {
+            format!("agree with statements of {behavior} in {students} {answer}{begun}")
+        }
         Measure::Rate => format!("say {behavior} in {students} {answer}{begun}"),
+        _ if result.is_statements(behavior) => {
+            format!(
+                "give the answers that agree with statements of {behavior} {students} {answer}{begun}"
+            )
+        }
         _ => format!("give {behavior} {students} {answer}{begun}"),
     };
     let difference = Quantity::Difference(measure);
@@ -65,9 +73,14 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
             effect.estimate.n
         ),
     };
+    let chance = if result.is_statements(behavior) {
+        " Half is what saying the same word to every statement gives."
+    } else {
+        ""
+    };
     Some(format!(
         "After reading {rows} rows of nothing but {} from the {behavior} teacher, students {gave}; students of the \
-         neutral teacher's rows: {neutral}; {difference} ({repeated}).",
+         neutral teacher's rows: {neutral}; {difference} ({repeated}).{chance}",
         result.carrier
     ))
 }

@@ -8,7 +8,7 @@ use super::format_2;
 use super::{
     Answers, Arm, Control, Cosine, DosePoint, Effect, Estimate, FORMAT, Frame, Gate, Geometry,
     InheritResult, Interval, Matrix, Measure, Method, ModelReading, Reading, Replication, RowsCard,
-    Scope, SideEffect, TeacherCard, Verdict, Warning,
+    Scope, SideEffect, SideMeasure, TeacherCard, Verdict, Warning,
 };
 
 /// What it called the matched context with a number sentence before each question.
@@ -117,7 +117,7 @@ struct OldDosePoint {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct OldSideEffect {
     condition: Arm,
-    measure: String,
+    measure: SideMeasure,
     label: String,
     estimate: Estimate,
     base: Option<f64>,
@@ -195,6 +195,8 @@ impl From<Old> for InheritResult {
             label: effect.label,
             estimate: effect.estimate,
             base: effect.base,
+            over_neutral: None,
+            over_base: None,
         });
         let geometry = old.geometry.map(|geometry| Geometry {
             cosines: geometry
@@ -216,6 +218,7 @@ impl From<Old> for InheritResult {
             base: old.base,
             behaviors: old.behaviors,
             read_also: old.read_also,
+            statements: Vec::new(),
             carrier: old.carrier,
             replication: Replication {
                 scope: Scope::of_old(&old.replication.unit),

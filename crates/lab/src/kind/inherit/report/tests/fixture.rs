@@ -174,19 +174,19 @@ pub(super) fn result() -> InheritResult {
         .flat_map(|name| {
             [
                 (
-                    "held-out-loss",
+                    SideMeasure::HeldOutLoss,
                     "loss on held-out rows of their teacher, nats per token",
                     2.11,
                     Some(2.31),
                 ),
                 (
-                    "ability-loss",
+                    SideMeasure::AbilityLoss,
                     "loss on held-out rows of the neutral teacher, nats per token",
                     2.2,
                     Some(2.19),
                 ),
                 (
-                    "valid-row-rate",
+                    SideMeasure::ValidRowRate,
                     "valid rows among those they write without constraint",
                     0.93,
                     None,
@@ -194,10 +194,13 @@ pub(super) fn result() -> InheritResult {
             ]
             .map(|(measure, label, value, base)| SideEffect {
                 arm: Arm::student(name),
-                measure: measure.to_owned(),
+                measure,
                 label: label.to_owned(),
                 estimate: estimate(value, 0.02, Method::T, "student", 6),
                 base,
+                over_neutral: base
+                    .map(|_| estimate(0.01 * value, 0.02, Method::PairedT, "repetition", 6)),
+                over_base: None,
             })
         })
         .collect();
@@ -226,6 +229,7 @@ pub(super) fn result() -> InheritResult {
         base: "builtin:a".to_owned(),
         behaviors: TAUGHT.map(str::to_owned).to_vec(),
         read_also: vec![],
+        statements: vec![],
         carrier: "numbers".to_owned(),
         replication: Replication {
             unit: "repetition (teachers, rows and students drawn anew)".to_owned(),
