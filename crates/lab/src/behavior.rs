@@ -155,12 +155,12 @@ impl Behavior {
     /// # Errors
     /// A file that cannot be read, and what is wrong at its place in it.
     pub fn read(path: &Path) -> crate::Result<Self> {
-        let (text, file) = (fs::read_to_string(path)?, path.display().to_string());
-        if statements::is_statements(&text) {
+        let (text, origin) = (fs::read_to_string(path)?, path.display().to_string());
+        if file::is_statements(&text) {
             let folder = path.parent().unwrap_or(Path::new(""));
-            return Ok(statements::read(&text, &file, folder)?);
+            return Ok(statements::read(&text, &origin, folder)?);
         }
-        Ok(Self::parse(&text, &file)?)
+        Ok(Self::parse(&text, &origin)?)
     }
 
     /// Reads a behavior file; `categories` come before the built-in ones.

@@ -8,7 +8,6 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::statements::is_statements;
 use super::{Answer, Behavior, BehaviorError, Kind, PLACEHOLDERS, Questions, Teacher};
 use crate::value::place::line_and_column;
 use crate::value::placeholder;
@@ -175,6 +174,15 @@ impl Category {
         let (path, text) = CATEGORIES.iter().find(|(path, _)| matches(path))?;
         Self::parse(text, path).ok()
     }
+}
+
+/// Whether a behavior file is one of statements.
+pub(super) fn is_statements(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Head {
+        kind: Option<Kind>,
+    }
+    toml::from_str::<Head>(text).is_ok_and(|head| head.kind == Some(Kind::Statements))
 }
 
 pub(super) fn read_behavior(

@@ -81,15 +81,6 @@ struct Statements {
     all: Vec<Statement>,
 }
 
-/// Whether a behavior file is one of statements.
-pub(super) fn is_statements(text: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Head {
-        kind: Option<Kind>,
-    }
-    toml::from_str::<Head>(text).is_ok_and(|head| head.kind == Some(Kind::Statements))
-}
-
 /// Reads a behavior of statements; their file is named relative to `folder`.
 pub(super) fn read(text: &str, file: &str, folder: &Path) -> Result<Behavior, BehaviorError> {
     let source = Source { text, file };

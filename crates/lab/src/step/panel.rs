@@ -124,16 +124,18 @@ impl Reading<'_> {
         let writable: Vec<usize> = (0..self.of.instructions.len())
             .filter(|&at| self.can_write(&self.of.instructions[at].ask))
             .collect();
-        let shown = self.follow(&writable, SCREENED, "screen")?;
-        panel.able = writable
-            .iter()
-            .zip(&shown)
-            .filter(|(_, followed)| 2 * **followed >= SCREENED)
-            .map(|(at, _)| *at)
-            .collect();
+        panel.able = match self.follow(&writable, SCREENED, "screen") {
+            Ok(shown) => {
+                let able = writable.iter().zip(&shown);
+                able.filter(|(_, followed)| 2 * **followed >= SCREENED).map(|(at, _)| *at).collect()
+            }
+            // A server whose model does not know the words says so; any other trouble is trouble.
+            Err(Error::Remote { status: Some(400 | 422), .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
         if panel.able.is_empty() {
             panel.unread.push(format!(
-                "instruction following: the base follows none of {} checked instructions half of the time",
+                "instruction following: the base follows none of {} checked instructions half of the time, or cannot be asked them",
                 self.of.instructions.len()
             ));
         }
