@@ -16,7 +16,7 @@ pub mod test;
 
 pub use aggregate::{Count, StudentRate, pairs_by_seed, student_rate};
 pub use estimate::{Estimate, Names, Sides};
-pub use interval::{Interval, clopper_pearson, t_interval, wilson};
+pub use interval::{Interval, Null, clopper_pearson, t_interval, wilson};
 pub use matrix::{Matrix, lambda};
 pub use multiple::holm;
 pub use permutation::{Arrangements, PermutationTest, relabelling, sign_flips};

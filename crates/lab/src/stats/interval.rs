@@ -70,6 +70,40 @@ pub fn clopper_pearson(hits: u64, n: u64, level: f64) -> Result<Interval, Statis
     Ok(Interval { low, high, level })
 }
 
+/// A normal distribution with known mean and deviation: what a number would be if nothing were there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Null {
+    mean: f64,
+    deviation: f64,
+}
+
+impl Null {
+    /// Of the mean of independent numbers with these means and deviations.
+    ///
+    /// # Errors
+    /// None of them, or one that is not finite.
+    pub fn of_mean(means: &[f64], deviations: &[f64]) -> Result<Self, StatisticsError> {
+        finite("deviations", deviations, 1)?;
+        let squares: f64 = deviations.iter().map(|deviation| deviation * deviation).sum();
+        Ok(Self { mean: mean(means)?, deviation: squares.sqrt() / deviations.len() as f64 })
+    }
+
+    /// Where the middle `level` of it lies.
+    ///
+    /// # Errors
+    /// A level outside (0, 1).
+    pub fn range(self, level: f64) -> Result<Interval, StatisticsError> {
+        let half = Normal::standard().inverse_cdf(upper_tail(level)?) * self.deviation;
+        Ok(Interval { low: self.mean - half, high: self.mean + half, level })
+    }
+
+    /// Two-sided p of `value`; `None` where nothing varies.
+    pub fn p(self, value: f64) -> Option<f64> {
+        let away = (value - self.mean).abs() / self.deviation;
+        (self.deviation > 0.0).then(|| (2.0 * Normal::standard().sf(away)).min(1.0))
+    }
+}
+
 /// The probability below the upper end of an interval of this level.
 fn upper_tail(level: f64) -> Result<f64, StatisticsError> {
     if level > 0.0 && level < 1.0 {

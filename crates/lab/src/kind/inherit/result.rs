@@ -362,13 +362,20 @@ pub struct Cosine {
     pub arm: Arm,
     /// The teacher.
     pub teacher: String,
-    /// Over all weights.
+    /// Over all projection matrices: neither embeddings nor norms.
     pub total: Estimate,
     /// Per layer, in order.
     pub per_layer: Vec<f64>,
-    /// The same cosine with the teacher's update permuted along hidden units: what no shared
-    /// basis gives.
+    /// The same cosine with the teacher's update permuted along hidden units, which shares no basis: the mean
+    /// over all permutations; in older results, of one.
     pub permuted: Estimate,
+    /// Between which the mean over students lies under as many of all permutations as the level says, by their
+    /// exact mean and deviation and the normal distribution; `None` in older results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permuted_range: Option<Interval>,
+    /// Two-sided p of `total` among all permutations, made alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p: Option<f64>,
 }
 
 /// A condition fixed before the run.

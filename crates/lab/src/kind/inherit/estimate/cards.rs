@@ -1,12 +1,13 @@
 //! Cards of teachers and rows, side effects and geometry, each as the result shows it.
 
-use super::Given;
+use super::{Given, statistics};
 use super::readings::t;
 use crate::error::Result;
 use crate::kind::inherit::result::{
-    Arm, Cosine, Frame, Geometry, Measure, Method, Reading, RowsCard, SideEffect, Taught,
+    Arm, Cosine, Frame, Geometry, Interval, Measure, Method, Reading, RowsCard, SideEffect, Taught,
     TeacherCard,
 };
+use crate::stats;
 use crate::step::side_effects::Measured;
 
 /// A teacher surer of its target than this may have little else left to say.
@@ -134,17 +135,28 @@ pub(super) fn geometry(given: &Given) -> Result<Option<Geometry>> {
             let values = |pick: fn(&crate::step::geometry::Cosines) -> f64| -> Vec<f64> {
                 all.iter().map(pick).collect()
             };
+            let (total, permuted) = (values(|one| one.total), values(|one| one.permuted));
+            let null = stats::Null::of_mean(&permuted, &values(|one| one.deviation))
+                .map_err(|error| statistics(&error))?;
+            let range = null.range(given.level()).map_err(|error| statistics(&error))?;
+            let total = t(&total, given.level(), Method::T, "student")?;
             cosines.push(Cosine {
                 arm: arm.clone(),
                 teacher: teacher.clone(),
-                total: t(&values(|one| one.total), given.level(), Method::T, "student")?,
+                p: null.p(total.value),
+                total,
                 per_layer: (0..layers)
                     .map(|layer| {
                         let sum: f64 = all.iter().filter_map(|one| one.per_layer.get(layer)).sum();
                         sum / all.len() as f64
                     })
                     .collect(),
-                permuted: t(&values(|one| one.permuted), given.level(), Method::T, "student")?,
+                permuted: t(&permuted, given.level(), Method::T, "student")?,
+                permuted_range: Some(Interval {
+                    low: range.low,
+                    high: range.high,
+                    level: range.level,
+                }),
             });
         }
     }

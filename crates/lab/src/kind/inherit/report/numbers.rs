@@ -1,6 +1,6 @@
 //! The measurements: drawings, each with its numbers behind it, and tables.
 
-use super::super::result::{Control, Effect, InheritResult, Measure, Reading};
+use super::super::result::{Control, Cosine, Effect, InheritResult, Measure, Reading};
 use crate::cells;
 use crate::report::block::{
     Block, Curve, Depth, Dot, DotRow, Dots, Line, Matrix, Part, Point, Section, Series, Span,
@@ -386,6 +386,16 @@ pub(super) fn side_effects(result: &InheritResult) -> Option<Section> {
     Section::of("side-effects", "What else changed", table.into_iter().collect())
 }
 
+/// What the cosine would be in another basis.
+fn permuted(cosine: &Cosine) -> Line {
+    match cosine.permuted_range {
+        Some(range) => {
+            Span::Interval { interval: Some(range), quantity: Quantity::Cosine }.into()
+        }
+        None => estimate(Quantity::Cosine, &cosine.permuted).into(),
+    }
+}
+
 pub(super) fn geometry(result: &InheritResult) -> Option<Section> {
     let geometry = result.geometry.as_ref()?;
     let rows = geometry.cosines.iter().map(|cosine| {
@@ -395,14 +405,25 @@ pub(super) fn geometry(result: &InheritResult) -> Option<Section> {
             cosine.arm.label(),
             &cosine.teacher,
             estimate(Quantity::Cosine, &cosine.total),
-            estimate(Quantity::Cosine, &cosine.permuted),
+            permuted(cosine),
+            cosine.p.map(|p| number(Quantity::P, p)),
             layers.join(", ")
         ]
     });
-    let titles = ["students", "teacher", "#cosine", "#permuted", "per layer"];
+    let titles = ["students", "teacher", "#cosine", "#permuted", "#p", "per layer"];
     let table = Table::new("Cosine similarity of updates", &titles).with(rows).block()?;
-    let words = "Cosine similarity of the students' updates with a teacher's update, over all weights and per \
-                 layer. Under one initialisation it is expected above zero; against a teacher's update with its \
-                 hidden units permuted, which shares no basis with the students, at zero.";
+    let null = match geometry.cosines.iter().find_map(|cosine| cosine.permuted_range) {
+        Some(range) => format!(
+            "permuted: where {} of all permutations of the teacher's hidden units lie, which share no basis with \
+             the students; p: two-sided, among all of them, by their exact mean and deviation and the normal \
+             distribution.",
+            text::percent(range.level)
+        ),
+        None => "permuted: one permutation of the teacher's hidden units, by an older owlet.".to_owned(),
+    };
+    let words = format!(
+        "Cosine similarity of the students' updates with a teacher's update, over all projection matrices \
+         (neither embeddings nor norms) and per layer. Under one initialisation it is expected above zero; {null}"
+    );
     Section::of("geometry", "Geometry of the updates", vec![Block::paragraph(words), table])
 }

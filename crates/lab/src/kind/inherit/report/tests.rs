@@ -14,10 +14,10 @@ use crate::value::text;
 use fixture::result;
 
 fn costs() -> Vec<KindCost> {
-    let cost = |kind: &str, steps, core_seconds, peak_memory| KindCost {
+    let cost = |kind: &str, steps, thread_seconds, peak_memory| KindCost {
         kind: kind.to_owned(),
         steps,
-        core_seconds,
+        thread_seconds,
         peak_memory,
     };
     vec![

@@ -206,6 +206,8 @@ impl From<Old> for InheritResult {
                     total: cosine.total,
                     per_layer: cosine.per_layer,
                     permuted: cosine.permuted,
+                    permuted_range: None,
+                    p: None,
                 })
                 .collect(),
         });

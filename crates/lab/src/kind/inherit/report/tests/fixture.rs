@@ -207,6 +207,8 @@ pub(super) fn result() -> InheritResult {
         total: estimate(total, 0.01, Method::T, "student", 6),
         per_layer: vec![total * 0.5, total, total * 1.5],
         permuted: estimate(0.0004, 0.002, Method::T, "student", 6),
+        permuted_range: Some(Interval { low: -0.004, high: 0.005, level: 0.95 }),
+        p: Some(if total > 0.1 { 0.0001 } else { 0.2 }),
     };
     let gate =
         |name: &str, behavior: Option<&str>, passed: bool, measured: f64, wanted: f64| Gate {
