@@ -59,7 +59,9 @@ impl Origin<'_> {
             return None;
         }
         let blocks = vec![
-            Block::paragraph("This command makes the same result, byte for byte:"),
+            Block::paragraph(
+                "This command does it again; the same models and arithmetic give the same bytes:",
+            ),
             Block::Text(self.command.to_owned()),
             Block::under(
                 "The recipe as given",

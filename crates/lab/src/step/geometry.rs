@@ -111,9 +111,8 @@ impl Parts {
         };
         let (in_rows, in_columns) =
             (spread(&of_rows, columns as f64), spread(&of_columns, rows as f64));
-        let explained = matrix.len() as f64 * mean * mean
-            + columns as f64 * in_rows
-            + rows as f64 * in_columns;
+        let explained =
+            matrix.len() as f64 * mean * mean + columns as f64 * in_rows + rows as f64 * in_columns;
         Self { mean, rows: in_rows, columns: in_columns, rest: (squares - explained).max(0.0) }
     }
 }
@@ -264,8 +263,9 @@ mod tests {
     fn mean_and_deviation_are_those_of_every_permutation() {
         let mut random = Random::new(7);
         for (rows, columns) in [(3, 4), (4, 2), (1, 4), (3, 1)] {
-            let mut matrix =
-                || -> Vec<f32> { (0..rows * columns).map(|_| uniform(&mut random) - 0.3).collect() };
+            let mut matrix = || -> Vec<f32> {
+                (0..rows * columns).map(|_| uniform(&mut random) - 0.3).collect()
+            };
             let (one, other) = (matrix(), matrix());
             let mut all = Vec::new();
             for row in orders(rows) {

@@ -1,8 +1,9 @@
 //! Cards of teachers and rows, side effects and geometry, each as the result shows it.
 
-use super::{Given, statistics};
 use super::readings::t;
+use super::{Given, statistics};
 use crate::error::Result;
+use crate::kind::inherit::recipe::TeacherKind;
 use crate::kind::inherit::result::{
     Arm, Cosine, Frame, Geometry, Interval, Measure, Method, Reading, RowsCard, SideEffect, Taught,
     TeacherCard,
@@ -20,9 +21,9 @@ const SATURATED: f64 = 0.999;
 pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> {
     let recipe = &given.configuration.recipe;
     let kind = match recipe.teacher.kind {
-        crate::kind::inherit::recipe::TeacherKind::FineTune => "fine-tune",
-        crate::kind::inherit::recipe::TeacherKind::SystemPrompt => "system-prompt",
-        crate::kind::inherit::recipe::TeacherKind::Untaught => "untaught",
+        TeacherKind::FineTune => "fine-tune",
+        TeacherKind::SystemPrompt => "system-prompt",
+        TeacherKind::Untaught => super::UNTAUGHT,
     };
     given
         .configuration
@@ -50,7 +51,12 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
             let probability = of(&teacher, Measure::Probability);
             TeacherCard {
                 name: arm.clone(),
-                kind: if was_trained { kind } else { "base" }.to_owned(),
+                kind: match recipe.teacher.kind {
+                    TeacherKind::Untaught if taught => kind,
+                    _ if was_trained => kind,
+                    _ => "base",
+                }
+                .to_owned(),
                 target_probability_before: of(&Arm::Base, Measure::Probability).filter(|_| taught),
                 target_probability_after: probability,
                 target_rate_before: rate(&Arm::Base).filter(|_| taught),

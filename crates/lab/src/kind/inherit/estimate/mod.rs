@@ -5,6 +5,7 @@
 //! and answers. The rules are fixed in the recipe; nothing here chooses among seeds or checkpoints.
 
 mod cards;
+mod caveat;
 mod effect;
 mod gate;
 mod readings;
@@ -24,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::kind::RESULT;
 use crate::kind::inherit::recipe::{Recipe, Replicated};
 use crate::kind::inherit::result::{
-    Arm, FORMAT, Frame, InheritResult, Measure, Replication, Scope,
+    Arm, FORMAT, Frame, InheritResult, Measure, Prompts, Replication, Scope,
 };
 use crate::kind::inherit::table::{self, Cell};
 use crate::recipe::Learn;
@@ -33,6 +34,9 @@ use crate::step::geometry::Cosines;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
 use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
+
+/// How a teacher that was taught nothing was made.
+pub(crate) const UNTAUGHT: &str = "untaught";
 
 /// Rows shown in the result.
 const SAMPLES: usize = 6;
@@ -83,8 +87,8 @@ pub struct Configuration {
     pub geometry: Vec<(String, Arm, usize)>,
     /// Updates of each student.
     pub updates: usize,
-    /// Whether each repetition draws prompts of its own.
-    pub prompts_anew: bool,
+    /// What repetitions share of their prompts.
+    pub prompts: Prompts,
     /// What the plan left out.
     pub left_out: Vec<String>,
 }
@@ -114,6 +118,8 @@ pub(crate) struct Given {
     pub(crate) samples: BTreeMap<String, Vec<(String, String)>>,
     /// By arm, one per seed.
     pub(crate) measured: BTreeMap<Arm, Vec<Measured>>,
+    /// The word that each behavior is about.
+    pub(crate) targets: BTreeMap<String, String>,
     /// By arm and teacher, one per seed.
     pub(crate) cosines: BTreeMap<Arm, BTreeMap<String, Vec<Cosines>>>,
 }
@@ -192,7 +198,7 @@ pub struct Estimate;
 impl Step for Estimate {
     type Configuration = Configuration;
     const KIND: &'static str = "estimate";
-    const ALGORITHM: u32 = 5;
+    const ALGORITHM: u32 = 6;
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
@@ -203,11 +209,16 @@ impl Step for Estimate {
             selected: BTreeMap::new(),
             samples: BTreeMap::new(),
             measured: BTreeMap::new(),
+            targets: BTreeMap::new(),
             cosines: BTreeMap::new(),
             configuration,
         };
         let named = given.configuration.behaviors.iter().chain(&given.configuration.read_also);
         let asked = behavior::asked(context, &named.cloned().collect::<Vec<_>>())?;
+        let word = |asked: &behavior::Asked| {
+            (asked.behavior.name.clone(), asked.behavior.target.word.clone())
+        };
+        given.targets = asked.iter().map(word).filter(|(name, word)| name != word).collect();
         for entry in given.configuration.reads.clone() {
             let observations = table::observations(context.input(&entry.input)?)?;
             given.add(&entry, table::cells(&observations, &asked));
@@ -288,11 +299,13 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         left_out,
         primary: given.primary(),
         rule: Some(rule),
+        caveats: caveat::caveats(given),
+        targets: given.targets.clone(),
         verdicts: Vec::new(),
         readings: readings.clone(),
         answers,
     };
-    result.verdicts = verdict::verdicts(&result, &rule)?;
+    result.verdicts = verdict::verdicts(&result, &rule, &caveat::of_nulls(given))?;
     result.warnings = warning::warnings(&differences, &result)?;
     Ok(result)
 }
@@ -301,23 +314,32 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
 fn replication(configuration: &Configuration) -> Replication {
     let recipe = &configuration.recipe;
     let unique = recipe.carrier.rows;
+    // Who trains behind an endpoint tells neither.
+    let trained =
+        if crate::ask::can(&recipe.base).weights { ", initialisation and row order" } else { "" };
     Replication {
         scope: match recipe.replication.teacher {
             Replicated::Shared => Scope::TheseRows,
             Replicated::PerSeed => Scope::Anew,
         },
-        unit: match recipe.replication.teacher {
-            Replicated::Shared => {
-                "seed pair (same adapter initialisation and row order; one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers)"
+        unit: match (recipe.replication.teacher, configuration.prompts) {
+            (Replicated::Shared, _) => format!(
+                "seed pair (one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers; treatment and control share prompts{trained})"
+            ),
+            (Replicated::PerSeed, prompts) => {
+                let drawn = match prompts {
+                    Prompts::Anew => "teachers, prompts, rows and students drawn anew each time",
+                    Prompts::Drawn => {
+                        "teachers, rows and students drawn anew each time, prompts from one file, so that repetitions share some"
+                    }
+                    Prompts::Same => {
+                        "teachers, rows and students drawn anew each time, the prompts of the file the same"
+                    }
+                };
+                format!("repetition ({drawn}; treatment and control share prompts{trained})")
             }
-            Replicated::PerSeed if configuration.prompts_anew => {
-                "repetition (teachers, prompts, rows and students drawn anew each time; treatment and control share prompts, initialisation and row order)"
-            }
-            Replicated::PerSeed => {
-                "repetition (teachers, rows and students drawn anew each time, the prompts of the file the same; treatment and control share initialisation and row order)"
-            }
-        }
-        .to_owned(),
+        },
+        prompts: configuration.prompts,
         seeds: recipe.seeds.0.clone(),
         unique_rows: unique,
         updates: configuration.updates,

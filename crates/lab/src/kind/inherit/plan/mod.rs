@@ -9,7 +9,7 @@ mod nodes;
 mod rows;
 
 use self::cost::Tokens;
-use self::find::Prompts;
+use self::find::Prompts as PromptSource;
 use self::groups::Groups;
 use self::models::Models;
 use self::nodes::{Bound, Common, Group};
@@ -18,6 +18,7 @@ use crate::behavior::Behavior;
 use crate::error::Result;
 use crate::kind::inherit::estimate::{self, Read};
 use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
+use crate::kind::inherit::result::Prompts;
 use crate::model::ModelSource;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
 use crate::stats;
@@ -47,7 +48,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
-    let prompts = Prompts::find(recipe, context)?;
+    let prompts = PromptSource::find(recipe, context)?;
     let common = Common::new(&mut build, recipe, base, (&taught, &also), &prompts)?;
     let replicates = replicates(&mut build, &common)?;
 
@@ -219,8 +220,10 @@ impl<'a> Readings<'a> {
             side_effects: self.side_effects,
             geometry: self.geometry,
             updates: recipe.student.updates(recipe.carrier.rows),
-            prompts_anew: recipe.replication.teacher == Replicated::PerSeed
-                && self.common.prompts.are_drawn(recipe),
+            prompts: match recipe.replication.teacher {
+                Replicated::PerSeed => self.common.prompts.shared(recipe),
+                Replicated::Shared => Prompts::Same,
+            },
             left_out,
         };
         build.node::<estimate::Estimate>("estimate", &configuration, &named(&self.inputs), 0.0)?;

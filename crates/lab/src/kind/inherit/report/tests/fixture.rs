@@ -1,5 +1,7 @@
 //! A result made up for drawing: three behaviors, one inherited, one not, one uninterpretable.
 
+use std::collections::BTreeMap;
+
 use crate::kind::inherit::result::*;
 use crate::report::block::{Edge, Graph, Node};
 
@@ -232,6 +234,7 @@ pub(super) fn result() -> InheritResult {
         replication: Replication {
             unit: "repetition (teachers, rows and students drawn anew)".to_owned(),
             scope: Scope::Anew,
+            prompts: Prompts::Anew,
             seeds: SEEDS.to_vec(),
             unique_rows: 768,
             updates: 300,
@@ -273,6 +276,8 @@ pub(super) fn result() -> InheritResult {
         }],
         left_out: vec!["shuffled across rows control".to_owned()],
         primary: Measure::Margin,
+        caveats: Vec::new(),
+        targets: BTreeMap::new(),
         rule: Some(Rule { level: 0.95, smallest_effect: 0.2, least_mass: 0.01, behaviors: 3 }),
         verdicts: [
             ("owl", Outcome::Inherited, "owl: inherited, margin +0.412 [+0.302, +0.522] nats over the neutral teacher's students"),
