@@ -11,6 +11,7 @@ use super::result::{Control, InheritResult, Interval, Outcome};
 use crate::ask::{self, LogProbabilities};
 use crate::cells;
 use crate::error::{Error, Result};
+use crate::random::derive_seed;
 use crate::report::block::{Block, Report, Section, Table};
 use crate::stats;
 use crate::value::text;
@@ -21,6 +22,9 @@ use crate::value::text;
 pub fn null(recipe: &Recipe, root: u64) -> Recipe {
     let mut null = recipe.clone();
     null.seed = root;
+    // Prompts have a seed of their own. Runs that ask the same ones are not independent.
+    null.carrier.prompt_seed =
+        derive_seed(root, &["prompts".into(), null.carrier.prompt_seed.into()]);
     null.teacher.kind = TeacherKind::Untaught;
     null.teacher.min_target_probability = 0.0;
     null.read_also.clear();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::kind::KindResult;
-use crate::kind::inherit::calibrate::Calibration;
+use crate::kind::inherit::calibrate::{self, Calibration};
 use crate::kind::inherit::result::{Control, Measure, Outcome, Taught};
 use crate::kind::inherit::table::{QuestionCell, Told};
 use crate::random::numpy::Generator;
@@ -136,6 +136,10 @@ fn a_calibration_counts_behaviors_by_their_runs() {
         calibration.add(root, null);
     }
     assert_eq!((calibration.runs.of, calibration.inherited.of), (20, 60));
+    // Runs share neither students nor prompts.
+    let recipe = given(0.0, 6, 0, &[]).configuration.recipe;
+    let [one, other] = [1, 2].map(|root| calibrate::null(&recipe, root));
+    assert!(one.seed != other.seed && one.carrier.prompt_seed != other.carrier.prompt_seed);
     for (control, share) in &calibration.coverage {
         assert_eq!(share.of, 60, "{control:?}");
         assert!(share.count >= 51, "{control:?}: {share:?}");

@@ -107,7 +107,7 @@ fn looks(origin: &Origin<'_>) -> Vec<Block> {
     let number = registration.looks.len() + 1;
     let lead = format!(
         "Look {number} at these teachers or students: results of them had been seen before this rule was set, so \
-         its error rates do not hold; repeat with another root seed to confirm."
+         its error rates do not hold; repeat with another `seed` and `carrier.prompt-seed` to confirm."
     );
     let line = |look: &Look| {
         let changed = look

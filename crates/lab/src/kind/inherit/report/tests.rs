@@ -426,7 +426,7 @@ fn every_sentence_stands_where_it_is_true_and_nowhere_else() {
             "owl inherited, target shown to it",
         ),
         (
-            "gate failed: valid rows of oak",
+            "gate failed: valid rows of oak: 0.82",
             |result| result.gates.retain(|gate| gate.passed),
             "1 of 1 gate passed.",
         ),
