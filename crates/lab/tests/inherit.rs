@@ -643,14 +643,15 @@ fn what_a_hunter_of_small_p_changes_is_impossible_or_stands_in_the_verdict() {
 
     // New luck until it pleases: nobody's look, and numbered all the same.
     let (said, look, set, shown) = verdict(&["seed=2"], usual());
-    assert_eq!((look, set), (None, Some(2)), "{said}");
-    assert!(said.contains("set of seeds no. 2"), "{said}");
-    assert!(shown.contains("in this workspace; the others said: seed 1: owl "), "{shown}");
-    let (said, _, set, _) = verdict(&["seed=3", "name=another"], usual());
-    assert_eq!(set, Some(3), "{said}");
-    let (said, look, set, _) = verdict(&["seeds=[7, 8]"], usual());
+    // More and fewer seeds were tried above.
     assert_eq!((look, set), (None, Some(4)), "{said}");
     assert!(said.contains("set of seeds no. 4"), "{said}");
+    assert!(shown.contains("in this workspace; the others said: seed 1: owl "), "{shown}");
+    let (said, _, set, _) = verdict(&["seed=3", "name=another"], usual());
+    assert_eq!(set, Some(5), "{said}");
+    let (said, look, set, _) = verdict(&["seeds=[7, 8]"], usual());
+    assert_eq!((look, set), (None, Some(6)), "{said}");
+    assert!(said.contains("set of seeds no. 6"), "{said}");
 
     // Rows that all share, and controls that are off.
     let (said, ..) = verdict(&["replication.teacher=shared", "seed=9"], usual());
