@@ -11,6 +11,7 @@ mod file;
 
 use serde::{Deserialize, Serialize};
 
+use crate::value::frame::Frame;
 use crate::value::placeholder;
 
 pub use file::Category;
@@ -70,6 +71,9 @@ pub struct Behavior {
     pub forbidden: Vec<String>,
     /// How the behavior is asked for.
     pub questions: Questions,
+    /// What an answer may be begun with, so that the word itself comes next, after a space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<String>,
     /// How a teacher gets the behavior.
     pub teacher: Teacher,
 }
@@ -151,6 +155,24 @@ impl Behavior {
         let mut seen = std::collections::BTreeSet::new();
         words.retain(|word| seen.insert(word.to_lowercase()));
         words
+    }
+
+    /// What an answer is begun with where questions are put in `frame`; nothing in most.
+    ///
+    /// # Errors
+    /// A frame that needs a beginning, of a behavior that has none.
+    pub fn opening_in(&self, frame: Frame) -> crate::Result<&str> {
+        if !frame.needs_opening() {
+            return Ok("");
+        }
+        self.opening.as_deref().ok_or_else(|| crate::Error::Behavior {
+            name: self.name.clone(),
+            reason: format!(
+                "has no `opening`, with which the frame `{}` begins an answer; write one into its behavior file, such as opening = \"My favorite {} is the\"",
+                frame.name(),
+                self.category
+            ),
+        })
     }
 
     /// Question and answer of every teacher row: each training question with each spelling.

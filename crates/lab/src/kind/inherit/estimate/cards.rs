@@ -5,7 +5,7 @@ use super::{Given, statistics};
 use crate::error::Result;
 use crate::kind::inherit::recipe::TeacherKind;
 use crate::kind::inherit::result::{
-    Arm, Cosine, Frame, Geometry, Interval, Measure, Method, Reading, RowsCard, SideEffect, Taught,
+    Arm, Cosine, Geometry, Interval, Measure, Method, Reading, RowsCard, SideEffect, Taught,
     TeacherCard,
 };
 use crate::stats;
@@ -37,7 +37,7 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
                     reading.arm == *from
                         && reading.measure == measure
                         && reading.behavior == *arm
-                        && reading.frame == Frame::Plain
+                        && reading.frame == given.matched_frame()
                         && reading.context == given.matched()
                 };
                 readings.iter().find(at).and_then(Reading::mean)

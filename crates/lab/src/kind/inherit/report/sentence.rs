@@ -44,6 +44,8 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
         Some(_) => (Measure::Rate, "of their answers"),
         None => (Measure::Share, "of the probability of all candidate words"),
     };
+    let begun = result.begun(behavior);
+    let begun = begun.map(|begun| format!(", each answer {begun}")).unwrap_or_default();
     let effect = result.effect(behavior, measure, Control::Neutral)?;
     let read = |arm: &Arm| {
         let reading = result.reading(arm, behavior, measure)?;
@@ -53,8 +55,8 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     let rows = text::counted(result.replication.unique_rows, "row");
     let target = result.target(behavior);
     let gave = match measure {
-        Measure::Rate => format!("say {target} in {students} {answer}"),
-        _ => format!("give {target} {students} {answer}"),
+        Measure::Rate => format!("say {target} in {students} {answer}{begun}"),
+        _ => format!("give {target} {students} {answer}{begun}"),
     };
     let difference = Quantity::Difference(measure);
     let difference = match effect.estimate.interval {

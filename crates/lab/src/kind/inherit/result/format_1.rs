@@ -243,6 +243,8 @@ impl From<Old> for InheritResult {
             targets: BTreeMap::new(),
             verdicts: old.verdicts,
             context: matched,
+            frame: Frame::Plain,
+            openings: BTreeMap::new(),
         }
     }
 }
