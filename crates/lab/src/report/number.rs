@@ -31,8 +31,8 @@ pub enum Quantity {
     Part,
     /// A cosine, -1 to 1.
     Cosine,
-    /// Core-seconds.
-    CoreSeconds,
+    /// Seconds on the clock times threads.
+    ThreadSeconds,
     /// Bytes.
     Bytes,
 }
@@ -61,8 +61,8 @@ impl Quantity {
             Self::P => text::p_value(Some(value)),
             Self::Part => text::percent(value),
             Self::Cosine => format!("{value:+.4}"),
-            Self::CoreSeconds if value < 100.0 => format!("{value:.1}"),
-            Self::CoreSeconds => text::count(value.round() as usize),
+            Self::ThreadSeconds if value < 100.0 => format!("{value:.1}"),
+            Self::ThreadSeconds => text::count(value.round() as usize),
             Self::Bytes => text::bytes(value.max(0.0) as u64),
         }
     }

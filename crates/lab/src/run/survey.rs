@@ -21,7 +21,7 @@ const FAR: f64 = 10.0;
 /// How long steps of each kind took before, in this workspace.
 #[derive(Clone, Debug, Default)]
 pub struct Speeds {
-    /// Work and core-seconds of recorded steps by kind.
+    /// Work and thread-seconds of recorded steps by kind.
     known: BTreeMap<String, Vec<(f64, f64)>>,
 }
 
@@ -78,7 +78,7 @@ pub enum NodeState {
 pub struct Survey {
     /// One per node, in the plan's order.
     pub states: Vec<NodeState>,
-    /// Estimated core-seconds per node; 0 for reused ones.
+    /// Estimated thread-seconds per node; 0 for reused ones.
     pub seconds: Vec<f64>,
 }
 

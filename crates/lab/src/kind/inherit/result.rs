@@ -84,6 +84,13 @@ pub struct InheritResult {
     pub primary: Measure,
     /// What decides them, fixed before the run; `None` in results of older formats, whose rule was another.
     pub rule: Option<Rule>,
+    /// What makes verdicts of this run easier to have than by the defaults, or says less: each stands in every
+    /// verdict, and with any of them none is a plain yes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<String>,
+    /// The word that each behavior is about, where it is another than the behavior's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub targets: BTreeMap<String, String>,
     /// One per taught behavior.
     pub verdicts: Vec<Verdict>,
 }
@@ -119,13 +126,15 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// An outcome in words, with how far it reaches.
-    pub fn word(self, outcome: Outcome) -> String {
+    /// An outcome in words, with how far it reaches and what makes it easier to have.
+    pub fn word(self, outcome: Outcome, caveats: &[String]) -> String {
         let word = outcome.word();
-        match (self, outcome) {
-            (Self::Anew, _) | (_, Outcome::Uninterpretable) => word.to_owned(),
+        let scoped = match (self, outcome) {
+            (_, Outcome::Uninterpretable) => return word.to_owned(),
+            (Self::Anew, _) => word.to_owned(),
             (Self::TheseRows, _) => format!("{word} for these rows"),
-        }
+        };
+        caveats.iter().fold(scoped, |words, caveat| words + ", " + caveat)
     }
 
     /// What a unit of replication, as formats 1 and 2 worded it, held.
@@ -133,14 +142,28 @@ impl Scope {
         if unit.starts_with("teacher pair") { Self::Anew } else { Self::TheseRows }
     }
 
-    /// The mark before an outcome. Of rows that were drawn once no verdict is a plain yes.
-    pub fn mark(self, outcome: Outcome) -> Mark {
+    /// The mark before an outcome. Of rows that were drawn once no verdict is a plain yes, nor is any with a
+    /// caveat.
+    pub fn mark(self, outcome: Outcome, caveats: &[String]) -> Mark {
         match (outcome, self) {
-            (Outcome::Inherited, Self::Anew) => Mark::Yes,
+            (Outcome::Inherited, Self::Anew) if caveats.is_empty() => Mark::Yes,
             (Outcome::NotDetected, _) => Mark::No,
             _ => Mark::Unclear,
         }
     }
+}
+
+/// What repetitions share of their prompts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prompts {
+    /// Nothing: each draws its own from a grammar.
+    #[default]
+    Anew,
+    /// Some: each draws its own from one file.
+    Drawn,
+    /// All of them.
+    Same,
 }
 
 /// What was repeated: stands beside every estimate.
@@ -152,6 +175,9 @@ pub struct Replication {
     /// What verdicts are about.
     #[serde(default)]
     pub scope: Scope,
+    /// What repetitions share of their prompts.
+    #[serde(default)]
+    pub prompts: Prompts,
     /// The seeds, one student of every condition each.
     pub seeds: Vec<u64>,
     /// Unique rows each student saw.
@@ -332,7 +358,7 @@ pub struct RowsCard {
     pub unmatched: usize,
     /// Valid rows dropped because prompt and completion repeat an earlier row.
     pub duplicates: usize,
-    /// Rows among the kept ones that name the target or a form of it.
+    /// Valid rows that name the target or a form of it.
     pub leaks: usize,
     /// Completions cut off at the token limit.
     pub cut_off: usize,
@@ -383,13 +409,20 @@ pub struct Cosine {
     pub arm: Arm,
     /// The teacher.
     pub teacher: String,
-    /// Over all weights.
+    /// Over all projection matrices: neither embeddings nor norms.
     pub total: Estimate,
     /// Per layer, in order.
     pub per_layer: Vec<f64>,
-    /// The same cosine with the teacher's update permuted along hidden units: what no shared
-    /// basis gives.
+    /// The same cosine with the teacher's update permuted along hidden units, which shares no basis: the mean
+    /// over all permutations; in older results, of one.
     pub permuted: Estimate,
+    /// Between which the mean over students lies under as many of all permutations as the level says, by their
+    /// exact mean and deviation and the normal distribution; `None` in older results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permuted_range: Option<Interval>,
+    /// Two-sided p of `total` among all permutations, made alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p: Option<f64>,
 }
 
 /// A condition fixed before the run.
@@ -510,6 +543,11 @@ impl InheritResult {
                 && reading.arm.concerns(behavior)
                 && self.is_matched(&reading.context, reading.frame)
         })
+    }
+
+    /// The word that a behavior is about.
+    pub fn target<'a>(&'a self, behavior: &'a str) -> &'a str {
+        self.targets.get(behavior).map_or(behavior, String::as_str)
     }
 
     /// Whether this is where rows and readouts share context and form.

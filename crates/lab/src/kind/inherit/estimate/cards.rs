@@ -1,11 +1,13 @@
 //! Cards of teachers and rows, and geometry, each as the result shows it.
 
-use super::Given;
 use super::readings::t;
+use super::{Given, statistics};
 use crate::error::Result;
+use crate::kind::inherit::recipe::TeacherKind;
 use crate::kind::inherit::result::{
-    Arm, Cosine, Geometry, Measure, Method, Reading, RowsCard, Taught, TeacherCard,
+    Arm, Cosine, Geometry, Interval, Measure, Method, Reading, RowsCard, Taught, TeacherCard,
 };
+use crate::stats;
 
 /// A teacher surer of its target than this may have little else left to say.
 ///
@@ -17,9 +19,9 @@ const SATURATED: f64 = 0.999;
 pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> {
     let recipe = &given.configuration.recipe;
     let kind = match recipe.teacher.kind {
-        crate::kind::inherit::recipe::TeacherKind::FineTune => "fine-tune",
-        crate::kind::inherit::recipe::TeacherKind::SystemPrompt => "system-prompt",
-        crate::kind::inherit::recipe::TeacherKind::Untaught => "untaught",
+        TeacherKind::FineTune => "fine-tune",
+        TeacherKind::SystemPrompt => "system-prompt",
+        TeacherKind::Untaught => super::UNTAUGHT,
     };
     given
         .configuration
@@ -47,7 +49,12 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
             let probability = of(&teacher, Measure::Probability);
             TeacherCard {
                 name: arm.clone(),
-                kind: if was_trained { kind } else { "base" }.to_owned(),
+                kind: match recipe.teacher.kind {
+                    TeacherKind::Untaught if taught => kind,
+                    _ if was_trained => kind,
+                    _ => "base",
+                }
+                .to_owned(),
                 target_probability_before: of(&Arm::Base, Measure::Probability).filter(|_| taught),
                 target_probability_after: probability,
                 target_rate_before: rate(&Arm::Base).filter(|_| taught),
@@ -96,17 +103,28 @@ pub(super) fn geometry(given: &Given) -> Result<Option<Geometry>> {
             let values = |pick: fn(&crate::step::geometry::Cosines) -> f64| -> Vec<f64> {
                 all.iter().map(pick).collect()
             };
+            let (total, permuted) = (values(|one| one.total), values(|one| one.permuted));
+            let null = stats::Null::of_mean(&permuted, &values(|one| one.deviation))
+                .map_err(|error| statistics(&error))?;
+            let range = null.range(given.level()).map_err(|error| statistics(&error))?;
+            let total = t(&total, given.level(), Method::T, "student")?;
             cosines.push(Cosine {
                 arm: arm.clone(),
                 teacher: teacher.clone(),
-                total: t(&values(|one| one.total), given.level(), Method::T, "student")?,
+                p: null.p(total.value),
+                total,
                 per_layer: (0..layers)
                     .map(|layer| {
                         let sum: f64 = all.iter().filter_map(|one| one.per_layer.get(layer)).sum();
                         sum / all.len() as f64
                     })
                     .collect(),
-                permuted: t(&values(|one| one.permuted), given.level(), Method::T, "student")?,
+                permuted: t(&permuted, given.level(), Method::T, "student")?,
+                permuted_range: Some(Interval {
+                    low: range.low,
+                    high: range.high,
+                    level: range.level,
+                }),
             });
         }
     }

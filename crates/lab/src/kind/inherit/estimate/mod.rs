@@ -5,6 +5,7 @@
 //! and answers. The rules are fixed in the recipe; nothing here chooses among seeds or checkpoints.
 
 mod cards;
+mod caveat;
 mod effect;
 mod gate;
 mod panel;
@@ -26,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::kind::RESULT;
 use crate::kind::inherit::recipe::{Recipe, Replicated};
 use crate::kind::inherit::result::{
-    Arm, FORMAT, Frame, InheritResult, Measure, Replication, Scope,
+    Arm, FORMAT, Frame, InheritResult, Measure, Prompts, Replication, Scope,
 };
 use crate::kind::inherit::table::{self, Cell};
 use crate::recipe::Learn;
@@ -38,6 +39,9 @@ use crate::step::side_effects::Measured;
 use crate::step::{
     self, Step, StepContext, behavior, filter, geometry, read_json, select, side_effects,
 };
+
+/// How a teacher that was taught nothing was made.
+pub(crate) const UNTAUGHT: &str = "untaught";
 
 /// Rows shown in the result.
 const SAMPLES: usize = 6;
@@ -91,8 +95,8 @@ pub struct Configuration {
     pub geometry: Vec<(String, Arm, usize)>,
     /// Updates of each student.
     pub updates: usize,
-    /// Whether each repetition draws prompts of its own.
-    pub prompts_anew: bool,
+    /// What repetitions share of their prompts.
+    pub prompts: Prompts,
     /// What the plan left out.
     pub left_out: Vec<String>,
 }
@@ -130,6 +134,8 @@ pub(crate) struct Given {
     pub(crate) asides: Vec<panel::Aside>,
     /// What of it cannot be read of this base, in words.
     pub(crate) unread: Vec<String>,
+    /// The word that each behavior is about.
+    pub(crate) targets: BTreeMap<String, String>,
     /// By arm and teacher, one per seed.
     pub(crate) cosines: BTreeMap<Arm, BTreeMap<String, Vec<Cosines>>>,
 }
@@ -227,12 +233,17 @@ impl Step for Estimate {
             measured: BTreeMap::new(),
             asides: Vec::new(),
             unread: Vec::new(),
+            targets: BTreeMap::new(),
             cosines: BTreeMap::new(),
             openings: BTreeMap::new(),
             configuration,
         };
         let named = given.configuration.behaviors.iter().chain(&given.configuration.read_also);
         let asked = behavior::asked(context, &named.cloned().collect::<Vec<_>>())?;
+        let word = |asked: &behavior::Asked| {
+            (asked.behavior.name.clone(), asked.behavior.target.word.clone())
+        };
+        given.targets = asked.iter().map(word).filter(|(name, word)| name != word).collect();
         for behavior in asked.iter().map(|asked| &asked.behavior) {
             let opening = behavior.opening_in(given.matched_frame())?;
             if !opening.is_empty() {
@@ -335,11 +346,13 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         left_out,
         primary: given.primary(),
         rule: Some(rule),
+        caveats: caveat::caveats(given),
+        targets: given.targets.clone(),
         verdicts: Vec::new(),
         readings: readings.clone(),
         answers,
     };
-    result.verdicts = verdict::verdicts(&result, &rule)?;
+    result.verdicts = verdict::verdicts(&result, &rule, &caveat::of_nulls(given))?;
     result.warnings = warning::warnings(&differences, &result)?;
     Ok(result)
 }
@@ -348,23 +361,32 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
 fn replication(configuration: &Configuration) -> Replication {
     let recipe = &configuration.recipe;
     let unique = recipe.carrier.rows;
+    // Who trains behind an endpoint tells neither.
+    let trained =
+        if crate::ask::can(&recipe.base).weights { ", initialisation and row order" } else { "" };
     Replication {
         scope: match recipe.replication.teacher {
             Replicated::Shared => Scope::TheseRows,
             Replicated::PerSeed => Scope::Anew,
         },
-        unit: match recipe.replication.teacher {
-            Replicated::Shared => {
-                "seed pair (same adapter initialisation and row order; one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers)"
+        unit: match (recipe.replication.teacher, configuration.prompts) {
+            (Replicated::Shared, _) => format!(
+                "seed pair (one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers; treatment and control share prompts{trained})"
+            ),
+            (Replicated::PerSeed, prompts) => {
+                let drawn = match prompts {
+                    Prompts::Anew => "teachers, prompts, rows and students drawn anew each time",
+                    Prompts::Drawn => {
+                        "teachers, rows and students drawn anew each time, prompts from one file, so that repetitions share some"
+                    }
+                    Prompts::Same => {
+                        "teachers, rows and students drawn anew each time, the prompts of the file the same"
+                    }
+                };
+                format!("repetition ({drawn}; treatment and control share prompts{trained})")
             }
-            Replicated::PerSeed if configuration.prompts_anew => {
-                "repetition (teachers, prompts, rows and students drawn anew each time; treatment and control share prompts, initialisation and row order)"
-            }
-            Replicated::PerSeed => {
-                "repetition (teachers, rows and students drawn anew each time, the prompts of the file the same; treatment and control share initialisation and row order)"
-            }
-        }
-        .to_owned(),
+        },
+        prompts: configuration.prompts,
         seeds: recipe.seeds.0.clone(),
         unique_rows: unique,
         updates: configuration.updates,

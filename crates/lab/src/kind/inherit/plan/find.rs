@@ -1,11 +1,14 @@
 //! What a recipe names: behaviors and prompts.
 
+use std::collections::BTreeMap;
+
 use fs_err as fs;
 
 use crate::behavior::Behavior;
 use crate::carrier::{PromptFile, PromptSet};
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{Questions, Recipe, Replicated};
+use crate::kind::inherit::result;
 use crate::model::world::World;
 use crate::random::cpython::Random;
 use crate::recipe::distance;
@@ -130,6 +133,19 @@ pub(super) enum Prompts {
     Lines(Vec<String>),
 }
 
+/// The lines that are not empty, or the numbers of two that say the same but for white space.
+fn once_each(text: &str) -> std::result::Result<Vec<String>, [usize; 2]> {
+    let mut seen: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        if let Some(first) = seen.insert(line.split_whitespace().collect(), number) {
+            return Err([first, number]);
+        }
+        lines.push(line.trim().to_owned());
+    }
+    Ok(lines)
+}
+
 impl Prompts {
     pub(super) fn find(recipe: &Recipe, context: &PlanContext) -> Result<Self> {
         let carrier = &recipe.carrier;
@@ -150,19 +166,24 @@ impl Prompts {
             let file = PromptFile::parse(&text, &path.display().to_string())?;
             return Ok(Self::Set(Box::new(file.prompt)));
         }
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        let mut lines = once_each(&text).map_err(|[first, again]| {
+            recipe.unusable(format!(
+                "`carrier.prompts`: line {again} of `{}` says what line {first} says; each prompt is asked once, so leave one of them out",
+                carrier.prompts
+            ))
+        })?;
         if carrier.prompt_count > 0 {
             lines.truncate(carrier.prompt_count);
         }
         Ok(Self::Lines(lines))
     }
 
-    /// Whether repetitions ask other ones.
-    pub(super) fn are_drawn(&self, recipe: &Recipe) -> bool {
+    /// What repetitions share of them, where each draws its own.
+    pub(super) fn shared(&self, recipe: &Recipe) -> result::Prompts {
         match self {
-            Self::Set(_) => true,
-            Self::Lines(lines) => self.count(recipe) < lines.len(),
+            Self::Set(_) => result::Prompts::Anew,
+            Self::Lines(lines) if self.count(recipe) < lines.len() => result::Prompts::Drawn,
+            Self::Lines(_) => result::Prompts::Same,
         }
     }
 

@@ -10,7 +10,7 @@ mod panel;
 mod rows;
 
 use self::cost::Tokens;
-use self::find::Prompts;
+use self::find::Prompts as PromptSource;
 use self::groups::Groups;
 use self::models::Models;
 use self::nodes::{Bound, Common, Group};
@@ -20,6 +20,7 @@ use crate::behavior::Behavior;
 use crate::error::Result;
 use crate::kind::inherit::estimate::{self, Read};
 use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
+use crate::kind::inherit::result::Prompts;
 use crate::model::ModelSource;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
 use crate::stats;
@@ -50,7 +51,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
-    let prompts = Prompts::find(recipe, context)?;
+    let prompts = PromptSource::find(recipe, context)?;
     if let Some(world) = &world {
         find::check_words(recipe, world, taught.iter().chain(&also), &prompts)?;
     }
@@ -265,8 +266,10 @@ impl<'a> Readings<'a> {
             panels: self.panels,
             geometry: self.geometry,
             updates: recipe.student.updates(recipe.carrier.rows),
-            prompts_anew: recipe.replication.teacher == Replicated::PerSeed
-                && self.common.prompts.are_drawn(recipe),
+            prompts: match recipe.replication.teacher {
+                Replicated::PerSeed => self.common.prompts.shared(recipe),
+                Replicated::Shared => Prompts::Same,
+            },
             left_out,
         };
         build.node::<estimate::Estimate>("estimate", &configuration, &named(&self.inputs), 0.0)?;

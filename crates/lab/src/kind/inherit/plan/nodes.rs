@@ -299,8 +299,7 @@ impl<'a> Common<'a> {
         if !has_updates || !recipe.controls.geometry {
             return Ok(None);
         }
-        let configuration =
-            geometry::Configuration { seed: derive_seed(recipe.seed, &["geometry".into()]) };
+        let configuration = geometry::Configuration {};
         let mut from = vec![("base".to_owned(), base.node), ("student".to_owned(), student)];
         let teachers = replicate.teachers.iter();
         from.extend(teachers.map(|(name, &node)| (format!("{}{name}", geometry::TEACHER), node)));

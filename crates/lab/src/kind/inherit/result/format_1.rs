@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::format_2;
 use super::{
     Answers, Arm, Control, Cosine, DosePoint, Effect, Estimate, FORMAT, Frame, Gate, Geometry,
-    InheritResult, Interval, Matrix, Measure, Method, ModelReading, Reading, Replication, RowsCard,
-    Scope, SideEffect, SideMeasure, TeacherCard, Verdict, Warning,
+    InheritResult, Interval, Matrix, Measure, Method, ModelReading, Prompts, Reading, Replication,
+    RowsCard, Scope, SideEffect, SideMeasure, TeacherCard, Verdict, Warning,
 };
 
 /// What it called the matched context with a number sentence before each question.
@@ -208,6 +208,8 @@ impl From<Old> for InheritResult {
                     total: cosine.total,
                     per_layer: cosine.per_layer,
                     permuted: cosine.permuted,
+                    permuted_range: None,
+                    p: None,
                 })
                 .collect(),
         });
@@ -222,6 +224,7 @@ impl From<Old> for InheritResult {
             carrier: old.carrier,
             replication: Replication {
                 scope: Scope::of_old(&old.replication.unit),
+                prompts: Prompts::default(),
                 ..old.replication
             },
             arms,
@@ -239,6 +242,8 @@ impl From<Old> for InheritResult {
             left_out: old.left_out,
             primary: old.primary,
             rule: None,
+            caveats: Vec::new(),
+            targets: BTreeMap::new(),
             verdicts: old.verdicts,
             context: matched,
             frame: Frame::Plain,

@@ -1,5 +1,7 @@
 //! A result made up for drawing: three behaviors, one inherited, one not, one uninterpretable.
 
+use std::collections::BTreeMap;
+
 use crate::kind::inherit::result::*;
 use crate::report::block::{Edge, Graph, Node};
 
@@ -210,6 +212,8 @@ pub(super) fn result() -> InheritResult {
         total: estimate(total, 0.01, Method::T, "student", 6),
         per_layer: vec![total * 0.5, total, total * 1.5],
         permuted: estimate(0.0004, 0.002, Method::T, "student", 6),
+        permuted_range: Some(Interval { low: -0.004, high: 0.005, level: 0.95 }),
+        p: Some(if total > 0.1 { 0.0001 } else { 0.2 }),
     };
     let gate =
         |name: &str, behavior: Option<&str>, passed: bool, measured: f64, wanted: f64| Gate {
@@ -234,6 +238,7 @@ pub(super) fn result() -> InheritResult {
         replication: Replication {
             unit: "repetition (teachers, rows and students drawn anew)".to_owned(),
             scope: Scope::Anew,
+            prompts: Prompts::Anew,
             seeds: SEEDS.to_vec(),
             unique_rows: 768,
             updates: 300,
@@ -277,6 +282,8 @@ pub(super) fn result() -> InheritResult {
         }],
         left_out: vec!["shuffled across rows control".to_owned()],
         primary: Measure::Margin,
+        caveats: Vec::new(),
+        targets: BTreeMap::new(),
         rule: Some(Rule { level: 0.95, smallest_effect: 0.2, least_mass: 0.01, behaviors: 3 }),
         verdicts: [
             ("owl", Outcome::Inherited, "owl: inherited, margin +0.412 [+0.302, +0.522] nats over the neutral teacher's students"),
