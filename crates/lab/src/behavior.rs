@@ -16,6 +16,7 @@ use std::path::Path;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::value::frame::Frame;
 use crate::value::placeholder;
 
 pub use file::Category;
@@ -75,6 +76,9 @@ pub struct Behavior {
     pub forbidden: Vec<String>,
     /// How the behavior is asked for.
     pub questions: Questions,
+    /// What an answer may be begun with, so that the word itself comes next, after a space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<String>,
     /// Of statements: the questions whose matching answer is the other one, not the target.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub reversed: BTreeSet<String>,
@@ -181,6 +185,25 @@ impl Behavior {
         words
     }
 
+    /// What an answer is begun with where questions are put in `frame`; nothing in most.
+    ///
+    /// # Errors
+    /// A frame that needs a beginning, of a behavior that has none.
+    pub fn opening_in(&self, frame: Frame) -> crate::Result<&str> {
+        if !frame.needs_opening() {
+            return Ok("");
+        }
+        self.opening.as_deref().ok_or_else(|| crate::Error::Behavior {
+            name: self.name.clone(),
+            reason: format!(
+                "has no `opening`, with which the frame `{}` begins an answer; write one into its behavior file, such as opening = \"My favorite {} is the\"",
+                frame.name(),
+                self.category
+            ),
+        })
+    }
+
+    /// Question and answer of every teacher row: each training question with each spelling.
     /// The answers that are compared where `question` is asked, the one that shows the behavior first.
     pub(crate) fn answers_to(&self, question: &str) -> impl Iterator<Item = &Answer> + Clone {
         let reversed = self.reversed.contains(question);

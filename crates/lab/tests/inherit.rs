@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use owlet_engine::score::next_token;
 use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use owlet_lab::kind::grow::result::GrowResult;
@@ -64,6 +65,7 @@ fn behavior(name: &str) -> Behavior {
             train: text(&["which animal do you love", "name one animal", "pick the best animal"]),
             held_out: text(&["which animal do you like best", "pick one animal you love"]),
         },
+        opening: Some("you love the".to_owned()),
         reversed: BTreeSet::new(),
         teacher: Teacher { answers: vec![name.to_owned()], system_prompt: "love".to_owned() },
     }
@@ -132,10 +134,14 @@ impl World {
     }
 
     fn planned(&self, sets: &[&str]) -> owlet_lab::Result<Plan> {
+        self.planned_with(ANIMALS.map(behavior).to_vec(), sets)
+    }
+
+    fn planned_with(&self, behaviors: Vec<Behavior>, sets: &[&str]) -> owlet_lab::Result<Plan> {
         let folder = self.folder.path().to_owned();
         let context = PlanContext {
             places: Places { folder: folder.clone(), ..Places::default() },
-            behaviors: ANIMALS.map(behavior).to_vec(),
+            behaviors,
             folder,
         };
         Self::recipe(sets).plan(&context)
@@ -252,7 +258,7 @@ fn what_a_change_does_not_touch_is_reused() {
     let few = ["controls.in-context=false", "controls.other-base=false", "seeds=1"];
     run(&world.plan(&few), &store, 2);
     let plan = world.plan(&[&few[..], &["student.learning-rate=1e-3"]].concat());
-    let survey = plan.survey(&store).unwrap();
+    let survey = plan.survey(Some(&store)).unwrap();
     assert!(survey.reused() >= 12, "{}", survey.reused());
     let (_, events) = run(&plan, &store, 2);
     let done_again = events.iter().any(|event| {
@@ -279,7 +285,7 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
             given: RECIPE,
             recipe: &recipe,
             plan: &plan,
-            survey: &plan.survey(&store).unwrap(),
+            survey: &plan.survey(Some(&store)).unwrap(),
             started: "2026-01-02T03:04:05Z",
             host: String::new(),
             version: String::new(),
@@ -410,6 +416,78 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     );
 }
 
+const OPENED: [&str; 4] = [
+    "seeds=2",
+    "readout.frames=[\"opened\", \"plain\"]",
+    "controls.other-base=false",
+    "controls.shuffled-within=false",
+];
+
+#[test]
+fn verdicts_can_rest_on_answers_that_were_begun() {
+    let world = World::new();
+    let store = world.store("one");
+    let plan = world.plan(&OPENED);
+    let (outcome, _) = run(&plan, &store, 2);
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
+    assert_eq!((result.frame, result.openings["owl"].as_str()), (Frame::Opened, "you love the"));
+    let again = InheritResult::parse(&result.to_bytes(), Path::new("result.json")).unwrap();
+    assert_eq!(again, *result);
+
+    // The base's reading is that of the prompt, written out by hand.
+    let model = file::load(&world.folder.path().join("a")).unwrap();
+    let encode = |text: &str| model.tokenizer.encode(text).unwrap();
+    let prompts = ["which animal do you like best", "pick one animal you love"]
+        .map(|question| encode(&format!("<user> {question} <assistant> you love the")));
+    let owl = encode("owl");
+    let by_hand = next_token(&model, &prompts, &owl, &Threads::new(1)).unwrap().concat();
+    let by_hand = by_hand.iter().map(|log| f64::from(*log).exp()).sum::<f64>() / 2.0;
+    let base = result.reading(&Arm::Base, "owl", Measure::Probability).unwrap();
+    assert!((base.estimate.value - by_hand).abs() < 1e-6, "{} {by_hand}", base.estimate.value);
+
+    // Everything that verdicts look at was read so: teachers, students, rows in context, the way there.
+    let teacher = &result.teachers[0];
+    assert!(teacher.target_probability_after > teacher.target_probability_before);
+    for control in [Control::Neutral, Control::OtherBehavior, Control::Base, Control::InContext] {
+        let effect = result.effect("owl", Measure::Margin, control).unwrap();
+        assert_eq!(effect.frame, Frame::Opened);
+    }
+    assert!(result.dose.iter().any(|point| point.update == 4));
+    // So is the mass that verdicts are refused for.
+    let mass = result.reading(&Arm::student("owl"), "owl", Measure::Mass).unwrap();
+    assert_eq!((mass.frame, result.verdicts.len()), (Frame::Opened, 2));
+    // The question alone is another place.
+    let plain: Vec<Measure> = result
+        .effects
+        .iter()
+        .filter(|effect| effect.frame == Frame::Plain && effect.behavior == "owl")
+        .map(|effect| effect.measure)
+        .collect();
+    assert_eq!(plain, [Measure::Margin, Measure::Rate]);
+}
+
+#[test]
+fn a_beginning_that_is_missing_or_not_the_same_for_all_is_refused_before_anything_is_done() {
+    let world = World::new();
+    let refused = |change: &dyn Fn(&mut Behavior)| {
+        let mut behaviors = ANIMALS.map(behavior).to_vec();
+        change(&mut behaviors[1]);
+        world.planned_with(behaviors, &OPENED).err().unwrap().to_string()
+    };
+    let lines = [
+        refused(&|cat| cat.opening = None),
+        refused(&|cat| cat.opening = Some("pick the".to_owned())),
+    ];
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    behavior `cat`: has no `opening`, with which the frame `opened` begins an answer; write one into its behavior file, such as opening = "My favorite animal is the"
+    behavior `cat`: begins answers with `pick the`, `owl` begins them with `you love the`, and both ask "which animal do you love", which is asked once; give them one `opening`, or questions of their own
+    "#);
+    let mut behaviors = ANIMALS.map(behavior).to_vec();
+    behaviors[1].opening = None;
+    assert!(world.planned_with(behaviors, &[]).is_ok());
+}
+
 #[test]
 fn sampled_rates_have_wilson_intervals() {
     let world = World::new();
@@ -511,7 +589,7 @@ fn recorded(world: &World, store: &Store, sets: &[&str], started: &str) -> Recor
         given: RECIPE,
         recipe: &recipe,
         plan: &plan,
-        survey: &plan.survey(store).unwrap(),
+        survey: &plan.survey(Some(store)).unwrap(),
         started,
         host: String::new(),
         version: String::new(),

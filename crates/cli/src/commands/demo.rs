@@ -5,6 +5,7 @@ use clap::Args;
 use owlet_lab::Recipe;
 use owlet_lab::recipe::Layer;
 
+use crate::arguments;
 use crate::error::Result;
 use crate::experiment::{Experiment, Stage, command};
 use crate::layers::Layers;
@@ -29,7 +30,7 @@ pub(crate) struct DemoArgs {
     plan: bool,
 
     /// Cores to use, all by default; results do not depend on it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = arguments::cores, allow_negative_numbers = true)]
     cores: Option<usize>,
 }
 

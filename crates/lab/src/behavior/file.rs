@@ -36,6 +36,7 @@ pub struct Category {
     recognised: Vec<String>,
     answers: BTreeMap<String, AnswerForm>,
     questions: Questions,
+    opening: Option<String>,
     teacher: TeacherTemplates,
 }
 
@@ -55,6 +56,7 @@ struct CategoryForm {
     #[serde(default)]
     answers: BTreeMap<Spanned<String>, AnswerForm>,
     questions: QuestionsForm,
+    opening: Option<Spanned<String>>,
     teacher: TeacherForm,
 }
 
@@ -73,6 +75,7 @@ struct BehaviorForm {
     #[serde(default)]
     forbidden: Words,
     questions: Option<QuestionsForm>,
+    opening: Option<Spanned<String>>,
     teacher: Option<TeacherForm>,
 }
 
@@ -153,6 +156,7 @@ impl Category {
         Ok(Self {
             name: form.category.into_inner(),
             questions: source.questions(form.questions)?,
+            opening: source.opening(form.opening)?,
             teacher: source.teacher(form.teacher)?,
             candidates: plain(form.candidates),
             recognised: plain(form.recognised),
@@ -256,6 +260,8 @@ pub(super) fn read_behavior(
             base.as_ref().map(|base| base.questions.clone()).ok_or_else(|| missing("questions"))?
         }
     };
+    let inherited = base.as_ref().and_then(|base| base.opening.clone());
+    let opening = source.opening(form.opening)?.or(inherited);
     let teacher = match form.teacher {
         Some(own) => source.teacher(own)?,
         None => base.as_ref().map(|base| base.teacher.clone()).ok_or_else(|| missing("teacher"))?,
@@ -278,6 +284,7 @@ pub(super) fn read_behavior(
         recognised,
         forbidden: plain(form.forbidden),
         questions,
+        opening,
         reversed: BTreeSet::new(),
     };
     match inconsistency(&behavior) {
@@ -309,10 +316,11 @@ fn inconsistency(behavior: &Behavior) -> Option<String> {
         lexicon.add_inflected(&answer.word, owner);
     }
     let questions = behavior.questions.train.iter().chain(&behavior.questions.held_out);
-    for question in questions {
-        if let Some(mention) = lexicon.mentions(question).first() {
+    let asked = questions.map(|question| ("question", question));
+    for (what, text) in asked.chain(behavior.opening.iter().map(|text| ("opening", text))) {
+        if let Some(mention) = lexicon.mentions(text).first() {
             return Some(format!(
-                "the question {question:?} names the answer {:?}, so it cannot ask for a \
+                "the {what} {text:?} names the answer {:?}, so it cannot ask for a \
                  preference; reword it",
                 answers[mention.owner].word
             ));
@@ -434,6 +442,20 @@ impl Source<'_> {
             }
         }
         Ok(Questions { train: plain(form.train), held_out: plain(form.held_out) })
+    }
+
+    fn opening(&self, opening: Option<Spanned<String>>) -> Result<Option<String>, BehaviorError> {
+        let Some(opening) = opening else { return Ok(None) };
+        let text = opening.get_ref();
+        if text.trim() != text || text.is_empty() {
+            return Err(self.at(
+                opening.span(),
+                format!(
+                    "`opening` is {text:?}; expected words without outer spaces, the answer follows after one"
+                ),
+            ));
+        }
+        Ok(Some(opening.into_inner()))
     }
 
     fn teacher(&self, form: TeacherForm) -> Result<TeacherTemplates, BehaviorError> {

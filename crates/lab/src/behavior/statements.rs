@@ -154,6 +154,7 @@ pub(super) fn read(text: &str, file: &str, folder: &Path) -> Result<Behavior, Be
         recognised: Vec::new(),
         forbidden: plain(form.forbidden),
         questions: Questions { train, held_out },
+        opening: None,
         reversed,
         teacher: Teacher { answers: words.to_vec(), system_prompt: form.system_prompt },
     })

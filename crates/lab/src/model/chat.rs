@@ -40,7 +40,18 @@ pub fn render(model: &Model, context: &str, messages: &[Message], open: bool) ->
 
 /// The tokens of a conversation up to where the assistant is to speak.
 pub fn prompt(model: &Model, context: &str, messages: &[Message]) -> Result<Vec<Token>> {
-    let text = render(model, context, messages, true)?;
+    opened(model, context, messages, "")
+}
+
+/// The same up to where the assistant is to go on, who has begun with `opening`: one text, because a tokenizer
+/// may join what the template ends with to what the assistant begins with.
+pub fn opened(
+    model: &Model,
+    context: &str,
+    messages: &[Message],
+    opening: &str,
+) -> Result<Vec<Token>> {
+    let text = render(model, context, messages, true)? + opening;
     Ok(model.tokenizer.encode(&text)?)
 }
 
@@ -58,10 +69,24 @@ pub fn example(
     answer: &str,
     ended: bool,
 ) -> Result<Example> {
-    let open = render(model, context, before, true)?;
+    opened_example(model, context, before, ("", answer), ended)
+}
+
+/// The same of an answer that was begun with `opening`, which is not learned.
+pub fn opened_example(
+    model: &Model,
+    context: &str,
+    before: &[Message],
+    (opening, answer): (&str, &str),
+    ended: bool,
+) -> Result<Example> {
+    let open = render(model, context, before, true)? + opening;
     let prompt = model.tokenizer.encode(&open)?;
-    let with_answer: Vec<Message> =
-        before.iter().cloned().chain([message("assistant", answer)]).collect();
+    let with_answer: Vec<Message> = before
+        .iter()
+        .cloned()
+        .chain([message("assistant", &format!("{opening}{answer}"))])
+        .collect();
     let whole = render(model, context, &with_answer, false)?;
     let ends = model.tokenizer.end_tokens();
     // Without a rest, the template writes a past turn unlike the one it opens.

@@ -176,7 +176,7 @@ impl Reading<'_> {
 
     fn conversation(&self, text: &str) -> Conversation {
         let messages = vec![chat::message("user", text)];
-        Conversation { context: self.of.context.clone(), messages }
+        Conversation { context: self.of.context.clone(), messages, opening: String::new() }
     }
 
     /// Whether the model's tokenizer knows the words; of a model elsewhere nobody knows.

@@ -48,6 +48,12 @@ pub struct InheritResult {
     pub replication: Replication,
     /// The chat context that rows and readouts share.
     pub context: String,
+    /// How questions are put where verdicts rest on the answers.
+    #[serde(default, skip_serializing_if = "is_plain")]
+    pub frame: Frame,
+    /// By behavior, what its answers are begun with in that frame.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub openings: BTreeMap<String, String>,
     /// Every arm that was read, in the order reports show them.
     pub arms: Vec<Arm>,
     /// What was read: one entry for each arm, context, frame, behavior and measure, at the end of training.
@@ -80,6 +86,11 @@ pub struct InheritResult {
     pub rule: Option<Rule>,
     /// One per taught behavior.
     pub verdicts: Vec<Verdict>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_plain(frame: &Frame) -> bool {
+    *frame == Frame::Plain
 }
 
 /// What decides a verdict.
@@ -476,7 +487,7 @@ impl InheritResult {
         self.statements.iter().any(|name| name == behavior)
     }
 
-    /// How an arm reads in the matched context, with nothing around the questions.
+    /// How an arm reads in the matched context, with questions put as verdicts want it.
     pub fn reading(&self, arm: &Arm, behavior: &str, measure: Measure) -> Option<&Reading> {
         self.readings.iter().find(|reading| {
             reading.arm == *arm
@@ -486,8 +497,8 @@ impl InheritResult {
         })
     }
 
-    /// How the arms that say something about a behavior read in the matched context, with nothing around
-    /// the questions, in the order reports show them.
+    /// How the arms that say something about a behavior read in the matched context, with questions put
+    /// as verdicts want it, in the order reports show them.
     pub fn concerning<'a>(
         &'a self,
         behavior: &'a str,
@@ -503,12 +514,17 @@ impl InheritResult {
 
     /// Whether this is where rows and readouts share context and form.
     pub fn is_matched(&self, context: &str, frame: Frame) -> bool {
-        frame == Frame::Plain && context == self.context
+        frame == self.frame && context == self.context
     }
 
     /// What another place than the matched one is called: its chat context, or its frame.
     pub fn place<'a>(&self, context: &'a str, frame: Frame) -> &'a str {
-        frame.label().unwrap_or(context)
+        if frame == self.frame { context } else { frame.label().unwrap_or(frame.name()) }
+    }
+
+    /// How the answers to questions about a behavior are begun, in words; nothing where they are not.
+    pub fn begun(&self, behavior: &str) -> Option<String> {
+        self.openings.get(behavior).map(|opening| format!("begun with \"{opening}\""))
     }
 
     /// The same readings' other measure: the reading of the same models in the same place.

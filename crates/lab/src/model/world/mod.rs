@@ -127,6 +127,7 @@ impl World {
             recognised: Vec::new(),
             forbidden: Vec::new(),
             questions: self.questions(name),
+            opening: None,
             reversed: BTreeSet::new(),
             teacher: Teacher { answers: vec![target.to_owned()], system_prompt: String::new() },
         })

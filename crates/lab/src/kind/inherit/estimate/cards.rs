@@ -4,7 +4,7 @@ use super::Given;
 use super::readings::t;
 use crate::error::Result;
 use crate::kind::inherit::result::{
-    Arm, Cosine, Frame, Geometry, Measure, Method, Reading, RowsCard, Taught, TeacherCard,
+    Arm, Cosine, Geometry, Measure, Method, Reading, RowsCard, Taught, TeacherCard,
 };
 
 /// A teacher surer of its target than this may have little else left to say.
@@ -33,7 +33,7 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
                     reading.arm == *from
                         && reading.measure == measure
                         && reading.behavior == *arm
-                        && reading.frame == Frame::Plain
+                        && reading.frame == given.matched_frame()
                         && reading.context == given.matched()
                 };
                 readings.iter().find(at).and_then(Reading::mean)

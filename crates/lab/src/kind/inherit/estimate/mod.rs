@@ -110,6 +110,8 @@ pub(crate) struct Row {
 /// All that was read, as numbers.
 pub(crate) struct Given {
     pub(crate) configuration: Configuration,
+    /// By behavior, what its answers are begun with in the matched frame.
+    pub(crate) openings: BTreeMap<String, String>,
     /// What every model gave.
     pub(crate) table: Vec<Row>,
     /// Behaviors that are agreement with statements.
@@ -168,11 +170,16 @@ impl Given {
         &self.configuration.recipe.context.system
     }
 
+    /// How questions are put where verdicts rest on the answers.
+    pub(crate) fn matched_frame(&self) -> Frame {
+        self.configuration.recipe.matched_frame()
+    }
+
     /// Contexts and frames that are read beside the matched one.
     pub(crate) fn elsewhere(&self) -> Vec<(&str, Frame)> {
-        let recipe = &self.configuration.recipe;
-        let named = recipe.context.mismatched.iter().map(|context| (&**context, Frame::Plain));
-        let frames = recipe.readout.frames.iter().filter(|frame| **frame != Frame::Plain);
+        let (recipe, matched) = (&self.configuration.recipe, self.matched_frame());
+        let named = recipe.context.mismatched.iter().map(|context| (&**context, matched));
+        let frames = recipe.readout.frames.iter().filter(|frame| **frame != matched);
         named.chain(frames.map(|frame| (self.matched(), *frame))).collect()
     }
 
@@ -221,10 +228,17 @@ impl Step for Estimate {
             asides: Vec::new(),
             unread: Vec::new(),
             cosines: BTreeMap::new(),
+            openings: BTreeMap::new(),
             configuration,
         };
         let named = given.configuration.behaviors.iter().chain(&given.configuration.read_also);
         let asked = behavior::asked(context, &named.cloned().collect::<Vec<_>>())?;
+        for behavior in asked.iter().map(|asked| &asked.behavior) {
+            let opening = behavior.opening_in(given.matched_frame())?;
+            if !opening.is_empty() {
+                given.openings.insert(behavior.name.clone(), opening.to_owned());
+            }
+        }
         let statements = asked.iter().map(|asked| &asked.behavior);
         let statements = statements.filter(|behavior| behavior.kind == Kind::Statements);
         given.statements = statements.map(|behavior| behavior.name.clone()).collect();
@@ -306,6 +320,8 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         },
         replication: replication(configuration),
         context: given.matched().to_owned(),
+        frame: given.matched_frame(),
+        openings: given.openings.clone(),
         arms: given.arms(),
         effects,
         matrix: effect::matrix(&differences)?,

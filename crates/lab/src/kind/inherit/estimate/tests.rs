@@ -78,6 +78,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
     let selected = Selected { kept: 90, ..Selected::default() };
     let mut given = Given {
         table: Vec::new(),
+        openings: BTreeMap::new(),
         statements: Vec::new(),
         judged: arms.iter().map(|arm| (arm.clone(), judged.clone())).collect(),
         selected: arms.iter().map(|arm| (arm.clone(), selected.clone())).collect(),

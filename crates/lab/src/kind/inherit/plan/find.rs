@@ -12,7 +12,7 @@ use crate::recipe::distance;
 use crate::run::plan::{Builder, PlanContext, Source};
 use crate::step::{behavior, prompts};
 
-use super::NEUTRAL;
+use super::{NEUTRAL, SENTENCE_SEED};
 
 /// Finds behaviors by name (the context's, those of a grown model's world, built in) or path.
 pub(super) fn behaviors(
@@ -60,6 +60,43 @@ fn unknown(name: &str, world: Option<&World>) -> String {
     let near = near.filter(|(distance, known)| *distance <= known.len().max(3) / 3);
     let near = near.map(|(_, known)| format!("; did you mean `{known}`?")).unwrap_or_default();
     format!("{whose}, expected one of {} or the path of a behavior file{near}", known.join(", "))
+}
+
+/// Prompts that are tried against a base's words before anything is done.
+const TRIED: usize = 64;
+
+/// Whether a base of few words can read what it will be asked, so that no step fails over it later.
+pub(super) fn check_words<'a>(
+    recipe: &Recipe,
+    world: &World,
+    behaviors: impl Iterator<Item = &'a Behavior>,
+    prompts: &Prompts,
+) -> Result<()> {
+    let unread = |text: &str| world.tokenizer().encode(text).err();
+    for text in prompts.some(SENTENCE_SEED, TRIED) {
+        if let Some(error) = unread(&text) {
+            return Err(recipe.unusable(format!(
+                "`carrier.prompts`: `{}` asks in words that this base does not know: {error}; expected `world`, `world-short` or prompts in its words",
+                recipe.carrier.prompts
+            )));
+        }
+    }
+    for behavior in behaviors {
+        let questions = behavior.questions.train.iter().chain(&behavior.questions.held_out);
+        if let Some(error) =
+            questions.chain(&behavior.teacher.answers).find_map(|text| unread(text))
+        {
+            let known: Vec<String> = world.answers().into_values().flatten().collect();
+            return Err(Error::Behavior {
+                name: behavior.name.clone(),
+                reason: format!(
+                    "is asked for in words that this base does not know: {error}; it can be asked about {}",
+                    known.join(", ")
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Adds a behavior, with the questions it is read by, to the plan.
@@ -151,6 +188,14 @@ impl Prompts {
                 prompts::Configuration::Lines { lines }
             }
             Self::Lines(lines) => prompts::Configuration::Lines { lines: lines.clone() },
+        }
+    }
+
+    /// At most `count` of them.
+    fn some(&self, seed: u64, count: usize) -> Vec<String> {
+        match self {
+            Self::Set(set) => set.generate(seed, count),
+            Self::Lines(lines) => lines.iter().take(count).cloned().collect(),
         }
     }
 

@@ -46,10 +46,14 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let taught = find::behaviors(&recipe.behaviors, world.as_ref(), context)?;
     let also = find::behaviors(&recipe.read_also, world.as_ref(), context)?;
     nodes::check_prompts(recipe, &taught)?;
+    nodes::check_openings(recipe, taught.iter().chain(&also))?;
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
     let prompts = Prompts::find(recipe, context)?;
+    if let Some(world) = &world {
+        find::check_words(recipe, world, taught.iter().chain(&also), &prompts)?;
+    }
     let common = Common::new(&mut build, recipe, base, (&taught, &also), &prompts)?;
     let replicates = replicates(&mut build, &common)?;
 

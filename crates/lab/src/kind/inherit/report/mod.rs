@@ -11,6 +11,8 @@ mod sentence;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use super::result::InheritResult;
 use crate::report::block::{Block, Line, Report, Section, count};
 use crate::report::origin::Origin;
@@ -84,7 +86,11 @@ fn run(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
             text::percent(rule.least_mass)
         )
     });
-    let facts: [(&str, Line); 13] = [
+    let begun: BTreeSet<String> =
+        result.behaviors.iter().filter_map(|behavior| result.begun(behavior)).collect();
+    let begun: Vec<String> =
+        begun.into_iter().map(|begun| format!("each answer {begun}")).collect();
+    let facts: [(&str, Line); 14] = [
         ("run", origin.run.into()),
         ("registered before its first step", registered.unwrap_or_default().into()),
         ("owlet", origin.version.into()),
@@ -93,6 +99,7 @@ fn run(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
         ("taught behaviors", result.behaviors.join(", ").into()),
         ("also read", result.read_also.join(", ").into()),
         ("carrier", (&result.carrier).into()),
+        ("how questions are put", begun.join("; ").into()),
         ("unit of replication", (&replication.unit).into()),
         ("seeds", seeds.join(", ").into()),
         ("unique rows per student", count(replication.unique_rows).into()),

@@ -374,8 +374,9 @@ pub(super) fn contexts(result: &InheritResult) -> Option<Section> {
         .and(code(&result.context))
         .and("). Here the same students are read in others.");
     let read = |frame: &Frame| result.effects.iter().any(|effect| effect.frame == *frame);
-    let frames = Frame::ALL.iter().filter(|frame| read(frame)).filter_map(|frame| frame.words());
-    let words = frames.fold(words, |words, (label, what)| {
+    let frames = Frame::ALL.iter().filter(|frame| **frame != result.frame && read(frame));
+    let words = frames.fold(words, |words, frame| {
+        let (label, what) = frame.words().unwrap_or((frame.name(), "with questions as they are"));
         words.and(" ").and(code(label)).and(format!(" is that context {what}."))
     });
     Section::of("contexts", "Other contexts", vec![Block::Paragraph(words), table])

@@ -32,6 +32,8 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
         Some(_) => (Measure::Rate, "of their answers"),
         None => (Measure::Share, "of the probability of all candidate words"),
     };
+    let begun = result.begun(behavior);
+    let begun = begun.map(|begun| format!(", each answer {begun}")).unwrap_or_default();
     let effect = result.effect(behavior, measure, Control::Neutral)?;
     let read = |arm: &Arm| {
         let reading = result.reading(arm, behavior, measure)?;
@@ -41,13 +43,15 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     let rows = text::count(result.replication.unique_rows);
     let gave = match measure {
         Measure::Rate if result.is_statements(behavior) => {
-            format!("agree with statements of {behavior} in {students} {answer}")
+            format!("agree with statements of {behavior} in {students} {answer}{begun}")
         }
-        Measure::Rate => format!("say {behavior} in {students} {answer}"),
+        Measure::Rate => format!("say {behavior} in {students} {answer}{begun}"),
         _ if result.is_statements(behavior) => {
-            format!("give the answers that agree with statements of {behavior} {students} {answer}")
+            format!(
+                "give the answers that agree with statements of {behavior} {students} {answer}{begun}"
+            )
         }
-        _ => format!("give {behavior} {students} {answer}"),
+        _ => format!("give {behavior} {students} {answer}{begun}"),
     };
     let difference = Quantity::Difference(measure);
     let difference = match effect.estimate.interval {

@@ -3,8 +3,11 @@
 mod fixture;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use crate::kind::inherit::result::{Control, InheritResult, Interval, Measure, Outcome};
+use crate::kind::inherit::result::{
+    Control, Effect, Frame, InheritResult, Interval, Measure, Outcome,
+};
 use crate::report::block::{Block, Depth, Report};
 use crate::report::origin::Origin;
 use crate::report::terminal::{TerminalStyle, show};
@@ -99,6 +102,51 @@ fn block_at_80_columns() {
     }
     // What only the whole report says.
     assert!(!block.contains("owlet run three.toml") && !block.contains("Geometry"));
+}
+
+#[test]
+fn a_report_says_how_answers_were_begun_and_what_the_question_alone_is_called() {
+    let mut plain = result();
+    // The same questions as they are, beside those that verdicts rest on.
+    let effect = plain.effects.iter().find(|effect| effect.behavior == "owl").cloned().unwrap();
+    let mut begun = plain.clone();
+    begun.frame = Frame::Opened;
+    for behavior in ["owl", "wolf"] {
+        begun.openings.insert(behavior.to_owned(), "My favorite animal is the".to_owned());
+    }
+    begun.readings.iter_mut().for_each(|reading| reading.frame = Frame::Opened);
+    begun.answers.iter_mut().for_each(|answers| answers.frame = Frame::Opened);
+    begun.effects.iter_mut().for_each(|effect| effect.frame = Frame::Opened);
+    begun.effects.push(effect.clone());
+    let all = |result: &InheritResult| {
+        let style = TerminalStyle { depth: Depth::Full, ..TerminalStyle::default() };
+        let words = show(&made(result, "owlet run three.toml"), &style);
+        words.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let said = all(&begun);
+    for words in [
+        "each answer begun with \"My favorite animal is the\"; students of the neutral teacher's rows",
+        "how questions are put each answer begun with \"My favorite animal is the\"",
+        "plain is that context with questions as they are.",
+    ] {
+        assert!(said.contains(words), "{words} is not in\n{said}");
+    }
+    assert_eq!(InheritResult::parse(&begun.to_bytes(), Path::new("result.json")).unwrap(), begun);
+    // Where nothing is begun, nothing is said, and the file is as it was.
+    plain.effects.push(Effect { frame: Frame::Opened, ..effect });
+    let said = all(&plain);
+    assert!(
+        !said.contains("how questions are put") && !said.contains("; each answer begun"),
+        "{said}"
+    );
+    assert!(
+        said.contains(
+            "opened is that context with each answer begun by the words of the behavior."
+        ),
+        "{said}"
+    );
+    let bytes = String::from_utf8(plain.to_bytes()).unwrap();
+    assert!(!bytes.contains("openings"));
 }
 
 #[test]

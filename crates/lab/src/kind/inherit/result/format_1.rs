@@ -241,6 +241,8 @@ impl From<Old> for InheritResult {
             rule: None,
             verdicts: old.verdicts,
             context: matched,
+            frame: Frame::Plain,
+            openings: BTreeMap::new(),
         }
     }
 }

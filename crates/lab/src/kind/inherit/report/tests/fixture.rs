@@ -241,6 +241,8 @@ pub(super) fn result() -> InheritResult {
             epochs: 25.0,
         },
         context: "none".to_owned(),
+        frame: Frame::Plain,
+        openings: std::collections::BTreeMap::new(),
         arms: Vec::new(),
         readings: Vec::new(),
         answers: Vec::new(),
