@@ -160,12 +160,11 @@ impl Values {
         let same: BySeed = of(arm).filter_map(|one| Some((one.seed?, one.base?))).collect();
         // Read once, unless it was read on every student's own rows.
         let once = of(&Arm::Base).next().map(|one| one.value);
-        let (base, mean_base) = match once.filter(|_| same.len() < own.len()) {
-            Some(once) => (own.keys().map(|&seed| (seed, once)).collect(), Some(once)),
-            None => {
-                let mean = same.values().sum::<f64>() / same.len() as f64;
-                (same, Some(mean).filter(|mean| mean.is_finite()))
-            }
+        let (base, mean_base) = if let Some(once) = once.filter(|_| same.len() < own.len()) {
+            (own.keys().map(|&seed| (seed, once)).collect(), Some(once))
+        } else {
+            let mean = same.values().sum::<f64>() / same.len() as f64;
+            (same, Some(mean).filter(|mean| mean.is_finite()))
         };
         Self { own, base, mean_base }
     }
