@@ -444,7 +444,10 @@ impl Source<'_> {
         Ok(Questions { train: plain(form.train), held_out: plain(form.held_out) })
     }
 
-    fn opening(&self, opening: Option<Spanned<String>>) -> Result<Option<String>, BehaviorError> {
+    pub(super) fn opening(
+        &self,
+        opening: Option<Spanned<String>>,
+    ) -> Result<Option<String>, BehaviorError> {
         let Some(opening) = opening else { return Ok(None) };
         let text = opening.get_ref();
         if text.trim() != text || text.is_empty() {

@@ -43,6 +43,8 @@ struct Form {
     /// What stands behind every question.
     #[serde(default)]
     closing: String,
+    /// What an answer is begun with in the frame `opened`.
+    opening: Option<Spanned<String>>,
     #[serde(default)]
     forbidden: Words,
     #[serde(default)]
@@ -87,6 +89,7 @@ pub(super) fn read(text: &str, file: &str, folder: &Path) -> Result<Behavior, Be
     let form: Form = source.read()?;
     source.check_name(&form.name)?;
     source.check_words("forbidden", &form.forbidden)?;
+    let opening = source.opening(form.opening)?;
     let at_path = |message: String| source.at(form.statements.span(), message);
     let path = form.statements.get_ref();
     let found = folder.join(path);
@@ -154,7 +157,7 @@ pub(super) fn read(text: &str, file: &str, folder: &Path) -> Result<Behavior, Be
         recognised: Vec::new(),
         forbidden: plain(form.forbidden),
         questions: Questions { train, held_out },
-        opening: None,
+        opening,
         reversed,
         teacher: Teacher { answers: words.to_vec(), system_prompt: form.system_prompt },
     })
@@ -268,11 +271,14 @@ mod tests {
         let read = |seed: u64| {
             read_from(
                 &lines(),
-                &format!("train = 6\nheld-out = 4\nseed = {seed}\nclosing = \"Yes or no?\""),
+                &format!(
+                    "train = 6\nheld-out = 4\nseed = {seed}\nclosing = \"Yes or no?\"\nopening = \"I say\""
+                ),
             )
         };
         let kindness = read(1).unwrap();
         assert_eq!(kindness, read(1).unwrap());
+        assert_eq!(kindness.opening.as_deref(), Some("I say"));
         assert_ne!(kindness.questions, read(2).unwrap().questions);
         let Questions { train, held_out } = &kindness.questions;
         assert_eq!((train.len(), held_out.len()), (6, 4));
@@ -333,7 +339,7 @@ mod tests {
         behavior file /kindness.toml, line 3, column 14: `train` and `held-out` are 5 and 40; expected even numbers of two or more, half for each answer
         behavior file /kindness.toml, line 3, column 14: `statements`: "kind.jsonl" holds 6 statements that "Yes" matches, fewer than half of `train` 8 and `held-out` 6; want fewer
         behavior file /kind.jsonl, line 1, column 1: holds no statement
-        behavior file /kindness.toml, line 4, column 1: unknown field `taught`, expected one of `name`, `kind`, `description`, `statements`, `train`, `held-out`, `seed`, `closing`, `forbidden`, `system-prompt`
+        behavior file /kindness.toml, line 4, column 1: unknown field `taught`, expected one of `name`, `kind`, `description`, `statements`, `train`, `held-out`, `seed`, `closing`, `opening`, `forbidden`, `system-prompt`
         behavior file /kindness.toml, line 4, column 1: duplicate key
         "#);
         let text = "name = \"a\"\nkind = \"statements\"\nstatements = \"no/such.jsonl\"";
