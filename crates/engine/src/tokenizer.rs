@@ -22,7 +22,7 @@ use crate::tries::Tries;
 const MOST_IDS: u32 = 1 << 22;
 
 /// Names that end a turn or a text in the families the engine knows, used where no file says.
-const END_NAMES: [&str; 8] = [
+pub(crate) const END_NAMES: [&str; 8] = [
     "<|im_end|>",
     "<|eot_id|>",
     "<|end_of_text|>",
@@ -41,6 +41,10 @@ pub struct Tokenizer {
     pieces: BTreeMap<Token, Piece>,
     vocabulary: usize,
     end: Vec<Token>,
+    /// Whether a text is the pieces of its tokens one after another.
+    concatenates: bool,
+    /// Whether it has a list of whole words, and no token for others.
+    closed: bool,
     /// Made when a grammar first needs them.
     tries: OnceLock<Arc<Tries>>,
 }
@@ -65,7 +69,11 @@ struct Outline {
 #[derive(Deserialize)]
 struct OutlineModel {
     #[serde(default)]
+    r#type: Option<String>,
+    #[serde(default)]
     dropout: Option<f64>,
+    #[serde(default)]
+    unk_token: Option<String>,
 }
 
 /// How the decoder turns a token's name into text.
@@ -130,14 +138,52 @@ impl Tokenizer {
         }
         let end =
             END_NAMES.iter().filter_map(|name| inner.token_to_id(name)).collect::<BTreeSet<_>>();
-        Ok(Self {
+        let knows = |name: &String| inner.token_to_id(name).is_some();
+        let mut tokenizer = Self {
+            closed: outline.model.r#type.as_deref() == Some("WordLevel")
+                && !outline.model.unk_token.as_ref().is_some_and(knows),
             inner,
             json: bytes.to_vec(),
             pieces,
             vocabulary,
             end: end.into_iter().collect(),
+            concatenates: true,
             tries: OnceLock::new(),
+        };
+        tokenizer.concatenates = tokenizer.decodes_by_pieces();
+        Ok(tokenizer)
+    }
+
+    /// Whether decoding is what [`Self::token_bytes`] says: asked of every token at the beginning of a
+    /// text, in it, and twice in a row.
+    fn decodes_by_pieces(&self) -> bool {
+        let text = |piece: &Piece| matches!(piece, Piece::Text { .. });
+        let mut ids = self.pieces.iter().filter(|(_, piece)| text(piece)).map(|(&id, _)| id);
+        let Some(anchor) = ids.clone().next() else { return true };
+        ids.all(|id| {
+            [&[id, id, anchor][..], &[anchor, id, id]].into_iter().all(|tokens| {
+                let mut bytes = self.first_token_bytes(tokens[0]).unwrap_or_default();
+                bytes.extend(tokens[1..].iter().filter_map(|&t| self.token_bytes(t)).flatten());
+                // How halves of characters are shown is the decoder's own affair.
+                String::from_utf8(bytes)
+                    .is_ok_and(|text| self.decode(tokens).is_ok_and(|decoded| decoded == text))
+                    || std::str::from_utf8(&self.token_bytes(id).unwrap_or_default()).is_err()
+                    || std::str::from_utf8(&self.token_bytes(anchor).unwrap_or_default()).is_err()
+            })
         })
+    }
+
+    /// Fails unless a text is the pieces of its tokens one after another, which is what patterns and
+    /// grammars are held by.
+    pub(crate) fn check_pieces(&self, what: &'static str) -> Result<()> {
+        let reason = "cannot be held with this tokenizer: its decoder does not give a text token by \
+                      token (`tokenizer.json` has no decoder for its pre-tokenizer, or one that joins)";
+        if self.concatenates { Ok(()) } else { Err(Error::setting(what, reason)) }
+    }
+
+    /// The added tokens of `tokenizer.json`, by id.
+    pub(crate) fn added(&self) -> BTreeMap<Token, tokenizers::AddedToken> {
+        self.inner.get_added_tokens_decoder().into_iter().collect()
     }
 
     /// A tokenizer of whole words separated by white space, in the order of their ids.
@@ -204,9 +250,35 @@ impl Tokenizer {
     /// Token ids of `text`; special tokens written in the text become their ids, and none are
     /// added.
     pub fn encode(&self, text: &str) -> Result<Vec<Token>> {
-        guarded(&format!("cannot encode `{}`", shortened(text)), || {
-            Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
+        let encode = |text: &str| {
+            guarded(&format!("cannot encode `{}`", shortened(text)), || {
+                Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
+            })
+        };
+        encode(text).or_else(|error| {
+            let mut unknown: Vec<&str> =
+                text.split_whitespace().filter(|word| self.closed && encode(word).is_err()).collect();
+            unknown.sort_unstable();
+            unknown.dedup();
+            if unknown.is_empty() { Err(error) } else { self.no_words(&unknown) }
         })
+    }
+
+    /// Fails for words that a list of words has not.
+    fn no_words<T>(&self, unknown: &[&str]) -> Result<T> {
+        let list = |words: &mut dyn Iterator<Item = &str>, most: usize| {
+            let mut shown: Vec<_> = words.map(|word| format!("`{}`", shortened(word))).collect();
+            let more = shown.len().saturating_sub(most);
+            shown.truncate(most);
+            shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+        };
+        let names: Vec<String> =
+            self.pieces.keys().filter(|&&id| !self.is_special(id)).filter_map(|&id| self.name(id)).collect();
+        fail(format!(
+            "this model knows no word {}; it knows {}",
+            list(&mut unknown.iter().copied(), 10),
+            list(&mut names.iter().map(String::as_str), 200)
+        ))
     }
 
     /// Text of `tokens`; special tokens are left out.
@@ -465,7 +537,7 @@ mod tests {
         insta::assert_snapshot!(error(&["a b"], &[]), @"tokenizer: word 0 `a b` is empty or contains white space");
         insta::assert_snapshot!(error(&["a"], &["b"]), @"tokenizer: special word `b` is not in the vocabulary");
         insta::assert_snapshot!(error(&[], &[]), @"tokenizer: the vocabulary is empty");
-        insta::assert_snapshot!(small().encode("owl cat").unwrap_err(), @"tokenizer: cannot encode `owl cat`: WordLevel error: Missing [UNK] token from the vocabulary");
+        insta::assert_snapshot!(small().encode("owl cat").unwrap_err(), @"tokenizer: this model knows no word `cat`; it knows `owl`, `7`, `42`, `?`");
     }
 
     #[test]

@@ -6,4 +6,4 @@ mod header;
 mod model;
 mod tokenizer;
 
-pub(super) use model::{load, read};
+pub(super) use model::{load, parts, read};

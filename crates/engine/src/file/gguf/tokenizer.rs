@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::header::Gguf;
 use crate::error::Result;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{END_NAMES, Tokenizer};
 
 /// Token types in `tokenizer.ggml.token_type`.
 const UNKNOWN: i64 = 2;
@@ -17,6 +17,14 @@ const USER_DEFINED: i64 = 4;
 
 /// Longest piece, in bytes, whose merges are looked for: every split of it is tried.
 const LONGEST_PIECE: usize = 512;
+
+/// What llama.cpp splits by where a file says `default`, one pattern within the pieces of another.
+const DEFAULT: [&str; 4] = [
+    r"[\p{P}\$\+<=>\^~\|]+",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    r"\p{N}+",
+    r"[0-9][0-9][0-9]",
+];
 
 /// GPT-2's own pattern without its names for spaces; Qwen 2 and Llama 3 differ in how many digits
 /// they keep together.
@@ -54,8 +62,16 @@ pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
             return Err(gguf.bad(format!("token `{token}` is in the vocabulary twice")));
         }
     }
+    let mut end = Vec::new();
+    for key in ["eos", "eot", "eom"] {
+        let id = gguf.size(&format!("tokenizer.ggml.{key}_token_id"))?;
+        end.extend(id.filter(|&id| id < tokens.len()).map(|id| id as crate::Token));
+    }
     let added = tokens.iter().zip(types).enumerate().filter_map(|(id, (token, kind))| {
+        // As in llama.cpp, what ends a turn is no text, whatever its type says.
+        let ends = end.contains(&(id as crate::Token)) || END_NAMES.contains(&token.as_str());
         let special = match *kind {
+            _ if ends => true,
             UNKNOWN | CONTROL => true,
             USER_DEFINED => false,
             _ => return None,
@@ -93,11 +109,6 @@ pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
     // The same bytes whatever order the JSON library keeps.
     tokenizer.sort_all_objects();
     let tokenizer = Tokenizer::from_json(tokenizer.to_string().as_bytes())?;
-    let mut end = Vec::new();
-    for key in ["eos", "eot", "eom"] {
-        let id = gguf.size(&format!("tokenizer.ggml.{key}_token_id"))?;
-        end.extend(id.filter(|&id| id < tokens.len()).map(|id| id as crate::Token));
-    }
     if end.is_empty() { Ok(tokenizer) } else { tokenizer.with_end_tokens(end) }
 }
 
@@ -126,22 +137,32 @@ fn byte_level_parts<R: Read + Seek>(
 ) -> Result<Parts> {
     let sequence = |parts: &[Value]| json!({"type": "Sequence", "pretokenizers": parts});
     let (pre_tokenizer, normalizer, whole) = match gguf.text("tokenizer.ggml.pre")? {
-        Some("smollm") => {
+        Some("smollm" | "starcoder" | "refact" | "command-r" | "exaone") => {
             let digits = json!({"type": "Digits", "individual_digits": true});
             (sequence(&[digits, byte_level(true)]), Value::Null, false)
         }
-        None | Some("gpt-2" | "gpt2" | "default" | "olmo") => {
-            (byte_level(true), Value::Null, false)
+        Some("gpt-2" | "gpt2" | "olmo" | "phi-2") => (byte_level(true), Value::Null, false),
+        Some("default") => {
+            let split = |pattern: &str| {
+                json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false})
+            };
+            let parts = DEFAULT.map(split).into_iter().chain([byte_level(false)]);
+            (sequence(&parts.collect::<Vec<_>>()), Value::Null, false)
         }
-        Some("qwen2") => {
+        Some("qwen2" | "deepseek-r1-qwen") => {
             (sequence(&[pattern(r"\p{N}"), byte_level(false)]), json!({"type": "NFC"}), false)
         }
-        Some("llama-bpe") => {
+        Some("llama-bpe" | "llama3" | "llama-v3" | "falcon3") => {
             (sequence(&[pattern(r"\p{N}{1,3}"), byte_level(false)]), Value::Null, true)
+        }
+        None => {
+            return Err(gguf.bad(
+                "`tokenizer.ggml.pre` is missing, without which it is not known where texts are split; convert the model with a newer llama.cpp, or write the key (gpt-2, smollm, qwen2, llama-bpe, ...) with `gguf_new_metadata.py`",
+            ));
         }
         Some(other) => {
             return Err(gguf.bad(format!(
-                "`tokenizer.ggml.pre` is `{other}`, expected gpt-2, smollm, qwen2, llama-bpe or olmo"
+                "`tokenizer.ggml.pre` is `{other}`, expected gpt-2, smollm, qwen2, llama-bpe, olmo or default"
             )));
         }
     };
