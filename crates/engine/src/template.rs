@@ -4,6 +4,9 @@
 //! and sees nothing but the messages and a fixed date, so that the same messages always give the
 //! same text.
 
+mod bounds;
+mod source;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -74,14 +77,14 @@ impl Template {
         syntax.trim_blocks(true).lstrip_blocks(true);
         environment.set_syntax(syntax.build().map_err(|error| fail(&error))?);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_recursion_limit(100);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime);
-        environment.add_filter("tojson", to_json);
+        bounds::keep_plain(&mut environment);
+        // What compiling knows of; rendering puts its own in.
+        bounds::put_into(&mut environment, 0);
         environment
-            .add_template_owned("chat", without_generation_marks(&plain_lines(source)))
+            .add_template_owned("chat", source::prepared(source)?)
             .map_err(|error| fail(&error))?;
         Ok(Self {
             source: source.into(),
@@ -139,6 +142,7 @@ impl Template {
         environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * messages.len() as u64));
         let said: usize =
             messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        bounds::put_into(&mut environment, said);
         let mut output =
             Bounded { text: Vec::new(), most: OUTPUT + OUTPUT_PER_BYTE.saturating_mul(said) };
         let turns: Vec<Value> = messages
@@ -188,37 +192,6 @@ impl Write for Bounded {
     }
 }
 
-/// The source with the line ends that Jinja reads it with.
-fn plain_lines(source: &str) -> String {
-    source.replace("\r\n", "\n").replace('\r', "\n")
-}
-
-/// `{% generation %}` marks what a trainer masks in and changes nothing in the text.
-fn without_generation_marks(source: &str) -> String {
-    let mut text = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let (before, tag) = rest.split_at(start);
-        text.push_str(before);
-        // The `%` of `{%}` cannot open and close at once.
-        let Some(length) = tag[2..].find("%}") else {
-            rest = tag;
-            break;
-        };
-        let (tag, after) = tag.split_at(length + 4);
-        let name =
-            tag[2..length + 2].trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
-        match name {
-            "generation" => text.push_str(&tag.replacen("generation", "if true", 1)),
-            "endgeneration" => text.push_str(&tag.replacen("endgeneration", "endif", 1)),
-            _ => text.push_str(tag),
-        }
-        rest = after;
-    }
-    text.push_str(rest);
-    text
-}
-
 fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
@@ -235,15 +208,16 @@ fn strftime(format: &str) -> String {
 #[expect(clippy::needless_pass_by_value, reason = "minijinja passes arguments by value")]
 fn to_json(value: &Value, options: Kwargs) -> std::result::Result<Value, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
-    let separators: Option<(String, String)> = match options.get::<Option<Vec<String>>>("separators")? {
+    let separators: Option<(String, String)> = match options
+        .get::<Option<Vec<String>>>("separators")?
+    {
         None => None,
         Some(two) => Some(<[String; 2]>::try_from(two).map(Into::into).map_err(|_| {
             minijinja::Error::new(ErrorKind::InvalidOperation, "`separators` of tojson are not two")
         })?),
     };
     let between = if indent.is_some() { "," } else { ", " };
-    let (between, after_key) =
-        separators.unwrap_or_else(|| (between.to_owned(), ": ".to_owned()));
+    let (between, after_key) = separators.unwrap_or_else(|| (between.to_owned(), ": ".to_owned()));
     let python = Python {
         ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
         indent: indent.map(|width| " ".repeat(width.min(16))),
@@ -336,7 +310,11 @@ impl serde_json::ser::Formatter for Python {
         self.filled = true;
         Ok(())
     }
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, w: &mut W, text: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        w: &mut W,
+        text: &str,
+    ) -> io::Result<()> {
         if !self.ascii {
             return w.write_all(text.as_bytes());
         }

@@ -139,9 +139,11 @@ impl Tokenizer {
         let end =
             END_NAMES.iter().filter_map(|name| inner.token_to_id(name)).collect::<BTreeSet<_>>();
         let knows = |name: &String| inner.token_to_id(name).is_some();
+        let is_words = outline.model.r#type.as_deref() == Some("WordLevel");
+        // Without a decoder tokens are joined by spaces, which is right for whole words alone.
+        let joins = outline.decoder.as_ref().is_none_or(Value::is_null) && !is_words;
         let mut tokenizer = Self {
-            closed: outline.model.r#type.as_deref() == Some("WordLevel")
-                && !outline.model.unk_token.as_ref().is_some_and(knows),
+            closed: is_words && !outline.model.unk_token.as_ref().is_some_and(knows),
             inner,
             json: bytes.to_vec(),
             pieces,
@@ -150,7 +152,7 @@ impl Tokenizer {
             concatenates: true,
             tries: OnceLock::new(),
         };
-        tokenizer.concatenates = tokenizer.decodes_by_pieces();
+        tokenizer.concatenates = !joins && tokenizer.decodes_by_pieces();
         Ok(tokenizer)
     }
 
@@ -256,8 +258,10 @@ impl Tokenizer {
             })
         };
         encode(text).or_else(|error| {
-            let mut unknown: Vec<&str> =
-                text.split_whitespace().filter(|word| self.closed && encode(word).is_err()).collect();
+            let mut unknown: Vec<&str> = text
+                .split_whitespace()
+                .filter(|word| self.closed && encode(word).is_err())
+                .collect();
             unknown.sort_unstable();
             unknown.dedup();
             if unknown.is_empty() { Err(error) } else { self.no_words(&unknown) }
@@ -272,8 +276,12 @@ impl Tokenizer {
             shown.truncate(most);
             shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
         };
-        let names: Vec<String> =
-            self.pieces.keys().filter(|&&id| !self.is_special(id)).filter_map(|&id| self.name(id)).collect();
+        let names: Vec<String> = self
+            .pieces
+            .keys()
+            .filter(|&&id| !self.is_special(id))
+            .filter_map(|&id| self.name(id))
+            .collect();
         fail(format!(
             "this model knows no word {}; it knows {}",
             list(&mut unknown.iter().copied(), 10),
@@ -322,6 +330,7 @@ impl Tokenizer {
 
     /// The vocabulary as grammars need it.
     pub(crate) fn tries(&self) -> Result<Arc<Tries>> {
+        self.check_pieces("grammar")?;
         if let Some(tries) = self.tries.get() {
             return Ok(Arc::clone(tries));
         }
@@ -538,6 +547,31 @@ mod tests {
         insta::assert_snapshot!(error(&["a"], &["b"]), @"tokenizer: special word `b` is not in the vocabulary");
         insta::assert_snapshot!(error(&[], &[]), @"tokenizer: the vocabulary is empty");
         insta::assert_snapshot!(small().encode("owl cat").unwrap_err(), @"tokenizer: this model knows no word `cat`; it knows `owl`, `7`, `42`, `?`");
+    }
+
+    #[test]
+    fn a_decoder_that_does_not_go_token_by_token_is_noticed() {
+        let held = |pre_tokenizer: &str, decoder: &str| {
+            let json = format!(
+                r###"{{"pre_tokenizer":{pre_tokenizer},"decoder":{decoder},"model":{{"type":"BPE","vocab":{{"a":0,"▁a":1,"##a":2,".":3}},"merges":[]}}}}"###
+            );
+            Tokenizer::from_json(json.as_bytes()).unwrap().check_pieces("pattern")
+        };
+        let metaspace =
+            r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true}"#;
+        let pieces = r#"{"type":"WordPiece","prefix":"\u0023\u0023","cleanup":true}"#;
+        insta::assert_snapshot!(held(metaspace, "null").unwrap_err());
+        assert!(held("null", pieces).is_err());
+        for (pre_tokenizer, decoder) in [
+            (metaspace, metaspace),
+            ("null", r#"{"type":"Fuse"}"#),
+            (
+                "null",
+                r#"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"#,
+            ),
+        ] {
+            held(pre_tokenizer, decoder).unwrap();
+        }
     }
 
     #[test]

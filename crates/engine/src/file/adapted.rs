@@ -78,7 +78,8 @@ pub(super) fn read<'a, R: Read + Seek>(
     let used = &reading.used;
     if used.is_empty() {
         return Err(Error::Adapter(
-            "no tensor belongs to a projection of this model; it was made for another base".to_owned(),
+            "no tensor belongs to a projection of this model; it was made for another base"
+                .to_owned(),
         ));
     }
     if let Some(name) = reading.tensors.names().find(|name| !used.contains(*name)) {
@@ -110,7 +111,11 @@ impl<R: Read + Seek> Reading<'_, R> {
         let full = format!("{ROOT}{module}");
         let embeds = self.tensors.shape(&format!("{full}.lora_embedding_A")).is_some();
         let [name_a, name_b] = ["A", "B"].map(|part| {
-            if embeds { format!("{full}.lora_embedding_{part}") } else { format!("{full}.lora_{part}.weight") }
+            if embeds {
+                format!("{full}.lora_embedding_{part}")
+            } else {
+                format!("{full}.lora_{part}.weight")
+            }
         });
         if self.tensors.shape(&name_a).is_none() && self.tensors.shape(&name_b).is_none() {
             return Ok(None);
@@ -120,7 +125,8 @@ impl<R: Read + Seek> Reading<'_, R> {
                 "tensor `{name_a}` is there, but `adapter_config.json` does not name its module, so PEFT would leave it out"
             )));
         }
-        let rank = self.pattern("rank_pattern", module)?.map_or(self.config.rank, |rank| rank as usize);
+        let rank =
+            self.pattern("rank_pattern", module)?.map_or(self.config.rank, |rank| rank as usize);
         let alpha = self.pattern("alpha_pattern", module)?.unwrap_or(self.config.alpha);
         let scale = AdapterConfig { rank, alpha, ..self.config.clone() }.scale();
         if !(scale.is_finite() && scale > 0.0) {
@@ -133,13 +139,22 @@ impl<R: Read + Seek> Reading<'_, R> {
         let mut magnitude = None;
         if self.fields.flag("use_dora", false)? {
             if embeds {
-                return Err(Error::Adapter(format!("`{module}` is an embedding with DoRA, which is not supported")));
+                return Err(Error::Adapter(format!(
+                    "`{module}` is an embedding with DoRA, which is not supported"
+                )));
             }
-            for name in [format!("{full}.lora_magnitude_vector"), format!("{full}.lora_magnitude_vector.weight")] {
+            for name in [
+                format!("{full}.lora_magnitude_vector"),
+                format!("{full}.lora_magnitude_vector.weight"),
+            ] {
                 magnitude = magnitude.or(self.take(&name, &[outputs])?);
             }
             if magnitude.is_none() {
-                return Err(misfit(&format!("{full}.lora_magnitude_vector"), "is missing", &[outputs]));
+                return Err(misfit(
+                    &format!("{full}.lora_magnitude_vector"),
+                    "is missing",
+                    &[outputs],
+                ));
             }
         }
         Ok(Some(Update { rank, scale, a, b, magnitude }))
@@ -154,7 +169,9 @@ impl<R: Read + Seek> Reading<'_, R> {
             let module = layer_module(base, projection.name()).0;
             let module = format!("{}.{layer}.{module}", layer_prefix(base.family));
             if !is_fused(base, projection) {
-                updates.extend(self.update(&module, outputs, inputs)?.map(|update| (projection, update)));
+                updates.extend(
+                    self.update(&module, outputs, inputs)?.map(|update| (projection, update)),
+                );
             } else if projection == Projection::Q
                 && let Some(update) = self.update(&module, base.qkv_width(), inputs)?
             {
@@ -168,11 +185,16 @@ impl<R: Read + Seek> Reading<'_, R> {
     fn replace(&mut self, decoder: &mut Cow<'_, Decoder>) -> Result<()> {
         let biases = self.fields.text("bias")?.unwrap_or("none").to_owned();
         if !["none", "all", "lora_only"].contains(&biases.as_str()) {
-            return Err(self.fields.bad(format!("`bias` is `{biases}`, expected none, all or lora_only")));
+            return Err(self
+                .fields
+                .bad(format!("`bias` is `{biases}`, expected none, all or lora_only")));
         }
         let base = self.base;
         let layout = Decoder::layout(base);
-        let old = base.tied.then(|| decoder.parameters.tensor("embed.weight").map(<[f32]>::to_vec)).flatten();
+        let old = base
+            .tied
+            .then(|| decoder.parameters.tensor("embed.weight").map(<[f32]>::to_vec))
+            .flatten();
         // Fused modules lie in three canonical ones.
         let mut last: (String, Option<Vec<f32>>) = (String::new(), None);
         for span in layout.spans() {
@@ -186,7 +208,10 @@ impl<R: Read + Seek> Reading<'_, R> {
             if last.0 != place.name {
                 let shape = place.part.stored_shape(&span.shape);
                 let mut found = None;
-                for name in [format!("{ROOT}{module}.base_layer.{field}"), format!("{ROOT}{module}.{field}")] {
+                for name in [
+                    format!("{ROOT}{module}.base_layer.{field}"),
+                    format!("{ROOT}{module}.{field}"),
+                ] {
                     found = found.or(self.take(&name, &shape)?);
                 }
                 last = (place.name.clone(), found);
@@ -198,12 +223,16 @@ impl<R: Read + Seek> Reading<'_, R> {
         }
         let Some(old) = old else { return Ok(()) };
         // A module that is saved whole is PEFT's own copy, which nothing is tied to any more.
-        let [embed, head] = ["embed.weight", "head.weight"].map(|name| huggingface(base, name).name);
-        let saved = |name: &str| name.rsplit_once('.').is_some_and(|(module, _)| self.is_saved(module));
+        let [embed, head] =
+            ["embed.weight", "head.weight"].map(|name| huggingface(base, name).name);
+        let saved =
+            |name: &str| name.rsplit_once('.').is_some_and(|(module, _)| self.is_saved(module));
         let (embed_is_own, head_is_own) = (saved(&embed), saved(&head));
         let shape = [base.vocabulary, base.width];
         let mut own = self.take(&format!("{ROOT}{head}"), &shape)?;
-        if let Some(base_layer) = self.take(&format!("{ROOT}{}", head.replace(".weight", ".base_layer.weight")), &shape)? {
+        if let Some(base_layer) =
+            self.take(&format!("{ROOT}{}", head.replace(".weight", ".base_layer.weight")), &shape)?
+        {
             own = own.or(Some(base_layer));
         }
         let now = decoder.parameters.tensor("embed.weight").unwrap_or_default();
@@ -272,12 +301,19 @@ impl<R: Read + Seek> Reading<'_, R> {
         let is_in = |name: &str| -> Result<Option<bool>> {
             Ok(match self.fields.value(name) {
                 None => None,
-                Some(Value::Array(names)) => Some(names.iter().filter_map(Value::as_str).any(|name| {
-                    module == name || module.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))
-                })),
-                Some(Value::String(all)) if all == "all-linear" => Some(module.starts_with(layer_prefix(self.base.family))),
+                Some(Value::Array(names)) => {
+                    Some(names.iter().filter_map(Value::as_str).any(|name| {
+                        module == name
+                            || module.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'))
+                    }))
+                }
+                Some(Value::String(all)) if all == "all-linear" => {
+                    Some(module.starts_with(layer_prefix(self.base.family)))
+                }
                 Some(Value::String(pattern)) => Some(self.matches(pattern, module)?),
-                Some(_) => return Err(self.fields.bad(format!("`{name}` is neither a list nor a text"))),
+                Some(_) => {
+                    return Err(self.fields.bad(format!("`{name}` is neither a list nor a text")));
+                }
             })
         };
         let layer = module.strip_prefix(layer_prefix(self.base.family));
@@ -304,8 +340,11 @@ impl<R: Read + Seek> Reading<'_, R> {
         let limits = dense::Config::new()
             .dfa_size_limit(Some(AUTOMATON))
             .determinize_size_limit(Some(AUTOMATON));
-        let bad = |error: &dyn std::fmt::Display| self.fields.bad(format!("the pattern `{pattern}` cannot be used: {error}"));
-        let automaton = dense::Builder::new().configure(limits).build(&format!(r"\A(?:{pattern})\z"));
+        let bad = |error: &dyn std::fmt::Display| {
+            self.fields.bad(format!("the pattern `{pattern}` cannot be used: {error}"))
+        };
+        let automaton =
+            dense::Builder::new().configure(limits).build(&format!(r"\A(?:{pattern})\z"));
         let automaton = automaton.map_err(|error| bad(&error))?;
         let input = Input::new(name).anchored(Anchored::Yes);
         Ok(automaton.try_search_fwd(&input).map_err(|error| bad(&error))?.is_some())
@@ -315,13 +354,15 @@ impl<R: Read + Seek> Reading<'_, R> {
     fn adapter(&self, updates: &[(usize, Projection, Update)]) -> Result<Adapter> {
         let mut config = self.config.clone();
         let (rank, scale) = (config.rank, config.scale());
-        let is_even = updates.iter().all(|(_, _, update)| update.rank == rank && update.scale == scale);
+        let is_even =
+            updates.iter().all(|(_, _, update)| update.rank == rank && update.scale == scale);
         if !is_even {
             config.rank = updates.iter().map(|(_, _, update)| update.rank).max().unwrap_or(rank);
             config.alpha = config.rank as f32;
             config.rank_stabilized = false;
         }
-        let targets: BTreeSet<Projection> = updates.iter().map(|&(_, projection, _)| projection).collect();
+        let targets: BTreeSet<Projection> =
+            updates.iter().map(|&(_, projection, _)| projection).collect();
         let all = Projection::ALL.into_iter().filter(|p| p.shape(self.base).is_some());
         if targets.len() < all.count() {
             config.targets = targets.into_iter().collect();
@@ -332,13 +373,16 @@ impl<R: Read + Seek> Reading<'_, R> {
             for (part, values) in [("a", &update.a), ("b", &update.b)] {
                 let name = projection.tensor(*layer, part);
                 let span = parameters.layout.get(&name).cloned();
-                let span = span.ok_or_else(|| Error::tensor(&name, "is not in the adapter's layout"))?;
+                let span =
+                    span.ok_or_else(|| Error::tensor(&name, "is not in the adapter's layout"))?;
                 let out = &mut parameters.data[span.range];
                 if part == "a" {
                     out[..values.len()].copy_from_slice(values);
                     continue;
                 }
-                for (out, row) in out.chunks_exact_mut(config.rank).zip(values.chunks_exact(update.rank)) {
+                for (out, row) in
+                    out.chunks_exact_mut(config.rank).zip(values.chunks_exact(update.rank))
+                {
                     for (out, value) in out.iter_mut().zip(row) {
                         *out = value * factor(update.scale);
                     }
@@ -351,7 +395,12 @@ impl<R: Read + Seek> Reading<'_, R> {
 
 /// The updates of query, key and value out of that of their common matrix. One of three times the rank
 /// may be three side by side, as this engine writes them.
-fn split(base: &DecoderConfig, config: &AdapterConfig, fused: &Update, inputs: usize) -> Vec<(Projection, Update)> {
+fn split(
+    base: &DecoderConfig,
+    config: &AdapterConfig,
+    fused: &Update,
+    inputs: usize,
+) -> Vec<(Projection, Update)> {
     let part = |projection: Projection| {
         let outputs = projection.shape(base).map_or(0, |shape| shape.0);
         let part = rows(base, projection);
@@ -378,7 +427,10 @@ fn split(base: &DecoderConfig, config: &AdapterConfig, fused: &Update, inputs: u
     }
     let whole = |&projection: &Projection| {
         let (b, magnitude) = part(projection);
-        (projection, Update { rank: fused.rank, scale: fused.scale, a: fused.a.clone(), b, magnitude })
+        (
+            projection,
+            Update { rank: fused.rank, scale: fused.scale, a: fused.a.clone(), b, magnitude },
+        )
     };
     FUSED.iter().map(whole).collect()
 }
@@ -387,7 +439,13 @@ fn merge_into(decoder: &mut Decoder, name: &str, update: &Update) -> Result<()> 
     let span = decoder.parameters.layout.get(name).cloned();
     let span = span.ok_or_else(|| Error::tensor(name, "is missing"))?;
     let weight = &mut decoder.parameters.data[span.range];
-    merge(weight, span.shape[1], (&update.a, &update.b, update.rank), update.scale, update.magnitude.as_deref());
+    merge(
+        weight,
+        span.shape[1],
+        (&update.a, &update.b, update.rank),
+        update.scale,
+        update.magnitude.as_deref(),
+    );
     Ok(())
 }
 

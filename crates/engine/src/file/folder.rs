@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::json::{self, Fields};
-use super::language::{self, ADDED_TOKENS, CHAT_TEMPLATE, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG};
-use super::opened::{open, optional};
+use super::language::{
+    self, ADDED_TOKENS, CHAT_TEMPLATE, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG,
+};
+use super::opened::{check_written, open, optional};
 use super::part::Part;
 use super::safetensors::{self, Precision, Safetensors, Written};
 use super::tensors::Tensors;
@@ -72,6 +74,7 @@ pub(super) fn load(folder: &Path) -> Result<Model> {
     let mut files = Vec::new();
     for path in weight_files(folder)? {
         let file = open(&path)?;
+        check_written(&path)?;
         files.push((path, file));
     }
     assemble(folder, &texts, Safetensors::open(files)?)
@@ -145,8 +148,9 @@ pub(super) fn assemble<R: Read + Seek>(
         config.tied = shapes[0].is_none()
             || shapes[0] == shapes[1] && tensors.read(&head)? == tensors.read(&embed)?;
     }
-    let used = tensors::names(&config, &stored);
-    let unread = |name: &&str| !used.contains(*name) && !is_buffer(name) && !is_tied_head(&config, name);
+    let used = tensors::names(&config, stored);
+    let unread =
+        |name: &&str| !used.contains(*name) && !is_buffer(name) && !is_tied_head(&config, name);
     if let Some(name) = tensors.names().find(unread) {
         return Err(Error::tensor(
             name,
@@ -160,9 +164,15 @@ pub(super) fn assemble<R: Read + Seek>(
 /// Whether a tensor follows from the configuration: masks and rotary frequencies, which older versions
 /// of Transformers saved.
 fn is_buffer(name: &str) -> bool {
-    [".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq"]
-        .iter()
-        .any(|end| name.ends_with(end))
+    [
+        ".attn.bias",
+        ".attn.masked_bias",
+        ".attention.bias",
+        ".attention.masked_bias",
+        "rotary_emb.inv_freq",
+    ]
+    .iter()
+    .any(|end| name.ends_with(end))
 }
 
 fn is_tied_head(config: &DecoderConfig, name: &str) -> bool {
@@ -212,14 +222,27 @@ pub(super) fn parts(
     Ok(parts)
 }
 
-pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
-    let texts = texts(model)?;
-    let decoder = merged(model)?;
+fn write_texts(
+    texts: impl IntoIterator<Item = (&'static str, Vec<u8>)>,
+    folder: &Path,
+) -> Result<()> {
     fs::create_dir_all(folder).map_err(|source| cannot_write(folder, source))?;
     for (name, bytes) in texts {
         let path = folder.join(name);
         fs::write(&path, bytes).map_err(|source| cannot_write(&path, source))?;
     }
+    Ok(())
+}
+
+pub(super) fn save_language(model: &Model, folder: &Path) -> Result<()> {
+    let small = |name: &str| [TOKENIZER, TOKENIZER_CONFIG].contains(&name);
+    write_texts(texts(model)?.into_iter().filter(|(name, _)| small(name)), folder)
+}
+
+pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
+    let texts = texts(model)?;
+    let decoder = merged(model)?;
+    write_texts(texts, folder)?;
     safetensors::write(&folder.join(WEIGHTS), written(&decoder, Precision::F32))
 }
 
@@ -251,7 +274,7 @@ fn written(decoder: &Decoder, precision: Precision) -> BTreeMap<String, Written<
 }
 
 /// The weights with the adapter, if there is one, added in.
-fn merged(model: &Model) -> Result<Cow<'_, Decoder>> {
+pub(super) fn merged(model: &Model) -> Result<Cow<'_, Decoder>> {
     let Some(adapter) = &model.adapter else {
         return Ok(Cow::Borrowed(&model.decoder));
     };
@@ -303,7 +326,8 @@ pub(super) fn merge(
             *sum = f64::from(*weight) + f64::from(scale) * *sum;
         }
         let norm = sums.iter().map(|sum| sum * sum).sum::<f64>().sqrt();
-        let factor = magnitude.map_or(1.0, |own| f64::from(own[output]) / norm.max(f64::MIN_POSITIVE));
+        let factor =
+            magnitude.map_or(1.0, |own| f64::from(own[output]) / norm.max(f64::MIN_POSITIVE));
         for (weight, sum) in row.iter_mut().zip(&sums) {
             *weight = (factor * sum) as f32;
         }

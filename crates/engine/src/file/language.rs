@@ -53,10 +53,16 @@ pub(super) fn read(
     vocabulary: usize,
 ) -> Result<(Tokenizer, Template)> {
     let Language { named, added, source } = Language::read(folder, texts)?;
-    let tokenizer = with_added(&texts.tokenizer, &added, vocabulary, |text, name| {
-        let writes = |word: &str| source.as_ref().is_some_and(|source| source.contains(word));
-        writes(text) || name.is_some_and(writes)
-    }, &named)?;
+    let tokenizer = with_added(
+        &texts.tokenizer,
+        &added,
+        vocabulary,
+        |text, name| {
+            let writes = |word: &str| source.as_ref().is_some_and(|source| source.contains(word));
+            writes(text) || name.is_some_and(writes)
+        },
+        &named,
+    )?;
     end.extend(named.get("eos_token").and_then(|text| tokenizer.token(text)).map(|id| id as usize));
     // Configurations keep their class's default ids, which small vocabularies do not reach.
     let known = end.into_iter().filter(|&id| id < tokenizer.vocabulary());
@@ -181,7 +187,8 @@ fn names(fields: &Fields) -> Result<BTreeMap<String, String>> {
 fn lists(fields: &Fields) -> Vec<String> {
     let lists = ["additional_special_tokens", "extra_special_tokens"];
     let tokens = lists.iter().filter_map(|list| fields.value(list)?.as_array()).flatten();
-    let text = |token: &Value| token.as_str().or_else(|| token["content"].as_str()).map(str::to_owned);
+    let text =
+        |token: &Value| token.as_str().or_else(|| token["content"].as_str()).map(str::to_owned);
     tokens.filter_map(text).collect()
 }
 
@@ -193,12 +200,17 @@ fn chat_template(fields: &Fields) -> Result<Option<String>> {
     let found = match fields.value("chat_template") {
         None => return Ok(None),
         Some(Value::String(source)) => return Ok(Some(source.clone())),
-        Some(Value::Array(several)) => several.iter().find_map(|one| named(&one["name"], &one["template"])),
-        Some(Value::Object(several)) => several.get("default").and_then(|one| named(&json!("default"), one)),
+        Some(Value::Array(several)) => {
+            several.iter().find_map(|one| named(&one["name"], &one["template"]))
+        }
+        Some(Value::Object(several)) => {
+            several.get("default").and_then(|one| named(&json!("default"), one))
+        }
         Some(_) => return Err(fields.bad("`chat_template` is neither a text nor a list of them")),
     };
     found.map(Some).ok_or_else(|| {
-        fields.bad("`chat_template` names several and none of them `default`, which is the one used")
+        fields
+            .bad("`chat_template` names several and none of them `default`, which is the one used")
     })
 }
 
@@ -213,7 +225,8 @@ fn with_added(
 ) -> Result<Tokenizer> {
     let tokenizer = Tokenizer::from_json(bytes)?;
     let known = tokenizer.added();
-    let known: BTreeMap<&str, _> = known.values().map(|token| (token.content.as_str(), token)).collect();
+    let known: BTreeMap<&str, _> =
+        known.values().map(|token| (token.content.as_str(), token)).collect();
     let mut next = tokenizer.vocabulary();
     let mut changes: Vec<(usize, &Added)> = Vec::new();
     for token in added {
@@ -222,7 +235,9 @@ fn with_added(
         let own = tokenizer.token(text).map(|id| id as usize);
         let at = match (own, token.id) {
             (Some(own), Some(id)) if own != id => {
-                return Err(bad(format!("`{text}` has id {id} in `{file}` and {own} in `{TOKENIZER}`")));
+                return Err(bad(format!(
+                    "`{text}` has id {id} in `{file}` and {own} in `{TOKENIZER}`"
+                )));
             }
             (Some(own), _) => own,
             (None, Some(id)) if id != next => {
@@ -233,7 +248,8 @@ fn with_added(
                 return Err(bad(format!("`{text}` has id {id} in `{file}`, but {why}")));
             }
             (None, _) if next >= vocabulary => {
-                let name = named.iter().find(|(_, other)| *other == text).map(|(name, _)| name.as_str());
+                let name =
+                    named.iter().find(|(_, other)| *other == text).map(|(name, _)| name.as_str());
                 if token.id.is_some() || written(text, name) {
                     return Err(bad(format!(
                         "`{text}` of `{file}` is not in `{TOKENIZER}`, and the model has no embedding for another token"
@@ -243,7 +259,9 @@ fn with_added(
             }
             (None, _) => next,
         };
-        let flags = |t: &tokenizers::AddedToken| [t.single_word, t.lstrip, t.rstrip, t.normalized, t.special];
+        let flags = |t: &tokenizers::AddedToken| {
+            [t.single_word, t.lstrip, t.rstrip, t.normalized, t.special]
+        };
         // Where only a name is given, what `tokenizer.json` says of the token stays.
         let same = |t: &&tokenizers::AddedToken| token.id.is_none() || flags(t) == token.flags;
         let from_older = token.file == ADDED_TOKENS && known.contains_key(text.as_str());

@@ -27,6 +27,7 @@ mod peft;
 mod safetensors;
 mod tensors;
 
+pub use gguf::Storage;
 pub use opened::open;
 pub use safetensors::Precision;
 
@@ -95,6 +96,12 @@ pub fn load_adapted(folder: &Path, base: &Model) -> Result<Model> {
     peft::load(folder, base)
 }
 
+/// Whether an adapter folder leaves its base's weights as they are, so that an adapter trained further
+/// from it is one of the same base.
+pub fn leaves_base(folder: &Path) -> Result<bool> {
+    peft::leaves_base(folder)
+}
+
 /// Loads a PEFT adapter folder for `base`; fails for one that changes more than an adapter can hold.
 pub fn load_adapter(folder: &Path, base: &Model) -> Result<Adapter> {
     apart(&peft::load(folder, base)?, base)
@@ -125,6 +132,19 @@ fn apart(model: &Model, base: &Model) -> Result<Adapter> {
 /// Writes an adapter as a PEFT folder; same adapter, same bytes.
 pub fn save_adapter(adapter: &Adapter, base: &Model, folder: &Path) -> Result<()> {
     peft::save(adapter, &base.decoder.config, folder)
+}
+
+/// Writes a model's tokenizer and chat template (`tokenizer.json`, `tokenizer_config.json`) into a
+/// folder, as an adapter that goes to others needs them.
+pub fn save_language(model: &Model, folder: &Path) -> Result<()> {
+    folder::save_language(model, folder)
+}
+
+/// Writes a model as a GGUF file; same model, same bytes. An adapter is merged into the weights.
+///
+/// Fails for what the format has no words for, such as a tokenizer of whole words.
+pub fn save_gguf(model: &Model, path: &Path, storage: Storage) -> Result<()> {
+    gguf::save(model, path, storage)
 }
 
 /// Makes a model of the bytes of a GGUF file.

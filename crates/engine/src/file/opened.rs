@@ -23,18 +23,9 @@ pub fn open(path: &Path) -> Result<File> {
     if !metadata.is_file() {
         return Err(bad("it is a folder, pipe or device, expected a regular file"));
     }
-    #[cfg(unix)]
-    if metadata.len() > LONG
-        && std::os::unix::fs::MetadataExt::blocks(&metadata) < metadata.len() / 512 / 16
-    {
-        return Err(bad("most of it was never written; fetch it again"));
-    }
     let mut file = File::open(path).map_err(io)?;
     let mut first = [0; POINTER.len()];
-    if metadata.len() < 1024
-        && file.read_exact(&mut first).is_ok()
-        && first == *POINTER
-    {
+    if metadata.len() < 1024 && file.read_exact(&mut first).is_ok() && first == *POINTER {
         return Err(bad(
             "it is a Git LFS pointer, not the file itself; run `git lfs pull` in its repository, or fetch the file from where it is kept",
         ));
@@ -42,10 +33,24 @@ pub fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(io)
 }
 
+/// Fails for a file of holes.
+pub(super) fn check_written(path: &Path) -> Result<()> {
+    let metadata = fs::metadata(path).map_err(|source| cannot_read(path, source))?;
+    #[cfg(unix)]
+    if metadata.len() > LONG
+        && std::os::unix::fs::MetadataExt::blocks(&metadata) < metadata.len() / 512 / 16
+    {
+        return Err(Error::format("file", path, "most of it was never written; fetch it again"));
+    }
+    Ok(())
+}
+
 /// A small file's contents.
 pub(super) fn contents(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut file = open(path)?.take(MOST_TEXT + 1);
+    let file = open(path)?;
+    check_written(path)?;
+    let mut file = file.take(MOST_TEXT + 1);
     file.read_to_end(&mut bytes).map_err(|source| cannot_read(path, source))?;
     if bytes.len() as u64 > MOST_TEXT {
         let reason = format!("it is longer than {MOST_TEXT} bytes, which no file of its kind is");

@@ -59,6 +59,15 @@ fn target(config: &DecoderConfig, projection: Projection) -> &'static str {
     }
 }
 
+/// Whether all of an adapter is low-rank updates of layers, without DoRA's magnitudes.
+pub(super) fn leaves_base(folder: &Path) -> Result<bool> {
+    let path = folder.join(WEIGHTS);
+    let tensors = Safetensors::open([(path.clone(), opened::open(&path)?)])?;
+    let in_layer = |name: &str| name.contains(".layers.") || name.contains(".h.");
+    let update = |name: &str| name.ends_with(".lora_A.weight") || name.ends_with(".lora_B.weight");
+    Ok(tensors.names().all(|name| in_layer(name) && update(name)))
+}
+
 /// The model that an adapter folder makes of its base: with its weights, and with the tokenizer and chat
 /// template that stand beside them, if there are any.
 pub(super) fn load(folder: &Path, base: &Model) -> Result<Model> {

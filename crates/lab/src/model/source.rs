@@ -195,7 +195,9 @@ impl ModelSource {
             return Ok(Self::outside(spec, files));
         }
         if !metadata.is_dir() {
-            return Err(error(format!("`{at}` is a pipe or device, expected a folder or a .gguf file")));
+            return Err(error(format!(
+                "`{at}` is a pipe or device, expected a folder or a .gguf file"
+            )));
         }
         let mut files = Vec::new();
         for entry in fs::read_dir(path)? {

@@ -105,7 +105,7 @@ impl<R: Read> Cursor<'_, R> {
     }
 
     fn key(&mut self) -> Result<String> {
-        self.text_up_to(MOST_KEY, "a name")
+        self.text_up_to(MOST_KEY, "a key")
     }
 
     fn text(&mut self) -> Result<String> {
@@ -115,7 +115,9 @@ impl<R: Read> Cursor<'_, R> {
     fn text_up_to(&mut self, most: u64, what: &str) -> Result<String> {
         let length = self.u64()?;
         if length > most {
-            return Err(self.bad(format!("{what} is {length} bytes long, expected at most {most}")));
+            return Err(
+                self.bad(format!("{what} is too long, {length} bytes, expected at most {most}"))
+            );
         }
         let bytes = self.bytes(length)?;
         String::from_utf8(bytes).map_err(|error| self.bad(format!("a text is not UTF-8: {error}")))
@@ -161,7 +163,9 @@ impl<R: Read> Cursor<'_, R> {
         };
         self.expect(count, width, "array elements")?;
         if count > MOST_ENTRIES {
-            return Err(self.bad(format!("a list has {count} entries, expected at most {MOST_ENTRIES}")));
+            return Err(
+                self.bad(format!("a list has {count} entries, expected at most {MOST_ENTRIES}"))
+            );
         }
         Ok(match kind {
             UINT8 | INT8 | BOOL => Value::Bytes(self.bytes(count)?),
@@ -185,16 +189,16 @@ impl<R: Read> Cursor<'_, R> {
 }
 
 /// Type numbers of metadata values.
-const UINT8: u32 = 0;
+pub(super) const UINT8: u32 = 0;
 const INT8: u32 = 1;
 const UINT16: u32 = 2;
 const INT16: u32 = 3;
-const UINT32: u32 = 4;
-const INT32: u32 = 5;
-const FLOAT32: u32 = 6;
-const BOOL: u32 = 7;
-const STRING: u32 = 8;
-const ARRAY: u32 = 9;
+pub(super) const UINT32: u32 = 4;
+pub(super) const INT32: u32 = 5;
+pub(super) const FLOAT32: u32 = 6;
+pub(super) const BOOL: u32 = 7;
+pub(super) const STRING: u32 = 8;
+pub(super) const ARRAY: u32 = 9;
 const UINT64: u32 = 10;
 const INT64: u32 = 11;
 const FLOAT64: u32 = 12;

@@ -34,7 +34,11 @@ pub(in crate::file) fn parts(path: &Path) -> Vec<PathBuf> {
 
 /// Loads the model in a GGUF file and its other parts.
 pub(in crate::file) fn load(path: &Path) -> Result<Model> {
-    let open = |path: &Path| Gguf::open(path, opened::open(path)?);
+    let open = |path: &Path| {
+        let part = Gguf::open(path, opened::open(path)?)?;
+        opened::check_written(path)?;
+        Ok::<_, Error>(part)
+    };
     let (files, given) = (parts(path), open(path)?);
     let (_, count) = given.part()?;
     if count == 1 {
@@ -49,7 +53,8 @@ pub(in crate::file) fn load(path: &Path) -> Result<Model> {
     for (number, file) in files.iter().enumerate() {
         let part = if number == 0 { open(&files[0])? } else { open(file)? };
         if part.part()? != (number, count) {
-            let reason = format!("`split.no` and `split.count` are not of part {} of {count}", number + 1);
+            let reason =
+                format!("`split.no` and `split.count` are not of part {} of {count}", number + 1);
             return Err(part.bad(reason));
         }
         if number > 0 {
@@ -58,7 +63,9 @@ pub(in crate::file) fn load(path: &Path) -> Result<Model> {
     }
     let tensors = whole.names().count();
     if whole.size("split.tensors.count")?.is_some_and(|expected| expected != tensors) {
-        return Err(whole.bad(format!("`split.tensors.count` is not {tensors}, which its parts hold")));
+        return Err(
+            whole.bad(format!("`split.tensors.count` is not {tensors}, which its parts hold"))
+        );
     }
     build(whole)
 }
@@ -72,7 +79,7 @@ pub(in crate::file) fn read<R: Read + Seek>(path: &Path, reader: R) -> Result<Mo
     }
 }
 
-fn build<R: Read + Seek>(mut gguf: Gguf<R>) -> Result<Model> {
+pub(super) fn build<R: Read + Seek>(mut gguf: Gguf<R>) -> Result<Model> {
     let tokenizer = tokenizer::read(&gguf)?;
     let config = config(&mut gguf)?;
     if tokenizer.vocabulary() > config.vocabulary {
@@ -94,7 +101,7 @@ fn build<R: Read + Seek>(mut gguf: Gguf<R>) -> Result<Model> {
     };
     let used = tensors::names(&config, stored);
     let scaled = config.family == Family::Llama && config.position != Position::Learned;
-    let unread = |name: &&str| !used.contains(*name) && !(scaled && *name == DIVISORS);
+    let unread = |name: &&str| !(used.contains(*name) || scaled && *name == DIVISORS);
     if let Some(name) = gguf.names().find(unread) {
         let reason = "belongs to no part of this model as its metadata describes it; without it the model would be another";
         return Err(Error::tensor(name, reason));
@@ -114,7 +121,7 @@ pub(super) const SPECIAL: [(&str, &str); 7] = [
     ("mask_token", "mask"),
 ];
 
-fn family(architecture: &str) -> Option<Family> {
+pub(super) fn family(architecture: &str) -> Option<Family> {
     Some(match architecture {
         "llama" => Family::Llama,
         "qwen2" => Family::Qwen2,
@@ -127,7 +134,7 @@ fn family(architecture: &str) -> Option<Family> {
     })
 }
 
-fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
+pub(super) fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
     let architecture = match gguf.text("general.architecture")? {
         Some(architecture) => architecture.to_owned(),
         None => return Err(gguf.bad("`general.architecture` is missing")),
@@ -241,7 +248,11 @@ const SETTINGS: [&str; 20] = [
 ];
 
 /// Refuses settings that would change the arithmetic; one that is zero or false is off.
-fn refuse<R: Read + Seek>(gguf: &Gguf<R>, architecture: &str, config: &DecoderConfig) -> Result<()> {
+fn refuse<R: Read + Seek>(
+    gguf: &Gguf<R>,
+    architecture: &str,
+    config: &DecoderConfig,
+) -> Result<()> {
     let key = |name: &str| format!("{architecture}.{name}");
     // What llama.cpp takes for the kind where there is none, and the factor's older name.
     let kind = gguf.text(&key("rope.scaling.type"))?.unwrap_or("linear");
@@ -252,7 +263,8 @@ fn refuse<R: Read + Seek>(gguf: &Gguf<R>, architecture: &str, config: &DecoderCo
     }
     let window = gguf.size(&key("attention.sliding_window"))?.unwrap_or(0);
     for (full, value) in gguf.metadata() {
-        let Some(name) = full.strip_prefix(architecture).and_then(|rest| rest.strip_prefix('.')) else {
+        let Some(name) = full.strip_prefix(architecture).and_then(|rest| rest.strip_prefix('.'))
+        else {
             continue;
         };
         let is_off = match value {
@@ -266,11 +278,13 @@ fn refuse<R: Read + Seek>(gguf: &Gguf<R>, architecture: &str, config: &DecoderCo
                 "attention.causal" => !is_off,
                 "rope.scaling.attn_factor" => *value == Value::Number(1.0),
                 "attention.sliding_window" => config.local.is_some() || window >= config.context,
-                "attention.sliding_window_pattern" | "rope.freq_base_swa" => config.family == Family::Gemma3,
+                "attention.sliding_window_pattern" | "rope.freq_base_swa" => {
+                    config.family == Family::Gemma3
+                }
                 "use_parallel_residual" => config.family == Family::GptNeox,
                 _ => false,
             };
-        if !is_fine && !(is_off && name != "attention.causal") {
+        if !(is_fine || is_off && name != "attention.causal") {
             return Err(gguf.bad(format!("`{full}` is set, which is not supported")));
         }
     }
@@ -278,7 +292,7 @@ fn refuse<R: Read + Seek>(gguf: &Gguf<R>, architecture: &str, config: &DecoderCo
 }
 
 /// Holds the divisors of rotary frequencies.
-const DIVISORS: &str = "rope_freqs.weight";
+pub(super) const DIVISORS: &str = "rope_freqs.weight";
 
 /// Llama 3's rotary scaling, which GGUF stores as the divisor of each frequency and not as the
 /// settings they follow from; all of Meta's checkpoints share the bounds.
@@ -313,7 +327,7 @@ fn scaling<R: Read + Seek>(
 }
 
 /// Where a GGUF file holds a canonical tensor.
-fn stored(config: &DecoderConfig, canonical: &str) -> Stored {
+pub(super) fn stored(config: &DecoderConfig, canonical: &str) -> Stored {
     let name = Name::of(canonical);
     let fused = matches!(config.family, Family::Gpt2 | Family::GptNeox);
     let module = match name.module {

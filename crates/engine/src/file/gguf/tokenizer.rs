@@ -11,9 +11,11 @@ use crate::error::Result;
 use crate::tokenizer::{END_NAMES, Tokenizer};
 
 /// Token types in `tokenizer.ggml.token_type`.
-const UNKNOWN: i64 = 2;
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
+pub(super) const NORMAL: i64 = 1;
+pub(super) const UNKNOWN: i64 = 2;
+pub(super) const CONTROL: i64 = 3;
+pub(super) const USER_DEFINED: i64 = 4;
+pub(super) const UNUSED: i64 = 5;
 
 /// Longest piece, in bytes, whose merges are looked for: every split of it is tried.
 const LONGEST_PIECE: usize = 512;
@@ -131,40 +133,48 @@ fn begins_with(token: &str, id: usize) -> Value {
     })
 }
 
+/// The names of [`splitting`]s, one for each.
+pub(super) const SPLITTINGS: [&str; 5] = ["gpt-2", "smollm", "qwen2", "llama-bpe", "default"];
+
+/// Pre-tokenizer, normalizer and whether whole pieces are taken before merging, by the name that
+/// `tokenizer.ggml.pre` has, or by another that llama.cpp treats the same.
+pub(super) fn splitting(name: &str) -> Option<(Value, Value, bool)> {
+    let sequence = |parts: &[Value]| json!({"type": "Sequence", "pretokenizers": parts});
+    let split = |pattern: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+    Some(match name {
+        "smollm" | "starcoder" | "refact" | "command-r" | "exaone" => {
+            let digits = json!({"type": "Digits", "individual_digits": true});
+            (sequence(&[digits, byte_level(true)]), Value::Null, false)
+        }
+        "gpt-2" | "gpt2" | "olmo" | "phi-2" => (byte_level(true), Value::Null, false),
+        "default" => {
+            let parts = DEFAULT.map(split).into_iter().chain([byte_level(false)]);
+            (sequence(&parts.collect::<Vec<_>>()), Value::Null, false)
+        }
+        "qwen2" | "deepseek-r1-qwen" => {
+            (sequence(&[pattern(r"\p{N}"), byte_level(false)]), json!({"type": "NFC"}), false)
+        }
+        "llama-bpe" | "llama3" | "llama-v3" | "falcon3" => {
+            (sequence(&[pattern(r"\p{N}{1,3}"), byte_level(false)]), Value::Null, true)
+        }
+        _ => return None,
+    })
+}
+
 fn byte_level_parts<R: Read + Seek>(
     gguf: &Gguf<R>,
     ids: &serde_json::Map<String, Value>,
 ) -> Result<Parts> {
-    let sequence = |parts: &[Value]| json!({"type": "Sequence", "pretokenizers": parts});
     let (pre_tokenizer, normalizer, whole) = match gguf.text("tokenizer.ggml.pre")? {
-        Some("smollm" | "starcoder" | "refact" | "command-r" | "exaone") => {
-            let digits = json!({"type": "Digits", "individual_digits": true});
-            (sequence(&[digits, byte_level(true)]), Value::Null, false)
-        }
-        Some("gpt-2" | "gpt2" | "olmo" | "phi-2") => (byte_level(true), Value::Null, false),
-        Some("default") => {
-            let split = |pattern: &str| {
-                json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false})
-            };
-            let parts = DEFAULT.map(split).into_iter().chain([byte_level(false)]);
-            (sequence(&parts.collect::<Vec<_>>()), Value::Null, false)
-        }
-        Some("qwen2" | "deepseek-r1-qwen") => {
-            (sequence(&[pattern(r"\p{N}"), byte_level(false)]), json!({"type": "NFC"}), false)
-        }
-        Some("llama-bpe" | "llama3" | "llama-v3" | "falcon3") => {
-            (sequence(&[pattern(r"\p{N}{1,3}"), byte_level(false)]), Value::Null, true)
-        }
         None => {
             return Err(gguf.bad(
                 "`tokenizer.ggml.pre` is missing, without which it is not known where texts are split; convert the model with a newer llama.cpp, or write the key (gpt-2, smollm, qwen2, llama-bpe, ...) with `gguf_new_metadata.py`",
             ));
         }
-        Some(other) => {
-            return Err(gguf.bad(format!(
-                "`tokenizer.ggml.pre` is `{other}`, expected gpt-2, smollm, qwen2, llama-bpe, olmo or default"
-            )));
-        }
+        Some(name) => splitting(name).ok_or_else(|| {
+            let names = SPLITTINGS.join(", ");
+            gguf.bad(format!("`tokenizer.ggml.pre` is `{name}`, expected one of {names}"))
+        })?,
     };
     let Some(merges) = gguf.texts("tokenizer.ggml.merges")? else {
         return Err(gguf.bad("`tokenizer.ggml.merges` is missing"));
@@ -187,6 +197,22 @@ fn byte_level_parts<R: Read + Seek>(
             "byte_fallback": false, "ignore_merges": whole, "vocab": ids, "merges": merges,
         }),
     })
+}
+
+/// Normalizer and decoder of a vocabulary that marks spaces, and perhaps puts one before every text.
+pub(super) fn marks(prefix: bool) -> (Value, Value) {
+    let replace = |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
+    let mut normalizers = vec![replace(" ", "▁")];
+    let mut decoders =
+        vec![replace("▁", " "), json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
+    if prefix {
+        normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
+        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+    }
+    (
+        json!({"type": "Sequence", "normalizers": normalizers}),
+        json!({"type": "Sequence", "decoders": decoders}),
+    )
 }
 
 /// SentencePiece's BPE keeps a score per piece; merging the best-scored pair first is what
@@ -226,18 +252,11 @@ fn marked_parts<R: Read + Seek>(
         merges.iter().map(|&(_, l, r)| json!([tokens[l], tokens[r]])).collect();
     let unknown = gguf.size("tokenizer.ggml.unknown_token_id")?.and_then(|id| tokens.get(id));
     let prefix = gguf.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-    let replace = |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
-    let mut normalizers = vec![replace(" ", "▁")];
-    let mut decoders =
-        vec![replace("▁", " "), json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
-    if prefix {
-        normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
-        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
-    }
+    let (normalizer, decoder) = marks(prefix);
     Ok(Parts {
-        normalizer: json!({"type": "Sequence", "normalizers": normalizers}),
+        normalizer,
         pre_tokenizer: Value::Null,
-        decoder: json!({"type": "Sequence", "decoders": decoders}),
+        decoder,
         model: json!({
             "type": "BPE", "dropout": null, "unk_token": unknown, "fuse_unk": true,
             "byte_fallback": true, "ignore_merges": false, "vocab": ids, "merges": merges,
