@@ -559,7 +559,8 @@ mod tests {
         };
         let metaspace =
             r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true}"#;
-        let pieces = r#"{"type":"WordPiece","prefix":"\u0023\u0023","cleanup":true}"#;
+        let pieces =
+            r#"{"type":"CTC","pad_token":"<pad>","word_delimiter_token":"|","cleanup":true}"#;
         insta::assert_snapshot!(held(metaspace, "null").unwrap_err());
         assert!(held("null", pieces).is_err());
         for (pre_tokenizer, decoder) in [

@@ -76,6 +76,14 @@ pub(super) fn read<'a, R: Read + Seek>(
         }
     }
     let used = &reading.used;
+    let saved = fields.value("modules_to_save").and_then(Value::as_array);
+    for name in saved.into_iter().flatten().filter_map(Value::as_str) {
+        if !used.iter().any(|tensor| tensor.contains(name)) {
+            return Err(fields.bad(format!(
+                "`modules_to_save` names `{name}`, of which the file has no tensor"
+            )));
+        }
+    }
     if used.is_empty() {
         return Err(Error::Adapter(
             "no tensor belongs to a projection of this model; it was made for another base"

@@ -305,10 +305,7 @@ fn what_templates_do_with_values_stays_what_it_was() {
         assert_eq!(render(source), expected, "{source}");
     }
     let words = "word ".repeat(100);
-    assert_eq!(
-        render(&format!("{words}{{% if true %}}\n  {{% endif %}}{words}")),
-        words.repeat(2).trim_end()
-    );
+    assert_eq!(render(&format!("{words}{{% if true %}}\n  {{% endif %}}{words}")), words.repeat(2));
 }
 
 #[test]
