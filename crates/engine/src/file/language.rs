@@ -230,57 +230,78 @@ fn with_added(
     let mut next = tokenizer.vocabulary();
     let mut changes: Vec<(usize, &Added)> = Vec::new();
     for token in added {
-        let (text, file) = (&token.text, token.file);
-        let bad = |reason: String| Error::Text { what: "tokenizer", reason };
-        let own = tokenizer.token(text).map(|id| id as usize);
-        let at = match (own, token.id) {
-            (Some(own), Some(id)) if own != id => {
-                return Err(bad(format!(
-                    "`{text}` has id {id} in `{file}` and {own} in `{TOKENIZER}`"
-                )));
-            }
-            (Some(own), _) => own,
-            (None, Some(id)) if id != next => {
-                let other = tokenizer.name(id as Token);
-                let why = other.map_or(format!("the next id is {next}"), |other| {
-                    format!("that is `{other}` in `{TOKENIZER}`")
-                });
-                return Err(bad(format!("`{text}` has id {id} in `{file}`, but {why}")));
-            }
-            (None, _) if next >= vocabulary => {
-                let name =
-                    named.iter().find(|(_, other)| *other == text).map(|(name, _)| name.as_str());
-                if token.id.is_some() || written(text, name) {
-                    return Err(bad(format!(
-                        "`{text}` of `{file}` is not in `{TOKENIZER}`, and the model has no embedding for another token"
-                    )));
-                }
-                continue;
-            }
-            (None, _) => next,
-        };
-        let flags = |t: &tokenizers::AddedToken| {
-            [t.single_word, t.lstrip, t.rstrip, t.normalized, t.special]
-        };
-        // Where only a name is given, what `tokenizer.json` says of the token stays.
-        let same = |t: &&tokenizers::AddedToken| token.id.is_none() || flags(t) == token.flags;
-        let from_older = token.file == ADDED_TOKENS && known.contains_key(text.as_str());
-        if known.get(text.as_str()).is_some_and(same) || from_older {
+        let name =
+            named.iter().find(|(_, text)| **text == token.text).map(|(name, _)| name.as_str());
+        let has_room = next < vocabulary;
+        let Some(at) = place(&tokenizer, token, next, has_room, || written(&token.text, name))?
+        else {
             continue;
+        };
+        let stays = known.get(token.text.as_str()).is_some_and(|own| {
+            let flags = [own.single_word, own.lstrip, own.rstrip, own.normalized, own.special];
+            // Where only a name is given, or an older file, what `tokenizer.json` says of it stays.
+            token.id.is_none() || token.file == ADDED_TOKENS || flags == token.flags
+        });
+        if !stays {
+            next += usize::from(at == next);
+            changes.push((at, token));
         }
-        next += usize::from(at == next);
-        changes.push((at, token));
     }
     if changes.is_empty() {
         return Ok(tokenizer);
     }
-    let mut json: Map<String, Value> = serde_json::from_slice(bytes)
-        .map_err(|error| Error::Text { what: "tokenizer", reason: error.to_string() })?;
+    let tokenizer = Tokenizer::from_json(&changed(bytes, &changes)?)?;
+    match changes.iter().find(|(id, token)| tokenizer.token(&token.text) != Some(*id as Token)) {
+        None => Ok(tokenizer),
+        Some((id, token)) => {
+            Err(bad(format!("`{}` of `{}` cannot be token {id}", token.text, token.file)))
+        }
+    }
+}
+
+fn bad(reason: String) -> Error {
+    Error::Text { what: "tokenizer", reason }
+}
+
+/// The id of a token that another file names; `None` for one that the model has no room for and nothing
+/// writes.
+fn place(
+    tokenizer: &Tokenizer,
+    Added { text, file, id, .. }: &Added,
+    next: usize,
+    has_room: bool,
+    is_written: impl Fn() -> bool,
+) -> Result<Option<usize>> {
+    let own = tokenizer.token(text).map(|id| id as usize);
+    match (own, *id) {
+        (Some(own), Some(id)) if own != id => {
+            Err(bad(format!("`{text}` has id {id} in `{file}` and {own} in `{TOKENIZER}`")))
+        }
+        (Some(own), _) => Ok(Some(own)),
+        (None, Some(id)) if id != next => {
+            let why = match tokenizer.name(id as Token) {
+                Some(other) => format!("that is `{other}` in `{TOKENIZER}`"),
+                None => format!("the next id is {next}"),
+            };
+            Err(bad(format!("`{text}` has id {id} in `{file}`, but {why}")))
+        }
+        (None, _) if has_room => Ok(Some(next)),
+        (None, None) if !is_written() => Ok(None),
+        (None, _) => Err(bad(format!(
+            "`{text}` of `{file}` is not in `{TOKENIZER}`, and the model has no embedding for another token"
+        ))),
+    }
+}
+
+/// A `tokenizer.json` with these tokens added, or changed.
+fn changed(bytes: &[u8], changes: &[(usize, &Added)]) -> Result<Vec<u8>> {
+    let mut json: Map<String, Value> =
+        serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
     let mut list = match json.remove("added_tokens") {
         Some(Value::Array(list)) => list,
         _ => Vec::new(),
     };
-    for &(id, token) in &changes {
+    for &(id, token) in changes {
         let mut entry = json!({ "id": id, "content": token.text });
         for (name, flag) in FLAGS.iter().zip(token.flags) {
             entry[*name] = json!(flag);
@@ -295,12 +316,5 @@ fn with_added(
     let mut json = Value::Object(json);
     // The same bytes whatever order the JSON library keeps.
     json.sort_all_objects();
-    let tokenizer = Tokenizer::from_json(json.to_string().as_bytes())?;
-    match changes.iter().find(|(id, token)| tokenizer.token(&token.text) != Some(*id as Token)) {
-        None => Ok(tokenizer),
-        Some((id, token)) => Err(Error::Text {
-            what: "tokenizer",
-            reason: format!("`{}` of `{}` cannot be token {id}", token.text, token.file),
-        }),
-    }
+    Ok(json.to_string().into_bytes())
 }

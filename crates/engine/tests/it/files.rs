@@ -307,9 +307,9 @@ fn adapters_that_do_not_fit_are_refused_by_name() {
     insta::assert_snapshot!(error("llama", "lora_alpha", json!(-1)), @"adapter: alpha -1 must be positive");
     insta::assert_snapshot!(error("llama", "peft_type", json!("IA3")), @"`adapter_config.json` is not a usable adapter configuration: `peft_type` is not LORA, the only one supported");
     insta::assert_snapshot!(error("llama", "use_dora", json!(true)), @"adapter: tensor `base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector` is missing, expected [32]; was it made for another base?");
-    insta::assert_snapshot!(error("llama", "bias", json!("some")), @"`adapter_config.json` is not a usable adapter configuration: `bias` is not none; adapters with biases are not supported");
-    insta::assert_snapshot!(error("llama", "modules_to_save", json!(["lm_head"])), @"`adapter_config.json` is not a usable adapter configuration: `modules_to_save` is set, which is not supported");
-    insta::assert_snapshot!(error("llama", "rank_pattern", json!({"q_proj": 8})), @"`adapter_config.json` is not a usable adapter configuration: `rank_pattern` or `alpha_pattern` is set; adapters of several ranks or scales are not supported");
+    insta::assert_snapshot!(error("llama", "bias", json!("some")), @"`adapter_config.json` is not a usable adapter configuration: `bias` is `some`, expected none, all or lora_only");
+    insta::assert_snapshot!(error("llama", "modules_to_save", json!(["lm_head"])), @"`adapter_config.json` is not a usable adapter configuration: `modules_to_save` names `lm_head`, of which the file has no tensor");
+    insta::assert_snapshot!(error("llama", "rank_pattern", json!({"q_proj": 8})), @"adapter: tensor `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` has shape [4, 32], expected [8, 32]; was it made for another base?");
     insta::assert_snapshot!(error("llama", "init_lora_weights", json!("pissa")), @"`adapter_config.json` is not a usable adapter configuration: `init_lora_weights` is `pissa`, which changes the base too; convert the adapter with PEFT first");
 }
 
