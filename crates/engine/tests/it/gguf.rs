@@ -195,7 +195,17 @@ fn settings_that_would_change_the_arithmetic_are_refused_by_name() {
         ("split.count", WHOLE, &two),
     ];
     let errors = refused.map(|pair| with("qwen2", &[pair]).unwrap_err().to_string());
-    insta::assert_snapshot!(errors.join("\n"));
+    insta::assert_snapshot!(errors.join("\n"), @r"
+    `model.gguf` is not a usable GGUF file: rotary scaling `linear` by 4 is not supported
+    `model.gguf` is not a usable GGUF file: rotary scaling `linear` by 4 is not supported
+    `model.gguf` is not a usable GGUF file: `qwen2.rope.scaling.attn_factor` is set, which is not supported
+    `model.gguf` is not a usable GGUF file: `qwen2.expert_count` is set, which is not supported
+    `model.gguf` is not a usable GGUF file: `qwen2.attention.causal` is set, which is not supported
+    `model.gguf` is not a usable GGUF file: `qwen2.final_logit_softcapping` is set, which is not supported
+    `model.gguf` is not a usable GGUF file: `qwen2.logit_scale` is set, which is not supported
+    `model.gguf` is not a usable GGUF file: `qwen2.attention.sliding_window` is set, which is not supported
+    `model.gguf` is not a usable GGUF file: it is part 1 of 2 of a model
+    ");
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn what_stands_beside_an_adapter_is_used() {
     assert_eq!(render().1, [6, 95]);
     tokenizer["model"]["vocab"]["w200"] = json!(200);
     fs::write(adapter.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
-    insta::assert_snapshot!(refusal(file::load_adapted(adapter.path(), &base), adapter.path()));
+    insta::assert_snapshot!(refusal(file::load_adapted(adapter.path(), &base), adapter.path()), @"adapter: its tokenizer has 201 ids and its base 96; enlarge the base as it was for training");
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn tensors_that_no_part_reads_are_refused() {
     add(folder.path(), "model.layers.0.self_attn.rotary_emb.inv_freq", &[4], &[1.0; 4]);
     assert!(file::load(folder.path()).is_ok(), "a buffer follows from the configuration");
     add(folder.path(), "model.layers.1.self_attn.q_norm.weight", &[8], &[1.0; 8]);
-    insta::assert_snapshot!(refusal(file::load(folder.path()), folder.path()));
+    insta::assert_snapshot!(refusal(file::load(folder.path()), folder.path()), @"tensor `model.layers.1.self_attn.q_norm.weight`: belongs to no part of this model as `config.json` describes it; without it the model would be another");
 }
 
 #[test]
@@ -202,15 +202,15 @@ fn tokens_outside_tokenizer_json_are_one_id_each() {
         change(folder.path(), "tokenizer_config.json", |c| c["added_tokens_decoder"] = decoder);
         refusal(file::load(folder.path()), folder.path())
     };
-    insta::assert_snapshot!(refused(json!({"94": token})));
-    insta::assert_snapshot!(refused(json!({"96": token})));
-    insta::assert_snapshot!(refused(json!({"7": {"content": "w5"}})));
+    insta::assert_snapshot!(refused(json!({"94": token})), @"tokenizer: `<tool>` has id 94 in `tokenizer_config.json`, but that is `w94` in `tokenizer.json`");
+    insta::assert_snapshot!(refused(json!({"96": token})), @"tokenizer: `<tool>` has id 96 in `tokenizer_config.json`, but the next id is 95");
+    insta::assert_snapshot!(refused(json!({"7": {"content": "w5"}})), @"tokenizer: `w5` has id 7 in `tokenizer_config.json` and 5 in `tokenizer.json`");
     let folder = self::folder("llama");
     change(folder.path(), "tokenizer_config.json", |c| {
         c["pad_token"] = json!("[PAD]");
         c["chat_template"] = json!("{{ pad_token }}");
     });
-    insta::assert_snapshot!(refusal(file::load(folder.path()), folder.path()));
+    insta::assert_snapshot!(refusal(file::load(folder.path()), folder.path()), @"tokenizer: `[PAD]` of `tokenizer_config.json` is not in `tokenizer.json`, and the model has no embedding for another token");
 }
 
 #[test]
@@ -331,12 +331,65 @@ fn what_is_no_regular_file_is_refused_at_once() {
     }
     let holes = fs::File::create(at("tokenizer.json")).unwrap();
     holes.set_len(1 << 36).unwrap();
-    insta::assert_snapshot!(refusal(file::load(folder.path()), folder.path()));
+    insta::assert_snapshot!(refusal(file::load(folder.path()), folder.path()), @"`FOLDER/tokenizer.json` is not a usable file: most of it was never written; fetch it again");
 }
 
 #[test]
 fn a_list_of_words_names_the_word_it_has_not() {
     let words: Vec<String> = ["<end>", "owl", "cat"].map(str::to_owned).to_vec();
     let tokenizer = Tokenizer::words(&words, &words[..1], &words[..1]).unwrap();
-    insta::assert_snapshot!(tokenizer.encode("owl dog<end> bat dog").unwrap_err());
+    insta::assert_snapshot!(tokenizer.encode("owl dog<end> bat dog").unwrap_err(), @"tokenizer: this model knows no word `bat`, `dog`; it knows `owl`, `cat`");
+}
+
+#[test]
+fn settings_that_change_nothing_are_read() {
+    let loaded = |family: &str, edit: &dyn Fn(&mut Value)| {
+        let folder = folder(family);
+        change(folder.path(), "config.json", edit);
+        file::load(folder.path())
+    };
+    let same = |family: &str, edit: &dyn Fn(&mut Value)| {
+        let model = loaded(family, edit).unwrap();
+        assert_eq!(model.decoder.config, self::model(family).decoder.config);
+        assert_eq!(model.tokenizer.end_tokens(), [2]);
+    };
+    same("llama", &|config| config["eos_token_id"] = json!(-1));
+    same("llama", &|config| config["eos_token_id"] = json!([-1, 2]));
+    for kind in ["linear", "dynamic", "yarn"] {
+        same("qwen2", &|config| {
+            config["rope_parameters"]["rope_type"] = json!(kind);
+            config["rope_parameters"]["factor"] = json!(1.0);
+        });
+    }
+    same("qwen2", &|config| {
+        config["use_sliding_window"] = json!(true);
+        config["sliding_window"] = json!(64);
+    });
+    for window in [json!(null), json!(64)] {
+        same("llama", &|config| {
+            config["model_type"] = json!("mistral");
+            config["sliding_window"] = window.clone();
+        });
+    }
+    same("gpt2", &|config| {
+        for (own, common) in [
+            ("n_embd", "hidden_size"),
+            ("n_layer", "num_hidden_layers"),
+            ("n_head", "num_attention_heads"),
+            ("n_positions", "max_position_embeddings"),
+        ] {
+            config[common] = config.as_object_mut().unwrap().remove(own).unwrap();
+        }
+        config["activation_function"] = json!("gelu_accurate");
+    });
+    let refused = |edit: &dyn Fn(&mut Value)| loaded("llama", edit).unwrap_err().to_string();
+    let window = refused(&|config| {
+        config["model_type"] = json!("mistral");
+        config["sliding_window"] = json!(63);
+    });
+    assert!(window.ends_with("sliding-window attention is not supported"), "{window}");
+    let scaled = refused(&|config| {
+        config["rope_parameters"] = json!({"rope_type": "linear", "factor": 2.0});
+    });
+    assert!(scaled.contains("rotary scaling `linear` is not supported"), "{scaled}");
 }
