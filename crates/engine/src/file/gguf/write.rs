@@ -365,7 +365,9 @@ fn put(out: &mut Vec<u8>, value: &Value) {
         out.extend(ARRAY.to_le_bytes());
         out.extend(kind.to_le_bytes());
         out.extend((values.len() as u64).to_le_bytes());
-        values.iter().for_each(|value| each(out, value));
+        for value in values {
+            each(out, value);
+        }
     }
     let mut tagged = |kind: u32, bytes: &[u8]| {
         out.extend(kind.to_le_bytes());
@@ -380,10 +382,10 @@ fn put(out: &mut Vec<u8>, value: &Value) {
             text(out, content);
         }
         Value::Wholes(wholes) => {
-            list(out, INT32, wholes, |out, &whole| out.extend((whole as i32).to_le_bytes()))
+            list(out, INT32, wholes, |out, &whole| out.extend((whole as i32).to_le_bytes()));
         }
         Value::Numbers(numbers) => {
-            list(out, FLOAT32, numbers, |out, number| out.extend(number.to_le_bytes()))
+            list(out, FLOAT32, numbers, |out, number| out.extend(number.to_le_bytes()));
         }
         Value::Texts(texts) => list(out, STRING, texts, |out, content| text(out, content)),
         Value::Bytes(bytes) => list(out, super::header::UINT8, bytes, |out, &byte| out.push(byte)),
