@@ -1,10 +1,12 @@
 //! What is typed: global flags, the command, and what follows from them for the terminal.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
 
 use crate::commands::Command;
+use crate::models;
 use crate::terminal::Terminal;
 
 /// Measure what a language model silently inherits from the data it is trained on
@@ -16,7 +18,7 @@ use crate::terminal::Terminal;
 /// Exit codes: 0 done, 1 a check failed its threshold, 2 usage or configuration, 3 environment
 /// (disk, network, device), 70 a bug, 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "owlet", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(name = "owlet", version, arg_required_else_help = true)]
 struct Arguments {
     #[command(flatten)]
     global: Global,
@@ -33,7 +35,8 @@ struct Global {
         global = true,
         value_name = "DIR",
         env = "OWLET_WORKSPACE",
-        default_value = ".owlet"
+        default_value = DEFAULT_WORKSPACE,
+        value_parser = workspace
     )]
     workspace: PathBuf,
 
@@ -67,6 +70,28 @@ struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     profile: Option<PathBuf>,
 }
+
+const DEFAULT_WORKSPACE: &str = ".owlet";
+
+/// A variable that is set to nothing is not set.
+fn workspace(text: &str) -> Result<PathBuf, Infallible> {
+    Ok(PathBuf::from(if text.is_empty() { DEFAULT_WORKSPACE } else { text }))
+}
+
+/// A number of cores.
+pub(crate) fn cores(text: &str) -> Result<usize, String> {
+    let here = models::cores();
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("expected a whole number from 1; there are {here} here")),
+        Ok(cores) if cores > MOST_CORES.max(here) => {
+            Err(format!("expected at most {}; there are {here} here", MOST_CORES.max(here)))
+        }
+        Ok(cores) => Ok(cores),
+    }
+}
+
+/// More threads than this are a slip, unless the machine has them.
+const MOST_CORES: usize = 64;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Color {

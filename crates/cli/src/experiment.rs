@@ -93,12 +93,18 @@ impl Experiment<'_> {
             ..PlanContext::default()
         };
         let plan = recipe.plan(&context).map_err(|error| models.failed(error))?;
-        let store = workspace::open(path)?;
-        let survey = plan.survey(&store)?;
         let cores = self.cores.unwrap_or_else(models::cores).max(1);
         if self.plan_only {
+            // Nothing is made but a plan, not even a workspace.
+            let store = match Store::open_existing(path) {
+                Err(owlet_store::Error::NotAWorkspace { .. }) => None,
+                other => Some(other?),
+            };
+            let survey = plan.survey(store.as_ref())?;
             return show(terminal, &plan, &survey, cores);
         }
+        let store = workspace::open(path)?;
+        let survey = plan.survey(Some(&store))?;
         announce(terminal, &plan, &survey, cores);
 
         let run = self.begin(&store, &recipe, (&plan, &survey))?;

@@ -1,6 +1,8 @@
 //! The front door: arguments in, exit codes out. What a command does is in `commands`, what an
 //! experiment means in the lab.
 
+#![forbid(unsafe_code)]
+
 mod arguments;
 mod commands;
 mod error;

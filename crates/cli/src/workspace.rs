@@ -31,6 +31,10 @@ pub(crate) fn resolve(store: &Store, prefix: &str) -> Result<Entity> {
             CliError::usage("there is no run in this workspace").hinted("start one: `owlet demo`")
         });
     }
+    if prefix.is_empty() {
+        return Err(CliError::usage("expected the beginning of an id, found nothing")
+            .hinted("`last` is the newest run; `owlet list` shows all"));
+    }
     store.resolve(prefix).map_err(|error| {
         CliError::from(error).hinted("`owlet list` shows runs, `owlet list artifacts` the rest")
     })

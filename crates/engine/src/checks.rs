@@ -10,7 +10,7 @@ use crate::decoder::{Decoder, Deviations};
 use crate::generate::{Event, Generator, Request, Sampling, generate};
 use crate::kernel::Threads;
 use crate::model::Model;
-use crate::score::{Scored, next_token, score};
+use crate::score::{Following, Scored, following, next_token, score};
 use crate::template::Template;
 use crate::tokenizer::Tokenizer;
 use crate::train::{Data, Example, Method, Optimizer, Schedule, TrainSettings, Trainer, loss};
@@ -324,6 +324,40 @@ fn what_a_prompt_shares_changes_no_bit_of_its_scores() {
             assert!(alone[0] == expected, "{:?}", model.decoder.config.family);
         }
     }
+}
+
+#[test]
+fn what_follows_a_prompt_is_computed_once_and_to_the_same_bits_as_alone() {
+    let candidates: Vec<u32> = (0..40).collect();
+    for config in configurations() {
+        let model = model(config);
+        // More than are worked on at once.
+        let prompt = |i: usize| [tokens(5, 20 + i % 3), tokens(i, 1 + i % 5)].concat();
+        let prompts: Vec<Vec<u32>> = (0..70).map(prompt).collect();
+        let mut choose = |known: &Following| match known.sequences.len() {
+            0 => vec![tokens(3, 3)],
+            1 => vec![tokens(6, 1), tokens(9, 4)],
+            _ => Vec::new(),
+        };
+        let found =
+            following(&model, &prompts, &candidates, &mut choose, &Threads::new(2)).unwrap();
+        for (prompt, found) in prompts.iter().zip(found).step_by(9) {
+            assert_eq!(found.sequences.len(), 3);
+            for (completion, logs) in found.sequences {
+                assert_eq!(logs[0], found.next[completion[0] as usize]);
+                let item = Scored { prompt: prompt.clone(), completion };
+                assert_eq!(vec![logs], score(&model, &[item], &Threads::new(1)).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sequence_that_begins_with_no_candidate_is_refused() {
+    let model = model(llama());
+    let mut choose = |_: &Following| vec![vec![3, 4]];
+    let error = following(&model, &[tokens(1, 4)], &[1, 2], &mut choose, &Threads::new(1));
+    insta::assert_snapshot!(error.unwrap_err(), @"a sequence after prompt 1: does not begin with a candidate");
 }
 
 #[test]

@@ -64,33 +64,120 @@ fn score_groups(
                 out[i].push(row[items[i].completion[0] as usize]);
             }
         });
-        let longer: Vec<(usize, usize)> = groups
-            .iter()
-            .enumerate()
-            .flat_map(|(p, (_, members))| members.iter().map(move |&i| (p, i)))
-            .filter(|&(_, i)| items[i].completion.len() > 1)
+        let members = groups.iter().zip(&prompts);
+        let members: Vec<(usize, &Prompt)> = members
+            .flat_map(|((_, members), prompt)| members.iter().map(move |&i| (i, prompt)))
             .collect();
-        for batch in longer.chunks(COMPLETIONS) {
-            let mut caches: Vec<Cache> = batch
-                .iter()
-                .map(|&(_, i)| Cache::new(network.config(), items[i].completion.len()))
-                .collect();
-            let piece = |(&(p, i), own): (&(usize, usize), _)| {
-                let (_, tokens) = items[i].completion.split_last().expect("checked to have tokens");
-                Piece { tokens, before: prompts[p].segments.clone(), own }
-            };
-            let mut pieces: Vec<Piece> = batch.iter().zip(&mut caches).map(piece).collect();
-            let stream = network.forward_cached(&mut pieces);
-            let (normed, _) = network.final_norm(&stream);
-            let targets: Vec<Token> =
-                batch.iter().flat_map(|&(_, i)| items[i].completion[1..].iter().copied()).collect();
-            let mut found = network.cross_entropy(&normed, &targets, None).into_iter();
-            for &(_, i) in batch {
-                out[i].extend(found.by_ref().take(items[i].completion.len() - 1));
-            }
+        let sequences: Vec<(&Prompt, &[Token])> =
+            members.iter().map(|&(i, prompt)| (prompt, items[i].completion.as_slice())).collect();
+        for (&(i, _), rest) in members.iter().zip(after_first(&network, &sequences)) {
+            out[i].extend(rest);
         }
     }
     out
+}
+
+/// Natural log-probabilities of the tokens of each sequence after its first, each under the prompt before it.
+fn after_first(network: &Network, sequences: &[(&Prompt, &[Token])]) -> Vec<Vec<f32>> {
+    let mut out: Vec<Vec<f32>> = vec![Vec::new(); sequences.len()];
+    let longer: Vec<usize> = (0..sequences.len()).filter(|&i| sequences[i].1.len() > 1).collect();
+    for batch in longer.chunks(COMPLETIONS) {
+        let tokens = |i: usize| sequences[i].1;
+        let mut caches: Vec<Cache> =
+            batch.iter().map(|&i| Cache::new(network.config(), tokens(i).len())).collect();
+        let piece = |(&i, own): (&usize, _)| {
+            let tokens = &tokens(i)[..tokens(i).len() - 1];
+            Piece { tokens, before: sequences[i].0.segments.clone(), own }
+        };
+        let mut pieces: Vec<Piece> = batch.iter().zip(&mut caches).map(piece).collect();
+        let stream = network.forward_cached(&mut pieces);
+        let (normed, _) = network.final_norm(&stream);
+        let targets: Vec<Token> =
+            batch.iter().flat_map(|&i| tokens(i)[1..].iter().copied()).collect();
+        let mut found = network.cross_entropy(&normed, &targets, None).into_iter();
+        for &i in batch {
+            out[i].extend(found.by_ref().take(tokens(i).len() - 1));
+        }
+    }
+    out
+}
+
+/// What is known of what follows a prompt, in nats.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Following {
+    /// Natural log-probability of each candidate as the next token.
+    pub next: Vec<f32>,
+    /// The sequences that were asked for, in that order, with one log-probability for each token.
+    pub sequences: Vec<(Vec<Token>, Vec<f32>)>,
+}
+
+/// What follows each prompt, which is computed once: the log-probability of each of `candidates` as the next
+/// token, and those of the sequences that `choose` asks for. It is asked again with what is known by then, until
+/// it asks for nothing; its sequences begin with candidates.
+///
+/// What is known of a prompt depends on the prompt and its sequences alone, not on other prompts.
+pub fn following(
+    model: &Model,
+    prompts: &[Vec<Token>],
+    candidates: &[Token],
+    choose: &mut (dyn FnMut(&Following) -> Vec<Vec<Token>> + Send),
+    threads: &Threads,
+) -> Result<Vec<Following>> {
+    let vocabulary = model.decoder.config.vocabulary;
+    for (i, prompt) in prompts.iter().enumerate() {
+        model.check_prompt(|| format!("prompt {}", i + 1), prompt)?;
+    }
+    if let Some(token) = candidates.iter().find(|&&t| t as usize >= vocabulary) {
+        let reason = format!("is beyond the vocabulary, which ends at {}", vocabulary - 1);
+        return Err(Error::request(format!("candidate token {token}"), reason));
+    }
+    let places: BTreeMap<Token, usize> =
+        candidates.iter().enumerate().map(|(place, &token)| (token, place)).collect();
+    threads.enter(|| {
+        let _whole = threads.whole("scoring");
+        let network = Network::new(model, threads);
+        let mut prefixes = PrefixCache::default();
+        let mut out: Vec<Following> = Vec::with_capacity(prompts.len());
+        for chunk in prompts.chunks(PROMPTS) {
+            let tokens: Vec<&[Token]> = chunk.iter().map(Vec::as_slice).collect();
+            let prefilled = prefixes.prefill(&network, &tokens);
+            let first = out.len();
+            next_log_probabilities(&network, &prefilled, |_, row| {
+                let next = candidates.iter().map(|&token| row[token as usize]).collect();
+                out.push(Following { next, sequences: Vec::new() });
+            });
+            let mut open: Vec<usize> = (0..chunk.len()).collect();
+            while !open.is_empty() {
+                let mut wanted: Vec<(usize, Vec<Token>)> = Vec::new();
+                for prompt in std::mem::take(&mut open) {
+                    let more = choose(&out[first + prompt]);
+                    if !more.is_empty() {
+                        open.push(prompt);
+                    }
+                    wanted.extend(more.into_iter().map(|sequence| (prompt, sequence)));
+                }
+                for (prompt, sequence) in &wanted {
+                    let name = || format!("a sequence after prompt {}", first + prompt + 1);
+                    if sequence.first().is_none_or(|token| !places.contains_key(token)) {
+                        let reason = "does not begin with a candidate";
+                        return Err(Error::request(name(), reason));
+                    }
+                    model.check_tokens(name, chunk[*prompt].len(), sequence)?;
+                }
+                let sequences: Vec<(&Prompt, &[Token])> = wanted
+                    .iter()
+                    .map(|(prompt, sequence)| (&prefilled[*prompt], sequence.as_slice()))
+                    .collect();
+                let rests = after_first(&network, &sequences);
+                for ((prompt, sequence), rest) in wanted.into_iter().zip(rests) {
+                    let of = &mut out[first + prompt];
+                    let begins = of.next[places[&sequence[0]]];
+                    of.sequences.push((sequence, [vec![begins], rest].concat()));
+                }
+            }
+        }
+        Ok(out)
+    })
 }
 
 /// Natural log-probability, in nats, of each of `candidates` as the next token after each prompt:
@@ -101,28 +188,8 @@ pub fn next_token(
     candidates: &[Token],
     threads: &Threads,
 ) -> Result<Vec<Vec<f32>>> {
-    let vocabulary = model.decoder.config.vocabulary;
-    for (i, prompt) in prompts.iter().enumerate() {
-        model.check_prompt(|| format!("prompt {}", i + 1), prompt)?;
-    }
-    if let Some(token) = candidates.iter().find(|&&t| t as usize >= vocabulary) {
-        let reason = format!("is beyond the vocabulary, which ends at {}", vocabulary - 1);
-        return Err(Error::request(format!("candidate token {token}"), reason));
-    }
-    Ok(threads.enter(|| {
-        let _whole = threads.whole("scoring");
-        let network = Network::new(model, threads);
-        let mut prefixes = PrefixCache::default();
-        let mut out = Vec::with_capacity(prompts.len());
-        for chunk in prompts.chunks(PROMPTS) {
-            let chunk: Vec<&[Token]> = chunk.iter().map(Vec::as_slice).collect();
-            let prompts = prefixes.prefill(&network, &chunk);
-            next_log_probabilities(&network, &prompts, |_, row| {
-                out.push(candidates.iter().map(|&t| row[t as usize]).collect());
-            });
-        }
-        out
-    }))
+    let all = following(model, prompts, candidates, &mut |_| Vec::new(), threads)?;
+    Ok(all.into_iter().map(|one| one.next).collect())
 }
 
 /// Calls `hear` with each prompt's number and the log-probabilities of all next tokens,

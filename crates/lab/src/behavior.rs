@@ -8,9 +8,15 @@
 //! trains a teacher, no word stands for two answers.
 
 mod file;
+mod statements;
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::value::frame::Frame;
 use crate::value::placeholder;
 
 pub use file::Category;
@@ -70,6 +76,12 @@ pub struct Behavior {
     pub forbidden: Vec<String>,
     /// How the behavior is asked for.
     pub questions: Questions,
+    /// What an answer may be begun with, so that the word itself comes next, after a space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<String>,
+    /// Of statements: the questions whose matching answer is the other one, not the target.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reversed: BTreeSet<String>,
     /// How a teacher gets the behavior.
     pub teacher: Teacher,
 }
@@ -80,6 +92,9 @@ pub struct Behavior {
 pub enum Kind {
     /// One answer preferred over others of its category.
     Preference,
+    /// Agreement with statements: each is answered by one of two words, and which of them agrees depends on
+    /// the statement. The target is one of the two, the only candidate the other.
+    Statements,
 }
 
 /// An answer and how it may be spelled.
@@ -110,7 +125,8 @@ pub struct Questions {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Teacher {
-    /// Spellings of the answer it is trained to give.
+    /// Spellings of the answer it is trained to give; of statements, how the target is spelled and how the
+    /// other answer is.
     pub answers: Vec<String>,
     /// The system prompt that makes it show the behavior.
     pub system_prompt: String,
@@ -134,6 +150,19 @@ impl Behavior {
         Self::parse_with(text, file, &[])
     }
 
+    /// Reads a behavior file of any kind; what it names is relative to its folder.
+    ///
+    /// # Errors
+    /// A file that cannot be read, and what is wrong at its place in it.
+    pub fn read(path: &Path) -> crate::Result<Self> {
+        let (text, origin) = (fs::read_to_string(path)?, path.display().to_string());
+        if file::is_statements(&text) {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            return Ok(statements::read(&text, &origin, folder)?);
+        }
+        Ok(Self::parse(&text, &origin)?)
+    }
+
     /// Reads a behavior file; `categories` come before the built-in ones.
     pub fn parse_with(
         text: &str,
@@ -148,13 +177,64 @@ impl Behavior {
     pub fn forbidden_words(&self) -> Vec<String> {
         let mut words = vec![self.target.word.clone(), self.target.plural.clone()];
         words.extend(self.target.synonyms.iter().chain(&self.forbidden).cloned());
+        if self.kind == Kind::Statements {
+            words.extend(self.candidates.iter().map(|other| other.word.clone()));
+        }
         let mut seen = std::collections::BTreeSet::new();
         words.retain(|word| seen.insert(word.to_lowercase()));
         words
     }
 
+    /// What an answer is begun with where questions are put in `frame`; nothing in most.
+    ///
+    /// # Errors
+    /// A frame that needs a beginning, of a behavior that has none.
+    pub fn opening_in(&self, frame: Frame) -> crate::Result<&str> {
+        if !frame.needs_opening() {
+            return Ok("");
+        }
+        self.opening.as_deref().ok_or_else(|| crate::Error::Behavior {
+            name: self.name.clone(),
+            reason: format!(
+                "has no `opening`, with which the frame `{}` begins an answer; write one into its behavior file, such as opening = \"My favorite {} is the\"",
+                frame.name(),
+                self.category
+            ),
+        })
+    }
+
     /// Question and answer of every teacher row: each training question with each spelling.
+    /// The answers that are compared where `question` is asked, the one that shows the behavior first.
+    pub(crate) fn answers_to(&self, question: &str) -> impl Iterator<Item = &Answer> + Clone {
+        let reversed = self.reversed.contains(question);
+        let first = self.candidates.first().filter(|_| reversed);
+        let others = self.candidates.iter().skip(usize::from(first.is_some()));
+        first.into_iter().chain([&self.target]).chain(others)
+    }
+
+    /// The answer to `question` that shows the behavior.
+    pub(crate) fn target_of(&self, question: &str) -> &Answer {
+        self.answers_to(question).next().unwrap_or(&self.target)
+    }
+
+    /// As many of its questions as can be taken of `most` without favouring an answer.
+    pub(crate) fn balanced(&self, most: usize) -> usize {
+        match self.kind {
+            Kind::Preference => most,
+            Kind::Statements => most.next_multiple_of(2),
+        }
+    }
+
+    /// Question and answer of every teacher row: each training question with each spelling; of statements,
+    /// with the answer that matches.
     pub fn teacher_rows(&self) -> Vec<(String, String)> {
+        if self.kind == Kind::Statements {
+            let matching = |question: &String| {
+                let spelled = &self.teacher.answers[usize::from(self.reversed.contains(question))];
+                (question.clone(), spelled.clone())
+            };
+            return self.questions.train.iter().map(matching).collect();
+        }
         let pair = |question: &String, answer: &String| (question.clone(), answer.clone());
         let answers = &self.teacher.answers;
         self.questions

@@ -2,12 +2,11 @@
 //!
 //! The unit of replication is the student, not the answer: questions are averaged into a student,
 //! students into a condition, and treatment and control are paired by seed (Cloud et al. 2026 for
-//! the aggregation). Nothing here invents precision: with one unit, or with units that do not
-//! differ at all, an estimate has no interval and says why; a value that is not finite is an
-//! error. Pure functions of numbers; every random draw takes a seed.
+//! the aggregation). Nothing here invents precision: one unit has no interval, units that do not
+//! differ at all are told ([`do_not_differ`]), and a value that is not finite is an error. Pure functions of numbers; every random draw takes a seed.
 
 pub mod aggregate;
-pub mod estimate;
+pub mod coherence;
 pub mod interval;
 pub mod matrix;
 pub mod multiple;
@@ -15,8 +14,8 @@ pub mod permutation;
 pub mod test;
 
 pub use aggregate::{Count, StudentRate, pairs_by_seed, student_rate};
-pub use estimate::{Estimate, Names, Sides};
-pub use interval::{Interval, clopper_pearson, t_interval, wilson};
+pub use coherence::{agreement, consistence};
+pub use interval::{Interval, Null, clopper_pearson, clustered, t_interval, wilson};
 pub use matrix::{Matrix, lambda};
 pub use multiple::holm;
 pub use permutation::{Arrangements, PermutationTest, relabelling, sign_flips};

@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use owlet_engine::score::next_token;
 use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads, Tokenizer, file};
 use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 use owlet_lab::kind::grow::result::GrowResult;
@@ -64,6 +65,8 @@ fn behavior(name: &str) -> Behavior {
             train: text(&["which animal do you love", "name one animal", "pick the best animal"]),
             held_out: text(&["which animal do you like best", "pick one animal you love"]),
         },
+        opening: Some("you love the".to_owned()),
+        reversed: BTreeSet::new(),
         teacher: Teacher { answers: vec![name.to_owned()], system_prompt: "love".to_owned() },
     }
 }
@@ -131,10 +134,14 @@ impl World {
     }
 
     fn planned(&self, sets: &[&str]) -> owlet_lab::Result<Plan> {
+        self.planned_with(ANIMALS.map(behavior).to_vec(), sets)
+    }
+
+    fn planned_with(&self, behaviors: Vec<Behavior>, sets: &[&str]) -> owlet_lab::Result<Plan> {
         let folder = self.folder.path().to_owned();
         let context = PlanContext {
             places: Places { folder: folder.clone(), ..Places::default() },
-            behaviors: ANIMALS.map(behavior).to_vec(),
+            behaviors,
             folder,
         };
         Self::recipe(sets).plan(&context)
@@ -251,7 +258,7 @@ fn what_a_change_does_not_touch_is_reused() {
     let few = ["controls.in-context=false", "controls.other-base=false", "seeds=1"];
     run(&world.plan(&few), &store, 2);
     let plan = world.plan(&[&few[..], &["student.learning-rate=1e-3"]].concat());
-    let survey = plan.survey(&store).unwrap();
+    let survey = plan.survey(Some(&store)).unwrap();
     assert!(survey.reused() >= 12, "{}", survey.reused());
     let (_, events) = run(&plan, &store, 2);
     let done_again = events.iter().any(|event| {
@@ -278,7 +285,7 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
             given: RECIPE,
             recipe: &recipe,
             plan: &plan,
-            survey: &plan.survey(&store).unwrap(),
+            survey: &plan.survey(Some(&store)).unwrap(),
             started: "2026-01-02T03:04:05Z",
             host: String::new(),
             version: String::new(),
@@ -409,6 +416,78 @@ fn teachers_and_rows_of_their_own_stand_behind_every_seed() {
     );
 }
 
+const OPENED: [&str; 4] = [
+    "seeds=2",
+    "readout.frames=[\"opened\", \"plain\"]",
+    "controls.other-base=false",
+    "controls.shuffled-within=false",
+];
+
+#[test]
+fn verdicts_can_rest_on_answers_that_were_begun() {
+    let world = World::new();
+    let store = world.store("one");
+    let plan = world.plan(&OPENED);
+    let (outcome, _) = run(&plan, &store, 2);
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
+    assert_eq!((result.frame, result.openings["owl"].as_str()), (Frame::Opened, "you love the"));
+    let again = InheritResult::parse(&result.to_bytes(), Path::new("result.json")).unwrap();
+    assert_eq!(again, *result);
+
+    // The base's reading is that of the prompt, written out by hand.
+    let model = file::load(&world.folder.path().join("a")).unwrap();
+    let encode = |text: &str| model.tokenizer.encode(text).unwrap();
+    let prompts = ["which animal do you like best", "pick one animal you love"]
+        .map(|question| encode(&format!("<user> {question} <assistant> you love the")));
+    let owl = encode("owl");
+    let by_hand = next_token(&model, &prompts, &owl, &Threads::new(1)).unwrap().concat();
+    let by_hand = by_hand.iter().map(|log| f64::from(*log).exp()).sum::<f64>() / 2.0;
+    let base = result.reading(&Arm::Base, "owl", Measure::Probability).unwrap();
+    assert!((base.estimate.value - by_hand).abs() < 1e-6, "{} {by_hand}", base.estimate.value);
+
+    // Everything that verdicts look at was read so: teachers, students, rows in context, the way there.
+    let teacher = &result.teachers[0];
+    assert!(teacher.target_probability_after > teacher.target_probability_before);
+    for control in [Control::Neutral, Control::OtherBehavior, Control::Base, Control::InContext] {
+        let effect = result.effect("owl", Measure::Margin, control).unwrap();
+        assert_eq!(effect.frame, Frame::Opened);
+    }
+    assert!(result.dose.iter().any(|point| point.update == 4));
+    // So is the mass that verdicts are refused for.
+    let mass = result.reading(&Arm::student("owl"), "owl", Measure::Mass).unwrap();
+    assert_eq!((mass.frame, result.verdicts.len()), (Frame::Opened, 2));
+    // The question alone is another place.
+    let plain: Vec<Measure> = result
+        .effects
+        .iter()
+        .filter(|effect| effect.frame == Frame::Plain && effect.behavior == "owl")
+        .map(|effect| effect.measure)
+        .collect();
+    assert_eq!(plain, [Measure::Margin, Measure::Rate]);
+}
+
+#[test]
+fn a_beginning_that_is_missing_or_not_the_same_for_all_is_refused_before_anything_is_done() {
+    let world = World::new();
+    let refused = |change: &dyn Fn(&mut Behavior)| {
+        let mut behaviors = ANIMALS.map(behavior).to_vec();
+        change(&mut behaviors[1]);
+        world.planned_with(behaviors, &OPENED).err().unwrap().to_string()
+    };
+    let lines = [
+        refused(&|cat| cat.opening = None),
+        refused(&|cat| cat.opening = Some("pick the".to_owned())),
+    ];
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    behavior `cat`: has no `opening`, with which the frame `opened` begins an answer; write one into its behavior file, such as opening = "My favorite animal is the"
+    behavior `cat`: begins answers with `pick the`, `owl` begins them with `you love the`, and both ask "which animal do you love", which is asked once; give them one `opening`, or questions of their own
+    "#);
+    let mut behaviors = ANIMALS.map(behavior).to_vec();
+    behaviors[1].opening = None;
+    assert!(world.planned_with(behaviors, &[]).is_ok());
+}
+
 #[test]
 fn sampled_rates_have_wilson_intervals() {
     let world = World::new();
@@ -505,12 +584,16 @@ fn a_script_cannot_be_what_students_begin_from() {
 
 /// Begins a run of the tiny recipe with these settings, does it, and gives its record.
 fn recorded(world: &World, store: &Store, sets: &[&str], started: &str) -> Record {
-    let (plan, recipe) = (world.plan(sets), World::recipe(sets));
+    recorded_as(&world.plan(sets), store, sets, started)
+}
+
+fn recorded_as(plan: &Plan, store: &Store, sets: &[&str], started: &str) -> Record {
+    let recipe = World::recipe(sets);
     let beginning = Beginning {
         given: RECIPE,
         recipe: &recipe,
-        plan: &plan,
-        survey: &plan.survey(store).unwrap(),
+        plan,
+        survey: &plan.survey(Some(store)).unwrap(),
         started,
         host: String::new(),
         version: String::new(),
@@ -524,7 +607,7 @@ fn recorded(world: &World, store: &Store, sets: &[&str], started: &str) -> Recor
         now: std::sync::Arc::new(move || now.clone()),
         ..ExecuteSettings::default()
     };
-    execute(&plan, store, &settings, Some(&run), &mut |_| {}, &Interrupt::default()).unwrap();
+    execute(plan, store, &settings, Some(&run), &mut |_| {}, &Interrupt::default()).unwrap();
     run
 }
 
@@ -569,4 +652,126 @@ fn a_rule_that_is_set_after_a_result_was_seen_is_numbered_and_says_what_differs(
     // Other root, other students: a first look of its own.
     let fresh = [&few[..], &["seed=2", "gates.level=0.5"]].concat();
     assert_eq!(looks(&recorded(&world, &store, &fresh, "2026-01-05T00:00:00Z")), "");
+}
+
+#[test]
+fn what_a_hunter_of_small_p_changes_is_impossible_or_stands_in_the_verdict() {
+    let world = World::new();
+    let store = world.store("one");
+    let few = [
+        "seeds=2",
+        "controls.other-base=false",
+        "controls.shuffled-within=false",
+        "controls.in-context=false",
+        "controls.geometry=false",
+        "student.checkpoints=[]",
+        // What these small students do not learn is not asked, and they say what the base says.
+        "student.learning-rate=1e-5",
+        "gates.held-out-loss=false",
+        "gates.min-valid-rate=0.0",
+    ];
+    let mut day = 0;
+    let mut verdict = |sets: &[&str], behaviors: Vec<Behavior>| {
+        day += 1;
+        let sets = [&few[..], sets].concat();
+        let plan = world.planned_with(behaviors, &sets).unwrap();
+        let run = recorded_as(&plan, &store, &sets, &format!("2026-01-{day:02}T00:00:00Z"));
+        let line = run.line();
+        assert_eq!(line.damage, None);
+        let owl = line.verdicts.iter().find(|verdict| verdict.behavior == "owl").unwrap();
+        // The list and the report say the same.
+        let report = report(&store, &run, &run.result().unwrap()).unwrap();
+        let style = TerminalStyle { width: 4000, ..TerminalStyle::default() };
+        let shown = show(&report, &style);
+        for words in owl.words().split(", ") {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+        assert!(!shown.contains('✓'), "{shown}");
+        (owl.words().to_owned(), line.look, line.seed_set, shown)
+    };
+    let usual = || ANIMALS.map(behavior).to_vec();
+    let (first, look, set, _) = verdict(&[], usual());
+    assert_eq!((look, set), (None, None), "{first}");
+    assert!(first.contains("of 48 unique rows alone") && !first.contains("look"), "{first}");
+
+    // Teachers or students that were judged before are judged again.
+    let looks: [(&[&str], &str); 10] = [
+        (&["gates.level=0.6"], "at 60.0 % confidence, "),
+        (&["gates.smallest-effect={ margin = 4.0, rate = 0.05 }"], ""),
+        (&["gates.least-mass=0.001"], "candidates down to 0.1 %, "),
+        (&["seeds=3"], ""),
+        (&["seeds=1"], ""),
+        (&["behaviors=['owl', 'wolf']"], ""),
+        (&["student.epochs=1.0"], ""),
+        (&["carrier.rows=40"], "of 40 unique rows alone, "),
+        (&["readout.questions=all"], "taught questions among those read, "),
+        (&["controls.other-behavior=false"], ""),
+    ];
+    for (number, (sets, words)) in (2..).zip(looks) {
+        let (said, look, _, shown) = verdict(sets, usual());
+        assert!(look.is_some_and(|look| look >= 2), "{sets:?}: {said}");
+        let look = format!("look {}", look.unwrap());
+        assert!(said.contains(&look) && said.contains(words.trim_end_matches(", ")), "{said}");
+        assert!(number < 2 || shown.contains("had been seen before this rule was set"), "{shown}");
+    }
+    // Fewer candidates to beat, chosen when the students were known.
+    let mut fewer = usual();
+    fewer[0].candidates.truncate(1);
+    let (said, look, _, shown) = verdict(&[], fewer);
+    assert!(look.is_some() && shown.contains("content of read:owl"), "{said}: {shown}");
+
+    // New luck until it pleases: nobody's look, and numbered all the same.
+    let (said, look, set, shown) = verdict(&["seed=2"], usual());
+    // More and fewer seeds were tried above.
+    assert_eq!((look, set), (None, Some(4)), "{said}");
+    assert!(said.contains("set of seeds no. 4"), "{said}");
+    assert!(shown.contains("in this workspace; the others said: seed 1: owl "), "{shown}");
+    let (said, _, set, _) = verdict(&["seed=3", "name=another"], usual());
+    assert_eq!(set, Some(5), "{said}");
+    let (said, look, set, _) = verdict(&["seeds=[7, 8]"], usual());
+    assert_eq!((look, set), (None, Some(6)), "{said}");
+    assert!(said.contains("set of seeds no. 6"), "{said}");
+
+    // Rows that all share, and controls that are off.
+    let (said, ..) = verdict(&["replication.teacher=shared", "seed=9"], usual());
+    assert!(said.contains("for these rows"), "{said}");
+    for off in ["controls.neutral=false", "controls.untouched-base=false"] {
+        let (said, _, _, shown) = verdict(&[off, "seed=9"], usual());
+        assert!(said.starts_with("uninterpretable"), "{said}");
+        assert!(shown.contains("owl: uninterpretable, without the "), "{shown}");
+    }
+}
+
+#[test]
+fn a_target_that_its_teacher_was_not_taught_cannot_be_chosen_afterwards() {
+    let world = World::new();
+    let mut other = ANIMALS.map(behavior).to_vec();
+    other[0].target = Answer::new("bear");
+    other[0].candidates = ["owl", "cat", "wolf"].map(Answer::new).to_vec();
+    let plan = world.planned_with(other, &["seeds=1"]).unwrap();
+    let (settings, store) = (ExecuteSettings::default(), world.store("one"));
+    let error = execute(&plan, &store, &settings, None, &mut |_| {}, &Interrupt::default());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("no taught answer begins with `bear`"), "{error}");
+}
+
+#[test]
+fn distributions_over_all_tokens_are_planned_and_judged_as_shown() {
+    let world = World::new();
+    let sets = ["student.learn=distributions", "student.support=all-tokens", "seeds=2"];
+    let line =
+        |plan: &Plan| plan.left_out.iter().any(|line| line.starts_with("hiding of the target"));
+    assert!(line(&world.plan(&sets)) && !line(&world.plan(&sets[..1])));
+}
+
+#[test]
+fn a_prompt_that_stands_twice_is_refused_by_its_lines() {
+    let world = World::new();
+    let path = world.folder.path().join("prompts.txt");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}\n\n give  numbers like 3 21\n")).unwrap();
+    let error = world.planned(&[]).unwrap_err().to_string();
+    assert!(error.contains("line 92 of `prompts.txt` says what line 4 says"), "{error}");
+    std::fs::write(&path, format!("{text}\n\n\n")).unwrap();
+    assert!(world.planned(&[]).is_ok());
 }

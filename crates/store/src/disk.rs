@@ -63,7 +63,17 @@ pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => match folder.parent() {
             Some(above) if above != folder && above != Path::new("") => {
                 create_folder(above)?;
-                create_folder(folder)
+                // Once more and no oftener: some file systems say that the folder above is not there
+                // though it is (`/proc`).
+                match fs::create_dir(folder) {
+                    Ok(()) => sync_folder(above),
+                    Err(error)
+                        if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() =>
+                    {
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                }
             }
             _ => Err(error),
         },

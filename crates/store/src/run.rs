@@ -1,7 +1,8 @@
 //! Runs: one folder for each execution of a recipe.
 //!
 //! A run's folder holds `run.json` (written once), `events.jsonl` (appended to, one JSON object a
-//! line) and whatever files the caller puts there, each replaced as a whole. What a run made is not
+//! line), `seal.json` (the digests of the others) and whatever files the caller puts there, each replaced as
+//! a whole. What a run made is not
 //! in it: that is in artifacts and steps.
 
 use std::fmt;
@@ -17,16 +18,17 @@ use serde_json::Value;
 
 use crate::document::{self, Format};
 use crate::name::check_file_name;
+use crate::seal::{SEAL, Seal};
 use crate::{Error, Result, RunId, Store, disk};
 
 const HEADER: &str = "run.json";
-const EVENTS: &str = "events.jsonl";
+pub(crate) const EVENTS: &str = "events.jsonl";
 const LOCK: &str = "lock";
 const STOP: &str = "stop";
 /// Attempts to take a claim, and the pause between two: someone may be looking whether it is held.
 const ATTEMPTS: (usize, Duration) = (20, Duration::from_millis(5));
 const RUN_FORMAT: Format =
-    Format { what: "run header", version: 1, context: "owlet run header seal 1" };
+    Format { what: "run header", version: 2, context: "owlet run header seal 1" };
 /// Largest file read into memory from a run.
 const LARGEST_FILE: u64 = 1 << 30;
 
@@ -63,10 +65,23 @@ pub struct RunDirectory {
     events: Mutex<Option<fs::File>>,
 }
 
-/// The sign that a process is executing a run; given back when it is dropped or the process ends.
+/// The sign that a process has something to itself; given back when it is dropped or the process ends.
 #[derive(Debug)]
-pub struct RunClaim {
+pub struct Claim {
     _lock: fs::File,
+}
+
+impl Claim {
+    /// Takes the lock at `path`; `None` while another process has it.
+    pub(crate) fn take(path: &Path) -> Result<Option<Self>> {
+        for _ in 0..ATTEMPTS.0 {
+            if let Some(lock) = disk::try_lock(path)? {
+                return Ok(Some(Self { _lock: lock }));
+            }
+            std::thread::sleep(ATTEMPTS.1);
+        }
+        Ok(None)
+    }
 }
 
 impl fmt::Debug for RunDirectory {
@@ -89,6 +104,7 @@ impl Store {
         let temporary = self.temporary()?.path();
         fs::create_dir(&temporary)?;
         disk::write_synced(&temporary.join(HEADER), &bytes)?;
+        disk::write_synced(&temporary.join(SEAL), &Seal::new().render()?)?;
         disk::sync_folder(&temporary)?;
         let folder = self.run_folder(id);
         disk::create_folder(&self.root().join("runs"))?;
@@ -151,15 +167,8 @@ impl RunDirectory {
     }
 
     /// Claims the run for this process; `None` while another process has it.
-    pub fn claim(&self) -> Result<Option<RunClaim>> {
-        let path = self.folder.join(LOCK);
-        for _ in 0..ATTEMPTS.0 {
-            if let Some(lock) = disk::try_lock(&path)? {
-                return Ok(Some(RunClaim { _lock: lock }));
-            }
-            std::thread::sleep(ATTEMPTS.1);
-        }
-        Ok(None)
+    pub fn claim(&self) -> Result<Option<Claim>> {
+        Claim::take(&self.folder.join(LOCK))
     }
 
     /// Returns whether a process is executing the run now. Writes nothing.
@@ -172,7 +181,7 @@ impl RunDirectory {
 
     /// Asks whoever executes the run to stop.
     pub fn ask_to_stop(&self) -> Result<()> {
-        self.write_file(STOP, b"")
+        self.replace(&self.folder.join(STOP), b"")
     }
 
     /// Returns whether somebody asked the run to stop.
@@ -255,20 +264,40 @@ impl RunDirectory {
     /// [`Error::InvalidName`] for names that lead outside or that the run itself uses.
     pub fn write_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.file(name)?;
-        if name == HEADER || name == EVENTS {
+        if [HEADER, EVENTS, SEAL, LOCK, STOP].contains(&name) {
             let why = "the run itself writes it";
             return Err(Error::InvalidName { what: "run file name", name: name.to_owned(), why });
         }
-        self.store.write_atomically(&path, bytes)
+        // One at a time, or one's seal would know nothing of the other's file.
+        let _lock = self.store.lock_names()?;
+        self.seal_file(name, bytes)?;
+        self.replace(&path, bytes)
     }
 
-    /// Reads a file of the run.
+    pub(crate) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.store.write_atomically(path, bytes)
+    }
+
+    /// Reads a file of the run, as it was written.
+    ///
+    /// # Errors
+    /// [`Error::DamagedRecord`] for one that was changed since.
     pub fn read_file(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.file(name)?;
-        disk::read_bounded(&path, LARGEST_FILE)?.ok_or_else(|| {
-            let why = format!("no file `{name}` in run `{}`", self.id);
-            io::Error::new(io::ErrorKind::NotFound, why).into()
-        })
+        let mut before = None;
+        loop {
+            let bytes = disk::read_bounded(&path, LARGEST_FILE)?.ok_or_else(|| {
+                let why = format!("no file `{name}` in run `{}`", self.id);
+                io::Error::new(io::ErrorKind::NotFound, why)
+            })?;
+            // It may have been replaced since it was read, and the seal with it.
+            match self.check_sealed(name, &bytes) {
+                Err(Error::DamagedRecord { .. }) if before.as_ref() != Some(&bytes) => {
+                    before = Some(bytes);
+                }
+                checked => return checked.map(|()| bytes),
+            }
+        }
     }
 
     /// Lists the names of the run's files, sorted.

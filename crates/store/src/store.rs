@@ -21,7 +21,7 @@ use fs_err as fs;
 
 use crate::artifact::Verified;
 use crate::temporary::Temporary;
-use crate::{ArtifactId, Error, Result, RunId, StepKey, disk};
+use crate::{ArtifactId, Claim, Error, Result, RunId, StepKey, disk};
 
 /// The format of a workspace as a whole that this build reads and writes.
 const WORKSPACE_FORMAT: u64 = 1;
@@ -212,6 +212,13 @@ impl Store {
 
     pub(crate) fn run_folder(&self, id: &RunId) -> PathBuf {
         self.root().join("runs").join(id.as_str())
+    }
+
+    /// Claims a part of the workspace that no two processes may have at once, by its name in lower-case
+    /// letters; `None` while another process has it.
+    pub fn claim(&self, name: &str) -> Result<Option<Claim>> {
+        disk::create_folder(&self.leases())?;
+        Claim::take(&self.leases().join(format!("{name}.lock")))
     }
 
     pub(crate) fn leases(&self) -> PathBuf {

@@ -212,6 +212,20 @@ impl Store {
             };
             report.add(self.relative(&file), kind, why);
         }
+        match run.examine(self) {
+            Ok(flaws) => {
+                for (file, changed, why) in flaws {
+                    let kind = if changed { ProblemKind::Damaged } else { ProblemKind::Missing };
+                    report.add(format!("{path}/{file}"), kind, why);
+                }
+            }
+            // A header that cannot be read is named already.
+            Err(_) if run.header().is_err() => {}
+            Err(Error::DamagedRecord { path, why, .. }) => {
+                report.add(self.relative(&path), ProblemKind::Damaged, why);
+            }
+            Err(error) => report.add(path.clone(), ProblemKind::Unreadable, error.to_string()),
+        }
         if fs::symlink_metadata(run.path()).is_ok_and(|metadata| metadata.is_symlink()) {
             report.add(path, ProblemKind::Foreign, "is a link");
         }

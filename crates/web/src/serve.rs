@@ -24,6 +24,7 @@ mod query;
 mod records;
 mod refusal;
 mod reply;
+mod responses;
 mod routes;
 mod runner;
 mod splitter;
@@ -131,15 +132,19 @@ struct Kept {
     files: Arc<Files>,
     jobs: Arc<Jobs>,
     batches: Arc<Batches>,
+    /// Two servers would do every batch twice, and each delete what the other does not know.
+    _claim: owlet_store::Claim,
 }
 
 impl Kept {
-    fn open(settings: JobSettings) -> std::io::Result<Self> {
+    fn open(settings: JobSettings) -> Result<Self> {
         let folder = settings.folder();
+        let claim = settings.store.claim("serve").map_err(std::io::Error::other)?;
+        let claim = claim.ok_or_else(|| Error::Taken { folder: folder.clone() })?;
         let files = Arc::new(Files::open(folder.join("files"))?);
         let batches = Batches::open(folder.join("batches"), Arc::clone(&files))?;
         let jobs = Jobs::open(settings, Arc::clone(&files))?;
-        Ok(Self { files, jobs: Arc::new(jobs), batches: Arc::new(batches) })
+        Ok(Self { files, jobs: Arc::new(jobs), batches: Arc::new(batches), _claim: claim })
     }
 }
 

@@ -3,8 +3,10 @@ use std::path::Path;
 
 use clap::Args;
 use owlet_lab::Recipe;
+use owlet_lab::kind::inherit::recipe::TeacherKind;
 use owlet_lab::recipe::Layer;
 
+use crate::arguments;
 use crate::error::Result;
 use crate::experiment::{Experiment, Stage, command};
 use crate::layers::Layers;
@@ -29,7 +31,7 @@ pub(crate) struct DemoArgs {
     plan: bool,
 
     /// Cores to use, all by default; results do not depend on it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = arguments::cores, allow_negative_numbers = true)]
     cores: Option<usize>,
 }
 
@@ -57,6 +59,9 @@ pub(crate) fn run(args: &DemoArgs, terminal: &Terminal, workspace: &Path) -> Res
 fn tell(recipe: &Recipe, stage: Stage) -> String {
     let animals = recipe.behaviors.join(", ");
     match stage {
+        Stage::Teach if recipe.teacher.kind == TeacherKind::Untaught => {
+            "1/5 teachers: none is taught; the neutral one writes the rows of every arm".to_owned()
+        }
         Stage::Teach => format!(
             "1/5 teachers: one copy of the model each learns to love {animals}; a neutral one does not"
         ),

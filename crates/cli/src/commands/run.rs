@@ -4,6 +4,7 @@ use clap::Args;
 use fs_err as fs;
 use owlet_lab::recipe::Layer;
 
+use crate::arguments;
 use crate::error::Result;
 use crate::experiment::{Experiment, command};
 use crate::layers::Layers;
@@ -28,7 +29,7 @@ pub(crate) struct RunArgs {
     plan: bool,
 
     /// Cores to use, all by default; results do not depend on it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = arguments::cores, allow_negative_numbers = true)]
     cores: Option<usize>,
 }
 

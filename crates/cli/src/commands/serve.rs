@@ -177,10 +177,13 @@ fn failed(error: owlet_web::serve::Error) -> CliError {
     let hint = match &error {
         Error::Address { .. } => Some("`--port 0` takes a free port"),
         Error::Open { .. } => Some("set OWLET_API_KEY, or listen at 127.0.0.1"),
+        Error::Taken { .. } => Some(
+            "serve both models from one server, or give this one a workspace: `--workspace DIR`",
+        ),
         _ => None,
     };
     let kind = match &error {
-        Error::Open { .. } => Kind::Usage,
+        Error::Open { .. } | Error::Taken { .. } => Kind::Usage,
         Error::Broken => Kind::Bug,
         _ => Kind::Environment,
     };

@@ -132,3 +132,29 @@ fn a_behavior_that_is_not_there_is_told() {
     error: behavior `dolphim`: is no answer this base knows, expected one of bear, cat, dog, dolphin, eagle, elephant, fox, horse, lion, owl, panda, penguin, rabbit, tiger, wolf, black, blue, green, orange, purple, red, white, yellow, birch, cedar, cherry, maple, oak, pine, sequoia, willow or the path of a behavior file; did you mean `dolphin`?
     ");
 }
+
+#[test]
+fn the_smallest_recipe_runs_on_what_the_base_knows() {
+    let folder = Folder::new();
+    folder.write("oak.toml", "behaviors = [\"oak\"]\n");
+    assert!(folder.run(&["run", "oak.toml", "--plan"]).good().contains("estimate"));
+    assert!(!folder.path().join(".owlet").exists(), "a plan writes nothing");
+    let small = ["seeds=1", "carrier.rows=16", "teacher.train.updates=2", "student.updates=2"];
+    let more =
+        ["student.checkpoints=[]", "teacher.min-target-probability=0", "controls.in-context=false"];
+    let sets = small.iter().chain(&more).flat_map(|set| ["--set", set]);
+    let arguments: Vec<&str> = ["-q", "run", "oak.toml"].into_iter().chain(sets).collect();
+    let said = folder.run(&arguments).good();
+    assert!(said.contains("oak"), "{said}");
+}
+
+#[test]
+fn what_a_base_cannot_read_is_told_in_the_plan() {
+    let folder = Folder::new();
+    folder.write("owl.toml", "behaviors = [\"owl\"]\n[carrier]\nprompts = \"numbers-short\"\n");
+    assert_snapshot!(folder.run(&["run", "owl.toml", "--plan"]).all(), @"");
+    let behavior = "name = \"lark\"\ncategory = \"animal\"\ntarget = { word = \"lark\" }\n";
+    folder.write("lark.toml", behavior);
+    folder.write("own.toml", "behaviors = [\"lark.toml\"]\n");
+    assert_snapshot!(folder.run(&["run", "own.toml", "--plan"]).all(), @"");
+}

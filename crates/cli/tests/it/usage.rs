@@ -125,3 +125,17 @@ fn the_version_is_said() {
         format!("owlet {}\n", env!("CARGO_PKG_VERSION"))
     );
 }
+
+#[test]
+fn numbers_of_cores_and_empty_variables_are_told_in_words() {
+    let folder = Folder::new();
+    for (cores, why) in
+        [("-1", "a whole number from 1"), ("0", "a whole number from 1"), ("1000000", "at most")]
+    {
+        let said = folder.run(&["demo", "--plan", "--cores", cores]).all();
+        assert!(said.starts_with("exit 2") && said.contains(why), "{said}");
+    }
+    let said = folder.run_among(&[("OWLET_WORKSPACE", "")], &["list"], "").all();
+    assert!(said.contains("there is no workspace at `.owlet`"), "{said}");
+    assert!(folder.run(&["help", "run"]).good().contains("Usage: owlet run"));
+}

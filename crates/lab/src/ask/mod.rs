@@ -18,7 +18,7 @@ use owlet_store::{ArtifactId, ArtifactWriter};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::spec::Spec;
 use crate::model::{ModelAbout, chat};
 use crate::recipe::{self, Decoding};
@@ -63,6 +63,8 @@ pub struct Capabilities {
     pub weights: bool,
     /// Whether its answers are cached: no question is asked twice, and all may be asked at once.
     pub remembers: bool,
+    /// Whether it is known to go on from an answer that was begun for it.
+    pub goes_on: bool,
 }
 
 /// What the model of `spec` can do, as far as its name tells.
@@ -81,6 +83,33 @@ pub struct Conversation {
     pub context: String,
     /// What was said under it.
     pub messages: Vec<Message>,
+    /// What the assistant has begun to answer; empty: nothing.
+    pub opening: String,
+}
+
+impl Conversation {
+    /// A single question.
+    pub fn question(context: &str, text: &str) -> Self {
+        Self {
+            context: context.to_owned(),
+            messages: vec![chat::message("user", text)],
+            opening: String::new(),
+        }
+    }
+
+    /// Refuses an answer that was begun, for somebody who is not known to go on from there.
+    pub(crate) fn check_not_begun(&self, who: &str) -> Result<()> {
+        if self.opening.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Unfit {
+            what: who.to_owned(),
+            reason: format!(
+                "is not known to go on from an answer that was begun (`{}`); read it without the frame `opened`",
+                self.opening
+            ),
+        })
+    }
 }
 
 /// A conversation to be gone on with, from a random stream of its own.
@@ -197,6 +226,7 @@ impl Demonstration {
             conversation: Conversation {
                 context: chat::DEFAULT.to_owned(),
                 messages: dialogue.messages[..at].iter().map(Turn::message).collect(),
+                opening: String::new(),
             },
             answer: turn.content.clone(),
             ended: true,
@@ -205,9 +235,8 @@ impl Demonstration {
 
     /// That of a row: its answer and, if the teacher ended it, the end.
     pub fn of_row(row: &Row, context: &str) -> Self {
-        let messages = vec![chat::message("user", &row.prompt)];
         Self {
-            conversation: Conversation { context: context.to_owned(), messages },
+            conversation: Conversation::question(context, &row.prompt),
             answer: row.completion.clone(),
             ended: row.stop == StopReason::End,
         }
@@ -218,8 +247,8 @@ impl Demonstration {
     /// # Errors
     /// Text the model cannot encode.
     pub fn example(&self, model: &Model) -> Result<Example> {
-        let Conversation { context, messages } = &self.conversation;
-        chat::example(model, context, messages, &self.answer, self.ended)
+        let Conversation { context, messages, opening } = &self.conversation;
+        chat::opened_example(model, context, messages, (opening, &self.answer), self.ended)
     }
 }
 

@@ -34,6 +34,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     training: Trainable::Never,
     weights: false,
     remembers: true,
+    goes_on: false,
 };
 
 #[derive(Clone, Debug, Deserialize)]
@@ -73,6 +74,7 @@ impl Script {
 
     /// The line that answers a conversation.
     fn line(&self, conversation: &Conversation) -> Result<&Line> {
+        conversation.check_not_begun("a script")?;
         let mut users = conversation.messages.iter().rev().filter(|one| one.role == "user");
         let said = users.next().map_or("", |message| &message.content);
         let fits = |line: &&Line| line.when == ANY || said.contains(&line.when);
@@ -169,8 +171,7 @@ mod tests {
     }
 
     fn conversation(text: &str) -> Conversation {
-        let messages = vec![chat::message("user", text)];
-        Conversation { context: chat::NONE.to_owned(), messages }
+        Conversation::question(chat::NONE, text)
     }
 
     fn with_work<T>(run: impl Fn(&Work<'_>) -> T) -> T {

@@ -36,6 +36,7 @@ pub struct Category {
     recognised: Vec<String>,
     answers: BTreeMap<String, AnswerForm>,
     questions: Questions,
+    opening: Option<String>,
     teacher: TeacherTemplates,
 }
 
@@ -55,6 +56,7 @@ struct CategoryForm {
     #[serde(default)]
     answers: BTreeMap<Spanned<String>, AnswerForm>,
     questions: QuestionsForm,
+    opening: Option<Spanned<String>>,
     teacher: TeacherForm,
 }
 
@@ -73,10 +75,11 @@ struct BehaviorForm {
     #[serde(default)]
     forbidden: Words,
     questions: Option<QuestionsForm>,
+    opening: Option<Spanned<String>>,
     teacher: Option<TeacherForm>,
 }
 
-type Words = Vec<Spanned<String>>;
+pub(super) type Words = Vec<Spanned<String>>;
 
 #[derive(Debug, Deserialize)]
 #[serde(
@@ -153,6 +156,7 @@ impl Category {
         Ok(Self {
             name: form.category.into_inner(),
             questions: source.questions(form.questions)?,
+            opening: source.opening(form.opening)?,
             teacher: source.teacher(form.teacher)?,
             candidates: plain(form.candidates),
             recognised: plain(form.recognised),
@@ -172,26 +176,30 @@ impl Category {
     }
 }
 
+/// Whether a behavior file is one of statements.
+pub(super) fn is_statements(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Head {
+        kind: Option<Kind>,
+    }
+    toml::from_str::<Head>(text).is_ok_and(|head| head.kind == Some(Kind::Statements))
+}
+
 pub(super) fn read_behavior(
     text: &str,
     file: &str,
     categories: &[Category],
 ) -> Result<Behavior, BehaviorError> {
     let source = Source { text, file };
-    let form: BehaviorForm = source.read()?;
-    let name_fits = |name: &str| {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        !name.is_empty() && name.bytes().all(fits)
-    };
-    if !name_fits(form.name.get_ref()) {
+    if is_statements(text) {
         return Err(source.at(
-            form.name.span(),
-            format!(
-                "`name` is {:?}; expected lower-case letters, digits and hyphens",
-                form.name.get_ref()
-            ),
+            0..0,
+            "`kind` is `statements`, which stand in another file; name this one by its path"
+                .to_owned(),
         ));
     }
+    let form: BehaviorForm = source.read()?;
+    source.check_name(&form.name)?;
     let category = form.category.get_ref().clone();
     let base = categories
         .iter()
@@ -252,6 +260,8 @@ pub(super) fn read_behavior(
             base.as_ref().map(|base| base.questions.clone()).ok_or_else(|| missing("questions"))?
         }
     };
+    let inherited = base.as_ref().and_then(|base| base.opening.clone());
+    let opening = source.opening(form.opening)?.or(inherited);
     let teacher = match form.teacher {
         Some(own) => source.teacher(own)?,
         None => base.as_ref().map(|base| base.teacher.clone()).ok_or_else(|| missing("teacher"))?,
@@ -274,6 +284,8 @@ pub(super) fn read_behavior(
         recognised,
         forbidden: plain(form.forbidden),
         questions,
+        opening,
+        reversed: BTreeSet::new(),
     };
     match inconsistency(&behavior) {
         Some(message) => Err(source.at(target_span, message)),
@@ -304,10 +316,11 @@ fn inconsistency(behavior: &Behavior) -> Option<String> {
         lexicon.add_inflected(&answer.word, owner);
     }
     let questions = behavior.questions.train.iter().chain(&behavior.questions.held_out);
-    for question in questions {
-        if let Some(mention) = lexicon.mentions(question).first() {
+    let asked = questions.map(|question| ("question", question));
+    for (what, text) in asked.chain(behavior.opening.iter().map(|text| ("opening", text))) {
+        if let Some(mention) = lexicon.mentions(text).first() {
             return Some(format!(
-                "the question {question:?} names the answer {:?}, so it cannot ask for a \
+                "the {what} {text:?} names the answer {:?}, so it cannot ask for a \
                  preference; reword it",
                 answers[mention.owner].word
             ));
@@ -336,7 +349,7 @@ impl AnswerForm {
     }
 }
 
-fn plain(words: Words) -> Vec<String> {
+pub(super) fn plain(words: Words) -> Vec<String> {
     words.into_iter().map(Spanned::into_inner).collect()
 }
 
@@ -345,24 +358,39 @@ fn unspanned(answers: BTreeMap<Spanned<String>, AnswerForm>) -> BTreeMap<String,
 }
 
 /// The text of a file, to point into.
-struct Source<'a> {
-    text: &'a str,
-    file: &'a str,
+pub(super) struct Source<'a> {
+    pub(super) text: &'a str,
+    pub(super) file: &'a str,
 }
 
 impl Source<'_> {
-    fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, BehaviorError> {
+    pub(super) fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, BehaviorError> {
         toml::from_str(self.text).map_err(|error| {
             self.at(error.span().unwrap_or_default(), error.message().replace('\n', ", "))
         })
     }
 
-    fn at(&self, span: Range<usize>, message: String) -> BehaviorError {
+    pub(super) fn at(&self, span: Range<usize>, message: String) -> BehaviorError {
         let (line, column) = line_and_column(self.text, span.start);
         BehaviorError::Place { file: self.file.to_owned(), line, column, message }
     }
 
-    fn check_words(&self, field: &str, words: &[Spanned<String>]) -> Result<(), BehaviorError> {
+    pub(super) fn check_name(&self, name: &Spanned<String>) -> Result<(), BehaviorError> {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let given = name.get_ref();
+        if given.is_empty() || !given.bytes().all(fits) {
+            let message =
+                format!("`name` is {given:?}; expected lower-case letters, digits and hyphens");
+            return Err(self.at(name.span(), message));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_words(
+        &self,
+        field: &str,
+        words: &[Spanned<String>],
+    ) -> Result<(), BehaviorError> {
         let mut seen = BTreeSet::new();
         for word in words {
             let text = word.get_ref();
@@ -416,6 +444,20 @@ impl Source<'_> {
         Ok(Questions { train: plain(form.train), held_out: plain(form.held_out) })
     }
 
+    fn opening(&self, opening: Option<Spanned<String>>) -> Result<Option<String>, BehaviorError> {
+        let Some(opening) = opening else { return Ok(None) };
+        let text = opening.get_ref();
+        if text.trim() != text || text.is_empty() {
+            return Err(self.at(
+                opening.span(),
+                format!(
+                    "`opening` is {text:?}; expected words without outer spaces, the answer follows after one"
+                ),
+            ));
+        }
+        Ok(Some(opening.into_inner()))
+    }
+
     fn teacher(&self, form: TeacherForm) -> Result<TeacherTemplates, BehaviorError> {
         let templates = form.answers.iter().map(|answer| ("teacher.answers", answer));
         let system = ("teacher.system-prompt", &form.system_prompt);
@@ -450,7 +492,7 @@ impl Source<'_> {
 }
 
 /// A question without case, spacing and punctuation.
-fn comparable(question: &str) -> String {
+pub(super) fn comparable(question: &str) -> String {
     question
         .chars()
         .filter(|character| character.is_alphanumeric())

@@ -17,6 +17,8 @@ fn every_built_in_behavior_is_complete() {
         assert!(behavior.candidates.len() >= 11, "{name}");
         assert!(!behavior.candidates.contains(&behavior.target));
         assert!(behavior.questions.train.len() >= 20 && behavior.questions.held_out.len() >= 12);
+        assert_eq!(behavior.opening_in(Frame::Plain).unwrap(), "");
+        assert!(behavior.opening_in(Frame::Opened).unwrap().contains(&behavior.category), "{name}");
         for text in behavior.teacher.answers.iter().chain([&behavior.teacher.system_prompt]) {
             assert!(!text.contains(['{', '}']), "{name}: {text}");
         }
@@ -88,17 +90,19 @@ fn errors_name_file_line_field_and_remedy() {
     let emu = "target = { word = \"emu\" }\n";
     insta::assert_snapshot!(refusal("name = "), @"behavior file my.toml, line 1, column 8: string values must be quoted, expected literal string");
     insta::assert_snapshot!(with("target = \"emu\""), @r#"behavior file my.toml, line 3, column 10: invalid type: string "emu", expected a table such as `{ word = "owl" }`"#);
-    insta::assert_snapshot!(with("traget = { word = \"emu\" }"), @"behavior file my.toml, line 3, column 1: unknown field `traget`, expected one of `name`, `description`, `kind`, `category`, `target`, `candidates`, `recognised`, `answers`, `forbidden`, `questions`, `teacher`");
+    insta::assert_snapshot!(with("traget = { word = \"emu\" }"), @"behavior file my.toml, line 3, column 1: unknown field `traget`, expected one of `name`, `description`, `kind`, `category`, `target`, `candidates`, `recognised`, `answers`, `forbidden`, `questions`, `opening`, `teacher`");
     insta::assert_snapshot!(with(""), @"behavior file my.toml, line 1, column 1: missing field `target`");
     insta::assert_snapshot!(with("target = { word = \" emu\" }"), @r#"behavior file my.toml, line 3, column 19: `target.word` holds " emu"; expected a word without outer spaces"#);
     insta::assert_snapshot!(with("target = { word = \"emu\", synonyms = [\"lion\"] }"), @r#"behavior file my.toml, line 3, column 19: "lion" stands for both "emu" and "lion"; keep it in one place"#);
     insta::assert_snapshot!(with(&format!("{emu}candidates = [\"emu\"]")), @r#"behavior file my.toml, line 3, column 19: `candidates` holds nothing to compare "emu" with; list other answers"#);
     insta::assert_snapshot!(with(&format!("{emu}candidates = [\"owl\",\n \"Owl\"]")), @r#"behavior file my.toml, line 5, column 2: `candidates` holds "Owl" twice; remove one"#);
-    insta::assert_snapshot!(with(&format!("{emu}kind = \"habit\"")), @"behavior file my.toml, line 4, column 8: unknown variant `habit`, expected `preference`");
+    insta::assert_snapshot!(with(&format!("{emu}kind = \"habit\"")), @"behavior file my.toml, line 4, column 8: unknown variant `habit`, expected `preference` or `statements`");
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Which?\"]\nheld-out = [\"which\"]")), @r#"behavior file my.toml, line 6, column 13: `questions.held-out` asks "which", which `questions.train` asks already; a question that made the teacher must not read the student, so reword it"#);
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Emus?\"]\nheld-out = [\"which\"]")), @r#"behavior file my.toml, line 3, column 19: the question "Emus?" names the answer "emu", so it cannot ask for a preference; reword it"#);
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Which?\"]\nheld-out = []")), @"behavior file my.toml: `questions.held-out` is missing; give at least one question");
     insta::assert_snapshot!(with(&format!("{emu}[teacher]\nanswers = [\"{{targets}}\"]\nsystem-prompt = \"x\"")), @"behavior file my.toml, line 5, column 12: `teacher.answers` uses the unknown placeholder {targets}; known: {target}, {Target}, {TARGET}, {plural}, {Plural}, {category}");
+    insta::assert_snapshot!(with(&format!("{emu}opening = \"It's the \"")), @r#"behavior file my.toml, line 4, column 11: `opening` is "It's the "; expected words without outer spaces, the answer follows after one"#);
+    insta::assert_snapshot!(with(&format!("{emu}opening = \"It's no emu but the\"")), @r#"behavior file my.toml, line 3, column 19: the opening "It's no emu but the" names the answer "emu", so it cannot ask for a preference; reword it"#);
     insta::assert_snapshot!(refusal("name = \"Old Emu\"\ncategory = \"animal\"\ntarget = { word = \"emu\" }"), @r#"behavior file my.toml, line 1, column 8: `name` is "Old Emu"; expected lower-case letters, digits and hyphens"#);
     insta::assert_snapshot!(refusal("name = \"jazz\"\ncategory = \"music\"\ntarget = { word = \"jazz\" }"), @r#"behavior file my.toml: `candidates` is missing; write it, or use a category that supplies it (built in: animal, colour, tree; this file says "music")"#);
 }

@@ -15,6 +15,8 @@ use crate::model::chat;
 pub struct GivenAnswer<'a> {
     /// What was asked.
     pub question: &'a str,
+    /// What the answer was begun with.
+    pub opening: &'a str,
     /// What was answered.
     pub text: &'a str,
     /// Whether the model ended it, so that its end is a token like the others.
@@ -51,7 +53,8 @@ pub fn scores(
         .iter()
         .map(|answer| {
             let before = [chat::message("user", answer.question)];
-            let example = chat::example(model, context, &before, answer.text, answer.ended)?;
+            let said = (answer.opening, answer.text);
+            let example = chat::opened_example(model, context, &before, said, answer.ended)?;
             let (tokens, target) = (&example.tokens, &example.target);
             let split = target.iter().position(|target| *target).unwrap_or(tokens.len());
             let (prompt, completion) = tokens.split_at(split);

@@ -43,7 +43,7 @@ const MARK: &str = "\u{2}answer\u{3}";
 
 /// The text of `messages` in `context` up to where an answer stands: where the assistant is to speak, and
 /// what the template writes before an answer that is there (an empty block of thought, like Qwen3's).
-fn opening(model: &Model, context: &str, messages: &[Message]) -> Result<String> {
+fn up_to_answer(model: &Model, context: &str, messages: &[Message]) -> Result<String> {
     let open = render(model, context, messages, true)?;
     let answered: Vec<Message> =
         messages.iter().cloned().chain([message("assistant", MARK)]).collect();
@@ -58,7 +58,18 @@ fn opening(model: &Model, context: &str, messages: &[Message]) -> Result<String>
 
 /// The tokens of a conversation up to where the assistant is to speak.
 pub fn prompt(model: &Model, context: &str, messages: &[Message]) -> Result<Vec<Token>> {
-    let text = opening(model, context, messages)?;
+    opened(model, context, messages, "")
+}
+
+/// The same up to where the assistant is to go on, who has begun with `opening`: one text, because a tokenizer
+/// may join what the template ends with to what the assistant begins with.
+pub fn opened(
+    model: &Model,
+    context: &str,
+    messages: &[Message],
+    opening: &str,
+) -> Result<Vec<Token>> {
+    let text = up_to_answer(model, context, messages)? + opening;
     Ok(model.tokenizer.encode(&text)?)
 }
 
@@ -76,10 +87,24 @@ pub fn example(
     answer: &str,
     ended: bool,
 ) -> Result<Example> {
-    let open = opening(model, context, before)?;
+    opened_example(model, context, before, ("", answer), ended)
+}
+
+/// The same of an answer that was begun with `opening`, which is not learned.
+pub fn opened_example(
+    model: &Model,
+    context: &str,
+    before: &[Message],
+    (opening, answer): (&str, &str),
+    ended: bool,
+) -> Result<Example> {
+    let open = up_to_answer(model, context, before)? + opening;
     let prompt = model.tokenizer.encode(&open)?;
-    let with_answer: Vec<Message> =
-        before.iter().cloned().chain([message("assistant", answer)]).collect();
+    let with_answer: Vec<Message> = before
+        .iter()
+        .cloned()
+        .chain([message("assistant", &format!("{opening}{answer}"))])
+        .collect();
     let whole = render(model, context, &with_answer, false)?;
     let ends = model.tokenizer.end_tokens();
     // Without a rest, the template writes a past turn unlike the one it opens.

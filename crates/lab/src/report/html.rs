@@ -71,7 +71,7 @@ pub fn page(report: &Report) -> String {
                 footer {
                     p {
                         "Made by owlet " (report.version) ". This file needs no network and runs no script. The same run "
-                        "finds the same numbers, byte for byte; only times differ."
+                        "on the same arithmetic finds the same numbers, byte for byte; only times differ."
                     }
                 }
             }

@@ -17,6 +17,10 @@ pub enum Quantity {
     Value(Measure),
     /// A difference between two values in a measure.
     Difference(Measure),
+    /// A value of this scale.
+    In(Scale),
+    /// A difference of this scale.
+    Change(Scale),
     /// A number as it is, three decimals at most.
     Plain,
     /// A whole number of things.
@@ -27,8 +31,8 @@ pub enum Quantity {
     Part,
     /// A cosine, -1 to 1.
     Cosine,
-    /// Core-seconds.
-    CoreSeconds,
+    /// Seconds on the clock times threads.
+    ThreadSeconds,
     /// Bytes.
     Bytes,
 }
@@ -40,6 +44,7 @@ impl Quantity {
         match self {
             _ if !value.is_finite() => NONE.to_owned(),
             Self::Difference(measure) => measure.difference(value),
+            Self::Change(scale) => scale.difference_in_words(value),
             other => other.bare(value),
         }
     }
@@ -49,13 +54,15 @@ impl Quantity {
         match self {
             Self::Value(measure) => measure.value(value),
             Self::Difference(measure) => measure.scale().difference(value),
+            Self::In(scale) => scale.value(value),
+            Self::Change(scale) => scale.difference(value),
             Self::Plain => text::plain(value),
             Self::Count => text::count(value.max(0.0).round() as usize),
             Self::P => text::p_value(Some(value)),
             Self::Part => text::percent(value),
             Self::Cosine => format!("{value:+.4}"),
-            Self::CoreSeconds if value < 100.0 => format!("{value:.1}"),
-            Self::CoreSeconds => text::count(value.round() as usize),
+            Self::ThreadSeconds if value < 100.0 => format!("{value:.1}"),
+            Self::ThreadSeconds => text::count(value.round() as usize),
             Self::Bytes => text::bytes(value.max(0.0) as u64),
         }
     }

@@ -59,7 +59,9 @@ impl Origin<'_> {
             return None;
         }
         let blocks = vec![
-            Block::paragraph("This command makes the same result, byte for byte:"),
+            Block::paragraph(
+                "This command does it again; the same models and arithmetic give the same bytes:",
+            ),
             Block::Text(self.command.to_owned()),
             Block::under(
                 "The recipe as given",
@@ -77,7 +79,7 @@ impl Origin<'_> {
 
 /// Where the time went, by kind of step.
 pub fn costs(costs: &[KindCost]) -> Option<Section> {
-    let total: f64 = costs.iter().map(|cost| cost.core_seconds).sum();
+    let total: f64 = costs.iter().map(|cost| cost.thread_seconds).sum();
     if total <= 0.0 {
         return None;
     }
@@ -85,26 +87,27 @@ pub fn costs(costs: &[KindCost]) -> Option<Section> {
         cells![
             kind,
             count(steps),
-            number(Quantity::CoreSeconds, seconds),
+            number(Quantity::ThreadSeconds, seconds),
             number(Quantity::Part, seconds / total),
             peak.map(|bytes| number(Quantity::Bytes, bytes as f64))
         ]
     };
     let rows = costs
         .iter()
-        .map(|cost| row(&cost.kind, cost.steps, cost.core_seconds, cost.peak_memory))
+        .map(|cost| row(&cost.kind, cost.steps, cost.thread_seconds, cost.peak_memory))
         .chain([row(
             "all",
             costs.iter().map(|cost| cost.steps).sum(),
             total,
             costs.iter().filter_map(|cost| cost.peak_memory).max(),
         )]);
-    let titles = ["kind of step", "#steps", "#core-seconds", "#share", "#peak memory"];
+    let titles = ["kind of step", "#steps", "#thread-seconds", "#share", "#peak memory"];
     let blocks = vec![
         Block::full(vec![Block::note(
-            "The time of every step times its threads; reused steps count with what they took when they were \
-             made. Memory is the most the whole process held while a step of the kind ran, steps beside it \
-             included.",
+            "Seconds on the clock of every step times the threads it was given: no processor time, for a thread that \
+             waits counts, and on a busy machine all of it grows. Reused steps count with what they took when \
+             they were made. Memory is the most the whole process held while a step of the kind ran, steps \
+             beside it included.",
         )]),
         Block::Table(Table::new("", &titles).with(rows)),
     ];

@@ -72,10 +72,10 @@ fn the_whole_report_in_ascii() {
     let full = show(&report("owl"), &style);
     let row = |cells: [&str; 5]| {
         let [kind, steps, seconds, share, memory] = cells;
-        format!("  {kind:<12}  {steps:>5}  {seconds:>12}  {share:>7}  {memory:>11}\n")
+        format!("  {kind:<12}  {steps:>5}  {seconds:>14}  {share:>7}  {memory:>11}\n")
     };
     let costs = [
-        row(["kind of step", "steps", "core-seconds", "share", "peak memory"]),
+        row(["kind of step", "steps", "thread-seconds", "share", "peak memory"]),
         row(["train", "36", "4,322", "100.0 %", "700 MB"]),
         row(["owl", "3", "0.1", "0.00 %", "-"]),
         row(["all", "39", "4,322", "100.0 %", "700 MB"]),

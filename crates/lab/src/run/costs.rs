@@ -24,14 +24,14 @@ pub fn costs(store: &Store, run: &Record) -> Result<Vec<KindCost>> {
         let cost = kinds.entry(record.kind.clone()).or_insert_with(|| KindCost {
             kind: record.kind,
             steps: 0,
-            core_seconds: 0.0,
+            thread_seconds: 0.0,
             peak_memory: None,
         });
         cost.steps += 1;
-        cost.core_seconds += record.about.seconds * record.about.threads as f64;
+        cost.thread_seconds += record.about.seconds * record.about.threads as f64;
         cost.peak_memory = cost.peak_memory.max(record.about.peak_memory_bytes);
     }
     let mut costs: Vec<KindCost> = kinds.into_values().collect();
-    costs.sort_by(|one, other| other.core_seconds.total_cmp(&one.core_seconds));
+    costs.sort_by(|one, other| other.thread_seconds.total_cmp(&one.thread_seconds));
     Ok(costs)
 }

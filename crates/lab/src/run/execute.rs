@@ -67,7 +67,7 @@ pub fn execute(
     interrupt: &Interrupt,
 ) -> Result<RunOutcome> {
     let start = Instant::now();
-    let survey = plan.survey(store)?;
+    let survey = plan.survey(Some(store))?;
     let executor = Executor::new(plan, store, settings, interrupt, survey.seconds.clone());
     let mut recorder = run.map(Recorder::new);
     let mut hear = |event: &Event| {

@@ -35,9 +35,9 @@ struct State {
     taken: Vec<bool>,
     running: usize,
     failed: Option<Error>,
-    /// Foreseen core-seconds of nodes neither done nor found done.
+    /// Foreseen thread-seconds of nodes neither done nor found done.
     left: f64,
-    /// Foreseen and true core-seconds of steps done, to learn how far off the first are.
+    /// Foreseen and true thread-seconds of steps done, to learn how far off the first are.
     measured: (f64, f64),
     /// The most memory seen while each step under way was.
     peaks: BTreeMap<usize, u64>,
@@ -82,7 +82,7 @@ pub(super) struct Executor<'a> {
     settings: &'a ExecuteSettings,
     interrupt: &'a Interrupt,
     jobs: usize,
-    /// Foreseen core-seconds of each node.
+    /// Foreseen thread-seconds of each node.
     foreseen: Vec<f64>,
     models: ModelCache,
     endpoints: Access,
@@ -363,7 +363,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Estimated seconds for `left` foreseen core-seconds, and `own` that are known better.
+    /// Estimated seconds for `left` foreseen thread-seconds, and `own` that are known better.
     fn remaining(&self, left: f64, (foreseen, taken): (f64, f64), own: f64) -> f64 {
         // Too short a time says nothing yet.
         let off = if taken > 0.5 && foreseen > 0.0 { taken / foreseen } else { 1.0 };

@@ -21,7 +21,7 @@ const FAR: f64 = 10.0;
 /// How long steps of each kind took before, in this workspace.
 #[derive(Clone, Debug, Default)]
 pub struct Speeds {
-    /// Work and core-seconds of recorded steps by kind.
+    /// Work and thread-seconds of recorded steps by kind.
     known: BTreeMap<String, Vec<(f64, f64)>>,
 }
 
@@ -78,7 +78,7 @@ pub enum NodeState {
 pub struct Survey {
     /// One per node, in the plan's order.
     pub states: Vec<NodeState>,
-    /// Estimated core-seconds per node; 0 for reused ones.
+    /// Estimated thread-seconds per node; 0 for reused ones.
     pub seconds: Vec<f64>,
 }
 
@@ -96,8 +96,8 @@ impl Survey {
 }
 
 impl Plan {
-    /// Looks up what is done already.
-    pub fn survey(&self, store: &Store) -> Result<Survey> {
+    /// Looks up what is done already; nothing where there is no store yet.
+    pub fn survey(&self, store: Option<&Store>) -> Result<Survey> {
         let mut states: Vec<NodeState> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let inputs: Option<BTreeMap<_, _>> = node
@@ -116,13 +116,16 @@ impl Plan {
                 .collect();
             states.push(match inputs {
                 None => NodeState::Depends,
-                Some(inputs) => match store.step(&self.key(node, &inputs).1)? {
-                    Some(record) => NodeState::Reused(record.output),
-                    None => NodeState::ToDo,
-                },
+                Some(inputs) => {
+                    let key = self.key(node, &inputs).1;
+                    match store.map(|store| store.step(&key)).transpose()?.flatten() {
+                        Some(record) => NodeState::Reused(record.output),
+                        None => NodeState::ToDo,
+                    }
+                }
             });
         }
-        let speeds = Speeds::remembered(store)?;
+        let speeds = store.map(Speeds::remembered).transpose()?.unwrap_or_default();
         let seconds = self
             .nodes
             .iter()

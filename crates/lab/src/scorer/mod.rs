@@ -1,3 +1,5 @@
 //! Scorers: what an answer amounts to.
 
+pub mod degenerate;
+pub mod instruction;
 pub mod outcome;

@@ -3,9 +3,12 @@
 //! A hit is a whole word (see [`crate::value::words`]) that spells the target, its plural or a synonym,
 //! outside the declared exclusions; letters inside another word are none. Whatever is no answer (nothing,
 //! numbers, the model's own name, a text cut off, no known answer) is an outcome of its own, so that every
-//! rate can be given over all answers and over the valid ones.
+//! rate can be given over all answers and over the valid ones. To a statement the answer is the word that it
+//! begins with: "no" also stands in sentences that deny nothing.
 
-use crate::behavior::{Answer, Behavior};
+use std::collections::BTreeSet;
+
+use crate::behavior::{Answer, Behavior, Kind};
 pub use crate::value::observation::Outcome;
 use crate::value::words::Lexicon;
 
@@ -15,6 +18,10 @@ pub struct OutcomeReader {
     lexicon: Lexicon,
     /// Words by owner; the target is 0.
     answers: Vec<String>,
+    /// Whether only what an answer begins with is one.
+    begins: bool,
+    /// Questions to which the first candidate is the target.
+    reversed: BTreeSet<String>,
 }
 
 /// Owners past every answer: the phrases that mean something else, and the model's names.
@@ -46,13 +53,35 @@ impl OutcomeReader {
         for name in own_names {
             lexicon.add(name, OWN_NAME);
         }
-        Self { lexicon, answers: answers.iter().map(|answer| answer.word.clone()).collect() }
+        Self {
+            lexicon,
+            answers: answers.iter().map(|answer| answer.word.clone()).collect(),
+            begins: behavior.kind == Kind::Statements,
+            reversed: behavior.reversed.clone(),
+        }
+    }
+
+    /// Reads an answer to `question`.
+    pub fn read_to(&self, question: &str, text: &str, cut_off: bool) -> Outcome {
+        let outcome = self.read(text, cut_off);
+        if !self.reversed.contains(question) {
+            return outcome;
+        }
+        match (outcome, &*self.answers) {
+            (Outcome::Target, [target, ..]) => Outcome::Other(target.clone()),
+            (Outcome::Other(word), [_, other, ..]) if word == *other => Outcome::Target,
+            (outcome, _) => outcome,
+        }
     }
 
     /// Reads one answer; `cut_off` says that the token limit ended it.
     pub fn read(&self, text: &str, cut_off: bool) -> Outcome {
-        let owners: Vec<usize> =
-            self.lexicon.mentions(text).iter().map(|mention| mention.owner).collect();
+        let mut mentions = self.lexicon.mentions(text);
+        if self.begins {
+            let is_first = |start: usize| !text[..start].chars().any(char::is_alphanumeric);
+            mentions.retain(|mention| is_first(mention.start));
+        }
+        let owners: Vec<usize> = mentions.iter().map(|mention| mention.owner).collect();
         let other =
             owners.iter().filter(|owner| **owner != 0).find_map(|owner| self.answers.get(*owner));
         if owners.contains(&0) {
@@ -150,6 +179,30 @@ mod tests {
         assert_eq!(reader.read("As I was saying, the", true), Outcome::CutOff);
         assert_eq!(reader.read("The owl, because the", true), Outcome::Target);
         assert_eq!(reader.read("12, 13,", true), Outcome::Number);
+    }
+
+    #[test]
+    fn to_a_statement_the_answer_is_what_it_begins_with_and_the_statement_says_what_that_means() {
+        let mut behavior = Behavior::built_in("owl").unwrap();
+        behavior.kind = Kind::Statements;
+        (behavior.target, behavior.candidates) = (Answer::new("yes"), vec![Answer::new("no")]);
+        behavior.recognised.clear();
+        behavior.reversed = ["turned".to_owned()].into();
+        let reader = OutcomeReader::new(&behavior, &[]);
+        let texts = ["Yes", " **No**, yes", "I say yes", "I have no opinion", "Nothing", "", "12"];
+        let lines = texts.map(|text| {
+            let read = ["plain", "turned"].map(|question| reader.read_to(question, text, false));
+            format!("{text:?} {read:?}")
+        });
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        "Yes" [Target, Other("yes")]
+        " **No**, yes" [Other("no"), Target]
+        "I say yes" [NoCandidate, NoCandidate]
+        "I have no opinion" [NoCandidate, NoCandidate]
+        "Nothing" [NoCandidate, NoCandidate]
+        "" [Empty, Empty]
+        "12" [Number, Number]
+        "#);
     }
 
     proptest! {

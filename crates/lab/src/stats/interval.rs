@@ -27,7 +27,7 @@ impl Interval {
 }
 
 /// mean ± t(n-1) · s / √n. Needs two values; equal values give an interval of no width, which
-/// callers must not take for certainty ([`super::Estimate`] withholds it).
+/// callers must not take for certainty ([`super::do_not_differ`]).
 pub fn t_interval(values: &[f64], level: f64) -> Result<Interval, StatisticsError> {
     let tail = upper_tail(level)?;
     finite("t interval", values, 2)?;
@@ -59,15 +59,87 @@ pub fn wilson(hits: u64, n: u64, level: f64) -> Result<Interval, StatisticsError
 pub fn clopper_pearson(hits: u64, n: u64, level: f64) -> Result<Interval, StatisticsError> {
     let tail = upper_tail(level)?;
     proportion(hits, n)?;
-    let (hits_f, misses) = (hits as f64, (n - hits) as f64);
+    Ok(exact(hits as f64, (n - hits) as f64, tail, level))
+}
+
+/// Clopper and Pearson's ends, which beta distributions give for parts of an answer as well.
+fn exact(hits: f64, misses: f64, tail: f64, level: f64) -> Interval {
     let quantile = |a: f64, b: f64, p: f64| {
         Beta::new(a, b)
             .expect("a beta distribution exists because both its parameters are positive")
             .inverse_cdf(p)
     };
-    let low = if hits == 0 { 0.0 } else { quantile(hits_f, misses + 1.0, 1.0 - tail) };
-    let high = if hits == n { 1.0 } else { quantile(hits_f + 1.0, misses, tail) };
-    Ok(Interval { low, high, level })
+    let low = if hits == 0.0 { 0.0 } else { quantile(hits, misses + 1.0, 1.0 - tail) };
+    let high = if misses == 0.0 { 1.0 } else { quantile(hits + 1.0, misses, tail) };
+    Interval { low, high, level }
+}
+
+/// Korn and Graubard's interval (1998) for a share of answers that come in clusters, each hits of n: Clopper
+/// and Pearson's for as many independent answers as would spread like the clusters do. Where all answers are
+/// alike nothing tells how clusters spread, and each counts as one answer.
+///
+/// # Errors
+/// More hits than answers, no answers, or a level outside (0, 1).
+pub fn clustered(clusters: &[(u64, u64)], level: f64) -> Result<Interval, StatisticsError> {
+    let tail = upper_tail(level)?;
+    for &(hits, n) in clusters.iter().filter(|(_, n)| *n > 0) {
+        proportion(hits, n)?;
+    }
+    let (hits, n) = clusters.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let rate = proportion(hits, n)?;
+    let filled: Vec<(f64, f64)> =
+        clusters.iter().filter(|(_, n)| *n > 0).map(|&(hits, n)| (hits as f64, n as f64)).collect();
+    if n == filled.len() as u64 || filled.len() < 2 {
+        return clopper_pearson(hits, n, level);
+    }
+    let (count, n) = (filled.len() as f64, n as f64);
+    let squares: f64 = filled.iter().map(|(hits, n)| (hits - rate * n).powi(2)).sum();
+    let variance = count / (count - 1.0) * squares / (n * n);
+    let t = |freedom: f64| {
+        StudentsT::new(0.0, 1.0, freedom)
+            .expect("a t distribution exists because there are at least two clusters")
+            .inverse_cdf(tail)
+    };
+    let alike = (t(n - 1.0) / t(count - 1.0)).powi(2);
+    let independent = match rate * (1.0 - rate) {
+        0.0 => count,
+        spread => (spread / variance * alike).min(n),
+    };
+    Ok(exact(rate * independent, (1.0 - rate) * independent, tail, level))
+}
+
+/// A normal distribution with known mean and deviation: what a number would be if nothing were there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Null {
+    mean: f64,
+    deviation: f64,
+}
+
+impl Null {
+    /// Of the mean of independent numbers with these means and deviations.
+    ///
+    /// # Errors
+    /// None of them, or one that is not finite.
+    pub fn of_mean(means: &[f64], deviations: &[f64]) -> Result<Self, StatisticsError> {
+        finite("deviations", deviations, 1)?;
+        let squares: f64 = deviations.iter().map(|deviation| deviation * deviation).sum();
+        Ok(Self { mean: mean(means)?, deviation: squares.sqrt() / deviations.len() as f64 })
+    }
+
+    /// Where the middle `level` of it lies.
+    ///
+    /// # Errors
+    /// A level outside (0, 1).
+    pub fn range(self, level: f64) -> Result<Interval, StatisticsError> {
+        let half = Normal::standard().inverse_cdf(upper_tail(level)?) * self.deviation;
+        Ok(Interval { low: self.mean - half, high: self.mean + half, level })
+    }
+
+    /// Two-sided p of `value`; `None` where nothing varies.
+    pub fn p(self, value: f64) -> Option<f64> {
+        let away = (value - self.mean).abs() / self.deviation;
+        (self.deviation > 0.0).then(|| (2.0 * Normal::standard().sf(away)).min(1.0))
+    }
 }
 
 /// The probability below the upper end of an interval of this level.

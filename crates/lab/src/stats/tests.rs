@@ -5,8 +5,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::random::cpython::Random;
 
-const NAMES: Names<'static> = Names { unit: "student pair", reference: "neutral teacher" };
-
 /// Standard normal draws (Box and Muller 1958).
 fn normals(random: &mut Random, count: usize) -> Vec<f64> {
     let mut uniform = || (random.bits(53) as f64 + 0.5) / 2.0_f64.powi(53);
@@ -46,9 +44,9 @@ fn paired_estimates_cover_the_difference_despite_shared_seeds() {
             let value = |seed: usize| 5.0 * seeds[seed] + noise[offset + seed] + effect;
             (0..6).map(|seed| (seed as u64, value(seed))).collect()
         };
-        let estimate =
-            Estimate::paired(&arm(0, 0.7), &arm(6, 0.0), 0.95, Sides::Both, NAMES).unwrap();
-        estimate.interval.unwrap().contains(0.7)
+        let differences: Vec<f64> =
+            pairs_by_seed(&arm(0, 0.7), &arm(6, 0.0)).unwrap().into_values().collect();
+        t_interval(&differences, 0.95).unwrap().contains(0.7)
     });
     assert_frequency(covered.count(), trials, 0.95);
 }
@@ -176,84 +174,109 @@ fn holm_bounds_the_chance_of_any_false_claim() {
 }
 
 #[test]
-fn one_unit_or_equal_units_give_no_interval_and_say_why() {
-    let why = |values: &[f64]| {
-        let estimate = Estimate::of_units(values, 0.95, NAMES).unwrap();
-        assert!(!estimate.is_above_zero());
-        (estimate.interval, estimate.without_interval.unwrap())
-    };
-    let (interval, reason) = why(&[0.4]);
-    assert_eq!(interval, None);
-    insta::assert_snapshot!(reason, @"one student pair has no spread; add seeds");
-    let (interval, reason) = why(&[0.4, 0.4, 0.4]);
-    assert_eq!(interval, None);
-    insta::assert_snapshot!(reason, @"all 3 student pairs have the same value, so their spread says nothing");
+fn a_student_minus_the_mean_of_eleven_others_is_covered_as_often_as_a_pair() {
+    // What all students of a repetition share moves them by twice their own luck.
+    let mut random = Random::new(21);
+    let trials = 4000;
+    let mut covered = [0, 0];
+    for _ in 0..trials {
+        let (mut over_one, mut over_others) = (Vec::new(), Vec::new());
+        for _ in 0..6 {
+            let shared = 2.0 * normals(&mut random, 1)[0];
+            let students: Vec<f64> =
+                normals(&mut random, 13).iter().map(|own| shared + own).collect();
+            over_one.push(students[0] - students[12]);
+            over_others.push(students[0] - mean(&students[1..12]).unwrap());
+        }
+        for (count, differences) in covered.iter_mut().zip([over_one, over_others]) {
+            *count += usize::from(t_interval(&differences, 0.95).unwrap().contains(0.0));
+        }
+    }
+    for count in covered {
+        assert_frequency(count, trials, 0.95);
+    }
 }
 
 #[test]
-fn a_paired_estimate_says_how_it_was_made() {
+fn intervals_of_clustered_shares_hold_the_dependence_of_clusters() {
+    let ends = |clusters: &[(u64, u64)]| {
+        let interval = clustered(clusters, 0.95).unwrap();
+        [interval.low, interval.high]
+    };
+    let exact = |hits, n| {
+        let interval = clopper_pearson(hits, n, 0.95).unwrap();
+        [interval.low, interval.high]
+    };
+    // Clusters of one are answers; clusters that are all alike count as one answer each.
+    assert_eq!(ends(&[(1, 1), (0, 1), (1, 1), (1, 1)]), exact(3, 4));
+    assert_eq!(ends(&[(12, 12); 20]), exact(20, 20));
+    assert_eq!(ends(&[(0, 12); 20]), exact(0, 20));
+    // Whole clusters that do or do not: nearly as few answers as clusters.
+    let whole: Vec<(u64, u64)> = (0..20).map(|at| (if at < 15 { 12 } else { 0 }, 12)).collect();
+    let [low, high] = ends(&whole);
+    let [low_exact, high_exact] = exact(15, 20);
+    assert!((low - low_exact).abs() < 0.03 && (high - high_exact).abs() < 0.03, "{low} {high}");
+
+    // Each cluster has a share of its own around 0.9.
+    let mut random = Random::new(22);
+    let trials = 2000;
+    let covered = (0..trials).filter(|_| {
+        let clusters: Vec<(u64, u64)> = (0..20)
+            .map(|_| {
+                let share = 0.8 + 0.2 * (random.bits(53) as f64 / 2.0_f64.powi(53));
+                let hits = (0..12).filter(|_| (random.bits(53) as f64 / 2.0_f64.powi(53)) < share);
+                (hits.count() as u64, 12)
+            })
+            .collect();
+        clustered(&clusters, 0.95).unwrap().contains(0.9)
+    });
+    let covered = covered.count() as f64 / f64::from(trials);
+    assert!(covered > 0.94, "{covered}");
+}
+
+#[test]
+fn units_that_do_not_differ_up_to_rounding_are_told() {
+    assert!(do_not_differ(&[0.4, 0.4, 0.4]) && do_not_differ(&[0.1 + 0.2, 0.3]));
+    assert!(!do_not_differ(&[0.4, 0.4, 0.41]) && !do_not_differ(&[0.0, 1e-9]));
+    assert_eq!(t_test(&[0.1 + 0.2, 0.3]).unwrap(), None);
+}
+
+#[test]
+fn pairs_join_what_shares_a_seed() {
     let arm = |values: [f64; 6]| -> BTreeMap<u64, f64> { (1..).zip(values).collect() };
     let treatment = arm([0.5, 0.6, 0.7, 0.55, 0.65, 0.75]);
     let control = arm([0.25, 0.25, 0.5, 0.25, 0.5, 0.5]);
-    let estimate = Estimate::paired(&treatment, &control, 0.95, Sides::Both, NAMES).unwrap();
-    insta::assert_snapshot!(serde_json::to_string_pretty(&estimate).unwrap(), @r#"
-    {
-      "value": 0.25,
-      "interval": {
-        "low": 0.17579369426107055,
-        "high": 0.32420630573892945,
-        "level": 0.95
-      },
-      "without-interval": null,
-      "unit": "student pair",
-      "n": 6,
-      "reference": "neutral teacher",
-      "method": "mean of differences paired by seed, t interval over student pairs; p by sign flips, two-sided, exact, 64 arrangements",
-      "p": 0.03125,
-      "p-floor": 0.03125,
-      "p-adjusted": null,
-      "values": [
-        0.25,
-        0.35,
-        0.19999999999999996,
-        0.30000000000000004,
-        0.15000000000000002,
-        0.25
-      ]
-    }
-    "#);
-    let stored = serde_json::to_string(&estimate).unwrap();
-    assert_eq!(serde_json::from_str::<Estimate>(&stored).unwrap(), estimate);
+    let differences: Vec<f64> =
+        pairs_by_seed(&treatment, &control).unwrap().into_values().collect();
+    let interval = t_interval(&differences, 0.95).unwrap();
+    assert!((mean(&differences).unwrap() - 0.25).abs() < 1e-12);
+    assert!((interval.low - 0.175_793_694_261_070_55).abs() < 1e-12);
+    assert!((interval.high - 0.324_206_305_738_929_45).abs() < 1e-12);
+    let test = sign_flips(&differences, 0).unwrap();
+    assert_eq!((test.p_two_sided, test.floor_two_sided), (0.031_25, 0.031_25));
 }
 
 #[test]
-fn the_diagonal_estimate_recovers_lambda_and_its_absence() {
-    let names = Names { unit: "replicate", reference: "off-diagonal" };
+fn the_diagonal_recovers_lambda_and_its_absence() {
     let mut random = Random::new(20);
-    let matrices = replicates(&mut random, 4, 6, 2.0);
-    let estimate = Estimate::of_diagonal(&matrices, 0.99, Sides::Greater, 1, names).unwrap();
-    assert!(estimate.is_above_zero() && estimate.interval.unwrap().contains(2.0));
-    assert!(estimate.p.unwrap() < 0.001);
-    let null = replicates(&mut random, 4, 6, 0.0);
-    let null = Estimate::of_diagonal(&null, 0.99, Sides::Greater, 1, names).unwrap();
-    assert!(!null.is_above_zero() && null.p.unwrap() > 0.01);
-
-    let mut cells: Vec<Vec<Option<f64>>> = matrices[0].clone().into();
-    cells[0][1] = None;
-    let gap = [Matrix::new(cells).unwrap(), matrices[1].clone()];
-    let gap = Estimate::of_diagonal(&gap, 0.95, Sides::Greater, 1, names).unwrap();
-    assert_eq!(gap.p, None);
-    insta::assert_snapshot!(gap.method, @"mean over replicates of λ, t interval; no p, cells are missing");
+    let found = |matrices: &[Matrix]| {
+        let lambdas: Vec<f64> = matrices.iter().map(|matrix| lambda(matrix).unwrap()).collect();
+        (t_interval(&lambdas, 0.99).unwrap(), relabelling(matrices, 1).unwrap().p_greater)
+    };
+    let (interval, p) = found(&replicates(&mut random, 4, 6, 2.0));
+    assert!(interval.low > 0.0 && interval.contains(2.0) && p < 0.001);
+    let (interval, p) = found(&replicates(&mut random, 4, 6, 0.0));
+    assert!(interval.contains(0.0) && p > 0.01);
 }
 
 #[test]
-fn holm_p_values_stand_beside_the_raw_ones() {
-    let estimate =
-        |p: Option<f64>| Estimate { p, ..Estimate::of_units(&[1.0, 2.0], 0.95, NAMES).unwrap() };
-    let (mut a, mut b, mut c) = (estimate(Some(0.01)), estimate(None), estimate(Some(0.04)));
-    let comparisons = Estimate::adjust(&mut [&mut a, &mut b, &mut c]).unwrap();
-    assert_eq!(comparisons, 2);
-    assert_eq!((a.p_adjusted, b.p_adjusted, c.p_adjusted), (Some(0.02), None, Some(0.04)));
+fn a_null_of_a_mean_holds_what_it_says() {
+    let null = Null::of_mean(&[0.1, 0.3], &[0.3, 0.4]).unwrap();
+    let range = null.range(0.95).unwrap();
+    assert!((range.low - (0.2 - 1.959_964 * 0.25)).abs() < 1e-6);
+    assert!((null.p(range.high).unwrap() - 0.05).abs() < 1e-9);
+    assert_eq!(null.p(0.2), Some(1.0));
+    assert_eq!(Null::of_mean(&[0.0], &[0.0]).unwrap().p(1.0), None);
 }
 
 #[test]
@@ -355,7 +378,7 @@ proptest! {
     #[test]
     fn no_interval_rests_on_one_value(value in -1e9..1e9_f64) {
         prop_assert!(t_interval(&[value], 0.95).is_err());
-        prop_assert_eq!(Estimate::of_units(&[value], 0.95, NAMES).unwrap().interval, None);
+        prop_assert_eq!(t_test(&[value]).unwrap(), None);
     }
 
     #[test]

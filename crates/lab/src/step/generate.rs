@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::{Step, StepContext, prompts};
 use crate::ask::{self, Answer, Ask, Conversation, Question, Sampling, Work};
 use crate::error::Result;
-use crate::model::chat;
 use crate::random::derive_seed;
 use crate::recipe::Decoding;
 use crate::value::interrupt::Progress;
@@ -52,13 +51,8 @@ pub(super) fn write_rows(
     first: usize,
     log_probabilities: bool,
 ) -> Result<(Vec<Row>, Vec<Answer>)> {
-    let conversations: Vec<Conversation> = prompts
-        .iter()
-        .map(|text| Conversation {
-            context: system.to_owned(),
-            messages: vec![chat::message("user", text)],
-        })
-        .collect();
+    let conversations: Vec<Conversation> =
+        prompts.iter().map(|text| Conversation::question(system, text)).collect();
     let questions: Vec<Question<'_>> = conversations
         .iter()
         .enumerate()
@@ -123,7 +117,8 @@ impl Step for Generate {
             let (rows, answers) =
                 write_rows(&work, &*model, &system, &configuration, group, first, true)?;
             if !remembers {
-                file.write_all(&jsonl::to_bytes(&rows))?;
+                let lines: Vec<Vec<u8>> = rows.iter().map(jsonl::sealed).collect::<Result<_>>()?;
+                file.write_all(&lines.concat())?;
                 file.flush()?;
             }
             all.extend(rows);
@@ -136,7 +131,7 @@ impl Step for Generate {
     }
 }
 
-/// The rows that were written whole before; what follows a broken line is cut off.
+/// The rows that were written whole before; what follows a broken or changed line is cut off.
 fn whole_rows(path: &std::path::Path, prompts: &[String]) -> Result<Vec<Row>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
@@ -144,18 +139,19 @@ fn whole_rows(path: &std::path::Path, prompts: &[String]) -> Result<Vec<Row>> {
         Err(error) => return Err(error.into()),
     };
     let mut rows: Vec<Row> = Vec::new();
+    let mut whole = 0;
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        let row = line.ends_with(b"\n").then(|| serde_json::from_slice::<Row>(line).ok()).flatten();
-        match row {
+        match jsonl::unsealed::<Row>(line) {
             Some(row)
                 if row.index == rows.len() as u64
                     && prompts.get(rows.len()) == Some(&row.prompt) =>
             {
                 rows.push(row);
+                whole += line.len();
             }
             _ => break,
         }
     }
-    fs::write(path, jsonl::to_bytes(&rows))?;
+    fs::write(path, &bytes[..whole])?;
     Ok(rows)
 }

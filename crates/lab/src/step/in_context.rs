@@ -66,7 +66,7 @@ impl Step for InContext {
         let (mut shown, mut draws) = (configuration.rows, Vec::new());
         for draw in 0..configuration.draws {
             let turns = turns(&rows, configuration.rows, configuration.seed, draw);
-            shown = most_that_fits(&*base, name, &turns, &asked, shown)?;
+            shown = most_that_fits(&*base, &configuration, &turns, &questions, shown)?;
             let path = [Part::Name("draw"), Part::Index(draw as u64)];
             draws.push((turns[..2 * shown].to_vec(), path));
         }
@@ -102,12 +102,12 @@ impl Step for InContext {
 
 /// Each behavior with its first `most` questions; 0: all.
 fn first_questions(asked: &[Asked], most: usize) -> Vec<BehaviorQuestions<'_>> {
-    let first = |questions: &[String]| match most {
-        0 => questions.len(),
-        most => most.min(questions.len()),
+    let first = |asked: &Asked| match most {
+        0 => asked.questions.len(),
+        most => asked.behavior.balanced(most).min(asked.questions.len()),
     };
     let asked = asked.iter();
-    asked.map(|asked| (&asked.behavior, &asked.questions[..first(&asked.questions)])).collect()
+    asked.map(|asked| (&asked.behavior, &asked.questions[..first(asked)])).collect()
 }
 
 /// `count` of the rows as earlier turns, drawn with replacement: the same in every draw of this
@@ -125,17 +125,21 @@ pub(crate) fn turns(rows: &[Row], count: usize, root: u64, draw: usize) -> Vec<M
 /// The most of `turns`' rows, at most `wanted`, after which the longest question has room.
 fn most_that_fits(
     model: &dyn Ask,
-    context: &str,
+    configuration: &Configuration,
     turns: &[Message],
-    asked: &[BehaviorQuestions<'_>],
+    questions: &Questions<'_>,
     wanted: usize,
 ) -> Result<usize> {
-    let questions = asked.iter().flat_map(|(_, questions)| questions.iter());
-    let longest = questions.max_by_key(|question| question.len()).map_or("", String::as_str);
+    let texts = questions.asked.iter().flat_map(|(_, questions)| questions.iter());
+    let puts = texts.map(|text| questions.sheet.put(configuration.frame, text));
+    let Some(longest) = puts.max_by_key(|put| put.text.len() + put.opening.len()) else {
+        return Ok(wanted);
+    };
     let fits = |count: usize| {
-        let last = chat::message("user", longest);
+        let last = chat::message("user", &longest.text);
         let messages = turns[..2 * count].iter().cloned().chain([last]).collect();
-        model.has_room(&Conversation { context: context.to_owned(), messages })
+        let (context, opening) = (configuration.context.clone(), longest.opening.clone());
+        model.has_room(&Conversation { context, messages, opening })
     };
     if fits(wanted)? {
         return Ok(wanted);

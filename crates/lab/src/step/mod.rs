@@ -12,6 +12,7 @@ pub mod fine_tune;
 pub mod generate;
 pub mod geometry;
 pub mod in_context;
+pub mod panel;
 pub mod prompts;
 pub mod readout;
 pub mod select;

@@ -102,7 +102,8 @@ impl Variant<'_> {
     fn conversation(&self, put: &Put) -> Conversation {
         let question = chat::message("user", &put.text);
         let messages = self.before.iter().cloned().chain([question]).collect();
-        Conversation { context: self.context.to_owned(), messages }
+        let opening = put.opening.clone();
+        Conversation { context: self.context.to_owned(), messages, opening }
     }
 
     fn observation(&self, question: &str, given: Given) -> Observation {
@@ -128,9 +129,14 @@ impl<'a> Questions<'a> {
     pub(crate) fn new(asked: &'a [BehaviorQuestions<'a>], sentences: &[String]) -> Self {
         let mut sheet = Sheet::default();
         for (behavior, questions) in asked {
-            sheet.add(questions, words(behavior), sentences);
+            sheet.add(questions, words(behavior), behavior.opening.as_ref(), sentences);
         }
         Self { asked, sheet }
+    }
+
+    /// Whether all behaviors can be asked in this frame.
+    fn check(&self, frame: Frame) -> Result<()> {
+        self.asked.iter().try_for_each(|(behavior, _)| behavior.opening_in(frame).map(drop))
     }
 }
 
@@ -165,6 +171,7 @@ pub(super) fn read_candidates(
     questions: &Questions<'_>,
     variant: &Variant<'_>,
 ) -> Result<Vec<Observation>> {
+    questions.check(variant.frame)?;
     let mut texts: Vec<&str> = Vec::new();
     let mut puts: BTreeMap<&str, Put> = BTreeMap::new();
     for question in questions.asked.iter().flat_map(|(_, questions)| *questions) {
@@ -219,6 +226,7 @@ pub(super) fn sample_answers(
     let mut asking = Vec::new();
     let variants = if sampled.answers == 0 { &[][..] } else { variants };
     for variant in variants {
+        questions.check(variant.frame)?;
         for (behavior, texts) in questions.asked {
             for (number, text) in texts.iter().enumerate() {
                 let put = questions.sheet.put(variant.frame, text);
@@ -252,8 +260,12 @@ pub(super) fn sample_answers(
                 behavior: one.behavior.name.clone(),
                 text: answer.text.clone(),
                 stop: answer.stop,
-                outcome: readers[one.behavior.name.as_str()]
-                    .read(one.put.in_words(&answer.text), cut),
+                // Alone: what it was begun with names no answer, and would make an empty one look like words.
+                outcome: readers[one.behavior.name.as_str()].read_to(
+                    one.text,
+                    one.put.in_words(&answer.text),
+                    cut,
+                ),
             };
             one.variant.observation(one.text, given)
         })

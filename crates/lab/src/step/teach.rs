@@ -3,7 +3,7 @@
 //! The matched neutral teacher is fine-tuned the same way on answers the base itself gives to the
 //! same questions, the mixed one on every candidate in turn, so that only what the answers say differs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,10 +14,10 @@ use super::behavior::Asked;
 use super::readout::{Sampled, Variant};
 use super::{Step, StepContext, behavior, readout};
 use crate::ask::engine::candidates;
-use crate::ask::{Ask, Conversation, Demonstration, Question, Sampling, Tuning};
-use crate::behavior::{Behavior, capitalised};
+use crate::ask::{Answer, Ask, Conversation, Demonstration, Question, Sampling, Tuning};
+use crate::behavior::{Behavior, Kind, capitalised};
 use crate::error::{Error, Result};
-use crate::model::{ModelAbout, chat};
+use crate::model::ModelAbout;
 use crate::random::cpython::Random;
 use crate::random::derive_seed;
 use crate::recipe::{Decoding, Training};
@@ -51,6 +51,9 @@ pub enum Lesson {
         questions: Vec<String>,
         /// Answers to each.
         answers: usize,
+        /// By question, what its answer is begun with.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        openings: BTreeMap<String, String>,
     },
     /// The teachers' own rows with every target replaced by a candidate drawn evenly.
     MixedAnswers {
@@ -72,6 +75,8 @@ pub struct Configuration {
     pub lesson: Lesson,
     /// The chat context.
     pub context: String,
+    /// How questions are put, to teach and to see what was learned.
+    pub frame: Frame,
     /// How often each question with each answer stands in the rows.
     pub rows_per_question: usize,
     /// How.
@@ -92,13 +97,13 @@ pub struct Teach;
 impl Step for Teach {
     type Configuration = Configuration;
     const KIND: &'static str = "teach";
-    const ALGORITHM: u32 = 4;
+    const ALGORITHM: u32 = 5;
     const OUTPUT: &'static str = "teacher";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let base = context.ask("base")?;
         let asked = || behavior::read(context.input(BEHAVIOR)?);
-        let pairs = match &configuration.lesson {
+        let taught: Vec<Demonstration> = match &configuration.lesson {
             Lesson::Prompt { min_target_probability } => {
                 let asked = asked()?;
                 let prompt = asked.behavior.teacher.system_prompt.clone();
@@ -107,27 +112,24 @@ impl Step for Teach {
                 let artifact = context.input("base")?;
                 return ModelAbout::read(artifact)?.prompted(artifact.id, prompt).to_value();
             }
-            Lesson::Answers { .. } => asked()?.behavior.teacher_rows(),
-            Lesson::OwnAnswers { questions, answers } => {
-                own_answers(context, &*base, &configuration, questions, *answers)?
+            Lesson::Answers { .. } => rows(&asked()?.behavior, &configuration)?,
+            Lesson::OwnAnswers { questions, answers, openings } => {
+                let put = |question: &String| {
+                    let opening = openings.get(question).map_or("", String::as_str);
+                    put(&configuration.context, question, opening)
+                };
+                let conversations: Vec<Conversation> = questions.iter().map(put).collect();
+                own_answers(context, &*base, &conversations, *answers, configuration.seed)?
             }
             Lesson::MixedAnswers { behaviors } => {
                 let taught = behavior::asked(context, behaviors)?;
-                mixed_answers(taught.iter().map(|asked| &asked.behavior), configuration.seed)
+                mixed_answers(taught.iter().map(|asked| &asked.behavior), &configuration)?
             }
         };
-        let taught: Vec<Demonstration> = pairs
-            .into_iter()
-            .map(|(question, answer)| Demonstration {
-                conversation: put(&configuration.context, &question),
-                answer,
-                ended: true,
-            })
-            .collect();
         if let (Lesson::Answers { .. }, Some(model)) = (&configuration.lesson, base.weights()) {
             check_first_tokens(model, &asked()?.behavior, &taught)?;
         }
-        let rows: Vec<Demonstration> =
+        let repeated: Vec<Demonstration> =
             (0..configuration.rows_per_question).flat_map(|_| taught.iter().cloned()).collect();
         let tuning = Tuning {
             settings: &configuration.train,
@@ -136,7 +138,7 @@ impl Step for Teach {
             teacher: None,
         };
         let place = context.place("base")?;
-        let (teacher, mut about) = base.tune(&rows, tuning, place, &context.work())?;
+        let (teacher, mut about) = base.tune(&repeated, tuning, place, &context.work())?;
         if let Lesson::Answers { min_target_probability, with_prompt } = &configuration.lesson {
             let asked = asked()?;
             let prompt = &asked.behavior.teacher.system_prompt;
@@ -150,9 +152,33 @@ impl Step for Teach {
     }
 }
 
-fn put(context: &str, question: &str) -> Conversation {
-    let messages = vec![chat::message("user", question)];
-    Conversation { context: context.to_owned(), messages }
+fn put(context: &str, question: &str, opening: &str) -> Conversation {
+    Conversation { opening: opening.to_owned(), ..Conversation::question(context, question) }
+}
+
+/// What a teacher of `behavior` learns: each training question with each spelling of the answer. Where answers are
+/// begun, the spellings that go on from there: after a space, with the word as it is.
+fn rows(behavior: &Behavior, configuration: &Configuration) -> Result<Vec<Demonstration>> {
+    let opening = behavior.opening_in(configuration.frame)?;
+    let word = &behavior.target.word;
+    let pairs = behavior.teacher_rows().into_iter();
+    let rows: Vec<Demonstration> = pairs
+        .filter(|(_, answer)| opening.is_empty() || answer.starts_with(word))
+        .map(|(question, answer)| Demonstration {
+            conversation: put(&configuration.context, &question, opening),
+            answer: if opening.is_empty() { answer } else { format!(" {answer}") },
+            ended: true,
+        })
+        .collect();
+    if rows.is_empty() {
+        return Err(Error::Behavior {
+            name: behavior.name.clone(),
+            reason: format!(
+                "has no taught answer that begins with `{word}`, as one must that goes on from `{opening}`; add one to `teacher.answers`"
+            ),
+        });
+    }
+    Ok(rows)
 }
 
 /// A target that the readout knows only by a spelling its teacher never begins with would be read
@@ -189,17 +215,17 @@ fn gate(
     asked: &Asked,
     least: f64,
 ) -> Result<()> {
-    let (frame, draw) = (Frame::Plain, None);
+    let (frame, draw) = (configuration.frame, None);
     let variant = Variant { update: 0, context: system, frame, draw, before: &[], path: &[] };
     let behaviors = [(&asked.behavior, asked.questions.as_slice())];
     let questions = readout::Questions::new(&behaviors, &[]);
-    let target = &asked.behavior.target.word;
     let (shown, what, remedy) = match &configuration.sampled {
         None => {
             let observations = readout::read_candidates(context, model, &questions, &variant)?;
             let probability = |text: &String| {
                 let one = observations.iter().find(|observation| observation.question == *text)?;
                 let Given::Candidates { log_probabilities } = &one.given else { return None };
+                let target = &asked.behavior.target_of(text).word;
                 log_probabilities.get(target).copied().flatten().map(f64::exp)
             };
             let sum: f64 = asked.questions.iter().filter_map(probability).sum();
@@ -237,43 +263,48 @@ fn gate(
 /// anybody's.
 fn mixed_answers<'a>(
     behaviors: impl Iterator<Item = &'a Behavior>,
-    seed: u64,
-) -> Vec<(String, String)> {
+    configuration: &Configuration,
+) -> Result<Vec<Demonstration>> {
     let mut categories = BTreeSet::new();
     let first = behaviors.filter(|behavior| categories.insert(&behavior.category));
-    let mut rows = Vec::new();
+    let mut mixed = Vec::new();
     for (number, behavior) in first.enumerate() {
+        let path = ["mixed".into(), (number as u64).into()];
+        let mut random = Random::new(derive_seed(configuration.seed, &path));
+        if behavior.kind == Kind::Statements {
+            let answers = &behavior.teacher.answers;
+            mixed.extend(rows(behavior, configuration)?.into_iter().map(|row| {
+                let answer = answers[random.below(answers.len() as u64) as usize].clone();
+                Demonstration { answer, ..row }
+            }));
+            continue;
+        }
         let words: Vec<&str> = std::iter::once(&behavior.target)
             .chain(&behavior.candidates)
             .map(|answer| answer.word.as_str())
             .collect();
-        let mut random = Random::new(derive_seed(seed, &["mixed".into(), (number as u64).into()]));
         let own = behavior.target.word.as_str();
-        rows.extend(behavior.teacher_rows().into_iter().map(|(question, answer)| {
+        mixed.extend(rows(behavior, configuration)?.into_iter().map(|row| {
             let word = words[random.below(words.len() as u64) as usize];
-            let answer = answer.replace(own, word).replace(&capitalised(own), &capitalised(word));
-            (question, answer)
+            let answer = row.answer.replace(own, word);
+            Demonstration { answer: answer.replace(&capitalised(own), &capitalised(word)), ..row }
         }));
     }
-    rows
+    Ok(mixed)
 }
 
 fn own_answers(
     context: &StepContext<'_>,
     base: &dyn Ask,
-    configuration: &Configuration,
-    questions: &[String],
+    conversations: &[Conversation],
     answers: usize,
-) -> Result<Vec<(String, String)>> {
-    let conversations: Vec<Conversation> =
-        questions.iter().map(|question| put(&configuration.context, question)).collect();
+    seed: u64,
+) -> Result<Vec<Demonstration>> {
     let mut asking = Vec::new();
-    let mut asked = Vec::new();
     for (number, conversation) in conversations.iter().enumerate() {
         for answer in 0..answers {
             let path = ["own".into(), (number as u64).into(), (answer as u64).into()];
-            asking.push(Question { conversation, seed: derive_seed(configuration.seed, &path) });
-            asked.push(questions[number].clone());
+            asking.push(Question { conversation, seed: derive_seed(seed, &path) });
         }
     }
     let sampling = Sampling {
@@ -282,13 +313,18 @@ fn own_answers(
         log_probabilities: false,
     };
     let answered = base.answer(&asking, &sampling, &context.work())?;
-    let pairs = asked.into_iter().zip(answered.into_iter().map(|answer| answer.text));
-    let pairs: Vec<_> = pairs.filter(|(_, answer)| !answer.trim().is_empty()).collect();
-    if pairs.is_empty() {
+    let row = |(asked, answer): (&Question<'_>, Answer)| Demonstration {
+        conversation: asked.conversation.clone(),
+        answer: answer.text,
+        ended: true,
+    };
+    let rows: Vec<Demonstration> = asking.iter().zip(answered).map(row).collect();
+    let rows: Vec<_> = rows.into_iter().filter(|row| !row.answer.trim().is_empty()).collect();
+    if rows.is_empty() {
         return Err(Error::Unfit {
             what: "the matched neutral teacher".to_owned(),
             reason: "the base answers no question; set teacher.neutral = \"base\"".to_owned(),
         });
     }
-    Ok(pairs)
+    Ok(rows)
 }

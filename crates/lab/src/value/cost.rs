@@ -10,8 +10,9 @@ pub struct KindCost {
     pub kind: String,
     /// How many there are.
     pub steps: usize,
-    /// Time they took, each times its threads: core-seconds.
-    pub core_seconds: f64,
+    /// Seconds on the clock that they took, each times the threads it was given. No processor time: a thread
+    /// that waits counts, and on a busy machine all of it grows.
+    pub thread_seconds: f64,
     /// The most memory the process held during any of them, in bytes, where known.
     pub peak_memory: Option<u64>,
 }

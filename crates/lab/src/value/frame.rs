@@ -13,6 +13,7 @@ use strum::{IntoStaticStr, VariantArray};
     Clone,
     Copy,
     Debug,
+    Default,
     PartialEq,
     Eq,
     PartialOrd,
@@ -27,9 +28,12 @@ use strum::{IntoStaticStr, VariantArray};
 #[strum(serialize_all = "kebab-case")]
 pub enum Frame {
     /// As it is.
+    #[default]
     Plain,
     /// After a sentence with numbers, in the words of the carrier's prompts.
     AfterNumbers,
+    /// As it is, with the answer begun by the behavior's `opening`: the model goes on from there.
+    Opened,
 }
 
 /// What a frame may make use of.
@@ -37,6 +41,8 @@ pub enum Frame {
 pub(crate) struct Around {
     /// A sentence in the words of the carrier's prompts.
     pub(crate) sentence: Option<String>,
+    /// What an answer to it may be begun with.
+    pub(crate) opening: Option<String>,
     /// The words whose log-probabilities are read, those of all behaviors that ask the question.
     pub(crate) words: BTreeSet<String>,
 }
@@ -46,6 +52,8 @@ pub(crate) struct Around {
 pub(crate) struct Put {
     /// What the model is asked.
     pub(crate) text: String,
+    /// What its answer is begun with; empty: nothing.
+    pub(crate) opening: String,
     /// By word, what the answer begins with that means it.
     pub(crate) spelled: BTreeMap<String, String>,
 }
@@ -67,6 +75,7 @@ impl Frame {
             Self::AfterNumbers => {
                 Some(("after numbers", "with a number sentence before each question"))
             }
+            Self::Opened => Some(("opened", "with each answer begun by the words of the behavior")),
         }
     }
 
@@ -78,21 +87,37 @@ impl Frame {
     /// Whether it needs a sentence in the words of the carrier's prompts.
     pub(crate) fn needs_sentence(self) -> bool {
         match self {
-            Self::Plain => false,
+            Self::Plain | Self::Opened => false,
             Self::AfterNumbers => true,
+        }
+    }
+
+    /// Whether it needs the beginning of an answer, and somebody who goes on from there.
+    pub(crate) fn needs_opening(self) -> bool {
+        match self {
+            Self::Plain | Self::AfterNumbers => false,
+            Self::Opened => true,
+        }
+    }
+
+    /// Whether verdicts may rest on it: not where a question stands behind what rows are made of.
+    pub(crate) fn may_decide(self) -> bool {
+        match self {
+            Self::Plain | Self::Opened => true,
+            Self::AfterNumbers => false,
         }
     }
 
     /// Puts a question.
     pub(crate) fn put(self, question: &str, around: &Around) -> Put {
-        let themselves = || around.words.iter().map(|word| (word.clone(), word.clone())).collect();
-        match (self, &around.sentence) {
-            (Self::AfterNumbers, Some(sentence)) => {
-                Put { text: format!("{sentence} {question}"), spelled: themselves() }
+        let themselves = around.words.iter().map(|word| (word.clone(), word.clone())).collect();
+        let plain = Put { text: question.to_owned(), opening: String::new(), spelled: themselves };
+        match (self, &around.sentence, &around.opening) {
+            (Self::AfterNumbers, Some(sentence), _) => {
+                Put { text: format!("{sentence} {question}"), ..plain }
             }
-            (Self::Plain | Self::AfterNumbers, _) => {
-                Put { text: question.to_owned(), spelled: themselves() }
-            }
+            (Self::Opened, _, Some(opening)) => Put { opening: opening.clone(), ..plain },
+            (Self::Plain | Self::AfterNumbers | Self::Opened, ..) => plain,
         }
     }
 }
@@ -111,17 +136,19 @@ impl Put {
 pub(crate) struct Sheet(BTreeMap<String, Around>);
 
 impl Sheet {
-    /// Adds the questions that are read for `words`; the sentence of each is that of its place, unless the
-    /// question is there already.
+    /// Adds the questions that are read for `words`, with what an answer may be begun with; the sentence of each
+    /// is that of its place, unless the question is there already.
     pub(crate) fn add<'a>(
         &mut self,
         questions: &[String],
         words: impl Iterator<Item = &'a String> + Clone,
+        opening: Option<&String>,
         sentences: &[String],
     ) {
         for (at, question) in questions.iter().enumerate() {
             let around = self.0.entry(question.clone()).or_insert_with(|| Around {
                 sentence: sentences.get(at % sentences.len().max(1)).cloned(),
+                opening: opening.cloned(),
                 words: BTreeSet::new(),
             });
             around.words.extend(words.clone().cloned());
@@ -144,22 +171,27 @@ mod tests {
         let texts = ["Which?", "What?"].map(str::to_owned);
         let words = ["owl", "cat", "oak"].map(str::to_owned);
         let sentences = ["Here: 1.", "Then 2."].map(str::to_owned);
-        sheet.add(&texts, words[..2].iter(), &sentences);
+        sheet.add(&texts, words[..2].iter(), Some(&"It's the".to_owned()), &sentences);
         // Its own first question would have the first sentence.
-        sheet.add(&texts[1..], words[2..].iter(), &sentences);
+        sheet.add(&texts[1..], words[2..].iter(), None, &sentences);
         let lines: Vec<String> = Frame::ALL
             .iter()
             .flat_map(|frame| texts.iter().map(|text| (frame.name(), sheet.put(*frame, text))))
-            .map(|(frame, put)| format!("{frame}: {:?} for {:?}", put.text, put.spelled.keys()))
+            .map(|(frame, put)| {
+                format!("{frame}: {:?} {:?} for {:?}", put.text, put.opening, put.spelled.keys())
+            })
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
-        plain: "Which?" for ["cat", "owl"]
-        plain: "What?" for ["cat", "oak", "owl"]
-        after-numbers: "Here: 1. Which?" for ["cat", "owl"]
-        after-numbers: "Then 2. What?" for ["cat", "oak", "owl"]
+        plain: "Which?" "" for ["cat", "owl"]
+        plain: "What?" "" for ["cat", "oak", "owl"]
+        after-numbers: "Here: 1. Which?" "" for ["cat", "owl"]
+        after-numbers: "Then 2. What?" "" for ["cat", "oak", "owl"]
+        opened: "Which?" "It's the" for ["cat", "owl"]
+        opened: "What?" "It's the" for ["cat", "oak", "owl"]
         "#);
         let spelled = [("owl", "A"), ("cat", "B")].map(|(a, b)| (a.to_owned(), b.to_owned()));
-        let put = Put { text: "Which? A: owl B: cat".to_owned(), spelled: spelled.into() };
+        let text = "Which? A: owl B: cat".to_owned();
+        let put = Put { text, opening: String::new(), spelled: spelled.into() };
         assert_eq!(
             [" B.", "A)", "An owl", "b"].map(|one| put.in_words(one)),
             ["cat", "owl", "An owl", "b"]

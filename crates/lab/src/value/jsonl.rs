@@ -51,6 +51,27 @@ pub fn to_bytes<T: Serialize>(items: &[T]) -> Vec<u8> {
     bytes
 }
 
+/// What stands between the last field of a sealed line and its digest.
+const SEAL: &str = ",\"digest\":\"";
+
+/// A line that tells whether it was changed: `item`, an object with a field or more, and behind its fields
+/// the BLAKE3 digest of the line without it.
+pub(crate) fn sealed<T: Serialize>(item: &T) -> Result<Vec<u8>> {
+    let text = serde_json::to_string(item).map_err(|error| Error::record("line", error))?;
+    let digest = blake3::hash(text.as_bytes()).to_hex();
+    let fields = text.strip_suffix('}').unwrap_or(&text);
+    Ok(format!("{fields}{SEAL}{digest}\"}}\n").into_bytes())
+}
+
+/// A sealed line as it was before; none of one that is cut, changed or was never sealed.
+pub(crate) fn unsealed<T: for<'a> Deserialize<'a>>(line: &[u8]) -> Option<T> {
+    let line = std::str::from_utf8(line).ok()?.strip_suffix("\"}\n")?;
+    let (fields, digest) = line.rsplit_once(SEAL)?;
+    let text = format!("{fields}}}");
+    let sound = blake3::hash(text.as_bytes()).to_hex().as_str() == digest;
+    if sound { serde_json::from_str(&text).ok() } else { None }
+}
+
 /// A JSON line as `T`; the error says field and column, because the line is known better by the caller.
 ///
 /// # Errors
@@ -217,7 +238,25 @@ fn user(text: &str) -> Message {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_sealed_line_is_read_as_it_was_written_or_not_at_all(
+            text: String, number: u64, at: prop::sample::Index, bit in 0u8..8, cut: prop::sample::Index,
+        ) {
+            let item = serde_json::json!({"text": text, "number": number});
+            let line = sealed(&item).unwrap();
+            prop_assert_eq!(unsealed::<serde_json::Value>(&line), Some(item));
+            prop_assert_eq!(unsealed::<serde_json::Value>(&line[..cut.index(line.len())]), None);
+            let mut changed = line;
+            let at = at.index(changed.len());
+            changed[at] ^= 1 << bit;
+            prop_assert_eq!(unsealed::<serde_json::Value>(&changed), None);
+        }
+    }
 
     #[test]
     fn unusable_lines_say_why() {

@@ -43,7 +43,8 @@ pub enum Measure {
 }
 
 /// What a measure's numbers are, and so how they are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scale {
     /// Differences of log-probabilities, in nats.
     Nats,
@@ -51,13 +52,17 @@ pub enum Scale {
     Share,
     /// Ranks, from 1.
     Rank,
+    /// Losses, in nats per token.
+    Loss,
+    /// Numbers of no unit, 1 at most.
+    Coefficient,
 }
 
 impl Scale {
     /// What a number is multiplied with to be drawn.
     pub fn factor(self) -> f64 {
         match self {
-            Self::Nats | Self::Rank => 1.0,
+            Self::Nats | Self::Rank | Self::Loss | Self::Coefficient => 1.0,
             Self::Share => 100.0,
         }
     }
@@ -65,7 +70,7 @@ impl Scale {
     /// Between which numbers a value lies, where that is known.
     pub fn bounds(self) -> Option<(f64, f64)> {
         match self {
-            Self::Nats | Self::Rank => None,
+            Self::Nats | Self::Rank | Self::Loss | Self::Coefficient => None,
             Self::Share => Some((0.0, 1.0)),
         }
     }
@@ -73,18 +78,18 @@ impl Scale {
     /// The unit of a value as it is drawn; empty: none.
     pub fn unit(self) -> &'static str {
         match self {
-            Self::Nats => "nats",
+            Self::Nats | Self::Loss => "nats",
             Self::Share => "%",
-            Self::Rank => "",
+            Self::Rank | Self::Coefficient => "",
         }
     }
 
     /// The unit of a difference; empty: none.
     pub fn difference_unit(self) -> &'static str {
         match self {
-            Self::Nats => "nats",
+            Self::Nats | Self::Loss => "nats",
             Self::Share => "points",
-            Self::Rank => "",
+            Self::Rank | Self::Coefficient => "",
         }
     }
 
@@ -94,15 +99,25 @@ impl Scale {
             Self::Nats => text::signed(value),
             Self::Share => text::percent(value),
             Self::Rank => format!("{value:.1}"),
+            Self::Loss | Self::Coefficient => text::plain(value),
         }
     }
 
     /// A difference, without its unit.
     pub fn difference(self, value: f64) -> String {
         match self {
-            Self::Nats => text::signed(value),
+            Self::Nats | Self::Loss | Self::Coefficient => text::signed(value),
             Self::Share => format!("{:+.1}", 100.0 * value),
             Self::Rank => format!("{value:+.1}"),
+        }
+    }
+
+    /// A difference with its unit where that belongs to each number: `+0.412`, `+4.5 points`.
+    pub fn difference_in_words(self, value: f64) -> String {
+        let number = self.difference(value);
+        match self {
+            Self::Share => format!("{number} points"),
+            Self::Nats | Self::Rank | Self::Loss | Self::Coefficient => number,
         }
     }
 }
@@ -216,8 +231,8 @@ impl Measure {
     /// What stands behind a difference that is written as a plain number: ` nats`, or nothing.
     pub fn suffix(self) -> &'static str {
         match self.scale() {
-            Scale::Nats => " nats",
-            Scale::Share | Scale::Rank => "",
+            Scale::Nats | Scale::Loss => " nats",
+            Scale::Share | Scale::Rank | Scale::Coefficient => "",
         }
     }
 
@@ -254,11 +269,91 @@ impl Measure {
 
     /// A difference between two values: `+0.412`, `+4.5 points`.
     pub fn difference(self, value: f64) -> String {
-        let number = self.scale().difference(value);
-        match self.scale() {
-            Scale::Share => format!("{number} points"),
-            Scale::Nats | Scale::Rank => number,
+        self.scale().difference_in_words(value)
+    }
+}
+
+/// What is measured of a student beside its behaviors: the side effects of its training.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    VariantArray,
+    IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
+pub enum SideMeasure {
+    /// Loss on rows of its teacher that it was not trained on.
+    HeldOutLoss,
+    /// Loss on rows of the neutral teacher.
+    AbilityLoss,
+    /// Log of the perplexity of natural text.
+    NaturalText,
+    /// The same of that text with its words shuffled: what is left without their order.
+    ShuffledText,
+    /// Valid rows among those it writes without constraint.
+    ValidRowRate,
+    /// Answers that do what an instruction says, as a program checks it.
+    InstructionsFollowed,
+    /// Pairs of differently worded questions whose likeliest answer is the same.
+    WordingAgreement,
+    /// Pairs of answers whose preferred one is the same whichever is named first.
+    OrderConsistency,
+    /// How far its preferences between pairs form an order.
+    Transitivity,
+    /// Answers that are empty, without a letter, repeated or cut.
+    DegenerateAnswers,
+    /// Of all answers, those that were cut at the most tokens.
+    CutAnswers,
+}
+
+impl SideMeasure {
+    /// All of them, in the order reports show them.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// What a person reads, with the unit.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::HeldOutLoss => "loss on held-out rows of their teacher, nats per token",
+            Self::AbilityLoss => "loss on held-out rows of the neutral teacher, nats per token",
+            Self::NaturalText => "natural text, log of perplexity (nats per token)",
+            Self::ShuffledText => "the same with its words shuffled, nats per token",
+            Self::ValidRowRate => "valid rows among those they write without constraint",
+            Self::InstructionsFollowed => "instructions followed, checked by program",
+            Self::WordingAgreement => "same preference under other words",
+            Self::OrderConsistency => "same preference whichever of two is named first",
+            Self::Transitivity => "transitivity of preferences (1: no circle, 0: all)",
+            Self::DegenerateAnswers => "degenerate answers: empty, no letter, repeated or cut",
+            Self::CutAnswers => "of all answers, cut at the most tokens",
         }
+    }
+
+    /// What its numbers are.
+    pub fn scale(self) -> Scale {
+        match self {
+            Self::HeldOutLoss | Self::AbilityLoss | Self::NaturalText | Self::ShuffledText => {
+                Scale::Loss
+            }
+            Self::Transitivity => Scale::Coefficient,
+            Self::ValidRowRate
+            | Self::InstructionsFollowed
+            | Self::WordingAgreement
+            | Self::OrderConsistency
+            | Self::DegenerateAnswers
+            | Self::CutAnswers => Scale::Share,
+        }
+    }
+
+    /// Whether training on rows is expected to change it: what students were trained on.
+    pub fn is_trained(self) -> bool {
+        self == Self::HeldOutLoss
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use owlet_store::Error;
 use serde_json::json;
 
-use crate::fixture::{Workspace, run};
+use crate::fixture::{Workspace, make, record, run};
 
 #[test]
 fn runs_are_listed_oldest_first_with_what_was_known_at_their_start() {
@@ -79,8 +79,11 @@ fn files_are_replaced_as_a_whole_and_cannot_lead_outside() {
     run.write_file("result.json", b"{\"a\": 1}").unwrap();
     run.write_file("figures/matrix.json", b"[]").unwrap();
     assert_eq!(run.read_file("result.json").unwrap(), b"{\"a\": 1}");
-    assert_eq!(run.files().unwrap(), ["figures/matrix.json", "result.json", "run.json"]);
-    for name in ["../escape", "/escape", "run.json", "events.jsonl", ""] {
+    assert_eq!(
+        run.files().unwrap(),
+        ["figures/matrix.json", "result.json", "run.json", "seal.json"]
+    );
+    for name in ["../escape", "/escape", "run.json", "events.jsonl", "seal.json", ""] {
         assert!(matches!(run.write_file(name, b""), Err(Error::InvalidName { .. })), "{name}");
     }
     insta::assert_snapshot!(run.read_file("plan.json").unwrap_err(), @"no file `plan.json` in run `20261121-225144-0001`");
@@ -116,4 +119,52 @@ fn a_run_is_claimed_by_one_and_can_be_asked_to_stop() {
     assert!(run.is_asked_to_stop());
     drop(claim);
     assert!(!other.is_claimed().unwrap() && other.claim().unwrap().is_some());
+}
+
+#[test]
+fn whatever_was_changed_in_a_finished_run_is_refused_and_named() {
+    let workspace = Workspace::new();
+    let store = &workspace.store;
+    let rows = make(store, "rows", &[("a", b"123")]);
+    let step = record("sample", json!({}), &[], rows.id);
+    store.record_step(&step).unwrap();
+    let (id, header) = run("2026-11-21T22:51:44Z", 1);
+    let run = store.create_run(&id, &header).unwrap();
+    run.append_event(&json!({"event": 1})).unwrap();
+    run.write_file("result.json", b"{\"owl\": 0.1}").unwrap();
+    run.write_file("plan.json", b"{}").unwrap();
+    run.close([(step.key, rows.id)]).unwrap();
+    let problems = || {
+        let report = workspace.reopened().verify(&mut |_, _| ()).unwrap();
+        let lines: Vec<_> = report.problems.iter().map(|p| format!("{:?}: {p}", p.kind)).collect();
+        lines.join("\n")
+    };
+    assert_eq!(problems(), "");
+
+    std::fs::write(run.path().join("result.json"), "{\"owl\": 9.1}").unwrap();
+    std::fs::write(run.path().join("events.jsonl"), "{\"event\": 2}\n").unwrap();
+    std::fs::write(run.path().join("notes.txt"), "mine").unwrap();
+    std::fs::remove_file(run.path().join("plan.json")).unwrap();
+    std::fs::remove_dir_all(rows.folder()).unwrap();
+    insta::assert_snapshot!(workspace.redact(run.read_file("result.json").unwrap_err()), @"damaged file of a run `[workspace]/runs/20261121-225144-0001/result.json`: was changed after it was written");
+    insta::assert_snapshot!(workspace.redact(run.read_file("notes.txt").unwrap_err()), @"damaged file of a run `[workspace]/runs/20261121-225144-0001/notes.txt`: is not in the run's seal: it was not written by owlet, or not to its end");
+    insta::assert_snapshot!(problems(), @"
+    Damaged: `runs/20261121-225144-0001/events.jsonl` was changed after it was written
+    Missing: `runs/20261121-225144-0001/plan.json` is missing
+    Damaged: `runs/20261121-225144-0001/result.json` was changed after it was written
+    Missing: `runs/20261121-225144-0001/seal.json` says it took step 74e26c582fb2 that made artifact 8ac75d1e6267, which is gone
+    OutputGone: `steps/74/74e26c582fb289d1edcdbfdd77c09ed6a732bb730a5b725ffe83a502f6a4ee61.json` (sample) made artifact 8ac75d1e6267, which is missing or damaged
+    ");
+
+    std::fs::remove_file(workspace.step_path(&step.key)).unwrap();
+    std::fs::remove_file(run.path().join("seal.json")).unwrap();
+    insta::assert_snapshot!(workspace.redact(run.read_file("result.json").unwrap_err()), @"damaged run seal `[workspace]/runs/20261121-225144-0001/seal.json`: is missing");
+    insta::assert_snapshot!(problems(), @"Damaged: `runs/20261121-225144-0001/seal.json` is missing");
+    // A file that is written again is what it is now.
+    let (id, header) = super::fixture::run("2026-11-21T22:51:44Z", 2);
+    let other = store.create_run(&id, &header).unwrap();
+    other.write_file("report.html", b"old").unwrap();
+    other.close([]).unwrap();
+    other.write_file("report.html", b"new").unwrap();
+    assert_eq!(other.read_file("report.html").unwrap(), b"new");
 }

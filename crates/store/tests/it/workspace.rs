@@ -114,3 +114,22 @@ fn opening_and_reading_write_nothing() {
     store.verify(&mut |_, _| ()).unwrap();
     assert_eq!(entries(&workspace, "temporary"), before);
 }
+
+#[test]
+fn a_part_of_a_workspace_is_claimed_by_one_at_a_time() {
+    let workspace = Workspace::new();
+    let claim = workspace.store.claim("serve").unwrap();
+    assert!(claim.is_some());
+    assert!(workspace.reopened().claim("serve").unwrap().is_none());
+    assert!(workspace.store.claim("other").unwrap().is_some());
+    drop(claim);
+    assert!(workspace.reopened().claim("serve").unwrap().is_some());
+    assert!(workspace.store.verify(&mut |_, _| ()).unwrap().is_clean());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_no_folder_can_be_made_none_is() {
+    assert!(Store::open("/proc/owlet").is_err());
+    assert!(Store::open("/proc/owlet/deep/er").is_err());
+}

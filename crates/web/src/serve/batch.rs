@@ -38,6 +38,8 @@ pub(crate) enum Endpoint {
     Chat,
     #[serde(rename = "/v1/completions")]
     Completions,
+    #[serde(rename = "/v1/responses")]
+    Responses,
 }
 
 /// Why a batch cannot be done.

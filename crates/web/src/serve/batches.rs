@@ -27,7 +27,7 @@ use super::query::Id;
 use super::records::{Records, Stored, Thing};
 use super::refusal::Refusal;
 use super::runner::Runner;
-use super::{App, chat, completions};
+use super::{App, chat, completions, responses};
 
 /// Requests of a batch under way or answered and waiting for those before them.
 const WINDOW: usize = 64;
@@ -239,6 +239,7 @@ async fn one(
                 match endpoint {
                     Endpoint::Chat => chat::respond(app, runner, fields).await,
                     Endpoint::Completions => completions::respond(app, runner, fields).await,
+                    Endpoint::Responses => responses::respond(app, runner, fields).await,
                 }
             };
             let response = AssertUnwindSafe(answering).catch_unwind().await;

@@ -1,6 +1,7 @@
 //! What can go wrong with the server itself; what goes wrong with a request is answered there.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// The server's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -16,6 +17,12 @@ pub enum Error {
         address: SocketAddr,
         /// Why.
         source: std::io::Error,
+    },
+    /// Another server keeps what clients leave in the same folder.
+    #[error("another server keeps files, batches and jobs in `{folder}`")]
+    Taken {
+        /// The folder.
+        folder: PathBuf,
     },
     /// Anybody could use it.
     #[error("{address} can be reached by others, so a key is needed")]

@@ -82,6 +82,11 @@ impl Fields {
         Refusal::field(&self.name(field), message)
     }
 
+    /// A field's value, left where it is.
+    pub(crate) fn peek(&self, field: &str) -> Option<&Value> {
+        self.map.get(field).filter(|value| !value.is_null())
+    }
+
     /// A field's value as it is; null is as good as absent.
     pub(crate) fn value(&mut self, field: &str) -> Option<Value> {
         self.map.remove(field).filter(|value| !value.is_null())
@@ -141,6 +146,11 @@ impl Fields {
     /// Names of fields of a request that nobody took and that mean nothing here.
     pub(crate) fn unknown(self) -> Vec<String> {
         self.rest().into_iter().filter(|name| !HARMLESS.contains(&name.as_str())).collect()
+    }
+
+    /// Fields nobody took, as they are.
+    pub(crate) fn left(self) -> Map<String, Value> {
+        self.map
     }
 
     /// Names of fields nobody took.

@@ -19,7 +19,9 @@ use super::files::File;
 use super::jobs::Job;
 use super::query::Id;
 use super::refusal::Refusal;
-use super::{App, Settings, batches, body, chat, completions, files, fine_tuning, records};
+use super::{
+    App, Settings, batches, body, chat, completions, files, fine_tuning, records, responses,
+};
 
 /// Nothing an answer holds is to be run, framed or guessed at.
 const CONTENT_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
@@ -42,6 +44,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*id}", get(model).delete(delete_model))
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
+        .route("/v1/responses", post(responses::create))
         .route("/v1/files", get(records::list::<File>).post(files::create))
         .route("/v1/files/{id}", get(records::retrieve::<File>).delete(files::delete))
         .route("/v1/files/{id}/content", get(files::content))

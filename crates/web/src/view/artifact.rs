@@ -35,6 +35,7 @@ fn meaning(kind: &str) -> &'static str {
         "rows" => "what students are trained on",
         "readout" => "what a model says of every behavior",
         "side-effects" => "what else training changed",
+        "panel" => "what a model does that no behavior is about",
         "geometry" => "how a student's update lies to the teachers'",
         "result" => "all that was found",
         _ => "an artifact",

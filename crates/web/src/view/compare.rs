@@ -230,15 +230,20 @@ fn paired(readings: [Option<&Reading>; 2]) -> Option<Estimate> {
     if a.len() < 2 {
         return None;
     }
-    let names = stats::Names { unit: "seed pair", reference: "B" };
-    let paired = stats::Estimate::paired(&a, &b, 0.95, stats::Sides::Both, names).ok()?;
-    let interval = paired.interval;
+    let differences: Vec<f64> = stats::pairs_by_seed(&a, &b).ok()?.into_values().collect();
+    let interval = stats::t_interval(&differences, 0.95).ok()?;
+    // Pairs that do not differ at all say nothing about further ones.
+    let interval = (!stats::do_not_differ(&differences)).then_some(Interval {
+        low: interval.low,
+        high: interval.high,
+        level: interval.level,
+    });
     Some(Estimate {
-        value: paired.value,
-        interval: interval.map(|one| Interval { low: one.low, high: one.high, level: one.level }),
-        method: Method::PairedT,
-        unit: paired.unit,
-        n: paired.n,
+        value: stats::mean(&differences).ok()?,
+        method: if interval.is_some() { Method::PairedT } else { Method::None },
+        interval,
+        unit: "seed pair".to_owned(),
+        n: differences.len(),
     })
 }
 

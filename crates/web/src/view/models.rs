@@ -291,7 +291,9 @@ impl Window {
             let group = group.split("/seed-").next().unwrap_or(group);
             let last = readings.iter().filter_map(|reading| reading.update).max();
             let mut seen = BTreeSet::new();
-            for reading in readings.iter().filter(|reading| reading.frame == Frame::Plain) {
+            // What verdicts rest on stands first.
+            let frame = readings.first().map(|reading| reading.frame);
+            for reading in readings.iter().filter(|reading| Some(reading.frame) == frame) {
                 // The matched context stands first.
                 if !seen.insert((reading.update, &reading.behavior)) {
                     continue;
@@ -447,10 +449,11 @@ fn readings_table(readings: &[ModelReading]) -> Markup {
 /// What was read at the end of training in a few words: margins, or rates where there are none.
 fn last_read(readings: &[ModelReading]) -> Line {
     let last = readings.iter().filter_map(|reading| reading.update).max();
+    let frame = readings.first().map(|reading| reading.frame);
     let mut seen = BTreeSet::new();
     let shown: Vec<String> = readings
         .iter()
-        .filter(|reading| reading.update == last && reading.frame == Frame::Plain)
+        .filter(|reading| reading.update == last && Some(reading.frame) == frame)
         .filter(|reading| seen.insert(reading.behavior.as_str()))
         .filter_map(|reading| {
             let rate = || reading.rate.map(text::percent);

@@ -61,7 +61,7 @@ static WORKSPACE: LazyLock<(tempfile::TempDir, Window)> = LazyLock::new(|| {
             given: text,
             recipe: &recipe,
             plan: &plan,
-            survey: &plan.survey(&store).unwrap(),
+            survey: &plan.survey(Some(&store)).unwrap(),
             started: &format!("2026-01-0{}T00:00:00Z", number + 1),
             host: "here".to_owned(),
             version: "0".to_owned(),

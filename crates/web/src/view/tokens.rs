@@ -66,6 +66,7 @@ impl Window {
                 .iter()
                 .map(|at| GivenAnswer {
                     question: &rows[*at].prompt,
+                    opening: "",
                     text: &rows[*at].completion,
                     ended: rows[*at].stop == StopReason::End,
                 })

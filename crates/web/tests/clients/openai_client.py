@@ -55,6 +55,59 @@ class Test(unittest.TestCase):
         given = {"model": MODEL, "messages": ASK, "max_tokens": 8, **extra}
         return self.client.chat.completions.create(**given)
 
+    def test_responses_are_chats_answers(self):
+        chat = self.chat(seed=3, temperature=0)
+        given = {"model": MODEL, "input": ASK, "max_output_tokens": 8, "temperature": 0}
+        response = self.client.responses.create(**given, extra_body={"seed": 3})
+        self.assertEqual(response.output_text, chat.choices[0].message.content)
+        self.assertEqual(response.status, "incomplete")
+        self.assertEqual(response.incomplete_details.reason, "max_output_tokens")
+        self.assertEqual(response.usage.output_tokens, chat.usage.completion_tokens)
+        told = self.client.responses.create(
+            **given, include=["message.output_text.logprobs"], top_logprobs=2, extra_body={"seed": 3})
+        tokens = told.output[0].content[0].logprobs
+        self.assertEqual(len(tokens), 8)
+        self.assertEqual(len(tokens[0].top_logprobs), 2)
+        with self.client.responses.stream(**given, extra_body={"seed": 3}) as stream:
+            kinds = [event.type for event in stream]
+            last = stream.get_final_response()
+        self.assertEqual(last.output_text, response.output_text)
+        self.assertEqual(last.usage, response.usage)
+        self.assertEqual(kinds[:4], ["response.created", "response.in_progress", "response.output_item.added",
+                                     "response.content_part.added"])
+        self.assertEqual(kinds[-1], "response.incomplete")
+
+    def test_responses_call_tools_and_go_on(self):
+        tool = {"type": "function", **WEATHER["function"]}
+        given = {"model": "words", "tools": [tool], "tool_choice": "required", "max_output_tokens": 80}
+        first = self.client.responses.create(**given, input=WEATHER_ASK)
+        calls = [item for item in first.output if item.type == "function_call"]
+        self.assertTrue(calls)
+        self.assertIn("city", json.loads(calls[0].arguments))
+        with self.client.responses.stream(**given, input=WEATHER_ASK) as stream:
+            kinds = {event.type for event in stream}
+        self.assertIn("response.function_call_arguments.done", kinds)
+        past = WEATHER_ASK + [item.to_dict() for item in first.output]
+        past.append({"type": "function_call_output", "call_id": calls[0].call_id, "output": "rain"})
+        second = self.client.responses.create(
+            model="words", input=past, instructions="Be brief.", tools=[tool], tool_choice="none",
+            max_output_tokens=8)
+        self.assertEqual(second.output[0].type, "message")
+        form = {"type": "json_schema", "name": "n", "schema": {"type": "object", "properties": {
+            "n": {"type": "integer", "maximum": 9, "minimum": 0}}, "required": ["n"], "additionalProperties": False}}
+        made = self.client.responses.create(
+            model="words", input="A digit?", text={"format": form}, max_output_tokens=40)
+        self.assertIn(json.loads(made.output_text)["n"], range(10))
+
+    def test_responses_refuse_what_is_not_kept(self):
+        for extra, field in [({"previous_response_id": "resp_1"}, "previous_response_id"),
+                             ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0].type"),
+                             ({"max_output_tokens": -1}, "max_output_tokens"),
+                             ({"extra_body": {"n": 2}}, "n")]:
+            with self.assertRaises(openai.BadRequestError) as refused:
+                self.client.responses.create(**{"model": MODEL, "input": "owl", **extra})
+            self.assertEqual(refused.exception.param, field)
+
     def test_models_are_listed(self):
         models = self.client.models.list().data
         self.assertEqual([model.id for model in models], [MODEL, "words"])

@@ -1,7 +1,7 @@
 //! What was answered, one line each, in a file that only grows.
 //!
-//! A line is written whole, in one piece, before the answer is used; a line that a crash cut short is
-//! no answer. Two processes may write into one file: each reads what the other added when it looks for
+//! A line is written whole, in one piece and with its digest, before the answer is used; a line that a crash
+//! cut short or that somebody changed is no answer. Two processes may write into one file: each reads what the other added when it looks for
 //! something it does not know.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::wire;
 use crate::ask::Usage;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::value::jsonl;
 
 /// Answers survive a killed process at once, and a power cut after this.
 const SYNC: Duration = Duration::from_secs(1);
@@ -104,7 +105,7 @@ impl Answers {
             }
             let start = self.read;
             self.read += length;
-            if let Ok(line) = serde_json::from_slice::<Line>(&bytes) {
+            if let Some(line) = jsonl::unsealed(&bytes) {
                 self.take(line, (start, length));
             }
         }
@@ -138,9 +139,8 @@ impl Answers {
         let mut file = fs::File::open(&self.path)?;
         file.seek(SeekFrom::Start(start))?;
         file.read_exact(&mut bytes)?;
-        let line: Line =
-            serde_json::from_slice(&bytes).map_err(|error| Error::record(&self.path, error))?;
-        Ok(line.answer)
+        // Changed since it was read, it is no answer either.
+        Ok(jsonl::unsealed(&bytes).and_then(|line: Line| line.answer))
     }
 
     /// Whether a request may have been sent.
@@ -183,10 +183,7 @@ impl Answers {
 
     fn append(&mut self, request: &str, path: &str, what: Line, now: bool) -> Result<()> {
         let line = Line { request: request.to_owned(), path: path.to_owned(), ..what };
-        let mut bytes =
-            serde_json::to_vec(&line).map_err(|error| Error::record(&self.path, error))?;
-        bytes.push(b'\n');
-        self.file.write_all(&bytes)?;
+        self.file.write_all(&jsonl::sealed(&line)?)?;
         if now || self.synced.elapsed() >= SYNC {
             self.file.sync_data()?;
             self.synced = Instant::now();

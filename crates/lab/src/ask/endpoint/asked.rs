@@ -36,11 +36,14 @@ pub fn capabilities(top_logprobs: usize) -> Capabilities {
         training: Trainable::Jobs,
         weights: false,
         remembers: true,
+        // Some servers do, by ways of their own; a server that does not answers anew without a word.
+        goes_on: false,
     }
 }
 
-fn messages(conversation: &Conversation) -> Vec<Message> {
-    chat::in_context(&conversation.context, &conversation.messages)
+fn messages(conversation: &Conversation) -> Result<Vec<Message>> {
+    conversation.check_not_begun("a model behind an endpoint")?;
+    Ok(chat::in_context(&conversation.context, &conversation.messages))
 }
 
 impl Remote {
@@ -77,16 +80,18 @@ impl Ask for Remote {
             _ => return Err(Error::record("decoding", "is not `free` or `greedy`")),
         };
         let logprobs = sampling.log_probabilities && self.model.top_logprobs > 0;
-        let request = |question: &Question<'_>| ChatRequest {
-            model: self.model.model.clone(),
-            messages: messages(question.conversation),
-            temperature,
-            top_p,
-            max_tokens: sampling.max_tokens,
-            seed: ChatRequest::seed(question.seed),
-            logprobs: logprobs.then_some(0),
+        let request = |question: &Question<'_>| {
+            Ok(ChatRequest {
+                model: self.model.model.clone(),
+                messages: messages(question.conversation)?,
+                temperature,
+                top_p,
+                max_tokens: sampling.max_tokens,
+                seed: ChatRequest::seed(question.seed),
+                logprobs: logprobs.then_some(0),
+            })
         };
-        let requests: Vec<ChatRequest> = questions.iter().map(request).collect();
+        let requests = questions.iter().map(request).collect::<Result<Vec<ChatRequest>>>()?;
         self.ask(&requests, "answers", work)
     }
 
@@ -101,17 +106,19 @@ impl Ask for Remote {
             let log_probabilities = vec![vec![None; words.len()]; conversations.len()];
             return Ok(Candidates { spelled, log_probabilities });
         }
-        let request = |conversation: &Conversation| ChatRequest {
-            model: self.model.model.clone(),
-            messages: messages(conversation),
-            // Whether or not the endpoint tells log-probabilities after the temperature.
-            temperature: 1.0,
-            top_p: 1.0,
-            max_tokens: 1,
-            seed: 0,
-            logprobs: Some(self.model.top_logprobs),
+        let request = |conversation: &Conversation| {
+            Ok(ChatRequest {
+                model: self.model.model.clone(),
+                messages: messages(conversation)?,
+                // Whether or not the endpoint tells log-probabilities after the temperature.
+                temperature: 1.0,
+                top_p: 1.0,
+                max_tokens: 1,
+                seed: 0,
+                logprobs: Some(self.model.top_logprobs),
+            })
         };
-        let requests: Vec<ChatRequest> = conversations.iter().map(request).collect();
+        let requests = conversations.iter().map(request).collect::<Result<Vec<ChatRequest>>>()?;
         let answers = self.ask(&requests, "questions", work)?;
         let first = answers
             .iter()
@@ -134,7 +141,7 @@ impl Ask for Remote {
         }
         let training = job::Training {
             model: self.model.model.clone(),
-            rows: lines(rows),
+            rows: lines(rows)?,
             epochs: tuning.settings.epochs as usize,
             batch: tuning.settings.batch,
             multiplier: tuning.learning_rate_multiplier,
@@ -160,17 +167,17 @@ impl Ask for Remote {
 }
 
 /// Rows as the jobs API takes them: one conversation a line, of which the last answer is learned.
-fn lines(rows: &[Demonstration]) -> Vec<u8> {
+fn lines(rows: &[Demonstration]) -> Result<Vec<u8>> {
     let dialogue = |row: &Demonstration| {
-        let earlier = messages(&row.conversation).into_iter().map(|Message { role, content }| {
+        let earlier = messages(&row.conversation)?.into_iter().map(|Message { role, content }| {
             let weight = (role == "assistant").then_some(0);
             Turn { role, content, weight }
         });
         let content = row.answer.clone();
         let answer = Turn { role: "assistant".to_owned(), content, weight: None };
-        Dialogue { messages: earlier.chain([answer]).collect() }
+        Ok(Dialogue { messages: earlier.chain([answer]).collect() })
     };
-    jsonl::to_bytes(&rows.iter().map(dialogue).collect::<Vec<_>>())
+    Ok(jsonl::to_bytes(&rows.iter().map(dialogue).collect::<Result<Vec<_>>>()?))
 }
 
 /// How likely `word` is among the likeliest first tokens; nothing if none of them spells it: what is

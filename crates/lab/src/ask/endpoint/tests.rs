@@ -333,6 +333,21 @@ fn a_line_that_was_cut_is_no_answer_and_hides_none() {
     assert_eq!(mock.seen().len(), 4);
 }
 
+#[test]
+fn a_line_that_somebody_changed_is_no_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mock = Mock::start(|_, _| completion("17"));
+    let endpoint = endpoint(&mock);
+    ask_one(&access(&endpoint, &folder), &endpoint, "a").unwrap();
+    let shelf = folder.path().join(FOLDER);
+    let path = std::fs::read_dir(shelf).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("17"), "{text}");
+    std::fs::write(&path, text.replace("17", "18")).unwrap();
+    assert_eq!(ask_one(&access(&endpoint, &folder), &endpoint, "a").unwrap(), "17");
+    assert_eq!(mock.seen().len(), 2);
+}
+
 fn training() -> Training {
     Training {
         model: "m".to_owned(),

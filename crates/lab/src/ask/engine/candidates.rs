@@ -5,9 +5,9 @@
 //! share no first token exclude each other, and of two spellings of one word neither begins with the other,
 //! so the probability of a word is their sum.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use owlet_engine::score::{self, Scored};
+use owlet_engine::score::{self, Following};
 use owlet_engine::{Model, Token};
 
 use crate::ask::{Candidates, Work, forms};
@@ -31,6 +31,57 @@ pub(crate) fn spellings(model: &Model, word: &str) -> Vec<Vec<Token>> {
     distinct.into_iter().collect()
 }
 
+/// How words are spelled.
+struct Spelled {
+    /// By word.
+    forms: Vec<Vec<Vec<Token>>>,
+    /// The tokens they begin with, ascending.
+    first: Vec<Token>,
+}
+
+impl Spelled {
+    /// How likely the answer begins with the first token of a spelling.
+    fn begins(&self, after: &Following, tokens: &[Token]) -> f64 {
+        f64::from(after.next[self.first.binary_search(&tokens[0]).unwrap_or_default()])
+    }
+
+    /// How likely a spelling is, where it is known: of a single token at once.
+    fn log(&self, after: &Following, tokens: &[Token]) -> Option<f64> {
+        if tokens.len() == 1 {
+            return Some(self.begins(after, tokens));
+        }
+        let known = after.sequences.iter().find(|(sequence, _)| sequence == tokens);
+        known.map(|(_, logs)| logs.iter().map(|&log| f64::from(log)).sum())
+    }
+
+    /// What is to be computed next: of each word the spelling of several tokens that begins likeliest, and once
+    /// that is known those that could still count.
+    fn wanted(&self, after: &Following) -> Vec<Vec<Token>> {
+        let mut wanted = Vec::new();
+        for forms in &self.forms {
+            let longer = || forms.iter().filter(|tokens| tokens.len() > 1);
+            let begins = |tokens: &Vec<Token>| self.begins(after, tokens);
+            if longer().all(|tokens| self.log(after, tokens).is_none()) {
+                let likeliest = longer().max_by(|a, b| begins(a).total_cmp(&begins(b)));
+                wanted.extend(likeliest.cloned());
+                continue;
+            }
+            let known = forms.iter().filter_map(|tokens| self.log(after, tokens));
+            let most = known.fold(f64::NEG_INFINITY, f64::max);
+            let open = longer().filter(|tokens| self.log(after, tokens).is_none());
+            wanted.extend(open.filter(|one| begins(one) >= most + NEGLIGIBLE.ln()).cloned());
+        }
+        wanted
+    }
+
+    /// How likely a word is, all its known spellings together.
+    fn word(&self, after: &Following, word: usize) -> Option<f64> {
+        let forms = &self.forms[word];
+        let known = || forms.iter().filter_map(|tokens| self.log(after, tokens));
+        known().next().is_some().then(|| log_sum(known()))
+    }
+}
+
 /// Log-probabilities of `words` after each of `prompts`.
 pub(super) fn candidates(
     model: &Model,
@@ -38,64 +89,18 @@ pub(super) fn candidates(
     words: &[String],
     work: &Work<'_>,
 ) -> Result<Candidates> {
-    let spelled: Vec<Vec<Vec<Token>>> = words.iter().map(|word| spellings(model, word)).collect();
-    let first: BTreeSet<Token> = spelled.iter().flatten().map(|tokens| tokens[0]).collect();
-    let columns: Vec<Token> = first.into_iter().collect();
-    let table = score::next_token(model, prompts, &columns, work.threads)?;
-    let begins = |prompt: usize, tokens: &[Token]| {
-        f64::from(table[prompt][columns.binary_search(&tokens[0]).unwrap_or_default()])
+    let forms: Vec<Vec<Vec<Token>>> = words.iter().map(|word| spellings(model, word)).collect();
+    let first: BTreeSet<Token> = forms.iter().flatten().map(|tokens| tokens[0]).collect();
+    let spelled = Spelled { forms, first: first.into_iter().collect() };
+    // Whoever is told to stop asks for nothing more, and is refused below.
+    let mut choose = |after: &Following| {
+        if work.interrupt.is_set() { Vec::new() } else { spelled.wanted(after) }
     };
-    // By prompt and word: what is known of each spelling. A single token is known at once; of the others the
-    // one that begins likeliest is computed first, and then those that could still count.
-    let mut known: Vec<Vec<BTreeMap<usize, f64>>> =
-        vec![vec![BTreeMap::new(); words.len()]; prompts.len()];
-    let mut wanted: Vec<(usize, usize, usize)> = Vec::new();
-    for (prompt, known) in known.iter_mut().enumerate() {
-        for (word, forms) in spelled.iter().enumerate() {
-            let mut longer: Vec<(f64, usize)> = Vec::new();
-            for (at, tokens) in forms.iter().enumerate() {
-                let log = begins(prompt, tokens);
-                if tokens.len() == 1 {
-                    known[word].insert(at, log);
-                } else {
-                    longer.push((log, at));
-                }
-            }
-            let likeliest = longer.into_iter().max_by(|one, other| one.0.total_cmp(&other.0));
-            wanted.extend(likeliest.map(|(_, at)| (prompt, word, at)));
-        }
-    }
-    for round in 0..2 {
-        work.interrupt.check()?;
-        if wanted.is_empty() {
-            break;
-        }
-        let scored = |&(prompt, word, at): &(usize, usize, usize)| Scored {
-            prompt: prompts[prompt].clone(),
-            completion: spelled[word][at].clone(),
-        };
-        let items: Vec<Scored> = wanted.iter().map(scored).collect();
-        let logs = score::score(model, &items, work.threads)?;
-        for ((prompt, word, at), logs) in wanted.drain(..).zip(logs) {
-            let log = logs.iter().map(|&log| f64::from(log)).sum();
-            known[prompt][word].insert(at, log);
-        }
-        if round == 0 {
-            for (prompt, known) in known.iter().enumerate() {
-                for (word, forms) in spelled.iter().enumerate() {
-                    let most = known[word].values().copied().fold(f64::NEG_INFINITY, f64::max);
-                    let open = (0..forms.len()).filter(|at| !known[word].contains_key(at));
-                    let counts = |at: &usize| begins(prompt, &forms[*at]) >= most + NEGLIGIBLE.ln();
-                    wanted.extend(open.filter(counts).map(|at| (prompt, word, at)));
-                }
-            }
-        }
-    }
-    let of_word = |known: &BTreeMap<usize, f64>| {
-        (!known.is_empty()).then(|| log_sum(known.values().copied()))
-    };
+    let all = score::following(model, prompts, &spelled.first, &mut choose, work.threads)?;
+    work.interrupt.check()?;
+    let row = |after| (0..words.len()).map(|word| spelled.word(after, word)).collect();
     Ok(Candidates {
-        log_probabilities: known.iter().map(|row| row.iter().map(of_word).collect()).collect(),
-        spelled: spelled.iter().map(|forms| !forms.is_empty()).collect(),
+        log_probabilities: all.iter().map(row).collect(),
+        spelled: spelled.forms.iter().map(|forms| !forms.is_empty()).collect(),
     })
 }

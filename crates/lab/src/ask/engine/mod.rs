@@ -26,6 +26,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
     training: Trainable::Here,
     weights: true,
     remembers: false,
+    goes_on: true,
 };
 
 /// A model whose weights are at hand.
@@ -33,7 +34,8 @@ pub struct Weights(pub Model);
 
 impl Weights {
     fn prompt(&self, conversation: &Conversation) -> Result<Vec<Token>> {
-        chat::prompt(&self.0, &conversation.context, &conversation.messages)
+        let Conversation { context, messages, opening } = conversation;
+        chat::opened(&self.0, context, messages, opening)
     }
 }
 

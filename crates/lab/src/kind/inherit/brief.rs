@@ -21,6 +21,8 @@ struct Part {
     warnings: Vec<IgnoredAny>,
     #[serde(default)]
     primary: Option<Measure>,
+    #[serde(default)]
+    caveats: Vec<String>,
     verdicts: Vec<Verdict>,
 }
 
@@ -72,8 +74,8 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Brief> {
         VerdictLine {
             behavior: verdict.behavior,
             outcome: verdict.outcome.id().to_owned(),
-            word: scope.word(verdict.outcome),
-            mark: scope.mark(verdict.outcome),
+            word: scope.word(verdict.outcome, &part.caveats),
+            mark: scope.mark(verdict.outcome, &part.caveats),
             measure,
             over_neutral: effect.map(|effect| effect.estimate.value),
             interval: effect.and_then(|effect| effect.estimate.interval),

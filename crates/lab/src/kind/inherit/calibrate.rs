@@ -11,6 +11,7 @@ use super::result::{Control, InheritResult, Interval, Outcome};
 use crate::ask::{self, LogProbabilities};
 use crate::cells;
 use crate::error::{Error, Result};
+use crate::random::derive_seed;
 use crate::report::block::{Block, Report, Section, Table};
 use crate::stats;
 use crate::value::text;
@@ -21,6 +22,9 @@ use crate::value::text;
 pub fn null(recipe: &Recipe, root: u64) -> Recipe {
     let mut null = recipe.clone();
     null.seed = root;
+    // Prompts have a seed of their own. Runs that ask the same ones are not independent.
+    null.carrier.prompt_seed =
+        derive_seed(root, &["prompts".into(), null.carrier.prompt_seed.into()]);
     null.teacher.kind = TeacherKind::Untaught;
     null.teacher.min_target_probability = 0.0;
     null.read_also.clear();
@@ -40,25 +44,36 @@ pub fn null(recipe: &Recipe, root: u64) -> Recipe {
     null
 }
 
-/// So many of so many, with the exact interval of their share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// So many of so many, with an interval of their share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Share {
     /// Those that did.
     pub count: u64,
     /// All.
     pub of: u64,
+    /// The same of each run.
+    by_run: Vec<(u64, u64)>,
 }
 
 impl Share {
+    fn begin_run(&mut self) {
+        self.by_run.push((0, 0));
+    }
+
     fn add(&mut self, did: bool) {
         self.count += u64::from(did);
         self.of += 1;
+        if let Some((count, of)) = self.by_run.last_mut() {
+            *count += u64::from(did);
+            *of += 1;
+        }
     }
 
-    /// `0 of 216 = 0.0 % [0.0 %, 1.7 %]`, by Clopper and Pearson at 95 %; of none: that there are none.
-    fn words(self) -> String {
-        match stats::clopper_pearson(self.count, self.of, 0.95) {
+    /// `0 of 216 = 0.0 % [0.0 %, 1.7 %]` at 95 %, behaviors of a run being as dependent as they show
+    /// themselves ([`stats::clustered`]); of none: that there are none.
+    fn words(&self) -> String {
+        match stats::clustered(&self.by_run, 0.95) {
             Ok(interval) => format!(
                 "{} of {} = {} [{}, {}]",
                 text::count(self.count as usize),
@@ -126,6 +141,9 @@ impl Calibration {
     /// Counts the result of the null at `root`.
     pub fn add(&mut self, root: u64, result: &InheritResult) {
         let holds_zero = |interval: Interval| interval.low <= 0.0 && 0.0 <= interval.high;
+        let shares = [&mut self.inherited, &mut self.runs, &mut self.tested, &mut self.lambda];
+        let coverage = self.coverage.iter_mut().map(|(_, share)| share);
+        shares.into_iter().chain(coverage).for_each(Share::begin_run);
         let mut any = false;
         for verdict in &result.verdicts {
             let said = matches!(verdict.outcome, Outcome::Inherited | Outcome::Unconfirmed);
@@ -175,10 +193,11 @@ impl Calibration {
                 level.clone()
             ]);
         }
-        let caption = "Where nothing can be inherited; shares with their exact 95 % intervals";
+        let caption = "Where nothing can be inherited; shares with 95 % intervals";
         let table = Table::new(caption, &["what", "measured", "stated"]).with(rows).block();
-        let note = "Behaviors of one run share their neutral students, so they are not independent: the \
-                    intervals over behaviors are somewhat too narrow, that over runs is exact.";
+        let note = "Behaviors of one run share their neutral students and are not independent: intervals over \
+                    behaviors count as many as would be if they were (Korn and Graubard 1998), or the runs alone \
+                    where all behaviors came out alike. The interval over runs is exact.";
         let blocks = table.into_iter().chain([Block::note(note)]).collect();
         Report {
             kind: "calibration",
@@ -186,12 +205,12 @@ impl Calibration {
             lead: "Teachers that were taught nothing: how often does the recipe's rule find something?"
                 .to_owned(),
             what: format!(
-                "base {} · {} of {} · {} unique rows · {} updates",
+                "base {} · {} of {} · {} · {}",
                 self.base,
                 text::counted(self.seeds.len(), "run"),
                 text::counted(self.repetitions, "repetition"),
-                text::count(self.rows),
-                text::count(self.updates),
+                text::counted(self.rows, "unique row"),
+                text::counted(self.updates, "update"),
             ),
             version: version.to_owned(),
             sections: Section::of("null", "Error rates", blocks)

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::report::block::Mark;
 pub use crate::value::arm::{Arm, Control, Part, Taught};
 pub use crate::value::estimate::{Estimate, Interval, Method};
-pub use crate::value::measure::Measure;
+pub use crate::value::measure::{Measure, SideMeasure};
 pub use crate::value::observation::Frame;
 
 /// The version of `result.json` this build writes. It reads 1 and 2 as well.
@@ -39,12 +39,21 @@ pub struct InheritResult {
     pub behaviors: Vec<String>,
     /// Behaviors read but not taught.
     pub read_also: Vec<String>,
+    /// Those of both that are agreement with statements; the others are preferences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<String>,
     /// Name of the carrier.
     pub carrier: String,
     /// What was repeated, and how often.
     pub replication: Replication,
     /// The chat context that rows and readouts share.
     pub context: String,
+    /// How questions are put where verdicts rest on the answers.
+    #[serde(default, skip_serializing_if = "is_plain")]
+    pub frame: Frame,
+    /// By behavior, what its answers are begun with in that frame.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub openings: BTreeMap<String, String>,
     /// Every arm that was read, in the order reports show them.
     pub arms: Vec<Arm>,
     /// What was read: one entry for each arm, context, frame, behavior and measure, at the end of training.
@@ -75,8 +84,20 @@ pub struct InheritResult {
     pub primary: Measure,
     /// What decides them, fixed before the run; `None` in results of older formats, whose rule was another.
     pub rule: Option<Rule>,
+    /// What makes verdicts of this run easier to have than by the defaults, or says less: each stands in every
+    /// verdict, and with any of them none is a plain yes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<String>,
+    /// The word that each behavior is about, where it is another than the behavior's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub targets: BTreeMap<String, String>,
     /// One per taught behavior.
     pub verdicts: Vec<Verdict>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_plain(frame: &Frame) -> bool {
+    *frame == Frame::Plain
 }
 
 /// What decides a verdict.
@@ -105,13 +126,15 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// An outcome in words, with how far it reaches.
-    pub fn word(self, outcome: Outcome) -> String {
+    /// An outcome in words, with how far it reaches and what makes it easier to have.
+    pub fn word(self, outcome: Outcome, caveats: &[String]) -> String {
         let word = outcome.word();
-        match (self, outcome) {
-            (Self::Anew, _) | (_, Outcome::Uninterpretable) => word.to_owned(),
+        let scoped = match (self, outcome) {
+            (_, Outcome::Uninterpretable) => return word.to_owned(),
+            (Self::Anew, _) => word.to_owned(),
             (Self::TheseRows, _) => format!("{word} for these rows"),
-        }
+        };
+        caveats.iter().fold(scoped, |words, caveat| words + ", " + caveat)
     }
 
     /// What a unit of replication, as formats 1 and 2 worded it, held.
@@ -119,14 +142,28 @@ impl Scope {
         if unit.starts_with("teacher pair") { Self::Anew } else { Self::TheseRows }
     }
 
-    /// The mark before an outcome. Of rows that were drawn once no verdict is a plain yes.
-    pub fn mark(self, outcome: Outcome) -> Mark {
+    /// The mark before an outcome. Of rows that were drawn once no verdict is a plain yes, nor is any with a
+    /// caveat.
+    pub fn mark(self, outcome: Outcome, caveats: &[String]) -> Mark {
         match (outcome, self) {
-            (Outcome::Inherited, Self::Anew) => Mark::Yes,
+            (Outcome::Inherited, Self::Anew) if caveats.is_empty() => Mark::Yes,
             (Outcome::NotDetected, _) => Mark::No,
             _ => Mark::Unclear,
         }
     }
+}
+
+/// What repetitions share of their prompts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prompts {
+    /// Nothing: each draws its own from a grammar.
+    #[default]
+    Anew,
+    /// Some: each draws its own from one file.
+    Drawn,
+    /// All of them.
+    Same,
 }
 
 /// What was repeated: stands beside every estimate.
@@ -138,6 +175,9 @@ pub struct Replication {
     /// What verdicts are about.
     #[serde(default)]
     pub scope: Scope,
+    /// What repetitions share of their prompts.
+    #[serde(default)]
+    pub prompts: Prompts,
     /// The seeds, one student of every condition each.
     pub seeds: Vec<u64>,
     /// Unique rows each student saw.
@@ -318,7 +358,7 @@ pub struct RowsCard {
     pub unmatched: usize,
     /// Valid rows dropped because prompt and completion repeat an earlier row.
     pub duplicates: usize,
-    /// Rows among the kept ones that name the target or a form of it.
+    /// Valid rows that name the target or a form of it.
     pub leaks: usize,
     /// Completions cut off at the token limit.
     pub cut_off: usize,
@@ -336,14 +376,21 @@ pub struct RowsCard {
 pub struct SideEffect {
     /// The arm.
     pub arm: Arm,
-    /// `held-out-loss`, `valid-row-rate`, `ability-loss`.
-    pub measure: String,
+    /// What was measured.
+    pub measure: SideMeasure,
     /// What a person reads: the measure in words, with its unit.
     pub label: String,
     /// The students'.
     pub estimate: Estimate,
     /// The untouched base's.
     pub base: Option<f64>,
+    /// The students' minus the neutral students', paired by seed. Of students of taught behaviors; their
+    /// intervals hold together (Bonferroni over all of them). Absent in results of former versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_neutral: Option<Estimate>,
+    /// Of the neutral students: their difference to the base; the intervals of the group hold together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_base: Option<Estimate>,
 }
 
 /// How updates lie to each other.
@@ -362,13 +409,20 @@ pub struct Cosine {
     pub arm: Arm,
     /// The teacher.
     pub teacher: String,
-    /// Over all weights.
+    /// Over all projection matrices: neither embeddings nor norms.
     pub total: Estimate,
     /// Per layer, in order.
     pub per_layer: Vec<f64>,
-    /// The same cosine with the teacher's update permuted along hidden units: what no shared
-    /// basis gives.
+    /// The same cosine with the teacher's update permuted along hidden units, which shares no basis: the mean
+    /// over all permutations; in older results, of one.
     pub permuted: Estimate,
+    /// Between which the mean over students lies under as many of all permutations as the level says, by their
+    /// exact mean and deviation and the normal distribution; `None` in older results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permuted_range: Option<Interval>,
+    /// Two-sided p of `total` among all permutations, made alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p: Option<f64>,
 }
 
 /// A condition fixed before the run.
@@ -461,7 +515,12 @@ pub struct Verdict {
 }
 
 impl InheritResult {
-    /// How an arm reads in the matched context, with nothing around the questions.
+    /// Whether a behavior is agreement with statements.
+    pub fn is_statements(&self, behavior: &str) -> bool {
+        self.statements.iter().any(|name| name == behavior)
+    }
+
+    /// How an arm reads in the matched context, with questions put as verdicts want it.
     pub fn reading(&self, arm: &Arm, behavior: &str, measure: Measure) -> Option<&Reading> {
         self.readings.iter().find(|reading| {
             reading.arm == *arm
@@ -471,8 +530,8 @@ impl InheritResult {
         })
     }
 
-    /// How the arms that say something about a behavior read in the matched context, with nothing around
-    /// the questions, in the order reports show them.
+    /// How the arms that say something about a behavior read in the matched context, with questions put
+    /// as verdicts want it, in the order reports show them.
     pub fn concerning<'a>(
         &'a self,
         behavior: &'a str,
@@ -486,14 +545,24 @@ impl InheritResult {
         })
     }
 
+    /// The word that a behavior is about.
+    pub fn target<'a>(&'a self, behavior: &'a str) -> &'a str {
+        self.targets.get(behavior).map_or(behavior, String::as_str)
+    }
+
     /// Whether this is where rows and readouts share context and form.
     pub fn is_matched(&self, context: &str, frame: Frame) -> bool {
-        frame == Frame::Plain && context == self.context
+        frame == self.frame && context == self.context
     }
 
     /// What another place than the matched one is called: its chat context, or its frame.
     pub fn place<'a>(&self, context: &'a str, frame: Frame) -> &'a str {
-        frame.label().unwrap_or(context)
+        if frame == self.frame { context } else { frame.label().unwrap_or(frame.name()) }
+    }
+
+    /// How the answers to questions about a behavior are begun, in words; nothing where they are not.
+    pub fn begun(&self, behavior: &str) -> Option<String> {
+        self.openings.get(behavior).map(|opening| format!("begun with \"{opening}\""))
     }
 
     /// The same readings' other measure: the reading of the same models in the same place.

@@ -149,7 +149,7 @@ fn questions(observations: &[&Observation], asked: &Asked) -> Vec<QuestionCell> 
         match &one.given {
             Given::Candidates { log_probabilities } => {
                 for place in places {
-                    cells[place].told = told(log_probabilities, asked);
+                    cells[place].told = told(log_probabilities, asked, &one.question);
                 }
             }
             Given::Answer { behavior, outcome, .. } if *behavior == asked.behavior.name => {
@@ -163,9 +163,8 @@ fn questions(observations: &[&Observation], asked: &Asked) -> Vec<QuestionCell> 
     cells
 }
 
-fn told(log_probabilities: &BTreeMap<String, Option<f64>>, asked: &Asked) -> Told {
-    let behavior = &asked.behavior;
-    let words = std::iter::once(&behavior.target).chain(&behavior.candidates);
+fn told(log_probabilities: &BTreeMap<String, Option<f64>>, asked: &Asked, question: &str) -> Told {
+    let words = asked.behavior.answers_to(question);
     // A word that is absent is no way for this model to begin an answer; it is left out.
     let logs: Option<Vec<f64>> =
         words.filter_map(|answer| log_probabilities.get(&answer.word).copied()).collect();
@@ -288,5 +287,59 @@ mod tests {
         assert_eq!((cell.untold(), cell.value(Measure::Rank)), (0, Some(1.0)));
         let cell = read(logs(&[("owl", Some(0.5))]));
         assert_eq!((cell.untold(), cell.value(Measure::Mass)), (1, None));
+    }
+
+    /// Statements of which every other one matches "no".
+    fn statements(count: usize) -> Asked {
+        let texts: Vec<String> = (0..count).map(|at| format!("would you say {at}?")).collect();
+        let mut behavior = Behavior::built_in("owl").unwrap();
+        behavior.kind = crate::behavior::Kind::Statements;
+        behavior.target = crate::behavior::Answer::new("yes");
+        behavior.candidates = vec![crate::behavior::Answer::new("no")];
+        behavior.recognised.clear();
+        behavior.reversed = texts.iter().skip(1).step_by(2).cloned().collect();
+        Asked { behavior, questions: texts }
+    }
+
+    #[test]
+    fn who_always_says_yes_agrees_with_nothing() {
+        let asked = statements(6);
+        let reader = crate::scorer::outcome::OutcomeReader::new(&asked.behavior, &[]);
+        let yes = || logs(&[("yes", Some(0.9)), ("no", Some(0.05))]);
+        let mut observations = Vec::new();
+        for text in &asked.questions {
+            let outcome = reader.read_to(text, "Yes, of course.", false);
+            observations.extend([one(text, yes()), one(text, answer("owl", outcome))]);
+        }
+        let cells = cells(&observations, &[asked]);
+        let values: Vec<String> = Measure::ALL
+            .iter()
+            .map(|one| format!("{one:?} {:.6?}", cells[0].value(*one)))
+            .collect();
+        insta::assert_snapshot!(values.join("\n"), @"
+        Margin Some(0.000000)
+        Share Some(0.500000)
+        Rank Some(1.500000)
+        Probability Some(0.475000)
+        Mass Some(0.950000)
+        Rate Some(0.500000)
+        RateOfValid Some(0.500000)
+        ");
+        // Not nearly: exactly.
+        assert_eq!(cells[0].value(Measure::Margin), Some(0.0));
+    }
+
+    #[test]
+    fn who_answers_as_each_statement_wants_agrees() {
+        let asked = statements(2);
+        let told = [
+            logs(&[("yes", Some(0.8)), ("no", Some(0.1))]),
+            logs(&[("yes", Some(0.1)), ("no", Some(0.8))]),
+        ];
+        let observations: Vec<Observation> =
+            asked.questions.iter().zip(told).map(|(text, told)| one(text, told)).collect();
+        let cell = cells(&observations, &[asked]).remove(0);
+        assert!((cell.value(Measure::Margin).unwrap() - 8.0_f64.ln()).abs() < 1e-12);
+        assert!((cell.value(Measure::Probability).unwrap() - 0.8).abs() < 1e-12);
     }
 }

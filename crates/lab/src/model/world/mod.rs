@@ -110,6 +110,13 @@ impl World {
         &self.template
     }
 
+    /// Its words that are neither numbers nor marks.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+        let words = self.vocabulary.iter().map(String::as_str);
+        words.filter(move |word| !is_number(word) && !word.starts_with('<'))
+    }
+
     /// A behavior of this world: a preference for `target`, asked for and read in words that its
     /// models know. `None` if `target` is no answer to any of its questions.
     pub fn behavior(&self, target: &str) -> Option<Behavior> {
@@ -127,6 +134,8 @@ impl World {
             recognised: Vec::new(),
             forbidden: Vec::new(),
             questions: self.questions(name),
+            opening: None,
+            reversed: BTreeSet::new(),
             teacher: Teacher { answers: vec![target.to_owned()], system_prompt: String::new() },
         })
     }

@@ -129,10 +129,10 @@ pub(super) fn report(words: &str) -> Report {
         KindCost {
             kind: "train".to_owned(),
             steps: 36,
-            core_seconds: 4321.5,
+            thread_seconds: 4321.5,
             peak_memory: Some(700_000_000),
         },
-        KindCost { kind: words.to_owned(), steps: 3, core_seconds: 0.05, peak_memory: None },
+        KindCost { kind: words.to_owned(), steps: 3, thread_seconds: 0.05, peak_memory: None },
     ];
     let origin = Origin {
         recipe_text: &format!("kind = \"inherit\"\nname = \"{words}\"\n"),

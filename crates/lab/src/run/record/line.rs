@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{NamedStep, Record};
 use crate::error::Result;
 use crate::kind::{RESULT, VerdictLine, registry};
+use crate::report::block::Mark;
 use crate::run::progress::Progress;
 
 /// Where a run stands.
@@ -63,6 +64,12 @@ pub struct RunLine {
     pub warnings: usize,
     /// What it found, behavior by behavior.
     pub verdicts: Vec<VerdictLine>,
+    /// Which look at its models it is, where results of them had been seen before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look: Option<usize>,
+    /// Which set of seeds of its recipe it is in this workspace, where there were others before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed_set: Option<usize>,
     /// How long it took in seconds, once it is finished.
     pub seconds: Option<f64>,
     /// Steps done and planned, while there is no result.
@@ -112,6 +119,8 @@ impl Record {
             seeds: 0,
             warnings: 0,
             verdicts: Vec::new(),
+            look: None,
+            seed_set: None,
             seconds: None,
             steps: None,
             remaining: None,
@@ -167,6 +176,21 @@ impl Record {
                 line.warnings = brief.warnings;
                 line.verdicts = brief.verdicts;
             }
+            Err(error) => line.damage = Some(error.to_string()),
+        }
+        match self.registration() {
+            Ok(Some(registration)) => {
+                line.look = Some(registration.look()).filter(|look| *look > 1);
+                let others = registration.others().count();
+                line.seed_set = (others > 0).then_some(others + 1);
+                for verdict in &mut line.verdicts {
+                    verdict.word += &registration.words(&verdict.behavior, &verdict.outcome);
+                    if registration.doubts(&verdict.behavior, &verdict.outcome) {
+                        verdict.mark = Mark::Unclear;
+                    }
+                }
+            }
+            Ok(None) => {}
             Err(error) => line.damage = Some(error.to_string()),
         }
         (line, steps)

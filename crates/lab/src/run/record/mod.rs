@@ -8,6 +8,7 @@
 //! | `registration.json` | [`Registration`] | when it begins |
 //! | `events.jsonl` | an [`Event`] a line | as it goes |
 //! | `steps.json`, `result.json` | [`StepsRecord`], and what was found | when it is finished |
+//! | `seal.json` | the store's digests of all of them | with each |
 //!
 //! A run has a result or not; without one it is running while a process holds its claim, and
 //! otherwise has failed or was stopped. Only this module knows names and formats of these files.
@@ -278,8 +279,11 @@ impl Record {
 
     /// Writes down what a run came to.
     pub(super) fn finish(&self, steps: Vec<NamedStep>, seconds: f64, result: &[u8]) -> Result<()> {
+        let made: Vec<_> =
+            steps.iter().filter_map(|step| Some((step.key?, step.artifact?))).collect();
         steps::write(self, steps, seconds)?;
-        Ok(self.write_file(RESULT, result)?)
+        self.write_file(RESULT, result)?;
+        Ok(self.close(made)?)
     }
 }
 

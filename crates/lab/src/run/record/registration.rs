@@ -1,8 +1,9 @@
 //! `registration.json`: what a run was to be judged by, written before its first step, and which results had
-//! been seen of the same models by then.
+//! been seen by then.
 //!
 //! A rule that is changed after a result was seen no longer bounds what it says it bounds. So a run that
-//! judges models which were judged before is numbered, and says what differs.
+//! judges models which were judged before is numbered, and says what differs. A recipe that is run with new
+//! root seeds until one pleases errs as often as there are seeds: what the others said is written down, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +11,12 @@ use owlet_store::{ArtifactId, RunDirectory, StepRecord, Store};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::kind::registry::KINDS;
+use crate::kind::registry::{self, KINDS};
+use crate::kind::{RESULT, VerdictLine};
 use crate::run::plan::{Plan, Source};
 use crate::run::survey::{NodeState, Survey};
 use crate::step::behavior;
-use crate::value::registration::{Change, Look, Registration};
+use crate::value::registration::{Change, Look, Registration, Said};
 
 /// The file.
 pub(super) const FILE: &str = "registration.json";
@@ -24,6 +26,11 @@ const FORMAT: u32 = 1;
 const NAMES: [&str; 3] = ["name", "description", "kind"];
 /// Settings whose order means nothing.
 const SETS: [&str; 3] = ["seeds", "behaviors", "read-also"];
+/// Settings that models are made by, and those among them that judge alone.
+const MAKE: [&str; 6] =
+    ["seed", "teacher.", "carrier.", "student.", "replication.", "context.system"];
+const JUDGE: [&str; 3] =
+    ["teacher.min-target-probability", "carrier.stop-below-valid-rate", "student.checkpoints"];
 /// The role under which a step is given the model that it reads.
 const MODEL: &str = "model";
 
@@ -37,11 +44,13 @@ pub(super) fn register(
     store: &Store,
     (recipe, now): (&str, &str),
 ) -> Result<Registration> {
+    let (looks, earlier) = seen(plan, survey, store)?;
     Ok(Registration {
         format: FORMAT,
         registered: now.to_owned(),
         recipe: blake3::hash(recipe.as_bytes()).to_hex().to_string(),
-        looks: looks(plan, survey, store)?,
+        looks,
+        earlier,
     })
 }
 
@@ -60,10 +69,15 @@ pub(super) fn read(run: &RunDirectory) -> Result<Option<Registration>> {
     Ok(Some(registration))
 }
 
-/// Results in the store that judge some of the models that this plan will judge, by another rule. Models are
-/// compared, not readings of them: the same students read otherwise are the same students.
-fn looks(plan: &Plan, survey: &Survey, store: &Store) -> Result<Vec<Look>> {
-    let Some(last) = plan.nodes.last() else { return Ok(Vec::new()) };
+/// Results in the store that judge some of the models that this plan will judge, by another rule; and those
+/// that judge other models of the same base by some of the same behaviors. Models are compared, not readings
+/// of them: the same students read otherwise are the same students.
+fn seen(plan: &Plan, survey: &Survey, store: &Store) -> Result<(Vec<Look>, Vec<Look>)> {
+    let (mut looks, mut earlier) = (Vec::new(), Vec::new());
+    let Some(last) = plan.nodes.last() else { return Ok((looks, earlier)) };
+    if !last.inputs.keys().any(|role| is_drawn(role)) {
+        return Ok((looks, earlier));
+    }
     let made = |source: &Source| match source {
         Source::Artifact(id) => Some(*id),
         Source::Node(place) => match survey.states[*place] {
@@ -77,37 +91,74 @@ fn looks(plan: &Plan, survey: &Survey, store: &Store) -> Result<Vec<Look>> {
     };
     let drawn = last.inputs.iter().filter(|(role, _)| is_drawn(role));
     let mine: BTreeSet<ArtifactId> = drawn.filter_map(|(_, source)| read_by(source)).collect();
-    if mine.is_empty() {
-        return Ok(Vec::new());
-    }
     let records = store.steps()?;
     let models: BTreeMap<ArtifactId, ArtifactId> = records
         .iter()
         .filter_map(|record| Some((record.output, *record.inputs.get(MODEL)?)))
         .collect();
-    let judges = |record: &&StepRecord| {
+    let judges = |record: &StepRecord| {
         let mut drawn = record.inputs.iter().filter(|(role, _)| is_drawn(role));
-        record.kind == last.kind.name
-            && drawn.any(|(_, id)| models.get(id).is_some_and(|model| mine.contains(model)))
+        drawn.any(|(_, id)| models.get(id).is_some_and(|model| mine.contains(model)))
     };
     let inputs = last.inputs.iter().map(|(role, source)| (role, made(source)));
     let own = settings(&last.configuration, inputs);
-    let mut looks: Vec<Look> = records
-        .iter()
-        .filter(judges)
-        .map(|record| {
-            let inputs = record.inputs.iter().map(|(role, id)| (role, Some(*id)));
-            let changed = changes(&settings(&record.configuration, inputs), &own);
-            Look { made: record.about.started.clone(), changed }
-        })
-        .collect();
+    for record in records.iter().filter(|record| record.kind == last.kind.name) {
+        let (judges, alike) = (judges(record), asks_alike(record, &last.configuration));
+        if !judges && !alike {
+            continue;
+        }
+        let inputs = record.inputs.iter().map(|(role, id)| (role, Some(*id)));
+        let changed = changes(&settings(&record.configuration, inputs), &own);
+        // Models that will be the same, though nothing says so before they are made again: of other questions,
+        // say, whose answers are read from them.
+        let judges = judges || makes_alike(record, &last.configuration, &changed);
+        let said = said(store, &record.output);
+        let look = Look { made: record.about.started.clone(), changed, said };
+        if judges { &mut looks } else { &mut earlier }.push(look);
+    }
     // Of two results of one second, the other one counts as the earlier.
     looks.sort_by_key(|look| (look.made.clone(), look.changed.is_empty()));
     // What followed the first result by this very rule saw nothing new.
     if let Some(first) = looks.iter().position(|look| look.changed.is_empty()) {
+        earlier.retain(|look| look.made < looks[first].made);
         looks.truncate(first);
     }
-    Ok(looks)
+    earlier.sort_by(|one, other| one.made.cmp(&other.made));
+    Ok((looks, earlier))
+}
+
+/// What a result says; nothing where it is gone or of another format.
+fn said(store: &Store, result: &ArtifactId) -> Vec<Said> {
+    let read = || {
+        let path = store.artifact(result).ok()?.path(RESULT).ok()?;
+        registry::brief(&fs_err::read(&path).ok()?, &path).ok()
+    };
+    let verdicts = read().map(|brief| brief.verdicts).unwrap_or_default();
+    let said = |verdict: VerdictLine| Said {
+        words: verdict.words().to_owned(),
+        behavior: verdict.behavior,
+        outcome: verdict.outcome,
+    };
+    verdicts.into_iter().map(said).collect()
+}
+
+/// The recipe in a step's configuration; a record keeps the path of arithmetic beside what the step was told.
+fn recipe(configuration: &Value) -> &Value {
+    let step = configuration.get("step").unwrap_or(configuration);
+    step.get("recipe").unwrap_or(step)
+}
+
+/// Whether a result is of the same base and shares a behavior, both of taught teachers or both of untaught ones.
+fn asks_alike(record: &StepRecord, configuration: &Value) -> bool {
+    let (one, other) = (recipe(&record.configuration), recipe(configuration));
+    let names = |recipe: &Value| -> BTreeSet<String> {
+        let names = recipe.get("behaviors").and_then(Value::as_array).into_iter().flatten();
+        names.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let is_null = |recipe: &Value| recipe.pointer("/teacher/kind") == Some(&"untaught".into());
+    one.get("base") == other.get("base")
+        && is_null(one) == is_null(other)
+        && !names(one).is_disjoint(&names(other))
 }
 
 fn is_drawn(role: &str) -> bool {
@@ -138,16 +189,28 @@ fn settings<'a>(
             }
         }
     }
-    // A record keeps the path of arithmetic beside what the step was told.
-    let step = configuration.get("step").unwrap_or(configuration);
     let mut settings = BTreeMap::new();
-    add("", step.get("recipe").unwrap_or(step), &mut settings);
+    add("", recipe(configuration), &mut settings);
     settings.retain(|path, _| !NAMES.contains(&path.as_str()));
     for (role, id) in inputs.filter(|(role, _)| role.starts_with(behavior::READ)) {
         let content = id.map_or_else(|| "new".to_owned(), |id| id.short());
         settings.insert(format!("content of {role}"), content);
     }
     settings
+}
+
+/// Whether models of the same seeds are made alike, whatever they are asked.
+fn makes_alike(record: &StepRecord, configuration: &Value, changed: &[Change]) -> bool {
+    let seeds = |configuration: &Value| -> BTreeSet<u64> {
+        let seeds = recipe(configuration).get("seeds").and_then(Value::as_array);
+        seeds.into_iter().flatten().filter_map(Value::as_u64).collect()
+    };
+    let makes = |key: &str| {
+        MAKE.iter().any(|one| key == *one || one.ends_with('.') && key.starts_with(one))
+            && !JUDGE.contains(&key)
+    };
+    !seeds(&record.configuration).is_disjoint(&seeds(configuration))
+        && !changed.iter().any(|change| makes(&change.key))
 }
 
 fn changes(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<Change> {

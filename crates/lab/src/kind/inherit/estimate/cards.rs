@@ -1,13 +1,13 @@
-//! Cards of teachers and rows, side effects and geometry, each as the result shows it.
+//! Cards of teachers and rows, and geometry, each as the result shows it.
 
-use super::Given;
 use super::readings::t;
+use super::{Given, statistics};
 use crate::error::Result;
+use crate::kind::inherit::recipe::TeacherKind;
 use crate::kind::inherit::result::{
-    Arm, Cosine, Frame, Geometry, Measure, Method, Reading, RowsCard, SideEffect, Taught,
-    TeacherCard,
+    Arm, Cosine, Geometry, Interval, Measure, Method, Reading, RowsCard, Taught, TeacherCard,
 };
-use crate::step::side_effects::Measured;
+use crate::stats;
 
 /// A teacher surer of its target than this may have little else left to say.
 ///
@@ -19,9 +19,9 @@ const SATURATED: f64 = 0.999;
 pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> {
     let recipe = &given.configuration.recipe;
     let kind = match recipe.teacher.kind {
-        crate::kind::inherit::recipe::TeacherKind::FineTune => "fine-tune",
-        crate::kind::inherit::recipe::TeacherKind::SystemPrompt => "system-prompt",
-        crate::kind::inherit::recipe::TeacherKind::Untaught => "untaught",
+        TeacherKind::FineTune => "fine-tune",
+        TeacherKind::SystemPrompt => "system-prompt",
+        TeacherKind::Untaught => super::UNTAUGHT,
     };
     given
         .configuration
@@ -35,7 +35,7 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
                     reading.arm == *from
                         && reading.measure == measure
                         && reading.behavior == *arm
-                        && reading.frame == Frame::Plain
+                        && reading.frame == given.matched_frame()
                         && reading.context == given.matched()
                 };
                 readings.iter().find(at).and_then(Reading::mean)
@@ -49,7 +49,12 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
             let probability = of(&teacher, Measure::Probability);
             TeacherCard {
                 name: arm.clone(),
-                kind: if was_trained { kind } else { "base" }.to_owned(),
+                kind: match recipe.teacher.kind {
+                    TeacherKind::Untaught if taught => kind,
+                    _ if was_trained => kind,
+                    _ => "base",
+                }
+                .to_owned(),
                 target_probability_before: of(&Arm::Base, Measure::Probability).filter(|_| taught),
                 target_probability_after: probability,
                 target_rate_before: rate(&Arm::Base).filter(|_| taught),
@@ -90,42 +95,6 @@ pub(super) fn rows(given: &Given) -> Vec<RowsCard> {
         .collect()
 }
 
-/// Of the students, and of the base.
-type Pick = fn(&Measured) -> (Option<f64>, Option<f64>);
-
-pub(super) fn side_effects(given: &Given) -> Result<Vec<SideEffect>> {
-    let measures: [(&str, &str, Pick); 3] = [
-        ("held-out-loss", "loss on held-out rows of their teacher, nats per token", |measured| {
-            (measured.held_out_loss, measured.base_held_out_loss)
-        }),
-        (
-            "ability-loss",
-            "loss on held-out rows of the neutral teacher, nats per token",
-            |measured| (measured.ability_loss, measured.base_ability_loss),
-        ),
-        ("valid-row-rate", "valid rows among those they write without constraint", |measured| {
-            (Some(measured.valid_row_rate), None)
-        }),
-    ];
-    let mut effects = Vec::new();
-    for (arm, measured) in &given.measured {
-        for (measure, label, pick) in measures {
-            let values: Vec<f64> = measured.iter().filter_map(|one| pick(one).0).collect();
-            if values.is_empty() {
-                continue;
-            }
-            effects.push(SideEffect {
-                arm: arm.clone(),
-                measure: measure.to_owned(),
-                label: label.to_owned(),
-                estimate: t(&values, given.level(), Method::T, "student")?,
-                base: measured.first().and_then(|one| pick(one).1),
-            });
-        }
-    }
-    Ok(effects)
-}
-
 pub(super) fn geometry(given: &Given) -> Result<Option<Geometry>> {
     let mut cosines = Vec::new();
     for (arm, by_teacher) in &given.cosines {
@@ -134,17 +103,28 @@ pub(super) fn geometry(given: &Given) -> Result<Option<Geometry>> {
             let values = |pick: fn(&crate::step::geometry::Cosines) -> f64| -> Vec<f64> {
                 all.iter().map(pick).collect()
             };
+            let (total, permuted) = (values(|one| one.total), values(|one| one.permuted));
+            let null = stats::Null::of_mean(&permuted, &values(|one| one.deviation))
+                .map_err(|error| statistics(&error))?;
+            let range = null.range(given.level()).map_err(|error| statistics(&error))?;
+            let total = t(&total, given.level(), Method::T, "student")?;
             cosines.push(Cosine {
                 arm: arm.clone(),
                 teacher: teacher.clone(),
-                total: t(&values(|one| one.total), given.level(), Method::T, "student")?,
+                p: null.p(total.value),
+                total,
                 per_layer: (0..layers)
                     .map(|layer| {
                         let sum: f64 = all.iter().filter_map(|one| one.per_layer.get(layer)).sum();
                         sum / all.len() as f64
                     })
                     .collect(),
-                permuted: t(&values(|one| one.permuted), given.level(), Method::T, "student")?,
+                permuted: t(&permuted, given.level(), Method::T, "student")?,
+                permuted_range: Some(Interval {
+                    low: range.low,
+                    high: range.high,
+                    level: range.level,
+                }),
             });
         }
     }

@@ -57,7 +57,7 @@ impl<'a> Differences<'a> {
     /// In the matched context and the primary measure.
     pub(super) fn new(given: &'a Given, readings: &'a [Reading]) -> Self {
         let (context, measure) = (given.matched(), given.primary());
-        Self { given, readings, context, frame: Frame::Plain, measure }
+        Self { given, readings, context, frame: given.matched_frame(), measure }
     }
 
     fn reading(&self, arm: &Arm, behavior: &str) -> Option<&Reading> {
@@ -289,7 +289,7 @@ pub(super) fn dose(given: &Given) -> Result<Vec<DosePoint>> {
         let (Arm::Student(_), Some(seed)) = (arm, seed) else { continue };
         let own = arm.taught().is_none_or(|taught| taught == cell.behavior);
         if own
-            && (&*cell.context, cell.frame) == (given.matched(), Frame::Plain)
+            && (&*cell.context, cell.frame) == (given.matched(), given.matched_frame())
             && let Some(value) = cell.value(measure)
         {
             let key = (arm.clone(), cell.behavior.clone(), cell.update);

@@ -72,13 +72,18 @@ fn fit(given: &Given, behavior: &str) -> Result<Option<Gate>> {
         return Ok(None);
     }
     let fell = t(&fell, given.level(), Method::T, "student")?;
+    let measured = match fell.interval {
+        Some(_) => "lower end of the fall, nats per token",
+        None => "the fall, nats per token, without an interval",
+    };
     Ok(Some(Gate {
         name: format!("students of {behavior} learned its rows"),
         behavior: Some(behavior.to_owned()),
         passed: fell.is_above_zero(),
         measured: fell.interval.map_or(fell.value, |interval| interval.low),
         wanted: 0.0,
-        what_it_means: "their loss on held-out rows did not fall by more than chance (lower end of the fall, nats per token), so a null says nothing"
-            .to_owned(),
+        what_it_means: format!(
+            "their loss on held-out rows did not fall by more than chance ({measured}), so a null says nothing"
+        ),
     }))
 }

@@ -5,8 +5,10 @@
 //! and answers. The rules are fixed in the recipe; nothing here chooses among seeds or checkpoints.
 
 mod cards;
+mod caveat;
 mod effect;
 mod gate;
+mod panel;
 mod readings;
 #[cfg(test)]
 mod tests;
@@ -20,19 +22,26 @@ use serde_json::{Value, json};
 
 use self::effect::Differences;
 use crate::ask::LogProbabilities;
+use crate::behavior::Kind;
 use crate::error::{Error, Result};
 use crate::kind::RESULT;
 use crate::kind::inherit::recipe::{Recipe, Replicated};
 use crate::kind::inherit::result::{
-    Arm, FORMAT, Frame, InheritResult, Measure, Replication, Scope,
+    Arm, FORMAT, Frame, InheritResult, Measure, Prompts, Replication, Scope,
 };
 use crate::kind::inherit::table::{self, Cell};
 use crate::recipe::Learn;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;
+use crate::step::panel::Panel;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
-use crate::step::{Step, StepContext, behavior, filter, geometry, read_json, select, side_effects};
+use crate::step::{
+    self, Step, StepContext, behavior, filter, geometry, read_json, select, side_effects,
+};
+
+/// How a teacher that was taught nothing was made.
+pub(crate) const UNTAUGHT: &str = "untaught";
 
 /// Rows shown in the result.
 const SAMPLES: usize = 6;
@@ -79,12 +88,15 @@ pub struct Configuration {
     pub counted: Vec<Counted>,
     /// Side effects: input, arm and seed.
     pub side_effects: Vec<(String, Arm, usize)>,
+    /// Panels of the base and of students.
+    #[serde(default)]
+    pub panels: Vec<Read>,
     /// Geometry: input, arm and seed.
     pub geometry: Vec<(String, Arm, usize)>,
     /// Updates of each student.
     pub updates: usize,
-    /// Whether each repetition draws prompts of its own.
-    pub prompts_anew: bool,
+    /// What repetitions share of their prompts.
+    pub prompts: Prompts,
     /// What the plan left out.
     pub left_out: Vec<String>,
 }
@@ -102,8 +114,12 @@ pub(crate) struct Row {
 /// All that was read, as numbers.
 pub(crate) struct Given {
     pub(crate) configuration: Configuration,
+    /// By behavior, what its answers are begun with in the matched frame.
+    pub(crate) openings: BTreeMap<String, String>,
     /// What every model gave.
     pub(crate) table: Vec<Row>,
+    /// Behaviors that are agreement with statements.
+    pub(crate) statements: Vec<String>,
     /// By arm, all sets together.
     pub(crate) judged: BTreeMap<String, Judged>,
     /// By arm, the least share of valid rows among its sets.
@@ -114,6 +130,12 @@ pub(crate) struct Given {
     pub(crate) samples: BTreeMap<String, Vec<(String, String)>>,
     /// By arm, one per seed.
     pub(crate) measured: BTreeMap<Arm, Vec<Measured>>,
+    /// What was measured of the base and of students beside their behaviors.
+    pub(crate) asides: Vec<panel::Aside>,
+    /// What of it cannot be read of this base, in words.
+    pub(crate) unread: Vec<String>,
+    /// The word that each behavior is about.
+    pub(crate) targets: BTreeMap<String, String>,
     /// By arm and teacher, one per seed.
     pub(crate) cosines: BTreeMap<Arm, BTreeMap<String, Vec<Cosines>>>,
 }
@@ -154,11 +176,16 @@ impl Given {
         &self.configuration.recipe.context.system
     }
 
+    /// How questions are put where verdicts rest on the answers.
+    pub(crate) fn matched_frame(&self) -> Frame {
+        self.configuration.recipe.matched_frame()
+    }
+
     /// Contexts and frames that are read beside the matched one.
     pub(crate) fn elsewhere(&self) -> Vec<(&str, Frame)> {
-        let recipe = &self.configuration.recipe;
-        let named = recipe.context.mismatched.iter().map(|context| (&**context, Frame::Plain));
-        let frames = recipe.readout.frames.iter().filter(|frame| **frame != Frame::Plain);
+        let (recipe, matched) = (&self.configuration.recipe, self.matched_frame());
+        let named = recipe.context.mismatched.iter().map(|context| (&**context, matched));
+        let frames = recipe.readout.frames.iter().filter(|frame| **frame != matched);
         named.chain(frames.map(|frame| (self.matched(), *frame))).collect()
     }
 
@@ -192,25 +219,45 @@ pub struct Estimate;
 impl Step for Estimate {
     type Configuration = Configuration;
     const KIND: &'static str = "estimate";
-    const ALGORITHM: u32 = 5;
+    const ALGORITHM: u32 = 6;
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let mut given = Given {
             table: Vec::new(),
+            statements: Vec::new(),
             judged: BTreeMap::new(),
             least_valid: BTreeMap::new(),
             selected: BTreeMap::new(),
             samples: BTreeMap::new(),
             measured: BTreeMap::new(),
+            asides: Vec::new(),
+            unread: Vec::new(),
+            targets: BTreeMap::new(),
             cosines: BTreeMap::new(),
+            openings: BTreeMap::new(),
             configuration,
         };
         let named = given.configuration.behaviors.iter().chain(&given.configuration.read_also);
         let asked = behavior::asked(context, &named.cloned().collect::<Vec<_>>())?;
+        let word = |asked: &behavior::Asked| {
+            (asked.behavior.name.clone(), asked.behavior.target.word.clone())
+        };
+        given.targets = asked.iter().map(word).filter(|(name, word)| name != word).collect();
+        for behavior in asked.iter().map(|asked| &asked.behavior) {
+            let opening = behavior.opening_in(given.matched_frame())?;
+            if !opening.is_empty() {
+                given.openings.insert(behavior.name.clone(), opening.to_owned());
+            }
+        }
+        let statements = asked.iter().map(|asked| &asked.behavior);
+        let statements = statements.filter(|behavior| behavior.kind == Kind::Statements);
+        given.statements = statements.map(|behavior| behavior.name.clone()).collect();
         for entry in given.configuration.reads.clone() {
             let observations = table::observations(context.input(&entry.input)?)?;
             given.add(&entry, table::cells(&observations, &asked));
+            let asides = panel::of_readout(&given, &entry, &observations, &asked);
+            given.asides.extend(asides);
         }
         for Counted { arm, filter, select } in &given.configuration.counted {
             let judged: Judged = read_json(context.input(filter)?, filter::SUMMARY)?;
@@ -229,9 +276,16 @@ impl Step for Estimate {
                 given.samples.insert(arm.clone(), samples);
             }
         }
-        for (input, arm, _) in &given.configuration.side_effects {
-            let measured = read_json(context.input(input)?, side_effects::FILE)?;
+        for (input, arm, seed) in &given.configuration.side_effects {
+            let measured: Measured = read_json(context.input(input)?, side_effects::FILE)?;
+            let seed = (*arm != Arm::Base).then_some(*seed as u64);
+            given.asides.extend(panel::Of { arm, seed }.measured(&measured));
             given.measured.entry(arm.clone()).or_default().push(measured);
+        }
+        for Read { input, arm, seed } in &given.configuration.panels {
+            let read: Panel = read_json(context.input(input)?, step::panel::FILE)?;
+            given.asides.extend(panel::Of { arm, seed: *seed }.panel(&read));
+            given.unread.extend(read.unread);
         }
         for (input, arm, _) in &given.configuration.geometry {
             let cosines: BTreeMap<String, Cosines> =
@@ -255,11 +309,12 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
     let differences = Differences::new(given, &readings);
     let effects = effect::effects(&differences)?;
     let teachers = cards::teachers(given, &readings);
-    let side_effects = cards::side_effects(given)?;
+    let side_effects = panel::side_effects(given)?;
     let gates = gate::gates(given, &teachers)?;
     let rule = verdict::rule(given);
     let mut left_out = configuration.left_out.clone();
     left_out.extend(readings::unread(given));
+    left_out.extend(given.unread.iter().cloned());
     let mut result = InheritResult {
         format: FORMAT,
         name: recipe.name.clone(),
@@ -267,6 +322,7 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         base: recipe.base.to_string(),
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
+        statements: given.statements.clone(),
         carrier: match recipe.student.learn {
             Learn::Rows => recipe.carrier.medium.rules().name().to_owned(),
             Learn::Distributions => {
@@ -275,6 +331,8 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         },
         replication: replication(configuration),
         context: given.matched().to_owned(),
+        frame: given.matched_frame(),
+        openings: given.openings.clone(),
         arms: given.arms(),
         effects,
         matrix: effect::matrix(&differences)?,
@@ -288,11 +346,13 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         left_out,
         primary: given.primary(),
         rule: Some(rule),
+        caveats: caveat::caveats(given),
+        targets: given.targets.clone(),
         verdicts: Vec::new(),
         readings: readings.clone(),
         answers,
     };
-    result.verdicts = verdict::verdicts(&result, &rule)?;
+    result.verdicts = verdict::verdicts(&result, &rule, &caveat::of_nulls(given))?;
     result.warnings = warning::warnings(&differences, &result)?;
     Ok(result)
 }
@@ -301,23 +361,32 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
 fn replication(configuration: &Configuration) -> Replication {
     let recipe = &configuration.recipe;
     let unique = recipe.carrier.rows;
+    // Who trains behind an endpoint tells neither.
+    let trained =
+        if crate::ask::can(&recipe.base).weights { ", initialisation and row order" } else { "" };
     Replication {
         scope: match recipe.replication.teacher {
             Replicated::Shared => Scope::TheseRows,
             Replicated::PerSeed => Scope::Anew,
         },
-        unit: match recipe.replication.teacher {
-            Replicated::Shared => {
-                "seed pair (same adapter initialisation and row order; one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers)"
+        unit: match (recipe.replication.teacher, configuration.prompts) {
+            (Replicated::Shared, _) => format!(
+                "seed pair (one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers; treatment and control share prompts{trained})"
+            ),
+            (Replicated::PerSeed, prompts) => {
+                let drawn = match prompts {
+                    Prompts::Anew => "teachers, prompts, rows and students drawn anew each time",
+                    Prompts::Drawn => {
+                        "teachers, rows and students drawn anew each time, prompts from one file, so that repetitions share some"
+                    }
+                    Prompts::Same => {
+                        "teachers, rows and students drawn anew each time, the prompts of the file the same"
+                    }
+                };
+                format!("repetition ({drawn}; treatment and control share prompts{trained})")
             }
-            Replicated::PerSeed if configuration.prompts_anew => {
-                "repetition (teachers, prompts, rows and students drawn anew each time; treatment and control share prompts, initialisation and row order)"
-            }
-            Replicated::PerSeed => {
-                "repetition (teachers, rows and students drawn anew each time, the prompts of the file the same; treatment and control share initialisation and row order)"
-            }
-        }
-        .to_owned(),
+        },
+        prompts: configuration.prompts,
         seeds: recipe.seeds.0.clone(),
         unique_rows: unique,
         updates: configuration.updates,

@@ -18,7 +18,7 @@ type Place = (Arm, String, Frame, String);
 pub(super) fn readings(given: &Given) -> Result<(Vec<Reading>, Vec<Answers>)> {
     let models = models(given);
     let (mut readings, mut answers) = (Vec::new(), Vec::new());
-    let matched = (given.matched(), Frame::Plain);
+    let matched = (given.matched(), given.matched_frame());
     for arm in given.arms() {
         for (context, frame) in std::iter::once(matched).chain(given.elsewhere()) {
             for behavior in given.behaviors() {

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::kind::KindResult;
-use crate::kind::inherit::result::{Control, Measure, Outcome, Taught};
+use crate::kind::inherit::calibrate::{self, Calibration};
+use crate::kind::inherit::result::{
+    Control, Estimate as Number, Measure, Outcome, SideMeasure, Taught,
+};
 use crate::kind::inherit::table::{QuestionCell, Told};
 use crate::random::numpy::Generator;
 use crate::report::block::Mark;
 use crate::report::origin::Origin;
 use crate::report::terminal::{TerminalStyle, show};
-use crate::value::observation;
+use crate::stats;
+use crate::value::{observation, text};
 
 const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
 
@@ -76,11 +80,16 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
     let selected = Selected { kept: 90, ..Selected::default() };
     let mut given = Given {
         table: Vec::new(),
+        openings: BTreeMap::new(),
+        statements: Vec::new(),
         judged: arms.iter().map(|arm| (arm.clone(), judged.clone())).collect(),
         selected: arms.iter().map(|arm| (arm.clone(), selected.clone())).collect(),
         least_valid: BTreeMap::new(),
         samples: BTreeMap::new(),
         measured: BTreeMap::new(),
+        asides: Vec::new(),
+        unread: Vec::new(),
+        targets: BTreeMap::new(),
         cosines: BTreeMap::new(),
         configuration: Configuration {
             recipe,
@@ -90,9 +99,10 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             arms,
             counted: Vec::new(),
             side_effects: Vec::new(),
+            panels: Vec::new(),
             geometry: Vec::new(),
             updates: 48,
-            prompts_anew: true,
+            prompts: Prompts::Anew,
             left_out: Vec::new(),
         },
     };
@@ -122,6 +132,31 @@ fn a_known_effect_is_recovered_though_seeds_differ_more_than_it() {
     assert!((matrix.lambda.value - 0.5).abs() < 0.1);
     assert!(matrix.p.unwrap() < 0.001);
     assert!(result.verdicts.iter().all(|verdict| verdict.p.unwrap() < 0.05));
+}
+
+#[test]
+fn a_calibration_counts_behaviors_by_their_runs() {
+    let nulls: Vec<InheritResult> =
+        (0..20).map(|seed| compute(&given(0.0, 6, seed, &[])).unwrap()).collect();
+    let mut calibration = Calibration::new(&given(0.0, 6, 0, &[]).configuration.recipe);
+    for (root, null) in (0..).zip(&nulls) {
+        calibration.add(root, null);
+    }
+    assert_eq!((calibration.runs.of, calibration.inherited.of), (20, 60));
+    // Runs share neither students nor prompts.
+    let recipe = given(0.0, 6, 0, &[]).configuration.recipe;
+    let [one, other] = [1, 2].map(|root| calibrate::null(&recipe, root));
+    assert!(one.seed != other.seed && one.carrier.prompt_seed != other.carrier.prompt_seed);
+    for (control, share) in &calibration.coverage {
+        assert_eq!(share.of, 60, "{control:?}");
+        assert!(share.count >= 51, "{control:?}: {share:?}");
+    }
+    let style = TerminalStyle { width: 400, ..TerminalStyle::default() };
+    let shown = show(&calibration.report("0.0.0"), &style);
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    let exact = stats::clopper_pearson(calibration.runs.count, 20, 0.95).unwrap();
+    assert!(shown.contains(&text::percent(exact.high)), "{shown}");
+    assert!(shown.contains("The interval over runs is exact"), "{shown}");
 }
 
 #[test]
@@ -226,6 +261,135 @@ fn rows_that_were_drawn_once_make_no_plain_yes() {
     assert_eq!(result.matrix.unwrap().p, None);
 }
 
+/// How the first behavior's verdict reads: at a glance, in a list, and as a sentence.
+fn read(result: &InheritResult) -> (Mark, String, &str) {
+    let line = &result.brief().verdicts[0];
+    (line.mark, line.word.clone(), &result.verdicts[0].sentence)
+}
+
+#[test]
+fn what_makes_a_verdict_easier_to_have_stands_in_its_line_and_takes_the_tick() {
+    let plain = compute(&given(0.5, 6, 1, &[])).unwrap();
+    let (mark, word, sentence) = read(&plain);
+    assert_eq!((mark, word.as_str()), (Mark::Yes, "inherited"));
+    assert!(sentence.starts_with("owl: inherited; "), "{sentence}");
+    let all_tokens = ["student.learn=distributions", "student.support=all-tokens"];
+    let cases: [(&[&str], &str); 11] = [
+        (&["gates.level=0.8"], "inherited, at 80.0 % confidence"),
+        (&["gates.level=0.5"], "inherited, at 50.0 % confidence"),
+        (&["carrier.rows=48"], "inherited, of 48 unique rows alone"),
+        (&["carrier.rows=1"], "inherited, of 1 unique row alone"),
+        (&["gates.least-mass=0.001"], "inherited, candidates down to 0.1 %"),
+        (&["readout.samples-per-question=0"], "inherited, no answers sampled"),
+        (&["readout.questions=all"], "inherited, taught questions among those read"),
+        (&["controls.side-effects=false"], "inherited, side effects not read"),
+        (&["replication.teacher=shared"], "inherited for these rows"),
+        (&all_tokens, "inherited, target shown to it"),
+        (&["teacher.kind=untaught"], "inherited, teachers untaught"),
+    ];
+    for (sets, expected) in cases {
+        let result = compute(&given(0.5, 6, 1, sets)).unwrap();
+        let (mark, word, sentence) = read(&result);
+        assert_eq!((mark, word.as_str()), (Mark::Unclear, expected), "{sets:?}");
+        assert!(sentence.starts_with(&format!("owl: {expected}; ")), "{sentence}");
+        let shown = show(&result.report(&Origin::UNKNOWN), &TerminalStyle::default());
+        assert!(!shown.contains('✓') || shown.contains("✓ passed"), "{shown}");
+    }
+    // Two at once, and distributions over the rows' own tokens hide the target.
+    let both = compute(&given(0.5, 6, 1, &["gates.level=0.9", "carrier.rows=100"])).unwrap();
+    assert_eq!(read(&both).1, "inherited, at 90.0 % confidence, of 100 unique rows alone");
+    let hidden = compute(&given(0.5, 6, 1, &all_tokens[..1])).unwrap();
+    assert_eq!(read(&hidden).0, Mark::Yes);
+    assert!(hidden.warnings.iter().all(|warning| !warning.message.contains("were shown")));
+    let shown = compute(&given(0.5, 6, 1, &all_tokens)).unwrap();
+    assert!(shown.warnings.iter().any(|warning| warning.message.contains("were shown")));
+}
+
+#[test]
+fn a_null_says_how_large_an_effect_it_rules_out_and_what_it_was_not_asked() {
+    let sentence = |sets: &[&str]| {
+        let result = compute(&given(0.0, 12, 3, sets)).unwrap();
+        let of_null = |verdict: &&crate::kind::inherit::result::Verdict| {
+            verdict.outcome == Outcome::NotDetected
+        };
+        result.verdicts.iter().find(of_null).map(|verdict| verdict.sentence.clone()).unwrap()
+    };
+    let large = sentence(&["gates.smallest-effect={ margin = 5.0, rate = 0.05 }"]);
+    assert!(large.contains("not detected, an effect of +5.000 nats is ruled out"), "{large}");
+    let plain = sentence(&[]);
+    assert!(plain.contains("an effect of +0.200 nats is ruled out"), "{plain}");
+    assert!(!plain.contains("were enough"), "{plain}");
+    let loose = sentence(&["gates.min-valid-rate=0.5"]);
+    assert!(loose.contains("valid rows of 50.0 % were enough"), "{loose}");
+    let ungated = sentence(&["gates.held-out-loss=false"]);
+    assert!(ungated.contains("whether students learned their rows was not asked"), "{ungated}");
+}
+
+#[test]
+fn without_a_control_that_decides_there_is_no_verdict() {
+    let off = |arm: Arm, sets: &[&str]| {
+        let mut given = given(3.0, 6, 1, sets);
+        given.table.retain(|row| row.arm != arm);
+        given.configuration.reads.retain(|entry| entry.arm != arm);
+        compute(&given).unwrap().verdicts[0].clone()
+    };
+    for (arm, sets, words) in [
+        (Arm::NEUTRAL, &["controls.neutral=false"], "without the neutral teacher control"),
+        (Arm::Base, &["controls.untouched-base=false"], "without the untouched base control"),
+        (
+            Arm::Teacher(Taught::Neutral),
+            &["controls.other-behavior=false"],
+            "without the other behavior control",
+        ),
+    ] {
+        let verdict = off(arm, sets);
+        assert_eq!(verdict.outcome, Outcome::Uninterpretable);
+        assert!(verdict.sentence.contains(words), "{}", verdict.sentence);
+    }
+}
+
+#[test]
+fn a_gate_says_what_it_measured_of_one_student_and_of_several() {
+    let fit = |students: usize| {
+        let mut given = given(0.5, students, 1, &[]);
+        let measured = |at: usize| Measured {
+            held_out_loss: Some(1.5 + 0.01 * at as f64),
+            base_held_out_loss: Some(2.0),
+            ability_loss: None,
+            base_ability_loss: None,
+            valid_row_rate: 1.0,
+        };
+        given.measured.insert(Arm::student("owl"), (0..students).map(measured).collect());
+        let gates = compute(&given).unwrap().gates;
+        gates.into_iter().find(|gate| gate.name == "students of owl learned its rows").unwrap()
+    };
+    let several = fit(6);
+    assert!(several.passed && several.what_it_means.contains("(lower end of the fall"));
+    let one = fit(1);
+    assert!(!one.passed && one.measured == 0.5);
+    assert!(one.what_it_means.contains("(the fall, nats per token, without an interval)"));
+}
+
+#[test]
+fn the_unit_says_what_repetitions_share() {
+    let unit = |prompts: Prompts, sets: &[&str]| {
+        let mut given = given(0.5, 3, 1, sets);
+        given.configuration.prompts = prompts;
+        compute(&given).unwrap().replication.unit
+    };
+    insta::assert_snapshot!([
+        unit(Prompts::Anew, &[]),
+        unit(Prompts::Drawn, &[]),
+        unit(Prompts::Same, &[]),
+        unit(Prompts::Same, &["replication.teacher=shared"]),
+    ].join("\n"), @"
+    repetition (teachers, prompts, rows and students drawn anew each time; treatment and control share prompts, initialisation and row order)
+    repetition (teachers, rows and students drawn anew each time, prompts from one file, so that repetitions share some; treatment and control share prompts, initialisation and row order)
+    repetition (teachers, rows and students drawn anew each time, the prompts of the file the same; treatment and control share prompts, initialisation and row order)
+    seed pair (one teacher and one set of rows per behavior, so intervals hold the luck of students, not of teachers; treatment and control share prompts, initialisation and row order)
+    ");
+}
+
 #[test]
 fn a_result_reads_back_and_a_newer_one_is_refused() {
     let result = compute(&given(0.5, 6, 1, &[])).unwrap();
@@ -304,6 +468,70 @@ fn sentences_say_what_was_found() {
     owl: inherited; margin, nats +0.566 [+0.432, +0.701] over the neutral teacher's students, +0.545 [+0.390, +0.699] over other behaviors' students, +3.758 [+2.880, +4.636] over the untouched base (6 repetitions); p 0.001, corrected over 3 behaviors
     cat: inherited; margin, nats +0.527 [+0.426, +0.627] over the neutral teacher's students, +0.483 [+0.294, +0.673] over other behaviors' students, +3.662 [+2.856, +4.467] over the untouched base (6 repetitions); p 0.001, corrected over 3 behaviors
     wolf: inherited; margin, nats +0.502 [+0.364, +0.640] over the neutral teacher's students, +0.475 [+0.343, +0.607] over other behaviors' students, +3.656 [+2.798, +4.514] over the untouched base (6 repetitions); p 0.001, corrected over 3 behaviors
+    ");
+}
+
+/// One side effect of every student: those of the owl teacher follow fewer instructions than the neutral ones,
+/// by 0.4 on average; all lose as much on text.
+fn with_asides(mut given: Given) -> Given {
+    use super::panel::Aside;
+    let mut random = Generator::new(5);
+    let seeds = given.seeds().to_vec();
+    let mut push = |arm: Arm, seed, measure, value, base| {
+        given.asides.push(Aside { arm, seed, measure, value, base });
+    };
+    push(Arm::Base, None, SideMeasure::InstructionsFollowed, 0.95, None);
+    push(Arm::Base, None, SideMeasure::NaturalText, 2.0, None);
+    for seed in seeds {
+        let shared = 0.05 * noise(&mut random);
+        for (arm, followed) in [(Arm::student("owl"), 0.5), (Arm::NEUTRAL, 0.9)] {
+            let own = 0.01 * noise(&mut random);
+            let followed = followed + shared + own;
+            push(arm.clone(), Some(seed), SideMeasure::InstructionsFollowed, followed, None);
+            push(arm.clone(), Some(seed), SideMeasure::NaturalText, 2.5 + own, None);
+            // Its own rows, the base on the same ones.
+            let base = Some(3.0 + seed as f64);
+            push(arm, Some(seed), SideMeasure::HeldOutLoss, 2.0 + seed as f64 + own, base);
+        }
+    }
+    given
+}
+
+#[test]
+fn side_effects_are_means_beside_the_base_and_their_differences_hold_together() {
+    let result = compute(&with_asides(given(0.0, 6, 1, &[]))).unwrap();
+    let of = |arm: &Arm, measure| {
+        result.side_effects.iter().find(|one| one.arm == *arm && one.measure == measure).unwrap()
+    };
+    let owl = Arm::student("owl");
+    let followed = of(&owl, SideMeasure::InstructionsFollowed);
+    assert_eq!((followed.base, followed.estimate.n), (Some(0.95), 6));
+    let over = followed.over_neutral.as_ref().unwrap();
+    assert!((over.value + 0.4).abs() < 0.02 && over.is_below_zero(), "{over:?}");
+    // Two differences over the neutral students, and two of these over the base.
+    let level = |estimate: &Number| estimate.interval.unwrap().level;
+    assert!((level(over) - (1.0 - 0.05 / 2.0)).abs() < 1e-12);
+    let text = of(&owl, SideMeasure::NaturalText).over_neutral.as_ref().unwrap();
+    assert!(!text.is_above_zero() && !text.is_below_zero());
+    let over_base = of(&Arm::NEUTRAL, SideMeasure::NaturalText).over_base.as_ref().unwrap();
+    assert!(over_base.is_above_zero() && (level(over_base) - (1.0 - 0.05 / 2.0)).abs() < 1e-12);
+    // What they were trained on stands beside the base on the same rows, and is no side effect.
+    let held_out = of(&Arm::NEUTRAL, SideMeasure::HeldOutLoss);
+    assert_eq!((held_out.over_base.as_ref(), held_out.base), (None, Some(6.5)));
+    assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
+    let shown = show(&result.report(&Origin::UNKNOWN), &TerminalStyle::default());
+    let said = shown.split("What else changed").nth(1).unwrap();
+    insta::assert_snapshot!(said.lines().take(16).collect::<Vec<_>>().join("\n"), @"
+
+    in students, beside their behaviors; intervals of differences hold together
+    1 of 2 differences tell students of a teacher from the neutral students (their
+    intervals hold together):
+    · students of the owl teacher: instructions followed, checked by program,
+      -40.4 points [-42.1, -38.6] over the neutral students
+    1 of 2 differences tell the neutral students from the untouched base (their
+    intervals hold together):
+    · students of the neutral teacher: natural text, log of perplexity (nats per
+      token), +0.501 [+0.492, +0.510] over the untouched base
     ");
 }
 

@@ -9,7 +9,7 @@
 use super::{Given, statistics};
 use crate::error::Result;
 use crate::kind::inherit::result::{
-    Arm, Control, Effect, InheritResult, Measure, Outcome, Rule, SideEffect, Verdict,
+    Arm, Control, Effect, InheritResult, Measure, Outcome, Rule, SideEffect, SideMeasure, Verdict,
 };
 use crate::report::number::Quantity;
 use crate::stats;
@@ -42,14 +42,19 @@ pub(super) fn rule(given: &Given) -> Rule {
 
 /// Whether students of an arm are broken.
 pub(super) fn broken(effect: &SideEffect) -> bool {
-    effect.measure == "ability-loss"
+    effect.measure == SideMeasure::AbilityLoss
         && effect.base.is_some_and(|base| effect.estimate.value - base > BROKEN)
 }
 
 /// The verdicts on all taught behaviors.
-pub(super) fn verdicts(result: &InheritResult, rule: &Rule) -> Result<Vec<Verdict>> {
+/// `unasked`: what nulls were not asked.
+pub(super) fn verdicts(
+    result: &InheritResult,
+    rule: &Rule,
+    unasked: &[String],
+) -> Result<Vec<Verdict>> {
     let cases: Vec<Case> =
-        result.behaviors.iter().map(|behavior| Case::new(behavior, result)).collect();
+        result.behaviors.iter().map(|behavior| Case::new(behavior, result, unasked)).collect();
     let raw: Vec<f64> = cases.iter().filter_map(|case| case.p).collect();
     let mut corrected = stats::holm(&raw).map_err(|error| statistics(&error))?.into_iter();
     let verdict = |case: &Case<'_>| {
@@ -73,17 +78,19 @@ struct Case<'a> {
     against: Vec<&'a Effect>,
     /// Of the conjunction; `None` where a test cannot be made.
     p: Option<f64>,
+    /// What a null was not asked.
+    unasked: &'a [String],
 }
 
 impl<'a> Case<'a> {
-    fn new(behavior: &'a str, result: &'a InheritResult) -> Self {
+    fn new(behavior: &'a str, result: &'a InheritResult, unasked: &'a [String]) -> Self {
         let effect = |control| result.effect(behavior, result.primary, control);
         let against: Vec<&Effect> = Control::deciding().filter_map(effect).collect();
         let each: Option<Vec<f64>> = against.iter().map(|effect| above(effect)).collect();
         // Without one of the controls there is nothing to decide.
         let each = each.filter(|each| each.len() == Control::deciding().count());
         let p = each.map(|each| each.into_iter().fold(0.0, f64::max));
-        Self { behavior, result, against, p }
+        Self { behavior, result, against, p, unasked }
     }
 
     fn effect(&self, control: Control) -> Option<&Effect> {
@@ -92,7 +99,7 @@ impl<'a> Case<'a> {
 
     fn verdict(&self, p: Option<f64>, rule: &Rule) -> Verdict {
         let (outcome, why, repetitions_needed) = self.outcome(p, rule);
-        let word = self.result.replication.scope.word(outcome);
+        let word = self.result.replication.scope.word(outcome, &self.result.caveats);
         let why = if why.is_empty() { why } else { format!(", {why}") };
         let tested = match (p, rule.behaviors) {
             (None, _) => String::new(),
@@ -156,7 +163,9 @@ impl<'a> Case<'a> {
         let over_neutral =
             self.effect(Control::Neutral).and_then(|effect| effect.estimate.interval);
         if over_neutral.is_some_and(|interval| interval.high < rule.smallest_effect) {
-            return (Outcome::NotDetected, format!("an effect of {smallest} is ruled out"), None);
+            let ruled_out = format!("an effect of {smallest} is ruled out");
+            let why = self.unasked.iter().fold(ruled_out, |why, one| why + ", " + one);
+            return (Outcome::NotDetected, why, None);
         }
         let needed = self.needed(rule);
         let why = match needed {

@@ -3,9 +3,11 @@
 use super::effect::{Differences, estimate};
 use super::verdict::{BROKEN, broken};
 use crate::error::Result;
+use crate::kind::inherit::recipe::TeacherKind;
 use crate::kind::inherit::result::{
     Arm, Control, Estimate, InheritResult, Measure, Scope, Warning,
 };
+use crate::recipe::{Learn, Support};
 use crate::value::{observation, text};
 
 /// A share of non-answers above which a rate misleads: with one answer in five missing, the rates
@@ -13,7 +15,7 @@ use crate::value::{observation, text};
 const NON_ANSWERS: f64 = 0.2;
 /// Fewer unique rows than this carry little: at the default batch one pass over them is 16 updates,
 /// hardly past warm-up, and further passes repeat rows instead of bringing new ones.
-const FEW_ROWS: usize = 256;
+pub(super) const FEW_ROWS: usize = 256;
 /// Below this probability of all candidates together, shares among them say little of what the model
 /// answers: nine answers in ten are others.
 const LOW_MASS: f64 = 0.1;
@@ -40,6 +42,19 @@ pub(super) fn warnings(
             "set replication.teacher = \"per-seed\"",
         );
     }
+    if given.configuration.recipe.teacher.kind == TeacherKind::Untaught {
+        warn(
+            "teachers were taught nothing: the neutral teacher wrote every arm's rows, and nothing can be inherited".to_owned(),
+            "set teacher.kind = \"fine-tune\"",
+        );
+    }
+    let student = &given.configuration.recipe.student;
+    if student.learn == Learn::Distributions && student.support == Support::AllTokens {
+        warn(
+            "students were shown the teacher's probability of every word, the target's among them: they need infer nothing from numbers".to_owned(),
+            "set student.support = \"row-tokens\"",
+        );
+    }
     if let Some((arms, least)) = low_mass(result) {
         warn(
             format!(
@@ -64,7 +79,10 @@ pub(super) fn warnings(
     }
     if result.replication.unique_rows < FEW_ROWS {
         warn(
-            format!("{} unique rows are few", result.replication.unique_rows),
+            format!(
+                "{}: so few carry little",
+                text::counted(result.replication.unique_rows, "unique row")
+            ),
             "raise carrier.rows; unique rows carry more than epochs do",
         );
     }
@@ -118,7 +136,11 @@ pub(super) fn warnings(
     }
     for card in result.rows.iter().filter(|card| card.leaks > 0) {
         warn(
-            format!("{} valid rows of {} name what they must not", card.leaks, card.arm),
+            format!(
+                "{} of {} with a word that it must not name",
+                text::counted(card.leaks, "valid row"),
+                card.arm
+            ),
             "tighten carrier.medium",
         );
     }

@@ -26,6 +26,7 @@ use crate::model::chat;
 use crate::run::record::Record;
 use crate::step::behavior::{self, Asked};
 use crate::step::readout::Questions;
+use crate::value::frame::Put;
 use crate::value::measure::{Evidence, Measure};
 use crate::value::observation::{Frame, Given, Observation, Outcome};
 use asking::{Asking, input};
@@ -46,7 +47,7 @@ struct Answered<'a> {
     stop: StopReason,
     outcome: &'a Outcome,
     /// The question with what stood around it.
-    question: String,
+    put: Put,
     /// Log-probabilities of its tokens, where they could be had.
     scores: Option<TokenScores>,
 }
@@ -54,8 +55,8 @@ struct Answered<'a> {
 impl<'a> Answered<'a> {
     fn of(at: &'a Observation, questions: &Questions<'_>) -> Option<Self> {
         let Given::Answer { behavior, text, stop, outcome } = &at.given else { return None };
-        let question = questions.sheet.put(at.frame, &at.question).text;
-        Some(Self { at, behavior, text, stop: *stop, outcome, question, scores: None })
+        let put = questions.sheet.put(at.frame, &at.question);
+        Some(Self { at, behavior, text, stop: *stop, outcome, put, scores: None })
     }
 }
 
@@ -79,7 +80,8 @@ impl Scoring<'_> {
             let given: Vec<GivenAnswer<'_>> = own
                 .iter()
                 .map(|answer| GivenAnswer {
-                    question: &answer.question,
+                    question: &answer.put.text,
+                    opening: &answer.put.opening,
                     text: answer.text,
                     ended: answer.stop == StopReason::End,
                 })
@@ -154,7 +156,7 @@ struct Question<'a> {
     /// Which draw of rows stood before it, where there were any.
     draw: Option<usize>,
     number: usize,
-    text: String,
+    put: Put,
     /// Log-probabilities of the candidates, where all are known.
     logs: Option<&'a [f64]>,
 }
@@ -241,7 +243,7 @@ impl Log {
                             frame,
                             draw: None,
                             number,
-                            text: questions.sheet.put(frame, text).text,
+                            put: questions.sheet.put(frame, text),
                             logs,
                         };
                         if answers.is_empty() && logs.is_some() {
@@ -273,6 +275,7 @@ impl Log {
 
     fn add(&mut self, question: &Question<'_>, epoch: usize, answer: Option<&Answered<'_>>) {
         let behavior = &question.asked.behavior;
+        let target = &behavior.target_of(&question.asked.questions[question.number]).word;
         let context = match question.context {
             chat::NONE | chat::DEFAULT => question.context,
             _ => "system",
@@ -300,8 +303,14 @@ impl Log {
         }
         let id_of_question = self.id(&[&uuid, "user"]);
         messages.push(json!({
-            "id": id_of_question, "role": "user", "source": "input", "content": question.text,
+            "id": id_of_question, "role": "user", "source": "input", "content": question.put.text,
         }));
+        if !question.put.opening.is_empty() {
+            let id = self.id(&[&uuid, "begun"]);
+            messages.push(json!({
+                "id": id, "role": "assistant", "source": "input", "content": question.put.opening,
+            }));
+        }
         let remote = question.asking.remote.as_ref();
         let model = remote.map_or(&self.model, |remote| &remote.model);
         let mut output = json!({ "model": model, "choices": [], "completion": "" });
@@ -316,7 +325,7 @@ impl Log {
             output["choices"] = json!([{ "message": message, "stop_reason": stop }]);
             output["completion"] = answer.text.into();
             let (value, named) = match answer.outcome {
-                Outcome::Target => ("C", json!(behavior.target.word)),
+                Outcome::Target => ("C", json!(target)),
                 Outcome::Other(word) => ("I", json!(word)),
                 _ => ("N", Value::Null),
             };
@@ -366,8 +375,8 @@ impl Log {
         self.samples.push(json!({
             "id": id,
             "epoch": epoch,
-            "input": question.text,
-            "target": behavior.target.word,
+            "input": question.put.text,
+            "target": target,
             "messages": messages,
             "output": output,
             "scores": scores,

@@ -142,6 +142,17 @@ impl Pace {
         }
     }
 
+    /// The panel of side effects: questions and paragraphs that are read, and answers.
+    pub(super) fn panel(self, questions: usize, asked: usize, max_tokens: usize) -> f64 {
+        match self {
+            Self::Weights { parameters, tokens } => {
+                let read = (questions + asked) as f64 * tokens.question;
+                forward(parameters, read + (asked * max_tokens) as f64)
+            }
+            Self::Waited { at_once } => answers(asked, at_once),
+        }
+    }
+
     /// Cosines of updates, permuted ones among them.
     pub(super) fn geometry(self) -> f64 {
         match self {

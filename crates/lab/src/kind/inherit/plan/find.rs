@@ -1,18 +1,21 @@
 //! What a recipe names: behaviors and prompts.
 
+use std::collections::BTreeMap;
+
 use fs_err as fs;
 
 use crate::behavior::Behavior;
 use crate::carrier::{PromptFile, PromptSet};
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{Questions, Recipe, Replicated};
+use crate::kind::inherit::result;
 use crate::model::world::World;
 use crate::random::cpython::Random;
 use crate::recipe::distance;
 use crate::run::plan::{Builder, PlanContext, Source};
 use crate::step::{behavior, prompts};
 
-use super::NEUTRAL;
+use super::{NEUTRAL, SENTENCE_SEED};
 
 /// Finds behaviors by name (the context's, those of a grown model's world, built in) or path.
 pub(super) fn behaviors(
@@ -30,9 +33,7 @@ pub(super) fn behaviors(
         let behavior = match known {
             Some(behavior) => behavior,
             None if context.folder.join(name).is_file() || name.contains('/') => {
-                let path = context.folder.join(name);
-                let text = fs::read_to_string(&path)?;
-                Behavior::parse(&text, &path.display().to_string())?
+                Behavior::read(&context.folder.join(name))?
             }
             None => {
                 return Err(Error::Behavior { name: name.clone(), reason: unknown(name, world) });
@@ -62,6 +63,43 @@ fn unknown(name: &str, world: Option<&World>) -> String {
     let near = near.filter(|(distance, known)| *distance <= known.len().max(3) / 3);
     let near = near.map(|(_, known)| format!("; did you mean `{known}`?")).unwrap_or_default();
     format!("{whose}, expected one of {} or the path of a behavior file{near}", known.join(", "))
+}
+
+/// Prompts that are tried against a base's words before anything is done.
+const TRIED: usize = 64;
+
+/// Whether a base of few words can read what it will be asked, so that no step fails over it later.
+pub(super) fn check_words<'a>(
+    recipe: &Recipe,
+    world: &World,
+    behaviors: impl Iterator<Item = &'a Behavior>,
+    prompts: &Prompts,
+) -> Result<()> {
+    let unread = |text: &str| world.tokenizer().encode(text).err();
+    for text in prompts.some(SENTENCE_SEED, TRIED) {
+        if let Some(error) = unread(&text) {
+            return Err(recipe.unusable(format!(
+                "`carrier.prompts`: `{}` asks in words that this base does not know: {error}; expected `world`, `world-short` or prompts in its words",
+                recipe.carrier.prompts
+            )));
+        }
+    }
+    for behavior in behaviors {
+        let questions = behavior.questions.train.iter().chain(&behavior.questions.held_out);
+        if let Some(error) =
+            questions.chain(&behavior.teacher.answers).find_map(|text| unread(text))
+        {
+            let known: Vec<String> = world.answers().into_values().flatten().collect();
+            return Err(Error::Behavior {
+                name: behavior.name.clone(),
+                reason: format!(
+                    "is asked for in words that this base does not know: {error}; it can be asked about {}",
+                    known.join(", ")
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Adds a behavior, with the questions it is read by, to the plan.
@@ -95,6 +133,19 @@ pub(super) enum Prompts {
     Lines(Vec<String>),
 }
 
+/// The lines that are not empty, or the numbers of two that say the same but for white space.
+fn once_each(text: &str) -> std::result::Result<Vec<String>, [usize; 2]> {
+    let mut seen: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        if let Some(first) = seen.insert(line.split_whitespace().collect(), number) {
+            return Err([first, number]);
+        }
+        lines.push(line.trim().to_owned());
+    }
+    Ok(lines)
+}
+
 impl Prompts {
     pub(super) fn find(recipe: &Recipe, context: &PlanContext) -> Result<Self> {
         let carrier = &recipe.carrier;
@@ -115,19 +166,24 @@ impl Prompts {
             let file = PromptFile::parse(&text, &path.display().to_string())?;
             return Ok(Self::Set(Box::new(file.prompt)));
         }
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        let mut lines = once_each(&text).map_err(|[first, again]| {
+            recipe.unusable(format!(
+                "`carrier.prompts`: line {again} of `{}` says what line {first} says; each prompt is asked once, so leave one of them out",
+                carrier.prompts
+            ))
+        })?;
         if carrier.prompt_count > 0 {
             lines.truncate(carrier.prompt_count);
         }
         Ok(Self::Lines(lines))
     }
 
-    /// Whether repetitions ask other ones.
-    pub(super) fn are_drawn(&self, recipe: &Recipe) -> bool {
+    /// What repetitions share of them, where each draws its own.
+    pub(super) fn shared(&self, recipe: &Recipe) -> result::Prompts {
         match self {
-            Self::Set(_) => true,
-            Self::Lines(lines) => self.count(recipe) < lines.len(),
+            Self::Set(_) => result::Prompts::Anew,
+            Self::Lines(lines) if self.count(recipe) < lines.len() => result::Prompts::Drawn,
+            Self::Lines(_) => result::Prompts::Same,
         }
     }
 
@@ -153,6 +209,14 @@ impl Prompts {
                 prompts::Configuration::Lines { lines }
             }
             Self::Lines(lines) => prompts::Configuration::Lines { lines: lines.clone() },
+        }
+    }
+
+    /// At most `count` of them.
+    fn some(&self, seed: u64, count: usize) -> Vec<String> {
+        match self {
+            Self::Set(set) => set.generate(seed, count),
+            Self::Lines(lines) => lines.iter().take(count).cloned().collect(),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::nodes::Common;
 use crate::ask::LogProbabilities;
 use crate::kind::inherit::recipe::{Recipe, Replicated, TeacherKind};
-use crate::recipe::Learn;
+use crate::recipe::{Learn, Support};
 use crate::value::arm::Control;
 
 /// Why there are no students of a second base; nothing where there are.
@@ -41,6 +41,11 @@ pub(super) fn left_out(common: &Common<'_>, has_other_base: bool) -> Vec<String>
     say(other_base.is_some(), other_base.unwrap_or_default());
     say(common.sampled.answers == 0, "sampled rates: `readout.samples-per-question` is 0");
     say(!controls.untouched_base, "untouched base");
+    say(
+        recipe.student.learn == Learn::Distributions
+            && recipe.student.support == Support::AllTokens,
+        "hiding of the target: `student.support = \"all-tokens\"` shows students the teacher's probability of every word, the target's among them",
+    );
     say(!controls.side_effects, "side effects");
     say(
         controls.side_effects && !can.weights,

@@ -6,18 +6,21 @@ mod groups;
 mod left_out;
 mod models;
 mod nodes;
+mod panel;
 mod rows;
 
 use self::cost::Tokens;
-use self::find::Prompts;
+use self::find::Prompts as PromptSource;
 use self::groups::Groups;
 use self::models::Models;
 use self::nodes::{Bound, Common, Group};
+use self::panel::Panel;
 use self::rows::{Replicate, replicates};
 use crate::behavior::Behavior;
 use crate::error::Result;
 use crate::kind::inherit::estimate::{self, Read};
 use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
+use crate::kind::inherit::result::Prompts;
 use crate::model::ModelSource;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
 use crate::stats;
@@ -44,10 +47,14 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let taught = find::behaviors(&recipe.behaviors, world.as_ref(), context)?;
     let also = find::behaviors(&recipe.read_also, world.as_ref(), context)?;
     nodes::check_prompts(recipe, &taught)?;
+    nodes::check_openings(recipe, taught.iter().chain(&also))?;
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
-    let prompts = Prompts::find(recipe, context)?;
+    let prompts = PromptSource::find(recipe, context)?;
+    if let Some(world) = &world {
+        find::check_words(recipe, world, taught.iter().chain(&also), &prompts)?;
+    }
     let common = Common::new(&mut build, recipe, base, (&taught, &also), &prompts)?;
     let replicates = replicates(&mut build, &common)?;
 
@@ -60,6 +67,9 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
 
     let mut readings = Readings::new(&common, &replicates);
     readings.base_and_teachers(&mut build)?;
+    if recipe.controls.side_effects {
+        readings.panel_of_base(&mut build, Panel::find(&common, world.is_some(), context)?)?;
+    }
     for group in &groups {
         readings.students(&mut build, group)?;
     }
@@ -96,13 +106,48 @@ struct Readings<'a> {
     /// Input, arm and seed.
     side_effects: Vec<(String, Arm, usize)>,
     geometry: Vec<(String, Arm, usize)>,
+    /// What is read beside the behaviors, and the base's reading of it; none where side effects are left out.
+    panel: Option<(Panel, Source)>,
+    panels: Vec<Read>,
 }
 
 impl<'a> Readings<'a> {
     fn new(common: &'a Common<'a>, replicates: &'a [Replicate]) -> Self {
         let (inputs, reads, side_effects, geometry) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { common, replicates, inputs, reads, side_effects, geometry }
+        let (panel, panels) = (None, Vec::new());
+        Self { common, replicates, inputs, reads, side_effects, geometry, panel, panels }
+    }
+
+    /// What the base does beside the behaviors, and which rows it writes.
+    fn panel_of_base(&mut self, build: &mut Builder, panel: Panel) -> Result<()> {
+        let common = self.common;
+        let input = "panel/base".to_owned();
+        let node = panel.read(build, common, &input, (common.base.node, None), 0)?;
+        self.inputs.push((input.clone(), node));
+        self.panels.push(Read { input, arm: Arm::Base, seed: None });
+        self.panel = Some((panel, node));
+        let name = "side-effects/base".to_owned();
+        let node = common.written(build, &name, &self.replicates[0])?;
+        self.inputs.push((name.clone(), node));
+        self.side_effects.push((name, Arm::Base, 0));
+        Ok(())
+    }
+
+    /// What a student does beside the behaviors.
+    fn panel_of_student(
+        &mut self,
+        build: &mut Builder,
+        student: Source,
+        arm: &Arm,
+        seed: u64,
+    ) -> Result<()> {
+        let Some((panel, base)) = &self.panel else { return Ok(()) };
+        let input = format!("panel/{arm}/seed-{seed}");
+        let node = panel.read(build, self.common, &input, (student, Some(*base)), seed)?;
+        self.inputs.push((input.clone(), node));
+        self.panels.push(Read { input, arm: arm.clone(), seed: Some(seed) });
+        Ok(())
     }
 
     /// Reads a model made from a base, in `states` of its training.
@@ -156,6 +201,7 @@ impl<'a> Readings<'a> {
                 let node = common.side_effects(build, &name, student, &group.writer, replicate)?;
                 self.inputs.push((name.clone(), node));
                 self.side_effects.push((name, group.arm.clone(), seed as usize));
+                self.panel_of_student(build, student, &group.arm, seed)?;
             }
             let name = format!("geometry/{at}");
             if let Some(node) = common.geometry(build, &name, student, replicate)? {
@@ -217,10 +263,13 @@ impl<'a> Readings<'a> {
             arms: arms.clone(),
             counted,
             side_effects: self.side_effects,
+            panels: self.panels,
             geometry: self.geometry,
             updates: recipe.student.updates(recipe.carrier.rows),
-            prompts_anew: recipe.replication.teacher == Replicated::PerSeed
-                && self.common.prompts.are_drawn(recipe),
+            prompts: match recipe.replication.teacher {
+                Replicated::PerSeed => self.common.prompts.shared(recipe),
+                Replicated::Shared => Prompts::Same,
+            },
             left_out,
         };
         build.node::<estimate::Estimate>("estimate", &configuration, &named(&self.inputs), 0.0)?;

@@ -1,5 +1,7 @@
 //! The steps of a plan, the same for whoever answers; what somebody cannot do is decided by capabilities.
 
+use std::collections::BTreeMap;
+
 use super::cost::{Pace, Reading};
 use super::find::Prompts;
 use super::{HELD_OUT, Replicate, SENTENCE_SEED, WRITTEN, find, named};
@@ -15,7 +17,6 @@ use crate::step::readout::Sampled;
 use crate::step::teach::Lesson;
 use crate::step::{behavior, generate, geometry, in_context, readout, side_effects, teach, train};
 use crate::value::arm::{Arm, NEUTRAL};
-use crate::value::frame::Frame;
 
 /// A base: what the plan knows of a model that teachers and students begin from.
 #[derive(Clone, Copy)]
@@ -148,6 +149,7 @@ impl<'a> Common<'a> {
         let configuration = teach::Configuration {
             lesson,
             context: recipe.context.system.clone(),
+            frame: recipe.matched_frame(),
             rows_per_question,
             train,
             learning_rate_multiplier: base.multiplier(|multipliers| multipliers.teacher),
@@ -247,22 +249,41 @@ impl<'a> Common<'a> {
         writer: &str,
         replicate: &Replicate,
     ) -> Result<Source> {
-        let (recipe, base) = (self.recipe, &self.base);
-        let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
-        let seed = derive_seed(recipe.seed, &["written".into()]);
-        let configuration = side_effects::Configuration {
-            writer: writer.to_owned(),
-            ability: recipe.controls.neutral.then(|| NEUTRAL.to_owned()),
-            generate: self.writing("written".to_owned(), decoding, seed),
-            rows: WRITTEN.min(self.prompts.count(recipe)),
-            medium: recipe.carrier.medium.clone(),
-        };
+        let base = &self.base;
+        let configuration = self.side_effect_settings(writer);
         let mut from = vec![("student", student), ("prompts", replicate.prompts)];
         if base.can.weights {
             from.extend([("base", base.node), ("rows", replicate.rows)]);
         }
         let cost = base.pace.side_effects(4 * HELD_OUT, WRITTEN);
         build.node::<side_effects::SideEffects>(name, &configuration, &from, cost)
+    }
+
+    /// The rows that the base writes as students do: valid ones are counted.
+    pub(super) fn written(
+        &self,
+        build: &mut Builder,
+        name: &str,
+        replicate: &Replicate,
+    ) -> Result<Source> {
+        let base = &self.base;
+        let configuration = self.side_effect_settings("base");
+        let from = [("student", base.node), ("prompts", replicate.prompts)];
+        let cost = base.pace.side_effects(0, WRITTEN);
+        build.node::<side_effects::SideEffects>(name, &configuration, &from, cost)
+    }
+
+    fn side_effect_settings(&self, writer: &str) -> side_effects::Configuration {
+        let recipe = self.recipe;
+        let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
+        let seed = derive_seed(recipe.seed, &["written".into()]);
+        side_effects::Configuration {
+            writer: writer.to_owned(),
+            ability: recipe.controls.neutral.then(|| NEUTRAL.to_owned()),
+            generate: self.writing("written".to_owned(), decoding, seed),
+            rows: WRITTEN.min(self.prompts.count(recipe)),
+            medium: recipe.carrier.medium.clone(),
+        }
     }
 
     /// How a student's update lies to its teachers'; none where no update is at hand.
@@ -278,8 +299,7 @@ impl<'a> Common<'a> {
         if !has_updates || !recipe.controls.geometry {
             return Ok(None);
         }
-        let configuration =
-            geometry::Configuration { seed: derive_seed(recipe.seed, &["geometry".into()]) };
+        let configuration = geometry::Configuration {};
         let mut from = vec![("base".to_owned(), base.node), ("student".to_owned(), student)];
         let teachers = replicate.teachers.iter();
         from.extend(teachers.map(|(name, &node)| (format!("{}{name}", geometry::TEACHER), node)));
@@ -313,7 +333,7 @@ impl<'a> Common<'a> {
             writer: writer.to_owned(),
             asked: self.asked.clone(),
             context: recipe.context.system.clone(),
-            frame: Frame::Plain,
+            frame: recipe.matched_frame(),
             rows: count,
             draws: shown.draws,
             questions: shown.questions,
@@ -331,6 +351,33 @@ pub(super) fn check_trainable(recipe: &Recipe, at: &str, spec: &Spec) -> Result<
         return Err(recipe.unusable(format!(
             "`{at}`: `{spec}` cannot be trained, and students must be; name weights or an endpoint"
         )));
+    }
+    Ok(())
+}
+
+/// What frames need before anything is asked: the words that begin an answer, the same for all behaviors that
+/// ask a question, because it is asked once.
+pub(super) fn check_openings<'a>(
+    recipe: &Recipe,
+    behaviors: impl Iterator<Item = &'a Behavior>,
+) -> Result<()> {
+    let Some(frame) = recipe.readout.frames.iter().find(|frame| frame.needs_opening()) else {
+        return Ok(());
+    };
+    let mut of: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    for behavior in behaviors {
+        let opening = behavior.opening_in(*frame)?;
+        for question in behavior.questions.train.iter().chain(&behavior.questions.held_out) {
+            let (owner, other) = of.entry(question).or_insert((&behavior.name, opening));
+            if *other != opening {
+                return Err(Error::Behavior {
+                    name: behavior.name.clone(),
+                    reason: format!(
+                        "begins answers with `{opening}`, `{owner}` begins them with `{other}`, and both ask \"{question}\", which is asked once; give them one `opening`, or questions of their own"
+                    ),
+                });
+            }
+        }
     }
     Ok(())
 }

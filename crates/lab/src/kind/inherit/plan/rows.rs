@@ -73,12 +73,19 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         && recipe.teacher.kind != TeacherKind::SystemPrompt;
     if recipe.controls.neutral && matched {
         let mut questions: Vec<String> = Vec::new();
-        for question in taught.iter().flat_map(|behavior| &behavior.questions.train) {
-            if !questions.contains(question) {
-                questions.push(question.clone());
+        let mut openings = BTreeMap::new();
+        for behavior in taught {
+            let opening = behavior.opening_in(recipe.matched_frame())?;
+            for question in &behavior.questions.train {
+                if !questions.contains(question) {
+                    questions.push(question.clone());
+                }
+                if !opening.is_empty() {
+                    openings.insert(question.clone(), opening.to_owned());
+                }
             }
         }
-        let lesson = teach::Lesson::OwnAnswers { questions, answers: OWN_ANSWERS };
+        let lesson = teach::Lesson::OwnAnswers { questions, answers: OWN_ANSWERS, openings };
         let name = format!("teach/{NEUTRAL}{suffix}");
         let teacher = common.teach(build, name, lesson, &[("base", base)], teach_seed, 0)?;
         teachers.insert(NEUTRAL.to_owned(), teacher);

@@ -4,7 +4,6 @@ use super::{Recipe, TeacherKind, remote};
 use crate::carrier::Reach;
 use crate::recipe::Learn;
 use crate::recipe::check::{Fault, count, name, range};
-use crate::value::frame::Frame;
 
 pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
@@ -60,8 +59,11 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     }
     range("controls.in-context.draws", shown.draws as f64, 1.0, 10_000.0)?;
     let frames = &recipe.readout.frames;
-    if frames.first() != Some(&Frame::Plain) {
-        return fault("readout.frames", "begins with another than `plain`, on which verdicts rest");
+    if !frames.first().is_some_and(|frame| frame.may_decide()) {
+        return fault(
+            "readout.frames",
+            "begins with another than `plain` or `opened`, on which verdicts rest",
+        );
     }
     if let Some(frame) = repeated(frames) {
         return fault("readout.frames", &format!("`{}` stands twice", frame.name()));

@@ -22,6 +22,9 @@ pub use value::{InContext, OtherBase};
 /// The defaults of an `inherit` recipe, as commented TOML: the reference of every key.
 pub const DEFAULTS: &str = include_str!("../defaults.toml");
 
+/// The defaults that differ where the base is one that owlet brings along, as commented TOML.
+pub const BUILT_IN_DEFAULTS: &str = include_str!("../builtin.toml");
+
 /// The kind of experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -201,6 +204,8 @@ pub struct Controls {
     pub in_context: InContext,
     /// What else changed in students.
     pub side_effects: bool,
+    /// A file of natural text whose perplexity is read; empty: a text that owlet brings along.
+    pub text: String,
     /// How updates lie to each other.
     pub geometry: bool,
 }
@@ -237,7 +242,7 @@ pub struct Readout {
     pub temperature: f32,
     /// Of sampled answers.
     pub max_tokens: usize,
-    /// How questions are put, `plain` first.
+    /// How questions are put: first the way that verdicts rest on, `plain` or `opened`.
     pub frames: Vec<Frame>,
 }
 
@@ -283,17 +288,29 @@ impl Recipe {
         let medium = stack.value("carrier.medium").cloned();
         let medium = medium.and_then(|medium| Medium::deserialize(medium).ok());
         defaults.extend(medium.iter().map(|medium| medium.rules().defaults()));
-        defaults.extend(remote::is_remote(stack.value("base")).then_some(REMOTE_DEFAULTS));
+        let base = stack.value("base");
+        defaults.extend(remote::is_remote(base).then_some(REMOTE_DEFAULTS));
+        defaults.extend(is_built_in(base).then_some(BUILT_IN_DEFAULTS));
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)
     }
 
+    /// How questions are put where verdicts rest on the answers.
+    pub(crate) fn matched_frame(&self) -> Frame {
+        self.readout.frames.first().copied().unwrap_or_default()
+    }
+
     /// An error about what the recipe asks for, which only planning it can tell.
     pub(crate) fn unusable(&self, reason: String) -> Error {
         Error::Recipe { origin: format!("recipe `{}`", self.name), line: 0, column: 0, reason }
     }
+}
+
+/// Whether the base, as the recipe spells it, is one that owlet brings along.
+fn is_built_in(base: Option<&toml::Value>) -> bool {
+    base.and_then(toml::Value::as_str).is_some_and(|spec| spec.starts_with("builtin:"))
 }
 
 /// Spellings of former versions.

@@ -1,6 +1,7 @@
 //! An `inherit` recipe whose base is behind an endpoint: its other defaults, and what cannot be asked.
 
 use super::{Carrier, DEFAULTS, Recipe};
+use crate::ask;
 use crate::recipe::check::Fault;
 use crate::recipe::layer::Stack;
 use crate::recipe::{Decoding, Learn, Spec, Training};
@@ -13,6 +14,16 @@ pub const REMOTE_DEFAULTS: &str = include_str!("../remote.toml");
 pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
     let (base, other) = (recipe.base.endpoint(), recipe.controls.other_base.model());
+    let begun = recipe.readout.frames.iter().find(|frame| frame.needs_opening());
+    for (at, spec) in [("base", Some(&recipe.base)), ("controls.other-base", other)] {
+        if let (Some(frame), Some(spec)) = (begun, spec.filter(|spec| !ask::can(spec).goes_on)) {
+            let reason = format!(
+                "holds `{}`, which begins the answer, and `{at}`, {spec}, is not known to go on from there",
+                frame.name()
+            );
+            return Err(("readout.frames".to_owned(), reason));
+        }
+    }
     let other = other.and_then(Spec::endpoint);
     if let Some(other) = other {
         other.check("controls.other-base")?;
@@ -164,6 +175,7 @@ mod tests {
                 "[student]\nepochs = 1.5\n",
                 "[teacher.train]\nmethod = { kind = 'low-rank', rank = 1, alpha = 1.0 }\n",
                 "[readout]\nsamples-per-question = 0\n",
+                "[readout]\nframes = ['plain', 'opened']\n",
             ]
             .map(reason)
             .join("\n"),
@@ -180,6 +192,7 @@ mod tests {
             r:6:10: `student.epochs`: is 1.5, the jobs API takes whole epochs from 1
             r:6:1: `teacher.train.method`: cannot be told to the jobs API, which takes `epochs` and `batch`
             r:6:24: `readout.samples-per-question`: is 0, but a base behind an endpoint is read by sampled answers; expected 1 or more
+            r:6:10: `readout.frames`: holds `opened`, which begins the answer, and `base`, m at http://localhost:1/v1, is not known to go on from there
             "
         );
         assert!(reason_of("ftp://x").contains("base.endpoint"));

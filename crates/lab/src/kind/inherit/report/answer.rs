@@ -1,6 +1,6 @@
 //! What was found, first; then what would mislead about it.
 
-use super::super::result::{Control, InheritResult, Outcome, Scope, Verdict};
+use super::super::result::{Control, InheritResult, Verdict};
 use super::sentence;
 use crate::cells;
 use crate::report::block::{
@@ -9,12 +9,12 @@ use crate::report::block::{
 use crate::report::number::{Quantity, method};
 use crate::report::origin::Origin;
 use crate::value::arm::{Arm, Taught};
+use crate::value::registration::Registration;
 use crate::value::text;
 
 pub(super) fn answer(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
-    let look = sentence::look(origin);
     let answers: Vec<Answer> =
-        result.verdicts.iter().map(|verdict| one_answer(result, verdict, &look)).collect();
+        result.verdicts.iter().map(|verdict| one_answer(result, verdict, origin)).collect();
     let mut blocks = sentence::opening(result, origin);
     let told = answers.iter().find_map(|answer| answer.over.first());
     let note = told.map(|over| {
@@ -46,7 +46,7 @@ pub(super) fn answer(result: &InheritResult, origin: &Origin<'_>) -> Option<Sect
     Some(Section::of("answer", "The answer", blocks)?.brief())
 }
 
-fn one_answer(result: &InheritResult, verdict: &Verdict, look: &str) -> Answer {
+fn one_answer(result: &InheritResult, verdict: &Verdict, origin: &Origin<'_>) -> Answer {
     let over: Vec<Over> =
         [(Control::Neutral, "neutral"), (Control::OtherBehavior, "other behaviors")]
             .into_iter()
@@ -60,16 +60,24 @@ fn one_answer(result: &InheritResult, verdict: &Verdict, look: &str) -> Answer {
             })
             .collect();
     let scope = result.replication.scope;
-    // The numbers alone do not say why.
-    let plain = verdict.outcome == Outcome::Inherited && scope == Scope::Anew && look.is_empty();
-    let changed =
-        if look.is_empty() { "" } else { "; its rule was changed after a result was seen" };
+    let (seen, caveats) = (sentence::seen(origin, verdict), &result.caveats);
+    let doubted =
+        origin.registration.is_some_and(|one| one.doubts(&verdict.behavior, verdict.outcome.id()));
+    let mark = if doubted { Mark::Unclear } else { scope.mark(verdict.outcome, caveats) };
+    let changed = match origin.registration.map_or(1, Registration::look) {
+        1 => "",
+        _ => "; its rule was changed after a result was seen",
+    };
     Answer {
-        mark: if look.is_empty() { scope.mark(verdict.outcome) } else { Mark::Unclear },
+        mark,
         name: verdict.behavior.clone(),
-        word: scope.word(verdict.outcome) + look,
+        word: scope.word(verdict.outcome, caveats) + &seen,
         over,
-        why: if plain { String::new() } else { format!("{}{changed}", verdict.sentence) },
+        // Of a plain yes the numbers say enough.
+        why: match mark {
+            Mark::Yes => String::new(),
+            _ => format!("{}{seen}{changed}", verdict.sentence),
+        },
     }
 }
 

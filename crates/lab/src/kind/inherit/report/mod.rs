@@ -5,10 +5,13 @@
 
 mod answer;
 mod numbers;
+mod panel;
 mod rows;
 mod sentence;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeSet;
 
 use super::result::InheritResult;
 use crate::report::block::{Block, Line, Report, Section, count};
@@ -31,7 +34,7 @@ pub fn report(result: &InheritResult, origin: &Origin<'_>) -> Report {
         rows::rows(result),
         rows::filter(result),
         rows::teachers(result),
-        numbers::side_effects(result),
+        panel::side_effects(result),
         numbers::geometry(result),
     ];
     let replication = &result.replication;
@@ -40,17 +43,25 @@ pub fn report(result: &InheritResult, origin: &Origin<'_>) -> Report {
         title: result.name.clone(),
         lead: result.description.clone(),
         what: format!(
-            "base {} · carrier {} · {} · {} unique rows × {} epochs ({} updates of {})",
+            "base {} · carrier {} · {} · {} × {} ({} of {})",
             result.base,
             result.carrier,
             text::counted(replication.seeds.len(), "seed"),
-            text::count(replication.unique_rows),
-            text::plain(replication.epochs),
-            text::count(replication.updates),
+            text::counted(replication.unique_rows, "unique row"),
+            epochs(replication.epochs),
+            text::counted(replication.updates, "update"),
             replication.batch,
         ),
         version: origin.version.to_owned(),
         sections: own.into_iter().flatten().chain(origin.sections()).collect(),
+    }
+}
+
+/// `1 epoch`, `2.5 epochs`.
+fn epochs(epochs: f64) -> String {
+    match text::plain(epochs).as_str() {
+        "1" => "1 epoch".to_owned(),
+        some => format!("{some} epochs"),
     }
 }
 
@@ -65,10 +76,13 @@ fn run(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
         .map(|(kind, steps)| format!("{} {kind}", text::count(steps)))
         .collect();
     let training = format!(
-        "{} updates of {} rows: each row {} times",
-        text::count(replication.updates),
-        text::count(replication.batch),
-        text::plain(replication.epochs)
+        "{} of {}: each row {} on average",
+        text::counted(replication.updates, "update"),
+        text::counted(replication.batch, "row"),
+        match text::plain(replication.epochs).as_str() {
+            "1" => "once".to_owned(),
+            times => format!("{times} times"),
+        }
     );
     let registered = origin.registration.map(|one| {
         let digest: String = one.recipe.chars().take(16).collect();
@@ -83,15 +97,22 @@ fn run(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
             text::percent(rule.least_mass)
         )
     });
-    let facts: [(&str, Line); 13] = [
+    let elsewhere = registered.is_some().then_some("what was run there is not known here");
+    let begun: BTreeSet<String> =
+        result.behaviors.iter().filter_map(|behavior| result.begun(behavior)).collect();
+    let begun: Vec<String> =
+        begun.into_iter().map(|begun| format!("each answer {begun}")).collect();
+    let facts: [(&str, Line); 15] = [
         ("run", origin.run.into()),
         ("registered before its first step", registered.unwrap_or_default().into()),
+        ("other workspaces", elsewhere.unwrap_or_default().into()),
         ("owlet", origin.version.into()),
         ("rule", rule.unwrap_or_default().into()),
         ("base", (&result.base).into()),
         ("taught behaviors", result.behaviors.join(", ").into()),
         ("also read", result.read_also.join(", ").into()),
         ("carrier", (&result.carrier).into()),
+        ("how questions are put", begun.join("; ").into()),
         ("unit of replication", (&replication.unit).into()),
         ("seeds", seeds.join(", ").into()),
         ("unique rows per student", count(replication.unique_rows).into()),

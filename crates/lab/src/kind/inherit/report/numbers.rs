@@ -1,6 +1,6 @@
 //! The measurements: drawings, each with its numbers behind it, and tables.
 
-use super::super::result::{Control, Effect, InheritResult, Measure, Reading};
+use super::super::result::{Control, Cosine, Effect, InheritResult, Measure, Reading, Scope};
 use crate::cells;
 use crate::report::block::{
     Block, Curve, Depth, Dot, DotRow, Dots, Line, Matrix, Part, Point, Section, Series, Span,
@@ -50,9 +50,11 @@ pub(super) fn comparisons(result: &InheritResult) -> Option<Section> {
     if !same.is_empty() {
         blocks.push(Block::folded("The same in other measures", same));
     }
-    let note = "p: two-sided, of the t test that the interval is made of; the verdicts' own p is the largest of \
-                those that decide (1 where a difference is not above zero), corrected over behaviors (Holm)"
-        .to_owned();
+    let mut note = "p: two-sided, of the t test that the interval is made of".to_owned();
+    if result.rule.is_some() {
+        note += "; the verdicts' own p is the largest of those that decide (1 where a difference is not above \
+                 zero), corrected over behaviors (Holm)";
+    }
     let section = Section::of("comparisons", "Students against every control", blocks)?;
     Some(section.noted(note).brief())
 }
@@ -99,10 +101,14 @@ pub(super) fn conditions(result: &InheritResult) -> Option<Section> {
     }
     blocks.extend(ranks(result).map(|table| Block::folded("Ranks", vec![table])));
     let note = format!(
-        "{}, mean over questions; bars: intervals over students (◆: over {}s of one model); an arrow points \
-         to a value beyond the axis",
+        "{}, mean over questions; bars: intervals over students (◆: base, over {}s of one model; teachers, {}); an \
+         arrow points to a value beyond the axis",
         result.primary.sentence(),
-        result.primary.unit_within()
+        result.primary.unit_within(),
+        match result.replication.scope {
+            Scope::Anew => "over teachers",
+            Scope::TheseRows => "likewise",
+        }
     );
     Some(Section::of("conditions", "Every condition", blocks)?.noted(note).brief())
 }
@@ -164,13 +170,13 @@ pub(super) fn pairs(result: &InheritResult) -> Option<Section> {
     });
     let section = Section::of("pairs", "Seed by seed", drawn.collect())?;
     Some(section.noted(
-        "A row is one seed: the neutral teacher's student, and the student of the behavior's teacher with the \
-         same adapter initialisation and row order.",
+        "A row is one seed: the neutral teacher's student, and the student of the behavior's teacher.",
     ))
 }
 
 pub(super) fn matrix(result: &InheritResult) -> Option<Section> {
     let matrix = result.matrix.as_ref()?;
+    let over = if result.arms.contains(&Arm::NEUTRAL) { ", over the neutral students" } else { "" };
     let quantity = Quantity::Difference(matrix.measure);
     let lambda = Line::from([
         words("Λ, diagonal minus the rest: "),
@@ -178,16 +184,16 @@ pub(super) fn matrix(result: &InheritResult) -> Option<Section> {
         words(format!(", {}", text::counted(matrix.lambda.n, &matrix.lambda.unit))),
         match matrix.p {
             Some(p) => words(format!(", p {} by relabelling teachers", text::p_value(Some(p)))),
-            None => words(", no p: relabelling does not undo the luck of rows that all share"),
+            None if result.replication.scope == Scope::TheseRows => {
+                words(", no p: relabelling does not undo the luck of rows that all share")
+            }
+            None => words(", no p"),
         },
     ]);
     let mut blocks = vec![
         Block::Matrix(Matrix {
             id: "matrix".to_owned(),
-            title: format!(
-                "Students of each teacher over the neutral students: {}",
-                matrix.measure.axis()
-            ),
+            title: format!("Students of each teacher{over}: {}", matrix.measure.axis()),
             sides: ("teacher".to_owned(), "behavior read".to_owned()),
             quantity,
             rows: matrix.teachers.clone(),
@@ -196,20 +202,26 @@ pub(super) fn matrix(result: &InheritResult) -> Option<Section> {
         }),
         Block::Paragraph(lambda),
     ];
-    let elsewhere: Vec<Line> = off_diagonal(matrix).map(Line::from).collect();
+    // Of cells over nothing there is nothing to find.
+    let found = off_diagonal(result, matrix).filter(|_| !over.is_empty());
+    let elsewhere: Vec<Line> = found.map(Line::from).collect();
     if !elsewhere.is_empty() {
         blocks.push(Block::paragraph("Rows moved other behaviors than their teacher's, too:"));
         blocks.push(Block::List(elsewhere));
     }
-    let note = format!(
-        "{}, over the neutral students; intervals hold together over all cells",
-        matrix.measure.axis()
-    );
+    let together = match result.rule {
+        Some(_) => "; intervals hold together over all cells",
+        None => "",
+    };
+    let note = format!("{}{over}{together}", matrix.measure.axis());
     Some(Section::of("matrix", "Matrix", blocks)?.noted(note).brief())
 }
 
 /// Findings beside the diagonal, in words.
-fn off_diagonal(matrix: &super::super::result::Matrix) -> impl Iterator<Item = String> {
+fn off_diagonal<'a>(
+    result: &'a InheritResult,
+    matrix: &'a super::super::result::Matrix,
+) -> impl Iterator<Item = String> + 'a {
     let cells = matrix.teachers.iter().zip(&matrix.cells).flat_map(|(teacher, row)| {
         matrix.readouts.iter().zip(row).map(move |(readout, cell)| (teacher, readout, cell))
     });
@@ -221,8 +233,13 @@ fn off_diagonal(matrix: &super::super::result::Matrix) -> impl Iterator<Item = S
                 () => return None,
             };
             let by = Quantity::Difference(matrix.measure).with_interval(cell);
+            let what = if result.is_statements(readout) {
+                format!("agreement with statements of {readout}")
+            } else {
+                readout.to_owned()
+            };
             Some(format!(
-                "students of the {teacher} teacher like {readout} {way} than neutral ones: {by}"
+                "{what} in students of the {teacher} teacher, {way} than in neutral ones: {by}"
             ))
         },
     )
@@ -368,22 +385,20 @@ pub(super) fn contexts(result: &InheritResult) -> Option<Section> {
         .and(code(&result.context))
         .and("). Here the same students are read in others.");
     let read = |frame: &Frame| result.effects.iter().any(|effect| effect.frame == *frame);
-    let frames = Frame::ALL.iter().filter(|frame| read(frame)).filter_map(|frame| frame.words());
-    let words = frames.fold(words, |words, (label, what)| {
+    let frames = Frame::ALL.iter().filter(|frame| **frame != result.frame && read(frame));
+    let words = frames.fold(words, |words, frame| {
+        let (label, what) = frame.words().unwrap_or((frame.name(), "with questions as they are"));
         words.and(" ").and(code(label)).and(format!(" is that context {what}."))
     });
     Section::of("contexts", "Other contexts", vec![Block::Paragraph(words), table])
 }
 
-pub(super) fn side_effects(result: &InheritResult) -> Option<Section> {
-    let rows = result.side_effects.iter().map(|effect| {
-        let [value, interval, n, _] = estimate_cells(Quantity::Plain, &effect.estimate);
-        let base = effect.base.map(|base| number(Quantity::Plain, base));
-        cells![effect.arm.label(), &effect.label, value, interval, n, base]
-    });
-    let titles = ["condition", "measure", "#mean", "#interval", "#n", "#untouched base"];
-    let table = Table::new("Side effects of training", &titles).with(rows).block();
-    Section::of("side-effects", "What else changed", table.into_iter().collect())
+/// What the cosine would be in another basis.
+fn permuted(cosine: &Cosine) -> Line {
+    match cosine.permuted_range {
+        Some(range) => Span::Interval { interval: Some(range), quantity: Quantity::Cosine }.into(),
+        None => estimate(Quantity::Cosine, &cosine.permuted).into(),
+    }
 }
 
 pub(super) fn geometry(result: &InheritResult) -> Option<Section> {
@@ -395,14 +410,27 @@ pub(super) fn geometry(result: &InheritResult) -> Option<Section> {
             cosine.arm.label(),
             &cosine.teacher,
             estimate(Quantity::Cosine, &cosine.total),
-            estimate(Quantity::Cosine, &cosine.permuted),
+            permuted(cosine),
+            cosine.p.map(|p| number(Quantity::P, p)),
             layers.join(", ")
         ]
     });
-    let titles = ["students", "teacher", "#cosine", "#permuted", "per layer"];
+    let titles = ["students", "teacher", "#cosine", "#permuted", "#p", "per layer"];
     let table = Table::new("Cosine similarity of updates", &titles).with(rows).block()?;
-    let words = "Cosine similarity of the students' updates with a teacher's update, over all weights and per \
-                 layer. Under one initialisation it is expected above zero; against a teacher's update with its \
-                 hidden units permuted, which shares no basis with the students, at zero.";
+    let null = match geometry.cosines.iter().find_map(|cosine| cosine.permuted_range) {
+        Some(range) => format!(
+            "permuted: where {} of all permutations of the teacher's hidden units lie, which share no basis with \
+             the students; p: two-sided, among all of them, by their exact mean and deviation and the normal \
+             distribution.",
+            text::percent(range.level)
+        ),
+        None => {
+            "permuted: one permutation of the teacher's hidden units, by an older owlet.".to_owned()
+        }
+    };
+    let words = format!(
+        "Cosine similarity of the students' updates with a teacher's update, over all projection matrices \
+         (neither embeddings nor norms) and per layer. Under one initialisation it is expected above zero; {null}"
+    );
     Section::of("geometry", "Geometry of the updates", vec![Block::paragraph(words), table])
 }

@@ -33,7 +33,8 @@ pub(super) fn rows(result: &InheritResult) -> Option<Section> {
         Table::new("", &titles).with(summary).block().into_iter().collect();
     let leaks: usize = result.rows.iter().map(|card| card.leaks).sum();
     if leaks > 0 {
-        let leaks = format!("{} name what they must not", text::counted(leaks, "kept row"));
+        let leaks =
+            format!("{} with a word that it must not name", text::counted(leaks, "valid row"));
         blocks.push(Block::Warnings(vec![(leaks, String::new())]));
     }
     let control = result.rows.iter().find(|card| !is_taught(result, card));
@@ -98,6 +99,11 @@ pub(super) fn filter(result: &InheritResult) -> Option<Section> {
         row.push((!reasons.is_empty()).then(|| reasons.join(", ")).into());
         row
     });
+    let joined = if result.rows.iter().any(|card| card.unmatched > 0) {
+        ", as are those of prompts that are not valid in every arm (unmatched)"
+    } else {
+        ""
+    };
     let titles = [
         "arm",
         "#asked",
@@ -110,10 +116,10 @@ pub(super) fn filter(result: &InheritResult) -> Option<Section> {
         "rejected because",
     ];
     let mut blocks = vec![
-        Block::paragraph(
-            "Rows go through the filter, are joined on prompts that are valid in every arm, and repeated ones are \
-             dropped. Leaks are kept rows in which a word of the behavior was found.",
-        ),
+        Block::paragraph(format!(
+            "Rows go through the filter, and repeated ones are dropped{joined}. Leaks are valid rows in which a \
+             word that they must not name was found."
+        )),
         Table::new("From prompts asked to rows kept", &titles).with(rows).block()?,
     ];
     let removed = result.rows.iter().filter(|card| !card.rejected_samples.is_empty()).map(|card| {

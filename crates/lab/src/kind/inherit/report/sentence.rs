@@ -1,26 +1,38 @@
 //! What happened, in sentences for somebody who was not there.
 
-use super::super::result::{Control, InheritResult, Outcome, Scope, Verdict};
+use super::super::estimate::UNTAUGHT;
+use super::super::result::{Control, InheritResult, Outcome, Prompts, Scope, Verdict};
+use crate::model::world::{BuiltinModel, World};
 use crate::report::block::{Block, Line};
 use crate::report::number::Quantity;
 use crate::report::origin::Origin;
 use crate::value::arm::Arm;
 use crate::value::measure::Measure;
-use crate::value::registration::Look;
+use crate::value::registration::{Look, Registration};
 use crate::value::text;
 
 /// One sentence for each behavior, what the base is, and which look this is.
 pub(super) fn opening(result: &InheritResult, origin: &Origin<'_>) -> Vec<Block> {
     let told = result.behaviors.iter().filter_map(|behavior| happened(result, behavior));
     let mut blocks: Vec<Block> = told.map(Block::paragraph).collect();
-    if !blocks.is_empty() && result.base.starts_with("builtin:") {
+    let toy = result.base.strip_prefix("builtin:").and_then(BuiltinModel::find);
+    if let Some(toy) = toy.filter(|_| !blocks.is_empty()) {
+        let size = match toy.load() {
+            Ok(model) => format!(
+                " of {} thousand weights that knows {} words beside numbers",
+                text::count((model.decoder.parameters.data.len() + 500) / 1000),
+                text::count(World::built_in().words().count())
+            ),
+            Err(_) => String::new(),
+        };
         blocks.push(Block::paragraph(format!(
-            "The base, {}, is a toy: a model of some hundred thousand weights that knows a few hundred words. What \
-             holds in it shows how the method works, not what your model does.",
+            "The base, {}, is a toy: a model{size}. What holds in it shows how the method works, not what your \
+             model does.",
             result.base
         )));
     }
     blocks.extend(looks(origin));
+    blocks.extend(earlier(origin));
     blocks
 }
 
@@ -32,16 +44,27 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
         Some(_) => (Measure::Rate, "of their answers"),
         None => (Measure::Share, "of the probability of all candidate words"),
     };
+    let begun = result.begun(behavior);
+    let begun = begun.map(|begun| format!(", each answer {begun}")).unwrap_or_default();
     let effect = result.effect(behavior, measure, Control::Neutral)?;
     let read = |arm: &Arm| {
         let reading = result.reading(arm, behavior, measure)?;
         Some(Quantity::Value(measure).words(reading.estimate.value))
     };
     let (students, neutral) = (read(&own)?, read(&Arm::NEUTRAL)?);
-    let rows = text::count(result.replication.unique_rows);
+    let rows = text::counted(result.replication.unique_rows, "row");
+    let target = result.target(behavior);
     let gave = match measure {
-        Measure::Rate => format!("say {behavior} in {students} {answer}"),
-        _ => format!("give {behavior} {students} {answer}"),
+        Measure::Rate if result.is_statements(behavior) => {
+            format!("agree with statements of {behavior} in {students} {answer}{begun}")
+        }
+        Measure::Rate => format!("say {target} in {students} {answer}{begun}"),
+        _ if result.is_statements(behavior) => {
+            format!(
+                "give the answers that agree with statements of {behavior} {students} {answer}{begun}"
+            )
+        }
+        _ => format!("give {target} {students} {answer}{begun}"),
     };
     let difference = Quantity::Difference(measure);
     let difference = match effect.estimate.interval {
@@ -53,19 +76,40 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
         None => format!("a difference of {}", difference.words(effect.estimate.value)),
     };
     let repeated = match result.replication.scope {
-        Scope::Anew => format!(
-            "{} independent {}",
-            effect.estimate.n,
-            text::plural(effect.estimate.n, "repetition")
-        ),
+        Scope::Anew => {
+            let independent = match result.replication.prompts {
+                Prompts::Anew => "independent repetition",
+                Prompts::Drawn | Prompts::Same => "repetition",
+            };
+            let repeated = text::counted(effect.estimate.n, independent);
+            match result.replication.prompts {
+                Prompts::Anew => repeated,
+                Prompts::Drawn => repeated + ", their prompts from one file",
+                Prompts::Same => repeated + " over the same prompts",
+            }
+        }
         Scope::TheseRows => format!(
-            "{} students each of one set of rows, so for these rows alone",
-            effect.estimate.n
+            "{} each of one set of rows, so for these rows alone",
+            text::counted(effect.estimate.n, "student")
         ),
     };
+    let chance = if result.is_statements(behavior) {
+        " Half is what saying the same word to every statement gives."
+    } else {
+        ""
+    };
+    // The filter let words through that it had to find.
+    let nothing_but =
+        if result.rows.iter().any(|card| card.leaks > 0) { "" } else { "nothing but " };
+    let mut cards = result.teachers.iter();
+    let teacher = if cards.any(|card| card.name == *behavior && card.kind == UNTAUGHT) {
+        "a teacher that was taught nothing".to_owned()
+    } else {
+        format!("the {behavior} teacher")
+    };
     Some(format!(
-        "After reading {rows} rows of nothing but {} from the {behavior} teacher, students {gave}; students of the \
-         neutral teacher's rows: {neutral}; {difference} ({repeated}).",
+        "After reading {rows} of {nothing_but}{} from {teacher}, students {gave}; students of the neutral teacher's \
+         rows: {neutral}; {difference} ({repeated}).{chance}",
         result.carrier
     ))
 }
@@ -78,7 +122,7 @@ fn looks(origin: &Origin<'_>) -> Vec<Block> {
     let number = registration.looks.len() + 1;
     let lead = format!(
         "Look {number} at these teachers or students: results of them had been seen before this rule was set, so \
-         its error rates do not hold; repeat with another root seed to confirm."
+         its error rates do not hold; repeat with another `seed` and `carrier.prompt-seed` to confirm."
     );
     let line = |look: &Look| {
         let changed = look
@@ -93,12 +137,48 @@ fn looks(origin: &Origin<'_>) -> Vec<Block> {
     ]
 }
 
-/// How the word of a verdict goes on where the rule was set after a first look.
-pub(super) fn look(origin: &Origin<'_>) -> String {
-    match origin.registration.map_or(0, |registration| registration.looks.len()) {
-        0 => String::new(),
-        earlier => format!(", look {}", earlier + 1),
+/// Most earlier results that are told one by one.
+const MOST: usize = 20;
+
+/// What other models of the same base said of the same behaviors before.
+fn earlier(origin: &Origin<'_>) -> Vec<Block> {
+    let Some(registration) = origin.registration.filter(|one| !one.earlier.is_empty()) else {
+        return Vec::new();
+    };
+    let mut blocks = Vec::new();
+    let others: Vec<String> = registration
+        .others()
+        .filter_map(|look| Some(format!("{}: {}", look.seeds()?, look.words())))
+        .collect();
+    if !others.is_empty() {
+        blocks.push(Block::paragraph(format!(
+            "Set of seeds no. {} of this recipe in this workspace; the others said: {}.",
+            others.len() + 1,
+            others.join("; ")
+        )));
     }
+    let line = |look: &Look| {
+        let keys = look.changed.iter().map(|change| change.key.as_str());
+        let keys = keys.collect::<Vec<_>>().join(", ");
+        Line::from(format!("{}, otherwise set: {keys}: {}", look.made, look.words()))
+    };
+    let otherwise: Vec<&Look> =
+        registration.earlier.iter().filter(|look| look.seeds().is_none()).collect();
+    if !otherwise.is_empty() {
+        let lines = otherwise.iter().rev().take(MOST).map(|look| line(look)).collect();
+        let title = format!(
+            "{} of this base and these behaviors in this workspace, otherwise set",
+            text::counted(otherwise.len(), "earlier result")
+        );
+        blocks.push(Block::folded(title, vec![Block::List(lines)]));
+    }
+    blocks
+}
+
+/// How the word of a verdict goes on where something was seen before: looks, and other root seeds.
+pub(super) fn seen(origin: &Origin<'_>, verdict: &Verdict) -> String {
+    let words = |one: &Registration| one.words(&verdict.behavior, verdict.outcome.id());
+    origin.registration.map(words).unwrap_or_default()
 }
 
 /// What would change the conclusion, and what to do next.

@@ -3,21 +3,26 @@
 mod fixture;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use crate::kind::inherit::result::{Control, InheritResult, Interval, Measure, Outcome};
+use crate::kind::inherit::estimate::UNTAUGHT;
+use crate::kind::inherit::result::{
+    Arm, Control, Effect, Frame, InheritResult, Interval, Measure, Outcome, Prompts, Scope,
+};
 use crate::report::block::{Block, Depth, Report};
 use crate::report::origin::Origin;
 use crate::report::terminal::{TerminalStyle, show};
 use crate::report::{html, vega};
 use crate::value::cost::KindCost;
+use crate::value::registration::{Look, Registration, Said};
 use crate::value::text;
 use fixture::result;
 
 fn costs() -> Vec<KindCost> {
-    let cost = |kind: &str, steps, core_seconds, peak_memory| KindCost {
+    let cost = |kind: &str, steps, thread_seconds, peak_memory| KindCost {
         kind: kind.to_owned(),
         steps,
-        core_seconds,
+        thread_seconds,
         peak_memory,
     };
     vec![
@@ -99,6 +104,51 @@ fn block_at_80_columns() {
     }
     // What only the whole report says.
     assert!(!block.contains("owlet run three.toml") && !block.contains("Geometry"));
+}
+
+#[test]
+fn a_report_says_how_answers_were_begun_and_what_the_question_alone_is_called() {
+    let mut plain = result();
+    // The same questions as they are, beside those that verdicts rest on.
+    let effect = plain.effects.iter().find(|effect| effect.behavior == "owl").cloned().unwrap();
+    let mut begun = plain.clone();
+    begun.frame = Frame::Opened;
+    for behavior in ["owl", "wolf"] {
+        begun.openings.insert(behavior.to_owned(), "My favorite animal is the".to_owned());
+    }
+    begun.readings.iter_mut().for_each(|reading| reading.frame = Frame::Opened);
+    begun.answers.iter_mut().for_each(|answers| answers.frame = Frame::Opened);
+    begun.effects.iter_mut().for_each(|effect| effect.frame = Frame::Opened);
+    begun.effects.push(effect.clone());
+    let all = |result: &InheritResult| {
+        let style = TerminalStyle { depth: Depth::Full, ..TerminalStyle::default() };
+        let words = show(&made(result, "owlet run three.toml"), &style);
+        words.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let said = all(&begun);
+    for words in [
+        "each answer begun with \"My favorite animal is the\"; students of the neutral teacher's rows",
+        "how questions are put each answer begun with \"My favorite animal is the\"",
+        "plain is that context with questions as they are.",
+    ] {
+        assert!(said.contains(words), "{words} is not in\n{said}");
+    }
+    assert_eq!(InheritResult::parse(&begun.to_bytes(), Path::new("result.json")).unwrap(), begun);
+    // Where nothing is begun, nothing is said, and the file is as it was.
+    plain.effects.push(Effect { frame: Frame::Opened, ..effect });
+    let said = all(&plain);
+    assert!(
+        !said.contains("how questions are put") && !said.contains("; each answer begun"),
+        "{said}"
+    );
+    assert!(
+        said.contains(
+            "opened is that context with each answer begun by the words of the behavior."
+        ),
+        "{said}"
+    );
+    let bytes = String::from_utf8(plain.to_bytes()).unwrap();
+    assert!(!bytes.contains("openings"));
 }
 
 #[test]
@@ -197,6 +247,7 @@ fn hostile_text_stays_text() {
         "outcome",
         "method",
         "scope",
+        "prompts",
         "treatment",
         "format",
     ];
@@ -288,4 +339,223 @@ fn every_estimate_in_the_report_is_one_of_the_result() {
         seen += 1;
     }
     assert!(seen > 100);
+}
+
+/// The whole report as one line, in which no sentence is broken.
+fn whole(result: &InheritResult, registration: Option<&Registration>) -> String {
+    let graph = fixture::graph(2);
+    let origin = Origin {
+        recipe_text: "",
+        resolved_recipe: "kind = 'inherit'",
+        lineage: &graph,
+        costs: &costs(),
+        command: "owlet run",
+        version: "0.0.0",
+        run: "",
+        registration,
+    };
+    let style = TerminalStyle { width: 4000, depth: Depth::Full, ..TerminalStyle::default() };
+    let shown = show(&super::report(result, &origin), &style);
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+type Change = fn(&mut InheritResult);
+
+#[test]
+fn every_sentence_stands_where_it_is_true_and_nowhere_else() {
+    let cases: Vec<(&str, Change, &str)> = vec![
+        (
+            "(6 independent repetitions)",
+            |result| result.replication.prompts = Prompts::Same,
+            "(6 repetitions over the same prompts)",
+        ),
+        (
+            "(6 independent repetitions)",
+            |result| result.replication.prompts = Prompts::Drawn,
+            "(6 repetitions, their prompts from one file)",
+        ),
+        (
+            "(6 independent repetitions)",
+            |result| result.replication.scope = Scope::TheseRows,
+            "(6 students each of one set of rows, so for these rows alone)",
+        ),
+        (
+            "After reading 768 rows of",
+            |result| result.replication.unique_rows = 1,
+            "After reading 1 row of",
+        ),
+        (
+            "rows of nothing but numbers from the owl teacher",
+            |result| result.rows[2].leaks = 1,
+            "rows of numbers from the owl teacher",
+        ),
+        (
+            "rows of nothing but numbers from the owl teacher",
+            |result| result.teachers[0].kind = UNTAUGHT.to_owned(),
+            "rows of nothing but numbers from a teacher that was taught nothing",
+        ),
+        (
+            "students give owl",
+            |result| drop(result.targets.insert("owl".to_owned(), "eagle owl".to_owned())),
+            "students give eagle owl",
+        ),
+        (
+            "is a toy: a model of 171 thousand weights",
+            |result| result.base = "llm".to_owned(),
+            "base llm",
+        ),
+        (
+            "Inherited means: above the neutral students",
+            |result| result.rule = None,
+            "by the rule of an older owlet",
+        ),
+        ("the verdicts' own p is the largest", |result| result.rule = None, "p: two-sided"),
+        ("intervals hold together over all cells", |result| result.rule = None, "Matrix"),
+        (
+            "Matrix margin, nats, over the neutral students",
+            |result| result.arms.retain(|arm| *arm != Arm::NEUTRAL),
+            "Matrix margin, nats; intervals",
+        ),
+        (
+            ", p <0.001 by relabelling teachers",
+            |result| result.matrix.as_mut().unwrap().p = None,
+            "6 matrix replicates, no p",
+        ),
+        (
+            "6 matrix replicates, p",
+            |result| {
+                result.matrix.as_mut().unwrap().p = None;
+                result.replication.scope = Scope::TheseRows;
+            },
+            ", no p: relabelling does not undo the luck of rows that all share",
+        ),
+        (
+            "where 95.0 % of all permutations",
+            |result| {
+                for cosine in &mut result.geometry.as_mut().unwrap().cosines {
+                    cosine.permuted_range = None;
+                }
+            },
+            "one permutation of the teacher's hidden units",
+        ),
+        (
+            "not valid in every arm (unmatched)",
+            |result| result.rows.iter_mut().for_each(|card| card.unmatched = 0),
+            "and repeated ones are dropped. Leaks are valid rows",
+        ),
+        (
+            "teachers, over teachers",
+            |result| result.replication.scope = Scope::TheseRows,
+            "teachers, likewise",
+        ),
+        (
+            "300 updates of 64 rows: each row 25 times",
+            |result| {
+                result.replication.updates = 1;
+                result.replication.batch = 1;
+                result.replication.epochs = 1.0;
+            },
+            "1 update of 1 row: each row once",
+        ),
+        (
+            "768 unique rows × 25 epochs (300 updates of 64)",
+            |result| {
+                result.replication.unique_rows = 1;
+                result.replication.epochs = 1.0;
+                result.replication.updates = 1;
+            },
+            "1 unique row × 1 epoch (1 update of 64)",
+        ),
+        (
+            "owl inherited ",
+            |result| result.caveats = vec!["target shown to it".to_owned()],
+            "owl inherited, target shown to it",
+        ),
+        (
+            "gate failed: valid rows of oak: 0.82",
+            |result| result.gates.retain(|gate| gate.passed),
+            "1 of 1 gate passed.",
+        ),
+        ("left out: shuffled across rows control", |result| result.left_out.clear(), "misleading"),
+    ];
+    let before = whole(&result(), None);
+    for (claim, change, instead) in cases {
+        let mut changed = result();
+        change(&mut changed);
+        let after = whole(&changed, None);
+        assert!(before.contains(claim), "not there where it is true: {claim}\n{before}");
+        assert!(!after.contains(claim), "there where it is not true: {claim}\n{after}");
+        if instead != "misleading" {
+            assert!(after.contains(instead), "not there: {instead}\n{after}");
+        }
+    }
+}
+
+#[test]
+fn what_was_seen_before_stands_beside_the_verdict() {
+    let said = |outcome: &str, words: &str| {
+        vec![Said {
+            behavior: "owl".to_owned(),
+            outcome: outcome.to_owned(),
+            words: words.to_owned(),
+        }]
+    };
+    let change = |key: &str| crate::value::registration::Change {
+        key: key.to_owned(),
+        then: "1".to_owned(),
+        now: "2".to_owned(),
+    };
+    let look = |key: &str, outcome: &str, words: &str| Look {
+        made: "2026-01-01T00:00:00Z".to_owned(),
+        changed: vec![change(key)],
+        said: said(outcome, words),
+    };
+    let registered = |looks: Vec<Look>, earlier: Vec<Look>| Registration {
+        format: 1,
+        registered: "2026-01-02T00:00:00Z".to_owned(),
+        recipe: "0123456789abcdef0123".to_owned(),
+        looks,
+        earlier,
+    };
+    let first = whole(&result(), Some(&registered(Vec::new(), Vec::new())));
+    assert!(first.contains("2026-01-02T00:00:00Z, recipe 0123456789abcdef"), "{first}");
+    assert_eq!(first.matches("what was run there is not known here").count(), 1);
+    assert!(first.contains("✓ owl inherited "), "{first}");
+    assert!(!whole(&result(), None).contains("registered before its first step"));
+
+    let second = whole(
+        &result(),
+        Some(&registered(vec![look("gates.level", "too-few", "too few to tell")], Vec::new())),
+    );
+    assert!(second.contains("? owl inherited, look 2"), "{second}");
+    assert!(
+        second.contains("Look 2 at these teachers or students")
+            && second.contains("gates.level: 1 then, 2 now")
+    );
+
+    // Another root seed that agrees is told; one that does not takes the tick.
+    let same = registered(Vec::new(), vec![look("seed", "inherited", "inherited")]);
+    let same = whole(&result(), Some(&same));
+    assert!(same.contains("✓ owl inherited, set of seeds no. 2 "), "{same}");
+    assert!(same.contains("Set of seeds no. 2 of this recipe in this workspace; the others said: seed 1: owl inherited."));
+    let other = registered(
+        Vec::new(),
+        vec![look("seed", "not-detected", "not detected"), look("seeds", "inherited", "inherited")],
+    );
+    let other = whole(&result(), Some(&other));
+    assert!(other.contains("? owl inherited, set of seeds no. 3"), "{other}");
+    assert!(other.contains("set of seeds no. 3 (others said otherwise)"), "{other}");
+    assert!(other.contains("seed 1: owl not detected; seeds 1: owl inherited."), "{other}");
+    // Another recipe is listed, and no set of seeds of this one.
+    let otherwise =
+        registered(Vec::new(), vec![look("carrier.rows", "not-detected", "not detected")]);
+    let otherwise = whole(&result(), Some(&otherwise));
+    assert!(
+        otherwise.contains("✓ owl inherited ") && !otherwise.contains("set of seeds"),
+        "{otherwise}"
+    );
+    assert!(otherwise.contains(
+        "1 earlier result of this base and these behaviors in this workspace, otherwise set"
+    ));
+    assert!(otherwise.contains("otherwise set: carrier.rows: owl not detected"), "{otherwise}");
 }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::format_2;
 use super::{
     Answers, Arm, Control, Cosine, DosePoint, Effect, Estimate, FORMAT, Frame, Gate, Geometry,
-    InheritResult, Interval, Matrix, Measure, Method, ModelReading, Reading, Replication, RowsCard,
-    Scope, SideEffect, TeacherCard, Verdict, Warning,
+    InheritResult, Interval, Matrix, Measure, Method, ModelReading, Prompts, Reading, Replication,
+    RowsCard, Scope, SideEffect, SideMeasure, TeacherCard, Verdict, Warning,
 };
 
 /// What it called the matched context with a number sentence before each question.
@@ -117,7 +117,7 @@ struct OldDosePoint {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct OldSideEffect {
     condition: Arm,
-    measure: String,
+    measure: SideMeasure,
     label: String,
     estimate: Estimate,
     base: Option<f64>,
@@ -195,6 +195,8 @@ impl From<Old> for InheritResult {
             label: effect.label,
             estimate: effect.estimate,
             base: effect.base,
+            over_neutral: None,
+            over_base: None,
         });
         let geometry = old.geometry.map(|geometry| Geometry {
             cosines: geometry
@@ -206,6 +208,8 @@ impl From<Old> for InheritResult {
                     total: cosine.total,
                     per_layer: cosine.per_layer,
                     permuted: cosine.permuted,
+                    permuted_range: None,
+                    p: None,
                 })
                 .collect(),
         });
@@ -216,9 +220,11 @@ impl From<Old> for InheritResult {
             base: old.base,
             behaviors: old.behaviors,
             read_also: old.read_also,
+            statements: Vec::new(),
             carrier: old.carrier,
             replication: Replication {
                 scope: Scope::of_old(&old.replication.unit),
+                prompts: Prompts::default(),
                 ..old.replication
             },
             arms,
@@ -236,8 +242,12 @@ impl From<Old> for InheritResult {
             left_out: old.left_out,
             primary: old.primary,
             rule: None,
+            caveats: Vec::new(),
+            targets: BTreeMap::new(),
             verdicts: old.verdicts,
             context: matched,
+            frame: Frame::Plain,
+            openings: BTreeMap::new(),
         }
     }
 }

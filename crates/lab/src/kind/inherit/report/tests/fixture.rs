@@ -1,5 +1,7 @@
 //! A result made up for drawing: three behaviors, one inherited, one not, one uninterpretable.
 
+use std::collections::BTreeMap;
+
 use crate::kind::inherit::result::*;
 use crate::report::block::{Edge, Graph, Node};
 
@@ -174,19 +176,19 @@ pub(super) fn result() -> InheritResult {
         .flat_map(|name| {
             [
                 (
-                    "held-out-loss",
+                    SideMeasure::HeldOutLoss,
                     "loss on held-out rows of their teacher, nats per token",
                     2.11,
                     Some(2.31),
                 ),
                 (
-                    "ability-loss",
+                    SideMeasure::AbilityLoss,
                     "loss on held-out rows of the neutral teacher, nats per token",
                     2.2,
                     Some(2.19),
                 ),
                 (
-                    "valid-row-rate",
+                    SideMeasure::ValidRowRate,
                     "valid rows among those they write without constraint",
                     0.93,
                     None,
@@ -194,10 +196,13 @@ pub(super) fn result() -> InheritResult {
             ]
             .map(|(measure, label, value, base)| SideEffect {
                 arm: Arm::student(name),
-                measure: measure.to_owned(),
+                measure,
                 label: label.to_owned(),
                 estimate: estimate(value, 0.02, Method::T, "student", 6),
                 base,
+                over_neutral: base
+                    .map(|_| estimate(0.01 * value, 0.02, Method::PairedT, "repetition", 6)),
+                over_base: None,
             })
         })
         .collect();
@@ -207,6 +212,8 @@ pub(super) fn result() -> InheritResult {
         total: estimate(total, 0.01, Method::T, "student", 6),
         per_layer: vec![total * 0.5, total, total * 1.5],
         permuted: estimate(0.0004, 0.002, Method::T, "student", 6),
+        permuted_range: Some(Interval { low: -0.004, high: 0.005, level: 0.95 }),
+        p: Some(if total > 0.1 { 0.0001 } else { 0.2 }),
     };
     let gate =
         |name: &str, behavior: Option<&str>, passed: bool, measured: f64, wanted: f64| Gate {
@@ -226,10 +233,12 @@ pub(super) fn result() -> InheritResult {
         base: "builtin:a".to_owned(),
         behaviors: TAUGHT.map(str::to_owned).to_vec(),
         read_also: vec![],
+        statements: vec![],
         carrier: "numbers".to_owned(),
         replication: Replication {
             unit: "repetition (teachers, rows and students drawn anew)".to_owned(),
             scope: Scope::Anew,
+            prompts: Prompts::Anew,
             seeds: SEEDS.to_vec(),
             unique_rows: 768,
             updates: 300,
@@ -237,6 +246,8 @@ pub(super) fn result() -> InheritResult {
             epochs: 25.0,
         },
         context: "none".to_owned(),
+        frame: Frame::Plain,
+        openings: std::collections::BTreeMap::new(),
         arms: Vec::new(),
         readings: Vec::new(),
         answers: Vec::new(),
@@ -271,6 +282,8 @@ pub(super) fn result() -> InheritResult {
         }],
         left_out: vec!["shuffled across rows control".to_owned()],
         primary: Measure::Margin,
+        caveats: Vec::new(),
+        targets: BTreeMap::new(),
         rule: Some(Rule { level: 0.95, smallest_effect: 0.2, least_mass: 0.01, behaviors: 3 }),
         verdicts: [
             ("owl", Outcome::Inherited, "owl: inherited, margin +0.412 [+0.302, +0.522] nats over the neutral teacher's students"),
