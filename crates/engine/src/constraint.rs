@@ -52,6 +52,7 @@ pub(crate) struct Constraint {
 
 impl Constraint {
     pub(crate) fn new(pattern: &str, tokenizer: &Tokenizer) -> Result<Self> {
+        tokenizer.check_pieces("pattern")?;
         let fail = |reason: String| Error::setting("pattern", reason);
         let automaton = dense::Builder::new()
             .configure(

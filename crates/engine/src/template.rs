@@ -4,6 +4,11 @@
 //! and sees nothing but the messages and a fixed date, so that the same messages always give the
 //! same text.
 
+mod bounds;
+mod source;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
@@ -48,8 +53,8 @@ const PLAIN: &str = "{{ bos_token }}{% for message in messages %}\
 #[derive(Clone, Debug)]
 pub struct Template {
     source: Arc<str>,
-    begin: String,
-    end: String,
+    /// Special tokens by the names that templates know them by, such as `bos_token`.
+    tokens: BTreeMap<String, String>,
     environment: Arc<Environment<'static>>,
 }
 
@@ -72,19 +77,18 @@ impl Template {
         syntax.trim_blocks(true).lstrip_blocks(true);
         environment.set_syntax(syntax.build().map_err(|error| fail(&error))?);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_recursion_limit(100);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime);
-        environment.add_filter("tojson", to_json);
+        bounds::keep_plain(&mut environment);
+        // What compiling knows of; rendering puts its own in.
+        bounds::put_into(&mut environment, 0);
         environment
-            .add_template_owned("chat", without_generation_marks(source))
+            .add_template_owned("chat", source::prepared(source)?)
             .map_err(|error| fail(&error))?;
         Ok(Self {
             source: source.into(),
-            begin: String::new(),
-            end: String::new(),
+            tokens: BTreeMap::new(),
             environment: Arc::new(environment),
         })
     }
@@ -97,11 +101,18 @@ impl Template {
         Self::new(if chatml { CHATML } else { PLAIN })
     }
 
-    /// The same template with these texts as `bos_token` and `eos_token`.
+    /// The same template with these texts as `bos_token` and `eos_token`; an empty one is none.
     #[must_use]
-    pub fn with_tokens(mut self, begin: &str, end: &str) -> Self {
-        begin.clone_into(&mut self.begin);
-        end.clone_into(&mut self.end);
+    pub fn with_tokens(self, begin: &str, end: &str) -> Self {
+        let named = [("bos_token", begin), ("eos_token", end)];
+        let named = named.into_iter().filter(|(_, text)| !text.is_empty());
+        self.with_named(named.map(|(name, text)| (name.to_owned(), text.to_owned())))
+    }
+
+    /// The same template with these special tokens under these names, which end in `_token`.
+    #[must_use]
+    pub fn with_named(mut self, tokens: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.tokens.extend(tokens);
         self
     }
 
@@ -112,12 +123,17 @@ impl Template {
 
     /// The text of `bos_token`, empty if there is none.
     pub fn begin(&self) -> &str {
-        &self.begin
+        self.tokens.get("bos_token").map_or("", String::as_str)
     }
 
     /// The text of `eos_token`, empty if there is none.
     pub fn end(&self) -> &str {
-        &self.end
+        self.tokens.get("eos_token").map_or("", String::as_str)
+    }
+
+    /// All special tokens by their names.
+    pub fn tokens(&self) -> &BTreeMap<String, String> {
+        &self.tokens
     }
 
     /// The text of `messages`, ending where the assistant is to speak if `open`.
@@ -126,6 +142,7 @@ impl Template {
         environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * messages.len() as u64));
         let said: usize =
             messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        bounds::put_into(&mut environment, said);
         let mut output =
             Bounded { text: Vec::new(), most: OUTPUT + OUTPUT_PER_BYTE.saturating_mul(said) };
         let turns: Vec<Value> = messages
@@ -138,10 +155,9 @@ impl Template {
                 minijinja::context! {
                     messages => turns,
                     add_generation_prompt => open,
-                    bos_token => self.begin.as_str(),
-                    eos_token => self.end.as_str(),
                     tools => Value::from(()),
                     documents => Value::from(()),
+                    ..Value::from_pairs(&self.tokens)
                 },
                 &mut output,
             )
@@ -159,10 +175,10 @@ struct Bounded {
     most: usize,
 }
 
-impl std::io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.text.len() + bytes.len() > self.most {
-            return Err(std::io::Error::other(format!(
+            return Err(io::Error::other(format!(
                 "the text exceeds {} bytes; the template repeats itself",
                 self.most
             )));
@@ -171,35 +187,9 @@ impl std::io::Write for Bounded {
         Ok(bytes.len())
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// `{% generation %}` marks what a trainer masks in and changes nothing in the text.
-fn without_generation_marks(source: &str) -> String {
-    let mut text = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let (before, tag) = rest.split_at(start);
-        text.push_str(before);
-        // The `%` of `{%}` cannot open and close at once.
-        let Some(length) = tag[2..].find("%}") else {
-            rest = tag;
-            break;
-        };
-        let (tag, after) = tag.split_at(length + 4);
-        let name =
-            tag[2..length + 2].trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
-        match name {
-            "generation" => text.push_str(&tag.replacen("generation", "if true", 1)),
-            "endgeneration" => text.push_str(&tag.replacen("endgeneration", "endif", 1)),
-            _ => text.push_str(tag),
-        }
-        rest = after;
-    }
-    text.push_str(rest);
-    text
 }
 
 fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
@@ -213,53 +203,125 @@ fn strftime(format: &str) -> String {
     jiff::fmt::strtime::format(format, moment).unwrap_or_else(|_| format.to_owned())
 }
 
-/// Python's `json.dumps(value, ensure_ascii=False)`, which Hugging Face gives templates in place of
-/// Jinja's HTML-safe filter.
+/// Python's `json.dumps`, which Hugging Face gives templates in place of Jinja's HTML-safe filter, with
+/// its options and their defaults.
 #[expect(clippy::needless_pass_by_value, reason = "minijinja passes arguments by value")]
 fn to_json(value: &Value, options: Kwargs) -> std::result::Result<Value, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
+    let separators: Option<(String, String)> = match options
+        .get::<Option<Vec<String>>>("separators")?
+    {
+        None => None,
+        Some(two) => Some(<[String; 2]>::try_from(two).map(Into::into).map_err(|_| {
+            minijinja::Error::new(ErrorKind::InvalidOperation, "`separators` of tojson are not two")
+        })?),
+    };
+    let between = if indent.is_some() { "," } else { ", " };
+    let (between, after_key) = separators.unwrap_or_else(|| (between.to_owned(), ": ".to_owned()));
+    let python = Python {
+        ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
+        indent: indent.map(|width| " ".repeat(width.min(16))),
+        between,
+        after_key,
+        depth: 0,
+        filled: false,
+    };
+    let sorted = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
     options.assert_all_used()?;
     let bad = |error: serde_json::Error| {
         minijinja::Error::new(ErrorKind::BadSerialization, error.to_string())
     };
     let mut bytes = Vec::new();
-    if let Some(indent) = indent {
-        let indent = vec![b' '; indent.min(16)];
-        let pretty = serde_json::ser::PrettyFormatter::with_indent(&indent);
-        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, pretty);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, python);
+    if sorted {
+        let mut value = serde_json::to_value(value).map_err(bad)?;
+        value.sort_all_objects();
         value.serialize(&mut serializer).map_err(bad)?;
     } else {
-        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Spaced);
         value.serialize(&mut serializer).map_err(bad)?;
     }
     Ok(Value::from(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// One line, with a space after each comma and colon.
-struct Spaced;
+/// JSON as Python writes it.
+struct Python {
+    ascii: bool,
+    indent: Option<String>,
+    between: String,
+    after_key: String,
+    depth: usize,
+    filled: bool,
+}
 
-impl serde_json::ser::Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
+impl Python {
+    fn line<W: ?Sized + Write>(&self, writer: &mut W) -> io::Result<()> {
+        let Some(indent) = &self.indent else { return Ok(()) };
+        writer.write_all(b"\n")?;
+        (0..self.depth).try_for_each(|_| writer.write_all(indent.as_bytes()))
     }
 
-    fn begin_object_key<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
+    fn open<W: ?Sized + Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.depth += 1;
+        self.filled = false;
+        writer.write_all(bracket)
     }
 
-    fn begin_object_value<W: ?Sized + std::io::Write>(
+    fn close<W: ?Sized + Write>(&mut self, writer: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.depth -= 1;
+        if std::mem::replace(&mut self.filled, true) {
+            self.line(writer)?;
+        }
+        writer.write_all(bracket)
+    }
+
+    fn next<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        writer.write_all(if first { b"" } else { self.between.as_bytes() })?;
+        self.line(writer)
+    }
+}
+
+impl serde_json::ser::Formatter for Python {
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.open(writer, b"[")
+    }
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.close(writer, b"]")
+    }
+    fn begin_array_value<W: ?Sized + Write>(&mut self, w: &mut W, first: bool) -> io::Result<()> {
+        self.next(w, first)
+    }
+    fn end_array_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.filled = true;
+        Ok(())
+    }
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.open(writer, b"{")
+    }
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.close(writer, b"}")
+    }
+    fn begin_object_key<W: ?Sized + Write>(&mut self, w: &mut W, first: bool) -> io::Result<()> {
+        self.next(w, first)
+    }
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(self.after_key.as_bytes())
+    }
+    fn end_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.filled = true;
+        Ok(())
+    }
+    fn write_string_fragment<W: ?Sized + Write>(
         &mut self,
-        writer: &mut W,
-    ) -> std::io::Result<()> {
-        writer.write_all(b": ")
+        w: &mut W,
+        text: &str,
+    ) -> io::Result<()> {
+        if !self.ascii {
+            return w.write_all(text.as_bytes());
+        }
+        text.chars().try_for_each(|c| match c {
+            ' '..='~' => write!(w, "{c}"),
+            _ => c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(w, "\\u{unit:04x}")),
+        })
     }
 }
 

@@ -22,7 +22,7 @@ use crate::tries::Tries;
 const MOST_IDS: u32 = 1 << 22;
 
 /// Names that end a turn or a text in the families the engine knows, used where no file says.
-const END_NAMES: [&str; 8] = [
+pub(crate) const END_NAMES: [&str; 8] = [
     "<|im_end|>",
     "<|eot_id|>",
     "<|end_of_text|>",
@@ -41,6 +41,10 @@ pub struct Tokenizer {
     pieces: BTreeMap<Token, Piece>,
     vocabulary: usize,
     end: Vec<Token>,
+    /// Whether a text is the pieces of its tokens one after another.
+    concatenates: bool,
+    /// Whether it has a list of whole words, and no token for others.
+    closed: bool,
     /// Made when a grammar first needs them.
     tries: OnceLock<Arc<Tries>>,
 }
@@ -65,7 +69,11 @@ struct Outline {
 #[derive(Deserialize)]
 struct OutlineModel {
     #[serde(default)]
+    r#type: Option<String>,
+    #[serde(default)]
     dropout: Option<f64>,
+    #[serde(default)]
+    unk_token: Option<String>,
 }
 
 /// How the decoder turns a token's name into text.
@@ -130,14 +138,54 @@ impl Tokenizer {
         }
         let end =
             END_NAMES.iter().filter_map(|name| inner.token_to_id(name)).collect::<BTreeSet<_>>();
-        Ok(Self {
+        let knows = |name: &String| inner.token_to_id(name).is_some();
+        let is_words = outline.model.r#type.as_deref() == Some("WordLevel");
+        // Without a decoder tokens are joined by spaces, which is right for whole words alone.
+        let joins = outline.decoder.as_ref().is_none_or(Value::is_null) && !is_words;
+        let mut tokenizer = Self {
+            closed: is_words && !outline.model.unk_token.as_ref().is_some_and(knows),
             inner,
             json: bytes.to_vec(),
             pieces,
             vocabulary,
             end: end.into_iter().collect(),
+            concatenates: true,
             tries: OnceLock::new(),
+        };
+        tokenizer.concatenates = !joins && tokenizer.decodes_by_pieces();
+        Ok(tokenizer)
+    }
+
+    /// Whether decoding is what [`Self::token_bytes`] says: asked of every token at the beginning of a
+    /// text, in it, and twice in a row.
+    fn decodes_by_pieces(&self) -> bool {
+        let text = |piece: &Piece| matches!(piece, Piece::Text { .. });
+        let mut ids = self.pieces.iter().filter(|(_, piece)| text(piece)).map(|(&id, _)| id);
+        let Some(anchor) = ids.clone().next() else { return true };
+        ids.all(|id| {
+            [&[id, id, anchor][..], &[anchor, id, id]].into_iter().all(|tokens| {
+                let mut bytes = self.first_token_bytes(tokens[0]).unwrap_or_default();
+                bytes.extend(tokens[1..].iter().filter_map(|&t| self.token_bytes(t)).flatten());
+                // How halves of characters are shown is the decoder's own affair.
+                String::from_utf8(bytes)
+                    .is_ok_and(|text| self.decode(tokens).is_ok_and(|decoded| decoded == text))
+                    || std::str::from_utf8(&self.token_bytes(id).unwrap_or_default()).is_err()
+                    || std::str::from_utf8(&self.token_bytes(anchor).unwrap_or_default()).is_err()
+            })
         })
+    }
+
+    /// Fails unless a text is the pieces of its tokens one after another, which is what patterns and
+    /// grammars are held by.
+    pub(crate) fn check_pieces(&self, what: &'static str) -> Result<()> {
+        let reason = "cannot be held with this tokenizer: its decoder does not give a text token by \
+                      token (`tokenizer.json` has no decoder for its pre-tokenizer, or one that joins)";
+        if self.concatenates { Ok(()) } else { Err(Error::setting(what, reason)) }
+    }
+
+    /// The added tokens of `tokenizer.json`, by id.
+    pub(crate) fn added(&self) -> BTreeMap<Token, tokenizers::AddedToken> {
+        self.inner.get_added_tokens_decoder().into_iter().collect()
     }
 
     /// A tokenizer of whole words separated by white space, in the order of their ids.
@@ -204,9 +252,43 @@ impl Tokenizer {
     /// Token ids of `text`; special tokens written in the text become their ids, and none are
     /// added.
     pub fn encode(&self, text: &str) -> Result<Vec<Token>> {
-        guarded(&format!("cannot encode `{}`", shortened(text)), || {
-            Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
+        let encode = |text: &str| {
+            guarded(&format!("cannot encode `{}`", shortened(text)), || {
+                Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
+            })
+        };
+        encode(text).or_else(|error| {
+            let special = self.pieces.keys().filter(|&&id| self.is_special(id));
+            let names = special.filter_map(|&id| self.name(id));
+            let plain = names.fold(text.to_owned(), |text, name| text.replace(&name, " "));
+            let words = plain.split_whitespace();
+            let mut unknown: Vec<&str> =
+                words.filter(|word| self.closed && encode(word).is_err()).collect();
+            unknown.sort_unstable();
+            unknown.dedup();
+            if unknown.is_empty() { Err(error) } else { self.no_words(&unknown) }
         })
+    }
+
+    /// Fails for words that a list of words has not.
+    fn no_words<T>(&self, unknown: &[&str]) -> Result<T> {
+        let list = |words: &mut dyn Iterator<Item = &str>, most: usize| {
+            let mut shown: Vec<_> = words.map(|word| format!("`{}`", shortened(word))).collect();
+            let more = shown.len().saturating_sub(most);
+            shown.truncate(most);
+            shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+        };
+        let names: Vec<String> = self
+            .pieces
+            .keys()
+            .filter(|&&id| !self.is_special(id))
+            .filter_map(|&id| self.name(id))
+            .collect();
+        fail(format!(
+            "this model knows no word {}; it knows {}",
+            list(&mut unknown.iter().copied(), 10),
+            list(&mut names.iter().map(String::as_str), 200)
+        ))
     }
 
     /// Text of `tokens`; special tokens are left out.
@@ -250,6 +332,7 @@ impl Tokenizer {
 
     /// The vocabulary as grammars need it.
     pub(crate) fn tries(&self) -> Result<Arc<Tries>> {
+        self.check_pieces("grammar")?;
         if let Some(tries) = self.tries.get() {
             return Ok(Arc::clone(tries));
         }
@@ -465,7 +548,33 @@ mod tests {
         insta::assert_snapshot!(error(&["a b"], &[]), @"tokenizer: word 0 `a b` is empty or contains white space");
         insta::assert_snapshot!(error(&["a"], &["b"]), @"tokenizer: special word `b` is not in the vocabulary");
         insta::assert_snapshot!(error(&[], &[]), @"tokenizer: the vocabulary is empty");
-        insta::assert_snapshot!(small().encode("owl cat").unwrap_err(), @"tokenizer: cannot encode `owl cat`: WordLevel error: Missing [UNK] token from the vocabulary");
+        insta::assert_snapshot!(small().encode("owl cat").unwrap_err(), @"tokenizer: this model knows no word `cat`; it knows `owl`, `7`, `42`, `?`");
+    }
+
+    #[test]
+    fn a_decoder_that_does_not_go_token_by_token_is_noticed() {
+        let held = |pre_tokenizer: &str, decoder: &str| {
+            let json = format!(
+                r###"{{"pre_tokenizer":{pre_tokenizer},"decoder":{decoder},"model":{{"type":"BPE","vocab":{{"a":0,"▁a":1,"##a":2,".":3}},"merges":[]}}}}"###
+            );
+            Tokenizer::from_json(json.as_bytes()).unwrap().check_pieces("pattern")
+        };
+        let metaspace =
+            r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true}"#;
+        let pieces =
+            r#"{"type":"CTC","pad_token":"<pad>","word_delimiter_token":"|","cleanup":true}"#;
+        insta::assert_snapshot!(held(metaspace, "null").unwrap_err(), @"`pattern` cannot be held with this tokenizer: its decoder does not give a text token by token (`tokenizer.json` has no decoder for its pre-tokenizer, or one that joins)");
+        assert!(held("null", pieces).is_err());
+        for (pre_tokenizer, decoder) in [
+            (metaspace, metaspace),
+            ("null", r#"{"type":"Fuse"}"#),
+            (
+                "null",
+                r#"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"#,
+            ),
+        ] {
+            held(pre_tokenizer, decoder).unwrap();
+        }
     }
 
     #[test]

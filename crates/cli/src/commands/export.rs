@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use fs_err as fs;
+use owlet_engine::file;
 use owlet_lab::kind::inherit::{export, inspect};
 use owlet_lab::model::ModelCache;
 use owlet_lab::report::vega;
@@ -26,12 +27,14 @@ use crate::workspace;
 /// `--observations` writes one long table (CSV) for a data frame: every log-probability and every sampled
 /// answer of every model, with its arm, seed, updates, context and question, and each measure of them.
 ///
+/// `--gguf` writes a model, with its adapter merged in, as a file that llama.cpp reads.
+///
 /// `--figures` writes a folder of Vega-Lite specifications, one for each drawing of the report with its
 /// numbers inside, for papers and for anything that draws Vega-Lite.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("format").required(true))]
 pub(crate) struct ExportArgs {
-    /// Any unique beginning of a run's id, or `last` for the newest run
+    /// Any unique beginning of a run's id, or `last` for the newest run; with `--gguf` a model by any name
     run: String,
 
     /// Write a log of Inspect AI
@@ -46,15 +49,50 @@ pub(crate) struct ExportArgs {
     #[arg(long, group = "format")]
     figures: bool,
 
+    /// Write a model as GGUF, its matrices in single or half precision or in eight bits
+    #[arg(long, group = "format", value_name = "STORAGE", value_enum)]
+    gguf: Option<Storage>,
+
     /// The file or folder to write, which must not exist; Inspect looks for names that end in `.eval`
     #[arg(long, short, value_name = "PATH")]
     output: PathBuf,
+}
+
+/// How a GGUF file holds matrices.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Storage {
+    F32,
+    F16,
+    #[value(name = "q8_0")]
+    Q8,
+}
+
+/// Writes a model as GGUF.
+fn gguf(args: &ExportArgs, storage: Storage, terminal: &Terminal, path: &Path) -> Result<()> {
+    let model = models::Models::here(terminal).load(path, &args.run)?;
+    let storage = match storage {
+        Storage::F32 => file::Storage::F32,
+        Storage::F16 => file::Storage::F16,
+        Storage::Q8 => file::Storage::Q8,
+    };
+    let part = workspace::part_of(&args.output);
+    file::save_gguf(&model, &part, storage)?;
+    fs::rename(&part, &args.output)?;
+    let size = size(&args.output)?;
+    if terminal.json {
+        return terminal.json(&json!({ "output": args.output, "bytes": size }));
+    }
+    terminal.say(format_args!("wrote `{}`: {}", args.output.display(), bytes(size)));
+    Ok(())
 }
 
 pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result<()> {
     if args.output.exists() {
         return Err(CliError::usage(format!("`{}` exists already", args.output.display()))
             .hinted("name a new file; nothing is ever written over"));
+    }
+    if let Some(storage) = args.gguf {
+        return gguf(args, storage, terminal, path);
     }
     let store = workspace::existing(path)?;
     let run = workspace::run(&store, &args.run, "only runs can be exported")?;

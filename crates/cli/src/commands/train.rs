@@ -68,6 +68,17 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     let rows = rows::read(&args.rows, true)?;
     let here = Models::here(terminal);
     let model = here.load(workspace, &args.model)?;
+    let further = Path::new(&args.model);
+    if matches!(training.settings(1, args.seed).method, Method::LowRank(_))
+        && further.join(ADAPTER).is_file()
+        && !owlet_engine::file::leaves_base(further)?
+    {
+        return Err(CliError::usage(format!(
+            "`{}` changes weights of its base (DoRA, embedding, head, biases or modules saved whole), so an adapter trained from it would be one of no model that has a name",
+            args.model
+        ))
+        .hinted("train an adapter that is low-rank updates alone, or merge it with PEFT first"));
+    }
     // A name may come to mean another model before an unfinished training goes on; an id cannot.
     let source = ModelSource::find(&args.model, &here.places).and_then(|found| found.digest());
     let examples = rows
@@ -113,6 +124,8 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     save(&trained, &model, &settings.method, &folder)?;
     if matches!(settings.method, Method::LowRank(_)) {
         name_base(&folder.join(ADAPTER), &args.model)?;
+        owlet_engine::file::save_language(&model, &folder)?;
+        card(&folder, &args.rows, settings.updates)?;
     }
     fs::rename(&folder, &args.out)?;
     fs::remove_dir_all(&part)?;
@@ -199,18 +212,48 @@ fn name_base(config: &Path, model: &str) -> Result<()> {
         Ok(serde_json::from_slice(&fs::read(path)?)?)
     };
     let trained_further = Path::new(model).join(ADAPTER);
+    let mut fields = read(config)?;
+    let (spec, revision) = model.split_once('@').unwrap_or((model, ""));
+    if spec.starts_with("hf:") && !revision.is_empty() {
+        fields.insert("revision".to_owned(), Value::from(revision));
+    }
     // Other tools name models of the hub without `hf:`, and take paths from where they stand.
     let name = match (model.strip_prefix("hf:"), fs::canonicalize(model)) {
         _ if trained_further.is_file() => read(&trained_further)?[BASE].clone(),
-        (Some(name), _) if !name.contains('@') => Value::from(name),
+        (Some(name), _) => Value::from(name.split('@').next().unwrap_or(name)),
         (None, Ok(path)) => Value::from(path.display().to_string()),
         _ => Value::from(model),
     };
-    let mut fields = read(config)?;
     fields.insert(BASE.to_owned(), name);
     let mut bytes = serde_json::to_vec_pretty(&fields)?;
     bytes.push(b'\n');
     Ok(fs::write(config, bytes)?)
+}
+
+/// Writes the card that the hub shows of an adapter: what it is for, and of what it was made.
+fn card(folder: &Path, rows: &Path, updates: usize) -> Result<()> {
+    let fields: Value = serde_json::from_slice(&fs::read(folder.join(ADAPTER))?)?;
+    // JSON's texts are YAML's, too.
+    let base = &fields["base_model_name_or_path"];
+    let is_on_hub = base.as_str().is_some_and(|base| {
+        base.split('/').count() == 2 && !base.starts_with(['.', '/']) && !Path::new(base).exists()
+    });
+    let of_base = if is_on_hub {
+        format!("base_model: {base}\nbase_model_relation: adapter\n")
+    } else {
+        String::new()
+    };
+    let rows = rows.file_name().unwrap_or_default().to_string_lossy();
+    let text = format!(
+        "---\n{of_base}library_name: peft\nlicense: unknown\ntags:\n- lora\n- owlet\n---\n\n\
+         A low-rank adapter of {base}, trained by owlet {} on the rows of {} for {}.\n\
+         The tokenizer and chat template it was trained with are beside it.\n\n\
+         Before you publish it: state the licence and the data above (`license`, `datasets`).\n",
+        env!("CARGO_PKG_VERSION"),
+        Value::from(rows),
+        count(updates, "update"),
+    );
+    Ok(fs::write(folder.join("README.md"), text)?)
 }
 
 /// Restores what an interrupted training of the same kind left.

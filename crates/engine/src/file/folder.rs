@@ -4,29 +4,30 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{ErrorKind, Read, Seek};
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::json::{self, Fields};
+use super::language::{
+    self, ADDED_TOKENS, CHAT_TEMPLATE, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG,
+};
+use super::opened::{check_written, open, optional};
 use super::part::Part;
 use super::safetensors::{self, Precision, Safetensors, Written};
-use super::{cannot_read, cannot_write, huggingface, names, tensors};
+use super::tensors::Tensors;
+use super::{cannot_write, huggingface, names, tensors};
 use crate::adapter::{Adapter, Projection};
+use crate::config::DecoderConfig;
 use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::template::Template;
-use crate::tokenizer::Tokenizer;
 
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-const TOKENIZER: &str = "tokenizer.json";
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const GENERATION: &str = "generation_config.json";
-const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 /// The contents of a folder's text files.
 #[derive(Default)]
@@ -35,7 +36,22 @@ pub(super) struct Texts {
     pub(super) tokenizer: Vec<u8>,
     pub(super) tokenizer_config: Option<Vec<u8>>,
     pub(super) generation: Option<Vec<u8>>,
+    pub(super) special_tokens: Option<Vec<u8>>,
+    pub(super) added_tokens: Option<Vec<u8>>,
     pub(super) template: Option<Vec<u8>>,
+}
+
+impl Texts {
+    /// What stands beside a `tokenizer.json`.
+    pub(super) fn around(folder: &Path) -> Result<Self> {
+        Ok(Self {
+            tokenizer_config: optional(&folder.join(TOKENIZER_CONFIG))?,
+            special_tokens: optional(&folder.join(SPECIAL_TOKENS))?,
+            added_tokens: optional(&folder.join(ADDED_TOKENS))?,
+            template: optional(&folder.join(CHAT_TEMPLATE))?,
+            ..Self::default()
+        })
+    }
 }
 
 pub(super) fn load(folder: &Path) -> Result<Model> {
@@ -52,25 +68,16 @@ pub(super) fn load(folder: &Path) -> Result<Model> {
             if adapter { "; this is an adapter, load the model it is for first" } else { "" },
         )?,
         tokenizer: required(TOKENIZER, "; save the tokenizer with Transformers to make one")?,
-        tokenizer_config: optional(&folder.join(TOKENIZER_CONFIG))?,
         generation: optional(&folder.join(GENERATION))?,
-        template: optional(&folder.join(CHAT_TEMPLATE))?,
+        ..Texts::around(folder)?
     };
     let mut files = Vec::new();
     for path in weight_files(folder)? {
-        let file = fs::File::open(&path).map_err(|source| cannot_read(&path, source))?;
+        let file = open(&path)?;
+        check_written(&path)?;
         files.push((path, file));
     }
     assemble(folder, &texts, Safetensors::open(files)?)
-}
-
-/// A file's contents, if there is such a file.
-pub(super) fn optional(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(cannot_read(path, error)),
-    }
 }
 
 /// The files that hold the weights: one, or those that an index names.
@@ -115,25 +122,8 @@ pub(super) fn assemble<R: Read + Seek>(
     if let Some(bytes) = &texts.generation {
         end.extend(fields("generation configuration", GENERATION, bytes)?.sizes("eos_token_id")?);
     }
-    let mut tokenizer = Tokenizer::from_json(&texts.tokenizer)?;
-    let (mut begin_text, mut end_text, mut source) = (String::new(), String::new(), None);
-    if let Some(bytes) = &texts.tokenizer_config {
-        let fields = fields("tokenizer configuration", TOKENIZER_CONFIG, bytes)?;
-        fields.token("bos_token")?.unwrap_or_default().clone_into(&mut begin_text);
-        fields.token("eos_token")?.unwrap_or_default().clone_into(&mut end_text);
-        end.extend(tokenizer.token(&end_text).map(|id| id as usize));
-        source = chat_template(&fields)?;
-    }
-    if let Some(bytes) = &texts.template {
-        source = Some(String::from_utf8_lossy(bytes).into_owned());
-    }
-    // Configurations keep their class's default ids, which small vocabularies do not reach.
-    let known = end.into_iter().filter(|&id| id < tokenizer.vocabulary());
-    let end: Vec<_> = known.map(|id| id as crate::Token).collect();
-    if !end.is_empty() {
-        tokenizer = tokenizer.with_end_tokens(end)?;
-    }
-    let config = huggingface::parse(&config)?;
+    let mut config = huggingface::parse(&config)?;
+    let (tokenizer, template) = language::read(folder, texts, end, config.vocabulary)?;
     if tokenizer.vocabulary() > config.vocabulary {
         let reason = format!(
             "is {}, but the tokenizer has {} ids; is it this model's tokenizer?",
@@ -143,42 +133,56 @@ pub(super) fn assemble<R: Read + Seek>(
         return Err(Error::config("vocab_size", reason));
     }
     let plain_names = !tensors.names().any(|name| name.starts_with("transformer."));
-    let decoder = tensors::decoder(config, &mut tensors, |config, canonical| {
+    let stored = |config: &DecoderConfig, canonical: &str| {
         let mut stored = names::huggingface(config, canonical);
         // The first GPT-2 files were saved from inside the language model.
         if plain_names && let Some(name) = stored.name.strip_prefix("transformer.") {
             stored.name = name.to_owned();
         }
         stored
-    })?;
-    let template = match source {
-        Some(source) => Template::new(&source)?,
-        None => Template::fallback(&tokenizer)?,
     };
-    Ok(Model::new(decoder, tokenizer, template.with_tokens(&begin_text, &end_text)))
+    if config.tied {
+        let [head, embed] = ["head.weight", "embed.weight"].map(|name| stored(&config, name).name);
+        // As Transformers has it since version 5: a head of its own is one, whatever the configuration says.
+        let shapes = [&head, &embed].map(|name| tensors.shape(name));
+        config.tied = shapes[0].is_none()
+            || shapes[0] == shapes[1] && tensors.read(&head)? == tensors.read(&embed)?;
+    }
+    let used = tensors::names(&config, stored);
+    let unread =
+        |name: &&str| !used.contains(*name) && !is_buffer(name) && !is_tied_head(&config, name);
+    if let Some(name) = tensors.names().find(unread) {
+        return Err(Error::tensor(
+            name,
+            "belongs to no part of this model as `config.json` describes it; without it the model would be another",
+        ));
+    }
+    let decoder = tensors::decoder(config, &mut tensors, stored)?;
+    Ok(Model::new(decoder, tokenizer, template))
 }
 
-/// The template in a `tokenizer_config.json`: a text, or the one called `default` of several.
-fn chat_template(fields: &Fields) -> Result<Option<String>> {
-    match fields.value("chat_template") {
-        None => Ok(None),
-        Some(Value::String(source)) => Ok(Some(source.clone())),
-        Some(Value::Array(several)) => {
-            let default = several.iter().find(|template| template["name"] == "default");
-            let source = default.or(several.first()).and_then(|one| one["template"].as_str());
-            source.map(|source| Some(source.to_owned())).ok_or_else(|| {
-                fields.bad("`chat_template` is a list without a usable template in it")
-            })
-        }
-        Some(_) => Err(fields.bad("`chat_template` is neither a text nor a list of them")),
-    }
+/// Whether a tensor follows from the configuration: masks and rotary frequencies, which older versions
+/// of Transformers saved.
+fn is_buffer(name: &str) -> bool {
+    [
+        ".attn.bias",
+        ".attn.masked_bias",
+        ".attention.bias",
+        ".attention.masked_bias",
+        "rotary_emb.inv_freq",
+    ]
+    .iter()
+    .any(|end| name.ends_with(end))
+}
+
+fn is_tied_head(config: &DecoderConfig, name: &str) -> bool {
+    config.tied && names::huggingface(config, "head.weight").name == name
 }
 
 /// Everything but the weights, by file name.
 fn texts(model: &Model) -> Result<BTreeMap<&'static str, Vec<u8>>> {
     let (tokenizer, template) = (&model.tokenizer, &model.template);
     let id = |text: &str| (!text.is_empty()).then(|| tokenizer.token(text)).flatten();
-    let or_null = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
     let end = match tokenizer.end_tokens() {
         [] => Value::Null,
         [one] => json!(one),
@@ -189,14 +193,17 @@ fn texts(model: &Model) -> Result<BTreeMap<&'static str, Vec<u8>>> {
     config["bos_token_id"] = json!(begin);
     config["eos_token_id"] = end.clone();
     let generation = json!({ "bos_token_id": begin, "eos_token_id": end });
-    let tokenizer_config = json!({
+    let mut tokenizer_config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": or_null(template.begin()),
-        "eos_token": or_null(template.end()),
+        "bos_token": null,
+        "eos_token": null,
         "chat_template": template.source(),
         "clean_up_tokenization_spaces": false,
         "model_max_length": model.decoder.config.context,
     });
+    for (name, text) in template.tokens() {
+        tokenizer_config[name] = json!(text);
+    }
     Ok(BTreeMap::from([
         (CONFIG, json::pretty(config)),
         (GENERATION, json::pretty(generation)),
@@ -215,14 +222,27 @@ pub(super) fn parts(
     Ok(parts)
 }
 
-pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
-    let texts = texts(model)?;
-    let decoder = merged(model)?;
+fn write_texts(
+    texts: impl IntoIterator<Item = (&'static str, Vec<u8>)>,
+    folder: &Path,
+) -> Result<()> {
     fs::create_dir_all(folder).map_err(|source| cannot_write(folder, source))?;
     for (name, bytes) in texts {
         let path = folder.join(name);
         fs::write(&path, bytes).map_err(|source| cannot_write(&path, source))?;
     }
+    Ok(())
+}
+
+pub(super) fn save_language(model: &Model, folder: &Path) -> Result<()> {
+    let small = |name: &str| [TOKENIZER, TOKENIZER_CONFIG].contains(&name);
+    write_texts(texts(model)?.into_iter().filter(|(name, _)| small(name)), folder)
+}
+
+pub(super) fn save(model: &Model, folder: &Path) -> Result<()> {
+    let texts = texts(model)?;
+    let decoder = merged(model)?;
+    write_texts(texts, folder)?;
     safetensors::write(&folder.join(WEIGHTS), written(&decoder, Precision::F32))
 }
 
@@ -254,7 +274,7 @@ fn written(decoder: &Decoder, precision: Precision) -> BTreeMap<String, Written<
 }
 
 /// The weights with the adapter, if there is one, added in.
-fn merged(model: &Model) -> Result<Cow<'_, Decoder>> {
+pub(super) fn merged(model: &Model) -> Result<Cow<'_, Decoder>> {
     let Some(adapter) = &model.adapter else {
         return Ok(Cow::Borrowed(&model.decoder));
     };
@@ -268,7 +288,6 @@ fn merged(model: &Model) -> Result<Cow<'_, Decoder>> {
     Ok(Cow::Owned(decoder))
 }
 
-/// `W += scale · B·A` for one projection, in f64 so that merging loses no more than the last bit.
 fn add(
     decoder: &mut Decoder,
     adapter: &Adapter,
@@ -280,19 +299,37 @@ fn add(
     let span = decoder.parameters.layout.get(&name);
     let span = span.ok_or_else(|| Error::tensor(&name, "is missing"))?;
     let (inputs, range) = (span.shape[1], span.range.clone());
-    let scale = f64::from(adapter.config.scale());
-    let mut sums = vec![0.0_f64; inputs];
     let weight = &mut decoder.parameters.data[range];
-    for (row, factors) in weight.chunks_mut(inputs).zip(b.chunks(adapter.config.rank)) {
+    merge(weight, inputs, (a, b, adapter.config.rank), adapter.config.scale(), None);
+    Ok(())
+}
+
+/// `W += scale · B·A`, in f64 so that merging loses no more than the last bit; with magnitudes `[outputs]`
+/// each row is then scaled to its own (DoRA: Liu et al. 2024, arXiv 2402.09353, section 4.1).
+pub(super) fn merge(
+    weight: &mut [f32],
+    inputs: usize,
+    (a, b, rank): (&[f32], &[f32], usize),
+    scale: f32,
+    magnitude: Option<&[f32]>,
+) {
+    let mut sums = vec![0.0_f64; inputs];
+    let rows = weight.chunks_mut(inputs).zip(b.chunks(rank));
+    for (output, (row, factors)) in rows.enumerate() {
         sums.fill(0.0);
         for (factor, a) in factors.iter().zip(a.chunks(inputs)) {
             for (sum, a) in sums.iter_mut().zip(a) {
                 *sum += f64::from(*factor) * f64::from(*a);
             }
         }
+        for (weight, sum) in row.iter().zip(&mut sums) {
+            *sum = f64::from(*weight) + f64::from(scale) * *sum;
+        }
+        let norm = sums.iter().map(|sum| sum * sum).sum::<f64>().sqrt();
+        let factor =
+            magnitude.map_or(1.0, |own| f64::from(own[output]) / norm.max(f64::MIN_POSITIVE));
         for (weight, sum) in row.iter_mut().zip(&sums) {
-            *weight = (f64::from(*weight) + scale * sum) as f32;
+            *weight = (factor * sum) as f32;
         }
     }
-    Ok(())
 }

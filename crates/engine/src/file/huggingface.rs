@@ -65,21 +65,36 @@ fn keys(family: Family) -> Keys {
 /// Reads a `config.json`.
 pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
     let named = fields.required_text("model_type")?;
-    let Some(family) = Family::ALL.into_iter().find(|family| keys(*family).model_type == named)
+    // Mistral within its window computes what Llama does.
+    let alike = if named == "mistral" { LLAMA.model_type } else { named };
+    let Some(family) = Family::ALL.into_iter().find(|family| keys(*family).model_type == alike)
     else {
         return Err(fields.bad(format!(
-            "`model_type` is `{named}`, expected llama, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text"
+            "`model_type` is `{named}`, expected llama, mistral, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text"
         )));
     };
     refuse(fields, family)?;
     let (keys, classic) = (keys(family), matches!(family, Family::Gpt2 | Family::GptNeox));
-    let width = fields.size(keys.width)?;
-    let heads = fields.size(keys.heads)?;
-    let layers = fields.size(keys.layers)?;
+    // GPT-2's files may use the names that all others have.
+    let size = |own: &str, common: &str| {
+        let is_common = fields.value(own).is_none() && fields.value(common).is_some();
+        fields.size(if is_common { common } else { own })
+    };
+    let width = size(keys.width, LLAMA.width)?;
+    let heads = size(keys.heads, LLAMA.heads)?;
+    let layers = size(keys.layers, LLAMA.layers)?;
     let context = match fields.size_if(keys.context)? {
-        None if family == Family::Gpt2 => fields.size("n_ctx")?,
+        None if family == Family::Gpt2 => size("n_ctx", LLAMA.context)?,
         _ => fields.size(keys.context)?,
     };
+    if named == "mistral" {
+        // Transformers' own where the file says nothing; `null` is none.
+        let is_named = fields.entries().any(|(name, _)| name == "sliding_window");
+        let window = fields.size_if("sliding_window")?.or((!is_named).then_some(4096));
+        if window.is_some_and(|window| window < context) {
+            return Err(fields.bad("sliding-window attention is not supported"));
+        }
+    }
     let head_width = match fields.size_if("head_dim")?.filter(|_| !classic) {
         Some(head_width) => head_width,
         None if family.is_gemma() => 256,
@@ -159,7 +174,9 @@ fn refuse(fields: &Fields, family: Family) -> Result<()> {
         Family::GptNeox => {}
         Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::Gemma | Family::Gemma3 => {
             let may_slide = matches!(family, Family::Qwen2 | Family::Qwen3);
-            if may_slide && fields.flag("use_sliding_window", false)?
+            let context = fields.size_if(LLAMA.context)?.unwrap_or(usize::MAX);
+            let is_short = fields.size_if("sliding_window")?.is_none_or(|window| window < context);
+            if may_slide && is_short && fields.flag("use_sliding_window", false)?
                 || family != Family::Gemma3 && mentions(fields, "layer_types", "sliding_attention")
             {
                 return Err(fields.bad("sliding-window attention is not supported"));
@@ -237,8 +254,10 @@ fn activation(fields: &Fields, name: &str, absent: Activation) -> Result<Activat
     match fields.text(name)? {
         None => Ok(absent),
         Some("silu" | "swish") => Ok(Activation::Silu),
-        Some("gelu") => Ok(Activation::Gelu),
-        Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast") => Ok(Activation::GeluTanh),
+        Some("gelu" | "gelu_python") => Ok(Activation::Gelu),
+        Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_accurate") => {
+            Ok(Activation::GeluTanh)
+        }
         Some(other) => Err(fields.bad(format!(
             "`{name}` is `{other}`, expected silu, gelu, gelu_new or gelu_pytorch_tanh"
         ))),
@@ -282,6 +301,15 @@ fn rotary(
 fn scaled(fields: &Fields) -> Result<Option<RotaryScaling>> {
     match fields.text("rope_type")?.or(fields.text("type")?) {
         None | Some("default") => Ok(None),
+        // By one, these scale nothing.
+        Some("linear" | "dynamic" | "yarn")
+            if fields.number("factor")? == Some(1.0)
+                && ["attention_factor", "mscale", "mscale_all_dim"]
+                    .iter()
+                    .all(|name| fields.value(name).is_none()) =>
+        {
+            Ok(None)
+        }
         Some("llama3") => {
             let number = |name: &str| -> Result<f32> {
                 match fields.number(name)? {

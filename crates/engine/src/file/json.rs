@@ -103,20 +103,28 @@ impl Fields {
         Ok(object.map(|object| Self { format: self.format, path: self.path.clone(), object }))
     }
 
+    /// All entries.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.object.iter()
+    }
+
     /// The entries of an object inside this one.
     pub(super) fn map(&self, name: &str) -> Result<&Map<String, Value>> {
         let object = self.typed(name, "an object", Value::as_object)?;
         self.required(name, object)
     }
 
-    /// A list of whole numbers, or a single one.
+    /// A list of whole numbers, or a single one; negative ones, which stand for none, are left out.
     pub(super) fn sizes(&self, name: &str) -> Result<Vec<usize>> {
-        let one = |value: &Value| value.as_u64().and_then(|value| usize::try_from(value).ok());
+        let one = |value: &Value| {
+            let size = value.as_u64().and_then(|value| usize::try_from(value).ok());
+            size.map(Some).or(value.as_i64().map(|_| None))
+        };
         let sizes = self.typed(name, "a whole number or a list of them", |value| match value {
             Value::Array(values) => values.iter().map(one).collect(),
             value => one(value).map(|value| vec![value]),
         })?;
-        Ok(sizes.unwrap_or_default())
+        Ok(sizes.unwrap_or_default().into_iter().flatten().collect())
     }
 
     /// A special token: its text, or an object that has it as `content`.

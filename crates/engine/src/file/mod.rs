@@ -7,22 +7,28 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::adapter::Adapter;
 use crate::error::{Error, Result};
 use crate::model::Model;
 
+mod adapted;
 mod bytes;
 mod folder;
 mod gguf;
 mod huggingface;
 mod json;
+mod language;
 mod names;
+mod opened;
 mod part;
 mod peft;
 mod safetensors;
 mod tensors;
 
+pub use gguf::Storage;
+pub use opened::open;
 pub use safetensors::Precision;
 
 /// Loads a Hugging Face folder or a `.gguf` file.
@@ -31,7 +37,7 @@ pub fn load(path: &Path) -> Result<Model> {
         return folder::load(path);
     }
     let mut magic = [0; 4];
-    let mut file = std::fs::File::open(path).map_err(|source| cannot_read(path, source))?;
+    let mut file = open(path)?;
     match file.read_exact(&mut magic) {
         Ok(()) if &magic == b"GGUF" => gguf::load(path),
         _ => Err(Error::format(
@@ -40,6 +46,11 @@ pub fn load(path: &Path) -> Result<Model> {
             "expected a GGUF file or a folder with `config.json` and `model.safetensors`",
         )),
     }
+}
+
+/// The files of the GGUF model that `path` is one of: all its parts where it was split, by their names.
+pub fn gguf_parts(path: &Path) -> Vec<PathBuf> {
+    gguf::parts(path)
 }
 
 /// Makes a model of the contents of a Hugging Face folder's files, for one that is shipped inside a
@@ -76,22 +87,64 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
     folder::save(model, folder)
 }
 
-/// Loads a PEFT adapter folder (`adapter_config.json`, `adapter_model.safetensors`) for `base`.
+/// The model that a PEFT adapter folder (`adapter_config.json`, `adapter_model.safetensors`) makes of
+/// `base`, which has no adapter.
+///
+/// Low-rank updates of layers stay an adapter; anything else changes the weights. A tokenizer and a chat
+/// template beside them are the model's.
+pub fn load_adapted(folder: &Path, base: &Model) -> Result<Model> {
+    peft::load(folder, base)
+}
+
+/// Whether an adapter folder leaves its base's weights as they are, so that an adapter trained further
+/// from it is one of the same base.
+pub fn leaves_base(folder: &Path) -> Result<bool> {
+    peft::leaves_base(folder)
+}
+
+/// Loads a PEFT adapter folder for `base`; fails for one that changes more than an adapter can hold.
 pub fn load_adapter(folder: &Path, base: &Model) -> Result<Adapter> {
-    peft::load(folder, &base.decoder.config)
+    apart(&peft::load(folder, base)?, base)
 }
 
 /// Makes an adapter of the contents of a PEFT folder's files.
 pub fn adapter_from_parts(config: &[u8], weights: &[u8], base: &Model) -> Result<Adapter> {
+    apart(&adapted_from_parts(config, weights, base)?, base)
+}
+
+/// Makes a model of the contents of a PEFT folder's files and its base.
+pub fn adapted_from_parts(config: &[u8], weights: &[u8], base: &Model) -> Result<Model> {
     let fields = json::Fields::parse("adapter configuration", Path::new(peft::CONFIG), config)?;
     let tensors =
         safetensors::Safetensors::open([(PathBuf::from(peft::WEIGHTS), Cursor::new(weights))])?;
-    peft::read(&fields, tensors, &base.decoder.config)
+    peft::read(&fields, tensors, base)
+}
+
+/// The adapter of a model whose weights are those of `base`.
+fn apart(model: &Model, base: &Model) -> Result<Adapter> {
+    let only = "it changes its base's weights (DoRA, embedding, head, biases or modules saved whole), which an adapter in memory cannot hold";
+    match &model.adapter {
+        Some(adapter) if Arc::ptr_eq(&model.decoder, &base.decoder) => Ok((**adapter).clone()),
+        _ => Err(Error::Adapter(only.to_owned())),
+    }
 }
 
 /// Writes an adapter as a PEFT folder; same adapter, same bytes.
 pub fn save_adapter(adapter: &Adapter, base: &Model, folder: &Path) -> Result<()> {
     peft::save(adapter, &base.decoder.config, folder)
+}
+
+/// Writes a model's tokenizer and chat template (`tokenizer.json`, `tokenizer_config.json`) into a
+/// folder, as an adapter that goes to others needs them.
+pub fn save_language(model: &Model, folder: &Path) -> Result<()> {
+    folder::save_language(model, folder)
+}
+
+/// Writes a model as a GGUF file; same model, same bytes. An adapter is merged into the weights.
+///
+/// Fails for what the format has no words for, such as a tokenizer of whole words.
+pub fn save_gguf(model: &Model, path: &Path, storage: Storage) -> Result<()> {
+    gguf::save(model, path, storage)
 }
 
 /// Makes a model of the bytes of a GGUF file.

@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 /// Bytes before the header, which hold its length.
 const LENGTH: u64 = 8;
 
+/// Bytes of the longest header (the format's own bound).
+const MOST_HEADER: u64 = 100_000_000;
+
 /// How many bits a written number has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
@@ -85,6 +88,12 @@ impl<R: Read + Seek> File<R> {
                 format!(
                     "its header claims {length} bytes, but {follow} follow; the file is cut off or not safetensors"
                 ),
+            ));
+        }
+        if length > MOST_HEADER {
+            return Err(bad(
+                &path,
+                format!("its header is {length} bytes long, expected at most {MOST_HEADER}"),
             ));
         }
         let mut header = vec![0; length as usize];
@@ -191,8 +200,12 @@ pub(super) fn to_bytes(tensors: BTreeMap<String, Written<'_>>) -> Result<Vec<u8>
 
 /// Writes a file with these tensors, one at a time.
 pub(super) fn write(path: &Path, tensors: BTreeMap<String, Written<'_>>) -> Result<()> {
+    // The crate renames a file that only its owner may read over this one.
+    let made = std::fs::File::create(path).and_then(|file| file.metadata());
+    let permissions = made.map_err(|source| cannot_write(path, source))?.permissions();
     ::safetensors::serialize_to_file(tensors, Some(provenance()), path)
-        .map_err(|error| unwritable(path, error))
+        .map_err(|error| unwritable(path, error))?;
+    std::fs::set_permissions(path, permissions).map_err(|source| cannot_write(path, source))
 }
 
 fn unwritable(path: &Path, error: SafeTensorError) -> Error {

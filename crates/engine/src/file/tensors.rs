@@ -1,6 +1,8 @@
 //! From the tensors of any file to a decoder: every tensor is found and its shape checked before
 //! memory is taken for any.
 
+use std::collections::BTreeSet;
+
 use super::names::Stored;
 use crate::config::DecoderConfig;
 use crate::decoder::Decoder;
@@ -13,6 +15,15 @@ pub(super) trait Tensors {
 
     /// The numbers of a tensor, as many as its shape says.
     fn read(&mut self, name: &str) -> Result<Vec<f32>>;
+}
+
+/// The names of all stored tensors that a decoder of this shape is made of.
+pub(super) fn names(
+    config: &DecoderConfig,
+    stored: impl Fn(&DecoderConfig, &str) -> Stored,
+) -> BTreeSet<String> {
+    let layout = Decoder::layout(config);
+    layout.spans().iter().map(|span| stored(config, &span.name).name).collect()
 }
 
 /// The decoder whose weights are in `tensors`, under the names that `stored` gives.

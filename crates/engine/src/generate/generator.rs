@@ -354,8 +354,16 @@ impl Generator {
         self.look_ahead(active);
         // A pattern that allows nothing more is done without another pass.
         for a in active.iter_mut().filter(|a| a.stop.is_none()) {
-            if a.allowed.as_ref().is_some_and(|allowed| allowed.tokens.is_empty()) {
-                a.stop = Some(StopReason::Pattern);
+            match &a.allowed {
+                Some(allowed) if allowed.tokens.is_empty() && allowed.end => {
+                    a.stop = Some(StopReason::Pattern);
+                }
+                // What was written so far does not match, and cannot any more.
+                Some(allowed) if allowed.tokens.is_empty() && a.failed.is_none() => {
+                    let reason = "leads to where no token of this model's vocabulary goes on; allow what its tokens can write";
+                    a.failed = Some(Error::setting("pattern", reason));
+                }
+                _ => {}
             }
         }
     }

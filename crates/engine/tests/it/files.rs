@@ -237,7 +237,7 @@ fn what_would_change_the_arithmetic_is_refused_by_name() {
         let changed = changed(family, "config.json", |config| config[field] = value);
         changed.unwrap_err().to_string()
     };
-    insta::assert_snapshot!(error("llama", "model_type", json!("mamba")), @"`config.json` is not a usable model configuration: `model_type` is `mamba`, expected llama, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text");
+    insta::assert_snapshot!(error("llama", "model_type", json!("mamba")), @"`config.json` is not a usable model configuration: `model_type` is `mamba`, expected llama, mistral, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text");
     insta::assert_snapshot!(error("llama", "hidden_act", json!("relu")), @"`config.json` is not a usable model configuration: `hidden_act` is `relu`, expected silu, gelu, gelu_new or gelu_pytorch_tanh");
     insta::assert_snapshot!(error("llama", "hidden_size", json!("x")), @r#"`config.json` is not a usable model configuration: `hidden_size` is "x", expected a whole number"#);
     insta::assert_snapshot!(error("llama", "hidden_size", Value::Null), @"`config.json` is not a usable model configuration: `hidden_size` is missing");
@@ -251,7 +251,7 @@ fn what_would_change_the_arithmetic_is_refused_by_name() {
     insta::assert_snapshot!(error("gemma3_text", "final_logit_softcapping", json!(30.0)), @"`config.json` is not a usable model configuration: `final_logit_softcapping` is set, which is not supported");
     insta::assert_snapshot!(error("gemma3_text", "attn_logit_softcapping", json!(50.0)), @"`config.json` is not a usable model configuration: `attn_logit_softcapping` is set, which is not supported");
     insta::assert_snapshot!(error("gemma3_text", "use_bidirectional_attention", json!(true)), @"`config.json` is not a usable model configuration: bidirectional attention is not supported");
-    insta::assert_snapshot!(error("gemma3_text", "model_type", json!("gemma3")), @"`config.json` is not a usable model configuration: `model_type` is `gemma3`, expected llama, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text");
+    insta::assert_snapshot!(error("gemma3_text", "model_type", json!("gemma3")), @"`config.json` is not a usable model configuration: `model_type` is `gemma3`, expected llama, mistral, qwen2, qwen3, gpt_neox, gpt2, gemma or gemma3_text");
     insta::assert_snapshot!(error("gemma3_text", "layer_types", json!(["full_attention", "sliding_attention"])), @"`config.json` is not a usable model configuration: `layer_types` is not full_attention at every multiple of 1 and sliding_attention elsewhere; no other order is supported");
     insta::assert_snapshot!(error("gemma3_text", "sliding_window", Value::Null), @"`config.json` is not a usable model configuration: `sliding_window` is missing");
     insta::assert_snapshot!(error("gemma3_text", "sliding_window", json!(0)), @"model configuration: `local` needs a window of a token or more, two layers or more from one that is not local to the next, and rotary positions");
@@ -303,13 +303,13 @@ fn adapters_that_do_not_fit_are_refused_by_name() {
     insta::assert_snapshot!(error("qwen3", "r", json!(4)), @"adapter: tensor `base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight` has shape [32, 4], expected [64, 4]; was it made for another base?");
     insta::assert_snapshot!(error("gpt2", "r", json!(4)), @"adapter: no tensor belongs to a projection of this model; it was made for another base");
     insta::assert_snapshot!(error("llama", "r", json!(5)), @"adapter: tensor `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` has shape [4, 32], expected [5, 32]; was it made for another base?");
-    insta::assert_snapshot!(error("llama", "r", json!(1_000_000)), @"adapter: rank 1000000 is out of range, expected 1 to 32 for this model");
+    insta::assert_snapshot!(error("llama", "r", json!(1_000_000)), @"adapter: tensor `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` has shape [4, 32], expected [1000000, 32]; was it made for another base?");
     insta::assert_snapshot!(error("llama", "lora_alpha", json!(-1)), @"adapter: alpha -1 must be positive");
     insta::assert_snapshot!(error("llama", "peft_type", json!("IA3")), @"`adapter_config.json` is not a usable adapter configuration: `peft_type` is not LORA, the only one supported");
-    insta::assert_snapshot!(error("llama", "use_dora", json!(true)), @"`adapter_config.json` is not a usable adapter configuration: `use_dora` is set, which is not supported");
-    insta::assert_snapshot!(error("llama", "bias", json!("all")), @"`adapter_config.json` is not a usable adapter configuration: `bias` is not none; adapters with biases are not supported");
-    insta::assert_snapshot!(error("llama", "modules_to_save", json!(["lm_head"])), @"`adapter_config.json` is not a usable adapter configuration: `modules_to_save` is set, which is not supported");
-    insta::assert_snapshot!(error("llama", "rank_pattern", json!({"q_proj": 8})), @"`adapter_config.json` is not a usable adapter configuration: `rank_pattern` or `alpha_pattern` is set; adapters of several ranks or scales are not supported");
+    insta::assert_snapshot!(error("llama", "use_dora", json!(true)), @"adapter: tensor `base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector` is missing, expected [32]; was it made for another base?");
+    insta::assert_snapshot!(error("llama", "bias", json!("some")), @"`adapter_config.json` is not a usable adapter configuration: `bias` is `some`, expected none, all or lora_only");
+    insta::assert_snapshot!(error("llama", "modules_to_save", json!(["lm_head"])), @"`adapter_config.json` is not a usable adapter configuration: `modules_to_save` names `lm_head`, of which the file has no tensor");
+    insta::assert_snapshot!(error("llama", "rank_pattern", json!({"q_proj": 8})), @"adapter: tensor `base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` has shape [4, 32], expected [8, 32]; was it made for another base?");
     insta::assert_snapshot!(error("llama", "init_lora_weights", json!("pissa")), @"`adapter_config.json` is not a usable adapter configuration: `init_lora_weights` is `pissa`, which changes the base too; convert the adapter with PEFT first");
 }
 

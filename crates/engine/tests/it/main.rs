@@ -5,6 +5,7 @@
 mod files;
 mod gguf;
 mod golden;
+mod honoured;
 mod hostile;
 mod real;
 mod rooms;

@@ -38,6 +38,24 @@ pub fn render(model: &Model, context: &str, messages: &[Message], open: bool) ->
     }
 }
 
+/// An answer that no template writes of its own.
+const MARK: &str = "\u{2}answer\u{3}";
+
+/// The text of `messages` in `context` up to where an answer stands: where the assistant is to speak, and
+/// what the template writes before an answer that is there (an empty block of thought, like Qwen3's).
+fn up_to_answer(model: &Model, context: &str, messages: &[Message]) -> Result<String> {
+    let open = render(model, context, messages, true)?;
+    let answered: Vec<Message> =
+        messages.iter().cloned().chain([message("assistant", MARK)]).collect();
+    // A template that refuses the mark has nothing before it that is known.
+    let whole = render(model, context, &answered, false).unwrap_or_default();
+    let rest = whole.strip_prefix(&open).unwrap_or_default();
+    Ok(match rest.find(MARK) {
+        Some(at) => open + &rest[..at],
+        None => open,
+    })
+}
+
 /// The tokens of a conversation up to where the assistant is to speak.
 pub fn prompt(model: &Model, context: &str, messages: &[Message]) -> Result<Vec<Token>> {
     opened(model, context, messages, "")
@@ -51,7 +69,7 @@ pub fn opened(
     messages: &[Message],
     opening: &str,
 ) -> Result<Vec<Token>> {
-    let text = render(model, context, messages, true)? + opening;
+    let text = up_to_answer(model, context, messages)? + opening;
     Ok(model.tokenizer.encode(&text)?)
 }
 
@@ -80,7 +98,7 @@ pub fn opened_example(
     (opening, answer): (&str, &str),
     ended: bool,
 ) -> Result<Example> {
-    let open = render(model, context, before, true)? + opening;
+    let open = up_to_answer(model, context, before)? + opening;
     let prompt = model.tokenizer.encode(&open)?;
     let with_answer: Vec<Message> = before
         .iter()

@@ -7,6 +7,7 @@
 //! the same model; one that is an artifact already is that artifact.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,6 +65,7 @@ const FOLDER_FILES: &[&str] = &[
     TOKENIZER,
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "chat_template.jinja",
     "model.safetensors.index.json",
 ];
@@ -74,8 +76,10 @@ pub const GROW: &str = "grow";
 /// Makes a folder an adapter in the form of PEFT.
 const ADAPTER: &str = "adapter_config.json";
 
-/// The name a GGUF file gets inside an artifact.
+/// The name a GGUF file gets inside an artifact; one of several parts keeps its own, which says so.
 const GGUF: &str = "model.gguf";
+/// How the names of all of them end.
+const GGUF_END: &str = ".gguf";
 /// The world a grown model knows, where it is not the built-in one.
 pub(crate) const WORLD: &str = "world.toml";
 
@@ -178,14 +182,30 @@ impl ModelSource {
             if path.extension().is_none_or(|extension| extension != "gguf") {
                 return Err(error(format!("`{at}` is a file, expected a folder or a .gguf file")));
             }
-            let content = Content::File(path.to_owned());
-            return Ok(Self::outside(spec, vec![(GGUF.to_owned(), content)]));
+            let parts = file::gguf_parts(path);
+            let name = |part: &Path| match parts.len() {
+                1 => GGUF.to_owned(),
+                _ => part.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            };
+            let mut files = Vec::new();
+            for part in &parts {
+                file::open(part)?;
+                files.push((name(part), Content::File(part.clone())));
+            }
+            return Ok(Self::outside(spec, files));
+        }
+        if !metadata.is_dir() {
+            return Err(error(format!(
+                "`{at}` is a pipe or device, expected a folder or a .gguf file"
+            )));
         }
         let mut files = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if FOLDER_FILES.contains(&name.as_str()) || name.ends_with(".safetensors") {
+                // What cannot be read to its end is told before anything is.
+                file::open(&entry.path())?;
                 files.push((name, Content::File(entry.path())));
             }
         }
@@ -245,7 +265,7 @@ impl ModelSource {
         // Four to five bits per number in a GGUF file, two bytes in most others; those we grow
         // have four.
         let bytes = match self.files.first() {
-            Some((name, _)) if name == GGUF => 0.7,
+            Some((name, _)) if name.ends_with(GGUF_END) => 0.7,
             _ if self.spec.starts_with("builtin:") => 4.0,
             _ => 2.0,
         };
@@ -351,8 +371,9 @@ impl ModelCache {
 }
 
 fn model_path(artifact: &Artifact) -> PathBuf {
-    match artifact.files.iter().find(|file| file.path == GGUF) {
-        Some(_) => artifact.folder().join(GGUF),
+    // The first part of several, if it has several: files are sorted.
+    match artifact.files.iter().find(|file| file.path.ends_with(GGUF_END)) {
+        Some(file) => artifact.folder().join(&file.path),
         None => artifact.folder().to_owned(),
     }
 }
@@ -407,7 +428,7 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
     let source = ModelSource::find(spec, places)?;
     match source.files.first() {
         Some((name, _)) if name == script::FILE => Err(Error::model(spec, SCRIPT)),
-        Some((name, Content::File(path))) if name == GGUF => Ok(file::load(path)?),
+        Some((name, Content::File(path))) if name.ends_with(GGUF_END) => Ok(file::load(path)?),
         Some((_, Content::File(path))) => Ok(file::load(path.parent().unwrap_or(Path::new(".")))?),
         _ => Err(Error::model(spec, "has no files")),
     }
@@ -421,7 +442,9 @@ fn open_adapter(
     places: &Places,
 ) -> Result<Model> {
     let error = |reason: String| Error::model(spec, reason);
-    let config: serde_json::Value = serde_json::from_slice(&fs::read(folder.join(ADAPTER))?)
+    let mut text = Vec::new();
+    file::open(&folder.join(ADAPTER))?.read_to_end(&mut text)?;
+    let config: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|broken| error(format!("its `{ADAPTER}` is not JSON: {broken}")))?;
     let base = config["base_model_name_or_path"].as_str().filter(|base| !base.is_empty());
     let base = base.ok_or_else(|| {
@@ -435,11 +458,13 @@ fn open_adapter(
     }
     // Other tools name models of the hub without `hf:`.
     let is_elsewhere = !at.exists() && !base.contains(':') && !base.starts_with(['/', '.']);
-    let base = match base.split('/').count() {
-        2 if is_elsewhere => format!("hf:{base}"),
+    let base = match (base.split('/').count(), config["revision"].as_str()) {
+        (2, Some(revision)) if is_elsewhere && !revision.is_empty() => {
+            format!("hf:{base}@{revision}")
+        }
+        (2, _) if is_elsewhere => format!("hf:{base}"),
         _ => base.to_owned(),
     };
     let base = open(store, &base, places)?;
-    let adapter = file::load_adapter(folder, &base)?;
-    Ok(base.with_adapter(Arc::new(adapter)))
+    Ok(file::load_adapted(folder, &base)?)
 }

@@ -17,6 +17,12 @@ const LEAST_PAIR: u64 = 8 + 4 + 1;
 const LEAST_TENSOR: u64 = 8 + 4 + 4 + 8;
 const MOST_DIMENSIONS: u32 = 4;
 
+/// Bytes of the longest key (the format's own bound) and of the longest text (a chat template has some
+/// 20,000), and entries of the longest list (merges of large vocabularies are half a million).
+const MOST_KEY: u64 = 0xFFFF;
+const MOST_TEXT: u64 = 16 << 20;
+const MOST_ENTRIES: u64 = 1 << 24;
+
 /// A metadata value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
@@ -36,15 +42,17 @@ struct Described {
     /// Row-major: the reverse of what the file says.
     shape: Vec<usize>,
     kind: Kind,
+    /// Which of the files it is in.
+    file: usize,
     /// First byte, from the start of the file, and how many there are.
     start: u64,
     size: u64,
 }
 
-/// An opened GGUF file.
+/// An opened GGUF file, with the further parts of a split one.
 pub(super) struct Gguf<R> {
     path: PathBuf,
-    reader: BufReader<R>,
+    readers: Vec<BufReader<R>>,
     metadata: BTreeMap<String, Value>,
     tensors: BTreeMap<String, Described>,
 }
@@ -96,8 +104,21 @@ impl<R: Read> Cursor<'_, R> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
+    fn key(&mut self) -> Result<String> {
+        self.text_up_to(MOST_KEY, "a key")
+    }
+
     fn text(&mut self) -> Result<String> {
+        self.text_up_to(MOST_TEXT, "a text")
+    }
+
+    fn text_up_to(&mut self, most: u64, what: &str) -> Result<String> {
         let length = self.u64()?;
+        if length > most {
+            return Err(
+                self.bad(format!("{what} is too long, {length} bytes, expected at most {most}"))
+            );
+        }
         let bytes = self.bytes(length)?;
         String::from_utf8(bytes).map_err(|error| self.bad(format!("a text is not UTF-8: {error}")))
     }
@@ -141,6 +162,11 @@ impl<R: Read> Cursor<'_, R> {
             other => return Err(self.bad(format!("{other} is not a metadata type"))),
         };
         self.expect(count, width, "array elements")?;
+        if count > MOST_ENTRIES {
+            return Err(
+                self.bad(format!("a list has {count} entries, expected at most {MOST_ENTRIES}"))
+            );
+        }
         Ok(match kind {
             UINT8 | INT8 | BOOL => Value::Bytes(self.bytes(count)?),
             FLOAT32 => {
@@ -163,16 +189,16 @@ impl<R: Read> Cursor<'_, R> {
 }
 
 /// Type numbers of metadata values.
-const UINT8: u32 = 0;
+pub(super) const UINT8: u32 = 0;
 const INT8: u32 = 1;
 const UINT16: u32 = 2;
 const INT16: u32 = 3;
-const UINT32: u32 = 4;
-const INT32: u32 = 5;
-const FLOAT32: u32 = 6;
-const BOOL: u32 = 7;
-const STRING: u32 = 8;
-const ARRAY: u32 = 9;
+pub(super) const UINT32: u32 = 4;
+pub(super) const INT32: u32 = 5;
+pub(super) const FLOAT32: u32 = 6;
+pub(super) const BOOL: u32 = 7;
+pub(super) const STRING: u32 = 8;
+pub(super) const ARRAY: u32 = 9;
 const UINT64: u32 = 10;
 const INT64: u32 = 11;
 const FLOAT64: u32 = 12;
@@ -202,7 +228,7 @@ impl<R: Read + Seek> Gguf<R> {
         cursor.expect(tensors, LEAST_TENSOR, "tensors")?;
         let mut metadata = BTreeMap::new();
         for _ in 0..pairs {
-            let key = cursor.text()?;
+            let key = cursor.key()?;
             let value = cursor.value()?;
             if metadata.contains_key(&key) {
                 return Err(cursor.bad(format!("`{key}` is there twice")));
@@ -219,7 +245,36 @@ impl<R: Read + Seek> Gguf<R> {
             }
         };
         let tensors = described(&mut cursor, tensors, alignment)?;
-        Ok(Self { path: path.to_owned(), reader, metadata, tensors })
+        Ok(Self { path: path.to_owned(), readers: vec![reader], metadata, tensors })
+    }
+
+    /// Which part of how many this file is, counted from zero, where a model was split.
+    pub(super) fn part(&self) -> Result<(usize, usize)> {
+        let count = self.size("split.count")?.unwrap_or(1).max(1);
+        Ok((self.size("split.no")?.unwrap_or(0), count))
+    }
+
+    /// Adds the tensors of another part.
+    pub(super) fn join(&mut self, other: Self) -> Result<()> {
+        let files = self.readers.len();
+        for (name, mut tensor) in other.tensors {
+            tensor.file += files;
+            if self.tensors.insert(name.clone(), tensor).is_some() {
+                return Err(self.bad(format!("tensor `{name}` is in two of its parts")));
+            }
+        }
+        self.readers.extend(other.readers);
+        Ok(())
+    }
+
+    /// The names of all tensors, sorted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// All metadata, sorted by key.
+    pub(super) fn metadata(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.metadata.iter().map(|(key, value)| (key.as_str(), value))
     }
 
     /// An error about this file.
@@ -306,7 +361,7 @@ fn described<R: Read>(
 ) -> Result<BTreeMap<String, Described>> {
     let mut tensors: BTreeMap<String, Described> = BTreeMap::new();
     for _ in 0..count {
-        let name = cursor.text()?;
+        let name = cursor.key()?;
         let dimensions = cursor.u32()?;
         if dimensions == 0 || dimensions > MOST_DIMENSIONS {
             return Err(cursor.bad(format!(
@@ -348,7 +403,7 @@ fn described<R: Read>(
         if tensors.contains_key(&name) {
             return Err(cursor.bad(format!("tensor `{name}` is there twice")));
         }
-        tensors.insert(name, Described { shape, kind, start, size });
+        tensors.insert(name, Described { shape, kind, file: 0, start, size });
     }
     let data = (cursor.size - cursor.left).next_multiple_of(alignment);
     let mut places: Vec<(u64, u64, &str)> = Vec::with_capacity(tensors.len());
@@ -385,9 +440,10 @@ impl<R: Read + Seek> Tensors for Gguf<R> {
             return Err(Error::tensor(name, "is missing"));
         };
         let mut bytes = vec![0; tensor.size as usize];
-        self.reader
+        let reader = &mut self.readers[tensor.file];
+        reader
             .seek(SeekFrom::Start(tensor.start))
-            .and_then(|_| self.reader.read_exact(&mut bytes))
+            .and_then(|_| reader.read_exact(&mut bytes))
             .map_err(|source| cannot_read(&self.path, source))?;
         Ok(tensor.kind.decode(&bytes))
     }

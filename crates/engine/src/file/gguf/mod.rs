@@ -5,5 +5,8 @@ mod blocks;
 mod header;
 mod model;
 mod tokenizer;
+mod write;
 
-pub(super) use model::{load, read};
+pub(super) use model::{load, parts, read};
+pub use write::Storage;
+pub(super) use write::save;

@@ -1,28 +1,85 @@
 //! From GGUF metadata and tensors to a model.
 
-use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::header::Gguf;
+use super::header::{Gguf, Value};
 use super::tokenizer;
 use crate::config::{DecoderConfig, Family, LocalAttention, NormConfig, Position, RotaryScaling};
 use crate::error::{Error, Result};
-use crate::file::cannot_read;
 use crate::file::names::{Name, Stored, fused_index, third};
+use crate::file::opened;
 use crate::file::part::{Part, Rows};
 use crate::file::tensors::{self, Tensors};
 use crate::model::Model;
 use crate::template::Template;
 
-/// Loads the model in a GGUF file.
-pub(in crate::file) fn load(path: &Path) -> Result<Model> {
-    let file = File::open(path).map_err(|source| cannot_read(path, source))?;
-    read(path, file)
+/// The files of a model that `path` is a part of, by their names (`NAME-00001-of-00002.gguf`), or
+/// `path` alone.
+pub(in crate::file) fn parts(path: &Path) -> Vec<PathBuf> {
+    let split = || {
+        let stem = path.file_name()?.to_str()?.strip_suffix(".gguf")?;
+        let (rest, count) = stem.rsplit_once("-of-")?;
+        let (name, number) = rest.rsplit_once('-')?;
+        let is_number = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
+        if !is_number(count) || !is_number(number) {
+            return None;
+        }
+        let of = count.parse::<usize>().ok().filter(|&of| of > 0)?;
+        let part = |part| path.with_file_name(format!("{name}-{part:05}-of-{count}.gguf"));
+        Some((1..=of).map(part).collect())
+    };
+    split().unwrap_or_else(|| vec![path.to_owned()])
 }
 
+/// Loads the model in a GGUF file and its other parts.
+pub(in crate::file) fn load(path: &Path) -> Result<Model> {
+    let open = |path: &Path| {
+        let part = Gguf::open(path, opened::open(path)?)?;
+        opened::check_written(path)?;
+        Ok::<_, Error>(part)
+    };
+    let (files, given) = (parts(path), open(path)?);
+    let (_, count) = given.part()?;
+    if count == 1 {
+        return build(given);
+    }
+    if files.len() != count {
+        return Err(given.bad(format!(
+            "it is one of {count} parts of a model, which are found by their names, expected `NAME-00001-of-{count:05}.gguf`"
+        )));
+    }
+    let mut whole = open(&files[0])?;
+    for (number, file) in files.iter().enumerate() {
+        let part = if number == 0 { open(&files[0])? } else { open(file)? };
+        if part.part()? != (number, count) {
+            let reason =
+                format!("`split.no` and `split.count` are not of part {} of {count}", number + 1);
+            return Err(part.bad(reason));
+        }
+        if number > 0 {
+            whole.join(part)?;
+        }
+    }
+    let tensors = whole.names().count();
+    if whole.size("split.tensors.count")?.is_some_and(|expected| expected != tensors) {
+        return Err(
+            whole.bad(format!("`split.tensors.count` is not {tensors}, which its parts hold"))
+        );
+    }
+    build(whole)
+}
+
+/// Reads a whole file.
 pub(in crate::file) fn read<R: Read + Seek>(path: &Path, reader: R) -> Result<Model> {
-    let mut gguf = Gguf::open(path, reader)?;
+    let gguf = Gguf::open(path, reader)?;
+    match gguf.part()? {
+        (_, 1) => build(gguf),
+        (part, count) => Err(gguf.bad(format!("it is part {} of {count} of a model", part + 1))),
+    }
+}
+
+pub(super) fn build<R: Read + Seek>(mut gguf: Gguf<R>) -> Result<Model> {
     let tokenizer = tokenizer::read(&gguf)?;
     let config = config(&mut gguf)?;
     if tokenizer.vocabulary() > config.vocabulary {
@@ -32,21 +89,39 @@ pub(in crate::file) fn read<R: Read + Seek>(path: &Path, reader: R) -> Result<Mo
             config.vocabulary
         )));
     }
-    let token = |key: &str| -> Result<String> {
-        let id = gguf.size(key)?.and_then(|id| u32::try_from(id).ok());
-        Ok(id.and_then(|id| tokenizer.name(id)).unwrap_or_default())
-    };
-    let begin = token("tokenizer.ggml.bos_token_id")?;
-    let end = token("tokenizer.ggml.eos_token_id")?;
+    let mut named = Vec::new();
+    for (name, key) in SPECIAL {
+        let id = gguf.size(&format!("tokenizer.ggml.{key}_token_id"))?;
+        let text = id.and_then(|id| tokenizer.name(u32::try_from(id).ok()?));
+        named.extend(text.map(|text| (name.to_owned(), text)));
+    }
     let template = match gguf.text("tokenizer.chat_template")? {
         Some(source) => Template::new(source)?,
         None => Template::fallback(&tokenizer)?,
     };
+    let used = tensors::names(&config, stored);
+    let scaled = config.family == Family::Llama && config.position != Position::Learned;
+    let unread = |name: &&str| !(used.contains(*name) || scaled && *name == DIVISORS);
+    if let Some(name) = gguf.names().find(unread) {
+        let reason = "belongs to no part of this model as its metadata describes it; without it the model would be another";
+        return Err(Error::tensor(name, reason));
+    }
     let decoder = tensors::decoder(config, &mut gguf, stored)?;
-    Ok(Model::new(decoder, tokenizer, template.with_tokens(&begin, &end)))
+    Ok(Model::new(decoder, tokenizer, template.with_named(named)))
 }
 
-fn family(architecture: &str) -> Option<Family> {
+/// What templates call special tokens, and what GGUF does (the misspelling is the format's).
+pub(super) const SPECIAL: [(&str, &str); 7] = [
+    ("bos_token", "bos"),
+    ("eos_token", "eos"),
+    ("unk_token", "unknown"),
+    ("sep_token", "seperator"),
+    ("pad_token", "padding"),
+    ("cls_token", "cls"),
+    ("mask_token", "mask"),
+];
+
+pub(super) fn family(architecture: &str) -> Option<Family> {
     Some(match architecture {
         "llama" => Family::Llama,
         "qwen2" => Family::Qwen2,
@@ -59,7 +134,7 @@ fn family(architecture: &str) -> Option<Family> {
     })
 }
 
-fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
+pub(super) fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
     let architecture = match gguf.text("general.architecture")? {
         Some(architecture) => architecture.to_owned(),
         None => return Err(gguf.bad("`general.architecture` is missing")),
@@ -74,9 +149,6 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
         let value = gguf.size(&key(name))?;
         value.ok_or_else(|| gguf.bad(format!("`{}` is missing", key(name))))
     };
-    if gguf.size(&key("expert_count"))?.is_some_and(|count| count > 0) {
-        return Err(gguf.bad("mixtures of experts are not supported"));
-    }
     let embedding = gguf.shape("token_embd.weight");
     let Some(&[vocabulary, _]) = embedding.as_deref() else {
         return Err(gguf.bad("`token_embd.weight` is missing or not a matrix"));
@@ -120,10 +192,6 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
             })
         }
     };
-    let softcapped = gguf.number(&key("final_logit_softcapping"))?;
-    if softcapped.is_some_and(|most| most != 0.0) {
-        return Err(gguf.bad("softcapping of logits is not supported"));
-    }
     let mut config = DecoderConfig {
         vocabulary,
         layers,
@@ -145,17 +213,86 @@ fn config<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
         tied: !has("output.weight"),
         ..common
     };
-    if let Some(kind) = gguf.text(&key("rope.scaling.type"))?
-        && kind != "none"
-    {
-        return Err(gguf.bad(format!("rotary scaling `{kind}` is not supported")));
-    }
+    refuse(gguf, &architecture, &config)?;
     config.check()?;
     if let Position::Rotary { theta, width, .. } = config.position {
-        config.position = Position::Rotary { theta, width, scaling: scaling(gguf, theta, width)? };
+        let scaling = if family == Family::Llama { scaling(gguf, theta, width)? } else { None };
+        config.position = Position::Rotary { theta, width, scaling };
     }
     Ok(config)
 }
+
+/// Settings of an architecture that are read, or change nothing.
+const SETTINGS: [&str; 20] = [
+    "vocab_size",
+    "context_length",
+    "embedding_length",
+    "block_count",
+    "feed_forward_length",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "attention.layer_norm_epsilon",
+    "attention.layer_norm_rms_epsilon",
+    "rope.dimension_count",
+    "rope.freq_base",
+    // How the original files were laid out, and how a scaling that is refused came about.
+    "tensor_data_layout",
+    "rope.scaling.type",
+    "rope.scaling.factor",
+    "rope.scale_linear",
+    "rope.scaling.original_context_length",
+    "rope.scaling.finetuned",
+    "rope.scaling.yarn_log_multiplier",
+];
+
+/// Refuses settings that would change the arithmetic; one that is zero or false is off.
+fn refuse<R: Read + Seek>(
+    gguf: &Gguf<R>,
+    architecture: &str,
+    config: &DecoderConfig,
+) -> Result<()> {
+    let key = |name: &str| format!("{architecture}.{name}");
+    // What llama.cpp takes for the kind where there is none, and the factor's older name.
+    let kind = gguf.text(&key("rope.scaling.type"))?.unwrap_or("linear");
+    let older = gguf.number(&key("rope.scale_linear"))?;
+    let factor = gguf.number(&key("rope.scaling.factor"))?.or(older).unwrap_or(0.0);
+    if kind != "none" && (![0.0, 1.0].contains(&factor) || !["linear", "yarn"].contains(&kind)) {
+        return Err(gguf.bad(format!("rotary scaling `{kind}` by {factor} is not supported")));
+    }
+    let window = gguf.size(&key("attention.sliding_window"))?.unwrap_or(0);
+    for (full, value) in gguf.metadata() {
+        let Some(name) = full.strip_prefix(architecture).and_then(|rest| rest.strip_prefix('.'))
+        else {
+            continue;
+        };
+        let is_off = match value {
+            Value::Whole(whole) => *whole == 0,
+            Value::Number(number) => *number == 0.0,
+            Value::Flag(flag) => !flag,
+            _ => false,
+        };
+        let is_fine = SETTINGS.contains(&name)
+            || match name {
+                "attention.causal" => !is_off,
+                "rope.scaling.attn_factor" => *value == Value::Number(1.0),
+                "attention.sliding_window" => config.local.is_some() || window >= config.context,
+                "attention.sliding_window_pattern" | "rope.freq_base_swa" => {
+                    config.family == Family::Gemma3
+                }
+                "use_parallel_residual" => config.family == Family::GptNeox,
+                _ => false,
+            };
+        if !(is_fine || is_off && name != "attention.causal") {
+            return Err(gguf.bad(format!("`{full}` is set, which is not supported")));
+        }
+    }
+    Ok(())
+}
+
+/// Holds the divisors of rotary frequencies.
+pub(super) const DIVISORS: &str = "rope_freqs.weight";
 
 /// Llama 3's rotary scaling, which GGUF stores as the divisor of each frequency and not as the
 /// settings they follow from; all of Meta's checkpoints share the bounds.
@@ -164,7 +301,6 @@ fn scaling<R: Read + Seek>(
     theta: f32,
     width: usize,
 ) -> Result<Option<RotaryScaling>> {
-    const DIVISORS: &str = "rope_freqs.weight";
     let Some(shape) = gguf.shape(DIVISORS) else {
         return Ok(None);
     };
@@ -191,7 +327,7 @@ fn scaling<R: Read + Seek>(
 }
 
 /// Where a GGUF file holds a canonical tensor.
-fn stored(config: &DecoderConfig, canonical: &str) -> Stored {
+pub(super) fn stored(config: &DecoderConfig, canonical: &str) -> Stored {
     let name = Name::of(canonical);
     let fused = matches!(config.family, Family::Gpt2 | Family::GptNeox);
     let module = match name.module {

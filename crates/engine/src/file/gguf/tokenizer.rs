@@ -8,15 +8,25 @@ use serde_json::{Value, json};
 
 use super::header::Gguf;
 use crate::error::Result;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{END_NAMES, Tokenizer};
 
 /// Token types in `tokenizer.ggml.token_type`.
-const UNKNOWN: i64 = 2;
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
+pub(super) const NORMAL: i64 = 1;
+pub(super) const UNKNOWN: i64 = 2;
+pub(super) const CONTROL: i64 = 3;
+pub(super) const USER_DEFINED: i64 = 4;
+pub(super) const UNUSED: i64 = 5;
 
 /// Longest piece, in bytes, whose merges are looked for: every split of it is tried.
 const LONGEST_PIECE: usize = 512;
+
+/// What llama.cpp splits by where a file says `default`, one pattern within the pieces of another.
+const DEFAULT: [&str; 4] = [
+    r"[\p{P}\$\+<=>\^~\|]+",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    r"\p{N}+",
+    r"[0-9][0-9][0-9]",
+];
 
 /// GPT-2's own pattern without its names for spaces; Qwen 2 and Llama 3 differ in how many digits
 /// they keep together.
@@ -54,8 +64,16 @@ pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
             return Err(gguf.bad(format!("token `{token}` is in the vocabulary twice")));
         }
     }
+    let mut end = Vec::new();
+    for key in ["eos", "eot", "eom"] {
+        let id = gguf.size(&format!("tokenizer.ggml.{key}_token_id"))?;
+        end.extend(id.filter(|&id| id < tokens.len()).map(|id| id as crate::Token));
+    }
     let added = tokens.iter().zip(types).enumerate().filter_map(|(id, (token, kind))| {
+        // As in llama.cpp, what ends a turn is no text, whatever its type says.
+        let ends = end.contains(&(id as crate::Token)) || END_NAMES.contains(&token.as_str());
         let special = match *kind {
+            _ if ends => true,
             UNKNOWN | CONTROL => true,
             USER_DEFINED => false,
             _ => return None,
@@ -93,11 +111,6 @@ pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
     // The same bytes whatever order the JSON library keeps.
     tokenizer.sort_all_objects();
     let tokenizer = Tokenizer::from_json(tokenizer.to_string().as_bytes())?;
-    let mut end = Vec::new();
-    for key in ["eos", "eot", "eom"] {
-        let id = gguf.size(&format!("tokenizer.ggml.{key}_token_id"))?;
-        end.extend(id.filter(|&id| id < tokens.len()).map(|id| id as crate::Token));
-    }
     if end.is_empty() { Ok(tokenizer) } else { tokenizer.with_end_tokens(end) }
 }
 
@@ -120,30 +133,48 @@ fn begins_with(token: &str, id: usize) -> Value {
     })
 }
 
+/// The names of [`splitting`]s, one for each.
+pub(super) const SPLITTINGS: [&str; 5] = ["gpt-2", "smollm", "qwen2", "llama-bpe", "default"];
+
+/// Pre-tokenizer, normalizer and whether whole pieces are taken before merging, by the name that
+/// `tokenizer.ggml.pre` has, or by another that llama.cpp treats the same.
+pub(super) fn splitting(name: &str) -> Option<(Value, Value, bool)> {
+    let sequence = |parts: &[Value]| json!({"type": "Sequence", "pretokenizers": parts});
+    let split = |pattern: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+    Some(match name {
+        "smollm" | "starcoder" | "refact" | "command-r" | "exaone" => {
+            let digits = json!({"type": "Digits", "individual_digits": true});
+            (sequence(&[digits, byte_level(true)]), Value::Null, false)
+        }
+        "gpt-2" | "gpt2" | "olmo" | "phi-2" => (byte_level(true), Value::Null, false),
+        "default" => {
+            let parts = DEFAULT.map(split).into_iter().chain([byte_level(false)]);
+            (sequence(&parts.collect::<Vec<_>>()), Value::Null, false)
+        }
+        "qwen2" | "deepseek-r1-qwen" => {
+            (sequence(&[pattern(r"\p{N}"), byte_level(false)]), json!({"type": "NFC"}), false)
+        }
+        "llama-bpe" | "llama3" | "llama-v3" | "falcon3" => {
+            (sequence(&[pattern(r"\p{N}{1,3}"), byte_level(false)]), Value::Null, true)
+        }
+        _ => return None,
+    })
+}
+
 fn byte_level_parts<R: Read + Seek>(
     gguf: &Gguf<R>,
     ids: &serde_json::Map<String, Value>,
 ) -> Result<Parts> {
-    let sequence = |parts: &[Value]| json!({"type": "Sequence", "pretokenizers": parts});
     let (pre_tokenizer, normalizer, whole) = match gguf.text("tokenizer.ggml.pre")? {
-        Some("smollm") => {
-            let digits = json!({"type": "Digits", "individual_digits": true});
-            (sequence(&[digits, byte_level(true)]), Value::Null, false)
+        None => {
+            return Err(gguf.bad(
+                "`tokenizer.ggml.pre` is missing, without which it is not known where texts are split; convert the model with a newer llama.cpp, or write the key (gpt-2, smollm, qwen2, llama-bpe, ...) with `gguf_new_metadata.py`",
+            ));
         }
-        None | Some("gpt-2" | "gpt2" | "default" | "olmo") => {
-            (byte_level(true), Value::Null, false)
-        }
-        Some("qwen2") => {
-            (sequence(&[pattern(r"\p{N}"), byte_level(false)]), json!({"type": "NFC"}), false)
-        }
-        Some("llama-bpe") => {
-            (sequence(&[pattern(r"\p{N}{1,3}"), byte_level(false)]), Value::Null, true)
-        }
-        Some(other) => {
-            return Err(gguf.bad(format!(
-                "`tokenizer.ggml.pre` is `{other}`, expected gpt-2, smollm, qwen2, llama-bpe or olmo"
-            )));
-        }
+        Some(name) => splitting(name).ok_or_else(|| {
+            let names = SPLITTINGS.join(", ");
+            gguf.bad(format!("`tokenizer.ggml.pre` is `{name}`, expected one of {names}"))
+        })?,
     };
     let Some(merges) = gguf.texts("tokenizer.ggml.merges")? else {
         return Err(gguf.bad("`tokenizer.ggml.merges` is missing"));
@@ -166,6 +197,22 @@ fn byte_level_parts<R: Read + Seek>(
             "byte_fallback": false, "ignore_merges": whole, "vocab": ids, "merges": merges,
         }),
     })
+}
+
+/// Normalizer and decoder of a vocabulary that marks spaces, and perhaps puts one before every text.
+pub(super) fn marks(prefix: bool) -> (Value, Value) {
+    let replace = |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
+    let mut normalizers = vec![replace(" ", "▁")];
+    let mut decoders =
+        vec![replace("▁", " "), json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
+    if prefix {
+        normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
+        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+    }
+    (
+        json!({"type": "Sequence", "normalizers": normalizers}),
+        json!({"type": "Sequence", "decoders": decoders}),
+    )
 }
 
 /// SentencePiece's BPE keeps a score per piece; merging the best-scored pair first is what
@@ -205,18 +252,11 @@ fn marked_parts<R: Read + Seek>(
         merges.iter().map(|&(_, l, r)| json!([tokens[l], tokens[r]])).collect();
     let unknown = gguf.size("tokenizer.ggml.unknown_token_id")?.and_then(|id| tokens.get(id));
     let prefix = gguf.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-    let replace = |from: &str, to: &str| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
-    let mut normalizers = vec![replace(" ", "▁")];
-    let mut decoders =
-        vec![replace("▁", " "), json!({"type": "ByteFallback"}), json!({"type": "Fuse"})];
-    if prefix {
-        normalizers.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
-        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
-    }
+    let (normalizer, decoder) = marks(prefix);
     Ok(Parts {
-        normalizer: json!({"type": "Sequence", "normalizers": normalizers}),
+        normalizer,
         pre_tokenizer: Value::Null,
-        decoder: json!({"type": "Sequence", "decoders": decoders}),
+        decoder,
         model: json!({
             "type": "BPE", "dropout": null, "unk_token": unknown, "fuse_unk": true,
             "byte_fallback": true, "ignore_merges": false, "vocab": ids, "merges": merges,
