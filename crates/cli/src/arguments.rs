@@ -1,6 +1,6 @@
 //! What is typed: global flags, the command, and what follows from them for the terminal.
 
-use std::convert::Infallible;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
@@ -35,10 +35,9 @@ struct Global {
         global = true,
         value_name = "DIR",
         env = "OWLET_WORKSPACE",
-        default_value = DEFAULT_WORKSPACE,
-        value_parser = workspace
+        default_value = DEFAULT_WORKSPACE
     )]
-    workspace: PathBuf,
+    workspace: OsString,
 
     /// Write data as JSON
     #[arg(long, global = true)]
@@ -72,11 +71,6 @@ struct Global {
 }
 
 const DEFAULT_WORKSPACE: &str = ".owlet";
-
-/// A variable that is set to nothing is not set.
-fn workspace(text: &str) -> Result<PathBuf, Infallible> {
-    Ok(PathBuf::from(if text.is_empty() { DEFAULT_WORKSPACE } else { text }))
-}
 
 /// A number of cores.
 pub(crate) fn cores(text: &str) -> Result<usize, String> {
@@ -126,5 +120,8 @@ pub(crate) fn parse() -> Session {
         verbose: global.verbose,
         progress: !global.no_progress,
     };
-    Session { command, terminal, workspace: global.workspace, profile: global.profile }
+    // A variable that is set to nothing is not set.
+    let named = !global.workspace.is_empty();
+    let workspace = if named { global.workspace } else { DEFAULT_WORKSPACE.into() };
+    Session { command, terminal, workspace: workspace.into(), profile: global.profile }
 }
