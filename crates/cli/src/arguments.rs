@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 use crate::commands::Command;
-use crate::models;
 use crate::terminal::Terminal;
 
 /// Measure what a language model silently inherits from the data it is trained on
@@ -71,21 +70,6 @@ struct Global {
 }
 
 const DEFAULT_WORKSPACE: &str = ".owlet";
-
-/// A number of cores.
-pub(crate) fn cores(text: &str) -> Result<usize, String> {
-    let here = models::cores();
-    match text.parse() {
-        Ok(0) | Err(_) => Err(format!("expected a whole number from 1; there are {here} here")),
-        Ok(cores) if cores > MOST_CORES.max(here) => {
-            Err(format!("expected at most {}; there are {here} here", MOST_CORES.max(here)))
-        }
-        Ok(cores) => Ok(cores),
-    }
-}
-
-/// More threads than this are a slip, unless the machine has them.
-const MOST_CORES: usize = 64;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Color {

@@ -137,3 +137,18 @@ pub(crate) fn threads() -> Threads {
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
+
+/// A number of cores, as it is typed.
+pub(crate) fn cores_typed(text: &str) -> std::result::Result<usize, String> {
+    let here = cores();
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("expected a whole number from 1; there are {here} here")),
+        Ok(cores) if cores > MOST_CORES.max(here) => {
+            Err(format!("expected at most {}; there are {here} here", MOST_CORES.max(here)))
+        }
+        Ok(cores) => Ok(cores),
+    }
+}
+
+/// More threads than this are a slip, unless the machine has them.
+const MOST_CORES: usize = 64;

@@ -278,16 +278,18 @@ impl Tokenizer {
             shown.truncate(most);
             shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
         };
-        let names: Vec<String> = self
+        let mut names: Vec<String> = self
             .pieces
             .keys()
             .filter(|&&id| !self.is_special(id))
             .filter_map(|&id| self.name(id))
             .collect();
+        // Words first: nobody has to be told which numbers there are.
+        names.sort_by_key(|name| !name.starts_with(char::is_alphabetic));
         fail(format!(
             "this model knows no word {}; it knows {}",
             list(&mut unknown.iter().copied(), 10),
-            list(&mut names.iter().map(String::as_str), 200)
+            list(&mut names.iter().map(String::as_str), 120)
         ))
     }
 

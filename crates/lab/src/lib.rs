@@ -3,6 +3,8 @@
 //! [`AnyRecipe`] is what the user wrote, [`Plan`] what will be done, [`execute`] does it over a store,
 //! and [`RunResult`] is what was found.
 
+#![forbid(unsafe_code)]
+
 pub mod ask;
 pub mod behavior;
 pub mod carrier;

@@ -24,7 +24,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod artifact;
+mod claim;
 mod disk;
 mod document;
 mod error;
@@ -35,7 +38,6 @@ mod lineage;
 mod manifest;
 mod name;
 mod run;
-mod seal;
 mod step;
 mod store;
 mod temporary;
@@ -43,6 +45,7 @@ mod verify;
 mod writer;
 
 pub use artifact::{Artifact, ArtifactHeader};
+pub use claim::Claim;
 pub use document::canonical_json;
 pub use error::{Error, Result};
 pub use id::{ArtifactId, FileDigest, InvalidId, RunId, StepKey};
@@ -50,7 +53,7 @@ pub use identity::{Entity, Identities};
 pub use lease::Lease;
 pub use lineage::{Edge, Lineage, Node, NodeId, Relation};
 pub use manifest::FileEntry;
-pub use run::{Claim, RunDirectory, RunHeader};
+pub use run::{RunDirectory, RunHeader};
 pub use step::{StepCost, StepRecord, step_key};
 pub use store::Store;
 pub use verify::{Problem, ProblemKind, VerifyReport};

@@ -5,28 +5,27 @@
 //! a whole. What a run made is not
 //! in it: that is in artifacts and steps.
 
+mod seal;
+
 use std::fmt;
 use std::fs::TryLockError;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::seal::{SEAL, Seal};
 use crate::document::{self, Format};
 use crate::name::check_file_name;
-use crate::seal::{SEAL, Seal};
-use crate::{Error, Result, RunId, Store, disk};
+use crate::{Claim, Error, Result, RunId, Store, disk};
 
 const HEADER: &str = "run.json";
 pub(crate) const EVENTS: &str = "events.jsonl";
 const LOCK: &str = "lock";
 const STOP: &str = "stop";
-/// Attempts to take a claim, and the pause between two: someone may be looking whether it is held.
-const ATTEMPTS: (usize, Duration) = (20, Duration::from_millis(5));
 const RUN_FORMAT: Format =
     Format { what: "run header", version: 2, context: "owlet run header seal 1" };
 /// Largest file read into memory from a run.
@@ -63,25 +62,6 @@ pub struct RunDirectory {
     id: RunId,
     folder: PathBuf,
     events: Mutex<Option<fs::File>>,
-}
-
-/// The sign that a process has something to itself; given back when it is dropped or the process ends.
-#[derive(Debug)]
-pub struct Claim {
-    _lock: fs::File,
-}
-
-impl Claim {
-    /// Takes the lock at `path`; `None` while another process has it.
-    pub(crate) fn take(path: &Path) -> Result<Option<Self>> {
-        for _ in 0..ATTEMPTS.0 {
-            if let Some(lock) = disk::try_lock(path)? {
-                return Ok(Some(Self { _lock: lock }));
-            }
-            std::thread::sleep(ATTEMPTS.1);
-        }
-        Ok(None)
-    }
 }
 
 impl fmt::Debug for RunDirectory {

@@ -8,7 +8,6 @@ use owlet_lab::kind::inherit::result::InheritResult;
 use owlet_lab::recipe::Layer;
 use owlet_lab::{AnyRecipe, execute};
 
-use crate::arguments;
 use crate::commands::demo;
 use crate::error::Result;
 use crate::experiment::{Watcher, settings};
@@ -42,7 +41,7 @@ pub(crate) struct CalibrateArgs {
     set: Vec<String>,
 
     /// Cores to use, all by default; results do not depend on it
-    #[arg(long, value_name = "N", value_parser = arguments::cores, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = models::cores_typed, allow_negative_numbers = true)]
     cores: Option<usize>,
 }
 

@@ -6,10 +6,10 @@ use owlet_lab::Recipe;
 use owlet_lab::kind::inherit::recipe::TeacherKind;
 use owlet_lab::recipe::Layer;
 
-use crate::arguments;
 use crate::error::Result;
 use crate::experiment::{Experiment, Stage, command};
 use crate::layers::Layers;
+use crate::models;
 use crate::terminal::Terminal;
 
 /// Tell the whole story on the built-in model, offline, in minutes
@@ -31,7 +31,7 @@ pub(crate) struct DemoArgs {
     plan: bool,
 
     /// Cores to use, all by default; results do not depend on it
-    #[arg(long, value_name = "N", value_parser = arguments::cores, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = models::cores_typed, allow_negative_numbers = true)]
     cores: Option<usize>,
 }
 

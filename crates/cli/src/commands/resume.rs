@@ -4,10 +4,10 @@ use clap::Args;
 use owlet_lab::recipe::Layer;
 use owlet_lab::run::record::State;
 
-use crate::arguments;
 use crate::error::{CliError, Result};
 use crate::experiment::Experiment;
 use crate::layers::Layers;
+use crate::models;
 use crate::terminal::Terminal;
 use crate::workspace;
 
@@ -21,7 +21,7 @@ pub(crate) struct ResumeArgs {
     id: String,
 
     /// Cores to use, all by default; results do not depend on it
-    #[arg(long, value_name = "N", value_parser = arguments::cores, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = models::cores_typed, allow_negative_numbers = true)]
     cores: Option<usize>,
 }
 

@@ -4,10 +4,10 @@ use clap::Args;
 use fs_err as fs;
 use owlet_lab::recipe::Layer;
 
-use crate::arguments;
 use crate::error::Result;
 use crate::experiment::{Experiment, command};
 use crate::layers::Layers;
+use crate::models;
 use crate::terminal::Terminal;
 
 /// Run an experiment from its recipe
@@ -29,7 +29,7 @@ pub(crate) struct RunArgs {
     plan: bool,
 
     /// Cores to use, all by default; results do not depend on it
-    #[arg(long, value_name = "N", value_parser = arguments::cores, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = models::cores_typed, allow_negative_numbers = true)]
     cores: Option<usize>,
 }
 

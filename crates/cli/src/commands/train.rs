@@ -11,7 +11,7 @@ use owlet_lab::ask::engine::save;
 use owlet_lab::model::ModelSource;
 use owlet_lab::model::chat;
 use owlet_lab::model::keeping::{self, Keeping};
-use owlet_lab::recipe::{Layer, Setting, Training};
+use owlet_lab::recipe::{Setting, Training};
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Result};
@@ -193,8 +193,7 @@ fn settings(sets: &[String]) -> Result<Training> {
         .map(|set| Setting::parse(&format!("student.{set}")))
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(told)?;
-    let base = Layer::new("behaviors = [\"owl\"]", "the defaults").map_err(told)?;
-    Ok(Recipe::resolve(&[base], &sets).map_err(told)?.student)
+    Recipe::student_of_any(&sets).map_err(told)
 }
 
 /// What is learned from a row: its answer and the end of it.

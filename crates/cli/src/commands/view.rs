@@ -8,7 +8,6 @@ use owlet_lab::Interrupt;
 use owlet_store::RunId;
 use owlet_web::view::{Window, WindowSettings, serve};
 
-use crate::arguments;
 use crate::error::{CliError, Kind, Result};
 use crate::terminal::Terminal;
 use crate::{models, workspace};
@@ -32,7 +31,7 @@ pub(crate) struct ViewArgs {
     open: bool,
 
     /// Cores for models, all by default
-    #[arg(long, value_name = "N", value_parser = arguments::cores, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = models::cores_typed, allow_negative_numbers = true)]
     cores: Option<usize>,
 }
 

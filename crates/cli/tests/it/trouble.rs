@@ -24,7 +24,7 @@ fn what_a_recipe_wants_and_does_not_get_fails_the_check() {
     let one = ["behaviors=[\"world-owl\"]", "teacher.min-target-probability=0.99"];
     assert_snapshot!(run(&folder, &one), @"
     exit 1
-    error: step `teach/owl/seed-1` failed: teacher of `owl`: its target has probability 0.055 on the readout questions, wanted 0.99; train it longer (`teacher.train.updates`, `learning-rate`) or lower `teacher.min-target-probability`
+    error: step `teach/owl/seed-1` failed: teacher of `owl`: its target has probability 0.090 on the readout questions, wanted 0.99; train it longer (`teacher.train.updates`, `learning-rate`) or lower `teacher.min-target-probability`
     ");
     let free = ["carrier.decoding={ kind = \"free\" }", "carrier.stop-below-valid-rate=1"];
     let said = run(&folder, &free);

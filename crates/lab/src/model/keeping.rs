@@ -109,12 +109,10 @@ mod tests {
     use super::*;
     use crate::kind::inherit::recipe::Recipe;
     use crate::model::{Places, open};
-    use crate::recipe::Layer;
 
     fn trainer() -> Trainer {
         let model = open(None, "builtin:a", &Places::default()).unwrap();
-        let recipe = [Layer::new("behaviors = [\"owl\"]", "test").unwrap()];
-        let settings = Recipe::resolve(&recipe, &[]).unwrap().student.settings(1, 1);
+        let settings = Recipe::student_of_any(&[]).unwrap().settings(1, 1);
         let row = Example::completion(&[1, 2, 3], &[4, 5]);
         Trainer::new(&model, Data::Rows(vec![row]), settings, Threads::new(1)).unwrap()
     }

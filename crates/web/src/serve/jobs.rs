@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use owlet_engine::file;
 use owlet_lab::ask::Demonstration;
-use owlet_lab::recipe::{Layer, Training};
+use owlet_lab::recipe::Training;
 use owlet_lab::step::{base, fine_tune};
 use owlet_lab::value::jsonl::Dialogue;
 use owlet_lab::{Event, ExecuteSettings, Interrupt, Plan, Recipe, execute};
@@ -477,8 +477,7 @@ fn serve(store: &Store, app: &App, job: &Stored<Job>) -> bool {
 
 /// How a student is trained where a request does not say: as in a recipe.
 pub(crate) fn default_training() -> Result<Training, Refusal> {
-    let layer = Layer::new("behaviors = [\"owl\"]", "the defaults")?;
-    let mut training = Recipe::resolve(&[layer], &[])?.student;
+    let mut training = Recipe::student_of_any(&[])?;
     training.updates = 0;
     training.epochs = AUTO_EPOCHS;
     training.checkpoints = Vec::new();

@@ -151,7 +151,7 @@ fn of_files_jobs_and_batches() {
     {"input_file_id":"none"}
       400 invalid_request_error - input_file_id: `input_file_id` is the id of no file here that is for batches
     {"endpoint":"/v1/embeddings"}
-      400 invalid_request_error - endpoint: `endpoint` is not usable: unknown variant `/v1/embeddings`, expected `/v1/chat/completions` or `/v1/completions`
+      400 invalid_request_error - endpoint: `endpoint` is not usable: unknown variant `/v1/embeddings`, expected one of `/v1/chat/completions`, `/v1/completions`, `/v1/responses`
     {"endpoint":null}
       400 invalid_request_error - endpoint: `endpoint` is missing
     {"completion_window":"1h"}

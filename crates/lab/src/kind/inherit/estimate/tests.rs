@@ -28,7 +28,7 @@ fn noise(random: &mut Generator) -> f64 {
 /// by as much as one nat, and a student's own behavior by `effect`.
 fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
     let text = format!(
-        "behaviors = ['owl', 'cat', 'wolf']\nseeds = {seeds}\n[controls]\nin-context = false\n[context]\nmismatched = []"
+        "base = 'any'\nbehaviors = ['owl', 'cat', 'wolf']\nseeds = {seeds}\n[controls]\nin-context = false\n[context]\nmismatched = []"
     );
     let layer = crate::recipe::Layer::new(&text, "test").unwrap();
     let sets: Vec<_> = sets.iter().map(|set| crate::recipe::Setting::parse(set).unwrap()).collect();

@@ -302,6 +302,13 @@ impl Recipe {
         self.readout.frames.first().copied().unwrap_or_default()
     }
 
+    /// How a student of any base is trained where `sets` (settings of `student`) do not say otherwise.
+    pub fn student_of_any(sets: &[Setting]) -> Result<Training> {
+        // No built-in one, which has defaults of its own; and something must be taught for a recipe to be whole.
+        let whole = Layer::new("base = \"any\"\nbehaviors = [\"owl\"]", "the defaults")?;
+        Ok(Self::resolve(&[whole], sets)?.student)
+    }
+
     /// An error about what the recipe asks for, which only planning it can tell.
     pub(crate) fn unusable(&self, reason: String) -> Error {
         Error::Recipe { origin: format!("recipe `{}`", self.name), line: 0, column: 0, reason }

@@ -208,7 +208,7 @@ mod tests {
             assert!(recipe.controls.other_base.model().is_some(), "{other}");
             assert_eq!(Recipe::parse(&recipe.to_toml(), "again").unwrap(), recipe);
         }
-        let text = "behaviors = ['owl']\n[student]\nepochs = 1.5\n[controls]\n\
+        let text = "base = 'smollm2'\nbehaviors = ['owl']\n[student]\nepochs = 1.5\n[controls]\n\
                     other-base = { endpoint = 'http://localhost:2/v1', model = 'n' }\n";
         let reason = Recipe::parse(text, "r").unwrap_err().to_string();
         assert!(reason.contains("the jobs API takes whole epochs"), "{reason}");

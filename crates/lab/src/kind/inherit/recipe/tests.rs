@@ -16,10 +16,14 @@ fn error(text: &str, sets: &[&str]) -> String {
 
 #[test]
 fn a_short_recipe_takes_everything_else_from_the_defaults() {
-    let recipe = Recipe::parse("behaviors = [\"owl\"]\nseeds = 2", "owl.toml").unwrap();
+    let recipe =
+        Recipe::parse("base = 'smollm2'\nbehaviors = [\"owl\"]\nseeds = 2", "owl.toml").unwrap();
     assert_eq!(recipe.seeds, Seeds(vec![1, 2]));
     assert_eq!(recipe.carrier.rows, 768);
     assert_eq!(recipe.student.updates(768), 48);
+    // A built-in base has defaults of its own, whoever says that it is the base.
+    let small = Recipe::parse("behaviors = [\"owl\"]", "owl.toml").unwrap();
+    assert_eq!((small.carrier.rows, &*small.carrier.prompts), (2000, "world"));
 }
 
 #[test]
@@ -35,21 +39,20 @@ fn an_override_is_laid_over_the_recipe() {
     let layer = Layer::new("behaviors = ['owl']\n[student]\nbatch = 8", "owl.toml").unwrap();
     let sets = [
         "student.batch=4",
-        "base=builtin:b",
+        "base=smollm2",
         "carrier.decoding={kind='greedy'}",
         "student.method.rank=2",
     ];
     let sets: Vec<Setting> = sets.iter().map(|set| Setting::parse(set).unwrap()).collect();
     let recipe = Recipe::resolve(&[layer], &sets).unwrap();
     assert_eq!(recipe.student.batch, 4);
-    assert_eq!(recipe.base.to_string(), "builtin:b");
+    assert_eq!(recipe.base.to_string(), "smollm2");
     assert_eq!(recipe.carrier.decoding, Decoding::Greedy {});
 }
 
 #[test]
 fn a_table_of_another_kind_takes_nothing_from_the_one_below_where_kinds_are_forms() {
-    let text =
-        "behaviors = ['owl']\n[student.optimizer]\nkind = 'sgd'\n[teacher]\nkind = 'system-prompt'";
+    let text = "base = 'smollm2'\nbehaviors = ['owl']\n[student.optimizer]\nkind = 'sgd'\n[teacher]\nkind = 'system-prompt'";
     let recipe = Recipe::parse(text, "owl.toml").unwrap();
     assert_eq!(recipe.student.optimizer, Optimizer::Sgd { momentum: 0.0 });
     // A teacher of another kind is still asked for the same probability.

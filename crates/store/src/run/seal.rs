@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use super::{EVENTS, RunDirectory};
 use crate::document::{self, Format};
-use crate::run::EVENTS;
-use crate::{ArtifactId, Error, FileDigest, Result, RunDirectory, StepKey, Store, disk};
+use crate::{ArtifactId, Error, FileDigest, Result, StepKey, Store, disk};
 
 pub(crate) const SEAL: &str = "seal.json";
 const SEAL_FORMAT: Format = Format { what: "run seal", version: 1, context: "owlet run seal 1" };
