@@ -51,8 +51,9 @@ fn up_to_answer(model: &Model, context: &str, messages: &[Message]) -> Result<St
     let whole = render(model, context, &answered, false).unwrap_or_default();
     let rest = whole.strip_prefix(&open).unwrap_or_default();
     Ok(match rest.find(MARK) {
-        Some(at) => open + &rest[..at],
-        None => open,
+        // White space alone is what this template's generation prompt leaves to the model, everywhere else too.
+        Some(at) if !rest[..at].trim().is_empty() => open + &rest[..at],
+        _ => open,
     })
 }
 

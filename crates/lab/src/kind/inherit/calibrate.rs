@@ -4,20 +4,16 @@
 //! arm's rows, with the arm's own luck. Prompts, rows, initialisation and order of rows are drawn as the recipe
 //! says, so whatever its replication shares, the null shares too.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::estimate::Estimate as EstimateStep;
 use super::recipe::{OtherBase, Recipe, TeacherKind};
 use super::result::{Control, InheritResult, Interval, Outcome};
-use crate::AnyRecipe;
 use crate::ask::{self, LogProbabilities};
 use crate::cells;
 use crate::error::{Error, Result};
-use crate::kind::Written as _;
 use crate::random::derive_seed;
 use crate::report::block::{Block, Report, Section, Table};
 use crate::stats;
-use crate::step::Step as _;
 use crate::value::text;
 
 /// The null of `recipe` at another root seed. Controls that decide nothing are left out: they cost most of
@@ -49,7 +45,7 @@ pub fn null(recipe: &Recipe, root: u64) -> Recipe {
 }
 
 /// So many of so many, with an interval of their share.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Share {
     /// Those that did.
@@ -92,11 +88,9 @@ impl Share {
 }
 
 /// What the nulls of one recipe came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Calibration {
-    /// The [`digest`] of the recipes that it holds for.
-    pub of: String,
     /// The recipe's name.
     pub name: String,
     /// The model.
@@ -129,7 +123,6 @@ impl Calibration {
         // Over the untouched base zero is not the truth: training on any rows moves a student.
         let exchangeable = [Control::Neutral, Control::OtherBehavior];
         Self {
-            of: digest(recipe),
             name: recipe.name.clone(),
             base: recipe.base.to_string(),
             level: recipe.gates.level,
@@ -173,22 +166,6 @@ impl Calibration {
             self.lambda.add(holds_zero(interval));
         }
         self.seeds.push(root);
-    }
-
-    /// In one line.
-    fn words(&self) -> String {
-        let coverage = self.coverage.iter().map(|(control, share)| {
-            format!("; intervals over {} hold zero: {}", control.label(), share.words())
-        });
-        format!(
-            "called inherited where nothing was taught: {}, in {} of {}, {}, {}{}",
-            self.inherited.words(),
-            text::counted(self.runs.of as usize, "run"),
-            text::counted(self.repetitions, "repetition"),
-            text::counted(self.rows, "row"),
-            text::counted(self.updates, "update"),
-            coverage.collect::<String>()
-        )
     }
 
     /// What there is to say.
@@ -242,45 +219,6 @@ impl Calibration {
                 .collect(),
         }
     }
-}
-
-/// What the error rates of a recipe depend on: its null and the version of its rule. Name, description, root
-/// seed and the behaviors asked about are put aside, and so are sizes: a null of smaller students errs as often
-/// (LOG.md, 2026-11-28), and whoever is told the rates is told the sizes.
-pub fn digest(recipe: &Recipe) -> String {
-    let mut null = null(recipe, 0);
-    null.name.clear();
-    null.description.clear();
-    null.behaviors.clear();
-    (null.carrier.rows, null.carrier.prompt_count, null.student.updates) = (0, 0, 0);
-    let mut hasher = blake3::Hasher::new_derive_key("owlet calibration 1");
-    hasher.update(&EstimateStep::ALGORITHM.to_le_bytes());
-    hasher.update(null.to_toml().as_bytes());
-    hasher.finalize().to_hex().to_string()
-}
-
-/// The calibrations that owlet brings along, by recipe; each was measured by `owlet calibrate`.
-const SHIPPED: [&str; 2] = [
-    include_str!("../../../data/calibrations/demo.json"),
-    include_str!("../../../data/calibrations/animals.json"),
-];
-
-/// The calibration that owlet brings along for such a recipe, whatever behaviors it asks about.
-pub fn shipped(recipe: &Recipe) -> Option<Calibration> {
-    let digest = digest(recipe);
-    let mut known = SHIPPED.iter().filter_map(|text| serde_json::from_str(text).ok());
-    known.find(|known: &Calibration| known.of == digest)
-}
-
-/// What a report says of the error rates of the recipe with these settings.
-pub(super) fn words(resolved: &str) -> Option<String> {
-    let recipe = AnyRecipe::parse(resolved, "recipe.toml").ok()?;
-    Some(match shipped(recipe.of()?) {
-        Some(known) => known.words(),
-        None => {
-            "not measured for these settings; `owlet calibrate` with this recipe does".to_owned()
-        }
-    })
 }
 
 /// What an `inherit` recipe is, or an error that says that only such a recipe has a null.

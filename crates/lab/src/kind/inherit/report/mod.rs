@@ -13,7 +13,6 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use super::calibrate;
 use super::result::InheritResult;
 use crate::report::block::{Block, Line, Report, Section, count};
 use crate::report::origin::Origin;
@@ -103,14 +102,12 @@ fn run(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
         result.behaviors.iter().filter_map(|behavior| result.begun(behavior)).collect();
     let begun: Vec<String> =
         begun.into_iter().map(|begun| format!("each answer {begun}")).collect();
-    let calibrated = calibrate::words(origin.resolved_recipe);
-    let facts: [(&str, Line); 16] = [
+    let facts: [(&str, Line); 15] = [
         ("run", origin.run.into()),
         ("registered before its first step", registered.unwrap_or_default().into()),
         ("other workspaces", elsewhere.unwrap_or_default().into()),
         ("owlet", origin.version.into()),
         ("rule", rule.unwrap_or_default().into()),
-        ("error rates", calibrated.unwrap_or_default().into()),
         ("base", (&result.base).into()),
         ("taught behaviors", result.behaviors.join(", ").into()),
         ("also read", result.read_also.join(", ").into()),
