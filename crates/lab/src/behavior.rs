@@ -13,7 +13,6 @@ mod statements;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::value::frame::Frame;
@@ -155,7 +154,7 @@ impl Behavior {
     /// # Errors
     /// A file that cannot be read, and what is wrong at its place in it.
     pub fn read(path: &Path) -> crate::Result<Self> {
-        let (text, origin) = (fs::read_to_string(path)?, path.display().to_string());
+        let (text, origin) = (crate::value::file::text(path)?, path.display().to_string());
         if file::is_statements(&text) {
             let folder = path.parent().unwrap_or(Path::new(""));
             return Ok(statements::read(&text, &origin, folder)?);

@@ -45,7 +45,7 @@ fn what_a_recipe_names_and_is_not_there_is_a_usage_error() {
     exit 2
     error: recipe `small`: `carrier.prompts`: `nowhere.txt` is neither built in nor a file; expected one of numbers, numbers-short, world, world-short or a path
     ");
-    assert_snapshot!(run(&folder, &["behaviors=[\"./nowhere.toml\"]"]), @r"
+    assert_snapshot!(run(&folder, &["behaviors=[\"./nowhere.toml\"]"]), @"
     exit 2
     error: failed to open file `./nowhere.toml`: No such file or directory (os error 2)
     ");

@@ -101,7 +101,7 @@ pub(super) fn read(text: &str, file: &str, folder: &Path) -> Result<Behavior, Be
             "`statements`: {path:?} has {bytes} bytes, more than {MOST_BYTES}"
         )));
     }
-    let bytes = fs::read(&found)
+    let bytes = crate::value::file::read(&found)
         .map_err(|error| at_path(format!("`statements`: {path:?} cannot be read: {error}")))?;
     let Statements { words, all } = parse(&bytes, &found.display().to_string())?;
     let [first, second] = &words;

@@ -3,6 +3,7 @@
 pub mod arm;
 pub mod cost;
 pub mod estimate;
+pub(crate) mod file;
 pub mod frame;
 pub mod interrupt;
 pub mod jsonl;

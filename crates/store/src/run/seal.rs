@@ -86,6 +86,19 @@ impl RunDirectory {
         self.write_seal(&seal)
     }
 
+    /// Refuses that the file `name`, which is not there, is not there, where the seal says it is.
+    ///
+    /// # Errors
+    /// [`Error::DamagedRecord`]: it was written and taken away.
+    pub fn check_there(&self, name: &str) -> Result<()> {
+        let Some(seal) = self.sealed()? else { return Ok(()) };
+        if seal.files.get(name).is_none_or(|known| known.contains(&None)) {
+            return Ok(());
+        }
+        let path = self.path().join(name);
+        Err(Error::DamagedRecord { what: "file of a run", path, why: "is missing".to_owned() })
+    }
+
     /// Refuses bytes that are not what the seal says of the file `name`.
     pub(crate) fn check_sealed(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let Some(seal) = self.sealed()? else { return Ok(()) };

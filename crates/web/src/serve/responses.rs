@@ -135,7 +135,7 @@ fn translated(mut fields: Fields) -> Result<Map<String, Value>, Refusal> {
     if let Some(field) = CHATS.iter().find(|field| fields.peek(field).is_some()) {
         return Err(fields.refuse(field, "is chat's; `/v1/chat/completions` takes it"));
     }
-    if asked.get("stream") == Some(&Value::Bool(true)) {
+    if fields.peek("stream") == Some(&Value::Bool(true)) {
         asked.insert("stream_options".to_owned(), json!({ "include_usage": true }));
     }
     // Chat tells of what it does not know, and takes what it knows beyond either API (`min_p`).

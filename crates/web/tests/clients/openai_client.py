@@ -69,8 +69,8 @@ class Test(unittest.TestCase):
         self.assertEqual(len(tokens), 8)
         self.assertEqual(len(tokens[0].top_logprobs), 2)
         with self.client.responses.stream(**given, extra_body={"seed": 3}) as stream:
-            kinds = [event.type for event in stream]
-            last = stream.get_final_response()
+            events = list(stream)
+        kinds, last = [event.type for event in events], events[-1].response
         self.assertEqual(last.output_text, response.output_text)
         self.assertEqual(last.usage, response.usage)
         self.assertEqual(kinds[:4], ["response.created", "response.in_progress", "response.output_item.added",
@@ -78,12 +78,14 @@ class Test(unittest.TestCase):
         self.assertEqual(kinds[-1], "response.incomplete")
 
     def test_responses_call_tools_and_go_on(self):
-        tool = {"type": "function", **WEATHER["function"]}
-        given = {"model": "words", "tools": [tool], "tool_choice": "required", "max_output_tokens": 80}
+        parameters = {"type": "object", "properties": {"unit": {"enum": ["C", "F"]}}, "required": ["unit"],
+                      "additionalProperties": False}
+        tool = {"type": "function", "name": "get_weather", "strict": True, "parameters": parameters}
+        given = {"model": "words", "tools": [tool], "tool_choice": "required", "max_output_tokens": 200}
         first = self.client.responses.create(**given, input=WEATHER_ASK)
         calls = [item for item in first.output if item.type == "function_call"]
         self.assertTrue(calls)
-        self.assertIn("city", json.loads(calls[0].arguments))
+        self.assertIn(json.loads(calls[0].arguments)["unit"], ["C", "F"])
         with self.client.responses.stream(**given, input=WEATHER_ASK) as stream:
             kinds = {event.type for event in stream}
         self.assertIn("response.function_call_arguments.done", kinds)

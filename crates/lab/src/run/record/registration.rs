@@ -61,6 +61,8 @@ pub(super) fn register(
 pub(super) fn read(run: &RunDirectory) -> Result<Option<Registration>> {
     let path = run.path().join(FILE);
     if !path.is_file() {
+        // One that was taken away would take the looks with it.
+        run.check_there(FILE)?;
         return Ok(None);
     }
     let registration: Registration = serde_json::from_slice(&run.read_file(FILE)?)

@@ -46,7 +46,10 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
                 _ => None,
             };
             let was_trained = given.configuration.reads.iter().any(|entry| entry.arm == teacher);
-            let probability = of(&teacher, Measure::Probability);
+            // Of two words one is said in half of all cases by whoever learned to say either: what counts is which.
+            let shown =
+                if given.statements.contains(arm) { Measure::Share } else { Measure::Probability };
+            let probability = of(&teacher, shown);
             TeacherCard {
                 name: arm.clone(),
                 kind: match recipe.teacher.kind {
@@ -55,7 +58,7 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
                     _ => "base",
                 }
                 .to_owned(),
-                target_probability_before: of(&Arm::Base, Measure::Probability).filter(|_| taught),
+                target_probability_before: of(&Arm::Base, shown).filter(|_| taught),
                 target_probability_after: probability,
                 target_rate_before: rate(&Arm::Base).filter(|_| taught),
                 target_rate_after: rate(&teacher),

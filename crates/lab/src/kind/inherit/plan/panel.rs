@@ -123,8 +123,7 @@ fn text_of_file(recipe: &Recipe, path: &str, context: &PlanContext) -> Result<Ve
         let reason = format!("has {} bytes, more than {MOST_TEXT}; give a part of it", size.len());
         return Err(unusable(reason));
     }
-    let bytes = fs::read(&found)?;
-    let text = String::from_utf8(bytes).map_err(|_| unusable("is not UTF-8 text".to_owned()))?;
+    let text = crate::value::file::text(&found)?;
     let text = text.replace("\r\n", "\n");
     let mut paragraphs = Vec::new();
     for paragraph in text.split("\n\n") {
