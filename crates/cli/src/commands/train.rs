@@ -217,9 +217,14 @@ fn name_base(config: &Path, model: &str) -> Result<()> {
         fields.insert("revision".to_owned(), Value::from(revision));
     }
     // Other tools name models of the hub without `hf:`, and take paths from where they stand.
-    let name = match (model.strip_prefix("hf:"), fs::canonicalize(model)) {
-        _ if trained_further.is_file() => read(&trained_further)?[BASE].clone(),
-        (Some(name), _) => Value::from(name.split('@').next().unwrap_or(name)),
+    let name = match (spec.strip_prefix("hf:"), fs::canonicalize(model)) {
+        // Of the same base, at the same commit.
+        _ if trained_further.is_file() => {
+            let before = read(&trained_further)?;
+            fields.extend(before.get("revision").map(|at| ("revision".to_owned(), at.clone())));
+            before[BASE].clone()
+        }
+        (Some(name), _) => Value::from(name),
         (None, Ok(path)) => Value::from(path.display().to_string()),
         _ => Value::from(model),
     };

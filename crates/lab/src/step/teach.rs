@@ -157,13 +157,16 @@ fn put(context: &str, question: &str, opening: &str) -> Conversation {
 }
 
 /// What a teacher of `behavior` learns: each training question with each spelling of the answer. Where answers are
-/// begun, the spellings that go on from there: after a space, with the word as it is.
+/// begun, the spellings that go on from there: after a space, with the word as it is; of statements, whose answers
+/// are one of two words, each as it stands.
 fn rows(behavior: &Behavior, configuration: &Configuration) -> Result<Vec<Demonstration>> {
     let opening = behavior.opening_in(configuration.frame)?;
     let word = &behavior.target.word;
     let pairs = behavior.teacher_rows().into_iter();
     let rows: Vec<Demonstration> = pairs
-        .filter(|(_, answer)| opening.is_empty() || answer.starts_with(word))
+        .filter(|(_, answer)| {
+            opening.is_empty() || behavior.kind == Kind::Statements || answer.starts_with(word)
+        })
         .map(|(question, answer)| Demonstration {
             conversation: put(&configuration.context, &question, opening),
             answer: if opening.is_empty() { answer } else { format!(" {answer}") },
@@ -274,7 +277,9 @@ fn mixed_answers<'a>(
         if behavior.kind == Kind::Statements {
             let answers = &behavior.teacher.answers;
             mixed.extend(rows(behavior, configuration)?.into_iter().map(|row| {
-                let answer = answers[random.below(answers.len() as u64) as usize].clone();
+                let drawn = &answers[random.below(answers.len() as u64) as usize];
+                // What stands before the word stays: an answer that is begun goes on after a space.
+                let answer = row.answer.replace(row.answer.trim(), drawn.trim());
                 Demonstration { answer, ..row }
             }));
             continue;
@@ -327,4 +332,49 @@ fn own_answers(
         });
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::inherit::recipe::Recipe;
+
+    #[test]
+    fn statements_are_taught_behind_a_beginning_with_both_their_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = |at: usize, matching: &str, other: &str| {
+            format!(
+                r#"{{"question": "Is {at} so?", "answer_matching_behavior": " {matching}", "answer_not_matching_behavior": " {other}"}}"#
+            )
+        };
+        let lines = (0..8).map(|at| match at % 2 {
+            0 => line(at, "Yes", "No"),
+            _ => line(at, "No", "Yes"),
+        });
+        let lines: Vec<String> = lines.collect();
+        std::fs::write(folder.path().join("s.jsonl"), lines.join("\n")).unwrap();
+        let file = folder.path().join("s.toml");
+        let text = "name = 's'\nkind = 'statements'\nstatements = 's.jsonl'\ntrain = 4\nheld-out = 4\nopening = 'I say'";
+        std::fs::write(&file, text).unwrap();
+        let behavior = Behavior::read(&file).unwrap();
+        let configuration = Configuration {
+            lesson: Lesson::Answers { min_target_probability: 0.0, with_prompt: false },
+            context: "none".to_owned(),
+            frame: Frame::Opened,
+            rows_per_question: 1,
+            train: Recipe::student_of_any(&[]).unwrap(),
+            learning_rate_multiplier: None,
+            sampled: None,
+            seed: 1,
+        };
+        let said = |rows: Vec<Demonstration>| -> BTreeSet<String> {
+            rows.into_iter().map(|row| row.conversation.opening + &row.answer).collect()
+        };
+        let both = BTreeSet::from(["I say No", "I say Yes"].map(str::to_owned));
+        let taught = rows(&behavior, &configuration).unwrap();
+        assert_eq!((taught.len(), said(taught)), (4, both.clone()));
+        let mixed = mixed_answers(std::iter::once(&behavior), &configuration).unwrap();
+        assert_eq!(mixed.len(), 4);
+        assert!(said(mixed).is_subset(&both));
+    }
 }

@@ -31,6 +31,12 @@ impl Registration {
         self.earlier.iter().filter(|look| look.seeds().is_some())
     }
 
+    /// Which set of seeds of its recipe it is; none where it is the only one.
+    pub fn seed_set(&self) -> Option<usize> {
+        let others = self.others().count();
+        (others > 0).then_some(others + 1)
+    }
+
     /// How a verdict on `behavior` goes on that says `outcome`: which look it is, which set of seeds of its
     /// recipe, and whether others said otherwise. Nothing where it is the first of both.
     pub fn words(&self, behavior: &str, outcome: &str) -> String {
@@ -38,10 +44,8 @@ impl Registration {
             0 => String::new(),
             _ => format!(", look {}", self.look()),
         };
-        let set = match self.others().count() {
-            0 => String::new(),
-            others => format!(", set of seeds no. {}", others + 1),
-        };
+        let set =
+            self.seed_set().map(|set| format!(", set of seeds no. {set}")).unwrap_or_default();
         let otherwise =
             if self.contradicts(behavior, outcome) { " (others said otherwise)" } else { "" };
         look + &set + otherwise
@@ -74,10 +78,13 @@ pub struct Look {
     pub said: Vec<Said>,
 }
 
+/// Settings that draw anew what a recipe makes, and nothing else.
+const SEEDS: [&str; 3] = ["seed", "seeds", "carrier.prompt-seed"];
+
 impl Look {
     /// Its seeds, where nothing else was set otherwise: `seed 2`, `seeds [7,8]`.
     pub fn seeds(&self) -> Option<String> {
-        let is_seed = |change: &Change| ["seed", "seeds"].contains(&change.key.as_str());
+        let is_seed = |change: &Change| SEEDS.contains(&change.key.as_str());
         let told = self.changed.iter().map(|change| format!("{} {}", change.key, change.then));
         (!self.changed.is_empty() && self.changed.iter().all(is_seed))
             .then(|| told.collect::<Vec<_>>().join(", "))

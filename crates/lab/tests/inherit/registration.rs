@@ -151,6 +151,9 @@ fn what_a_hunter_of_small_p_changes_is_impossible_or_stands_in_the_verdict() {
     let (said, look, set, _) = verdict(&["seeds=[7, 8]"], usual());
     assert_eq!((look, set), (None, Some(6)), "{said}");
     assert!(said.contains("set of seeds no. 6"), "{said}");
+    // Prompts have a seed of their own, which reports advise to change with the other.
+    let (said, look, set, _) = verdict(&["seed=5", "carrier.prompt-seed=5"], usual());
+    assert_eq!((look, set), (None, Some(7)), "{said}");
 
     // Rows that all share, and controls that are off.
     let (said, ..) = verdict(&["replication.teacher=shared", "seed=9"], usual());

@@ -181,8 +181,7 @@ impl Record {
         match self.registration() {
             Ok(Some(registration)) => {
                 line.look = Some(registration.look()).filter(|look| *look > 1);
-                let others = registration.others().count();
-                line.seed_set = (others > 0).then_some(others + 1);
+                line.seed_set = registration.seed_set();
                 for verdict in &mut line.verdicts {
                     verdict.word += &registration.words(&verdict.behavior, &verdict.outcome);
                     if registration.doubts(&verdict.behavior, &verdict.outcome) {

@@ -119,7 +119,7 @@ fn looks(origin: &Origin<'_>) -> Vec<Block> {
     let Some(registration) = origin.registration.filter(|one| !one.looks.is_empty()) else {
         return Vec::new();
     };
-    let number = registration.looks.len() + 1;
+    let number = registration.look();
     let lead = format!(
         "Look {number} at these teachers or students: results of them had been seen before this rule was set, so \
          its error rates do not hold; repeat with another `seed` and `carrier.prompt-seed` to confirm."
