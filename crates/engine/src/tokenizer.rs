@@ -42,7 +42,7 @@ pub struct Tokenizer {
     vocabulary: usize,
     end: Vec<Token>,
     /// Whether a text is the pieces of its tokens one after another.
-    concatenates: bool,
+    concatenates: OnceLock<bool>,
     /// Whether it has a list of whole words, and no token for others.
     closed: bool,
     /// Made when a grammar first needs them.
@@ -142,18 +142,17 @@ impl Tokenizer {
         let is_words = outline.model.r#type.as_deref() == Some("WordLevel");
         // Without a decoder tokens are joined by spaces, which is right for whole words alone.
         let joins = outline.decoder.as_ref().is_none_or(Value::is_null) && !is_words;
-        let mut tokenizer = Self {
+        Ok(Self {
             closed: is_words && !outline.model.unk_token.as_ref().is_some_and(knows),
             inner,
             json: bytes.to_vec(),
             pieces,
             vocabulary,
             end: end.into_iter().collect(),
-            concatenates: true,
+            // Two texts for each token of the vocabulary: asked of those that need it, once.
+            concatenates: if joins { OnceLock::from(false) } else { OnceLock::new() },
             tries: OnceLock::new(),
-        };
-        tokenizer.concatenates = !joins && tokenizer.decodes_by_pieces();
-        Ok(tokenizer)
+        })
     }
 
     /// Whether decoding is what [`Self::token_bytes`] says: asked of every token at the beginning of a
@@ -180,7 +179,8 @@ impl Tokenizer {
     pub(crate) fn check_pieces(&self, what: &'static str) -> Result<()> {
         let reason = "cannot be held with this tokenizer: its decoder does not give a text token by \
                       token (`tokenizer.json` has no decoder for its pre-tokenizer, or one that joins)";
-        if self.concatenates { Ok(()) } else { Err(Error::setting(what, reason)) }
+        let concatenates = *self.concatenates.get_or_init(|| self.decodes_by_pieces());
+        if concatenates { Ok(()) } else { Err(Error::setting(what, reason)) }
     }
 
     /// The added tokens of `tokenizer.json`, by id.

@@ -131,6 +131,9 @@ pub struct Teacher {
     pub system_prompt: String,
 }
 
+/// Longest behavior file.
+const MOST_BYTES: u64 = 1 << 26;
+
 impl Behavior {
     /// Names of the behaviors that owlet brings along, sorted.
     pub fn built_in_names() -> impl Iterator<Item = &'static str> {
@@ -154,7 +157,8 @@ impl Behavior {
     /// # Errors
     /// A file that cannot be read, and what is wrong at its place in it.
     pub fn read(path: &Path) -> crate::Result<Self> {
-        let (text, origin) = (crate::value::file::text(path)?, path.display().to_string());
+        let (text, origin) =
+            (crate::value::file::text(path, MOST_BYTES)?, path.display().to_string());
         if file::is_statements(&text) {
             let folder = path.parent().unwrap_or(Path::new(""));
             return Ok(statements::read(&text, &origin, folder)?);
@@ -202,7 +206,6 @@ impl Behavior {
         })
     }
 
-    /// Question and answer of every teacher row: each training question with each spelling.
     /// The answers that are compared where `question` is asked, the one that shows the behavior first.
     pub(crate) fn answers_to(&self, question: &str) -> impl Iterator<Item = &Answer> + Clone {
         let reversed = self.reversed.contains(question);

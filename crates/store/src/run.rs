@@ -2,8 +2,7 @@
 //!
 //! A run's folder holds `run.json` (written once), `events.jsonl` (appended to, one JSON object a
 //! line), `seal.json` (the digests of the others) and whatever files the caller puts there, each replaced as
-//! a whole. What a run made is not
-//! in it: that is in artifacts and steps.
+//! a whole. What a run made is not in it: that is in artifacts and steps.
 
 mod seal;
 
@@ -23,7 +22,7 @@ use crate::name::check_file_name;
 use crate::{Claim, Error, Result, RunId, Store, disk};
 
 const HEADER: &str = "run.json";
-pub(crate) const EVENTS: &str = "events.jsonl";
+const EVENTS: &str = "events.jsonl";
 const LOCK: &str = "lock";
 const STOP: &str = "stop";
 const RUN_FORMAT: Format =
@@ -254,7 +253,7 @@ impl RunDirectory {
         self.replace(&path, bytes)
     }
 
-    pub(crate) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         self.store.write_atomically(path, bytes)
     }
 

@@ -212,7 +212,7 @@ impl Store {
             };
             report.add(self.relative(&file), kind, why);
         }
-        match run.examine(self) {
+        match run.examine() {
             Ok(flaws) => {
                 for (file, changed, why) in flaws {
                     let kind = if changed { ProblemKind::Damaged } else { ProblemKind::Missing };

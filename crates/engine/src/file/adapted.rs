@@ -5,7 +5,9 @@
 //! ranks are filled up with zeros and other scales are taken into `B`.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 
 use regex_automata::dfa::{Automaton, dense};
@@ -45,6 +47,8 @@ struct Reading<'a, R> {
     base: &'a DecoderConfig,
     config: AdapterConfig,
     used: BTreeSet<String>,
+    /// Of patterns that were asked for; there may be one for each module.
+    automata: RefCell<BTreeMap<String, dense::DFA<Vec<u32>>>>,
 }
 
 /// The base's weights as the adapter changes them, if it does, and what stays apart from them.
@@ -60,8 +64,14 @@ pub(super) fn read<'a, R: Read + Seek>(
         rank_stabilized: fields.flag("use_rslora", false)?,
         targets: Vec::new(),
     };
-    let mut reading =
-        Reading { fields, tensors, base: &base.config, config, used: BTreeSet::new() };
+    let mut reading = Reading {
+        fields,
+        tensors,
+        base: &base.config,
+        config,
+        used: BTreeSet::new(),
+        automata: RefCell::default(),
+    };
     let mut decoder = Cow::Borrowed(base);
     reading.replace(&mut decoder)?;
     reading.update_ends(&mut decoder)?;
@@ -345,15 +355,21 @@ impl<R: Read + Seek> Reading<'_, R> {
 
     /// Whether a pattern fits a whole name.
     fn matches(&self, pattern: &str, name: &str) -> Result<bool> {
-        let limits = dense::Config::new()
-            .dfa_size_limit(Some(AUTOMATON))
-            .determinize_size_limit(Some(AUTOMATON));
         let bad = |error: &dyn std::fmt::Display| {
             self.fields.bad(format!("the pattern `{pattern}` cannot be used: {error}"))
         };
-        let automaton =
-            dense::Builder::new().configure(limits).build(&format!(r"\A(?:{pattern})\z"));
-        let automaton = automaton.map_err(|error| bad(&error))?;
+        let mut automata = self.automata.borrow_mut();
+        let automaton = match automata.entry(pattern.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let limits = dense::Config::new()
+                    .dfa_size_limit(Some(AUTOMATON))
+                    .determinize_size_limit(Some(AUTOMATON));
+                let builder =
+                    dense::Builder::new().configure(limits).build(&format!(r"\A(?:{pattern})\z"));
+                new.insert(builder.map_err(|error| bad(&error))?)
+            }
+        };
         let input = Input::new(name).anchored(Anchored::Yes);
         Ok(automaton.try_search_fwd(&input).map_err(|error| bad(&error))?.is_some())
     }

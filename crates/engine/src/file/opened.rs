@@ -2,7 +2,7 @@
 //! holes cost nothing on the disk and everything in memory.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Seek};
 use std::path::Path;
 
 use super::cannot_read;
@@ -30,7 +30,8 @@ pub fn open(path: &Path) -> Result<File> {
             "it is a Git LFS pointer, not the file itself; run `git lfs pull` in its repository, or fetch the file from where it is kept",
         ));
     }
-    File::open(path).map_err(io)
+    file.rewind().map_err(io)?;
+    Ok(file)
 }
 
 /// Fails for a file of holes.

@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use fs_err as fs;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -93,15 +92,7 @@ pub(super) fn read(text: &str, file: &str, folder: &Path) -> Result<Behavior, Be
     let at_path = |message: String| source.at(form.statements.span(), message);
     let path = form.statements.get_ref();
     let found = folder.join(path);
-    let size = fs::metadata(&found)
-        .map_err(|error| at_path(format!("`statements`: {path:?} cannot be read: {error}")))?;
-    if size.len() > MOST_BYTES {
-        let bytes = size.len();
-        return Err(at_path(format!(
-            "`statements`: {path:?} has {bytes} bytes, more than {MOST_BYTES}"
-        )));
-    }
-    let bytes = crate::value::file::read(&found)
+    let bytes = crate::value::file::read(&found, MOST_BYTES)
         .map_err(|error| at_path(format!("`statements`: {path:?} cannot be read: {error}")))?;
     let Statements { words, all } = parse(&bytes, &found.display().to_string())?;
     let [first, second] = &words;

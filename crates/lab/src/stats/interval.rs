@@ -2,29 +2,10 @@
 //!
 //! Formulas: Student 1908; Wilson 1927; Clopper & Pearson 1934. Two-sided, equal tails.
 
-use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, ContinuousCDF, Normal, StudentsT};
 
 use super::{StatisticsError, finite, mean, standard_deviation};
-
-/// A confidence interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Interval {
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
-    /// Confidence level, such as 0.95.
-    pub level: f64,
-}
-
-impl Interval {
-    /// Whether `value` lies inside, ends included.
-    pub fn contains(&self, value: f64) -> bool {
-        self.low <= value && value <= self.high
-    }
-}
+pub use crate::value::estimate::Interval;
 
 /// mean ± t(n-1) · s / √n. Needs two values; equal values give an interval of no width, which
 /// callers must not take for certainty ([`super::do_not_differ`]).

@@ -70,3 +70,10 @@ pub struct Interval {
     /// Confidence level, e.g. 0.95.
     pub level: f64,
 }
+
+impl Interval {
+    /// Whether `value` lies inside, ends included.
+    pub fn contains(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+}

@@ -7,22 +7,19 @@ use fs_err as fs;
 
 use crate::error::{Error, Result};
 
-/// More than any file of behaviors, statements or text needs.
-const MOST: u64 = 64 << 20;
-
-/// The content of a regular file of at most 64 MiB.
+/// The content of a regular file of at most `most` bytes.
 ///
 /// # Errors
 /// A file that cannot be read, that is longer, or that is none: a pipe or a device has no end.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     // What is not there says so best when it is opened.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(Error::record(path, "is no regular file; name one"));
     }
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST {
-        return Err(Error::record(path, format!("is longer than {MOST} bytes; give a part of it")));
+    fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(Error::record(path, format!("is longer than {most} bytes; give a part of it")));
     }
     Ok(bytes)
 }
@@ -31,8 +28,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read`], and what is not UTF-8.
-pub(crate) fn text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).map_err(|_| Error::record(path, "is not UTF-8 text"))
+pub(crate) fn text(path: &Path, most: u64) -> Result<String> {
+    String::from_utf8(read(path, most)?).map_err(|_| Error::record(path, "is not UTF-8 text"))
 }
 
 #[cfg(all(test, unix))]
@@ -41,7 +38,12 @@ mod tests {
 
     #[test]
     fn what_has_no_end_is_not_begun() {
-        let why = text(Path::new("/dev/zero")).unwrap_err().to_string();
+        let why = text(Path::new("/dev/zero"), 9).unwrap_err().to_string();
         assert!(why.contains("is no regular file"), "{why}");
+        let own = tempfile::NamedTempFile::new().unwrap();
+        fs::write(own.path(), "ten bytes.").unwrap();
+        assert_eq!(text(own.path(), 10).unwrap(), "ten bytes.");
+        let why = text(own.path(), 9).unwrap_err().to_string();
+        assert!(why.contains("is longer than 9 bytes"), "{why}");
     }
 }

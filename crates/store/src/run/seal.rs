@@ -74,6 +74,7 @@ impl RunDirectory {
 
     /// Says that the run is over, and what its steps made; its events are sealed with it.
     pub fn close(&self, made: impl IntoIterator<Item = (StepKey, ArtifactId)>) -> Result<()> {
+        let _lock = self.store.lock_names()?;
         let Some(mut seal) = self.sealed()? else { return Ok(()) };
         let made = made.into_iter().map(|(step, artifact)| Made { step, artifact });
         seal.made = Some(made.collect());
@@ -113,7 +114,7 @@ impl RunDirectory {
 
     /// Names what of the run is not as its seal says: a file, where it is damaged rather than missing, and
     /// why.
-    pub(crate) fn examine(&self, store: &Store) -> Result<Vec<(String, bool, String)>> {
+    pub(crate) fn examine(&self) -> Result<Vec<(String, bool, String)>> {
         let Some(seal) = self.sealed()? else { return Ok(Vec::new()) };
         let mut flaws = Vec::new();
         for (name, known) in &seal.files {
@@ -127,13 +128,13 @@ impl RunDirectory {
         }
         for Made { step, artifact } in seal.made.iter().flatten() {
             let what = format!("step {} that made artifact {}", step.short(), artifact.short());
-            let flaw = match store.read_step(step)? {
+            let flaw = match self.store.read_step(step)? {
                 None => Some(format!("says it took {what}, whose record is gone")),
                 Some(Ok(record)) if record.output != *artifact => {
                     let now = record.output.short();
                     Some(format!("says it took {what}, whose record names artifact {now}"))
                 }
-                Some(Ok(_)) if !is_there(store, artifact) => {
+                Some(Ok(_)) if !is_there(&self.store, artifact) => {
                     Some(format!("says it took {what}, which is gone"))
                 }
                 // A damaged record is named by itself.

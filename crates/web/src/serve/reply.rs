@@ -12,7 +12,7 @@ use axum::Json;
 use axum::http::header;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{Stream, StreamExt, stream};
 use owlet_engine::generate::{Completion, Sampled, StopReason};
 use owlet_engine::{Token, Tokenizer};
 use serde_json::{Value, json};
@@ -247,14 +247,19 @@ async fn streamed<W: Wording>(
             sending.hear(heard.recv().await);
         }
         let frame = sending.ready.pop_front()?;
-        Some((Ok::<_, Infallible>(Event::default().data(frame)), (sending, heard)))
+        Some((Event::default().data(frame), (sending, heard)))
     });
+    Ok(sent(events))
+}
+
+/// Events as they come, with a word now and then while none comes.
+pub(crate) fn sent(events: impl Stream<Item = Event> + Send + 'static) -> Response {
     let alive = KeepAlive::new().interval(SILENCE).text("still at it");
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, Sse::new(events).keep_alive(alive)).into_response())
+    (headers, Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(alive)).into_response()
 }
 
 /// Why an answer ended, in the wire's words.

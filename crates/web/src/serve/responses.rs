@@ -5,14 +5,12 @@
 //! an earlier one is refused.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, BodyDataStream, to_bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
@@ -20,7 +18,7 @@ use serde_json::{Map, Value, json};
 use super::fields::{Fields, kind};
 use super::refusal::Refusal;
 use super::runner::Runner;
-use super::{App, chat};
+use super::{App, chat, reply};
 
 /// What refers to something this server does not keep.
 const KEPT: [&str; 4] = ["previous_response_id", "conversation", "prompt", "background"];
@@ -58,7 +56,8 @@ pub(crate) async fn respond(
 ) -> Result<Response, Refusal> {
     let name = fields.peek("model").and_then(Value::as_str);
     let model = Arc::clone(&app.models.named(name)?.id);
-    let echo = Echo::of(&fields)?;
+    let echo = echo(&fields);
+    let stream = fields.peek("stream") == Some(&Value::Bool(true));
     let memory = fields.take_memory();
     let mut asked = Fields::of(translated(fields)?);
     if let Some(memory) = memory {
@@ -68,7 +67,7 @@ pub(crate) async fn respond(
     let answer = chat::respond(app, runner, asked).await.map_err(renamed)?;
     let (parts, body) = answer.into_parts();
     let told = Told { id, created: app.now(), model, echo };
-    let mut response = if told.echo.stream {
+    let mut response = if stream {
         streamed(told, body)
     } else {
         let bytes = to_bytes(body, usize::MAX).await;
@@ -243,37 +242,29 @@ fn read(
     Ok(())
 }
 
-/// What an answer repeats of its request.
-struct Echo {
-    stream: bool,
-    fields: Map<String, Value>,
-}
-
-impl Echo {
-    fn of(fields: &Fields) -> Result<Self, Refusal> {
-        let usual = json!({
-            "instructions": null, "max_output_tokens": null, "metadata": {}, "parallel_tool_calls": true,
-            "temperature": 1.0, "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [],
-            "top_p": 1.0, "user": null,
-        });
-        let Value::Object(mut all) = usual else { return Err(Refusal::fault("no object")) };
-        for (name, value) in &mut all {
-            if let Some(given) = fields.peek(name) {
-                value.clone_from(given);
-            }
-        }
-        let stream = fields.peek("stream").and_then(Value::as_bool).unwrap_or(false);
-        all.extend(
-            json!({
-                "background": false, "error": null, "previous_response_id": null,
-                "reasoning": { "effort": null, "summary": null }, "store": false, "truncation": "disabled",
-            })
-            .as_object()
-            .cloned()
-            .unwrap_or_default(),
-        );
-        Ok(Self { stream, fields: all })
-    }
+/// What an answer says beside what is in it: fields of its request, or what they are without one, and what is
+/// the same in every answer.
+fn echo(fields: &Fields) -> Value {
+    let given = |name: &str, usual: Value| fields.peek(name).cloned().unwrap_or(usual);
+    json!({
+        "background": false,
+        "error": null,
+        "instructions": given("instructions", Value::Null),
+        "max_output_tokens": given("max_output_tokens", Value::Null),
+        "metadata": given("metadata", json!({})),
+        "object": "response",
+        "parallel_tool_calls": given("parallel_tool_calls", json!(true)),
+        "previous_response_id": null,
+        "reasoning": { "effort": null, "summary": null },
+        "store": false,
+        "temperature": given("temperature", json!(1.0)),
+        "text": given("text", json!({ "format": { "type": "text" } })),
+        "tool_choice": given("tool_choice", json!("auto")),
+        "tools": given("tools", json!([])),
+        "top_p": given("top_p", json!(1.0)),
+        "truncation": "disabled",
+        "user": given("user", Value::Null),
+    })
 }
 
 /// One answer in this API's words.
@@ -281,19 +272,20 @@ struct Told {
     id: String,
     created: u64,
     model: Arc<str>,
-    echo: Echo,
+    echo: Value,
 }
 
 impl Told {
     fn response(&self, status: &str, output: Value, chat: &Value) -> Value {
-        let mut response = json!({
-            "id": self.id, "object": "response", "created_at": self.created, "status": status,
-            "model": &*self.model, "output": output, "usage": usage(&chat["usage"]),
-            "incomplete_details": (status == "incomplete").then(|| json!({ "reason": "max_output_tokens" })),
-        });
-        if let Value::Object(response) = &mut response {
-            response.extend(self.echo.fields.clone());
-        }
+        let mut response = self.echo.clone();
+        let cut = (status == "incomplete").then(|| json!({ "reason": "max_output_tokens" }));
+        response["id"] = self.id.as_str().into();
+        response["created_at"] = self.created.into();
+        response["status"] = status.into();
+        response["model"] = (&*self.model).into();
+        response["output"] = output;
+        response["usage"] = usage(&chat["usage"]);
+        response["incomplete_details"] = json!(cut);
         response
     }
 
@@ -557,7 +549,7 @@ fn streamed(told: Told, body: Body) -> Response {
     };
     sending.begin();
     let start = (sending, body.into_data_stream());
-    let events = stream::unfold(start, |(mut sending, mut body): (Stream, BodyDataStream)| async {
+    reply::sent(stream::unfold(start, |(mut sending, mut body): (Stream, BodyDataStream)| async {
         while sending.ready.is_empty() && !sending.over {
             match body.next().await {
                 Some(Ok(bytes)) => sending.push(&bytes),
@@ -567,10 +559,6 @@ fn streamed(told: Told, body: Body) -> Response {
         let event = sending.ready.pop_front()?;
         let name = event["type"].as_str().unwrap_or_default().to_owned();
         let frame = Event::default().event(name).data(event.to_string());
-        Some((Ok::<_, Infallible>(frame), (sending, body)))
-    });
-    // Chat's stream has its own words for silence, which are no frames.
-    let mut response = Sse::new(events).keep_alive(KeepAlive::default()).into_response();
-    *response.status_mut() = StatusCode::OK;
-    response
+        Some((frame, (sending, body)))
+    }))
 }

@@ -49,17 +49,19 @@ pub(in crate::file) fn load(path: &Path) -> Result<Model> {
             "it is one of {count} parts of a model, which are found by their names, expected `NAME-00001-of-{count:05}.gguf`"
         )));
     }
-    let mut whole = open(&files[0])?;
-    for (number, file) in files.iter().enumerate() {
-        let part = if number == 0 { open(&files[0])? } else { open(file)? };
+    drop(given);
+    let nth = |number: usize| {
+        let part = open(&files[number])?;
         if part.part()? != (number, count) {
             let reason =
                 format!("`split.no` and `split.count` are not of part {} of {count}", number + 1);
             return Err(part.bad(reason));
         }
-        if number > 0 {
-            whole.join(part)?;
-        }
+        Ok(part)
+    };
+    let mut whole = nth(0)?;
+    for number in 1..count {
+        whole.join(nth(number)?)?;
     }
     let tensors = whole.names().count();
     if whole.size("split.tensors.count")?.is_some_and(|expected| expected != tensors) {

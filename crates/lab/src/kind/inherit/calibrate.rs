@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::recipe::{OtherBase, Recipe, TeacherKind};
-use super::result::{Control, InheritResult, Interval, Outcome};
+use super::result::{Control, InheritResult, Outcome};
 use crate::ask::{self, LogProbabilities};
 use crate::cells;
 use crate::error::{Error, Result};
@@ -140,7 +140,6 @@ impl Calibration {
 
     /// Counts the result of the null at `root`.
     pub fn add(&mut self, root: u64, result: &InheritResult) {
-        let holds_zero = |interval: Interval| interval.low <= 0.0 && 0.0 <= interval.high;
         let shares = [&mut self.inherited, &mut self.runs, &mut self.tested, &mut self.lambda];
         let coverage = self.coverage.iter_mut().map(|(_, share)| share);
         shares.into_iter().chain(coverage).for_each(Share::begin_run);
@@ -156,14 +155,14 @@ impl Calibration {
             for (control, share) in &mut self.coverage {
                 let effect = result.effect(&verdict.behavior, result.primary, *control);
                 if let Some(interval) = effect.and_then(|effect| effect.estimate.interval) {
-                    share.add(holds_zero(interval));
+                    share.add(interval.contains(0.0));
                 }
             }
         }
         self.runs.add(any);
         let lambda = result.matrix.as_ref().and_then(|matrix| matrix.lambda.interval);
         if let Some(interval) = lambda {
-            self.lambda.add(holds_zero(interval));
+            self.lambda.add(interval.contains(0.0));
         }
         self.seeds.push(root);
     }

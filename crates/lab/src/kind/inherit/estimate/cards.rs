@@ -5,7 +5,7 @@ use super::{Given, statistics};
 use crate::error::Result;
 use crate::kind::inherit::recipe::TeacherKind;
 use crate::kind::inherit::result::{
-    Arm, Cosine, Geometry, Interval, Measure, Method, Reading, RowsCard, Taught, TeacherCard,
+    Arm, Cosine, Geometry, Measure, Method, Reading, RowsCard, Taught, TeacherCard,
 };
 use crate::stats;
 
@@ -123,11 +123,7 @@ pub(super) fn geometry(given: &Given) -> Result<Option<Geometry>> {
                     })
                     .collect(),
                 permuted: t(&permuted, given.level(), Method::T, "student")?,
-                permuted_range: Some(Interval {
-                    low: range.low,
-                    high: range.high,
-                    level: range.level,
-                }),
+                permuted_range: Some(range),
             });
         }
     }

@@ -114,11 +114,7 @@ pub(super) fn t(values: &[f64], level: f64, method: Method, unit: &str) -> Resul
     } else {
         let interval = stats::t_interval(values, level).map_err(|error| statistics(&error))?;
         // Models that do not differ at all say nothing about further ones.
-        (!stats::do_not_differ(values)).then_some(Interval {
-            low: interval.low,
-            high: interval.high,
-            level,
-        })
+        (!stats::do_not_differ(values)).then_some(interval)
     };
     Ok(Estimate {
         value,
@@ -130,8 +126,7 @@ pub(super) fn t(values: &[f64], level: f64, method: Method, unit: &str) -> Resul
 }
 
 fn wilson(hits: u64, n: u64, level: f64) -> Result<Interval> {
-    let interval = stats::wilson(hits, n, level).map_err(|error| statistics(&error))?;
-    Ok(Interval { low: interval.low, high: interval.high, level })
+    stats::wilson(hits, n, level).map_err(|error| statistics(&error))
 }
 
 /// What every model gave at the end of training, and every draw of rows, by place.

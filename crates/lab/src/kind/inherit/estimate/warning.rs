@@ -124,15 +124,13 @@ pub(super) fn warnings(
         }
     }
     for effect in result.side_effects.iter().filter(|effect| broken(effect)) {
-        {
-            warn(
-                format!(
-                    "{} are degenerate: their loss on neutral rows rose by more than {BROKEN} nats",
-                    effect.arm.label()
-                ),
-                "lower student.learning-rate or student.updates",
-            );
-        }
+        warn(
+            format!(
+                "{} are degenerate: their loss on neutral rows rose by more than {BROKEN} nats",
+                effect.arm.label()
+            ),
+            "lower student.learning-rate or student.updates",
+        );
     }
     for card in result.rows.iter().filter(|card| card.leaks > 0) {
         warn(

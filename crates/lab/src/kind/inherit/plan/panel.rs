@@ -1,6 +1,5 @@
 //! The panel of side effects: what models are asked that no behavior is about.
 
-use fs_err as fs;
 use serde::Deserialize;
 
 use super::nodes::Common;
@@ -117,13 +116,8 @@ impl Panel {
 fn text_of_file(recipe: &Recipe, path: &str, context: &PlanContext) -> Result<Vec<String>> {
     let unusable = |reason: String| recipe.unusable(format!("`controls.text`: `{path}` {reason}"));
     let found = context.folder.join(path);
-    let size =
-        fs::metadata(&found).map_err(|error| unusable(format!("cannot be read: {error}")))?;
-    if size.len() > MOST_TEXT {
-        let reason = format!("has {} bytes, more than {MOST_TEXT}; give a part of it", size.len());
-        return Err(unusable(reason));
-    }
-    let text = crate::value::file::text(&found)?;
+    let text = crate::value::file::text(&found, MOST_TEXT)
+        .map_err(|error| unusable(format!("cannot be read: {error}")))?;
     let text = text.replace("\r\n", "\n");
     let mut paragraphs = Vec::new();
     for paragraph in text.split("\n\n") {
