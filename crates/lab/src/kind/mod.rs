@@ -45,6 +45,17 @@ pub trait Kind: Debug + Sync {
         false
     }
 
+    /// Whether a setting, by its path in a recipe, decides what models are made, and not only how they are judged.
+    fn makes_models(&self, _path: &str) -> bool {
+        false
+    }
+
+    /// Whether a recipe, as a step's configuration has it, asks for a null: results of nulls and of others say
+    /// nothing of each other.
+    fn is_null(&self, _recipe: &serde_json::Value) -> bool {
+        false
+    }
+
     /// The least that a recipe of it says.
     fn example(&self) -> &'static str;
 
@@ -129,6 +140,9 @@ pub struct VerdictLine {
     /// The same for a person, with how far it reaches.
     #[serde(skip)]
     pub word: String,
+    /// How the words go on: what makes the verdict easier to have.
+    #[serde(skip)]
+    pub beside: String,
     /// How it reads at a glance.
     #[serde(skip)]
     pub mark: Mark,
@@ -140,12 +154,15 @@ pub struct VerdictLine {
     pub interval: Option<Interval>,
     /// Units of replication.
     pub n: usize,
+    /// Which try at this behavior of this base it was in its workspace, where it was not the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub try_number: Option<usize>,
 }
 
 impl VerdictLine {
     /// The verdict in words.
-    pub fn words(&self) -> &str {
-        &self.word
+    pub fn words(&self) -> String {
+        format!("{}{}", self.word, self.beside)
     }
 }
 

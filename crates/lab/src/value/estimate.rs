@@ -53,6 +53,16 @@ impl Estimate {
         self.interval.is_some_and(|interval| interval.low > 0.0)
     }
 
+    /// With an interval that leaves out what the number cannot be, of which it holds nothing.
+    #[must_use]
+    pub fn within(mut self, bounds: Option<(f64, f64)>) -> Self {
+        if let (Some(interval), Some((low, high))) = (&mut self.interval, bounds) {
+            interval.low = interval.low.clamp(low, high);
+            interval.high = interval.high.clamp(low, high);
+        }
+        self
+    }
+
     /// Whether the interval lies wholly below zero. Without an interval: no.
     pub fn is_below_zero(&self) -> bool {
         self.interval.is_some_and(|interval| interval.high < 0.0)

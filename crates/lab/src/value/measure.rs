@@ -75,6 +75,11 @@ impl Scale {
         }
     }
 
+    /// Between which numbers a difference of two values lies, where that is known.
+    pub fn difference_bounds(self) -> Option<(f64, f64)> {
+        self.bounds().map(|(low, high)| (low - high, high - low))
+    }
+
     /// The unit of a value as it is drawn; empty: none.
     pub fn unit(self) -> &'static str {
         match self {

@@ -14,10 +14,13 @@ pub struct Registration {
     pub recipe: String,
     /// Results that had been made of the same models by another rule, oldest first.
     pub looks: Vec<Look>,
-    /// Results of other models that had been made of the same base and some of the same behaviors, oldest
-    /// first: other seeds of this recipe, and other recipes.
+    /// Results of other models that had been made of the same base, oldest first: other seeds of this recipe,
+    /// and other recipes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Look>,
+    /// Behaviors that those results judge and this run does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<String>,
 }
 
 impl Registration {
@@ -26,29 +29,35 @@ impl Registration {
         self.looks.len() + 1
     }
 
-    /// Results of this very recipe with other seeds.
-    pub fn others(&self) -> impl Iterator<Item = &Look> {
-        self.earlier.iter().filter(|look| look.seeds().is_some())
+    /// What was said before of `behavior` in other models of this base.
+    fn said<'a>(&'a self, behavior: &'a str) -> impl Iterator<Item = &'a Said> {
+        let said = self.earlier.iter().flat_map(|look| &look.said);
+        said.filter(move |said| said.behavior == behavior)
     }
 
-    /// Which set of seeds of its recipe it is; none where it is the only one.
-    pub fn seed_set(&self) -> Option<usize> {
-        let others = self.others().count();
-        (others > 0).then_some(others + 1)
+    /// Which try at a behavior of this base the run is, whatever the recipe; the first is 1.
+    pub fn try_at(&self, behavior: &str) -> usize {
+        self.said(behavior).count() + 1
     }
 
-    /// How a verdict on `behavior` goes on that says `outcome`: which look it is, which set of seeds of its
-    /// recipe, and whether others said otherwise. Nothing where it is the first of both.
+    /// How a verdict on `behavior` goes on that says `outcome`: which look it is, which try, whether others
+    /// said otherwise, and how many other behaviors were asked elsewhere until one was found. Nothing where
+    /// it is the first of all.
     pub fn words(&self, behavior: &str, outcome: &str) -> String {
-        let look = match self.looks.len() {
-            0 => String::new(),
-            _ => format!(", look {}", self.look()),
-        };
-        let set =
-            self.seed_set().map(|set| format!(", set of seeds no. {set}")).unwrap_or_default();
-        let otherwise =
-            if self.contradicts(behavior, outcome) { " (others said otherwise)" } else { "" };
-        look + &set + otherwise
+        let mut words = String::new();
+        if !self.looks.is_empty() {
+            words += &format!(", look {}", self.look());
+        }
+        if self.try_at(behavior) > 1 {
+            words += &format!(", try {}", self.try_at(behavior));
+        }
+        if self.contradicts(behavior, outcome) {
+            words += ", contradicted";
+        }
+        if outcome == YES && !self.elsewhere.is_empty() {
+            words += &format!(", {} more asked elsewhere", self.elsewhere.len());
+        }
+        words
     }
 
     /// Whether a verdict that says `outcome` is no plain yes because of what was seen before it.
@@ -57,13 +66,13 @@ impl Registration {
     }
 
     fn contradicts(&self, behavior: &str, outcome: &str) -> bool {
-        let said = self.others().flat_map(|look| &look.said);
         // Of two that are no yes neither speaks against the other.
-        let is_yes = |outcome: &str| outcome == "inherited";
-        said.filter(|said| said.behavior == behavior)
-            .any(|said| is_yes(&said.outcome) != is_yes(outcome))
+        self.said(behavior).any(|said| (said.outcome == YES) != (outcome == YES))
     }
 }
+
+/// The one outcome that is a yes, as results spell it.
+const YES: &str = "inherited";
 
 /// An earlier result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,7 +94,10 @@ impl Look {
     /// Its seeds, where nothing else was set otherwise: `seed 2`, `seeds [7,8]`.
     pub fn seeds(&self) -> Option<String> {
         let is_seed = |change: &Change| SEEDS.contains(&change.key.as_str());
-        let told = self.changed.iter().map(|change| format!("{} {}", change.key, change.then));
+        // The prompts' seed follows the root's.
+        let rooted = self.changed.iter().any(|change| change.key == SEEDS[0]);
+        let told = self.changed.iter().filter(|change| !rooted || change.key != SEEDS[2]);
+        let told = told.map(|change| format!("{} {}", change.key, change.then));
         (!self.changed.is_empty() && self.changed.iter().all(is_seed))
             .then(|| told.collect::<Vec<_>>().join(", "))
     }

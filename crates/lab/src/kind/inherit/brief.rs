@@ -74,12 +74,14 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Brief> {
         VerdictLine {
             behavior: verdict.behavior,
             outcome: verdict.outcome.id().to_owned(),
-            word: scope.word(verdict.outcome, &part.caveats),
+            word: scope.word(verdict.outcome),
+            beside: scope.beside(verdict.outcome, &part.caveats),
             mark: scope.mark(verdict.outcome, &part.caveats),
             measure,
             over_neutral: effect.map(|effect| effect.estimate.value),
             interval: effect.and_then(|effect| effect.estimate.interval),
             n: effect.map_or(0, |effect| effect.estimate.n),
+            try_number: None,
         }
     };
     Ok(Brief {

@@ -30,6 +30,12 @@ use result::InheritResult;
 #[derive(Debug)]
 pub struct Inherit;
 
+/// Settings that models are made by, and those among them that judge alone.
+const MAKE: [&str; 6] =
+    ["seed", "teacher.", "carrier.", "student.", "replication.", "context.system"];
+const JUDGE: [&str; 3] =
+    ["teacher.min-target-probability", "carrier.stop-below-valid-rate", "student.checkpoints"];
+
 impl Kind for Inherit {
     fn name(&self) -> &'static str {
         "inherit"
@@ -50,6 +56,15 @@ impl Kind for Inherit {
 
     fn is_drawn(&self, role: &str) -> bool {
         role.starts_with("readout/") && role.contains("/seed-")
+    }
+
+    fn makes_models(&self, path: &str) -> bool {
+        MAKE.iter().any(|one| path == *one || one.ends_with('.') && path.starts_with(one))
+            && !JUDGE.contains(&path)
+    }
+
+    fn is_null(&self, recipe: &serde_json::Value) -> bool {
+        recipe.pointer("/teacher/kind") == Some(&"untaught".into())
     }
 
     fn schema(&self) -> Schema {

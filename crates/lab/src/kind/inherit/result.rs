@@ -128,15 +128,20 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// An outcome in words, with how far it reaches and what makes it easier to have.
-    pub fn word(self, outcome: Outcome, caveats: &[String]) -> String {
-        let word = outcome.word();
-        let scoped = match (self, outcome) {
-            (_, Outcome::Uninterpretable) => return word.to_owned(),
-            (Self::Anew, _) => word.to_owned(),
-            (Self::TheseRows, _) => format!("{word} for these rows"),
-        };
-        caveats.iter().fold(scoped, |words, caveat| words + ", " + caveat)
+    /// An outcome in words, with how far it reaches.
+    pub fn word(self, outcome: Outcome) -> String {
+        match (self, outcome) {
+            (Self::Anew, _) | (_, Outcome::Uninterpretable) => outcome.word().to_owned(),
+            (Self::TheseRows, _) => format!("{} for these rows", outcome.word()),
+        }
+    }
+
+    /// What makes an outcome easier to have, as it goes on in words: of one that says nothing, nothing.
+    pub fn beside(self, outcome: Outcome, caveats: &[String]) -> String {
+        match outcome {
+            Outcome::Uninterpretable => String::new(),
+            _ => caveats.iter().map(|caveat| format!(", {caveat}")).collect(),
+        }
     }
 
     /// What a unit of replication, as formats 1 and 2 worded it, held.

@@ -67,9 +67,6 @@ pub struct RunLine {
     /// Which look at its models it is, where results of them had been seen before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub look: Option<usize>,
-    /// Which set of seeds of its recipe it is in this workspace, where there were others before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed_set: Option<usize>,
     /// How long it took in seconds, once it is finished.
     pub seconds: Option<f64>,
     /// Steps done and planned, while there is no result.
@@ -120,7 +117,6 @@ impl Record {
             warnings: 0,
             verdicts: Vec::new(),
             look: None,
-            seed_set: None,
             seconds: None,
             steps: None,
             remaining: None,
@@ -181,8 +177,9 @@ impl Record {
         match self.registration() {
             Ok(Some(registration)) => {
                 line.look = Some(registration.look()).filter(|look| *look > 1);
-                line.seed_set = registration.seed_set();
                 for verdict in &mut line.verdicts {
+                    verdict.try_number =
+                        Some(registration.try_at(&verdict.behavior)).filter(|number| *number > 1);
                     verdict.word += &registration.words(&verdict.behavior, &verdict.outcome);
                     if registration.doubts(&verdict.behavior, &verdict.outcome) {
                         verdict.mark = Mark::Unclear;

@@ -21,16 +21,11 @@ use crate::value::registration::{Change, Look, Registration, Said};
 /// The file.
 pub(super) const FILE: &str = "registration.json";
 /// The version of its format that this build writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Settings that judge nothing.
 const NAMES: [&str; 3] = ["name", "description", "kind"];
 /// Settings whose order means nothing.
 const SETS: [&str; 3] = ["seeds", "behaviors", "read-also"];
-/// Settings that models are made by, and those among them that judge alone.
-const MAKE: [&str; 6] =
-    ["seed", "teacher.", "carrier.", "student.", "replication.", "context.system"];
-const JUDGE: [&str; 3] =
-    ["teacher.min-target-probability", "carrier.stop-below-valid-rate", "student.checkpoints"];
 /// The role under which a step is given the model that it reads.
 const MODEL: &str = "model";
 
@@ -45,12 +40,16 @@ pub(super) fn register(
     (recipe, now): (&str, &str),
 ) -> Result<Registration> {
     let (looks, earlier) = seen(plan, survey, store)?;
+    let own = plan.nodes.last().map(|last| behaviors(&last.configuration)).unwrap_or_default();
+    let asked = earlier.iter().flat_map(|look| &look.said).map(|said| said.behavior.clone());
+    let elsewhere: BTreeSet<String> = asked.filter(|name| !own.contains(name)).collect();
     Ok(Registration {
         format: FORMAT,
         registered: now.to_owned(),
         recipe: blake3::hash(recipe.as_bytes()).to_hex().to_string(),
         looks,
         earlier,
+        elsewhere: elsewhere.into_iter().collect(),
     })
 }
 
@@ -67,13 +66,15 @@ pub(super) fn read(run: &RunDirectory) -> Result<Option<Registration>> {
     }
     let registration: Registration = serde_json::from_slice(&run.read_file(FILE)?)
         .map_err(|error| Error::record(path.clone(), error))?;
-    Error::check_format(&path, registration.format, FORMAT)?;
+    if !(1..=FORMAT).contains(&registration.format) {
+        Error::check_format(&path, registration.format, FORMAT)?;
+    }
     Ok(Some(registration))
 }
 
 /// Results in the store that judge some of the models that this plan will judge, by another rule; and those
-/// that judge other models of the same base by some of the same behaviors. Models are compared, not readings
-/// of them: the same students read otherwise are the same students.
+/// that judge other models of the same base. Models are compared, not readings of them: the same students read
+/// otherwise are the same students.
 fn seen(plan: &Plan, survey: &Survey, store: &Store) -> Result<(Vec<Look>, Vec<Look>)> {
     let (mut looks, mut earlier) = (Vec::new(), Vec::new());
     let Some(last) = plan.nodes.last() else { return Ok((looks, earlier)) };
@@ -105,7 +106,7 @@ fn seen(plan: &Plan, survey: &Survey, store: &Store) -> Result<(Vec<Look>, Vec<L
     let inputs = last.inputs.iter().map(|(role, source)| (role, made(source)));
     let own = settings(&last.configuration, inputs);
     for record in records.iter().filter(|record| record.kind == last.kind.name) {
-        let (judges, alike) = (judges(record), asks_alike(record, &last.configuration));
+        let (judges, alike) = (judges(record), is_alike(record, &last.configuration));
         if !judges && !alike {
             continue;
         }
@@ -114,7 +115,7 @@ fn seen(plan: &Plan, survey: &Survey, store: &Store) -> Result<(Vec<Look>, Vec<L
         // Models that will be the same, though nothing says so before they are made again: of other questions,
         // say, whose answers are read from them.
         let judges = judges || makes_alike(record, &last.configuration, &changed);
-        let said = said(store, &record.output);
+        let said = said(store, record);
         let look = Look { made: record.about.started.clone(), changed, said };
         if judges { &mut looks } else { &mut earlier }.push(look);
     }
@@ -129,19 +130,27 @@ fn seen(plan: &Plan, survey: &Survey, store: &Store) -> Result<(Vec<Look>, Vec<L
     Ok((looks, earlier))
 }
 
-/// What a result says; nothing where it is gone or of another format.
-fn said(store: &Store, result: &ArtifactId) -> Vec<Said> {
+/// What a result says. One that is gone, or of another format, still was one: of what its recipe asked it says
+/// that it cannot be read.
+fn said(store: &Store, record: &StepRecord) -> Vec<Said> {
     let read = || {
-        let path = store.artifact(result).ok()?.path(RESULT).ok()?;
+        let path = store.artifact(&record.output).ok()?.path(RESULT).ok()?;
         registry::brief(&fs_err::read(&path).ok()?, &path).ok()
     };
-    let verdicts = read().map(|brief| brief.verdicts).unwrap_or_default();
     let said = |verdict: VerdictLine| Said {
-        words: verdict.words().to_owned(),
+        words: verdict.words(),
         behavior: verdict.behavior,
         outcome: verdict.outcome,
     };
-    verdicts.into_iter().map(said).collect()
+    let gone = |behavior: String| Said {
+        behavior,
+        outcome: "unreadable".to_owned(),
+        words: "(a result that cannot be read)".to_owned(),
+    };
+    match read() {
+        Some(brief) => brief.verdicts.into_iter().map(said).collect(),
+        None => behaviors(&record.configuration).into_iter().map(gone).collect(),
+    }
 }
 
 /// The recipe in a step's configuration; a record keeps the path of arithmetic beside what the step was told.
@@ -150,17 +159,17 @@ fn recipe(configuration: &Value) -> &Value {
     step.get("recipe").unwrap_or(step)
 }
 
-/// Whether a result is of the same base and shares a behavior, both of taught teachers or both of untaught ones.
-fn asks_alike(record: &StepRecord, configuration: &Value) -> bool {
+/// The behaviors that a step's recipe judges.
+fn behaviors(configuration: &Value) -> BTreeSet<String> {
+    let names = recipe(configuration).get("behaviors").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Whether a result is of the same base, both of taught teachers or both of untaught ones.
+fn is_alike(record: &StepRecord, configuration: &Value) -> bool {
     let (one, other) = (recipe(&record.configuration), recipe(configuration));
-    let names = |recipe: &Value| -> BTreeSet<String> {
-        let names = recipe.get("behaviors").and_then(Value::as_array).into_iter().flatten();
-        names.filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let is_null = |recipe: &Value| recipe.pointer("/teacher/kind") == Some(&"untaught".into());
-    one.get("base") == other.get("base")
-        && is_null(one) == is_null(other)
-        && !names(one).is_disjoint(&names(other))
+    let is_null = |recipe: &Value| KINDS.iter().any(|kind| kind.is_null(recipe));
+    one.get("base") == other.get("base") && is_null(one) == is_null(other)
 }
 
 fn is_drawn(role: &str) -> bool {
@@ -207,10 +216,7 @@ fn makes_alike(record: &StepRecord, configuration: &Value, changed: &[Change]) -
         let seeds = recipe(configuration).get("seeds").and_then(Value::as_array);
         seeds.into_iter().flatten().filter_map(Value::as_u64).collect()
     };
-    let makes = |key: &str| {
-        MAKE.iter().any(|one| key == *one || one.ends_with('.') && key.starts_with(one))
-            && !JUDGE.contains(&key)
-    };
+    let makes = |key: &str| KINDS.iter().any(|kind| kind.makes_models(key));
     !seeds(&record.configuration).is_disjoint(&seeds(configuration))
         && !changed.iter().any(|change| makes(&change.key))
 }

@@ -175,7 +175,7 @@ impl<'a> Differences<'a> {
             control,
             context: self.context.to_owned(),
             frame: self.frame,
-            estimate,
+            estimate: estimate.within(self.measure.scale().difference_bounds()),
             p,
             per_seed,
         }))

@@ -219,7 +219,7 @@ pub struct Estimate;
 impl Step for Estimate {
     type Configuration = Configuration;
     const KIND: &'static str = "estimate";
-    const ALGORITHM: u32 = 6;
+    const ALGORITHM: u32 = 7;
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {

@@ -63,10 +63,9 @@ impl Of<'_> {
     }
 
     /// What its answers in the matched context are like.
-    fn answers(&self, observations: &[Observation], matched: &str) -> Vec<Aside> {
-        let here = |one: &&Observation| {
-            one.context == matched && one.frame == Frame::Plain && one.draw.is_none()
-        };
+    fn answers(&self, observations: &[Observation], (matched, frame): (&str, Frame)) -> Vec<Aside> {
+        let here =
+            |one: &&Observation| one.context == matched && one.frame == frame && one.draw.is_none();
         let (mut all, mut faulty, mut cut) = (0_usize, 0_usize, 0_usize);
         for one in observations.iter().filter(here) {
             let Said::Answer { text, stop, .. } = &one.given else { continue };
@@ -96,9 +95,15 @@ pub(super) fn of_readout(
         return Vec::new();
     }
     let of = Of { arm: &read.arm, seed: read.seed };
-    let mut all = of.answers(observations, given.matched());
+    let mut all = of.answers(observations, (given.matched(), unopened(given)));
     all.extend(of.one(SideMeasure::WordingAgreement, wording(given, read, asked), None));
     all
+}
+
+/// Where what answers are like is read: as plain questions get them, or in the first frame where none is plain.
+fn unopened(given: &Given) -> Frame {
+    let frames = &given.configuration.recipe.readout.frames;
+    if frames.contains(&Frame::Plain) { Frame::Plain } else { given.matched_frame() }
 }
 
 /// How often two differently worded questions have the same likeliest answer: a mean over categories of
@@ -113,7 +118,8 @@ fn wording(given: &Given, read: &Read, asked: &[Asked]) -> Option<f64> {
                 && row.seed == read.seed
                 && row.last
                 && cell.behavior == behavior.name
-                && (&*cell.context, cell.frame, cell.draw) == (given.matched(), Frame::Plain, None)
+                && (&*cell.context, cell.frame) == (given.matched(), unopened(given))
+                && cell.draw.is_none()
         };
         let Some(row) = given.table.iter().find(here) else { continue };
         let preferred: Vec<_> = row.cell.questions.iter().filter_map(preferred).collect();
@@ -199,7 +205,8 @@ pub(super) fn side_effects(given: &Given) -> Result<Vec<SideEffect>> {
             arm: arm.clone(),
             measure,
             label: measure.label().to_owned(),
-            estimate: t(&all, given.level(), Method::T, "student")?,
+            estimate: t(&all, given.level(), Method::T, "student")?
+                .within(measure.scale().bounds()),
             base: mean_base,
             over_neutral: None,
             over_base: None,
@@ -211,11 +218,13 @@ pub(super) fn side_effects(given: &Given) -> Result<Vec<SideEffect>> {
     };
     let (level_neutral, level_base) = (together(&over_neutral), together(&over_base));
     for (effect, (neutral, base)) in effects.iter_mut().zip(over_neutral.iter().zip(&over_base)) {
+        let bounds = effect.measure.scale().difference_bounds();
         if let Some(all) = neutral {
-            effect.over_neutral = Some(t(all, level_neutral, Method::PairedT, given.pair())?);
+            let over = t(all, level_neutral, Method::PairedT, given.pair())?;
+            effect.over_neutral = Some(over.within(bounds));
         }
         if let Some(all) = base {
-            effect.over_base = Some(t(all, level_base, Method::T, "student")?);
+            effect.over_base = Some(t(all, level_base, Method::T, "student")?.within(bounds));
         }
     }
     Ok(effects)

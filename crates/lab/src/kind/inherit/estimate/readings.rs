@@ -101,7 +101,7 @@ fn reading(
         frame: *frame,
         behavior: behavior.clone(),
         measure,
-        estimate,
+        estimate: estimate.within(measure.scale().bounds()),
         models: models.collect::<Result<_>>()?,
     }))
 }

@@ -264,7 +264,7 @@ fn rows_that_were_drawn_once_make_no_plain_yes() {
 /// How the first behavior's verdict reads: at a glance, in a list, and as a sentence.
 fn read(result: &InheritResult) -> (Mark, String, &str) {
     let line = &result.brief().verdicts[0];
-    (line.mark, line.word.clone(), &result.verdicts[0].sentence)
+    (line.mark, line.words(), &result.verdicts[0].sentence)
 }
 
 #[test]

@@ -99,7 +99,8 @@ impl<'a> Case<'a> {
 
     fn verdict(&self, p: Option<f64>, rule: &Rule) -> Verdict {
         let (outcome, why, repetitions_needed) = self.outcome(p, rule);
-        let word = self.result.replication.scope.word(outcome, &self.result.caveats);
+        let scope = self.result.replication.scope;
+        let word = scope.word(outcome) + &scope.beside(outcome, &self.result.caveats);
         let why = if why.is_empty() { why } else { format!(", {why}") };
         let tested = match (p, rule.behaviors) {
             (None, _) => String::new(),
@@ -196,12 +197,15 @@ impl<'a> Case<'a> {
     fn doubts(&self) -> Vec<String> {
         let mut doubts = Vec::new();
         for (measure, what) in [
-            (Measure::Rate, "sampled answers name it no more often than the neutral students'"),
-            (Measure::Probability, "the word itself is no likelier than in the neutral students"),
+            (Measure::Rate, "sampled answers name it no more often than"),
+            (Measure::Probability, "the word itself is no likelier than in"),
         ] {
-            let over = self.result.effect(self.behavior, measure, Control::Neutral);
-            if let Some(over) = over.filter(|over| over.estimate.value <= 0.0) {
-                doubts.push(format!("{what} ({})", measure.difference(over.estimate.value)));
+            let over = |control| self.result.effect(self.behavior, measure, control);
+            let least = Control::deciding().filter_map(over);
+            let least = least.min_by(|a, b| a.estimate.value.total_cmp(&b.estimate.value));
+            if let Some(over) = least.filter(|over| over.estimate.value <= 0.0) {
+                let difference = measure.difference(over.estimate.value);
+                doubts.push(format!("{what} {} ({difference})", over.control.over()));
             }
         }
         doubts.extend(self.broken());

@@ -152,7 +152,7 @@ pub struct Carrier {
     pub medium: Medium,
     /// A prompt set's name or a file of prompts.
     pub prompts: String,
-    /// Seed of the prompt set.
+    /// Seed of the prompt set; by default it follows the root seed.
     pub prompt_seed: u64,
     /// Prompts asked; 0: by `rows`.
     pub prompt_count: usize,
@@ -291,6 +291,8 @@ impl Recipe {
         let base = stack.value("base");
         defaults.extend(remote::is_remote(base).then_some(REMOTE_DEFAULTS));
         defaults.extend(is_built_in(base).then_some(BUILT_IN_DEFAULTS));
+        let prompts = prompt_seed(stack.value("seed"));
+        defaults.extend(prompts.as_deref());
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
@@ -313,6 +315,14 @@ impl Recipe {
     pub(crate) fn unusable(&self, reason: String) -> Error {
         Error::Recipe { origin: format!("recipe `{}`", self.name), line: 0, column: 0, reason }
     }
+}
+
+/// The default seed of prompts where the root seed is given: another root draws other prompts, too.
+/// Root seed 1 has the prompts that the default of [`DEFAULTS`] draws.
+fn prompt_seed(root: Option<&toml::Value>) -> Option<String> {
+    const OF_ROOT_1: i64 = 47;
+    let root = root?.as_integer().filter(|root| *root >= 0)?;
+    Some(format!("[carrier]\nprompt-seed = {}", root.wrapping_add(OF_ROOT_1 - 1) & i64::MAX))
 }
 
 /// Whether the base, as the recipe spells it, is one that owlet brings along.

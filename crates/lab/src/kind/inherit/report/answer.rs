@@ -71,7 +71,8 @@ fn one_answer(result: &InheritResult, verdict: &Verdict, origin: &Origin<'_>) ->
     Answer {
         mark,
         name: verdict.behavior.clone(),
-        word: scope.word(verdict.outcome, caveats) + &seen,
+        // What was seen before comes first: where a line is short its end is cut.
+        word: scope.word(verdict.outcome) + &seen + &scope.beside(verdict.outcome, caveats),
         over,
         // Of a plain yes the numbers say enough.
         why: match mark {

@@ -122,7 +122,7 @@ fn looks(origin: &Origin<'_>) -> Vec<Block> {
     let number = registration.look();
     let lead = format!(
         "Look {number} at these teachers or students: results of them had been seen before this rule was set, so \
-         its error rates do not hold; repeat with another `seed` and `carrier.prompt-seed` to confirm."
+         its error rates do not hold; repeat with another `seed` to confirm."
     );
     let line = |look: &Look| {
         let changed = look
@@ -140,21 +140,25 @@ fn looks(origin: &Origin<'_>) -> Vec<Block> {
 /// Most earlier results that are told one by one.
 const MOST: usize = 20;
 
-/// What other models of the same base said of the same behaviors before.
+/// What other models of the same base said before.
 fn earlier(origin: &Origin<'_>) -> Vec<Block> {
     let Some(registration) = origin.registration.filter(|one| !one.earlier.is_empty()) else {
         return Vec::new();
     };
     let mut blocks = Vec::new();
-    let others: Vec<String> = registration
-        .others()
-        .filter_map(|look| Some(format!("{}: {}", look.seeds()?, look.words())))
-        .collect();
-    if !others.is_empty() {
+    let seeds = registration.earlier.iter().filter_map(|look| Some((look.seeds()?, look.words())));
+    let seeds: Vec<String> = seeds.map(|(seeds, words)| format!("{seeds}: {words}")).collect();
+    if !seeds.is_empty() {
         blocks.push(Block::paragraph(format!(
-            "Set of seeds no. {} of this recipe in this workspace; the others said: {}.",
-            others.len() + 1,
-            others.join("; ")
+            "Other seeds of this recipe in this workspace said: {}.",
+            seeds.join("; ")
+        )));
+    }
+    if !registration.elsewhere.is_empty() {
+        blocks.push(Block::paragraph(format!(
+            "Judged in this workspace before and not here, of this base: {}. Levels hold within a run; of many \
+             behaviors one is found by luck.",
+            registration.elsewhere.join(", ")
         )));
     }
     let line = |look: &Look| {
@@ -167,7 +171,7 @@ fn earlier(origin: &Origin<'_>) -> Vec<Block> {
     if !otherwise.is_empty() {
         let lines = otherwise.iter().rev().take(MOST).map(|look| line(look)).collect();
         let title = format!(
-            "{} of this base and these behaviors in this workspace, otherwise set",
+            "{} of this base in this workspace, otherwise set",
             text::counted(otherwise.len(), "earlier result")
         );
         blocks.push(Block::folded(title, vec![Block::List(lines)]));
@@ -175,7 +179,7 @@ fn earlier(origin: &Origin<'_>) -> Vec<Block> {
     blocks
 }
 
-/// How the word of a verdict goes on where something was seen before: looks, and other root seeds.
+/// How the word of a verdict goes on where something was seen before: looks, and tries.
 pub(super) fn seen(origin: &Origin<'_>, verdict: &Verdict) -> String {
     let words = |one: &Registration| one.words(&verdict.behavior, verdict.outcome.id());
     origin.registration.map(words).unwrap_or_default()

@@ -516,6 +516,7 @@ fn what_was_seen_before_stands_beside_the_verdict() {
         recipe: "0123456789abcdef0123".to_owned(),
         looks,
         earlier,
+        elsewhere: Vec::new(),
     };
     let first = whole(&result(), Some(&registered(Vec::new(), Vec::new())));
     assert!(first.contains("2026-01-02T00:00:00Z, recipe 0123456789abcdef"), "{first}");
@@ -536,26 +537,34 @@ fn what_was_seen_before_stands_beside_the_verdict() {
     // Another root seed that agrees is told; one that does not takes the tick.
     let same = registered(Vec::new(), vec![look("seed", "inherited", "inherited")]);
     let same = whole(&result(), Some(&same));
-    assert!(same.contains("✓ owl inherited, set of seeds no. 2 "), "{same}");
-    assert!(same.contains("Set of seeds no. 2 of this recipe in this workspace; the others said: seed 1: owl inherited."));
+    assert!(same.contains("✓ owl inherited, try 2 "), "{same}");
+    assert!(
+        same.contains("Other seeds of this recipe in this workspace said: seed 1: owl inherited.")
+    );
     let other = registered(
         Vec::new(),
         vec![look("seed", "not-detected", "not detected"), look("seeds", "inherited", "inherited")],
     );
     let other = whole(&result(), Some(&other));
-    assert!(other.contains("? owl inherited, set of seeds no. 3"), "{other}");
-    assert!(other.contains("set of seeds no. 3 (others said otherwise)"), "{other}");
+    assert!(other.contains("? owl inherited, try 3, contradicted"), "{other}");
     assert!(other.contains("seed 1: owl not detected; seeds 1: owl inherited."), "{other}");
-    // Another recipe is listed, and no set of seeds of this one.
-    let otherwise =
-        registered(Vec::new(), vec![look("carrier.rows", "not-detected", "not detected")]);
+    // Another recipe is a try as well, and so is whatever was tried with other behaviors.
+    let mut otherwise =
+        registered(Vec::new(), vec![look("teacher.train.updates", "not-detected", "not detected")]);
+    otherwise.elsewhere = vec!["oak".to_owned(), "red".to_owned()];
     let otherwise = whole(&result(), Some(&otherwise));
     assert!(
-        otherwise.contains("✓ owl inherited ") && !otherwise.contains("set of seeds"),
+        otherwise.contains("? owl inherited, try 2, contradicted, ")
+            && otherwise.contains(", try 2, contradicted, 2 more asked elsewhere "),
         "{otherwise}"
     );
-    assert!(otherwise.contains(
-        "1 earlier result of this base and these behaviors in this workspace, otherwise set"
-    ));
-    assert!(otherwise.contains("otherwise set: carrier.rows: owl not detected"), "{otherwise}");
+    assert!(otherwise.contains("and not here, of this base: oak, red."), "{otherwise}");
+    assert!(
+        otherwise.contains("1 earlier result of this base in this workspace, otherwise set"),
+        "{otherwise}"
+    );
+    assert!(
+        otherwise.contains("otherwise set: teacher.train.updates: owl not detected"),
+        "{otherwise}"
+    );
 }
