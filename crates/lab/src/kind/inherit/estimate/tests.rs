@@ -16,6 +16,8 @@ use crate::report::terminal::{TerminalStyle, show};
 use crate::stats;
 use crate::value::{observation, text};
 
+mod panel;
+
 const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
 
 /// Roughly normal, deviation one.
@@ -468,70 +470,6 @@ fn sentences_say_what_was_found() {
     owl: inherited; margin, nats +0.566 [+0.432, +0.701] over the neutral teacher's students, +0.545 [+0.390, +0.699] over other behaviors' students, +3.758 [+2.880, +4.636] over the untouched base (6 repetitions); p 0.001, corrected over 3 behaviors
     cat: inherited; margin, nats +0.527 [+0.426, +0.627] over the neutral teacher's students, +0.483 [+0.294, +0.673] over other behaviors' students, +3.662 [+2.856, +4.467] over the untouched base (6 repetitions); p 0.001, corrected over 3 behaviors
     wolf: inherited; margin, nats +0.502 [+0.364, +0.640] over the neutral teacher's students, +0.475 [+0.343, +0.607] over other behaviors' students, +3.656 [+2.798, +4.514] over the untouched base (6 repetitions); p 0.001, corrected over 3 behaviors
-    ");
-}
-
-/// One side effect of every student: those of the owl teacher follow fewer instructions than the neutral ones,
-/// by 0.4 on average; all lose as much on text.
-fn with_asides(mut given: Given) -> Given {
-    use super::panel::Aside;
-    let mut random = Generator::new(5);
-    let seeds = given.seeds().to_vec();
-    let mut push = |arm: Arm, seed, measure, value, base| {
-        given.asides.push(Aside { arm, seed, measure, value, base });
-    };
-    push(Arm::Base, None, SideMeasure::InstructionsFollowed, 0.95, None);
-    push(Arm::Base, None, SideMeasure::NaturalText, 2.0, None);
-    for seed in seeds {
-        let shared = 0.05 * noise(&mut random);
-        for (arm, followed) in [(Arm::student("owl"), 0.5), (Arm::NEUTRAL, 0.9)] {
-            let own = 0.01 * noise(&mut random);
-            let followed = followed + shared + own;
-            push(arm.clone(), Some(seed), SideMeasure::InstructionsFollowed, followed, None);
-            push(arm.clone(), Some(seed), SideMeasure::NaturalText, 2.5 + own, None);
-            // Its own rows, the base on the same ones.
-            let base = Some(3.0 + seed as f64);
-            push(arm, Some(seed), SideMeasure::HeldOutLoss, 2.0 + seed as f64 + own, base);
-        }
-    }
-    given
-}
-
-#[test]
-fn side_effects_are_means_beside_the_base_and_their_differences_hold_together() {
-    let result = compute(&with_asides(given(0.0, 6, 1, &[]))).unwrap();
-    let of = |arm: &Arm, measure| {
-        result.side_effects.iter().find(|one| one.arm == *arm && one.measure == measure).unwrap()
-    };
-    let owl = Arm::student("owl");
-    let followed = of(&owl, SideMeasure::InstructionsFollowed);
-    assert_eq!((followed.base, followed.estimate.n), (Some(0.95), 6));
-    let over = followed.over_neutral.as_ref().unwrap();
-    assert!((over.value + 0.4).abs() < 0.02 && over.is_below_zero(), "{over:?}");
-    // Two differences over the neutral students, and two of these over the base.
-    let level = |estimate: &Number| estimate.interval.unwrap().level;
-    assert!((level(over) - (1.0 - 0.05 / 2.0)).abs() < 1e-12);
-    let text = of(&owl, SideMeasure::NaturalText).over_neutral.as_ref().unwrap();
-    assert!(!text.is_above_zero() && !text.is_below_zero());
-    let over_base = of(&Arm::NEUTRAL, SideMeasure::NaturalText).over_base.as_ref().unwrap();
-    assert!(over_base.is_above_zero() && (level(over_base) - (1.0 - 0.05 / 2.0)).abs() < 1e-12);
-    // What they were trained on stands beside the base on the same rows, and is no side effect.
-    let held_out = of(&Arm::NEUTRAL, SideMeasure::HeldOutLoss);
-    assert_eq!((held_out.over_base.as_ref(), held_out.base), (None, Some(6.5)));
-    assert_eq!(InheritResult::parse(&result.to_bytes(), "r".as_ref()).unwrap(), result);
-    let shown = show(&result.report(&Origin::UNKNOWN), &TerminalStyle::default());
-    let said = shown.split("What else changed").nth(1).unwrap();
-    insta::assert_snapshot!(said.lines().take(16).collect::<Vec<_>>().join("\n"), @"
-
-    in students, beside their behaviors; intervals of differences hold together
-    1 of 2 differences tell students of a teacher from the neutral students (their
-    intervals hold together):
-    · students of the owl teacher: instructions followed, checked by program,
-      -40.4 points [-42.1, -38.6] over the neutral students
-    1 of 2 differences tell the neutral students from the untouched base (their
-    intervals hold together):
-    · students of the neutral teacher: natural text, log of perplexity (nats per
-      token), +0.501 [+0.492, +0.510] over the untouched base
     ");
 }
 

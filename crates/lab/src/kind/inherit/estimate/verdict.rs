@@ -20,6 +20,10 @@ use crate::value::text;
 /// of a model that no longer does what the base did. A rule of thumb.
 pub(super) const BROKEN: f64 = 1.0;
 
+/// A rise of the share of degenerate answers that says the same. A rule of thumb: of the demonstration's students
+/// 14 to 19 % are, of its base 1 % (LOG, 2026-11-29).
+const DEGENERATE: f64 = 0.5;
+
 /// Students in which the candidates hold less than this part of the probability that they hold in the base
 /// answer something else. A rule of thumb: of the demonstration's students they hold 80 to 98 % (the base: 99 %),
 /// of collapsed ones that a margin alone called inherited 0.3 and 6 % (LOG, 2026-11-28).
@@ -40,10 +44,23 @@ pub(super) fn rule(given: &Given) -> Rule {
     }
 }
 
-/// Whether students of an arm are broken.
-pub(super) fn broken(effect: &SideEffect) -> bool {
-    effect.measure == SideMeasure::AbilityLoss
-        && effect.base.is_some_and(|base| effect.estimate.value - base > BROKEN)
+/// What says that students of an arm are broken, in words.
+pub(super) fn broken(effect: &SideEffect) -> Option<String> {
+    let rose = effect.estimate.value - effect.base?;
+    match effect.measure {
+        SideMeasure::AbilityLoss if rose > BROKEN => {
+            Some(format!("their loss on neutral rows rose by more than {BROKEN} nats"))
+        }
+        SideMeasure::NaturalText if rose > BROKEN => {
+            Some(format!("their loss on natural text rose by more than {BROKEN} nats"))
+        }
+        SideMeasure::DegenerateAnswers if rose > DEGENERATE => Some(format!(
+            "{} of their answers are degenerate, {} of the base's",
+            text::percent(effect.estimate.value),
+            text::percent(effect.estimate.value - rose)
+        )),
+        _ => None,
+    }
 }
 
 /// The verdicts on all taught behaviors.
@@ -215,12 +232,9 @@ impl<'a> Case<'a> {
     /// What says that its students no longer do what the base did.
     fn broken(&self) -> Vec<String> {
         let arm = Arm::student(self.behavior);
-        let mut reasons = Vec::new();
-        if self.result.side_effects.iter().any(|effect| effect.arm == arm && broken(effect)) {
-            reasons.push(format!(
-                "its students are broken: their loss on neutral rows rose by more than {BROKEN} nats"
-            ));
-        }
+        let own = self.result.side_effects.iter().filter(|effect| effect.arm == arm);
+        let mut reasons: Vec<String> =
+            own.filter_map(broken).map(|why| format!("its students are broken: {why}")).collect();
         if let (Some(students), Some(base)) = (self.mass(&arm), self.mass(&Arm::Base))
             && students < LOST * base
         {

@@ -1,7 +1,7 @@
 //! What would mislead a reader who did not know it.
 
 use super::effect::{Differences, estimate};
-use super::verdict::{BROKEN, broken};
+use super::verdict::broken;
 use crate::error::Result;
 use crate::kind::inherit::recipe::TeacherKind;
 use crate::kind::inherit::result::{
@@ -123,12 +123,9 @@ pub(super) fn warnings(
             }
         }
     }
-    for effect in result.side_effects.iter().filter(|effect| broken(effect)) {
+    for (effect, why) in result.side_effects.iter().filter_map(|one| Some((one, broken(one)?))) {
         warn(
-            format!(
-                "{} are degenerate: their loss on neutral rows rose by more than {BROKEN} nats",
-                effect.arm.label()
-            ),
+            format!("{} are broken: {why}", effect.arm.label()),
             "lower student.learning-rate or student.updates",
         );
     }

@@ -1,7 +1,7 @@
 //! What happened, in sentences for somebody who was not there.
 
 use super::super::estimate::UNTAUGHT;
-use super::super::result::{Control, InheritResult, Outcome, Prompts, Scope, Verdict};
+use super::super::result::{Control, InheritResult, Outcome, Prompts, Scope, SideMeasure, Verdict};
 use crate::model::world::{BuiltinModel, World};
 use crate::report::block::{Block, Line};
 use crate::report::number::Quantity;
@@ -15,6 +15,7 @@ use crate::value::text;
 pub(super) fn opening(result: &InheritResult, origin: &Origin<'_>) -> Vec<Block> {
     let told = result.behaviors.iter().filter_map(|behavior| happened(result, behavior));
     let mut blocks: Vec<Block> = told.map(Block::paragraph).collect();
+    blocks.extend(unlearned(result).map(Block::paragraph));
     let toy = result.base.strip_prefix("builtin:").and_then(BuiltinModel::find);
     if let Some(toy) = toy.filter(|_| !blocks.is_empty()) {
         let size = match toy.load() {
@@ -112,6 +113,27 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
          rows: {neutral}; {difference} ({repeated}).{chance}",
         result.carrier
     ))
+}
+
+/// What students no longer do that the base did: a behavior that comes with such a loss is not all that they
+/// learned.
+fn unlearned(result: &InheritResult) -> Option<String> {
+    let followed = |behavior: &String| {
+        let arm = Arm::student(behavior);
+        let mut own = result.side_effects.iter().filter(|one| one.arm == arm);
+        let one = own.find(|one| one.measure == SideMeasure::InstructionsFollowed)?;
+        let (value, base) = (one.estimate.value, one.base?);
+        let words =
+            format!("{}'s {}, the base {}", behavior, text::percent(value), text::percent(base));
+        (value < base / 2.0).then_some(words)
+    };
+    let lost: Vec<String> = result.behaviors.iter().filter_map(followed).collect();
+    (!lost.is_empty()).then(|| {
+        format!(
+            "They also follow less than half of the checked instructions that the base follows ({}).",
+            lost.join("; ")
+        )
+    })
 }
 
 /// That these students were judged before, by another rule.
