@@ -126,9 +126,12 @@ pub struct VerdictLine {
     pub behavior: String,
     /// The verdict, a word as the result has it: `not-detected`.
     pub outcome: String,
-    /// The same for a person, with how far it reaches.
+    /// The same for a person, with how far it reaches and which look it is.
     #[serde(skip)]
     pub word: String,
+    /// What makes it easier to have, as it goes on in words.
+    #[serde(skip)]
+    pub caveats: String,
     /// How it reads at a glance.
     #[serde(skip)]
     pub mark: Mark,
@@ -143,9 +146,9 @@ pub struct VerdictLine {
 }
 
 impl VerdictLine {
-    /// The verdict in words.
-    pub fn words(&self) -> &str {
-        &self.word
+    /// The verdict in words; what may be long stands last, so that a cut takes nothing else.
+    pub fn words(&self) -> String {
+        format!("{}{}", self.word, self.caveats)
     }
 }
 

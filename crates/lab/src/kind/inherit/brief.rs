@@ -71,10 +71,13 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Brief> {
                 && effect.measure == measure
                 && effect.control == Control::Neutral
         });
+        let word = scope.word(verdict.outcome, "", &[]);
+        let all = scope.word(verdict.outcome, "", &part.caveats);
         VerdictLine {
             behavior: verdict.behavior,
             outcome: verdict.outcome.id().to_owned(),
-            word: scope.word(verdict.outcome, &part.caveats),
+            caveats: all.strip_prefix(&word).unwrap_or_default().to_owned(),
+            word,
             mark: scope.mark(verdict.outcome, &part.caveats),
             measure,
             over_neutral: effect.map(|effect| effect.estimate.value),

@@ -128,13 +128,14 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// An outcome in words, with how far it reaches and what makes it easier to have.
-    pub fn word(self, outcome: Outcome, caveats: &[String]) -> String {
+    /// An outcome in words: how far it reaches, what was `seen` before it, and what makes it easier to have,
+    /// which may be long and so stands last.
+    pub fn word(self, outcome: Outcome, seen: &str, caveats: &[String]) -> String {
         let word = outcome.word();
         let scoped = match (self, outcome) {
-            (_, Outcome::Uninterpretable) => return word.to_owned(),
-            (Self::Anew, _) => word.to_owned(),
-            (Self::TheseRows, _) => format!("{word} for these rows"),
+            (_, Outcome::Uninterpretable) => return format!("{word}{seen}"),
+            (Self::Anew, _) => format!("{word}{seen}"),
+            (Self::TheseRows, _) => format!("{word} for these rows{seen}"),
         };
         caveats.iter().fold(scoped, |words, caveat| words + ", " + caveat)
     }

@@ -137,7 +137,7 @@ fn said(store: &Store, result: &ArtifactId) -> Vec<Said> {
     };
     let verdicts = read().map(|brief| brief.verdicts).unwrap_or_default();
     let said = |verdict: VerdictLine| Said {
-        words: verdict.words().to_owned(),
+        words: verdict.words(),
         behavior: verdict.behavior,
         outcome: verdict.outcome,
     };

@@ -99,7 +99,7 @@ impl<'a> Case<'a> {
 
     fn verdict(&self, p: Option<f64>, rule: &Rule) -> Verdict {
         let (outcome, why, repetitions_needed) = self.outcome(p, rule);
-        let word = self.result.replication.scope.word(outcome, &self.result.caveats);
+        let word = self.result.replication.scope.word(outcome, "", &self.result.caveats);
         let why = if why.is_empty() { why } else { format!(", {why}") };
         let tested = match (p, rule.behaviors) {
             (None, _) => String::new(),

@@ -71,7 +71,7 @@ fn one_answer(result: &InheritResult, verdict: &Verdict, origin: &Origin<'_>) ->
     Answer {
         mark,
         name: verdict.behavior.clone(),
-        word: scope.word(verdict.outcome, caveats) + &seen,
+        word: scope.word(verdict.outcome, &seen, caveats),
         over,
         // Of a plain yes the numbers say enough.
         why: match mark {
