@@ -24,7 +24,7 @@ use crate::terminal::{FAINT, STRONG, Terminal, duration, json_line, plain, stdin
 /// lines and seed give the same answers.
 #[derive(Debug, Args)]
 pub(crate) struct ChatArgs {
-    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an id or name in the workspace
+    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an artifact's id
     model: String,
 
     #[command(flatten)]

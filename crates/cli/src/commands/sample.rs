@@ -23,7 +23,7 @@ use crate::typed;
 /// from `--seed` and its place, or the row's own `seed`; it depends on nothing else in the input.
 #[derive(Debug, Args)]
 pub(crate) struct SampleArgs {
-    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an id or name in the workspace
+    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an artifact's id
     model: String,
 
     /// Prompts as JSON lines; `-` is standard input

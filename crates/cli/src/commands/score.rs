@@ -20,7 +20,7 @@ use crate::terminal::{Terminal, count, duration, json_line};
 /// row: natural logarithms, of each token given all before it.
 #[derive(Debug, Args)]
 pub(crate) struct ScoreArgs {
-    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an id or name in the workspace
+    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an artifact's id
     model: String,
 
     /// Rows as JSON lines; `-` is standard input

@@ -26,7 +26,7 @@ use crate::workspace;
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Models, each perhaps with the name clients use: `MODEL` or `NAME=MODEL`. A model is
-    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an id or name in the workspace
+    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an artifact's id
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<String>,
 

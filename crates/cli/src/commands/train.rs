@@ -32,7 +32,7 @@ use crate::workspace;
 /// on from where it was.
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
-    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an id or name in the workspace
+    /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an artifact's id
     model: String,
 
     /// Rows as JSON lines; `-` is standard input
