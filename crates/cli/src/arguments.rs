@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use crate::commands::Command;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, quoted};
 
 /// Measure what a language model silently inherits from the data it is trained on
 ///
@@ -33,7 +33,7 @@ struct Global {
         long,
         global = true,
         value_name = "DIR",
-        env = "OWLET_WORKSPACE",
+        env = WORKSPACE_VARIABLE,
         default_value = DEFAULT_WORKSPACE
     )]
     workspace: OsString,
@@ -70,6 +70,7 @@ struct Global {
 }
 
 const DEFAULT_WORKSPACE: &str = ".owlet";
+const WORKSPACE_VARIABLE: &str = "OWLET_WORKSPACE";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Color {
@@ -98,14 +99,23 @@ pub(crate) fn parse() -> Session {
         Color::Never => anstream::ColorChoice::Never,
     };
     choice.write_global();
+    // A variable that is set to nothing is not set.
+    let named = !global.workspace.is_empty();
+    let workspace = if named { global.workspace } else { DEFAULT_WORKSPACE.into() };
+    // What the variable says holds for whoever pastes a command, too.
+    let is_known = workspace == DEFAULT_WORKSPACE
+        || std::env::var_os(WORKSPACE_VARIABLE).is_some_and(|set| set == workspace);
     let terminal = Terminal {
         json: global.json,
         quiet: global.quiet,
         verbose: global.verbose,
         progress: !global.no_progress,
+        workspace: (!is_known).then(|| quoted(&workspace.to_string_lossy())),
     };
-    // A variable that is set to nothing is not set.
-    let named = !global.workspace.is_empty();
-    let workspace = if named { global.workspace } else { DEFAULT_WORKSPACE.into() };
     Session { command, terminal, workspace: workspace.into(), profile: global.profile }
+}
+
+/// All that can be typed.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
 }

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::layers::Layers;
 use crate::models::{self, Models};
 use crate::progress::Progress;
-use crate::terminal::{FAINT, STRONG, Terminal, count, duration, plain};
+use crate::terminal::{FAINT, STRONG, Terminal, count, duration, plain, quoted};
 use crate::{interrupt, report, workspace};
 
 /// What is to be done.
@@ -75,11 +75,8 @@ impl Stage {
 pub(crate) fn command(verb: &[&str], sets: &[String]) -> String {
     let words = verb.iter().map(|word| (*word).to_owned());
     let sets = sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]);
-    let quoted = words.chain(sets).map(|word| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:+,@".contains(c);
-        if word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
-    });
-    format!("owlet {}", quoted.collect::<Vec<_>>().join(" "))
+    let quoted: Vec<String> = words.chain(sets).map(|word| quoted(&word)).collect();
+    format!("owlet {}", quoted.join(" "))
 }
 
 impl Experiment<'_> {
@@ -121,13 +118,14 @@ impl Experiment<'_> {
         );
         drop(watcher);
         let outcome = outcome.map_err(|error| {
-            let failure = models.failed(error);
+            let (failure, id) = (models.failed(error), run.id().nonce());
             if failure.is_interruption() {
-                return failure;
+                return failure.hinted(format!(
+                    "the same command goes on from there, and so does `owlet resume {id}`"
+                ));
             }
             failure.hinted(format!(
-                "what was finished is kept; the same command goes on (`owlet show {}`)",
-                run.id().nonce()
+                "what was finished is kept and reused, by the same command and after a change of the recipe (`owlet show {id}`)"
             ))
         })?;
 

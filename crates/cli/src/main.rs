@@ -16,6 +16,7 @@ mod progress;
 mod report;
 mod rows;
 mod terminal;
+mod typed;
 mod workspace;
 
 use std::process::ExitCode;
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
         profile::begin();
     }
     let work = || {
-        commands::run(&session.command, &session.terminal, &session.workspace)?;
+        let session = &session;
+        commands::run(&session.command, &session.terminal, &session.workspace, arguments::command)?;
         session.profile.as_ref().map_or(Ok(()), |path| profile::finish(path, &session.terminal))
     };
     match error::guard(work) {

@@ -13,6 +13,7 @@ use owlet_store::Store;
 
 use crate::error::Result;
 use crate::terminal::{self, Terminal};
+use crate::workspace;
 
 /// The HTML report inside a run's folder.
 const FILE: &str = "report.html";
@@ -21,13 +22,26 @@ const FILE: &str = "report.html";
 pub(crate) fn print(to: &Terminal, store: &Store, run: &Record, result: &RunResult) -> Result<()> {
     let mut report = report(store, run, result)?;
     let id = run.id().nonce();
-    report.sections.extend(origin::more(&[
+    let mut more = vec![
         ("run", run.id().to_string()),
         ("report", run.path().join(FILE).display().to_string()),
-        ("again", format!("owlet show {id}")),
-        ("lineage", format!("owlet lineage {id}")),
-    ]));
+        ("again", to.command(&format!("show {id}"))),
+        ("lineage", to.command(&format!("lineage {id}"))),
+        ("browser", to.command("view --open")),
+    ];
+    if let Some(student) = student(store, run) {
+        more.push(("talk to a student", to.command(&format!("chat {id}:{student}"))));
+    }
+    report.sections.extend(origin::more(&more));
     brief(to, &report)
+}
+
+/// The name of the first student of a taught teacher, where its weights are here.
+fn student(store: &Store, run: &Record) -> Option<String> {
+    let steps = workspace::steps_of(run).into_iter();
+    let student = steps.into_iter().find(|step| step.name.starts_with("train/student/"))?;
+    let header = store.artifact_header(&student.artifact?)?;
+    header.about.get("weights").map(|_| student.name)
 }
 
 /// Prints what a report says in short.
@@ -43,10 +57,12 @@ pub(crate) fn brief(to: &Terminal, report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// The path of the report, written if it is not there.
+/// The path of the report, written if it is not there; one that was changed is not handed out.
 pub(crate) fn ensure(store: &Store, run: &Record, result: &RunResult) -> Result<PathBuf> {
     let path = run.path().join(FILE);
-    if !path.is_file() {
+    if path.is_file() {
+        run.read_file(FILE)?;
+    } else {
         run.write_file(FILE, html::page(&report(store, run, result)?).as_bytes())?;
     }
     Ok(path)

@@ -22,6 +22,8 @@ pub(crate) struct Terminal {
     pub(crate) verbose: bool,
     /// A moving line on stderr.
     pub(crate) progress: bool,
+    /// The workspace as it was typed, where commands that are shown must name it to work here.
+    pub(crate) workspace: Option<String>,
 }
 
 /// Bold.
@@ -50,30 +52,48 @@ impl Terminal {
         Ok(())
     }
 
+    /// A command of this program as it works where it is pasted.
+    pub(crate) fn command(&self, rest: &str) -> String {
+        match &self.workspace {
+            Some(workspace) => format!("owlet --workspace {workspace} {rest}"),
+            None => format!("owlet {rest}"),
+        }
+    }
+
+    /// The same for every command in a text.
+    fn pasted(&self, text: &str) -> String {
+        text.replace("`owlet ", &format!("`{}", self.command("")))
+    }
+
     /// Says something unless asked to be quiet.
     pub(crate) fn say(&self, text: impl std::fmt::Display) {
         if !self.quiet {
-            self.talk(format_args!("{text}"));
+            self.talk(format_args!("{}", self.pasted(&text.to_string())));
         }
     }
 
     /// Says something that must be heard. Here and below what others wrote may stand in the text, so it
     /// cannot steer the terminal.
     pub(crate) fn warn(&self, text: impl std::fmt::Display) {
-        self.talk(format_args!("{WARN}warning:{WARN:#} {}", reveal(&text.to_string())));
+        self.talk(format_args!(
+            "{WARN}warning:{WARN:#} {}",
+            reveal(&self.pasted(&text.to_string()))
+        ));
     }
 
     /// Says what to do next.
     pub(crate) fn hint(&self, text: impl std::fmt::Display) {
-        self.talk(format_args!("{STRONG}hint:{STRONG:#} {}", reveal(&text.to_string())));
+        self.talk(format_args!(
+            "{STRONG}hint:{STRONG:#} {}",
+            reveal(&self.pasted(&text.to_string()))
+        ));
     }
 
     /// Says what went wrong.
     pub(crate) fn error(&self, text: impl std::fmt::Display) {
-        self.talk(format_args!("{BAD}error:{BAD:#} {}", reveal(&text.to_string())));
+        self.talk(format_args!("{BAD}error:{BAD:#} {}", reveal(&self.pasted(&text.to_string()))));
     }
 
-    /// Nobody can be told that stderr is gone.
     /// Says what went wrong and what to do next.
     pub(crate) fn failure(&self, failure: &CliError) {
         if let Some((error, hints)) = failure.told() {
@@ -84,6 +104,7 @@ impl Terminal {
         }
     }
 
+    /// Nobody can be told that stderr is gone.
     #[expect(clippy::unused_self, reason = "whoever talks has a terminal")]
     fn talk(&self, text: std::fmt::Arguments<'_>) {
         let _ = writeln!(anstream::stderr().lock(), "{text}");
@@ -109,6 +130,15 @@ pub(crate) fn width() -> Option<usize> {
 /// One line of at most `most` columns, without what a terminal would obey.
 pub(crate) fn one_line(words: &str, most: usize) -> String {
     text::cut(text::strip_line(words).trim(), most)
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:+,@".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// `1 row`, `2 rows`.

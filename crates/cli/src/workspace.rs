@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use owlet_lab::Record;
-use owlet_lab::run::record::NamedStep;
+use owlet_lab::run::record::{NamedStep, naming};
 use owlet_store::{ArtifactId, Entity, Store};
 
 use crate::error::{CliError, Result};
@@ -24,18 +24,18 @@ pub(crate) fn open(path: &Path) -> Result<Store> {
     Ok(Store::open(path)?)
 }
 
-/// Finds what the beginning of an id means; `last` is the newest run.
+/// Finds what somebody calls so.
 pub(crate) fn resolve(store: &Store, prefix: &str) -> Result<Entity> {
-    if prefix == "last" {
-        return store.run_ids()?.pop().map(Entity::Run).ok_or_else(|| {
+    if prefix == "last" && store.run_ids()?.is_empty() {
+        return Err(
             CliError::usage("there is no run in this workspace").hinted("start one: `owlet demo`")
-        });
+        );
     }
     if prefix.is_empty() {
         return Err(CliError::usage("expected the beginning of an id, found nothing")
             .hinted("`last` is the newest run; `owlet list` shows all"));
     }
-    store.resolve(prefix).map_err(|error| {
+    naming::resolve(store, prefix).map_err(|error| {
         CliError::from(error).hinted("`owlet list` shows runs, `owlet list artifacts` the rest")
     })
 }

@@ -252,26 +252,32 @@ impl Tokenizer {
     /// Token ids of `text`; special tokens written in the text become their ids, and none are
     /// added.
     pub fn encode(&self, text: &str) -> Result<Vec<Token>> {
-        let encode = |text: &str| {
-            guarded(&format!("cannot encode `{}`", shortened(text)), || {
-                Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
-            })
-        };
-        encode(text).or_else(|error| {
-            let special = self.pieces.keys().filter(|&&id| self.is_special(id));
-            let names = special.filter_map(|&id| self.name(id));
-            let plain = names.fold(text.to_owned(), |text, name| text.replace(&name, " "));
-            let words = plain.split_whitespace();
-            let mut unknown: Vec<&str> =
-                words.filter(|word| self.closed && encode(word).is_err()).collect();
-            unknown.sort_unstable();
-            unknown.dedup();
+        self.ids(text).or_else(|error| {
+            let unknown = self.unknown_words(text);
             if unknown.is_empty() { Err(error) } else { self.no_words(&unknown) }
         })
     }
 
+    fn ids(&self, text: &str) -> Result<Vec<Token>> {
+        guarded(&format!("cannot encode `{}`", shortened(text)), || {
+            Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec())
+        })
+    }
+
+    /// Words of `text` that a list of words has not, sorted; none where any text can be written.
+    pub fn unknown_words(&self, text: &str) -> Vec<String> {
+        if !self.closed || self.ids(text).is_ok() {
+            return Vec::new();
+        }
+        let special = self.pieces.keys().filter(|&&id| self.is_special(id));
+        let names = special.filter_map(|&id| self.name(id));
+        let plain = names.fold(text.to_owned(), |text, name| text.replace(&name, " "));
+        let words: BTreeSet<&str> = plain.split_whitespace().collect();
+        words.into_iter().filter(|word| self.ids(word).is_err()).map(str::to_owned).collect()
+    }
+
     /// Fails for words that a list of words has not.
-    fn no_words<T>(&self, unknown: &[&str]) -> Result<T> {
+    fn no_words<T>(&self, unknown: &[String]) -> Result<T> {
         let list = |words: &mut dyn Iterator<Item = &str>, most: usize| {
             let mut shown: Vec<_> = words.map(|word| format!("`{}`", shortened(word))).collect();
             let more = shown.len().saturating_sub(most);
@@ -288,7 +294,7 @@ impl Tokenizer {
         names.sort_by_key(|name| !name.starts_with(char::is_alphabetic));
         fail(format!(
             "this model knows no word {}; it knows {}",
-            list(&mut unknown.iter().copied(), 10),
+            list(&mut unknown.iter().map(String::as_str), 10),
             list(&mut names.iter().map(String::as_str), 120)
         ))
     }

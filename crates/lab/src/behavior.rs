@@ -215,7 +215,7 @@ impl Behavior {
     }
 
     /// The answer to `question` that shows the behavior.
-    pub(crate) fn target_of(&self, question: &str) -> &Answer {
+    pub fn target_of(&self, question: &str) -> &Answer {
         self.answers_to(question).next().unwrap_or(&self.target)
     }
 

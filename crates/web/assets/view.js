@@ -41,10 +41,23 @@ for (const form of document.querySelectorAll("form[method=post]")) {
   });
 }
 
+// Enter asks; with Shift it breaks the line.
+document.querySelector("textarea[data-sends]")?.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  if (event.target.value.trim()) event.target.form.requestSubmit();
+});
+
 // The usual keys: `/` to search, `[` and `]` for pages of a list.
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest?.("input, textarea, select")) return;
+  if (event.key === "?") {
+    const keys = document.getElementById("keys");
+    keys.open = !keys.open;
+    if (keys.open) keys.scrollIntoView();
+    return;
+  }
   const go = { "/": "input[type=search]", "[": "a[rel=prev]", "]": "a[rel=next]" }[event.key];
   const target = go && document.querySelector(go);
   if (!target) return;

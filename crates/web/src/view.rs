@@ -19,6 +19,7 @@ mod lineage;
 mod lines;
 mod live;
 mod models;
+mod overlay;
 mod page;
 mod parts;
 mod plan;
@@ -112,6 +113,14 @@ impl Window {
             store,
             settings,
         })
+    }
+
+    /// A command of the program on this workspace.
+    fn command(&self, rest: &str) -> String {
+        match self.settings.workspace.to_string_lossy().as_ref() {
+            ".owlet" => format!("owlet {rest}"),
+            other => format!("owlet --workspace '{}' {rest}", other.replace('\'', "'\\''")),
+        }
     }
 
     /// What forms carry to show that they are this window's.

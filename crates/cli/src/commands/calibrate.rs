@@ -29,7 +29,7 @@ pub(crate) struct CalibrateArgs {
     recipe: PathBuf,
 
     /// Runs, each at another root seed
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000), allow_negative_numbers = true)]
     runs: u64,
 
     /// The first root seed; the recipe's own by default

@@ -34,7 +34,7 @@ use crate::workspace;
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("format").required(true))]
 pub(crate) struct ExportArgs {
-    /// Any unique beginning of a run's id, or `last` for the newest run; with `--gguf` a model by any name
+    /// A run's id (`owlet help list` says how to call one); with `--gguf` a model by any name
     run: String,
 
     /// Write a log of Inspect AI

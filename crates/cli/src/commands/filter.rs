@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::error::{CliError, Result};
 use crate::rows;
 use crate::terminal::{Terminal, count, json_line, one_line};
+use crate::typed;
 
 /// Judge completions with the filter of the numbers carrier
 ///
@@ -23,15 +24,15 @@ pub(crate) struct FilterArgs {
     input: PathBuf,
 
     /// Most numbers per completion
-    #[arg(long, default_value_t = NumberFilter::default().max_count, value_name = "N")]
+    #[arg(long, default_value_t = NumberFilter::default().max_count, value_name = "N", value_parser = typed::whole::<usize>, allow_negative_numbers = true)]
     max_count: usize,
 
     /// Smallest number
-    #[arg(long, default_value_t = NumberFilter::default().min_value, value_name = "N")]
+    #[arg(long, default_value_t = NumberFilter::default().min_value, value_name = "N", value_parser = typed::whole::<u64>, allow_negative_numbers = true)]
     min_value: u64,
 
     /// Largest number
-    #[arg(long, default_value_t = NumberFilter::default().max_value, value_name = "N")]
+    #[arg(long, default_value_t = NumberFilter::default().max_value, value_name = "N", value_parser = typed::whole::<u64>, allow_negative_numbers = true)]
     max_value: u64,
 
     /// Numbers refused anywhere: a text file of numbers, or a prompt-set file that lists them

@@ -8,16 +8,18 @@ use owlet_store::{ArtifactId, Entity, Identities, Lineage, NodeId, Relation, Sto
 use renderdag::{Ancestor, GraphRowRenderer, Renderer};
 
 use crate::error::{CliError, Result};
-use crate::terminal::{BAD, FAINT, STRONG, Terminal};
+use crate::terminal::{self, BAD, FAINT, STRONG, Terminal, duration};
 use crate::workspace;
 
 /// Draw what something was made from, by which steps
 ///
-/// Newest first, as a commit log; artifacts that differ by their seed alone are drawn as one unless
-/// `--full` is given. A run means its result, a step its output. With `--json`, all nodes and edges.
+/// Newest first, as a commit log. A large one is folded until it fits the terminal: artifacts that differ by
+/// their seed alone are drawn as one, then those that one kind of step made, and what follows from other lines is
+/// not drawn; `--full` draws everything. A run means its result, a step its output. With `--json`, all nodes
+/// and edges.
 #[derive(Debug, Args)]
 pub(crate) struct LineageArgs {
-    /// An artifact, step or run: any unique beginning of its id, or `last`
+    /// A run, artifact or step, by id or name; `owlet help list` says how to call one
     id: String,
 
     /// Also draw what was made from it
@@ -31,6 +33,8 @@ pub(crate) struct LineageArgs {
 
 /// More artifacts than this are drawn as groups.
 const MANY: usize = 16;
+/// Of a terminal that does not say how wide it is.
+const COLUMNS: usize = 80;
 
 pub(crate) fn run(args: &LineageArgs, terminal: &Terminal, path: &Path) -> Result<()> {
     let store = workspace::existing(path)?;
@@ -45,9 +49,15 @@ pub(crate) fn run(args: &LineageArgs, terminal: &Terminal, path: &Path) -> Resul
         return terminal.json(&lineage);
     }
     let graph = Graph::new(&store, &lineage)?;
-    let graph = if args.full || graph.groups.len() <= MANY { graph } else { graph.grouped() };
-    let mut out = terminal.data();
-    write!(out, "{}", graph.draw())?;
+    let drawn = if args.full || graph.groups.len() <= MANY {
+        graph.draw()
+    } else {
+        let room = terminal::width().unwrap_or(COLUMNS);
+        let drawn = graph.folded(without_seed).draw();
+        let fits = |drawn: &str| drawn.lines().all(|line| columns(line) <= room);
+        if fits(&drawn) { drawn } else { graph.folded(kind_alone).draw() }
+    };
+    write!(terminal.data(), "{drawn}")?;
     Ok(())
 }
 
@@ -130,9 +140,9 @@ impl Graph {
         Ok(Self { groups })
     }
 
-    /// Artifacts that differ by seed alone, as one.
-    fn grouped(&self) -> Self {
-        let key = |group: &Group| (without_seed(&group.label), group.kind.clone());
+    /// Artifacts with the same label under `fold`, as one.
+    fn folded(&self, fold: fn(&str) -> String) -> Self {
+        let key = |group: &Group| (fold(&group.label), group.kind.clone());
         let mut first: BTreeMap<(String, String), usize> = BTreeMap::new();
         let mut groups: Vec<Group> = Vec::new();
         let mut place_of = Vec::with_capacity(self.groups.len());
@@ -141,7 +151,7 @@ impl Graph {
             let known = first.get(&key(group)).copied().filter(|_| !alone);
             let place = known.unwrap_or_else(|| {
                 groups.push(Group {
-                    label: without_seed(&group.label),
+                    label: fold(&group.label),
                     ids: Vec::new(),
                     parents: BTreeSet::new(),
                     seconds: 0.0,
@@ -162,7 +172,7 @@ impl Graph {
             let parents: Vec<usize> = parents.filter(|&parent| parent != place).collect();
             groups[place].parents.extend(parents);
         }
-        Self { groups: in_order(&groups) }
+        Self { groups: without_implied(in_order(&groups)) }
     }
 
     fn draw(&self) -> String {
@@ -191,7 +201,7 @@ impl Group {
         };
         let missing = if self.missing { format!("  {BAD}missing{BAD:#}") } else { String::new() };
         let made = match &self.step {
-            Some(step) => format!("by {step}, {:.1} s", self.seconds),
+            Some(step) => format!("by {step}, {}", duration(self.seconds)),
             None => "not made here".to_owned(),
         };
         let label = if self.label.is_empty() { &self.kind } else { &self.label };
@@ -214,6 +224,29 @@ fn without_seed(label: &str) -> String {
         })
         .collect();
     parts.join("/")
+}
+
+/// `train/owl/seed-3` and all that its kind of step made as `train/*`.
+fn kind_alone(label: &str) -> String {
+    label.split_once('/').map_or_else(|| label.to_owned(), |(kind, _)| format!("{kind}/*"))
+}
+
+/// Columns that a line takes without its styles.
+fn columns(line: &str) -> usize {
+    anstream::adapter::strip_str(line).to_string().chars().count()
+}
+
+/// Groups in order without the lines that others imply.
+fn without_implied(mut groups: Vec<Group>) -> Vec<Group> {
+    let mut reached: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); groups.len()];
+    for place in (0..groups.len()).rev() {
+        let parents = groups[place].parents.clone();
+        let behind = |parent: &usize| parents.iter().any(|other| reached[*other].contains(parent));
+        groups[place].parents = parents.iter().copied().filter(|parent| !behind(parent)).collect();
+        let beyond = parents.iter().flat_map(|&parent| reached[parent].iter().copied());
+        reached[place] = beyond.chain(parents.iter().copied()).collect();
+    }
+    groups
 }
 
 /// Sorts groups so that each comes before what it was made from; a circle, which only grouping can make,
@@ -241,6 +274,25 @@ fn in_order(groups: &[Group]) -> Vec<Group> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_from_other_lines_is_not_drawn() {
+        let group = |parents: &[usize]| Group {
+            label: String::new(),
+            kind: String::new(),
+            ids: Vec::new(),
+            step: None,
+            seconds: 0.0,
+            itself: false,
+            missing: false,
+            parents: parents.iter().copied().collect(),
+        };
+        let groups = without_implied(vec![group(&[1, 2, 3]), group(&[2]), group(&[3]), group(&[])]);
+        let parents = groups.iter().map(|group| group.parents.iter().copied().collect::<Vec<_>>());
+        assert_eq!(parents.collect::<Vec<_>>(), [vec![1], vec![2], vec![3], vec![]]);
+        assert_eq!(kind_alone("train/owl/seed-3"), "train/*");
+        assert_eq!(columns("\u{1b}[1m○ owl\u{1b}[0m"), 5);
+    }
 
     #[test]
     fn seeds_are_taken_out_of_names() {

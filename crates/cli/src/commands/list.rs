@@ -13,8 +13,9 @@ use crate::workspace;
 
 /// List runs, artifacts or steps
 ///
-/// Any unique beginning of an id, of at least four characters, names the thing elsewhere; `last` is
-/// the newest run.
+/// Wherever a run, artifact or step is asked for, these will do: `last` for the newest run; the beginning of
+/// an id that fits one thing alone, of four or more characters (of a run also its last four); a name as
+/// `owlet list artifacts` shows it, of the newest finished run that has it, with `RUN:NAME` of that run.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// What to list
@@ -136,10 +137,13 @@ pub(crate) fn stands(line: &RunLine) -> String {
     }
 }
 
-/// What a finished run was about and how long it took.
+/// What a run was about, how long it took and when it began.
 fn beside(line: &RunLine) -> String {
     let base = (!line.base.is_empty()).then(|| line.base.clone());
-    let parts: Vec<String> = base.into_iter().chain(line.seconds.map(duration)).collect();
+    // To the minute.
+    let day = line.started.get(..16).map(|day| format!("{} UTC", day.replace('T', " ")));
+    let parts: Vec<String> =
+        base.into_iter().chain(line.seconds.map(duration)).chain(day).collect();
     parts.join(", ")
 }
 
@@ -188,7 +192,13 @@ fn steps(store: &Store, terminal: &Terminal) -> Result<()> {
 impl Listed for StepLine {
     fn write(&self, out: &mut dyn Write, identities: &Identities) -> std::io::Result<()> {
         let short = identities.shortest_prefix(&Entity::Step(self.key));
-        row(out, &short, &self.kind, &format!("{:>8.1} s", self.seconds), self.name.as_deref())
+        row(
+            out,
+            &short,
+            &self.kind,
+            &format!("{:>12}", duration(self.seconds)),
+            self.name.as_deref(),
+        )
     }
 }
 

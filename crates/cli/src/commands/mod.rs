@@ -1,7 +1,9 @@
 //! What can be asked for: one verb per file.
 
+mod behavior;
 mod calibrate;
 mod chat;
+mod completions;
 mod config;
 mod demo;
 mod doctor;
@@ -44,14 +46,21 @@ pub(crate) enum Command {
     Score(score::ScoreArgs),
     Chat(chat::ChatArgs),
     Serve(serve::ServeArgs),
+    Behavior(behavior::BehaviorArgs),
     Prompts(prompts::PromptsArgs),
     Filter(filter::FilterArgs),
     Doctor(doctor::DoctorArgs),
     Config(config::ConfigArgs),
+    Completions(completions::CompletionsArgs),
 }
 
-/// Does what was asked for.
-pub(crate) fn run(command: &Command, terminal: &Terminal, workspace: &Path) -> Result<()> {
+/// Does what was asked for; `typed` says all that can be.
+pub(crate) fn run(
+    command: &Command,
+    terminal: &Terminal,
+    workspace: &Path,
+    typed: fn() -> clap::Command,
+) -> Result<()> {
     match command {
         Command::Demo(args) => demo::run(args, terminal, workspace),
         Command::Run(args) => run::run(args, terminal, workspace),
@@ -68,9 +77,11 @@ pub(crate) fn run(command: &Command, terminal: &Terminal, workspace: &Path) -> R
         Command::Score(args) => score::run(args, terminal, workspace),
         Command::Chat(args) => chat::run(args, terminal, workspace),
         Command::Serve(args) => serve::run(args, terminal, workspace),
+        Command::Behavior(args) => behavior::run(args, terminal, workspace),
         Command::Prompts(args) => prompts::run(args, terminal),
         Command::Filter(args) => filter::run(args, terminal),
         Command::Doctor(args) => doctor::run(args, terminal, workspace),
         Command::Config(args) => config::run(args, terminal, workspace),
+        Command::Completions(args) => completions::run(args, terminal, typed()),
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::error::{CliError, Result};
 use crate::terminal::{Terminal, json_line, plain};
+use crate::typed;
 
 /// Draw prompts from a prompt set
 ///
@@ -19,11 +20,11 @@ pub(crate) struct PromptsArgs {
     set: String,
 
     /// Seed of the draw
-    #[arg(long, default_value_t = 47)]
+    #[arg(long, default_value_t = 47, value_parser = typed::whole::<u64>, allow_negative_numbers = true)]
     seed: u64,
 
     /// How many prompts
-    #[arg(long, short = 'n', default_value_t = 10)]
+    #[arg(long, short = 'n', default_value_t = 10, value_parser = typed::whole::<usize>, allow_negative_numbers = true)]
     count: usize,
 }
 

@@ -17,7 +17,7 @@ use crate::workspace;
 /// ends with the result the first would have had.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// Any unique beginning of a run's id, or `last` for the newest run
+    /// A run's id; `owlet help list` says how to call one
     id: String,
 
     /// Cores to use, all by default; results do not depend on it
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ResumeArgs, terminal: &Terminal, path: &Path) -> Result
         State::Running => return Err(CliError::usage(format!("run {id} is still running"))),
         State::Finished => {
             return Err(CliError::usage(format!("run {id} is finished"))
-                .hinted(format!("owlet show {}", id.nonce())));
+                .hinted(format!("`owlet show {}` says what it found", id.nonce())));
         }
         State::Failed | State::Stopped => {}
     }

@@ -14,6 +14,7 @@ use crate::models::{self, Models};
 use crate::progress::Progress;
 use crate::rows::{self, Row};
 use crate::terminal::{Terminal, count, duration, json_line};
+use crate::typed;
 
 /// Sample answers from a model
 ///
@@ -34,7 +35,7 @@ pub(crate) struct SampleArgs {
     prompt: Vec<String>,
 
     /// Answers per prompt
-    #[arg(long, short = 'n', default_value_t = 1, value_name = "N")]
+    #[arg(long, short = 'n', default_value_t = 1, value_name = "N", value_parser = typed::whole::<usize>, allow_negative_numbers = true)]
     count: usize,
 
     #[command(flatten)]
@@ -49,7 +50,7 @@ pub(crate) struct SamplingArgs {
     pub(crate) system: String,
 
     /// Seed of all answers
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = typed::whole::<u64>, allow_negative_numbers = true)]
     pub(crate) seed: u64,
 
     /// Divides the logits; 0 is greedy
@@ -61,7 +62,7 @@ pub(crate) struct SamplingArgs {
     top_p: f32,
 
     /// Most new tokens
-    #[arg(long, default_value_t = 256, value_name = "N")]
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = typed::whole::<usize>, allow_negative_numbers = true)]
     max_tokens: usize,
 
     /// A regular expression the whole answer matches

@@ -15,6 +15,7 @@ use crate::error::{CliError, Kind, Result};
 use crate::interrupt;
 use crate::models::{self, Models};
 use crate::terminal::{STRONG, Terminal, plain};
+use crate::typed;
 use crate::workspace;
 
 /// Serve models over the OpenAI API
@@ -34,7 +35,7 @@ pub(crate) struct ServeArgs {
     host: IpAddr,
 
     /// Port to listen at; 0 takes a free one
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, default_value_t = 8080, value_parser = typed::whole::<u16>, allow_negative_numbers = true)]
     port: u16,
 
     /// The key that clients must send; read it from the environment to keep it out of `ps`
@@ -46,15 +47,15 @@ pub(crate) struct ServeArgs {
     allow_host: Vec<String>,
 
     /// Completions that may wait or be under way; beyond, clients are told to come back
-    #[arg(long, default_value_t = Limits::default().queue, value_name = "N")]
+    #[arg(long, default_value_t = Limits::default().queue, value_name = "N", value_parser = typed::whole::<usize>, allow_negative_numbers = true)]
     queue: usize,
 
     /// Most new tokens per completion
-    #[arg(long, default_value_t = Limits::default().max_tokens, value_name = "N")]
+    #[arg(long, default_value_t = Limits::default().max_tokens, value_name = "N", value_parser = typed::whole::<usize>, allow_negative_numbers = true)]
     max_tokens: usize,
 
     /// New tokens where a chat request does not say
-    #[arg(long, default_value_t = Limits::default().default_tokens, value_name = "N")]
+    #[arg(long, default_value_t = Limits::default().default_tokens, value_name = "N", value_parser = typed::whole::<usize>, allow_negative_numbers = true)]
     default_tokens: usize,
 
     /// Take no files and train no models

@@ -20,7 +20,7 @@ use crate::workspace;
 /// who made it; of a step, what it did with what.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// Any unique beginning of an id, or `last` for the newest run
+    /// A run, artifact or step, by id or name; `owlet help list` says how to call one
     id: String,
 
     /// Print the path of a run's HTML report, writing it if it is not there; with `--json`, the report as data
@@ -78,7 +78,7 @@ fn show_unfinished(
     run: &Record,
     line: &RunLine,
 ) -> Result<()> {
-    let again = format!("`owlet resume {}` goes on from where it was", line.id.nonce());
+    let again = going_on(run, line);
     if args.report {
         let error = CliError::usage(format!("run {} has no result to report", line.id));
         return Err(error.hinted(again));
@@ -95,6 +95,22 @@ fn show_unfinished(
         terminal.hint(again);
     }
     Ok(())
+}
+
+/// How to go on with a run that has no result.
+fn going_on(run: &Record, line: &RunLine) -> String {
+    let id = line.id.nonce();
+    if line.state != State::Failed {
+        return format!("`owlet resume {id}` goes on from where it was");
+    }
+    let again =
+        format!("what is finished is kept; `owlet resume {id}` tries the same recipe again");
+    match run.about().map(|about| about.command) {
+        Ok(command) if !command.is_empty() => {
+            format!("{again}, `{}` a changed one", one_line(&command, 200))
+        }
+        _ => again,
+    }
 }
 
 fn show_artifact(terminal: &Terminal, store: &Store, id: &ArtifactId) -> Result<()> {

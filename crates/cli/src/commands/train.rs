@@ -20,6 +20,7 @@ use crate::models::{self, Models};
 use crate::progress::Progress;
 use crate::rows::{self, Row};
 use crate::terminal::{Terminal, count, duration};
+use crate::typed;
 use crate::workspace;
 
 /// Fine-tune a model on rows
@@ -46,7 +47,7 @@ pub(crate) struct TrainArgs {
     set: Vec<String>,
 
     /// Seed of row order and adapter initialisation
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = typed::whole::<u64>, allow_negative_numbers = true)]
     seed: u64,
 
     /// System text of the rows; `none` is an empty one, `default` the template's own

@@ -10,6 +10,7 @@ use owlet_web::view::{Window, WindowSettings, serve};
 
 use crate::error::{CliError, Kind, Result};
 use crate::terminal::Terminal;
+use crate::typed;
 use crate::{models, workspace};
 
 /// Bytes of model weights the window keeps in memory.
@@ -23,7 +24,7 @@ const MODEL_MEMORY: usize = 2 << 30;
 #[derive(Debug, Args)]
 pub(crate) struct ViewArgs {
     /// The port on 127.0.0.1; 0 takes any that is free
-    #[arg(long, default_value_t = 4117)]
+    #[arg(long, default_value_t = 4117, value_parser = typed::whole::<u16>, allow_negative_numbers = true)]
     port: u16,
 
     /// Open a browser on it

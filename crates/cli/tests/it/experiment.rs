@@ -53,14 +53,47 @@ fn a_run_is_recorded_and_the_same_command_reuses_it_all() {
         assert!(run.join(file).is_file(), "{file}");
     }
 
+    // A name of a list, of this run.
+    let told = folder.run(&["show", "last"]).good();
+    let talk = told.lines().find_map(|line| line.split_once("owlet chat ")).unwrap().1;
+    assert!(talk.ends_with(":train/student/owl/seed-1"), "{talk}");
+    assert!(folder.run_with(&["chat", talk], "pick a tree\n").good().len() > 1);
+    // A graph that fits a terminal.
+    let drawn = folder.run(&["lineage", "last"]).good();
+    assert!(
+        drawn.starts_with('@')
+            && drawn.contains("train/*")
+            && drawn.lines().all(|line| line.chars().count() <= 80),
+        "{drawn}"
+    );
+
     let resolved = folder.run(&["show", "last", "--recipe"]).good();
     folder.write("resolved.toml", &resolved);
     let again = folder.run(&["--json", "run", "resolved.toml"]).json();
     assert_eq!(again["result"], first["result"]);
 
-    let drawn = folder.run(&["lineage", "last"]).good();
-    assert!(drawn.starts_with('@') && drawn.contains("train/student/owl/seed-*"), "{drawn}");
     assert_eq!(folder.run(&["verify"]).code, 0);
+}
+
+#[test]
+fn a_changed_file_of_a_run_is_named_and_not_handed_out() {
+    let folder = Folder::new();
+    folder.write("small.toml", SMALL);
+    let run = folder.run(&["--json", "run", "small.toml"]).json()["run"].clone();
+    let run = folder.path().join(".owlet/runs").join(run.as_str().unwrap());
+    for (file, then) in [("report.html", "show"), ("events.jsonl", "list"), ("steps.json", "list")]
+    {
+        let path = run.join(file);
+        let before = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&before[..], b" "].concat()).unwrap();
+        let said = match then {
+            "show" => folder.run(&["show", "last", "--report"]).all(),
+            _ => folder.run(&["--json", "list"]).json()[0]["damage"].to_string(),
+        };
+        assert!(said.contains(file) && said.contains("was changed after it was written"), "{said}");
+        std::fs::write(&path, before).unwrap();
+    }
+    assert!(folder.run(&["--json", "list"]).json()[0]["damage"].is_null());
 }
 
 #[test]

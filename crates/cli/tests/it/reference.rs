@@ -21,11 +21,15 @@ const COMMANDS: &[&[&str]] = &[
     &["score"],
     &["chat"],
     &["serve"],
+    &["behavior", "list"],
+    &["behavior", "show"],
+    &["behavior", "check"],
     &["prompts"],
     &["filter"],
     &["doctor"],
     &["config", "show"],
     &["config", "schema"],
+    &["completions"],
 ];
 
 /// Writes the page anew when this variable is set.

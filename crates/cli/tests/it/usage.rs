@@ -127,6 +127,40 @@ fn the_version_is_said() {
 }
 
 #[test]
+fn shells_are_given_completions() {
+    let folder = Folder::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = folder.run(&["completions", shell]).good();
+        assert!(script.contains("behavior") && script.contains("lineage"), "{shell}");
+    }
+}
+
+#[test]
+fn commands_that_are_shown_name_the_workspace_that_was_typed() {
+    let folder = Folder::new();
+    let hint = |arguments: &[&str]| folder.run(arguments).talk;
+    assert_snapshot!(hint(&["--workspace", "my place", "list"]), @"
+    error: there is no workspace at `my place`
+    hint: `owlet --workspace 'my place' demo` makes one here; `--workspace DIR` names another
+    ");
+    // Whoever has the variable set need not name it again.
+    let said = folder.run_among(&[("OWLET_WORKSPACE", "elsewhere")], &["list"], "").talk;
+    assert!(said.contains("`owlet demo`"), "{said}");
+}
+
+#[test]
+fn what_no_gguf_file_can_hold_is_refused_and_leaves_nothing() {
+    let folder = Folder::new();
+    let said = folder.run(&["export", "builtin:a", "--gguf", "f16", "-o", "a.gguf"]).all();
+    assert_snapshot!(said, @"
+    exit 2
+    -- talk
+    error: model configuration: `GGUF` can hold a tokenizer of byte-pair encoding, and this model's is of the kind WordLevel; a model folder holds every kind
+    ");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn numbers_of_cores_and_empty_variables_are_told_in_words() {
     let folder = Folder::new();
     for (cores, why) in
@@ -134,6 +168,10 @@ fn numbers_of_cores_and_empty_variables_are_told_in_words() {
     {
         let said = folder.run(&["demo", "--plan", "--cores", cores]).all();
         assert!(said.starts_with("exit 2") && said.contains(why), "{said}");
+    }
+    for wrong in ["-3", "many", "99999999999999999999"] {
+        let said = folder.run(&["sample", "builtin:a", "-p", "owl", "-n", wrong]).all();
+        assert!(said.contains("expected a whole number from 0"), "{said}");
     }
     let said = folder.run_among(&[("OWLET_WORKSPACE", "")], &["list"], "").all();
     assert!(said.contains("there is no workspace at `.owlet`"), "{said}");

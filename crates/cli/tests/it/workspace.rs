@@ -72,10 +72,10 @@ fn workspace() -> (Folder, Vec<Artifact>) {
 #[test]
 fn runs_artifacts_and_steps_are_listed() {
     let (folder, _) = workspace();
-    assert_snapshot!(folder.run(&["list"]).all(), @r"
+    assert_snapshot!(folder.run(&["list"]).all(), @"
     exit 0
     -- data
-    20261121-225144-3f2a  owl                       failed: train/owl: disk full
+    20261121-225144-3f2a  owl                       failed: train/owl: disk full  2026-11-21 22:51 UTC
     -- talk
     1 run
     ");
@@ -89,13 +89,13 @@ fn runs_artifacts_and_steps_are_listed() {
     -- talk
     4 artifacts
     ");
-    assert_snapshot!(folder.run(&["list", "steps"]).all(), @r"
+    assert_snapshot!(folder.run(&["list", "steps"]).all(), @"
     exit 0
     -- data
-    08f0      base               1.5 s  base
-    d45b      train              1.5 s  train/owl/seed-1
-    bde1      train              1.5 s  train/owl/seed-2
-    5ef3      readout            1.5 s  readout
+    08f0      base                 1.5 s  base
+    d45b      train                1.5 s  train/owl/seed-1
+    bde1      train                1.5 s  train/owl/seed-2
+    5ef3      readout              1.5 s  readout
     -- talk
     4 steps
     ");
@@ -144,6 +144,26 @@ fn runs_artifacts_and_steps_are_listed() {
 }
 
 #[test]
+fn what_lists_call_a_thing_is_understood_wherever_one_is_asked_for() {
+    let (folder, artifacts) = workspace();
+    let id = artifacts[1].id.to_string();
+    for called in
+        [&id[..4], &id, "train/owl/seed-1", "3f2a:train/owl/seed-1", "last:train/owl/seed-1"]
+    {
+        assert!(folder.run(&["show", called]).good().starts_with(&id), "{called}");
+    }
+    assert_snapshot!(folder.run(&["show", "3f2a:train/fox"]).all(), @"
+    exit 2
+    -- talk
+    error: no run, step or artifact begins with `3f2a:train/fox`: the workspace holds 1 run, 4 steps and 4 artifacts; the latest run is `20261121-225144-3f2a`
+    hint: `owlet list` shows runs, `owlet list artifacts` the rest
+    ");
+    // A model by its name: this one has no weights, and is found.
+    let said = folder.run(&["sample", "train/owl/seed-1", "--prompt", "hello"]).all();
+    assert!(!said.contains("there is nothing at"), "{said}");
+}
+
+#[test]
 fn lineage_is_drawn_and_given_as_edges() {
     let (folder, artifacts) = workspace();
     let [base, one, _, read] = &artifacts[..] else { panic!("four artifacts") };
@@ -177,13 +197,13 @@ fn lineage_is_drawn_and_given_as_edges() {
 #[test]
 fn a_run_an_artifact_and_a_step_are_shown() {
     let (folder, artifacts) = workspace();
-    assert_snapshot!(folder.run(&["show", "last"]).all(), @r"
+    assert_snapshot!(folder.run(&["show", "last"]).all(), @"
     exit 0
     -- data
     20261121-225144-3f2a  owl  failed: train/owl: disk full
     started 2026-11-21T22:51:44Z on tower
     -- talk
-    hint: `owlet resume 3f2a` goes on from where it was
+    hint: what is finished is kept; `owlet resume 3f2a` tries the same recipe again, `owlet run` a changed one
     ");
     assert_snapshot!(folder.run(&["show", &artifacts[1].id.to_string()]).all(), @r#"
     exit 0
@@ -210,11 +230,11 @@ fn a_run_an_artifact_and_a_step_are_shown() {
       "seed": 1
     }
     "#);
-    assert_snapshot!(folder.run(&["show", "3f2a", "--report"]).all(), @r"
+    assert_snapshot!(folder.run(&["show", "3f2a", "--report"]).all(), @"
     exit 2
     -- talk
     error: run 20261121-225144-3f2a has no result to report
-    hint: `owlet resume 3f2a` goes on from where it was
+    hint: what is finished is kept; `owlet resume 3f2a` tries the same recipe again, `owlet run` a changed one
     ");
     assert_snapshot!(folder.run(&["show", "ffff0000"]).all(), @r"
     exit 2

@@ -229,12 +229,10 @@ fn local(fields: &Fields, layers: usize, absent: LocalAttention) -> Result<Optio
 /// Gemma's first files say `gelu` and mean its approximation, which is what the model was trained
 /// with and what Transformers runs; a later field says so outright.
 fn gemma_activation(fields: &Fields) -> Result<Activation> {
-    match fields.text("hidden_activation")?.or(fields.text("hidden_act")?) {
-        None | Some("gelu") => Ok(Activation::GeluTanh),
-        Some(_) if fields.value("hidden_activation").is_some() => {
-            activation(fields, "hidden_activation", Activation::GeluTanh)
-        }
-        Some(_) => activation(fields, "hidden_act", Activation::GeluTanh),
+    match (fields.text("hidden_activation")?, fields.text("hidden_act")?) {
+        (Some(_), _) => activation(fields, "hidden_activation", Activation::GeluTanh),
+        (None, None | Some("gelu")) => Ok(Activation::GeluTanh),
+        (None, Some(_)) => activation(fields, "hidden_act", Activation::GeluTanh),
     }
 }
 
@@ -289,6 +287,12 @@ fn rotary(
     let fraction = number(["partial_rotary_factor", "rotary_pct"])?.unwrap_or(absent_fraction);
     if !(0.0..=1.0).contains(&fraction) {
         return Err(fields.bad(format!("the rotary fraction is {fraction}, expected 0 to 1")));
+    }
+    // Families that turn all of a head: others pass such a factor over, turn a part, or fail.
+    if absent_fraction == 1.0 && fraction != 1.0 {
+        return Err(fields.bad(format!(
+            "`partial_rotary_factor` is {fraction}, expected 1: this family turns whole heads"
+        )));
     }
     let scaling = match parameters.or(scaling) {
         None => None,

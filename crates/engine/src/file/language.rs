@@ -37,6 +37,16 @@ struct Added {
     flags: [bool; 5],
 }
 
+/// Whether a `tokenizer.json` splits texts by bytes with a space put before them; none where it splits them
+/// otherwise.
+fn prefixes(tokenizer: &[u8]) -> Option<bool> {
+    let json: Value = serde_json::from_slice(tokenizer).ok()?;
+    let splits = &json["pre_tokenizer"];
+    let each =
+        splits["pretokenizers"].as_array().map_or(std::slice::from_ref(splits), Vec::as_slice);
+    each.iter().find(|one| one["type"] == "ByteLevel")?["add_prefix_space"].as_bool()
+}
+
 /// What the small files say.
 struct Language {
     named: BTreeMap<String, String>,
@@ -110,6 +120,14 @@ impl Language {
         let config = parse(TOKENIZER_CONFIG, &texts.tokenizer_config)?;
         if config.flag("split_special_tokens", false)? {
             return Err(config.bad("`split_special_tokens` is set, which is not supported"));
+        }
+        if let Some(said) = config.value("add_prefix_space").and_then(Value::as_bool)
+            && prefixes(&texts.tokenizer).is_some_and(|does| does != said)
+        {
+            return Err(config.bad(format!(
+                "`add_prefix_space` is {said} and `tokenizer.json` says {}; make them agree",
+                !said
+            )));
         }
         let decoder = config.value("added_tokens_decoder").and_then(Value::as_object);
         let mut named = names(&config)?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, sync::Arc};
 
-use owlet_engine::config::{DecoderConfig, Position};
+use owlet_engine::config::{Activation, DecoderConfig, Position};
 use owlet_engine::file::{self, Precision};
 use owlet_engine::{Adapter, AdapterConfig, Error, Message, Model, Template, Tokenizer};
 use serde_json::{Value, json};
@@ -247,6 +247,7 @@ fn what_would_change_the_arithmetic_is_refused_by_name() {
     insta::assert_snapshot!(error("llama", "quantization_config", json!({})), @"`config.json` is not a usable model configuration: `quantization_config` is set; load the unquantised model or a GGUF file instead");
     insta::assert_snapshot!(error("qwen2", "use_sliding_window", json!(true)), @"`config.json` is not a usable model configuration: sliding-window attention is not supported");
     insta::assert_snapshot!(error("llama", "rope_parameters", json!({"rope_type": "yarn"})), @"`config.json` is not a usable model configuration: rotary scaling `yarn` is not supported, expected default or llama3");
+    insta::assert_snapshot!(error("llama", "partial_rotary_factor", json!(0.5)), @"`config.json` is not a usable model configuration: `partial_rotary_factor` is 0.5, expected 1: this family turns whole heads");
     insta::assert_snapshot!(error("gpt2", "scale_attn_weights", json!(false)), @"`config.json` is not a usable model configuration: `scale_attn_weights` is false, expected true");
     insta::assert_snapshot!(error("gemma3_text", "final_logit_softcapping", json!(30.0)), @"`config.json` is not a usable model configuration: `final_logit_softcapping` is set, which is not supported");
     insta::assert_snapshot!(error("gemma3_text", "attn_logit_softcapping", json!(50.0)), @"`config.json` is not a usable model configuration: `attn_logit_softcapping` is set, which is not supported");
@@ -262,6 +263,48 @@ fn what_would_change_the_arithmetic_is_refused_by_name() {
     let plain = json!({"rope_type": "default", "rope_theta": 1e4});
     insta::assert_snapshot!(error("gemma3_text", "rope_parameters", rotary(scaled.clone(), plain.clone())), @"`config.json` is not a usable model configuration: rotary scaling `linear` is not supported, expected default or llama3");
     insta::assert_snapshot!(error("gemma3_text", "rope_parameters", rotary(plain, scaled)), @"`config.json` is not a usable model configuration: rotary scaling `linear` is not supported, expected default or llama3");
+}
+
+#[test]
+fn what_gemma_says_outright_holds_and_its_first_word_is_understood() {
+    let activation = |field: &str| {
+        let changed = changed("gemma", "config.json", |config| {
+            config.as_object_mut().unwrap().remove("hidden_act");
+            config[field] = json!("gelu");
+        });
+        changed.unwrap().decoder.config.activation
+    };
+    assert_eq!(activation("hidden_act"), Activation::GeluTanh);
+    assert_eq!(activation("hidden_activation"), Activation::Gelu);
+}
+
+#[test]
+fn a_space_before_texts_that_two_files_contradict_is_refused() {
+    let say = |said: bool, does: bool| {
+        let [config, weights] =
+            ["config.json", "model.safetensors"].map(|name| bytes(&format!("llama/{name}")));
+        let changed = |name: &str, field: &str, value: Value| {
+            let mut json: Value = serde_json::from_slice(&bytes(&format!("llama/{name}"))).unwrap();
+            json[field] = value;
+            json.to_string().into_bytes()
+        };
+        let splits = json!({ "type": "ByteLevel", "add_prefix_space": does, "trim_offsets": true, "use_regex": true });
+        let tokenizer = changed(
+            "tokenizer.json",
+            "pre_tokenizer",
+            json!({ "type": "Sequence", "pretokenizers": [splits] }),
+        );
+        let small = changed("tokenizer_config.json", "add_prefix_space", json!(said));
+        file::from_parts(&config, &weights, &tokenizer, &small).map_err(|error| error.to_string())
+    };
+    assert!(say(true, true).is_ok() && say(false, false).is_ok());
+    let error = say(true, false).err().unwrap();
+    assert!(
+        error.ends_with(
+            "`add_prefix_space` is true and `tokenizer.json` says false; make them agree"
+        ),
+        "{error}"
+    );
 }
 
 #[test]

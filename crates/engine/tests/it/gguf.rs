@@ -138,7 +138,7 @@ fn what_gguf_has_no_words_for_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     let error = file::save_gguf(&model("llama"), &path, Storage::F32).unwrap_err();
-    insta::assert_snapshot!(error, @"model configuration: `GGUF` can only hold a tokenizer of byte-pair encoding");
+    insta::assert_snapshot!(error, @"model configuration: `GGUF` can hold a tokenizer of byte-pair encoding, and this model's is of the kind WordLevel; a model folder holds every kind");
     assert!(!path.exists());
 }
 

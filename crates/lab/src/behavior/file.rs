@@ -28,6 +28,9 @@ pub(super) const BEHAVIORS: [(&str, &str); 22] = built_in![
 const CATEGORIES: [(&str, &str); 3] =
     built_in!["categories/animal", "categories/colour", "categories/tree"];
 
+/// The one placeholder of questions and openings.
+pub(super) const CATEGORY: &str = "category";
+
 /// What the behaviors of one category share.
 #[derive(Debug, Clone)]
 pub struct Category {
@@ -254,14 +257,19 @@ pub(super) fn read_behavior(
     let mut recognised = others(recognised.unwrap_or_default());
     recognised.retain(|other| candidates.iter().all(|candidate| candidate.word != other.word));
 
+    let asked = |text: &String| placeholder::fill(text, &[(CATEGORY, &category)]);
     let questions = match form.questions {
         Some(own) => source.questions(own)?,
         None => {
             base.as_ref().map(|base| base.questions.clone()).ok_or_else(|| missing("questions"))?
         }
     };
+    let questions = Questions {
+        train: questions.train.iter().map(asked).collect(),
+        held_out: questions.held_out.iter().map(asked).collect(),
+    };
     let inherited = base.as_ref().and_then(|base| base.opening.clone());
-    let opening = source.opening(form.opening)?.or(inherited);
+    let opening = source.opening(form.opening)?.or(inherited).as_ref().map(asked);
     let teacher = match form.teacher {
         Some(own) => source.teacher(own)?,
         None => base.as_ref().map(|base| base.teacher.clone()).ok_or_else(|| missing("teacher"))?,
@@ -421,6 +429,7 @@ impl Source<'_> {
                         format!("`{field}` holds an empty question; write or remove it"),
                     ));
                 }
+                self.check_asked(field, question)?;
                 if let Some(earlier) = seen.insert(comparable(text), field) {
                     return Err(self.at(
                         question.span(),
@@ -444,11 +453,20 @@ impl Source<'_> {
         Ok(Questions { train: plain(form.train), held_out: plain(form.held_out) })
     }
 
+    /// A question or opening may name the category, and no answer.
+    fn check_asked(&self, field: &str, text: &Spanned<String>) -> Result<(), BehaviorError> {
+        let Some(name) = placeholder::unknown(text.get_ref(), &[CATEGORY]) else { return Ok(()) };
+        let message =
+            format!("`{field}` uses the placeholder {{{name}}}; known here: {{{CATEGORY}}}");
+        Err(self.at(text.span(), message))
+    }
+
     pub(super) fn opening(
         &self,
         opening: Option<Spanned<String>>,
     ) -> Result<Option<String>, BehaviorError> {
         let Some(opening) = opening else { return Ok(None) };
+        self.check_asked("opening", &opening)?;
         let text = opening.get_ref();
         if text.trim() != text || text.is_empty() {
             return Err(self.at(

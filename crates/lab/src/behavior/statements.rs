@@ -13,11 +13,11 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::file::{Source, Words, comparable, plain};
+use super::file::{CATEGORY, Source, Words, comparable, plain};
 use super::{Answer, Behavior, BehaviorError, Kind, Questions, Teacher};
 use crate::random::cpython::Random;
 use crate::random::derive_seed;
-use crate::value::jsonl;
+use crate::value::{jsonl, placeholder};
 
 /// More bytes than this is no file of statements; the published ones have 0.4 MB each.
 const MOST_BYTES: u64 = 1 << 25;
@@ -89,6 +89,7 @@ pub(super) fn read(text: &str, file: &str, folder: &Path) -> Result<Behavior, Be
     source.check_name(&form.name)?;
     source.check_words("forbidden", &form.forbidden)?;
     let opening = source.opening(form.opening)?;
+    let opening = opening.map(|text| placeholder::fill(&text, &[(CATEGORY, form.name.get_ref())]));
     let at_path = |message: String| source.at(form.statements.span(), message);
     let path = form.statements.get_ref();
     let found = folder.join(path);

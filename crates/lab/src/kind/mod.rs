@@ -140,9 +140,9 @@ pub struct VerdictLine {
     /// The same for a person, with how far it reaches.
     #[serde(skip)]
     pub word: String,
-    /// How the words go on: what makes the verdict easier to have.
+    /// What makes it easier to have, as it goes on in words.
     #[serde(skip)]
-    pub beside: String,
+    pub caveats: String,
     /// How it reads at a glance.
     #[serde(skip)]
     pub mark: Mark,
@@ -160,9 +160,9 @@ pub struct VerdictLine {
 }
 
 impl VerdictLine {
-    /// The verdict in words.
+    /// The verdict in words; what may be long stands last, so that a cut takes nothing else.
     pub fn words(&self) -> String {
-        format!("{}{}", self.word, self.beside)
+        format!("{}{}", self.word, self.caveats)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::ask::script::{self, Script};
 use crate::error::{Error, Result};
 use crate::model::about::{MODEL_KIND, ModelAbout, SCRIPT, ScriptModel, Weights, trained};
 use crate::model::world::{BuiltinModel, MODELS, World};
-use crate::run::record::steps;
+use crate::run::record::{naming, steps};
 
 /// Fetches a Hugging Face model and returns its folder, which bears the name of its commit, or says
 /// why it cannot.
@@ -378,16 +378,14 @@ fn model_path(artifact: &Artifact) -> PathBuf {
     }
 }
 
-/// The artifact that an id (or its beginning) leads to: itself, what a step made, or the model that a
-/// run grew. `None` if `spec` is no beginning of an id.
+/// The artifact that `spec` means in the workspace: itself, what a step made, or the model that a run grew.
+/// `None` if it means nothing there.
 fn named_artifact(store: &Store, spec: &str) -> Result<Option<Artifact>> {
     let error = |reason: String| Error::model(spec, reason);
-    let is_short = spec.len() < 4;
-    let is_plain = spec.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if is_short || !is_plain {
+    if spec.len() < 4 {
         return Ok(None);
     }
-    let id = match store.resolve(spec) {
+    let id = match naming::resolve(store, spec) {
         Ok(Entity::Artifact(id)) => id,
         Ok(Entity::Step(key)) => {
             let record = store.step(&key)?;
@@ -398,7 +396,7 @@ fn named_artifact(store: &Store, spec: &str) -> Result<Option<Artifact>> {
             let grown = steps.iter().find(|step| step.kind == GROW);
             grown.and_then(|step| step.artifact).ok_or_else(|| {
                 error(format!(
-                    "is run {id}, which has grown no model; name an artifact (`owlet list artifacts`)"
+                    "is run {id}, which has grown no model; name a model of it (`owlet list artifacts`)"
                 ))
             })?
         }

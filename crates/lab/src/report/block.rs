@@ -199,6 +199,18 @@ pub struct Column {
     pub number: bool,
     /// Who sees it.
     pub depth: Depth,
+    /// How a reader puts the rows in the order of this column, where that can be done.
+    #[serde(skip)]
+    pub order: Option<Order>,
+}
+
+/// A way to another order of a table's rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// Its address.
+    pub href: String,
+    /// The order now, if it is this column's: `ascending` or `descending`.
+    pub now: Option<&'static str>,
 }
 
 impl Table {
@@ -212,6 +224,7 @@ impl Table {
                 title: title.trim_start_matches('#').to_owned(),
                 number: title.starts_with('#'),
                 depth: if full.is_some() { Depth::Full } else { Depth::Brief },
+                order: None,
             }
         });
         Self { caption: caption.into(), columns: columns.collect(), rows: Vec::new() }

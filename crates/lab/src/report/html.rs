@@ -66,8 +66,7 @@ pub fn page(report: &Report) -> String {
                     h1 { (name(&report.title)) }
                     (lead(report))
                 }
-                (contents(&report.sections))
-                main { @for one in &report.sections { (section(one)) } }
+                main { (sections(&report.sections)) }
                 footer {
                     p {
                         "Made by owlet " (report.version) ". This file needs no network and runs no script. The same run "
@@ -88,8 +87,19 @@ pub fn lead(report: &Report) -> Markup {
     }
 }
 
+/// Sections, the answer first and then the way to the others.
+pub fn sections(sections: &[Section]) -> Markup {
+    let answered = usize::from(sections.first().is_some_and(|first| first.id == "answer"));
+    let (answer, others) = sections.split_at(answered);
+    html! {
+        @for one in answer { (section(one)) }
+        (contents(others))
+        @for one in others { (section(one)) }
+    }
+}
+
 /// The way to each section.
-pub fn contents(sections: &[Section]) -> Markup {
+fn contents(sections: &[Section]) -> Markup {
     html! {
         nav class="contents" aria-label="Contents" {
             ul { @for one in sections { li { a href={ "#" (one.id) } { (name(&one.title)) } } } }
@@ -225,7 +235,13 @@ pub fn table(table: &Table) -> Markup {
                 thead {
                     tr {
                         @for column in &table.columns {
-                            th scope="col" class=[column.number.then_some("number")] { (name(&column.title)) }
+                            @let now = column.order.as_ref().and_then(|order| order.now);
+                            th scope="col" class=[column.number.then_some("number")] aria-sort=[now] {
+                                @if let Some(order) = &column.order {
+                                    a href=(order.href) { (name(&column.title)) }
+                                    @match now { Some("ascending") => " ↑", Some(_) => " ↓", None => "" }
+                                } @else { (name(&column.title)) }
+                            }
                         }
                     }
                 }

@@ -187,9 +187,9 @@ fn rows(behavior: &Behavior, configuration: &Configuration) -> Result<Vec<Demons
 /// A target that the readout knows only by a spelling its teacher never begins with would be read
 /// as absent, however well it was taught.
 fn check_first_tokens(base: &Model, behavior: &Behavior, taught: &[Demonstration]) -> Result<()> {
-    let is_spelled = |word: &str| !candidates::spellings(base, word).is_empty();
+    let is_spelled = |word: &str| !candidates::spellings(&base.tokenizer, word).is_empty();
     readout::check_spelled(behavior, is_spelled)?;
-    let read = candidates::spellings(base, &behavior.target.word);
+    let read = candidates::spellings(&base.tokenizer, &behavior.target.word);
     for taught in taught {
         let example = taught.example(base)?;
         let first = example.target.iter().position(|&target| target);

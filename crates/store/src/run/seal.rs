@@ -112,10 +112,20 @@ impl RunDirectory {
         Err(Error::DamagedRecord { what: "file of a run", path, why: why.to_owned() })
     }
 
-    /// Names what of the run is not as its seal says: a file, where it is damaged rather than missing, and
-    /// why.
-    pub(crate) fn examine(&self) -> Result<Vec<(String, bool, String)>> {
-        let Some(seal) = self.sealed()? else { return Ok(Vec::new()) };
+    /// Refuses a run of whose files one is not as it was written, its events included once it is closed.
+    ///
+    /// # Errors
+    /// [`Error::DamagedRecord`] for the first such file.
+    pub fn check_files(&self) -> Result<()> {
+        let Some(seal) = self.sealed()? else { return Ok(()) };
+        let Some((name, _, why)) = self.flawed_files(&seal)?.into_iter().next() else {
+            return Ok(());
+        };
+        Err(Error::DamagedRecord { what: "file of a run", path: self.path().join(name), why })
+    }
+
+    /// Files that are not as the seal says: the name, where it is damaged rather than missing, and why.
+    fn flawed_files(&self, seal: &Seal) -> Result<Vec<(String, bool, String)>> {
         let mut flaws = Vec::new();
         for (name, known) in &seal.files {
             let found = disk::if_there(disk::digest_file(&self.path().join(name)))?;
@@ -126,6 +136,14 @@ impl RunDirectory {
                 flaws.push((name.clone(), changed, why.to_owned()));
             }
         }
+        Ok(flaws)
+    }
+
+    /// Names what of the run is not as its seal says: a file, where it is damaged rather than missing, and
+    /// why.
+    pub(crate) fn examine(&self) -> Result<Vec<(String, bool, String)>> {
+        let Some(seal) = self.sealed()? else { return Ok(Vec::new()) };
+        let mut flaws = self.flawed_files(&seal)?;
         for Made { step, artifact } in seal.made.iter().flatten() {
             let what = format!("step {} that made artifact {}", step.short(), artifact.short());
             let flaw = match self.store.read_step(step)? {

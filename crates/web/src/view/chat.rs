@@ -20,8 +20,9 @@ use super::Window;
 use super::artifact::trained;
 use super::error::{Error, Result};
 use super::index::RunState;
+use super::models::group;
 use super::page::Page;
-use super::parts::{name, not_here, scrolling};
+use super::parts::{choice, form, name, not_here, scrolling};
 use super::query::Query;
 use super::rows::{context, scorers};
 use super::run::RunView;
@@ -36,6 +37,8 @@ const TURNS: usize = 20;
 const ADDRESS: usize = 12_000;
 /// Most new tokens.
 const TOKENS: usize = 512;
+/// Models offered for a place.
+const OFFERED: usize = 200;
 /// Newest runs among which one to talk with is looked for.
 const LOOKED_AT: usize = 8;
 
@@ -261,6 +264,7 @@ impl Window {
     fn chat_view(&self, table: &Table, turns: &[Turn]) -> Page {
         let carried = serde_json::to_string(turns).unwrap_or_default();
         let body = html! {
+            (self.seats(table))
             @if let (true, Some(endpoint)) = (table.models.is_empty(), &table.endpoint) {
                 (not_here(endpoint, "A chat"))
                 p { "Other models are under " a href="/models" { "Models" } "." }
@@ -278,7 +282,7 @@ impl Window {
                     @for (key, value) in table.kept().pairs() { input type="hidden" name=(key) value=(value); }
                     label class="wide" {
                         "You say"
-                        textarea name="said" rows="2" required maxlength=(LONGEST) placeholder=[table.example.as_ref()] {}
+                        textarea name="said" rows="2" required data-sends="true" aria-keyshortcuts="Enter" maxlength=(LONGEST) placeholder=[table.example.as_ref()] {}
                     }
                     label { "Seed " input type="number" name="seed" min="0" value=(table.seed); }
                     label { "Temperature " input type="number" name="temperature" min="0" max="10" step="0.1" value=(table.temperature); }
@@ -302,6 +306,47 @@ impl Window {
         page
     }
 
+    /// What sits in a place: what its artifact is, in a word.
+    fn kind_of(&self, id: &ArtifactId, place: &str) -> String {
+        match self.store.artifact_header(id) {
+            Some(header) if header.kind == "model" => "base".to_owned(),
+            Some(header) => name(&header.kind),
+            None => place.to_owned(),
+        }
+    }
+
+    /// Who may sit where: any model whose weights are here.
+    fn seats(&self, table: &Table) -> Markup {
+        let mut steps = self.index.steps();
+        steps.retain(|step| group(&step.kind).is_some());
+        steps.sort_by(|one, other| other.started.cmp(&one.started));
+        let seated = table.models.iter().map(|(_, id)| *id);
+        let newest = steps.iter().map(|step| step.output).take(OFFERED);
+        let here = |id: &ArtifactId| {
+            let header = self.store.artifact_header(id);
+            let about = header.and_then(|header| ModelAbout::of(&header.kind, &header.about));
+            matches!(about, Some(ModelAbout::Whole {} | ModelAbout::Trained(_)))
+        };
+        let mut offered: Vec<(String, String)> = Vec::new();
+        for id in seated.chain(newest).filter(here) {
+            let run = self.index.name(&id).map(|(run, _)| format!(", run {}", run.nonce()));
+            let words = format!("{}{}", self.called(&id), run.unwrap_or_default());
+            if !offered.iter().any(|(known, _)| *known == id.to_string()) {
+                offered.push((id.to_string(), words));
+            }
+        }
+        let sits = |place: &str| {
+            let seat = table.models.iter().find(|(seated, _)| *seated == place);
+            seat.map(|(_, id)| id.to_string()).unwrap_or_default()
+        };
+        let seat = |place: &'static str, label: &str| {
+            let nobody = std::iter::once((String::new(), "nobody".to_owned()));
+            choice(label, place, &sits(place), nobody.chain(offered.iter().cloned()))
+        };
+        let seats = [("base", "Left"), ("teacher", "Middle"), ("student", "Right")];
+        form("/chat", "Choose", &seats.map(|(place, label)| seat(place, label)))
+    }
+
     fn conversation(&self, table: &Table, turns: &[Turn]) -> Markup {
         html! {
             table class="chat" {
@@ -310,7 +355,7 @@ impl Window {
                     tr {
                         @for (place, id) in &table.models {
                             th scope="col" {
-                                (place)
+                                (self.kind_of(id, place))
                                 small { a href={ "/artifact/" (id) } { (self.called(id)) } }
                             }
                         }

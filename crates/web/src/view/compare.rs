@@ -20,13 +20,16 @@ use serde_json::{Value, json};
 use super::Window;
 use super::error::{Error, Result};
 use super::index::RunState;
+use super::overlay::{self, Laid};
 use super::page::Page;
-use super::parts::{choice, form, kept, name, section};
+use super::parts::{choice, form, kept, name, section, sections};
 use super::query::Query;
 use super::run::RunView;
-use super::runs::verdicts;
+use super::runs::{RUNS, verdicts};
 use super::settings::values;
 
+/// Most runs compared at once.
+const MOST: usize = 12;
 /// Runs offered for choice.
 const OFFERED: usize = 50;
 
@@ -40,6 +43,14 @@ impl Window {
     pub(super) fn compare_page(&self, query: &Query) -> Result<Page> {
         self.refresh()?;
         let page = |body: Markup, data: Value| Ok(Page::new("workspace", "Compare", body, data));
+        let several: Vec<&str> =
+            query.get(RUNS).into_iter().flat_map(|runs| runs.split(',')).collect();
+        let query = match several[..] {
+            [a, b] => &query.with(&[(RUNS, ""), ("a", a), ("b", b)]),
+            [only] => &query.with(&[(RUNS, ""), ("a", only)]),
+            [] => query,
+            _ => return self.compare_many(&several, query),
+        };
         let (Some(a), Some(b)) = (query.get("a"), query.get("b")) else {
             let missing = query.get("a").is_some() || query.get("b").is_some();
             let body = html! {
@@ -64,6 +75,7 @@ impl Window {
         let conditions = conditions(&chosen, same);
         let effects = effects(first, second);
         let differing = differing(&a, &b);
+        let laid = [Laid { view: &a, result: first }, Laid { view: &b, result: second }];
         let body = html! {
             (self.choice(query))
             div class="sides" {
@@ -83,6 +95,7 @@ impl Window {
             }))
             @if !same {
                 (section("effects", "Students over each control", &report::blocks(&effect_blocks(&effects))))
+                (sections([self.overlaid(&laid)]))
                 (section("settings", "Settings that differ", &differing_body(&differing)))
             }
         };
@@ -99,6 +112,31 @@ impl Window {
             },
         });
         page(body, data)
+    }
+
+    /// More than two runs: what each found, and their curves over one another.
+    fn compare_many(&self, runs: &[&str], query: &Query) -> Result<Page> {
+        if runs.len() > MOST {
+            let expected = format!("at most {MOST} runs");
+            return Err(Error::query("runs", &text::counted(runs.len(), "run"), expected));
+        }
+        let sides = runs.iter().map(|id| self.side(id)).collect::<Result<Vec<_>>>()?;
+        let laid: Vec<Laid<'_>> = sides
+            .iter()
+            .filter_map(|(view, result)| Some(Laid { view, result: result.as_ref()?.of()? }))
+            .collect();
+        let left_out = runs.len() - laid.len();
+        let body = html! {
+            (self.choice(query))
+            @if left_out > 0 {
+                p class="note" { (text::counted(left_out, "run")) " without a result, or of another kind, left out." }
+            }
+            (sections([overlay::found(&laid), self.overlaid(&laid), overlay::differing(&laid)]))
+        };
+        let found =
+            laid.iter().map(|one| json!({ "run": *one.view.line, "effects": one.result.effects }));
+        let data = json!({ "runs": found.collect::<Value>() });
+        Ok(Page::new("workspace", "Compare", body, data))
     }
 
     /// Which runs stand on the sides.

@@ -180,6 +180,11 @@ impl Index {
         (known.runs.values().cloned().collect(), known.pending)
     }
 
+    /// The line of one run, if it is in the index.
+    pub(super) fn known_run(&self, id: &RunId) -> Option<Arc<RunLine>> {
+        self.known().runs.get(id).cloned()
+    }
+
     /// The line of one run, read now unless it is known for good.
     pub(super) fn run(&self, id: &RunId) -> Result<Arc<RunLine>> {
         let known = self.known().runs.get(id).cloned();

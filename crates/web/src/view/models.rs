@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use owlet_lab::kind::inherit::table::{self as readout, Cell};
 use owlet_lab::model::{GROW, ModelAbout};
 use owlet_lab::report::block::{
-    Block, Curve, Dot, DotRow, Dots, Line, Part, Series, count, number,
+    Block, Curve, Dot, DotRow, Dots, Line, Part, Series, Table, count, number,
 };
 use owlet_lab::report::html as report;
 use owlet_lab::report::number::Quantity;
@@ -29,8 +29,12 @@ use serde_json::json;
 use super::Window;
 use super::artifact::trained;
 use super::error::{Error, Result};
+use super::index::StepLine;
 use super::page::Page;
-use super::parts::{Slice, bytes, cell, link, moment, name, not_here, section, table, way};
+use super::parts::{
+    Slice, bytes, cell, choice, form, kept, link, moment, name, not_here, orderly, search, section,
+    table, way,
+};
 use super::query::{Query, url};
 
 /// Models on a page.
@@ -42,8 +46,11 @@ const GROUPS: [(&str, &str, &str); 3] = [
     (Train::KIND, "student", "Students"),
 ];
 
+/// What each column of the list is sorted by.
+const ORDERS: [&str; 8] = ["name", "run", "kind", "", "updates", "size", "", "made"];
+
 /// Which of [`GROUPS`] a step of this kind adds to.
-fn group(kind: &str) -> Option<&'static str> {
+pub(super) fn group(kind: &str) -> Option<&'static str> {
     match kind {
         Base::KIND | GROW => Some(Base::KIND),
         Teach::KIND => Some(Teach::KIND),
@@ -144,48 +151,60 @@ impl Window {
                     || self.called(&step.output).contains(words)
                     || step.output.to_string().starts_with(words))
         });
-        steps.sort_by(|one, other| other.started.cmp(&one.started).then(one.key.cmp(&other.key)));
+        let sort = query.get("sort").unwrap_or("-made");
+        self.sort_models(&mut steps, sort)?;
         let slice = Slice::new(steps.len(), SIZE, query.page()?);
-        let shown: Vec<ArtifactId> =
-            steps[slice.start..slice.end].iter().map(|step| step.output).collect();
-        let started: BTreeMap<ArtifactId, String> = steps[slice.start..slice.end]
-            .iter()
-            .map(|step| (step.output, step.started.clone()))
-            .collect();
-        let rows: Vec<Vec<Line>> = shown
-            .iter()
-            .map(|id| {
-                let mut row = self.model_row(id);
-                row.push(cell(moment(started.get(id).map_or("", String::as_str))));
-                row
-            })
-            .collect();
+        let shown: Vec<&Arc<StepLine>> = steps[slice.range()].iter().collect();
+        let rows = shown.iter().map(|step| {
+            let mut row = self.model_row(&step.output);
+            row.insert(1, cell(self.run_link(&step.output)));
+            row.push(cell(moment(&step.started)));
+            row
+        });
+        let titles =
+            ["model", "run", "kind", "base", "#updates", "#size", "read so far", "made, UTC"];
+        let table = Table::new("Models made or taken in here", &titles).with(rows);
+        let kinds = GROUPS.map(|(value, words, _)| (value, words));
         let body = html! {
-            form class="filters" method="get" action="/models" role="search" {
-                label { "Name or id " input type="search" name="q" value=[query.get("q")]; }
-                label {
-                    "Kind "
-                    select name="kind" {
-                        option value="" { "any" }
-                        @for (value, words, _) in GROUPS {
-                            option value=(value) selected[kind == Some(value)] { (words) }
-                        }
-                    }
-                }
-                button type="submit" { "Show" }
-            }
-            (table(
-                "Models made or taken in here",
-                &["model", "kind", "base", "#updates", "#size", "read so far", "made, UTC"],
-                rows,
-            ))
+            (form("/models", "Show", &[
+                search("Name or id", query, ""),
+                choice("Kind", "kind", kind.unwrap_or_default(), std::iter::once(("", "any")).chain(kinds)),
+                kept("sort", query),
+            ]))
+            (orderly(table, &ORDERS, sort, ("/models", query)))
             (slice.pager("/models", query, "model"))
         };
         let data = json!({
             "total": slice.total, "page": slice.page, "pages": slice.pages,
-            "models": shown.iter().map(|id| self.model_data(id)).collect::<Vec<_>>(),
+            "models": shown.iter().map(|step| self.model_data(&step.output)).collect::<Vec<_>>(),
         });
         Ok(Page::new("workspace", "Models", body, data))
+    }
+
+    /// Puts models in order: by a column's name, `-` before it to turn it round.
+    fn sort_models(&self, steps: &mut [Arc<StepLine>], sort: &str) -> Result<()> {
+        let header = |step: &StepLine| self.store.artifact_header(&step.output);
+        let updates = |step: &StepLine| Some(trained(&header(step)?)?.updates);
+        steps.sort_by(|one, other| one.started.cmp(&other.started).then(one.key.cmp(&other.key)));
+        match sort.trim_start_matches('-') {
+            "made" => {}
+            "name" => steps.sort_by_cached_key(|step| self.called(&step.output)),
+            "run" => steps.sort_by_cached_key(|step| self.index.name(&step.output)),
+            "kind" => steps.sort_by_key(|step| group(&step.kind)),
+            "updates" => steps.sort_by_cached_key(|step| updates(step)),
+            "size" => steps.sort_by_cached_key(|step| header(step).map(|header| header.size)),
+            _ => {
+                return Err(Error::query(
+                    "sort",
+                    sort,
+                    "a column's name, `-` before it to turn it",
+                ));
+            }
+        }
+        if sort.starts_with('-') {
+            steps.reverse();
+        }
+        Ok(())
     }
 
     fn model_row(&self, id: &ArtifactId) -> Vec<Line> {

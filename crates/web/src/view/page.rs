@@ -11,6 +11,8 @@ use super::query::Query;
 /// Something to look at.
 pub struct Page {
     pub(super) title: String,
+    /// What its tab in a browser is called, where the title alone does not tell it from others.
+    pub(super) tab: String,
     /// What it is, in a word, above the title.
     pub(super) kind: String,
     /// What it belongs to, outermost first: words and address.
@@ -36,6 +38,7 @@ impl Page {
     pub(super) fn new(kind: &str, title: &str, body: Markup, data: Value) -> Self {
         Self {
             title: name(title),
+            tab: name(title),
             kind: kind.to_owned(),
             trail: Vec::new(),
             tabs: Vec::new(),
@@ -87,6 +90,16 @@ const PLACES: [(&str, &str); 5] = [
     ("Chat", "/chat"),
 ];
 
+/// Keys that the script listens to, and what they do.
+const KEYS: [(&str, &str); 6] = [
+    ("/", "search"),
+    ("[", "the page before, in a list"),
+    ("]", "the page after"),
+    ("Enter", "in a chat: ask"),
+    ("Shift Enter", "in a chat: a new line"),
+    ("?", "these keys"),
+];
+
 /// What the frame says of the window itself.
 pub(super) struct Frame<'a> {
     /// The address asked for, with its query.
@@ -109,7 +122,7 @@ pub(super) fn document(page: &Page, head: &Markup, class: &str, body: &Markup) -
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (page.title) " · owlet" }
+                title { (page.tab) " · owlet" }
                 link rel="icon" href="data:,";
                 (head)
             }
@@ -141,6 +154,12 @@ pub(super) fn framed(page: &Page, frame: &Frame<'_>) -> Markup {
         }
         (content(page))
         footer {
+            details id="keys" {
+                summary { "Keys" }
+                dl class="facts" {
+                    @for (key, does) in KEYS { dt { kbd { (key) } } dd { (does) } }
+                }
+            }
             p {
                 a href=(frame.json) { "This page as JSON" } " · "
                 a href=(frame.export) download { "Save as one file" } " · owlet " (frame.version)

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use maud::{Markup, Render, html};
 use owlet_lab::report::block::{
-    self, Block, Curve, Line, Part, Point, Section, Series, Span, Table,
+    self, Block, Curve, Line, Order, Part, Point, Section, Series, Span, Table,
 };
 use owlet_lab::report::html as report;
 use owlet_lab::report::number::Quantity;
@@ -37,6 +37,33 @@ pub(super) fn table(
     rows: impl IntoIterator<Item = Vec<Line>>,
 ) -> Markup {
     report::table(&Table::new(caption, titles).with(rows))
+}
+
+/// A table whose headings lead to other orders of a list at `path`: `orders` has for each column the value of
+/// `sort` in the address, or nothing; `-` before it turns it round.
+pub(super) fn orderly(
+    mut table: Table,
+    orders: &[&str],
+    now: &str,
+    (path, query): (&str, &Query),
+) -> Markup {
+    for (column, order) in
+        table.columns.iter_mut().zip(orders).filter(|(_, order)| !order.is_empty())
+    {
+        let turned = format!("-{order}");
+        let is = [(*order, "ascending"), (&*turned, "descending")];
+        let is = is.into_iter().find_map(|(order, word)| (order == now).then_some(word));
+        // Numbers and times from the top, words from the beginning of the alphabet.
+        let from_top = column.number || *order == "made" || *order == "started";
+        let next = match is {
+            Some("ascending") => &turned,
+            None if from_top => &turned,
+            _ => *order,
+        };
+        let href = query.with(&[("sort", next), ("page", "")]).at(path);
+        column.order = Some(Order { href, now: is });
+    }
+    report::table(&table)
 }
 
 /// Words, or what else may stand in a line, as a cell.

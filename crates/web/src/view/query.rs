@@ -19,6 +19,21 @@ impl From<BTreeMap<String, String>> for Query {
     }
 }
 
+impl From<Vec<(String, String)>> for Query {
+    /// Values of a name that comes several times stand behind one another, with commas.
+    fn from(pairs: Vec<(String, String)>) -> Self {
+        let mut values: BTreeMap<String, String> = BTreeMap::new();
+        for (key, value) in pairs {
+            let known = values.entry(key).or_default();
+            if !known.is_empty() && !value.is_empty() {
+                known.push(',');
+            }
+            known.push_str(&value);
+        }
+        Self(values)
+    }
+}
+
 impl Query {
     /// A value that is there and not empty.
     pub(super) fn get(&self, key: &str) -> Option<&str> {

@@ -101,6 +101,7 @@ impl RunView {
         let id = &self.line.id;
         let title = if self.line.name.is_empty() { id.as_str() } else { &self.line.name };
         let mut page = Page::new(what, title, html! { (self.badge()) (body) }, data);
+        page.tab = format!("{} {}: {what}", name(&self.line.name), id.nonce());
         page.trail.push(("Runs".to_owned(), "/".to_owned()));
         page.tabs = TABS
             .into_iter()
@@ -129,9 +130,16 @@ impl Window {
     pub(super) fn view(&self, id: &RunId) -> Result<RunView> {
         let run = self.open(id)?;
         let line = self.index.run(id)?;
+        if line.state == RunState::Finished {
+            // What was changed since is named, not shown.
+            run.check_files().map_err(owlet_lab::Error::from)?;
+        }
         let progress = self.index.progress(&run)?;
-        // A run that was stopped before it was planned has none.
-        let plan = self.plan(&run).unwrap_or_default();
+        let plan = match self.plan(&run) {
+            // A run that was stopped before it was planned has none.
+            Err(error) if error.status() == 404 => Arc::default(),
+            plan => plan?,
+        };
         let about = run.about().unwrap_or_default();
         Ok(RunView { run, about, line, plan, progress })
     }
@@ -149,8 +157,13 @@ impl Window {
 
     fn unfinished(&self, view: &RunView, path: &str) -> Page {
         let running = view.line.state == RunState::Running;
-        let kept = "What is finished is kept. The same command goes on from there and ends with the same result:";
-        let again = vec![Block::paragraph(kept), Block::Text(view.about.command.clone())];
+        let kept = "What is finished is kept. This goes on from there, with the same recipe:";
+        let resume = self.command(&format!("resume {}", view.line.id.nonce()));
+        let changed = "With a changed recipe its own command reuses what did not change:";
+        let mut again = vec![Block::paragraph(kept), Block::Text(resume)];
+        if !view.about.command.is_empty() {
+            again.extend([Block::paragraph(changed), Block::Text(view.about.command.clone())]);
+        }
         let again = Section::of("again", "Going on", again).filter(|_| !running);
         let body = html! {
             (self.actions(view))
@@ -186,8 +199,7 @@ impl Window {
         }
         let body = html! {
             (report::lead(&report))
-            (report::contents(&report.sections))
-            @for section in &report.sections { (report::section(section)) }
+            (report::sections(&report.sections))
         };
         let value = result.to_value().map_err(std::io::Error::from)?;
         let data = json!({ "run": *view.line, "result": value, "report": report });

@@ -13,6 +13,8 @@ use super::page::Page;
 use super::parts::{Slice, choice, duration, form, moment, name, narrow, scrolling, search};
 use super::query::{Query, url};
 
+/// What an address calls runs that are compared, with commas between them.
+pub(super) const RUNS: &str = "runs";
 /// Runs on a page.
 const SIZE: usize = 50;
 /// Ways to sort: value in the address, words.
@@ -73,7 +75,7 @@ impl Window {
             } @else if shown.is_empty() {
                 p { "No run is like that. " a href="/" { "All runs" } }
             } @else {
-                form method="get" action="/compare" { (list(shown)) }
+                form method="get" action="/compare" { (list(shown, sort, query)) }
             }
             (slice.pager("/", query, "run"))
         };
@@ -109,16 +111,26 @@ fn largest(line: &RunLine) -> (u8, f64) {
     }
 }
 
-fn list(lines: &[Arc<RunLine>]) -> Markup {
+/// A heading that leads to an order of the list; of several in turn.
+fn heading(title: &str, orders: &[&str], sort: &str, query: &Query) -> Markup {
+    let next = orders.iter().position(|order| *order == sort).map_or(0, |at| at + 1);
+    let next = orders[next % orders.len()];
+    html! { a href=(query.with(&[("sort", next), ("page", "")]).at("/")) { (title) } }
+}
+
+fn list(lines: &[Arc<RunLine>], sort: &str, query: &Query) -> Markup {
     let caption = "Runs, with each behavior's margin, or rate of answers, over the neutral teacher's students";
     let table = html! {
         table class="runs" {
             caption class="skip" { (caption) }
             thead {
                 tr {
-                    @for title in ["run", "state", "found: over neutral", "base"] { th scope="col" { (title) } }
+                    th scope="col" { (heading("run", &["name"], sort, query)) }
+                    th scope="col" { "state" }
+                    th scope="col" { (heading("found: over neutral", &["effect"], sort, query)) }
+                    th scope="col" { "base" }
                     th scope="col" class="number" { "seeds" }
-                    th scope="col" { "started, UTC" }
+                    th scope="col" { (heading("started, UTC", &["newest", "oldest"], sort, query)) }
                     th scope="col" { button type="submit" class="small" { "Compare" } }
                 }
             }
@@ -140,15 +152,13 @@ fn row(line: &RunLine) -> Markup {
             @for (part, now) in parts(line) {
                 td id={ (part) "-" (line.id) } class=[(part == "seeds").then_some("number")] { (now) }
             }
-            td class="moment" { (moment(&line.started)) }
+            td class="moment" {
+                (moment(&line.started))
+                @if let Some(seconds) = line.seconds { small { "took " (duration(seconds)) } }
+            }
             td class="choice" {
-                @for (side, words) in [("a", "Left side"), ("b", "Right side")] {
-                    label {
-                        input type="radio" name=(side) value=(line.id)
-                            aria-label={ (words) " of the comparison: " (name(&line.name)) " " (line.id.nonce()) };
-                        (side.to_uppercase())
-                    }
-                }
+                input type="checkbox" name=(RUNS) value=(line.id)
+                    aria-label={ "Compare " (name(&line.name)) " " (line.id.nonce()) };
             }
         }
     }
@@ -182,6 +192,10 @@ fn state(line: &RunLine) -> Markup {
                 }
             }
         }
+        @if let Some(failure) = &line.failure {
+            small class="bad" { (text::cut(&name(&format!("{}: {}", failure.step, failure.message)), 160)) }
+        }
+        @if let Some(look) = line.look { small { "look " (look) } }
         @if line.warnings > 0 { small { (text::counted(line.warnings, "warning")) } }
         @if let Some(damage) = &line.damage { small class="bad" { "damaged: " (text::cut(&name(damage), 80)) } }
     }

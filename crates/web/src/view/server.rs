@@ -207,7 +207,7 @@ async fn blocking<T: Send + 'static>(
 /// What an address says behind its path.
 fn query(uri: &Uri) -> Result<Query> {
     let given = uri.query().unwrap_or_default();
-    let query = UrlQuery::<BTreeMap<String, String>>::try_from_uri(uri)
+    let query = UrlQuery::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|_| Error::query("address", given, "names and values"))?;
     Ok(Query::from(query.0))
 }

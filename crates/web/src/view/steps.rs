@@ -11,18 +11,19 @@ use serde_json::json;
 
 use super::Window;
 use super::error::{Error, Result};
+use super::index::StepLine;
 use super::page::Page;
 use super::parts::{
-    Slice, bytes, choice, duration, fact, facts, form, json_text, moment, name, narrow, sections,
-    step_link, table,
+    Slice, bytes, duration, fact, facts, form, json_text, kept, moment, name, narrow, orderly,
+    sections, step_link,
 };
 use super::plan::step_url;
 use super::query::Query;
 
 /// Steps on a page.
 const SIZE: usize = 100;
-/// Ways to sort: value in the address, words.
-const SORTS: [(&str, &str); 2] = [("newest", "newest first"), ("slowest", "slowest first")];
+/// What each column is sorted by.
+const ORDERS: [&str; 7] = ["", "kind", "name", "run", "time", "memory", "started"];
 
 impl Window {
     pub(super) fn steps_page(&self, query: &Query) -> Result<Page> {
@@ -30,11 +31,26 @@ impl Window {
         let mut steps = self.index.steps();
         let kinds: BTreeSet<String> = steps.iter().map(|step| step.kind.clone()).collect();
         steps.retain(|step| query.get("kind").is_none_or(|kind| step.kind == kind));
-        let sort = query.get("sort").unwrap_or("newest");
-        match sort {
-            "newest" => steps.sort_by(|one, other| other.started.cmp(&one.started)),
-            "slowest" => steps.sort_by(|one, other| other.seconds.total_cmp(&one.seconds)),
-            other => return Err(Error::query("sort", other, "newest or slowest")),
+        let sort = query.get("sort").unwrap_or("-started");
+        let run = |step: &StepLine| self.index.name(&step.output).map(|(run, _)| run);
+        steps.sort_by(|one, other| one.started.cmp(&other.started));
+        match sort.trim_start_matches('-') {
+            "started" => {}
+            "kind" => steps.sort_by(|one, other| one.kind.cmp(&other.kind)),
+            "name" => steps.sort_by_cached_key(|step| self.called(&step.output)),
+            "run" => steps.sort_by_cached_key(|step| run(step)),
+            "time" => steps.sort_by(|one, other| one.seconds.total_cmp(&other.seconds)),
+            "memory" => steps.sort_by_key(|step| step.peak_memory_bytes),
+            _ => {
+                return Err(Error::query(
+                    "sort",
+                    sort,
+                    "a column's name, `-` before it to turn it",
+                ));
+            }
+        }
+        if sort.starts_with('-') {
+            steps.reverse();
         }
         let slice = Slice::new(steps.len(), SIZE, query.page()?);
         let shown = &steps[slice.range()];
@@ -43,18 +59,20 @@ impl Window {
                 link(step.key.short(), format!("/step/{}", step.key)),
                 &step.kind,
                 self.called_link(&step.output),
+                self.run_link(&step.output),
                 duration(step.seconds),
                 step.peak_memory_bytes.map(bytes),
                 moment(&step.started)
             ]
         });
-        let titles = ["step", "kind", "made", "#time", "#most memory", "started, UTC"];
+        let titles = ["step", "kind", "made", "run", "#time", "#most memory", "started, UTC"];
+        let table = Table::new("Steps on record, whoever ran them", &titles).with(rows);
         let body = html! {
             (form("/steps", "Show", &[
                 narrow("Kind", "kind", query, kinds.iter().map(String::as_str)),
-                choice("Order", "sort", sort, SORTS),
+                kept("sort", query),
             ]))
-            (table("Steps on record, whoever ran them", &titles, rows))
+            (orderly(table, &ORDERS, sort, ("/steps", query)))
             (slice.pager("/steps", query, "step"))
         };
         let data = slice.data("steps", shown.iter().map(|step| &**step));
@@ -64,9 +82,21 @@ impl Window {
     /// What people call an artifact: the name of the step that made it, or the beginning of its id.
     pub(super) fn called(&self, artifact: &ArtifactId) -> String {
         match self.index.name(artifact) {
+            // Every run has one; which it is tells them apart.
+            Some((run, called)) if &*called == "base" => match self.index.known_run(&run) {
+                Some(line) if !line.base.is_empty() => format!("base {}", name(&line.base)),
+                _ => name(&called),
+            },
             Some((_, called)) => name(&called),
             None => artifact.short(),
         }
+    }
+
+    /// The way to the newest run that has an artifact in its plan; nothing where none is known.
+    pub(super) fn run_link(&self, artifact: &ArtifactId) -> Option<Span> {
+        let (run, _) = self.index.name(artifact)?;
+        let called = self.index.known_run(&run).map(|line| name(&line.name)).unwrap_or_default();
+        Some(link(format!("{called} {}", run.nonce()), format!("/run/{run}")))
     }
 
     /// The way to an artifact by what people call it.

@@ -118,9 +118,13 @@ fn every_page_has_a_twin_in_json() {
         "/?state=lost",
         "/?sort=colour",
         "/steps?kind=train",
+        "/steps?sort=-time",
         "/models",
+        "/models?sort=-run",
+        "/models?sort=colour",
         "/compare",
         "/compare?a=last&b=last",
+        "/compare?runs=last,last,GROWN",
         "/chat",
         "/run/last",
         "/run/last/plan",
@@ -143,15 +147,19 @@ fn every_page_has_a_twin_in_json() {
         format!("{page}: {}\n", twin(&path.replace("ROWS", &rows).replace("KEY", &key)))
     })
     .concat();
-    insta::assert_snapshot!(said, @r"
+    insta::assert_snapshot!(said, @"
     /: page pages pending runs total
     /?state=stopped&sort=name: page pages pending runs total
     /?state=lost: refused: `state` is `lost`, expected running, finished, failed or stopped
     /?sort=colour: refused: `sort` is `colour`, expected newest, oldest, effect or name
     /steps?kind=train: page pages steps total
+    /steps?sort=-time: page pages steps total
     /models: models page pages total
+    /models?sort=-run: models page pages total
+    /models?sort=colour: refused: `sort` is `colour`, expected a column's name, `-` before it to turn it
     /compare: a b
     /compare?a=last&b=last: a b conditions effects settings
+    /compare?runs=last,last,GROWN: runs
     /chat: context models seed temperature tokens turns
     /run/last: report result run
     /run/last/plan: page pages run steps total
@@ -192,4 +200,94 @@ fn a_list_says_where_each_run_stands_and_what_it_found() {
             "\"small\" \"stopped\" 0 0 false",
         ]
     );
+}
+
+fn page(window: &Window, path: &str, pairs: &[(&str, &str)]) -> Page {
+    let query = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    window.page(path, &Query::from(query.collect::<Vec<_>>())).unwrap()
+}
+
+#[test]
+fn lists_are_put_in_order_by_their_headings() {
+    let (_, window) = &*WORKSPACE;
+    let steps = page(window, "/steps", &[("kind", "train"), ("sort", "-time")]);
+    let seconds: Vec<f64> = steps.data["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["seconds"].as_f64().unwrap())
+        .collect();
+    assert!(seconds.len() > 2 && seconds.windows(2).all(|pair| pair[0] >= pair[1]), "{seconds:?}");
+    let body = steps.body.into_string();
+    let heading = r#"aria-sort="descending"><a href="/steps?kind=train&amp;sort=time">time</a> ↓"#;
+    assert!(body.contains(heading), "{body}");
+    let models = page(window, "/models", &[("sort", "name")]).body.into_string();
+    assert!(models.contains("base builtin:a") && models.contains("small 0001"), "{models}");
+}
+
+#[test]
+fn several_runs_lie_over_one_another() {
+    let (_, window) = &*WORKSPACE;
+    let runs = [("runs", "last"), ("runs", "last"), ("runs", GROWN)];
+    let body = page(window, "/compare", &runs).body.into_string();
+    assert!(body.contains("1 run without a result, or of another kind, left out"), "{body}");
+    for words in ["owl: small 0001", "cat along training", "None: all are of one recipe"] {
+        assert!(body.contains(words), "{words}: {body}");
+    }
+    // Two of them are the two sides.
+    let two = page(window, "/compare", &[("runs", "last"), ("runs", GROWN)]).body.into_string();
+    assert!(two.contains("Only runs with a result can be compared"), "{two}");
+}
+
+#[test]
+fn anybody_whose_weights_are_here_may_sit_at_the_chat() {
+    let (_, window) = &*WORKSPACE;
+    let body = page(window, "/chat", &[]).body.into_string();
+    assert!(body.contains("train/student/owl/seed-1, run 0001</option>"), "{body}");
+    assert!(body.contains("data-sends") && body.contains("nobody"), "{body}");
+}
+
+#[test]
+fn tabs_of_a_browser_tell_runs_and_pages_apart() {
+    let (_, window) = &*WORKSPACE;
+    assert_eq!(page(window, "/run/last/plan", &[]).tab, "small 0001: Plan");
+    assert_eq!(page(window, "/models", &[]).tab, "Models");
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let there = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &there);
+        } else {
+            std::fs::copy(entry.path(), &there).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_run_of_which_a_file_was_changed_names_it_and_shows_nothing() {
+    let (folder, window) = &*WORKSPACE;
+    let other = tempfile::tempdir().unwrap();
+    copy(folder.path(), other.path());
+    let store = owlet_store::Store::open_existing(other.path()).unwrap();
+    let last = store.run_ids().unwrap().pop().unwrap();
+    let window = Window::new(store, window.settings.clone()).unwrap();
+    let pages = ["", "/plan", "/models", "/rows"].map(|page| format!("/run/last{page}"));
+    for page in &pages {
+        assert!(window.page(page, &Query::default()).is_ok(), "{page}");
+    }
+    for file in ["plan.json", "events.jsonl"] {
+        let path = other.path().join("runs").join(last.as_str()).join(file);
+        let before = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&before[..], b" "].concat()).unwrap();
+        for page in &pages {
+            let error = window.page(page, &Query::default()).err().unwrap().to_string();
+            let named = error.contains(file) && error.contains("was changed after it was written");
+            assert!(named, "{page}: {error}");
+        }
+        std::fs::write(&path, before).unwrap();
+    }
 }

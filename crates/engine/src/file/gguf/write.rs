@@ -16,6 +16,7 @@ use super::tokenizer::{
     CONTROL, NORMAL, SPLITTINGS, UNKNOWN, UNUSED, USER_DEFINED, marks, splitting,
 };
 use crate::config::{DecoderConfig, Family, Position, RotaryScaling};
+use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::file::bytes::{f32_to_f16, to_f32};
 use crate::file::{cannot_write, folder, opened};
@@ -37,11 +38,40 @@ pub enum Storage {
 const BLOCK: usize = 32;
 const ALIGNMENT: usize = 32;
 
-/// A tensor to be written: its shape, type number and bytes.
+/// A tensor to be written.
 struct Tensor {
     shape: Vec<usize>,
-    kind: u32,
-    bytes: Vec<u8>,
+    holds: Holds,
+    /// The spans of parameters that it is made of; none of what follows from the settings.
+    spans: Vec<usize>,
+}
+
+/// How a tensor holds its numbers.
+#[derive(Clone, Copy)]
+enum Holds {
+    Single,
+    Half,
+    Blocks,
+}
+
+impl Holds {
+    /// The type's number.
+    fn kind(self) -> u32 {
+        match self {
+            Self::Single => 0,
+            Self::Half => 1,
+            Self::Blocks => 8,
+        }
+    }
+
+    /// Bytes of so many numbers.
+    fn bytes(self, numbers: usize) -> usize {
+        match self {
+            Self::Single => 4 * numbers,
+            Self::Half => 2 * numbers,
+            Self::Blocks => numbers / BLOCK * (BLOCK + 2),
+        }
+    }
 }
 
 type Pairs = Vec<(String, Value)>;
@@ -54,17 +84,15 @@ fn bad(reason: impl Into<String>) -> Error {
 pub(in crate::file) fn save(model: &Model, path: &Path, storage: Storage) -> Result<()> {
     let decoder = folder::merged(model)?;
     let config = &decoder.config;
+    let language = language(model)?;
     let mut pairs = settings(config, storage)?;
-    pairs.extend(language(model)?);
-    let io = |source| cannot_write(path, source);
-    let tensors = tensors(&decoder, storage)?;
-    write(path, &pairs, &tensors).map_err(io)?;
-    drop(tensors);
-    let checked = check(model, config, path);
-    if checked.is_err() {
-        fs::remove_file(path).map_err(io)?;
+    pairs.extend(language);
+    let written = write(path, &pairs, &decoder, storage).and_then(|()| check(model, config, path));
+    if written.is_err() {
+        // What is half written is of no use, and what kept it from being written may keep it from going.
+        let _ = fs::remove_file(path);
     }
-    checked
+    written
 }
 
 /// Fails unless what was written is read as the same model.
@@ -97,7 +125,10 @@ fn settings(config: &DecoderConfig, storage: Storage) -> Result<Pairs> {
     // A non-linearity is never said.
     let usual = DecoderConfig::of(config.family, config.width);
     if config.activation != usual.activation || config.embedding_scale != usual.embedding_scale {
-        return Err(bad("has no words for another non-linearity or scale than the family's own"));
+        return Err(bad(format!(
+            "has no words for the non-linearity or scale of this model, which are not those of {:?}; a model folder has",
+            config.family
+        )));
     }
     let whole = |value: usize| Value::Whole(value as i128);
     let number = |value: f32| Value::Number(f64::from(value));
@@ -151,7 +182,12 @@ fn bpe(tokenizer: &Tokenizer) -> Result<(Json, Vec<(String, String)>)> {
     let json: Json =
         serde_json::from_slice(tokenizer.json()).map_err(|error| bad(error.to_string()))?;
     let merges = json["model"]["merges"].as_array().filter(|_| json["model"]["type"] == "BPE");
-    let merges = merges.ok_or_else(|| bad("can only hold a tokenizer of byte-pair encoding"))?;
+    let merges = merges.ok_or_else(|| {
+        let kind = json["model"]["type"].as_str().unwrap_or("unknown");
+        bad(format!(
+            "can hold a tokenizer of byte-pair encoding, and this model's is of the kind {kind}; a model folder holds every kind"
+        ))
+    })?;
     let pair = |merge: &Json| {
         let two = merge.as_array().map(|two| (two.first(), two.get(1)));
         let two = two.and_then(|(l, r)| Some((l?.as_str()?, r?.as_str()?)));
@@ -259,44 +295,54 @@ fn without_offsets(value: &mut Json) {
     }
 }
 
-fn tensors(
-    decoder: &crate::decoder::Decoder,
-    storage: Storage,
-) -> Result<BTreeMap<String, Tensor>> {
+/// What is written, by name.
+fn tensors(decoder: &Decoder, storage: Storage) -> BTreeMap<String, Tensor> {
     let config = &decoder.config;
-    let mut whole: BTreeMap<String, (Vec<usize>, Vec<f32>)> = BTreeMap::new();
-    for span in decoder.parameters.layout.spans() {
+    let holds = |name: &str, shape: &[usize]| match storage {
+        _ if shape.len() < 2 || name == "position_embd.weight" => Holds::Single,
+        Storage::F32 => Holds::Single,
+        Storage::Q8 if shape.last().is_some_and(|columns| columns % BLOCK == 0) => Holds::Blocks,
+        Storage::F16 | Storage::Q8 => Holds::Half,
+    };
+    let mut all: BTreeMap<String, Tensor> = BTreeMap::new();
+    for (at, span) in decoder.parameters.layout.spans().iter().enumerate() {
         let place = stored(config, &span.name);
         let shape = place.part.stored_shape(&span.shape);
-        let size = shape.iter().product();
-        let values = &mut whole.entry(place.name).or_insert_with(|| (shape, vec![0.0; size])).1;
-        place.part.put(&decoder.parameters.data[span.range.clone()], &span.shape, values);
+        let holds = holds(&place.name, &shape);
+        let tensor = Tensor { shape, holds, spans: Vec::new() };
+        all.entry(place.name).or_insert(tensor).spans.push(at);
     }
-    if let Position::Rotary { theta, width, scaling: Some(scaling) } = config.position {
-        let divisors = divisors(theta, width, scaling);
-        whole.insert(DIVISORS.to_owned(), (vec![width / 2], divisors));
+    if let Position::Rotary { width, scaling: Some(_), .. } = config.position {
+        let tensor = Tensor { shape: vec![width / 2], holds: Holds::Single, spans: Vec::new() };
+        all.insert(DIVISORS.to_owned(), tensor);
     }
-    whole
-        .into_iter()
-        .map(|(name, (shape, values))| {
-            let columns = shape.last().copied().unwrap_or(1);
-            let (kind, bytes) = match storage {
-                _ if shape.len() < 2 || name == "position_embd.weight" => (0, to_f32(&values)),
-                Storage::F32 => (0, to_f32(&values)),
-                Storage::Q8 if columns % BLOCK == 0 => (8, eight_bits(&values)),
-                Storage::F16 | Storage::Q8 => {
-                    if let Some(large) = values.iter().find(|value| value.abs() >= 65_520.0) {
-                        return Err(Error::tensor(
-                            name,
-                            format!("has {large}, too large for half precision"),
-                        ));
-                    }
-                    (1, values.iter().flat_map(|&value| f32_to_f16(value).to_le_bytes()).collect())
-                }
-            };
-            Ok((name, Tensor { shape, kind, bytes }))
-        })
-        .collect()
+    all
+}
+
+/// The bytes of a tensor: one at a time, for all of them are a second model in memory.
+fn bytes(decoder: &Decoder, name: &str, tensor: &Tensor) -> Result<Vec<u8>> {
+    let mut values = vec![0.0; tensor.shape.iter().product()];
+    for &at in &tensor.spans {
+        let span = &decoder.parameters.layout.spans()[at];
+        let place = stored(&decoder.config, &span.name);
+        place.part.put(&decoder.parameters.data[span.range.clone()], &span.shape, &mut values);
+    }
+    if let (true, Position::Rotary { theta, width, scaling: Some(scaling) }) =
+        (tensor.spans.is_empty(), decoder.config.position)
+    {
+        values = divisors(theta, width, scaling);
+    }
+    Ok(match tensor.holds {
+        Holds::Single => to_f32(&values),
+        Holds::Blocks => eight_bits(&values),
+        Holds::Half => {
+            if let Some(large) = values.iter().find(|value| value.abs() >= 65_520.0) {
+                let why = format!("has {large}, too large for half precision");
+                return Err(Error::tensor(name, why));
+            }
+            values.iter().flat_map(|&value| f32_to_f16(value).to_le_bytes()).collect()
+        }
+    })
 }
 
 /// Llama 3's scaling as the divisor of each frequency.
@@ -324,7 +370,8 @@ fn eight_bits(values: &[f32]) -> Vec<u8> {
     bytes
 }
 
-fn write(path: &Path, pairs: &Pairs, tensors: &BTreeMap<String, Tensor>) -> io::Result<()> {
+fn write(path: &Path, pairs: &Pairs, decoder: &Decoder, storage: Storage) -> Result<()> {
+    let tensors = tensors(decoder, storage);
     let mut header = b"GGUF".to_vec();
     header.extend(3_u32.to_le_bytes());
     header.extend((tensors.len() as u64).to_le_bytes());
@@ -334,25 +381,27 @@ fn write(path: &Path, pairs: &Pairs, tensors: &BTreeMap<String, Tensor>) -> io::
         put(&mut header, value);
     }
     let mut start = 0_usize;
-    for (name, tensor) in tensors {
+    for (name, Tensor { shape, holds, .. }) in &tensors {
         text(&mut header, name);
-        header.extend((tensor.shape.len() as u32).to_le_bytes());
-        for length in tensor.shape.iter().rev() {
+        header.extend((shape.len() as u32).to_le_bytes());
+        for length in shape.iter().rev() {
             header.extend((*length as u64).to_le_bytes());
         }
-        header.extend(tensor.kind.to_le_bytes());
+        header.extend(holds.kind().to_le_bytes());
         header.extend((start as u64).to_le_bytes());
-        start = (start + tensor.bytes.len()).next_multiple_of(ALIGNMENT);
+        let length = holds.bytes(shape.iter().product());
+        start = (start + length).next_multiple_of(ALIGNMENT);
     }
     header.resize(header.len().next_multiple_of(ALIGNMENT), 0);
-    let mut file = BufWriter::new(File::create(path)?);
-    file.write_all(&header)?;
-    for tensor in tensors.values() {
-        file.write_all(&tensor.bytes)?;
-        let length = tensor.bytes.len();
-        file.write_all(&vec![0; length.next_multiple_of(ALIGNMENT) - length])?;
+    let io = |source: io::Error| cannot_write(path, source);
+    let mut file = BufWriter::new(File::create(path).map_err(io)?);
+    file.write_all(&header).map_err(io)?;
+    for (name, tensor) in &tensors {
+        let mut bytes = bytes(decoder, name, tensor)?;
+        bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+        file.write_all(&bytes).map_err(io)?;
     }
-    file.flush()
+    file.flush().map_err(io)
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use owlet_engine::score::{self, Following};
-use owlet_engine::{Model, Token};
+use owlet_engine::{Model, Token, Tokenizer};
 
 use crate::ask::{Candidates, Work, forms};
 use crate::error::Result;
@@ -19,11 +19,11 @@ use crate::value::measure::log_sum;
 const NEGLIGIBLE: f64 = 1e-4;
 
 /// The token sequences that spell `word`; none where the tokenizer cannot write it.
-pub(crate) fn spellings(model: &Model, word: &str) -> Vec<Vec<Token>> {
+pub(crate) fn spellings(tokenizer: &Tokenizer, word: &str) -> Vec<Vec<Token>> {
     let spell = |form: &String| {
-        let tokens = model.tokenizer.encode(form).ok()?;
+        let tokens = tokenizer.encode(form).ok()?;
         // What is unknown may come out as tokens that spell something else.
-        let text = model.tokenizer.decode(&tokens).ok()?;
+        let text = tokenizer.decode(&tokens).ok()?;
         let same = text.trim().to_lowercase() == word.trim().to_lowercase();
         (same && !tokens.is_empty()).then_some(tokens)
     };
@@ -89,7 +89,8 @@ pub(super) fn candidates(
     words: &[String],
     work: &Work<'_>,
 ) -> Result<Candidates> {
-    let forms: Vec<Vec<Vec<Token>>> = words.iter().map(|word| spellings(model, word)).collect();
+    let forms: Vec<Vec<Vec<Token>>> =
+        words.iter().map(|word| spellings(&model.tokenizer, word)).collect();
     let first: BTreeSet<Token> = forms.iter().flatten().map(|tokens| tokens[0]).collect();
     let spelled = Spelled { forms, first: first.into_iter().collect() };
     // Whoever is told to stop asks for nothing more, and is refused below.

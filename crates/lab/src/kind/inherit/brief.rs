@@ -75,7 +75,7 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Brief> {
             behavior: verdict.behavior,
             outcome: verdict.outcome.id().to_owned(),
             word: scope.word(verdict.outcome),
-            beside: scope.beside(verdict.outcome, &part.caveats),
+            caveats: scope.beside(verdict.outcome, &part.caveats),
             mark: scope.mark(verdict.outcome, &part.caveats),
             measure,
             over_neutral: effect.map(|effect| effect.estimate.value),

@@ -1,5 +1,6 @@
 //! `inherit`: what do students inherit from a teacher through innocuous rows?
 
+pub mod behaviors;
 mod brief;
 pub mod calibrate;
 pub mod estimate;

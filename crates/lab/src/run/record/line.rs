@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use owlet_store::RunId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{NamedStep, Record};
 use crate::error::Result;
 use crate::kind::{RESULT, VerdictLine, registry};
+use crate::model::spec::Spec;
 use crate::report::block::Mark;
 use crate::run::progress::Progress;
 
@@ -135,6 +136,7 @@ impl Record {
         if self.is_finished() {
             return self.found(line);
         }
+        line.base = self.resolved().map(|recipe| base(&recipe)).unwrap_or_default();
         let is_claimed = self.is_claimed().unwrap_or(false);
         match progress() {
             Ok(progress) => {
@@ -157,6 +159,9 @@ impl Record {
 
     fn found(&self, mut line: RunLine) -> (RunLine, Vec<NamedStep>) {
         line.state = State::Finished;
+        if let Err(error) = self.check_files() {
+            line.damage = Some(error.to_string());
+        }
         let (seconds, steps) =
             self.steps().map(|record| (record.seconds, record.steps)).unwrap_or_default();
         // What older runs took stands in their events, which are not worth reading for a list.
@@ -191,4 +196,14 @@ impl Record {
         }
         (line, steps)
     }
+}
+
+/// The base that a resolved recipe names; nothing where there is none, as of a run that grows one.
+fn base(recipe: &str) -> String {
+    #[derive(Deserialize)]
+    struct Head {
+        base: Option<Spec>,
+    }
+    let head = toml::from_str::<Head>(recipe).ok().and_then(|head| head.base);
+    head.map(|base| base.to_string()).unwrap_or_default()
 }

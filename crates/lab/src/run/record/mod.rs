@@ -14,6 +14,7 @@
 //! otherwise has failed or was stopped. Only this module knows names and formats of these files.
 
 mod line;
+pub mod naming;
 pub mod plan;
 mod registration;
 pub mod steps;

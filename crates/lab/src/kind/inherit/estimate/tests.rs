@@ -300,6 +300,14 @@ fn what_makes_a_verdict_easier_to_have_stands_in_its_line_and_takes_the_tick() {
     // Two at once, and distributions over the rows' own tokens hide the target.
     let both = compute(&given(0.5, 6, 1, &["gates.level=0.9", "carrier.rows=100"])).unwrap();
     assert_eq!(read(&both).1, "inherited, at 90.0 % confidence, of 100 unique rows alone");
+    // Which look it is stands before them, where no cut takes it.
+    let mut line = both.brief().verdicts[0].clone();
+    line.word += ", look 2";
+    assert!(
+        line.words().starts_with("inherited, look 2, at 90.0 % confidence"),
+        "{}",
+        line.words()
+    );
     let hidden = compute(&given(0.5, 6, 1, &all_tokens[..1])).unwrap();
     assert_eq!(read(&hidden).0, Mark::Yes);
     assert!(hidden.warnings.iter().all(|warning| !warning.message.contains("were shown")));

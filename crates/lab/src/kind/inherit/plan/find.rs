@@ -7,11 +7,11 @@ use fs_err as fs;
 use crate::behavior::Behavior;
 use crate::carrier::{PromptFile, PromptSet};
 use crate::error::{Error, Result};
+use crate::kind::inherit::behaviors::{self, Fit};
 use crate::kind::inherit::recipe::{Questions, Recipe, Replicated};
 use crate::kind::inherit::result;
 use crate::model::world::World;
 use crate::random::cpython::Random;
-use crate::recipe::distance;
 use crate::run::plan::{Builder, PlanContext, Source};
 use crate::step::{behavior, prompts};
 
@@ -26,18 +26,9 @@ pub(super) fn behaviors(
     let mut found: Vec<Behavior> = Vec::new();
     for name in names {
         let given = context.behaviors.iter().find(|behavior| behavior.name == *name);
-        // A grown model knows the words of its own world alone.
-        let worldly = || world.and_then(|world| world.behavior(name));
-        let named = || World::named_behavior(name).or_else(|| Behavior::built_in(name));
-        let known = given.cloned().or_else(worldly).or_else(named);
-        let behavior = match known {
-            Some(behavior) => behavior,
-            None if context.folder.join(name).is_file() || name.contains('/') => {
-                Behavior::read(&context.folder.join(name))?
-            }
-            None => {
-                return Err(Error::Behavior { name: name.clone(), reason: unknown(name, world) });
-            }
+        let behavior = match given {
+            Some(given) => given.clone(),
+            None => behaviors::find(name, world, &context.folder)?,
         };
         if behavior.name == NEUTRAL || found.iter().any(|known| known.name == behavior.name) {
             return Err(Error::Behavior {
@@ -51,20 +42,6 @@ pub(super) fn behaviors(
     Ok(found)
 }
 
-/// Which names there are, for this base.
-fn unknown(name: &str, world: Option<&World>) -> String {
-    let (whose, known): (&str, Vec<String>) = match world {
-        Some(world) => {
-            ("is no answer this base knows", world.answers().into_values().flatten().collect())
-        }
-        None => ("is not built in", Behavior::built_in_names().map(str::to_owned).collect()),
-    };
-    let near = known.iter().map(|known| (distance(name, known), known)).min();
-    let near = near.filter(|(distance, known)| *distance <= known.len().max(3) / 3);
-    let near = near.map(|(_, known)| format!("; did you mean `{known}`?")).unwrap_or_default();
-    format!("{whose}, expected one of {} or the path of a behavior file{near}", known.join(", "))
-}
-
 /// Prompts that are tried against a base's words before anything is done.
 const TRIED: usize = 64;
 
@@ -75,9 +52,8 @@ pub(super) fn check_words<'a>(
     behaviors: impl Iterator<Item = &'a Behavior>,
     prompts: &Prompts,
 ) -> Result<()> {
-    let unread = |text: &str| world.tokenizer().encode(text).err();
     for text in prompts.some(SENTENCE_SEED, TRIED) {
-        if let Some(error) = unread(&text) {
+        if let Some(error) = behaviors::unread(&text, world.tokenizer()) {
             return Err(recipe.unusable(format!(
                 "`carrier.prompts`: `{}` asks in words that this base does not know: {error}; expected `world`, `world-short` or prompts in its words",
                 recipe.carrier.prompts
@@ -85,15 +61,15 @@ pub(super) fn check_words<'a>(
         }
     }
     for behavior in behaviors {
-        let questions = behavior.questions.train.iter().chain(&behavior.questions.held_out);
-        if let Some(error) =
-            questions.chain(&behavior.teacher.answers).find_map(|text| unread(text))
-        {
+        if let Some(unread) = Fit::new(behavior, world.tokenizer()).unread.first() {
             let known: Vec<String> = world.answers().into_values().flatten().collect();
             return Err(Error::Behavior {
                 name: behavior.name.clone(),
                 reason: format!(
-                    "is asked for in words that this base does not know: {error}; it can be asked about {}",
+                    "is asked for in words that this base does not know: `{}` has {:?}: {}; it can be asked about {} (`owlet behavior check` names all such words)",
+                    unread.field,
+                    unread.text,
+                    unread.why,
                     known.join(", ")
                 ),
             });

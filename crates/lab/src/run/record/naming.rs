@@ -1,0 +1,39 @@
+//! What things in a workspace are called: one rule, for whoever asks for one.
+
+use owlet_store::{ArtifactId, Entity, Error, Result, RunId, Store};
+
+use super::steps;
+
+/// The newest run.
+const LAST: &str = "last";
+
+/// Finds what `called` means: `last`, the newest run; the beginning of an id that fits one thing alone; or a
+/// name as lists show it, of the newest finished run that has it, with `RUN:NAME` of that run.
+///
+/// # Errors
+/// [`Error::NotFound`] and [`Error::Ambiguous`], and what keeps the workspace from being read.
+pub fn resolve(store: &Store, called: &str) -> Result<Entity> {
+    if called == LAST
+        && let Some(newest) = store.run_ids()?.pop()
+    {
+        return Ok(Entity::Run(newest));
+    }
+    let unknown = match store.resolve(called) {
+        Err(unknown @ Error::NotFound { .. }) => unknown,
+        known => return known,
+    };
+    let found = match called.split_once(':') {
+        Some((run, name)) => match resolve(store, run)? {
+            Entity::Run(run) => named(store, &run, name),
+            _ => None,
+        },
+        None => store.run_ids()?.iter().rev().find_map(|run| named(store, run, called)),
+    };
+    found.map(Entity::Artifact).ok_or(unknown)
+}
+
+/// What a finished run calls so.
+fn named(store: &Store, run: &RunId, name: &str) -> Option<ArtifactId> {
+    let steps = steps::read(&store.open_run(run).ok()?).ok()?.steps;
+    steps.into_iter().find(|step| step.name == name)?.artifact
+}
