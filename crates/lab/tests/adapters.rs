@@ -122,15 +122,15 @@ fn one_place_for_every_answer_and_the_whole_of_it() {
     ];
     let lines: Vec<String> = lines.iter().map(|(what, told)| format!("{what}: {told}")).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    plain: [3, 8, 1, 0, 1, 0] [5, 6] [2] None
-    cut: [3, 8, 1, 0, 1, 0] [5, 6] [] None
-    trimmed: [3, 8, 1, 0, 1, 0] [5, 6] [2] None
-    with thoughts of its own: [3, 8] [1, 0, 7, 1, 0, 5] [2] None
-    with the text of the end token: [3, 8, 1, 0, 1, 0] [5, 2, 6] [2] Some("w2")
-    after another: [3, 5, 4, 8, 1, 0, 1, 0] [6] [2] None
-    let think: [3, 8] [1, 0, 1, 0, 5] [2] None
-    not let think: [3, 8, 1, 0, 1, 0] [5] [2] None
-    a text: [5] [6] [2] None
+    plain: [3, 8, 30, 31] [5, 6] [5, 6, 2] None
+    cut: [3, 8, 30, 31] [5, 6] [5, 6] None
+    trimmed: [3, 8, 30, 31] [5, 6] [5, 6, 2] None
+    with thoughts of its own: [3, 8] [30, 7, 31, 5] [30, 7, 31, 5, 2] None
+    with the text of the end token: [3, 8, 30, 31] [5, 2, 6] [5, 2, 6, 2] Some("w2")
+    after another: [3, 5, 4, 8, 30, 31] [6] [6, 2] None
+    let think: [3, 8] [5] [30, 31, 5, 2] None
+    not let think: [3, 8, 30, 31] [5] [5, 2] None
+    a text: [5] [6] [6, 2] None
     "#);
     let unknown = json!({"thinking": true}).as_object().unwrap().clone();
     insta::assert_snapshot!(model.with_template_values(unknown).unwrap_err(), @"chat template: it reads no value `thinking`; those that it reads: `enable_thinking`");

@@ -369,7 +369,7 @@ fn a_row_that_a_model_cannot_read_is_named_by_its_line() {
     assert_snapshot!(said(&["score", "builtin:a", "long.jsonl"]), @"
     exit 2
     -- talk
-    error: `long.jsonl`, line 3: has 610 tokens, the model's context is 512
+    error: `long.jsonl`, line 3: has 609 tokens, the model's context is 512
     hint: shorten the row or leave it out
     ");
     assert_snapshot!(said(&["train", "builtin:a", "long.jsonl", "--out", "x"]), @r"

@@ -203,7 +203,7 @@ fn no_more_is_read_than_may_be() {
     ];
     insta::assert_snapshot!(told.join("\n"), @"
     line 1: is longer than 1000 bytes
-    row 1: a row is too long at line 1 column 1000
+    row 1: is longer than a row may be at line 1 column 1000
     line 1: is longer than 4000 bytes; split it
     line 1: is longer than 4000 bytes; split it
     line 4: incomplete deflate stream
