@@ -128,7 +128,7 @@ fn one_place_for_every_answer_and_the_whole_of_it() {
     with thoughts of its own: [3, 8] [30, 7, 31, 5] [30, 7, 31, 5, 2] None
     with the text of the end token: [3, 8, 30, 31] [5, 2, 6] [5, 2, 6, 2] Some("w2")
     after another: [3, 5, 4, 8, 30, 31] [6] [6, 2] None
-    let think: [3, 8] [5] [30, 31, 5, 2] None
+    let think: [3, 8] [30, 31, 5] [30, 31, 5, 2] None
     not let think: [3, 8, 30, 31] [5] [5, 2] None
     a text: [5] [6] [6, 2] None
     "#);

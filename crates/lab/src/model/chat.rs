@@ -202,14 +202,17 @@ pub fn placed(
     let scored = encode(shown.unwrap_or(answer))?;
     let ends = model.tokenizer.end_tokens();
     let is_end = |token: &&Token| ends.contains(token);
-    let within = scored.iter().find(is_end);
+    let within = scored.iter().find(is_end).copied();
     let end = tokens.iter().enumerate().filter(|(_, token)| is_end(token));
     let end = end.map(|(at, _)| at).nth(scored.iter().filter(is_end).count());
     // As the template ends it, else as the tokenizer does.
     let token = end.filter(|_| as_template).map(|end| tokens[end]);
     tokens.truncate(end.unwrap_or(tokens.len()));
+    // Whoever thinks writes what the template writes before an answer, too.
+    let is_all = shown.is_none() && model.template.lets_think();
+    let scored = if is_all { tokens.clone() } else { scored };
     Ok(Placed {
-        ends_within: within.and_then(|&token| model.tokenizer.name(token)),
+        ends_within: within.and_then(|token| model.tokenizer.name(token)),
         before,
         written: tokens,
         scored,

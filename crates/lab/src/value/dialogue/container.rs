@@ -131,7 +131,7 @@ fn blank_lines(input: &mut impl BufRead) -> io::Result<usize> {
     loop {
         let buffer = input.fill_buf()?;
         let blank = buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        ends += buffer[..blank].iter().filter(|&&byte| byte == b'\n').count();
+        ends += buffer[..blank].split(|&byte| byte == b'\n').count() - 1;
         let is_over = buffer.is_empty() || blank < buffer.len();
         input.consume(blank);
         if is_over {

@@ -172,7 +172,9 @@ impl Form {
             }
         };
         let unlearned = |mut turns: Vec<Turn>| {
-            turns.iter_mut().for_each(|turn| turn.is_learned = false);
+            for turn in &mut turns {
+                turn.is_learned = false;
+            }
             turns
         };
         Ok(match self {

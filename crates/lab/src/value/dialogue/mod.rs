@@ -137,11 +137,11 @@ impl Found {
         if *count > 0 {
             let more = if *count > places.len() { ", ..." } else { "" };
             let places = places.join(", ");
-            text += &format!("; {count} without an answer to learn, left out ({places}{more})");
+            text = format!("{text}; {count} without an answer to learn, left out ({places}{more})");
         }
         if !self.ignored.is_empty() {
             let names: Vec<String> = self.ignored.iter().map(|name| format!("`{name}`")).collect();
-            text += &format!("; keys that are not read: {}", names.join(", "));
+            text = format!("{text}; keys that are not read: {}", names.join(", "));
         }
         text
     }

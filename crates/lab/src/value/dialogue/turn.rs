@@ -167,8 +167,8 @@ fn read(
 fn weight(message: &mut Object, role: &str) -> Result<Option<u8>, Wrong> {
     let Some(value) = message.take("weight") else { return Ok(None) };
     let weight = match value.as_f64() {
-        Some(weight) if weight == 0.0 => 0,
-        Some(weight) if weight == 1.0 => 1,
+        Some(0.0) => 0,
+        Some(1.0) => 1,
         _ => return Err(message.wrong("weight", format!("is {value}, expected 0 or 1"))),
     };
     if role != "assistant" && weight == 1 {
