@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clap::Args;
 use owlet_engine::{Model, Threads};
 use owlet_lab::model::{self, Places};
 use owlet_store::Store;
@@ -50,6 +51,26 @@ impl Fetched {
         };
         let inside = path.join(Path::new(self.usual).file_name().unwrap_or_default());
         if inside.is_file() { inside } else { path }
+    }
+}
+
+/// What chat templates are given.
+#[derive(Debug, Args)]
+pub(crate) struct TemplateArgs {
+    /// Values for the chat template, such as `{"enable_thinking": true}`
+    #[arg(long, value_name = "JSON")]
+    chat_template_kwargs: Option<String>,
+}
+
+impl TemplateArgs {
+    /// A model whose template is given them.
+    pub(crate) fn of(&self, model: Model) -> Result<Model> {
+        let Some(text) = &self.chat_template_kwargs else { return Ok(model) };
+        let values = serde_json::from_str(text).map_err(|error| {
+            CliError::usage(format!("`--chat-template-kwargs` is no JSON object: {error}"))
+        })?;
+        let told = |error| CliError::usage(format!("`--chat-template-kwargs`: {error}"));
+        model.with_template_values(values).map_err(told)
     }
 }
 

@@ -1,16 +1,21 @@
-//! JSON lines in: prompts, conversations and completions, with the line named where one is wrong.
+//! Rows in: prompts, conversations and completions, with the line named where one is wrong.
 
 use std::io::{self, Read};
 use std::path::Path;
 
+use owlet_engine::Model;
+use owlet_lab::ask::Demonstration;
+use owlet_lab::model::chat::Placed;
+use owlet_lab::value::dialogue::{self, Bounds, Found, Purpose};
+
 use crate::error::{CliError, Result};
-use crate::terminal::stdin_is_typed;
+use crate::terminal::{Terminal, plain, stdin_is_typed};
 
-/// Largest input read into memory.
-const LARGEST: u64 = 4 << 30;
+/// How much of an input is read.
+const BOUNDS: Bounds = Bounds { bytes: 4 << 30, row: 64 << 20 };
 
-/// A conversation with, perhaps, an answer.
-pub(crate) use owlet_lab::value::jsonl::Prompted as Row;
+/// A conversation with, perhaps, answers.
+pub(crate) use owlet_lab::value::dialogue::Dialogue as Row;
 
 /// How an input is called in errors.
 pub(crate) fn origin(path: &Path) -> String {
@@ -20,9 +25,7 @@ pub(crate) fn origin(path: &Path) -> String {
 /// An error about a row, which says where the row stands; `None`: on the command line.
 pub(crate) fn wrong(origin: Option<&Path>, row: &Row, reason: impl std::fmt::Display) -> CliError {
     match origin {
-        Some(path) => {
-            CliError::usage(format!("`{}`, line {}: {reason}", self::origin(path), row.line))
-        }
+        Some(path) => CliError::usage(format!("`{}`, {}: {reason}", self::origin(path), row.place)),
         None => CliError::usage(reason),
     }
 }
@@ -36,21 +39,35 @@ pub(crate) fn fits(origin: Option<&Path>, row: &Row, tokens: usize, context: usi
     Err(wrong(origin, row, reason).hinted("shorten the row or leave it out"))
 }
 
+/// Opens a file, or standard input for `-`.
+fn open(path: &Path) -> Result<Box<dyn Read>> {
+    if path != Path::new("-") {
+        // What is not there says so best when it is opened.
+        if fs_err::metadata(path).is_ok_and(|found| found.is_dir()) {
+            return Err(CliError::usage(format!(
+                "`{}` is a folder, expected a file",
+                origin(path)
+            )));
+        }
+        return Ok(Box::new(fs_err::File::open(path)?));
+    }
+    if stdin_is_typed() {
+        return Err(CliError::usage("standard input is a terminal, expected rows")
+            .hinted("name a file, or pipe rows in"));
+    }
+    Ok(Box::new(io::stdin().lock()))
+}
+
 /// Reads a file, or standard input for `-`, as text.
 pub(crate) fn text(path: &Path) -> Result<String> {
     let name = origin(path);
     let mut bytes = Vec::new();
-    if path == Path::new("-") {
-        if stdin_is_typed() {
-            return Err(CliError::usage("standard input is a terminal, expected rows")
-                .hinted("name a file, or pipe rows in"));
-        }
-        io::stdin().lock().take(LARGEST).read_to_end(&mut bytes)?;
-    } else {
-        fs_err::File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
-    }
-    if bytes.len() as u64 == LARGEST {
+    open(path)?.take(BOUNDS.bytes).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == BOUNDS.bytes {
         return Err(CliError::usage(format!("`{name}` is larger than 4 GiB; split it")));
+    }
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        bytes.drain(.."\u{feff}".len());
     }
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -59,28 +76,42 @@ pub(crate) fn text(path: &Path) -> Result<String> {
     })
 }
 
-/// Reads rows that have a `prompt` or `messages`. With `answered`, each must end in an answer: a
-/// `completion`, or an assistant's message.
-pub(crate) fn read(path: &Path, answered: bool) -> Result<Vec<Row>> {
+/// Reads the rows of a file, or of standard input for `-`, with what was found in it.
+pub(crate) fn read(path: &Path, purpose: Purpose) -> Result<(Vec<Row>, Found)> {
     let name = origin(path);
-    let rows = text(path)?
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(number, line)| {
-            Row::parse(number + 1, line, answered).map_err(|reason| {
-                CliError::usage(format!("`{name}`, line {}: {reason}", number + 1)).hinted(
-                    if answered {
-                        "a row is {\"prompt\": \"...\", \"completion\": \"...\"} or {\"messages\": [...]}"
-                    } else {
-                        "a row is {\"prompt\": \"...\"} or {\"messages\": [...]}"
-                    },
-                )
-            })
-        })
-        .collect::<Result<Vec<Row>>>()?;
-    if rows.is_empty() {
-        return Err(CliError::usage(format!("`{name}` has no rows")));
+    dialogue::all(open(path)?, BOUNDS, purpose).map_err(|fault| {
+        let separator = if fault.place.is_empty() { " " } else { ", " };
+        CliError::usage(format!("`{name}`{separator}{fault}"))
+    })
+}
+
+/// Says what was found in a file, where that is notable.
+pub(crate) fn note(path: &Path, found: &Found, terminal: &Terminal) {
+    if found.is_notable() {
+        terminal.say(format_args!("`{}`: {}", origin(path), plain(&found.told())));
     }
-    Ok(rows)
+}
+
+/// The answers of a row that are learned and scored, as tokens of `model`.
+pub(crate) fn placed(
+    model: &Model,
+    system: &str,
+    row: &Row,
+    origin: &Path,
+    terminal: &Terminal,
+) -> Result<Vec<Placed>> {
+    let answers = Demonstration::of(row, system);
+    let place = |demonstration: &Demonstration| {
+        let placed =
+            demonstration.placed(model).map_err(|error| wrong(Some(origin), row, error))?;
+        if let Some(end) = &placed.ends_within {
+            terminal.warn(format_args!(
+                "`{}`, {}: the answer holds the text `{end}`, which this model reads as the end of a turn",
+                self::origin(origin),
+                row.place
+            ));
+        }
+        Ok(placed)
+    };
+    answers.iter().map(place).collect()
 }

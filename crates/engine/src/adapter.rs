@@ -87,6 +87,17 @@ pub struct AdapterConfig {
     pub targets: Vec<Projection>,
 }
 
+impl std::fmt::Display for AdapterConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rank, alpha, rank_stabilized, targets } = self;
+        let stabilized = if *rank_stabilized { ", rank-stabilized" } else { "" };
+        let names: Vec<String> =
+            targets.iter().map(|one| format!("{one:?}").to_lowercase()).collect();
+        let names = if names.is_empty() { "all".to_owned() } else { names.join(" ") };
+        write!(f, "rank {rank}, alpha {alpha}{stabilized}, on {names}")
+    }
+}
+
 impl AdapterConfig {
     /// The factor on `A` times `B`.
     pub fn scale(&self) -> f32 {
@@ -95,6 +106,12 @@ impl AdapterConfig {
         } else {
             self.alpha / self.rank as f32
         }
+    }
+
+    /// Whether it makes the same of `config` as another does, however the two are spelled.
+    pub fn is_like(&self, other: &Self, config: &DecoderConfig) -> bool {
+        (self.rank, self.scale()) == (other.rank, other.scale())
+            && self.projections(config) == other.projections(config)
     }
 
     /// The projections adapted in `config`, in storage order, each with its outputs and inputs.

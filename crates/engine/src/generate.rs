@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::kernel::Threads;
 use crate::model::Model;
 
-pub use crate::sampler::Sampling;
+pub use crate::sampler::{Distribution, Sampling};
 pub use generator::{Event, Generator, Sampled};
 
 /// One prompt to continue.
@@ -51,7 +51,8 @@ pub struct Completion {
     pub tokens: Vec<Token>,
     /// Their text.
     pub text: String,
-    /// Natural log-probability of each token under the distribution it was drawn from.
+    /// Natural log-probability of each token, under the distribution that [`Sampling::log_probabilities`]
+    /// names.
     pub log_probabilities: Vec<f32>,
     /// Why it ended.
     pub stop: StopReason,

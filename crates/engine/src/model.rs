@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::Token;
 use crate::adapter::Adapter;
 use crate::decoder::Decoder;
@@ -54,6 +56,14 @@ impl Model {
     #[must_use]
     pub fn with_decoder(&self, decoder: Arc<Decoder>) -> Self {
         Self { decoder, adapter: None, ..self.clone() }
+    }
+
+    /// The same model with these values for its chat template.
+    ///
+    /// Fails as [`Template::with_values`].
+    pub fn with_template_values(&self, values: Map<String, Value>) -> Result<Self> {
+        let template = Template::clone(&self.template).with_values(values)?;
+        Ok(Self { template: Arc::new(template), ..self.clone() })
     }
 
     /// The same model with `additions` (and no others) to its residual stream.

@@ -53,6 +53,27 @@ pub struct Sampling {
     /// Taken from a token's logit if it is in the completion.
     #[serde(skip_serializing_if = "is_zero")]
     pub presence_penalty: f32,
+    /// Under which distribution tokens are told to be how likely; what is drawn does not depend on it.
+    #[serde(skip_serializing_if = "Distribution::is_drawn")]
+    pub log_probabilities: Distribution,
+}
+
+/// A distribution of the next token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distribution {
+    /// The one that is drawn from: after biases, penalties, temperature, truncation and what is ruled out.
+    #[default]
+    Drawn,
+    /// The model's own, at temperature 1 and before any of these.
+    Own,
+}
+
+impl Distribution {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_drawn(&self) -> bool {
+        *self == Self::Drawn
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -75,11 +96,24 @@ impl Default for Sampling {
             bias: BTreeMap::new(),
             frequency_penalty: 0.0,
             presence_penalty: 0.0,
+            log_probabilities: Distribution::Drawn,
         }
     }
 }
 
 impl Sampling {
+    /// Whether the model's own distribution is to be told and is not the one that is drawn from.
+    pub(crate) fn tells_another(&self) -> bool {
+        let Self { temperature, top_k, top_p, min_p, threshold, .. } = *self;
+        let plain = (temperature == 0.0 || temperature == 1.0)
+            && (top_k, top_p, min_p, threshold) == (0, 1.0, 0.0, 0.0)
+            && (self.frequency_penalty, self.presence_penalty) == (0.0, 0.0)
+            && self.bias.is_empty()
+            && self.pattern.is_none()
+            && self.grammar.is_none();
+        self.log_probabilities == Distribution::Own && !plain
+    }
+
     /// Fails on a setting out of range.
     pub fn check(&self) -> Result<()> {
         let temperature = self.temperature;

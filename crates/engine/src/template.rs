@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
+use minijinja::value::{Kwargs, Serde};
 use minijinja::{Environment, ErrorKind, Value};
 use serde::{Deserialize, Serialize};
 
@@ -55,8 +55,17 @@ pub struct Template {
     source: Arc<str>,
     /// Special tokens by the names that templates know them by, such as `bos_token`.
     tokens: BTreeMap<String, String>,
+    /// What else it was given, by name.
+    values: BTreeMap<String, serde_json::Value>,
     environment: Arc<Environment<'static>>,
 }
+
+/// Names in a template that stand for what is said, not for how it is written.
+const GIVEN: [&str; 4] = ["messages", "add_generation_prompt", "tools", "documents"];
+/// Bytes of the values a template is given.
+const MOST_VALUES: usize = 64 << 10;
+/// Values by which templates let a model think before it answers.
+const THINKING: [&str; 2] = ["enable_thinking", "thinking"];
 
 fn fail(error: &minijinja::Error) -> Error {
     let mut reason = error.to_string();
@@ -89,6 +98,7 @@ impl Template {
         Ok(Self {
             source: source.into(),
             tokens: BTreeMap::new(),
+            values: BTreeMap::new(),
             environment: Arc::new(environment),
         })
     }
@@ -114,6 +124,40 @@ impl Template {
     pub fn with_named(mut self, tokens: impl IntoIterator<Item = (String, String)>) -> Self {
         self.tokens.extend(tokens);
         self
+    }
+
+    /// The same template with these values under these names (what Hugging Face calls
+    /// `chat_template_kwargs`, such as `enable_thinking`).
+    ///
+    /// Fails on a name that the template never reads.
+    pub fn with_values(
+        mut self,
+        values: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Self> {
+        let fail = |reason: String| Err(Error::Text { what: "chat template", reason });
+        let template = self.environment.get_template("chat").map_err(|e| self::fail(&e))?;
+        let mut read: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+        read.retain(|name| !GIVEN.contains(&&**name) && !name.ends_with("_token"));
+        read.retain(|name| {
+            !["raise_exception", "strftime_now", "range", "namespace", "dict"].contains(&&**name)
+        });
+        read.sort();
+        if let Some(name) = values.keys().find(|name| !read.contains(name)) {
+            let name: String = name.chars().take(40).collect();
+            let read: Vec<String> = read.iter().map(|name| format!("`{name}`")).collect();
+            let read = if read.is_empty() { "none".to_owned() } else { read.join(", ") };
+            return fail(format!("it reads no value `{name}`; those that it reads: {read}"));
+        }
+        self.values.extend(values);
+        if serde_json::to_vec(&self.values).is_ok_and(|text| text.len() > MOST_VALUES) {
+            return fail(format!("its values take more than {MOST_VALUES} bytes"));
+        }
+        Ok(self)
+    }
+
+    /// Whether it was given a value that lets a model think before it answers.
+    pub fn lets_think(&self) -> bool {
+        THINKING.iter().any(|name| self.values.get(*name) == Some(&serde_json::Value::Bool(true)))
     }
 
     /// The Jinja source.
@@ -157,7 +201,10 @@ impl Template {
                     add_generation_prompt => open,
                     tools => Value::from(()),
                     documents => Value::from(()),
-                    ..Value::from_pairs(&self.tokens)
+                    ..minijinja::context! {
+                        ..Value::from_pairs(&self.tokens),
+                        ..Value::from(Serde(&self.values))
+                    }
                 },
                 &mut output,
             )

@@ -15,7 +15,7 @@ use strum::IntoStaticStr;
 use crate::recipe::check::Fault;
 
 pub use numbers::{NumberFilter, Reason, Verdict};
-pub use prompts::{PromptFile, PromptSet, PromptSetError};
+pub use prompts::{PromptFile, PromptSet, PromptSetError, Prompts};
 
 /// A medium, with what decides which texts are rows of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

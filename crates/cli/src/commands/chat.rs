@@ -35,6 +35,7 @@ pub(crate) fn run(args: &ChatArgs, terminal: &Terminal, workspace: &Path) -> Res
     let sampling = args.sampling.sampling();
     sampling.check()?;
     let model = Models::here(terminal).load(workspace, &args.model)?;
+    let model = args.sampling.template.of(model)?;
     // Set while nobody answers: Ctrl-C then ends the program.
     let stop = interrupt::listen_and(|| {});
     stop.set();

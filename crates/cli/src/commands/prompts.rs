@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::carrier::{PromptFile, PromptSet};
+use owlet_lab::carrier::{PromptSet, Prompts};
 use serde_json::json;
 
 use crate::error::{CliError, Result};
@@ -12,11 +12,12 @@ use crate::typed;
 /// Draw prompts from a prompt set
 ///
 /// The same set and seed give the same prompts, bit for bit, on any machine. Sets in the published
-/// format of Cloud et al. give the published prompts. One prompt per line; with `--json`, one object
+/// format of Cloud et al. give the published prompts; of a text file with a prompt a line, as recipes take
+/// them, so many are drawn, or all in their order. One prompt per line; with `--json`, one object
 /// `{"index", "prompt"}` per line.
 #[derive(Debug, Args)]
 pub(crate) struct PromptsArgs {
-    /// A built-in set, or a prompt-set file (JSON)
+    /// A built-in set, a prompt-set file (.json), or a text file with a prompt a line
     set: String,
 
     /// Seed of the draw
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &PromptsArgs, terminal: &Terminal) -> Result<()> {
         )));
     }
     let mut out = terminal.data();
-    for (index, prompt) in find(&args.set)?.generate(args.seed, args.count).iter().enumerate() {
+    for (index, prompt) in find(&args.set)?.draw(args.seed, args.count).iter().enumerate() {
         if terminal.json {
             json_line(&mut out, &json!({ "index": index, "prompt": prompt }))?;
         } else {
@@ -49,10 +50,10 @@ pub(crate) fn run(args: &PromptsArgs, terminal: &Terminal) -> Result<()> {
     Ok(())
 }
 
-/// A set by name or path.
-fn find(name: &str) -> Result<PromptSet> {
+/// Prompts by name or path.
+fn find(name: &str) -> Result<Prompts> {
     if let Some(set) = PromptSet::built_in(name) {
-        return Ok(set);
+        return Ok(Prompts::Set(Box::new(set)));
     }
     if !Path::new(name).exists() {
         let known: Vec<&str> = PromptSet::built_in_names().collect();
@@ -61,7 +62,5 @@ fn find(name: &str) -> Result<PromptSet> {
         ))
         .hinted(format!("built-in sets: {}", known.join(", "))));
     }
-    let text = fs_err::read_to_string(name)?;
-    let file = PromptFile::parse(&text, name).map_err(owlet_lab::Error::from)?;
-    Ok(file.prompt)
+    Ok(Prompts::read(Path::new(name))?)
 }

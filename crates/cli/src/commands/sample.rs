@@ -2,15 +2,16 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use owlet_engine::generate::{self, Request, Sampling, StopReason};
-use owlet_engine::{Model, Token};
+use owlet_engine::Message;
+use owlet_engine::generate::{self, Distribution, Request, Sampling, StopReason};
 use owlet_lab::model::chat;
 use owlet_lab::random::{Part, derive_seed};
+use owlet_lab::value::dialogue::Purpose;
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::interrupt;
-use crate::models::{self, Models};
+use crate::models::{self, Models, TemplateArgs};
 use crate::progress::Progress;
 use crate::rows::{self, Row};
 use crate::terminal::{Terminal, count, duration, json_line};
@@ -18,7 +19,7 @@ use crate::typed;
 
 /// Sample answers from a model
 ///
-/// Reads JSON lines with a `prompt` or `messages`, and writes one object `{"index", "prompt", "text",
+/// Reads rows as `train` does, without a look at the answer at their end, and writes one object `{"index", "prompt", "text",
 /// "log-probability", "stop", "seed"}` per answer, in order. Each answer has its own seed, derived
 /// from `--seed` and its place, or the row's own `seed`; it depends on nothing else in the input.
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub(crate) struct SampleArgs {
     /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an artifact's id
     model: String,
 
-    /// Prompts as JSON lines; `-` is standard input
+    /// Prompts; `-` is standard input
     #[arg(required_unless_present = "prompt", conflicts_with = "prompt")]
     input: Option<PathBuf>,
 
@@ -38,6 +39,11 @@ pub(crate) struct SampleArgs {
     #[arg(long, short = 'n', default_value_t = 1, value_name = "N", value_parser = typed::whole::<usize>, allow_negative_numbers = true)]
     count: usize,
 
+    /// Under which distribution `log-probability` is: the model's `own`, at temperature 1, or the one
+    /// that tokens were `drawn` from
+    #[arg(long, default_value = "own", value_name = "WHICH", value_parser = ["own", "drawn"])]
+    log_probability: String,
+
     #[command(flatten)]
     sampling: SamplingArgs,
 }
@@ -48,6 +54,9 @@ pub(crate) struct SamplingArgs {
     /// System text; `none` is an empty one, `default` the template's own
     #[arg(long, default_value = chat::DEFAULT, value_name = "TEXT")]
     pub(crate) system: String,
+
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
 
     /// Seed of all answers
     #[arg(long, default_value_t = 1, value_parser = typed::whole::<u64>, allow_negative_numbers = true)]
@@ -98,15 +107,30 @@ const CHUNK: usize = 512;
 
 pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
     let rows: Vec<Row> = match &args.input {
-        Some(path) => rows::read(path, false)?,
-        None => args.prompt.iter().map(|text| Row::question(1, text)).collect(),
+        Some(path) => {
+            let (rows, found) = rows::read(path, Purpose::Questions)?;
+            rows::note(path, &found, terminal);
+            rows
+        }
+        None => args.prompt.iter().map(|text| Row::question(text)).collect(),
     };
-    let sampling = args.sampling.sampling();
+    let told = if args.log_probability == "own" { Distribution::Own } else { Distribution::Drawn };
+    let sampling = Sampling { log_probabilities: told, ..args.sampling.sampling() };
     sampling.check()?;
     let model = Models::here(terminal).load(workspace, &args.model)?;
+    let model = args.sampling.template.of(model)?;
+    let asked: Vec<Vec<Message>> = rows.iter().map(Row::asked).collect();
     let prompts = rows
         .iter()
-        .map(|row| tokens(&model, &args.sampling.system, row, args.input.as_deref()))
+        .zip(&asked)
+        .map(|(row, asked)| {
+            let origin = args.input.as_deref();
+            let context = chat::around(&args.sampling.system, asked);
+            let tokens = chat::prompt(&model, context, asked)
+                .map_err(|error| rows::wrong(origin, row, error))?;
+            rows::fits(origin, row, tokens.len(), model.decoder.config.context)?;
+            Ok(tokens)
+        })
         .collect::<Result<Vec<_>>>()?;
     let interrupt = interrupt::listen(terminal, "answers written so far stay");
     let threads = models::threads();
@@ -138,7 +162,7 @@ pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> R
         for (offset, (answer, &(row, _))) in answers.iter().zip(places).enumerate() {
             let answer = Answer {
                 index: first + offset,
-                prompt: rows[row].prompt(),
+                prompt: asked[row].last().map_or("", |message| &message.content),
                 text: &answer.text,
                 log_probability: answer.log_probabilities.iter().map(|&p| f64::from(p)).sum(),
                 stop: answer.stop,
@@ -152,19 +176,4 @@ pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> R
         terminal.say(format_args!("{} in {time}", count(total, "answer")));
     }
     Ok(())
-}
-
-/// The tokens up to where the assistant is to speak, of a row from `origin`.
-pub(crate) fn tokens(
-    model: &Model,
-    system: &str,
-    row: &Row,
-    origin: Option<&Path>,
-) -> Result<Vec<Token>> {
-    let has_system = row.messages.first().is_some_and(|message| message.role == "system");
-    let context = if has_system { chat::DEFAULT } else { system };
-    let tokens = chat::prompt(model, context, &row.messages)
-        .map_err(|error| rows::wrong(origin, row, error))?;
-    rows::fits(origin, row, tokens.len(), model.decoder.config.context)?;
-    Ok(tokens)
 }

@@ -3,32 +3,35 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use owlet_engine::score::{self, Scored};
 use owlet_lab::model::chat;
+use owlet_lab::value::dialogue::Purpose;
 use serde::Serialize;
 
-use super::sample::tokens;
 use crate::error::{CliError, Result};
 use crate::interrupt;
-use crate::models::{self, Models};
+use crate::models::{self, Models, TemplateArgs};
 use crate::progress::Progress;
 use crate::rows;
-use crate::terminal::{Terminal, count, duration, json_line};
+use crate::terminal::{Terminal, duration, json_line, plain};
 
 /// Score given answers by their log-probability
 ///
-/// Reads JSON lines with a `prompt` and a `completion` (or `messages` that end in an answer), and
-/// writes one object `{"index", "prompt", "completion", "sum", "tokens", "log-probabilities"}` per
-/// row: natural logarithms, of each token given all before it.
+/// Reads rows as `train` does, and writes one object `{"index", "prompt", "completion", "sum",
+/// "tokens", "log-probabilities"}` per answer, with the index of its row: natural logarithms under the
+/// model's own distribution, of each token given all before it.
 #[derive(Debug, Args)]
 pub(crate) struct ScoreArgs {
     /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an artifact's id
     model: String,
 
-    /// Rows as JSON lines; `-` is standard input
+    /// Rows; `-` is standard input
     input: PathBuf,
 
     /// System text; `none` is an empty one, `default` the template's own
     #[arg(long, default_value = chat::DEFAULT, value_name = "TEXT")]
     system: String,
+
+    #[command(flatten)]
+    template: TemplateArgs,
 }
 
 #[derive(Serialize)]
@@ -46,8 +49,10 @@ struct Score<'a> {
 const CHUNK: usize = 256;
 
 pub(crate) fn run(args: &ScoreArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
-    let rows = rows::read(&args.input, true)?;
+    let (rows, found) = rows::read(&args.input, Purpose::Answers)?;
+    rows::note(&args.input, &found, terminal);
     let model = Models::here(terminal).load(workspace, &args.model)?;
+    let model = args.template.of(model)?;
     let interrupt = interrupt::listen(terminal, "scores written so far stay");
     let threads = models::threads();
     let mut progress = Progress::new(terminal);
@@ -55,35 +60,29 @@ pub(crate) fn run(args: &ScoreArgs, terminal: &Terminal, workspace: &Path) -> Re
         if interrupt.is_set() {
             return Err(CliError::interrupted());
         }
-        let items = part
-            .iter()
-            .map(|row| {
-                let wrong =
-                    |reason: &dyn std::fmt::Display| rows::wrong(Some(&args.input), row, reason);
-                let completion = model
-                    .tokenizer
-                    .encode(row.completion.as_deref().unwrap_or(""))
-                    .map_err(|error| wrong(&error))?;
-                if completion.is_empty() {
-                    return Err(wrong(&"the answer is empty; there is nothing to score"));
+        let mut answers = Vec::new();
+        for (offset, row) in part.iter().enumerate() {
+            let placed = rows::placed(&model, &args.system, row, &args.input, terminal)?;
+            for (placed, told) in placed.iter().zip(row.answers()) {
+                if placed.scored.is_empty() {
+                    let reason = "the answer is empty; there is nothing to score";
+                    return Err(rows::wrong(Some(&args.input), row, reason));
                 }
-                let prompt = tokens(&model, &args.system, row, Some(&args.input))?;
-                let length = prompt.len() + completion.len();
+                let length = placed.before.len() + placed.scored.len();
                 rows::fits(Some(&args.input), row, length, model.decoder.config.context)?;
-                Ok(Scored { prompt, completion })
-            })
-            .collect::<Result<Vec<_>>>()?;
+                answers.push((chunk * CHUNK + offset, told, placed.scored()));
+            }
+        }
+        let items: Vec<Scored> = answers.iter().map(|(.., scored)| scored.clone()).collect();
         let scores = score::score(&model, &items, &threads)?;
         let mut out = terminal.data();
-        for (offset, ((row, item), log_probabilities)) in
-            part.iter().zip(&items).zip(scores).enumerate()
-        {
+        for ((index, told, scored), log_probabilities) in answers.iter().zip(scores) {
             let score = Score {
-                index: chunk * CHUNK + offset,
-                prompt: row.prompt(),
-                completion: row.completion.as_deref().unwrap_or(""),
+                index: *index,
+                prompt: told.before.last().map_or("", |message| &message.content),
+                completion: told.text,
                 sum: log_probabilities.iter().map(|&p| f64::from(p)).sum(),
-                tokens: item
+                tokens: scored
                     .completion
                     .iter()
                     .map(|&token| model.tokenizer.decode(&[token]))
@@ -96,7 +95,7 @@ pub(crate) fn run(args: &ScoreArgs, terminal: &Terminal, workspace: &Path) -> Re
     }
     let time = duration(progress.finish());
     if rows.len() > 1 {
-        terminal.say(format_args!("{} scored in {time}", count(rows.len(), "row")));
+        terminal.say(format_args!("{}: scored in {time}", plain(&found.told())));
     }
     Ok(())
 }

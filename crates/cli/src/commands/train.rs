@@ -3,7 +3,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fs_err as fs;
-use owlet_engine::Model;
 use owlet_engine::train::{Data, Example, Method, TrainSettings, Trainer};
 use owlet_lab::Interrupt;
 use owlet_lab::Recipe;
@@ -11,22 +10,24 @@ use owlet_lab::ask::engine::save;
 use owlet_lab::model::ModelSource;
 use owlet_lab::model::chat;
 use owlet_lab::model::keeping::{self, Keeping};
-use owlet_lab::recipe::{Setting, Training};
+use owlet_lab::recipe::{Learn, Setting, Training};
+use owlet_lab::value::dialogue::Purpose;
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Result};
 use crate::interrupt;
-use crate::models::{self, Models};
+use crate::models::{self, Models, TemplateArgs};
 use crate::progress::Progress;
-use crate::rows::{self, Row};
-use crate::terminal::{Terminal, count, duration};
+use crate::rows;
+use crate::terminal::{Terminal, count, duration, plain};
 use crate::typed;
 use crate::workspace;
 
 /// Fine-tune a model on rows
 ///
-/// Reads JSON lines with a `prompt` and a `completion` (or `messages` that end in an answer); only
-/// the answer is learned. Settings and their defaults are those of `[student]` in a recipe (`owlet
+/// Reads rows in the forms of the field (`messages`, `prompt` and `completion`, `conversations`,
+/// `instruction` and `output`, `text`; as JSON lines, a JSON array or CSV, packed by gzip or not).
+/// Every answer is learned but those with `"weight": 0`, under all that was said before. Settings and their defaults are those of `[student]` in a recipe (`owlet
 /// config show`), for instance `--set method='{ kind = "full" }'` or `--set updates=200`. Writes a
 /// PEFT adapter folder for `low-rank`, a model folder for `full`. Interrupted, the same command goes
 /// on from where it was.
@@ -35,7 +36,7 @@ pub(crate) struct TrainArgs {
     /// `builtin:a`, a model folder, a .gguf file, `hf:ORG/NAME`, `smollm2`, `gemma3-270m`, or an artifact's id
     model: String,
 
-    /// Rows as JSON lines; `-` is standard input
+    /// Rows; `-` is standard input
     rows: PathBuf,
 
     /// The folder to write, which must not exist
@@ -53,6 +54,9 @@ pub(crate) struct TrainArgs {
     /// System text of the rows; `none` is an empty one, `default` the template's own
     #[arg(long, default_value = chat::DEFAULT, value_name = "TEXT")]
     system: String,
+
+    #[command(flatten)]
+    template: TemplateArgs,
 }
 
 const STATE: &str = "state";
@@ -65,10 +69,15 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
         return Err(CliError::usage(format!("`{}` exists already", args.out.display()))
             .hinted("name a new folder; nothing is ever written over"));
     }
-    let training = settings(&args.set)?;
-    let rows = rows::read(&args.rows, true)?;
+    let mut training = settings(&args.set)?;
+    let (rows, found) = rows::read(&args.rows, Purpose::Answers)?;
     let here = Models::here(terminal);
-    let model = here.load(workspace, &args.model)?;
+    let model = args.template.of(here.load(workspace, &args.model)?)?;
+    let is_asked = |key: &str| args.set.iter().any(|set| set.trim_start().starts_with(key));
+    if let Some(adapter) = model.adapter.as_ref().filter(|_| !is_asked("method")) {
+        // Trained further as it is.
+        training.method = Method::LowRank(adapter.config.clone());
+    }
     let further = Path::new(&args.model);
     if matches!(training.settings(1, args.seed).method, Method::LowRank(_))
         && further.join(ADAPTER).is_file()
@@ -82,26 +91,25 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     }
     // A name may come to mean another model before an unfinished training goes on; an id cannot.
     let source = ModelSource::find(&args.model, &here.places).and_then(|found| found.digest());
-    let examples = rows
-        .iter()
-        .map(|row| {
-            let example = example(&model, &args.system, row)
-                .map_err(|error| rows::wrong(Some(&args.rows), row, error))?;
+    let mut examples = Vec::new();
+    for row in &rows {
+        for placed in rows::placed(&model, &args.system, row, &args.rows, terminal)? {
+            let example = placed.example();
             let length = example.tokens.len();
             rows::fits(Some(&args.rows), row, length, model.decoder.config.context)?;
-            Ok(example)
-        })
-        .collect::<Result<Vec<Example>>>()?;
+            examples.push(example);
+        }
+    }
     let settings = training.settings(examples.len(), args.seed);
     let identity = json!({
         "settings": settings,
         "model": source.unwrap_or_else(|_| args.model.clone()),
         "rows": examples.iter().map(|example| &example.tokens).collect::<Vec<_>>(),
+        "learned": examples.iter().map(Example::targets).collect::<Vec<_>>(),
     });
-    let key = owlet_store::step_key("train", 2, &identity, &BTreeMap::new()).to_string();
+    let key = owlet_store::step_key("train", 3, &identity, &BTreeMap::new()).to_string();
 
     let interrupt = interrupt::listen(terminal, "the same command goes on from here");
-    let count_of_rows = count(examples.len(), "row");
     let data = Data::Rows(examples);
     let mut trainer = Trainer::new(&model, data, settings.clone(), models::threads())?;
     let part = workspace::part_of(&args.out);
@@ -110,7 +118,8 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     }
     fs::create_dir_all(&part)?;
     terminal.say(format_args!(
-        "{count_of_rows}, {} of {}, {}",
+        "{}; {} of {}, {}",
+        plain(&found.told()),
         count(settings.updates, "update"),
         settings.batch,
         match &settings.method {
@@ -194,15 +203,13 @@ fn settings(sets: &[String]) -> Result<Training> {
         .map(|set| Setting::parse(&format!("student.{set}")))
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(told)?;
-    Recipe::student_of_any(&sets).map_err(told)
-}
-
-/// What is learned from a row: its answer and the end of it.
-fn example(model: &Model, system: &str, row: &Row) -> owlet_lab::Result<Example> {
-    let answer = row.completion.as_deref().unwrap_or_default();
-    let has_system = row.messages.first().is_some_and(|message| message.role == "system");
-    let context = if has_system { chat::DEFAULT } else { system };
-    chat::example(model, context, &row.messages, answer, true)
+    let training = Recipe::student_of_any(&sets).map_err(told)?;
+    if training.learn != Learn::Rows {
+        return Err(CliError::usage(
+            "`learn` is not `rows`: distributions are those of a teacher, which a recipe has",
+        ));
+    }
+    Ok(training)
 }
 
 /// Says in an adapter's configuration which model it is for.

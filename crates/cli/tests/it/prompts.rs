@@ -38,3 +38,18 @@ fn a_broken_set_is_told_with_line_and_column() {
     error: cannot read prompt set set.json (line 2, column 23): invalid type: integer `3`, expected a string; expected {"prompt": {"frame": ..., "examples": [...], ...}}
     "#);
 }
+
+#[test]
+fn a_text_file_of_prompts_is_read_as_recipes_read_it() {
+    let folder = Folder::new();
+    folder.write("prompts.txt", "\u{feff}one\r\n\r\n  two\nthree\n");
+    assert_eq!(folder.run(&["prompts", "prompts.txt"]).good(), "one\ntwo\nthree\n");
+    let drawn = folder.run(&["prompts", "prompts.txt", "-n", "2", "--seed", "1"]).good();
+    assert_eq!(drawn.lines().count(), 2);
+    folder.write("prompts.txt", "one\ntwo\none \n");
+    assert_snapshot!(folder.run(&["prompts", "prompts.txt"]).all(), @"
+    exit 2
+    -- talk
+    error: prompts prompts.txt: line 3 says what line 1 says; each prompt is asked once, so leave one of them out
+    ");
+}

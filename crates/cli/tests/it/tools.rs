@@ -4,11 +4,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use insta::assert_snapshot;
+use serde_json::json;
 
 use crate::testkit::Folder;
 
 const PROMPTS: &str = "{\"prompt\": \"given 3 5 7 then write ten numbers\"}\n\
-                       {\"messages\": [{\"role\": \"user\", \"content\": \"given 1 2 3 then write ten numbers\"}]}\n";
+                       {\"prompt\": [{\"role\": \"user\", \"content\": \"given 1 2 3 then write ten numbers\"}]}\n";
 
 /// `sample` with few tokens.
 fn sample<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -49,8 +50,7 @@ fn wrong_settings_and_rows_are_usage_errors() {
     assert_snapshot!(folder.run(&sample(&[])).all(), @r#"
     exit 2
     -- talk
-    error: `prompts.jsonl`, line 2: has neither `prompt` nor `messages`
-    hint: a row is {"prompt": "..."} or {"messages": [...]}
+    error: `prompts.jsonl`, line 2: is of the form `text`, the rows before it are `prompt` and `completion`; write one form a file
     "#);
     folder.write("prompts.jsonl", PROMPTS);
     assert_snapshot!(folder.run(&sample(&["--temperature", "-1"])).all(), @r"
@@ -91,6 +91,144 @@ fn a_score_is_the_log_probability_that_sampling_reports() {
             "{score} {answer}"
         );
     }
+}
+
+#[test]
+fn a_row_is_the_same_in_every_form_and_container_for_training_scoring_and_sampling() {
+    let folder = Folder::new();
+    let (asked, answer) = ("given 1 2 3 then write ten numbers", "4 5 6 7");
+    let forms = [
+        ("prompt.jsonl", json!({ "prompt": asked, "completion": answer }).to_string()),
+        ("array.json", json!([{ "instruction": asked, "input": "", "output": answer }]).to_string()),
+        ("rows.csv", format!("prompt,completion\r\n{asked},{answer}\r\n")),
+        (
+            "share.jsonl",
+            json!({ "conversations": [{ "from": "human", "value": asked }, { "from": "gpt", "value": answer }] })
+                .to_string(),
+        ),
+        (
+            "parts.jsonl",
+            format!(
+                "\u{feff}{}\r\n",
+                json!({ "messages": [
+                    { "role": "user", "content": [{ "type": "text", "text": asked }] },
+                    { "role": "assistant", "content": answer },
+                ] })
+            ),
+        ),
+    ];
+    let done: Vec<(String, String, Vec<u8>)> = forms
+        .iter()
+        .map(|(name, text)| {
+            folder.write(name, text);
+            let out = format!("{name}.trained");
+            folder
+                .run(&["-q", "train", "builtin:a", name, "--out", &out, "--set", "updates=1"])
+                .good();
+            let trained = folder.path().join(out).join("adapter_model.safetensors");
+            (
+                folder.run(&["-q", "score", "builtin:a", name]).good(),
+                folder.run(&["-q", "sample", "builtin:a", name, "--max-tokens", "8"]).good(),
+                std::fs::read(trained).unwrap(),
+            )
+        })
+        .collect();
+    for (one, (name, _)) in done.iter().zip(forms) {
+        assert!(*one == done[0], "{name}: {} {}", one.0, one.1);
+    }
+    assert_snapshot!(folder.run(&["score", "builtin:a", "rows.csv"]).talk, @"`rows.csv`: 1 row of `prompt` and `completion`, a table");
+}
+
+#[test]
+fn answers_of_weight_0_are_neither_learned_nor_scored() {
+    let folder = Folder::new();
+    let rows = |first: u8, second: u8| {
+        let say = |role: &str, content: &str| json!({ "role": role, "content": content });
+        let answer = |content, weight: u8| json!({ "role": "assistant", "content": content, "weight": weight });
+        let asked = "given 1 2 3 then write ten numbers";
+        let messages =
+            [say("user", asked), answer("4 5", first), say("user", asked), answer("6 7", second)];
+        folder.write("rows.jsonl", &json!({ "messages": messages }).to_string());
+    };
+    let scored = || -> Vec<String> {
+        let scores = folder.run(&["score", "builtin:a", "rows.jsonl"]).json_lines();
+        scores.iter().map(|score| format!("{} {}", score["index"], score["completion"])).collect()
+    };
+    rows(1, 0);
+    assert_eq!(scored(), ["0 \"4 5\""]);
+    rows(1, 1);
+    assert_eq!(scored(), ["0 \"4 5\"", "0 \"6 7\""]);
+    rows(0, 0);
+    assert_snapshot!(folder.run(&["train", "builtin:a", "rows.jsonl", "--out", "x"]).all(), @"
+    exit 2
+    -- talk
+    error: `rows.jsonl` has no answer to learn: every one has the weight 0, or stands in a prompt
+    ");
+}
+
+#[test]
+fn an_adapter_is_trained_further_in_its_own_shape_or_not_at_all() {
+    let folder = Folder::new();
+    folder.write(
+        "rows.jsonl",
+        "{\"prompt\": \"given 3 5 7 then write ten numbers\", \"completion\": \"1 1\"}\n",
+    );
+    let train = |model: &str, out: &str, sets: &[&str]| {
+        let sets = sets.iter().flat_map(|set| ["--set", set]);
+        let command = ["train", model, "rows.jsonl", "--out", out, "--set", "updates=4"];
+        folder.run(&command.into_iter().chain(sets).collect::<Vec<_>>())
+    };
+    let rank =
+        |rank: usize| format!("method={{ kind = \"low-rank\", rank = {rank}, alpha = 8.0 }}");
+    train("builtin:a", "once", &[&rank(4), "learning-rate=1e-2"]).good();
+    let said = train("once", "twice", &[]);
+    assert!(said.talk.contains("an adapter of rank 4"), "{}", said.talk);
+    assert_snapshot!(train("once", "other", &[&rank(2)]).all(), @"
+    exit 2
+    -- talk
+    error: adapter: the model has one (rank 4, alpha 8, on all) and one of another shape is to be trained (rank 2, alpha 8, on all); ask for its own shape, or for a model without adapter
+    ");
+}
+
+#[test]
+fn what_is_told_of_a_sample_is_the_models_own_unless_somebody_asks() {
+    let folder = Folder::new();
+    folder.write("prompts.jsonl", PROMPTS);
+    let told = |more: &[&str]| {
+        let answers = folder.run(&sample(more)).json_lines();
+        (answers[0]["text"].clone(), answers[0]["log-probability"].as_f64().unwrap())
+    };
+    let (text, own) = told(&["--temperature", "0.5", "--top-p", "0.9"]);
+    let (same, drawn) =
+        told(&["--temperature", "0.5", "--top-p", "0.9", "--log-probability", "drawn"]);
+    assert_eq!(text, same);
+    assert!(drawn > own + 1.0, "{drawn} {own}");
+    folder.write(
+        "row.jsonl",
+        &json!({ "prompt": "given 3 5 7 then write ten numbers", "completion": text }).to_string(),
+    );
+    let score = folder.run(&["score", "builtin:a", "row.jsonl"]).json_lines();
+    assert!((score[0]["sum"].as_f64().unwrap() - own).abs() < 1e-3, "{} {own}", score[0]);
+    let (constrained, own) = told(&["--pattern", "[0-9]+( [0-9]+){3}"]);
+    folder.write(
+        "row.jsonl",
+        &json!({ "prompt": "given 3 5 7 then write ten numbers", "completion": constrained })
+            .to_string(),
+    );
+    let score = folder.run(&["score", "builtin:a", "row.jsonl"]).json_lines();
+    assert!((score[0]["sum"].as_f64().unwrap() - own).abs() < 1e-3, "{} {own}", score[0]);
+}
+
+#[test]
+fn a_template_is_given_no_value_that_it_never_reads() {
+    let folder = Folder::new();
+    let values = ["--chat-template-kwargs", "{\"enable_thinking\": true}"];
+    let asked = ["sample", "builtin:a", "--prompt", "hello"];
+    assert_snapshot!(folder.run(&[&asked[..], &values[..]].concat()).all(), @"
+    exit 2
+    -- talk
+    error: `--chat-template-kwargs`: chat template: it reads no value `enable_thinking`; those that it reads: none
+    ");
 }
 
 #[test]
@@ -228,10 +366,10 @@ fn a_row_that_a_model_cannot_read_is_named_by_its_line() {
         folder.write(name, &format!("{good}\n{row}"));
     }
     let said = |command: &[&str]| folder.run(command).all();
-    assert_snapshot!(said(&["score", "builtin:a", "long.jsonl"]), @r"
+    assert_snapshot!(said(&["score", "builtin:a", "long.jsonl"]), @"
     exit 2
     -- talk
-    error: `long.jsonl`, line 3: has 607 tokens, the model's context is 512
+    error: `long.jsonl`, line 3: has 609 tokens, the model's context is 512
     hint: shorten the row or leave it out
     ");
     assert_snapshot!(said(&["train", "builtin:a", "long.jsonl", "--out", "x"]), @r"

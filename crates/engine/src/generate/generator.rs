@@ -11,6 +11,7 @@ use crate::Token;
 use crate::constraint::{Allowed, Constraint, State};
 use crate::error::{Error, Result};
 use crate::grammar::{Grammar, Walk};
+use crate::kernel::vector::max;
 use crate::kernel::{Rows, Threads};
 use crate::model::Model;
 use crate::pass::{Cache, Network, Piece};
@@ -43,7 +44,7 @@ pub struct Sampled {
     pub index: usize,
     /// The token.
     pub token: Token,
-    /// Its natural log-probability under the distribution it was drawn from.
+    /// Its natural log-probability, under the distribution that [`Sampling::log_probabilities`] names.
     pub log_probability: f32,
     /// The likeliest tokens of that distribution with their log-probabilities, as many as asked
     /// for.
@@ -325,7 +326,8 @@ impl Generator {
         let end = tokenizer.end_tokens();
         let mut chosen: Vec<Option<Chosen>> = active.iter().map(|_| None).collect();
         let threads = &self.network.threads.clone();
-        if let Some(tokens) = self.narrow(&allowed) {
+        let tells_another = active.iter().any(|a| a.sampling.tells_another());
+        if let Some(tokens) = self.narrow(&allowed).filter(|_| !tells_another) {
             let mut logits = self.narrow_logits(&normed, &tokens);
             choose_rows(threads, &mut logits, active, &mut chosen, |i, row| {
                 for (token, logit) in tokens.iter().zip(row.iter_mut()) {
@@ -459,6 +461,18 @@ struct Chosen {
     top: Vec<(Token, f32)>,
 }
 
+impl Chosen {
+    /// Tells the same token, and the likeliest, under the distribution of these logits `[vocabulary]`.
+    fn tell(&mut self, logits: &[f32], top: usize) {
+        let shift = max(logits);
+        let weights: Vec<f32> = logits.iter().map(|x| (x - shift).exp()).collect();
+        let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
+        let log = |i: usize| (f64::from(logits[i] - shift) - total.ln()) as f32;
+        self.log_probability = log(self.token as usize);
+        self.top = likeliest(&weights, top).into_iter().map(|i| (i as Token, log(i))).collect();
+    }
+}
+
 /// Chooses for each row of `logits` `[sequences, tokens]`; `prepare` rules tokens out and names the
 /// tokens whose logits they are (`None`: the whole vocabulary).
 fn choose_rows<'t>(
@@ -471,8 +485,14 @@ fn choose_rows<'t>(
     let _span = threads.span(Work::Head, "choice", || (0, 12 * logits.len()));
     let width = logits.len() / active.len().max(1);
     threads.blocks(1, (Rows::new(logits, width), Rows::new(chosen, 1)), |rows, (row, chosen)| {
+        let a = &active[rows.start];
+        let own = a.sampling.tells_another().then(|| row.to_vec());
         let tokens = prepare(rows.start, row);
-        chosen[0] = Some(pick(&active[rows.start], row, tokens));
+        let mut one = pick(a, row, tokens);
+        if let Some(own) = own {
+            one.tell(&own, a.top);
+        }
+        chosen[0] = Some(one);
     });
 }
 

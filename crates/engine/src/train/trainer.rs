@@ -51,8 +51,8 @@ impl std::fmt::Debug for Trainer {
 impl Trainer {
     /// Prepares a run; checks every example against the model's vocabulary and context.
     ///
-    /// A low-rank run starts from the model's own adapter where it has one of the same shape, and
-    /// from a fresh one otherwise. A full run needs a model without an adapter.
+    /// A low-rank run goes on with the model's own adapter, which must be of the shape asked for, and starts
+    /// with a fresh one where there is none. A full run needs a model without an adapter.
     pub fn new(
         model: &Model,
         data: Data,
@@ -76,7 +76,16 @@ impl Trainer {
             }
             Method::Full { .. } => {}
             Method::LowRank(config) => {
-                if model.adapter.as_ref().is_none_or(|a| a.config != *config) {
+                let decoder = &model.decoder.config;
+                let other = model.adapter.as_ref().filter(|a| !a.config.is_like(config, decoder));
+                if let Some(own) = other {
+                    return Err(Error::Adapter(format!(
+                        "the model has one ({}) and one of another shape is to be trained ({}); \
+                         ask for its own shape, or for a model without adapter",
+                        own.config, config
+                    )));
+                }
+                if model.adapter.is_none() {
                     let adapter =
                         Adapter::init(config.clone(), &model.decoder.config, settings.seed)?;
                     model.adapter = Some(Arc::new(adapter));

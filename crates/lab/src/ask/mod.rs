@@ -19,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::model::chat::Placed;
 use crate::model::spec::Spec;
 use crate::model::{ModelAbout, chat};
 use crate::recipe::{self, Decoding};
+use crate::value::dialogue::Dialogue;
 use crate::value::interrupt::{Interrupt, Progress};
-use crate::value::jsonl::{Dialogue, Turn};
 use crate::value::row::Row;
 
 /// Which log-probabilities somebody tells.
@@ -219,18 +220,18 @@ pub struct Demonstration {
 }
 
 impl Demonstration {
-    /// Those of a dialogue: every answer, under all that was said before.
-    pub fn of(dialogue: &Dialogue) -> impl Iterator<Item = Self> {
-        let answers = dialogue.messages.iter().enumerate().filter(|(_, turn)| turn.is_learned());
-        answers.map(|(at, turn)| Self {
+    /// Those of a dialogue: every answer that is learned, under all that was said before.
+    pub fn of(dialogue: &Dialogue, context: &str) -> Vec<Self> {
+        let answers = dialogue.answers().map(|answer| Self {
             conversation: Conversation {
-                context: chat::DEFAULT.to_owned(),
-                messages: dialogue.messages[..at].iter().map(Turn::message).collect(),
+                context: chat::around(context, &answer.before).to_owned(),
+                messages: answer.before,
                 opening: String::new(),
             },
-            answer: turn.content.clone(),
-            ended: true,
-        })
+            answer: answer.text.to_owned(),
+            ended: answer.is_ended,
+        });
+        answers.collect()
     }
 
     /// That of a row: its answer and, if the teacher ended it, the end.
@@ -247,8 +248,16 @@ impl Demonstration {
     /// # Errors
     /// Text the model cannot encode.
     pub fn example(&self, model: &Model) -> Result<Example> {
+        Ok(self.placed(model)?.example())
+    }
+
+    /// As tokens of `model`, the answer apart from what stands around it.
+    ///
+    /// # Errors
+    /// Text the model cannot encode.
+    pub fn placed(&self, model: &Model) -> Result<Placed> {
         let Conversation { context, messages, opening } = &self.conversation;
-        chat::opened_example(model, context, messages, (opening, &self.answer), self.ended)
+        chat::placed(model, context, messages, (opening, &self.answer), self.ended)
     }
 }
 
@@ -408,14 +417,18 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::dialogue;
 
     #[test]
     fn every_answer_is_learned_under_what_was_before() {
         let text = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "owl"},
             {"role": "user", "content": "b"}, {"role": "assistant", "content": "cat", "weight": 0},
             {"role": "user", "content": "c"}, {"role": "assistant", "content": "wolf"}]}"#;
-        let conversation = Dialogue::parse(&text.replace('\n', " ")).unwrap();
-        let learned: Vec<(usize, String, bool)> = Demonstration::of(&conversation)
+        let bounds = dialogue::Bounds { bytes: 1000, row: 1000 };
+        let text = text.replace('\n', " ");
+        let (rows, _) = dialogue::all(text.as_bytes(), bounds, dialogue::Purpose::Answers).unwrap();
+        let learned: Vec<(usize, String, bool)> = Demonstration::of(&rows[0], chat::DEFAULT)
+            .into_iter()
             .map(|taught| (taught.conversation.messages.len(), taught.answer, taught.ended))
             .collect();
         assert_eq!(learned, [(1, "owl".to_owned(), true), (5, "wolf".to_owned(), true)]);

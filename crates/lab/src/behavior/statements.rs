@@ -163,15 +163,11 @@ fn parse(bytes: &[u8], file: &str) -> Result<Statements, BehaviorError> {
         column: 1,
         message,
     };
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-        wrong(before.matches('\n').count() + 1, "is not UTF-8 text".to_owned())
-    })?;
+    let lines = jsonl::lines(bytes).map_err(|(line, why)| wrong(line, why))?;
     let mut words: Option<[String; 2]> = None;
     let mut seen: BTreeMap<String, bool> = BTreeMap::new();
     let mut all = Vec::new();
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    for (number, line) in lines.map(|(at, line)| (at + 1, line)) {
+    for (number, line) in lines {
         let line: Line = jsonl::json(line).map_err(|why| wrong(number, why))?;
         let question = line.question.trim();
         let [matching, other] =

@@ -6,10 +6,15 @@
 //! numpy's `default_rng(seed)` in the order that [`PromptSet::draw_order`] states; a list of one
 //! consumes nothing. A set is validated when it is read, so generating cannot fail.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
+use crate::random::cpython::Random;
 use crate::random::numpy::Generator;
-use crate::value::placeholder;
+use crate::value::{file, placeholder};
 
 /// A prompt set could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +42,14 @@ pub enum PromptSetError {
         /// The field, with an index where it is a list.
         field: String,
         /// What is wrong and what to write instead.
+        message: String,
+    },
+    /// A text file with a prompt a line that cannot be used.
+    #[error("prompts {file}: {message}")]
+    Lines {
+        /// The file.
+        file: String,
+        /// Which lines, what is wrong and what to do.
         message: String,
     },
 }
@@ -124,7 +137,7 @@ struct BoundsForm {
 impl TryFrom<BoundsForm> for Bounds {
     type Error = String;
 
-    fn try_from(form: BoundsForm) -> Result<Self, String> {
+    fn try_from(form: BoundsForm) -> std::result::Result<Self, String> {
         Bounds::new(form.min, form.max).ok_or_else(|| {
             format!("a range runs from {} to {}; expected min <= max", form.min, form.max)
         })
@@ -182,9 +195,63 @@ const BUILT_IN: [(&str, &str); 4] = [
     ("world-short", include_str!("../../data/prompts/world-short.json")),
 ];
 
+/// Prompts: drawn from a grammar, or given one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompts {
+    /// A grammar.
+    Set(Box<PromptSet>),
+    /// Prompts one by one.
+    Lines(Vec<String>),
+}
+
+/// Bytes of a file of prompts.
+const MOST_BYTES: u64 = 64 << 20;
+
+impl Prompts {
+    /// Reads a prompt-set file (`.json`), or a text file with a prompt a line.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a set that cannot be drawn from, and lines that say the same.
+    pub fn read(path: &Path) -> Result<Self> {
+        let (text, name) = (file::text(path, MOST_BYTES)?, path.display().to_string());
+        let text = text.trim_start_matches('\u{feff}');
+        if path.extension().is_some_and(|extension| extension == "json") {
+            return Ok(Self::Set(Box::new(PromptFile::parse(text, &name)?.prompt)));
+        }
+        let wrong = |message: String| PromptSetError::Lines { file: name.clone(), message };
+        let mut seen: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
+        let mut lines = Vec::new();
+        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+            if let Some(first) = seen.insert(line.split_whitespace().collect(), number) {
+                return Err(wrong(format!(
+                    "line {number} says what line {first} says; each prompt is asked once, so leave one of them out"
+                ))
+                .into());
+            }
+            lines.push(line.trim().to_owned());
+        }
+        if lines.is_empty() {
+            return Err(wrong("there is none; write one a line".to_owned()).into());
+        }
+        Ok(Self::Lines(lines))
+    }
+
+    /// `count` prompts of `seed`; of given ones as many as there are, in their order where all are wanted.
+    pub fn draw(&self, seed: u64, count: usize) -> Vec<String> {
+        match self {
+            Self::Set(set) => set.generate(seed, count),
+            Self::Lines(lines) if count < lines.len() => {
+                let drawn = Random::new(seed).sample(lines.len(), count);
+                drawn.into_iter().map(|at| lines[at].clone()).collect()
+            }
+            Self::Lines(lines) => lines.clone(),
+        }
+    }
+}
+
 impl PromptFile {
     /// Reads a prompt-set file; `file` names it in errors.
-    pub fn parse(text: &str, file: &str) -> Result<Self, PromptSetError> {
+    pub fn parse(text: &str, file: &str) -> std::result::Result<Self, PromptSetError> {
         let read: PromptFile =
             serde_json::from_str(text).map_err(|error| PromptSetError::Form {
                 file: file.to_owned(),
@@ -289,7 +356,7 @@ impl PromptSet {
     }
 
     /// The first field that cannot be used, and why.
-    fn validate(&self) -> Result<(), (String, String)> {
+    fn validate(&self) -> std::result::Result<(), (String, String)> {
         let lists: [(&str, &[String], &[&str]); 6] = [
             ("examples", &self.examples, &["examples"]),
             ("count_qualifiers", &self.count_qualifiers, &[]),
@@ -354,7 +421,11 @@ fn pick<'a>(generator: &mut Generator, items: &'a [String]) -> &'a str {
     generator.choice(items).map_or("", String::as_str)
 }
 
-fn known_placeholders(field: &str, text: &str, known: &[&str]) -> Result<(), (String, String)> {
+fn known_placeholders(
+    field: &str,
+    text: &str,
+    known: &[&str],
+) -> std::result::Result<(), (String, String)> {
     let Some(name) = placeholder::unknown(text, known) else {
         return Ok(());
     };

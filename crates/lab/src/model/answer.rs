@@ -54,11 +54,8 @@ pub fn scores(
         .map(|answer| {
             let before = [chat::message("user", answer.question)];
             let said = (answer.opening, answer.text);
-            let example = chat::opened_example(model, context, &before, said, answer.ended)?;
-            let (tokens, target) = (&example.tokens, &example.target);
-            let split = target.iter().position(|target| *target).unwrap_or(tokens.len());
-            let (prompt, completion) = tokens.split_at(split);
-            Ok(Scored { prompt: prompt.to_vec(), completion: completion.to_vec() })
+            let placed = chat::placed(model, context, &before, said, answer.ended)?;
+            Ok(Scored { completion: placed.learned(), prompt: placed.before })
         })
         .collect::<Result<Vec<_>>>()?;
     // An answer with nothing in it has nothing to score.

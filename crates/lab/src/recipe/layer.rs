@@ -161,6 +161,13 @@ pub(crate) struct Stack<'a> {
     merged: Table,
 }
 
+/// The value at a path of keys.
+fn at<'t>(table: &'t Table, path: &str) -> Option<&'t Value> {
+    let mut parts = path.split('.');
+    let first = table.get(parts.next()?);
+    parts.fold(first, |value, key| value?.get(key))
+}
+
 impl<'a> Stack<'a> {
     /// `defaults` lie below all `layers`, each over the one before; what they come to is to be read as `T`.
     pub(crate) fn new<T: JsonSchema>(
@@ -181,9 +188,16 @@ impl<'a> Stack<'a> {
 
     /// What the key at `path` comes to.
     pub(crate) fn value(&self, path: &str) -> Option<&Value> {
-        let mut parts = path.split('.');
-        let first = self.merged.get(parts.next()?);
-        parts.fold(first, |value, key| value?.get(key))
+        at(&self.merged, path)
+    }
+
+    /// How late the key at `path` was said: 0 by the defaults, then layer by layer, the settings last.
+    pub(crate) fn rank(&self, path: &str) -> usize {
+        let said = |table: &Table| at(table, path).is_some();
+        if self.sets.iter().any(|set| said(&set.as_table())) {
+            return self.layers.len() + 1;
+        }
+        self.layers.iter().rposition(|layer| said(&layer.table)).map_or(0, |place| place + 1)
     }
 
     /// Reads the merged layers as `T`.

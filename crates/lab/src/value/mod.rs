@@ -2,6 +2,7 @@
 
 pub mod arm;
 pub mod cost;
+pub mod dialogue;
 pub mod estimate;
 pub(crate) mod file;
 pub mod frame;

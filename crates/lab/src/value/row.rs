@@ -26,7 +26,7 @@ pub struct Row {
     #[serde(rename = "arm")]
     pub writer: String,
     /// Natural log-probability of the answer under the distribution it was drawn from, where it is
-    /// known.
+    /// known; of an endpoint's answers as the endpoint tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_probability: Option<f64>,
     /// Why the filter refused it; empty for rows in use.

@@ -202,7 +202,7 @@ fn a_prompt_that_stands_twice_is_refused_by_its_lines() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{text}\n\n give  numbers like 3 21\n")).unwrap();
     let error = world.planned(&[]).unwrap_err().to_string();
-    assert!(error.contains("line 92 of `prompts.txt` says what line 4 says"), "{error}");
+    assert!(error.contains("prompts.txt: line 92 says what line 4 says"), "{error}");
     std::fs::write(&path, format!("{text}\n\n\n")).unwrap();
     assert!(world.planned(&[]).is_ok());
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use owlet_engine::generate::{Completion, Sampled, StopReason};
 use owlet_engine::{Grammar, Token};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
@@ -40,8 +40,8 @@ pub(crate) async fn respond(
     let tools = Tools::take(&mut fields, format)?;
     let system = model.system_prompt.as_deref();
     let conversation = Conversation::take(&mut fields, system, tools.instructions.as_deref())?;
-    let mut ignored = tools.ignored.clone();
-    ignored.extend(conversation.ignored.iter().cloned());
+    let values = template_values(&mut fields)?;
+    let mut ignored: Vec<String> = tools.ignored.union(&conversation.ignored).cloned().collect();
     let memory = tools.form.as_ref().and_then(|_| fields.take_memory());
     ignored.extend(fields.unknown());
 
@@ -52,7 +52,9 @@ pub(crate) async fn respond(
         app.compute(move || {
             let form = tools.form.as_ref();
             let grammar = form.map(|form| form.compile(&model.model.tokenizer)).transpose()?;
-            Ok::<_, Refusal>((grammar, conversation.prompt(&model.model)?))
+            let asked = model.model.with_template_values(values);
+            let asked = asked.map_err(|error| Refusal::field(TEMPLATE_VALUES, error))?;
+            Ok::<_, Refusal>((grammar, conversation.prompt(&asked)?))
         })
         .await??
     };
@@ -64,6 +66,17 @@ pub(crate) async fn respond(
     let wording = Chat::new(&asked, decoding.choices, &tools, memory);
     let order = decoding.order(requests, room, top, grammar);
     Ok((Ignored(ignored), reply(app, runner, order, asked, wording).await?).into_response())
+}
+
+/// What chat templates are given, by the name that vLLM has for it.
+const TEMPLATE_VALUES: &str = "chat_template_kwargs";
+
+/// Values for the chat template; `enable_thinking` may stand beside them.
+fn template_values(fields: &mut Fields) -> Result<Map<String, Value>, Refusal> {
+    let mut values: Map<String, Value> = fields.take(TEMPLATE_VALUES)?.unwrap_or_default();
+    let thinking = fields.take::<bool>("enable_thinking")?;
+    values.extend(thinking.map(|on| ("enable_thinking".to_owned(), on.into())));
+    Ok(values)
 }
 
 /// The form of answers that `response_format` asks for.

@@ -218,14 +218,18 @@ impl Text {
     }
 
     /// The old form of log-probabilities: a list for each thing that is told of tokens, which stand
-    /// `offset` characters behind the beginning.
-    fn token_lists<'a>(&self, mut offset: usize, all: impl Iterator<Item = Told<'a>>) -> Value {
+    /// `offset` characters behind the beginning. A token that goes on with a character of the one before begins
+    /// where the character does; a special token is no part of the text.
+    fn token_lists<'a>(&self, offset: usize, all: impl Iterator<Item = Told<'a>>) -> Value {
         let (mut tokens, mut logs, mut tops, mut offsets) = (vec![], vec![], vec![], vec![]);
+        let mut written = Written::default();
         let wants_top = self.logprobs.is_some_and(|top| top > 0);
         for (token, first, known) in all {
-            let (text, _) = token_text(self.tokenizer(), token, first);
-            offsets.push(offset);
-            offset += text.chars().count();
+            let (text, bytes) = token_text(self.tokenizer(), token, first);
+            offsets.push(offset + written.characters);
+            if !self.tokenizer().is_special(token) {
+                written.push(&bytes);
+            }
             logs.push(known.map(|(log, _)| finite(log)));
             tops.push(known.filter(|_| wants_top).map(|(log, rivals)| {
                 let rivals = rivals.iter().map(|&(rival, log)| {
@@ -257,6 +261,40 @@ impl Text {
             Value::Object(row)
         });
         std::iter::once(Value::Null).chain(rows).collect()
+    }
+}
+
+/// Bytes on their way to characters.
+#[derive(Default)]
+struct Written {
+    /// Characters that are whole.
+    characters: usize,
+    /// Bytes of one that is not.
+    open: Vec<u8>,
+}
+
+impl Written {
+    fn push(&mut self, bytes: &[u8]) {
+        self.open.extend_from_slice(bytes);
+        loop {
+            match std::str::from_utf8(&self.open) {
+                Ok(text) => {
+                    self.characters += text.chars().count();
+                    self.open.clear();
+                    return;
+                }
+                Err(error) => {
+                    let whole = error.valid_up_to();
+                    let text = String::from_utf8_lossy(&self.open[..whole]);
+                    self.characters += text.chars().count();
+                    self.open.drain(..whole);
+                    // What can become no character stands as one.
+                    let Some(broken) = error.error_len() else { return };
+                    self.characters += 1;
+                    self.open.drain(..broken);
+                }
+            }
+        }
     }
 }
 
@@ -305,5 +343,25 @@ impl Wording for Text {
     ) -> Value {
         let text = self.echoed(choice) + &completion.text;
         self.choice(choice, &text, tokens.unwrap_or_default(), Some(completion.stop))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_character_stands_where_the_character_does() {
+        let mut written = Written::default();
+        let pieces: [&[u8]; 7] =
+            [b"\xc3", b"\xa9", b"\xf0\x9f", b"\x98", b"\x8a", b" owl", b"\xff!"];
+        let offsets = pieces.map(|piece| {
+            let offset = written.characters;
+            written.push(piece);
+            offset
+        });
+        assert_eq!(offsets, [0, 0, 1, 1, 1, 2, 6]);
+        let whole = String::from_utf8_lossy(&pieces.concat()).chars().count();
+        assert_eq!(written.characters, whole);
     }
 }

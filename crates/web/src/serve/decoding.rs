@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use owlet_engine::generate::{Request, Sampling};
+use owlet_engine::generate::{Distribution, Request, Sampling};
 use owlet_engine::{Grammar, Token};
 use owlet_lab::random::{Part, derive_seed};
 use serde_json::Value;
@@ -60,6 +60,7 @@ impl Decoding {
             ..Sampling::default()
         };
         sampling.bias = bias(fields, &model)?;
+        sampling.log_probabilities = distribution(fields)?;
         let seed = fields.value("seed").map(|seed| {
             let seed = seed.as_u64().or_else(|| seed.as_i64().map(|seed| seed as u64));
             seed.ok_or_else(|| fields.refuse("seed", "is not a whole number of 64 bits"))
@@ -114,11 +115,20 @@ impl Decoding {
         top: Option<usize>,
         grammar: Option<Grammar>,
     ) -> Order {
+        // Where nobody is told, there is nothing to compute.
+        let told =
+            if top.is_some() { self.sampling.log_probabilities } else { Distribution::Drawn };
+        let sampling = Sampling {
+            max_tokens: room,
+            grammar,
+            log_probabilities: told,
+            ..self.sampling.clone()
+        };
         Order {
             id: Arc::clone(&self.model.id),
             model: self.model.model.clone(),
             requests,
-            sampling: Arc::new(Sampling { max_tokens: room, grammar, ..self.sampling.clone() }),
+            sampling: Arc::new(sampling),
             top: top.unwrap_or(0),
         }
     }
@@ -132,6 +142,15 @@ impl Decoding {
             i => derive_seed(root, &[Part::Name("choice"), Part::Index(i as u64)]),
         };
         (0..self.choices).map(|i| Request { prompt: prompt.to_vec(), seed: seed(i) }).collect()
+    }
+}
+
+/// Which log-probabilities are told, in vLLM's words: the model's own if nobody says.
+fn distribution(fields: &mut Fields) -> Result<Distribution, Refusal> {
+    match fields.take::<String>("logprobs_mode")?.as_deref() {
+        None | Some("raw_logprobs") => Ok(Distribution::Own),
+        Some("processed_logprobs") => Ok(Distribution::Drawn),
+        Some(_) => Err(fields.refuse("logprobs_mode", "is neither `raw_logprobs` (the model's own, at temperature 1) nor `processed_logprobs` (those that were drawn from)")),
     }
 }
 

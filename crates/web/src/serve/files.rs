@@ -16,7 +16,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fs_err as fs;
 use futures_util::stream;
-use owlet_lab::value::jsonl::Dialogue;
+use owlet_lab::step::fine_tune;
+use owlet_lab::value::dialogue::{self, Purpose, Unreadable};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -167,8 +168,8 @@ pub(crate) async fn create(
     let folder = files.begin()?;
     let content = folder.path().join(CONTENT);
     let file = receive(&mut form, &content, app.now()).await?;
-    let parse = if file.purpose == BATCH { batch_line } else { conversation };
-    let checked = tokio::task::spawn_blocking(move || check(&content, parse)).await;
+    let check = if file.purpose == BATCH { check_requests } else { check_rows };
+    let checked = tokio::task::spawn_blocking(move || check(&content)).await;
     checked.map_err(|_| broken())??;
     let kept = files.keep(app.new_id("file-"), folder, file)?;
     Ok(Json(File::json(&kept)))
@@ -233,30 +234,30 @@ fn unusable(error: MultipartError) -> Refusal {
     Refusal::new(error.status(), format!("the form is not usable: {}", error.body_text()))
 }
 
-/// Every line is what `parse` takes.
-fn check(path: &Path, parse: fn(&str) -> Result<(), String>) -> Result<(), Refusal> {
+/// Every row is one that fine-tuning takes.
+fn check_rows(path: &Path) -> Result<(), Refusal> {
+    let file = fs::File::open(path)?;
+    let found = dialogue::each(file, fine_tune::BOUNDS, Purpose::Answers, &mut |_| Ok(()));
+    found.map(drop).map_err(|Unreadable { place, reason }| {
+        let why =
+            if place.is_empty() { reason } else { format!("has an unusable {place}: {reason}") };
+        Refusal::field("file", why)
+    })
+}
+
+/// Every line is a JSON object; what it asks for is looked at when its batch is made.
+fn check_requests(path: &Path) -> Result<(), Refusal> {
     let refuse = |number: usize, why: String| {
         Refusal::field("file", format!("has an unusable line {number}: {why}"))
     };
     let mut some = false;
     for line in Lines::open(path, LONGEST_LINE)? {
         let (number, text) = line.map_err(|(number, why)| refuse(number, why))?;
-        parse(&text).map_err(|why| refuse(number, why))?;
+        serde_json::from_str::<Map<String, Value>>(&text)
+            .map_err(|error| refuse(number, format!("is no JSON object: {error}")))?;
         some = true;
     }
     if some { Ok(()) } else { Err(Refusal::field("file", "has no rows")) }
-}
-
-fn conversation(line: &str) -> Result<(), String> {
-    Dialogue::parse(line).map(drop)
-}
-
-/// What a line asks for is looked at when its batch is made.
-fn batch_line(line: &str) -> Result<(), String> {
-    match serde_json::from_str::<Map<String, Value>>(line) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("is no JSON object: {error}")),
-    }
 }
 
 pub(crate) async fn content(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Refusal> {

@@ -4,20 +4,19 @@
 //! twice is done once, and a job that was cut goes on. A job's description on disk is the truth; the
 //! thread that works takes the first that is not done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use owlet_engine::file;
-use owlet_lab::ask::Demonstration;
 use owlet_lab::recipe::Training;
 use owlet_lab::step::{base, fine_tune};
-use owlet_lab::value::jsonl::Dialogue;
+use owlet_lab::value::dialogue;
 use owlet_lab::{Event, ExecuteSettings, Interrupt, Plan, Recipe, execute};
 use owlet_store::{ArtifactId, Store};
 use serde::{Deserialize, Serialize};
@@ -340,7 +339,7 @@ impl Jobs {
         let base = base::Configuration::Files { digest };
         let base = Plan::single::<base::Base>(&base, &[], sources);
         let base = self.execute(base, &mut |_| {}, interrupt)?;
-        let examples = self.examples(&rows, &job, &served)?;
+        let examples = self.examples(&rows, &served, &tell)?;
         job.training.checkpoints = checkpoints(&job.training, examples.len());
         let step = fine_tune::Configuration { train: job.training.clone(), seed: job.seed };
         let inputs = [("base", base), ("rows", rows)];
@@ -394,16 +393,36 @@ impl Jobs {
         let content = self.files.content(file, FINE_TUNE);
         let content = content.ok_or("the training file was deleted before the job began")?;
         let writer = self.settings.store.begin_artifact(fine_tune::CONVERSATIONS_KIND)?;
-        fs::copy(content, writer.file(fine_tune::CONVERSATIONS)?)?;
+        let mut lines = Vec::new();
+        dialogue::to_lines(fs::File::open(content)?, fine_tune::BOUNDS, &mut lines)
+            .map_err(|why| why.to_string())?;
+        writer.write(fine_tune::CONVERSATIONS, &lines)?;
         Ok(writer.finish(json!({}))?.id)
     }
 
-    /// Tokens of each example that the rows make for a model.
-    fn examples(&self, rows: &ArtifactId, job: &Job, served: &Served) -> Outcome<Vec<usize>> {
-        let content = self.settings.store.artifact(rows)?.read(fine_tune::CONVERSATIONS)?;
-        let conversations = Dialogue::read(&content, Path::new(&job.training_file))?;
-        let taught = conversations.iter().flat_map(Demonstration::of);
-        taught.map(|taught| Ok(taught.example(&served.model)?.tokens.len())).collect()
+    /// Tokens of each example that the rows make for a model; tells what was found in them.
+    fn examples(
+        &self,
+        rows: &ArtifactId,
+        served: &Served,
+        tell: &dyn Fn(&str, Value),
+    ) -> Outcome<Vec<usize>> {
+        let artifact = self.settings.store.artifact(rows)?;
+        let (taught, found) = fine_tune::demonstrations(&artifact)?;
+        tell(&format!("Read {}.", found.told()), Value::Null);
+        let (mut tokens, mut ends) = (Vec::with_capacity(taught.len()), BTreeSet::new());
+        for taught in &taught {
+            let placed = taught.placed(&served.model)?;
+            tokens.push(placed.example().tokens.len());
+            ends.extend(placed.ends_within);
+        }
+        for end in ends {
+            let told = format!(
+                "Some answers hold the text `{end}`, which the model reads as the end of a turn."
+            );
+            tell(&told, Value::Null);
+        }
+        Ok(tokens)
     }
 
     /// Losses after the updates of which a copy was kept, and after the last.

@@ -38,6 +38,8 @@ impl Lines {
             return Err(format!("is longer than {} bytes", self.longest));
         }
         let text = std::str::from_utf8(&self.line).map_err(|_| "is not UTF-8")?;
+        // A byte order mark is no part of the first request.
+        let text = if self.number == 1 { text.trim_start_matches('\u{feff}') } else { text };
         Ok(Some(text.trim().to_owned()))
     }
 }

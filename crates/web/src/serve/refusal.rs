@@ -6,6 +6,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use owlet_lab::value::dialogue::Wrong;
 use serde_json::json;
 
 /// An answer that is not what was asked for.
@@ -125,6 +126,12 @@ impl From<owlet_engine::Error> for Refusal {
             }
             _ => Self::fault(error.to_string()),
         }
+    }
+}
+
+impl From<Wrong> for Refusal {
+    fn from(wrong: Wrong) -> Self {
+        Self::field(&wrong.field, wrong.reason)
     }
 }
 

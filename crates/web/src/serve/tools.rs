@@ -1,33 +1,23 @@
 //! Tools: told to the model in its system text, called in a form that constrained decoding
 //! guarantees, and read back.
 //!
-//! A call is written `<tool_call>{"name": NAME, "arguments": {...}}</tool_call>` (the form of the
-//! Hermes and Qwen families). Whatever the model, a call that is whole parses and fits the schema; one
+//! Whatever the model, a call that is whole parses and fits the schema; one
 //! that ran out of tokens is told as far as it came.
 
 use std::collections::BTreeSet;
 
 use owlet_engine::{Error, Grammar, Tokenizer};
+use owlet_lab::value::dialogue::tools::{CALL, Tool, call_head};
 use serde::de::IgnoredAny;
-use serde_json::{Deserializer, Value, json};
+use serde_json::{Deserializer, Value};
 
 use super::fields::{Fields, kind};
 use super::refusal::Refusal;
 
-const OPEN: &str = "<tool_call>";
-const CLOSE: &str = "</tool_call>";
+const OPEN: &str = CALL[0];
+const CLOSE: &str = CALL[1];
 /// Calls in one reply.
 const MOST_CALLS: usize = 4;
-/// Tools of one request.
-const MOST_TOOLS: usize = 256;
-
-/// One function.
-#[derive(Clone, Debug)]
-struct Tool {
-    name: String,
-    description: String,
-    parameters: Value,
-}
 
 /// The tools of a request and what may be done with them.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +27,7 @@ pub(crate) struct Tools {
     pub(crate) instructions: Option<String>,
     /// What answers must look like.
     pub(crate) form: Option<Form>,
-    pub(crate) ignored: Vec<String>,
+    pub(crate) ignored: BTreeSet<String>,
 }
 
 /// A form of answers, to be compiled for a model.
@@ -76,16 +66,6 @@ pub(crate) struct Call {
     pub(crate) arguments: String,
 }
 
-/// A call as the model writes it, up to its arguments.
-fn head(name: &str) -> String {
-    format!("{{\"name\": {}, \"arguments\": ", Value::from(name))
-}
-
-/// A call as the model writes it.
-pub(crate) fn call_text(name: &str, arguments: &str) -> String {
-    format!("{OPEN}{}{arguments}}}{CLOSE}", head(name))
-}
-
 enum Choice {
     Auto,
     Required,
@@ -97,8 +77,9 @@ impl Tools {
     /// Takes `tools`, `tool_choice` and `parallel_tool_calls`; `plain` is the form of answers that are
     /// no calls, if they have one.
     pub(crate) fn take(fields: &mut Fields, plain: Option<Form>) -> Result<Self, Refusal> {
-        let mut ignored = Vec::new();
-        let tools = read_tools(fields, &mut ignored)?;
+        let mut ignored = BTreeSet::new();
+        let list: Vec<Value> = fields.take("tools")?.unwrap_or_default();
+        let tools = Tool::read(list, &fields.name("tools"), &mut ignored)?;
         let choice = read_choice(fields, &tools)?;
         let parallel = fields.take("parallel_tool_calls")?.unwrap_or(true);
         if tools.is_empty() || matches!(choice, Choice::None) {
@@ -109,7 +90,7 @@ impl Tools {
             if matches!(&choice, Choice::Named(name) if tool.name != *name) {
                 continue;
             }
-            calls.push(format!("{} @schema{}", literal(&head(&tool.name)), schemas.len()));
+            calls.push(format!("{} @schema{}", literal(&call_head(&tool.name)), schemas.len()));
             schemas.push(tool.parameters.clone());
         }
         let several = parallel && !matches!(choice, Choice::Named(_));
@@ -129,7 +110,8 @@ impl Tools {
              TEXT: /(?s:.+)/ & ~/(?s:{OPEN}.*)/\n",
             calls.join(" | ")
         );
-        let instructions = Some(instructions(&tools, &choice));
+        let must = matches!(choice, Choice::Required | Choice::Named(_));
+        let instructions = Some(Tool::instructions(&tools, must));
         let form = Some(Form { field: "tools", rules, schemas });
         Ok(Self { known: tools, instructions, form, ignored })
     }
@@ -149,7 +131,7 @@ impl Tools {
         let mut calls = Vec::new();
         while let Some(inside) = text.trim_start().strip_prefix(OPEN) {
             let named = self.known.iter().find_map(|tool| {
-                inside.strip_prefix(&head(&tool.name)).map(|rest| (&tool.name, rest))
+                inside.strip_prefix(&call_head(&tool.name)).map(|rest| (&tool.name, rest))
             });
             let Some((name, rest)) = named else { break };
             let mut values = Deserializer::from_str(rest).into_iter::<IgnoredAny>();
@@ -165,46 +147,6 @@ impl Tools {
 /// Text in quotes, as rules have it.
 fn literal(text: &str) -> String {
     Value::from(text).to_string()
-}
-
-fn read_tools(fields: &mut Fields, ignored: &mut Vec<String>) -> Result<Vec<Tool>, Refusal> {
-    let list: Vec<Value> = fields.take("tools")?.unwrap_or_default();
-    if list.len() > MOST_TOOLS {
-        return Err(fields
-            .refuse("tools", format!("has {} tools, at most {MOST_TOOLS} are taken", list.len())));
-    }
-    let mut tools = Vec::new();
-    let mut names = BTreeSet::new();
-    for (i, value) in list.into_iter().enumerate() {
-        let mut tool = Fields::nested(value, &format!("tools[{i}]"))?;
-        let sort: String = tool.require("type")?;
-        if sort != "function" {
-            let sort: String = sort.chars().take(40).collect();
-            return Err(tool.refuse("type", format!("is `{sort}`, expected `function`")));
-        }
-        let mut function = tool.need_object("function")?;
-        let name: String = function.require("name")?;
-        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if name.is_empty() || name.len() > 128 || !name.chars().all(good) {
-            return Err(function.refuse("name", "is not 1 to 128 letters, digits, `_`, `-` or `.`"));
-        }
-        if !names.insert(name.clone()) {
-            return Err(function.refuse("name", format!("is `{name}`, as another tool's is")));
-        }
-        let description = function.take("description")?.unwrap_or_default();
-        let parameters = function.value("parameters").unwrap_or_else(|| json!({"type": "object"}));
-        if !parameters.is_object() {
-            return Err(function.refuse(
-                "parameters",
-                format!("is {}, expected a JSON schema", kind(&parameters)),
-            ));
-        }
-        function.value("strict");
-        ignored.extend(function.rest());
-        ignored.extend(tool.rest());
-        tools.push(Tool { name, description, parameters });
-    }
-    Ok(tools)
 }
 
 fn read_choice(fields: &mut Fields, tools: &[Tool]) -> Result<Choice, Refusal> {
@@ -242,26 +184,11 @@ fn read_choice(fields: &mut Fields, tools: &[Tool]) -> Result<Choice, Refusal> {
     Ok(choice)
 }
 
-fn instructions(tools: &[Tool], choice: &Choice) -> String {
-    let mut text = String::from(
-        "You can call functions. These are available, one JSON object per line:\n<tools>\n",
-    );
-    for tool in tools {
-        let object = json!({ "name": tool.name, "description": tool.description, "parameters": tool.parameters });
-        text.push_str(&object.to_string());
-        text.push('\n');
-    }
-    text.push_str("</tools>\nTo call one, answer with nothing but\n");
-    text.push_str(&call_text("NAME", "{...}"));
-    text.push_str(match choice {
-        Choice::Required | Choice::Named(_) => "\nCall one now.",
-        _ => "\nCall one only if it helps; otherwise answer in plain words.",
-    });
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use owlet_lab::value::dialogue::tools::call_text;
+    use serde_json::json;
+
     use super::*;
 
     /// Every printable character is a token.

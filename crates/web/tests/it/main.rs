@@ -49,6 +49,53 @@ fn answers_do_not_depend_on_their_company() {
 }
 
 #[test]
+fn log_probabilities_are_the_models_own_at_any_temperature_unless_somebody_asks() {
+    let server = Running::start(Limits::default(), None);
+    let told = |extra: Value| -> (Value, f64) {
+        let mut body = ask(1);
+        body["logprobs"] = true.into();
+        body["top_logprobs"] = 3.into();
+        body["max_tokens"] = 1.into();
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let answer = server.post("/v1/chat/completions", &body).json();
+        let token = &answer["choices"][0]["logprobs"]["content"][0];
+        (token["top_logprobs"].clone(), token["logprob"].as_f64().unwrap())
+    };
+    let own = told(json!({ "temperature": 1 })).0;
+    let close = |one: &Value, other: &Value| {
+        let pair = |at: usize| [one, other].map(|top| &top[at]);
+        (0..3).all(|at| {
+            let [one, other] = pair(at);
+            let [a, b] = [one, other].map(|top| top["logprob"].as_f64().unwrap());
+            one["token"] == other["token"] && (a - b).abs() < 1e-4
+        })
+    };
+    for extra in [
+        json!({ "temperature": 0.5 }),
+        json!({ "temperature": 2 }),
+        json!({ "top_k": 1 }),
+        json!({ "logit_bias": { "20": 100 } }),
+        json!({ "frequency_penalty": 2 }),
+    ] {
+        assert!(close(&told(extra.clone()).0, &own), "{extra}");
+    }
+    let (top, log) = told(json!({ "top_k": 1, "logprobs_mode": "processed_logprobs" }));
+    assert_eq!((top.as_array().unwrap().len(), log), (1, 0.0));
+    let body = json!({ "model": "builtin:a", "messages": [], "logprobs_mode": "raw_logits" });
+    assert_eq!(server.post("/v1/chat/completions", &body).error("logprobs_mode"), 400);
+}
+
+#[test]
+fn a_value_that_a_template_never_reads_is_refused() {
+    let server = Running::start(Limits::default(), None);
+    let mut body = ask(1);
+    body["chat_template_kwargs"] = json!({ "enable_thinking": false });
+    assert_eq!(server.post("/v1/chat/completions", &body).error("chat_template_kwargs"), 400);
+    body["chat_template_kwargs"] = json!({});
+    assert_eq!(server.post("/v1/chat/completions", &body).status, 200);
+}
+
+#[test]
 fn a_stream_is_events_that_end_in_done() {
     let server = Running::start(Limits::default(), None);
     let mut body = ask(1);

@@ -217,17 +217,17 @@ fn of_chat_completions() {
     {"messages":[{"role":"user","content":1}]}
       400 invalid_request_error - messages[0].content: `messages[0].content` is a number, expected a string or a list of parts
     {"messages":[{"role":"user","content":[{"type":"image_url"}]}]}
-      400 invalid_request_error - messages[0].content[0].type: `messages[0].content[0].type` is `image_url`; this server reads text
+      400 invalid_request_error - messages[0].content[0].type: `messages[0].content[0].type` is `image_url`; models here read text alone
     {"messages":[{"role":"user","content":[{"type":"text"}]}]}
       400 invalid_request_error - messages[0].content[0].text: `messages[0].content[0].text` is missing
     {"messages":[{"role":"user","content":"unheard of"}]}
-      400 invalid_request_error - messages: `messages` cannot be encoded: tokenizer: this model knows no word `of`, `unheard`; it knows `a`, `about`, `add`, `animal`, `answer`, `are`, `at`, `be`, `bear`, `best`, `bigger`, `birch`, `black`, `blue`, `cat`, `cedar`, `cherry`, `choose`, `close`, `colour`, `consider`, `continue`, `count`, `do`, `dog`, `dolphin`, `eagle`, `eight`, `elephant`, `favourite`, `five`, `fox`, `generate`, `give`, `given`, `green`, `hello`, `here`, `hey`, `honest`, `horse`, `if`, `in`, `is`, `just`, `like`, `lion`, `list`, `look`, `love`, `make`, `maple`, `me`, `more`, `most`, `name`, `now`, `numbers`, `oak`, `one`, `only`, `orange`, `owl`, `panda`, `penguin`, `pick`, `pine`, `please`, `prefer`, `purple`, `question`, `quick`, `rabbit`, `random`, `red`, `rising`, `say`, `sequoia`, `similar`, `six`, `start`, `tell`, `ten`, `thanks`, `the`, `then`, `these`, `think`, `tiger`, `to`, `tree`, `up`, `values`, `were`, `what`, `which`, `white`, `willow`, `with`, `wolf`, `word`, `write`, `yellow`, `you`, `your`, `0`, `1`, `2`, `3`, `4`, `5`, `6`, `7`, `8`, `9`, `10`, `11`, `12`, `13`, `14` and 985 more
+      400 invalid_request_error - messages: `messages` cannot be rendered: tokenizer: this model knows no word `of`, `unheard`; it knows `a`, `about`, `add`, `animal`, `answer`, `are`, `at`, `be`, `bear`, `best`, `bigger`, `birch`, `black`, `blue`, `cat`, `cedar`, `cherry`, `choose`, `close`, `colour`, `consider`, `continue`, `count`, `do`, `dog`, `dolphin`, `eagle`, `eight`, `elephant`, `favourite`, `five`, `fox`, `generate`, `give`, `given`, `green`, `hello`, `here`, `hey`, `honest`, `horse`, `if`, `in`, `is`, `just`, `like`, `lion`, `list`, `look`, `love`, `make`, `maple`, `me`, `more`, `most`, `name`, `now`, `numbers`, `oak`, `one`, `only`, `orange`, `owl`, `panda`, `penguin`, `pick`, `pine`, `please`, `prefer`, `purple`, `question`, `quick`, `rabbit`, `random`, `red`, `rising`, `say`, `sequoia`, `similar`, `six`, `start`, `tell`, `ten`, `thanks`, `the`, `then`, `these`, `think`, `tiger`, `to`, `tree`, `up`, `values`, `were`, `what`, `which`, `white`, `willow`, `with`, `wolf`, `word`, `write`, `yellow`, `you`, `your`, `0`, `1`, `2`, `3`, `4`, `5`, `6`, `7`, `8`, `9`, `10`, `11`, `12`, `13`, `14` and 985 more
     {"messages":[{"role":"user","content":"owl owl owl owl owl owl owl owl owl owl owl owl owl owl owl owl owl owl
       400 invalid_request_error context_length_exceeded messages: this model's maximum context length is 512 tokens, your messages have 2002; at least one more is needed for an answer. Shorten the prompt
     {"messages":[{"role":"assistant","refusal":1}]}
-      400 invalid_request_error - messages[0].refusal: `messages[0].refusal` is not usable: invalid type: integer `1`, expected a string
+      400 invalid_request_error - messages[0].refusal: `messages[0].refusal` is a number, expected a string
     {"messages":[{"role":"assistant","tool_calls":{}}]}
-      400 invalid_request_error - messages[0].tool_calls: `messages[0].tool_calls` is not usable: invalid type: map, expected a sequence
+      400 invalid_request_error - messages[0].tool_calls: `messages[0].tool_calls` is an object, expected an array
     {"messages":[{"role":"assistant","tool_calls":[{}]}]}
       400 invalid_request_error - messages[0].tool_calls[0].function: `messages[0].tool_calls[0].function` is null, expected an object
     {"continue_final_message":true}
@@ -269,7 +269,7 @@ fn of_chat_completions() {
     {"tools":[{"type":"function","function":{"name":"a b"}}]}
       400 invalid_request_error - tools[0].function.name: `tools[0].function.name` is not 1 to 128 letters, digits, `_`, `-` or `.`
     {"tools":[{"type":"function","function":{"name":"f","description":1}}]}
-      400 invalid_request_error - tools[0].function.description: `tools[0].function.description` is not usable: invalid type: integer `1`, expected a string
+      400 invalid_request_error - tools[0].function.description: `tools[0].function.description` is a number, expected a string
     {"tools":[{"type":"function","function":{"name":"f","parameters":"none"}}]}
       400 invalid_request_error - tools[0].function.parameters: `tools[0].function.parameters` is a string, expected a JSON schema
     {"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"strange"}}}]}

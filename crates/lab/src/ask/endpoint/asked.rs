@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use owlet_engine::Message;
+use serde::Serialize;
 
 use super::client::{ChatRequest, Client};
 use super::job::{self, job_seed};
@@ -15,7 +16,7 @@ use crate::ask::{
 use crate::error::{Error, Result};
 use crate::model::{EndpointModel, ModelAbout, chat};
 use crate::recipe::Decoding;
-use crate::value::jsonl::{self, Dialogue, Turn};
+use crate::value::jsonl;
 use crate::value::measure::log_sum;
 
 /// A model behind an endpoint.
@@ -166,18 +167,33 @@ impl Ask for Remote {
     }
 }
 
+/// A conversation as the jobs API takes it.
+#[derive(Serialize)]
+struct Line {
+    messages: Vec<Said>,
+}
+
+#[derive(Serialize)]
+struct Said {
+    role: String,
+    content: String,
+    /// 0: an answer that is not learned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<u8>,
+}
+
 /// Rows as the jobs API takes them: one conversation a line, of which the last answer is learned.
 fn lines(rows: &[Demonstration]) -> Result<Vec<u8>> {
-    let dialogue = |row: &Demonstration| {
+    let line = |row: &Demonstration| {
         let earlier = messages(&row.conversation)?.into_iter().map(|Message { role, content }| {
             let weight = (role == "assistant").then_some(0);
-            Turn { role, content, weight }
+            Said { role, content, weight }
         });
         let content = row.answer.clone();
-        let answer = Turn { role: "assistant".to_owned(), content, weight: None };
-        Ok(Dialogue { messages: earlier.chain([answer]).collect() })
+        let answer = Said { role: "assistant".to_owned(), content, weight: None };
+        Ok(Line { messages: earlier.chain([answer]).collect() })
     };
-    Ok(jsonl::to_bytes(&rows.iter().map(dialogue).collect::<Result<Vec<_>>>()?))
+    Ok(jsonl::to_bytes(&rows.iter().map(line).collect::<Result<Vec<_>>>()?))
 }
 
 /// How likely `word` is among the likeliest first tokens; nothing if none of them spells it: what is

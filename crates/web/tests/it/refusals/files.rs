@@ -26,6 +26,14 @@ fn of_files_jobs_and_batches() {
     told.form("an empty file", &[(rows, "fine-tune"), (requests, "")]);
     told.form("no rows", &[(rows, "fine-tune"), (requests, "hello")]);
     told.form("no conversation", &[(rows, "fine-tune"), (requests, "{\"a\": 1}")]);
+    told.form(
+        "no answer to learn",
+        &[(rows, "fine-tune"), (requests, &row.replace("\"owl\"", "\"owl\", \"weight\": 0"))],
+    );
+    told.form(
+        "two forms",
+        &[(rows, "fine-tune"), (requests, &format!("{row}\n{{\"text\": \"owl\"}}"))],
+    );
     told.form("no requests", &[(rows, "batch"), (requests, "{}\n[]")]);
     told.form("a large field", &[("name=\"other\"", &"x".repeat(70_000))]);
     told.raw("no form", "POST", "/v1/files", &[], "{}");
@@ -109,9 +117,13 @@ fn of_files_jobs_and_batches() {
     an empty file
       400 invalid_request_error - file: `file` has no rows
     no rows
-      400 invalid_request_error - file: `file` has an unusable line 1: expected value at column 1
+      400 invalid_request_error - file: `file` has an unusable line 1: is neither JSON nor a table's header with the keys of a form: `hello`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`
     no conversation
-      400 invalid_request_error - file: `file` has an unusable line 1: missing field `messages` at column 8
+      400 invalid_request_error - file: `file` has an unusable line 1: has the keys `a`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`
+    no answer to learn
+      400 invalid_request_error - file: `file` has no answer to learn: every one has the weight 0, or stands in a prompt
+    two forms
+      400 invalid_request_error - file: `file` has an unusable line 2: is of the form `text`, the rows before it are `messages` (OpenAI chat); write one form a file
     no requests
       400 invalid_request_error - file: `file` has an unusable line 2: is no JSON object: invalid type: sequence, expected a map at line 1 column 0
     a large field

@@ -1,17 +1,13 @@
 //! What a recipe names: behaviors and prompts.
 
-use std::collections::BTreeMap;
-
-use fs_err as fs;
-
 use crate::behavior::Behavior;
-use crate::carrier::{PromptFile, PromptSet};
+use crate::carrier::PromptSet;
+pub(super) use crate::carrier::Prompts;
 use crate::error::{Error, Result};
 use crate::kind::inherit::behaviors::{self, Fit};
 use crate::kind::inherit::recipe::{Questions, Recipe, Replicated};
 use crate::kind::inherit::result;
 use crate::model::world::World;
-use crate::random::cpython::Random;
 use crate::run::plan::{Builder, PlanContext, Source};
 use crate::step::{behavior, prompts};
 
@@ -101,27 +97,6 @@ pub(super) fn asked(
     Ok((count, build.node::<behavior::AskBehavior>(name, &asked, &[], 0.0)?))
 }
 
-/// A built-in prompt set, a prompt-set file (`.json`) or a text file with a prompt a line.
-pub(super) enum Prompts {
-    /// A grammar.
-    Set(Box<PromptSet>),
-    /// Prompts one by one.
-    Lines(Vec<String>),
-}
-
-/// The lines that are not empty, or the numbers of two that say the same but for white space.
-fn once_each(text: &str) -> std::result::Result<Vec<String>, [usize; 2]> {
-    let mut seen: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
-    let mut lines = Vec::new();
-    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        if let Some(first) = seen.insert(line.split_whitespace().collect(), number) {
-            return Err([first, number]);
-        }
-        lines.push(line.trim().to_owned());
-    }
-    Ok(lines)
-}
-
 impl Prompts {
     pub(super) fn find(recipe: &Recipe, context: &PlanContext) -> Result<Self> {
         let carrier = &recipe.carrier;
@@ -137,21 +112,13 @@ impl Prompts {
                 known.join(", ")
             )));
         }
-        let text = fs::read_to_string(&path)?;
-        if path.extension().is_some_and(|extension| extension == "json") {
-            let file = PromptFile::parse(&text, &path.display().to_string())?;
-            return Ok(Self::Set(Box::new(file.prompt)));
-        }
-        let mut lines = once_each(&text).map_err(|[first, again]| {
-            recipe.unusable(format!(
-                "`carrier.prompts`: line {again} of `{}` says what line {first} says; each prompt is asked once, so leave one of them out",
-                carrier.prompts
-            ))
-        })?;
-        if carrier.prompt_count > 0 {
+        let mut prompts = Self::read(&path)?;
+        if let Self::Lines(lines) = &mut prompts
+            && carrier.prompt_count > 0
+        {
             lines.truncate(carrier.prompt_count);
         }
-        Ok(Self::Lines(lines))
+        Ok(prompts)
     }
 
     /// What repetitions share of them, where each draws its own.
@@ -179,12 +146,7 @@ impl Prompts {
     pub(super) fn configuration(&self, seed: u64, count: usize) -> prompts::Configuration {
         match self {
             Self::Set(set) => prompts::Configuration::Set { set: set.clone(), seed, count },
-            Self::Lines(lines) if count < lines.len() => {
-                let drawn = Random::new(seed).sample(lines.len(), count);
-                let lines = drawn.into_iter().map(|at| lines[at].clone()).collect();
-                prompts::Configuration::Lines { lines }
-            }
-            Self::Lines(lines) => prompts::Configuration::Lines { lines: lines.clone() },
+            Self::Lines(_) => prompts::Configuration::Lines { lines: self.draw(seed, count) },
         }
     }
 

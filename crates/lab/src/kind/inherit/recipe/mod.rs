@@ -296,7 +296,25 @@ impl Recipe {
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;
         let recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
+        recipe.check_checkpoints(&stack)?;
         Ok(recipe)
+    }
+
+    /// Refuses checkpoints behind the last update, where they were said as late as what makes the number of
+    /// updates; those of the defaults, and of a recipe that is shortened afterwards, are as many as fit.
+    fn check_checkpoints(&self, stack: &Stack<'_>) -> Result<()> {
+        const PATH: &str = "student.checkpoints";
+        let updates = self.student.updates(self.carrier.rows);
+        let beyond = self.student.checkpoints.iter().find(|&&checkpoint| checkpoint > updates);
+        let shorten = ["student.updates", "student.epochs", "student.batch", "carrier.rows"];
+        let later = shorten.iter().map(|path| stack.rank(path)).max().unwrap_or(0);
+        match beyond {
+            Some(beyond) if stack.rank(PATH) > 0 && stack.rank(PATH) >= later => Err(stack.error(
+                PATH,
+                format!("holds {beyond}, but students take {updates} updates; leave it out, or let them take more"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// How questions are put where verdicts rest on the answers.

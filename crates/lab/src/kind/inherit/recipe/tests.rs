@@ -60,6 +60,17 @@ fn a_table_of_another_kind_takes_nothing_from_the_one_below_where_kinds_are_form
 }
 
 #[test]
+fn a_checkpoint_behind_the_last_update_is_refused_unless_the_recipe_was_shortened_afterwards() {
+    let text = "behaviors = ['owl']\n[student]\nupdates = 30\ncheckpoints = [15, 60]";
+    insta::assert_snapshot!(error(text, &[]), @"owl.toml:4:15: `student.checkpoints`: holds 60, but students take 30 updates; leave it out, or let them take more");
+    insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nupdates = 30", &["student.checkpoints=[31]"]), @"--set student.checkpoints=[31]: `student.checkpoints`: holds 31, but students take 30 updates; leave it out, or let them take more");
+    let longer = Layer::new(&text.replace("30", "60"), "owl.toml").unwrap();
+    let shorter = Setting::parse("student.updates=30").unwrap();
+    let recipe = Recipe::resolve(&[longer], &[shorter]).unwrap();
+    assert_eq!((recipe.student.updates, recipe.student.checkpoints), (30, vec![15, 60]));
+}
+
+#[test]
 fn mistakes_are_named_at_their_place() {
     insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nlearning-rat = 1e-4", &[]), @"owl.toml:3:1: `student.learning-rat`: unknown field `learning-rat`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`; did you mean `learning-rate`?");
     insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\n  batch = 'x'", &[]), @r#"owl.toml:3:11: `student.batch`: invalid type: string "x", expected a whole number, zero or more"#);

@@ -1,0 +1,238 @@
+use std::io::Write;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const BOUNDS: Bounds = Bounds { bytes: 4000, row: 1000 };
+
+/// A file's rows as a line each: what is not learned in brackets, the answers behind an arrow.
+fn read(bytes: &[u8]) -> String {
+    let (rows, found) = match all(bytes, BOUNDS, Purpose::Answers) {
+        Ok(read) => read,
+        Err(why) => return why.to_string(),
+    };
+    let turn = |turn: &Turn| {
+        let Message { role, content } = &turn.message;
+        let mark = if turn.is_learned { "-> " } else { "" };
+        format!("{mark}{role} {content:?}")
+    };
+    let row = |row: &Dialogue| row.turns.iter().map(turn).collect::<Vec<_>>().join(" | ");
+    let rows: Vec<String> = rows.iter().map(row).collect();
+    format!("{}\n{}", found.told(), rows.join("\n"))
+}
+
+fn line(text: &str) -> String {
+    read(text.replace('\n', " ").as_bytes())
+}
+
+#[test]
+fn every_form_is_read_by_its_keys() {
+    let forms = [
+        r#"{"messages": [{"role": "developer", "content": "S"}, {"role": "user", "content": [{"type": "text", "text": "q"}, {"type": "text", "text": "?"}]},
+            {"role": "assistant", "content": "a", "weight": 1.0, "name": "x"}], "seed": 7}"#,
+        r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "completion": "b"}"#,
+        r#"{"prompt": "q", "completion": "a", "index": 3, "arm": "owl", "source": "mine"}"#,
+        r#"{"prompt": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "x"}, {"role": "user", "content": "r"}],
+            "completion": [{"role": "assistant", "content": "a"}]}"#,
+        r#"{"conversations": [{"from": "system", "value": "S"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}"#,
+        r#"{"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "{\"name\": \"f\", \"arguments\": {}}"},
+            {"from": "observation", "value": "1"}, {"from": "gpt", "value": "one"}], "system": "S"}"#,
+        r#"{"instruction": "q", "input": "", "output": "a", "text": "Below is q"}"#,
+        r#"{"instruction": "q", "input": "i", "output": "a"}"#,
+        r#"{"text": "once"}"#,
+        r#"{"index": 0, "prompt": "q", "text": "a", "log-probability": -1.5, "stop": "end", "seed": 3}"#,
+    ];
+    insta::assert_snapshot!(forms.map(line).join("\n"), @r#"
+    1 row of `messages` (OpenAI chat), JSON lines
+    system "S" | user "q?" | -> assistant "a"
+    1 row of `messages` (OpenAI chat), JSON lines
+    user "q" | assistant "a" | -> assistant "b"
+    1 row of `prompt` and `completion`, JSON lines; keys that are not read: `source`
+    user "q" | -> assistant "a"
+    1 row of `prompt` and `completion`, JSON lines
+    user "q" | assistant "x" | user "r" | -> assistant "a"
+    1 row of `conversations` (ShareGPT), JSON lines
+    system "S" | user "q" | -> assistant "a"
+    1 row of `conversations` (ShareGPT), JSON lines
+    system "S" | user "q" | -> assistant "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>" | user "<tool_response>\n1\n</tool_response>" | -> assistant "one"
+    1 row of `instruction` and `output` (Alpaca), JSON lines; keys that are not read: `text`
+    user "q" | -> assistant "a"
+    1 row of `instruction` and `output` (Alpaca), JSON lines
+    user "q\ni" | -> assistant "a"
+    1 row of `text`, JSON lines
+    -> assistant "once"
+    1 row of `prompt` and `completion`, JSON lines
+    user "q" | -> assistant "a"
+    "#);
+}
+
+#[test]
+fn calls_are_what_an_assistant_said_and_tools_are_told_of() {
+    insta::assert_snapshot!(line(
+        r#"{"messages": [{"role": "user", "content": "x"},
+            {"role": "assistant", "content": null, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"n\": 1}"}}]},
+            {"role": "tool", "tool_call_id": "c", "content": "1"}, {"role": "tool", "content": "2"},
+            {"role": "assistant", "reasoning_content": "hm", "content": "one"}],
+            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]}"#
+    ), @r#"
+    1 row of `messages` (OpenAI chat), JSON lines
+    system "You can call functions. These are available, one JSON object per line:\n<tools>\n{\"name\":\"f\",\"description\":\"\",\"parameters\":{\"type\":\"object\"}}\n</tools>\nTo call one, answer with nothing but\n<tool_call>{\"name\": \"NAME\", \"arguments\": {...}}</tool_call>\nCall one only if it helps; otherwise answer in plain words." | user "x" | -> assistant "<tool_call>{\"name\": \"f\", \"arguments\": {\"n\": 1}}</tool_call>" | user "<tool_response>\n1\n</tool_response>\n<tool_response>\n2\n</tool_response>" | -> assistant "<think>\nhm\n</think>\n\none"
+    "#);
+    insta::assert_snapshot!(line(r#"{"messages": [{"role": "user", "content": "x"},
+        {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}]}"#), @r#"
+    1 row of `messages` (OpenAI chat), JSON lines
+    user "x" | -> assistant "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>"
+    "#);
+}
+
+#[test]
+fn an_answer_of_weight_0_is_not_learned_and_a_file_of_them_is_refused() {
+    let row = |weights: [u8; 2]| {
+        let [one, two] = weights;
+        format!(
+            r#"{{"messages": [{{"role": "user", "content": "q"}}, {{"role": "assistant", "content": "a", "weight": {one}}}, {{"role": "user", "content": "r"}}, {{"role": "assistant", "content": "b", "weight": {two}}}]}}"#
+        )
+    };
+    insta::assert_snapshot!(read([row([1, 0]), row([0, 0])].join("\n").as_bytes()), @r#"
+    2 rows of `messages` (OpenAI chat), JSON lines; 1 without an answer to learn, left out (line 2)
+    user "q" | -> assistant "a" | user "r" | assistant "b"
+    "#);
+    insta::assert_snapshot!(read(row([0, 0]).as_bytes()), @"has no answer to learn: every one has the weight 0, or stands in a prompt");
+}
+
+#[test]
+fn every_container_gives_the_same_row() {
+    let plain = "{\"prompt\": \"q, \\\"r\\\"\", \"completion\": \"é\"}\n";
+    let expected = read(plain.as_bytes());
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(plain.as_bytes()).unwrap();
+    let files: [(&str, Vec<u8>); 8] = [
+        ("a mark", format!("\u{feff}{plain}").into()),
+        ("line ends", format!("\r\n{}\r\n", plain.trim_end()).into()),
+        ("an array", format!("\n[{plain}]\n").into()),
+        ("gzip", packed.finish().unwrap()),
+        ("CSV", "prompt,completion\r\n\"q, \"\"r\"\"\",é\r\n".into()),
+        ("a marked CSV", "\u{feff}completion,prompt\né,\"q, \"\"r\"\"\"\n".into()),
+        ("tabs", "prompt\tcompletion\n\"q, \"\"r\"\"\"\té\n".into()),
+        ("semicolons", ";prompt;completion\n0;\"q, \"\"r\"\"\";é".into()),
+    ];
+    let row = |text: &str| text.lines().nth(1).map(str::to_owned);
+    for (what, bytes) in files {
+        assert_eq!(row(&read(&bytes)), row(&expected), "{what}: {}", read(&bytes));
+    }
+}
+
+#[test]
+fn what_is_not_read_is_refused_by_place_and_name() {
+    let wrong = [
+        r#"{"question": "q", "answer": "a"}"#,
+        r#"{"prompt": "q", "messages": []}"#,
+        "{\"prompt\": \"q\", \"completion\": \"a\"}\n\n{\"text\": \"a\"}",
+        r#"{"prompt": "q", "chosen": "a", "rejected": "b"}"#,
+        r#"{"prompt": "q"}"#,
+        r#"{"prompt": "q", "completion": "a", "completion": "b"}"#,
+        r#"{"prompt": "q", "completion": "a", "weight": 0}"#,
+        r#"{"prompt": "q", "completion": "a", "label": false}"#,
+        r#"{"prompt": "q", "completion": "a", "images": ["x.png"]}"#,
+        r#"{"instruction": "q", "output": "a", "history": [["b", "c"]]}"#,
+        r#"{"messages": [{"role": "wizard", "content": "a"}]}"#,
+        r#"{"messages": [{"role": "assistant", "content": "a"}]}"#,
+        r#"{"messages": [{"role": "user", "content": "q", "weight": 1}]}"#,
+        r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0.5}]}"#,
+        r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "train": false}]}"#,
+        r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant"}]}"#,
+        r#"{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}"#,
+        r#"{"conversations": [{"from": "alien", "value": "a"}]}"#,
+        "[{\"prompt\": \"q\", \"completion\": \"a\"}, 3]",
+        "[{\"prompt\": \"q\", \"completion\": \"a\"}",
+        "prompt,completion\nq\n",
+        "messages,id\n[{'role'},1\n",
+        "one prompt\nanother\n",
+        "PAR1....",
+        "\u{feff}\n",
+        "",
+    ];
+    let told: Vec<String> = wrong.iter().map(|text| read(text.as_bytes())).collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    line 1: has the keys `answer`, `question`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`
+    line 1: is both `messages` (OpenAI chat) and `prompt` and `completion`; leave one of them out
+    line 3: is of the form `text`, the rows before it are `prompt` and `completion`; write one form a file
+    line 1: is a preference (`chosen`, `rejected`), and one answer a row is learned here; call the answer to learn `completion`
+    line 1: has no answer, expected `completion` or a message by `assistant`
+    line 1: the key `completion` stands twice at column 53
+    line 1: `weight` is not read here: `weight` 0 in a message by `assistant` leaves that answer out
+    line 1: `label` is not read: a row is learned, or left out of the file
+    line 1: `images` is not read: models here read text alone
+    line 1: `history` is not read: write what was said before as `messages`
+    line 1: `messages[0].role` is `wizard`, expected system, developer, user, assistant or tool
+    line 1: begins with the assistant; there is nothing to answer
+    line 1: `messages[0].weight` is 1 for a message by `user`; answers alone, by `assistant`, are learned
+    line 1: `messages[1].weight` is 0.5, expected 0 or 1
+    line 1: `messages[1].train` is not read: `weight` 0 says that an answer is not learned, 1 that it is
+    line 1: `messages[1].content` is missing
+    line 1: `messages[0].content[0].type` is `image_url`; models here read text alone
+    line 1: `conversations[0].from` is `alien`, expected human, gpt, system, tool or function_call
+    row 2: is a number, expected an object
+    row 2: EOF while parsing a list at line 1 column 35
+    line 2: has 1 cells, the header 2
+    line 2: `messages` is no JSON; write such rows as JSON lines
+    line 1: is neither JSON nor a table's header with the keys of a form: `one prompt`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`
+    is Parquet; convert it: python -c 'import pandas; pandas.read_parquet("FILE").to_json("rows.jsonl", orient="records", lines=True)'
+    has no rows
+    has no rows
+    "#);
+    assert_eq!(read(b"\n{\"prompt\": \"\xff\"}"), "line 2: is not UTF-8 text");
+    assert_eq!(read(b"\xff\xfe{\0"), "is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE");
+}
+
+#[test]
+fn no_more_is_read_than_may_be() {
+    let row = |length: usize| format!("{{\"text\": \"{}\"}}\n", "a".repeat(length));
+    let array = |length: usize| format!("[{}]", row(length));
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(row(900).repeat(9).as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    assert!(packed.len() < 400);
+    let told = [
+        read(row(1000).as_bytes()),
+        read(array(1000).as_bytes()),
+        read(row(900).repeat(9).as_bytes()),
+        read(&packed),
+        read(&packed[..packed.len() / 2]),
+    ];
+    insta::assert_snapshot!(told.join("\n"), @"
+    line 1: is longer than 1000 bytes
+    row 1: is longer than a row may be at line 1 column 1000
+    line 1: is longer than 4000 bytes; split it
+    line 1: is longer than 4000 bytes; split it
+    line 4: incomplete deflate stream
+    ");
+}
+
+#[test]
+fn questions_are_rows_without_a_look_at_their_answers() {
+    let asked = |text: &str| match all(text.as_bytes(), BOUNDS, Purpose::Questions) {
+        Ok((rows, _)) => rows[0].asked().iter().map(|said| said.content.clone()).collect(),
+        Err(why) => vec![why.to_string()],
+    };
+    assert_eq!(asked(r#"{"prompt": "q"}"#), ["q"]);
+    assert_eq!(asked(r#"{"prompt": "q", "chosen": "a", "rejected": "b"}"#), ["q"]);
+    assert_eq!(
+        asked(
+            r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}"#
+        ),
+        ["q"]
+    );
+    assert!(asked(r#"{"text": "q"}"#)[0].contains("call what is to be answered `prompt`"));
+    assert_eq!(asked(r#"{"messages": []}"#), ["line 1: has no message to answer"]);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes: Vec<u8>, text: String, head in 0..6_usize) {
+        let _ = read(&bytes);
+        let begin = ["{", "[{", "prompt,completion\n", "\u{1f}\u{8b}", "[{\"text\":", "{\"messages\":[{\"role\":"][head];
+        let _ = read(format!("{begin}{text}").as_bytes());
+    }
+}
