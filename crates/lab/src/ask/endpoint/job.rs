@@ -251,8 +251,8 @@ impl Jobs<'_> {
         let known = client.answers().get(&request)?;
         if let Some(file) = known.and_then(|body| wire::file(&body).ok()) {
             let path = format!("{FILES}/{}", file.id);
-            match client.exchange.get(&path, self.interrupt, wire::file) {
-                Ok(_) => return Ok(file.id),
+            match client.exchange.get(&path, self.interrupt, |_| Ok(())) {
+                Ok(()) => return Ok(file.id),
                 // Deleted since.
                 Err(Error::Remote { status: Some(404), .. }) => {}
                 Err(error) => return Err(error),
