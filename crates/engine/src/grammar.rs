@@ -66,6 +66,9 @@ fn fail(reason: impl Into<String>) -> Error {
 }
 
 impl Grammar {
+    /// Bytes of schemas that can be held together.
+    pub const MOST_BYTES: usize = BYTES;
+
     /// Compiles `rules`, in `llguidance`'s dialect of Lark (<https://github.com/guidance-ai/llguidance>,
     /// `docs/syntax.md`), in which `@schema0`, `@schema1`, ... are JSON that fits the schema of that
     /// number. A completion matches the rule `start`.

@@ -107,6 +107,12 @@ impl PrefixCache {
         prompts.iter().map(found).collect()
     }
 
+    /// How many tokens at the beginning of a prompt are known, and what came of them.
+    pub(crate) fn known(&self, tokens: &[Token]) -> (usize, Prompt) {
+        let pending = self.begin(tokens);
+        (pending.done, pending.prompt)
+    }
+
     /// A prompt with its longest known prefix done.
     fn begin<'p>(&self, tokens: &'p [Token]) -> Pending<'p> {
         let known = self.entries.iter().filter(|(prefix, _)| tokens.starts_with(prefix));

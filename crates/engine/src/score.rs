@@ -2,6 +2,7 @@
 //! the true ones before it); prompts that repeat are computed once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::Token;
 use crate::error::{Error, Result};
@@ -59,7 +60,7 @@ fn score_groups(
     for groups in groups.chunks(PROMPTS) {
         let tokens: Vec<&[Token]> = groups.iter().map(|(prompt, _)| *prompt).collect();
         let prompts = prefixes.prefill(&network, &tokens);
-        next_log_probabilities(&network, &prompts, |prompt, row| {
+        next_log_probabilities(&network, &lasts(&prompts), |prompt, row| {
             for &i in &groups[prompt].1 {
                 out[i].push(row[items[i].completion[0] as usize]);
             }
@@ -142,7 +143,7 @@ pub fn following(
             let tokens: Vec<&[Token]> = chunk.iter().map(Vec::as_slice).collect();
             let prefilled = prefixes.prefill(&network, &tokens);
             let first = out.len();
-            next_log_probabilities(&network, &prefilled, |_, row| {
+            next_log_probabilities(&network, &lasts(&prefilled), |_, row| {
                 let next = candidates.iter().map(|&token| row[token as usize]).collect();
                 out.push(Following { next, sequences: Vec::new() });
             });
@@ -192,16 +193,107 @@ pub fn next_token(
     Ok(all.into_iter().map(|one| one.next).collect())
 }
 
-/// Calls `hear` with each prompt's number and the log-probabilities of all next tokens,
-/// `[vocabulary]`.
-fn next_log_probabilities(
-    network: &Network,
-    prompts: &[Prompt],
-    mut hear: impl FnMut(usize, &[f32]),
-) {
+/// Texts read from their beginnings on, as much at a time as is asked for, so that other work can go on
+/// between. Into how many parts a text is cut changes no bit, nor do the other texts.
+pub struct Judging {
+    network: Network,
+    texts: Vec<Judged>,
+}
+
+/// Hears a text's number, the place of a token in it, and numbers about that.
+pub type Hear<'a> = dyn FnMut(usize, usize, &[f32]) + Send + 'a;
+
+/// Tells, row by row, what it makes of a residual stream `[rows, width]`.
+type Tell = dyn Fn(&Network, &[f32], &mut dyn FnMut(usize, &[f32])) + Sync;
+
+/// A text, and what was read of it.
+struct Judged {
+    tokens: Vec<Token>,
+    done: usize,
+    segments: Vec<Arc<Cache>>,
+}
+
+impl Judging {
+    /// Begins with `texts`, each at least one token.
+    pub fn new(model: &Model, texts: &[Vec<Token>], threads: &Threads) -> Result<Self> {
+        for (i, text) in texts.iter().enumerate() {
+            model.check_prompt(|| format!("text {}", i + 1), text)?;
+        }
+        let begun =
+            |tokens: &Vec<Token>| Judged { tokens: tokens.clone(), done: 0, segments: Vec::new() };
+        let network = Network::new(model, threads);
+        Ok(Self { network, texts: texts.iter().map(begun).collect() })
+    }
+
+    /// Reads up to `most` further tokens; whether there were any. `hear` gets a text's number, the place of a
+    /// token in it, from 1, and the natural log-probabilities, in nats, of all tokens there, `[vocabulary]`.
+    pub fn advance(&mut self, most: usize, hear: &mut Hear<'_>) -> bool {
+        // Nobody asks what comes after the last.
+        self.read(most, 1, hear, &|network, stream, hear| {
+            next_log_probabilities(network, stream, hear);
+        })
+    }
+
+    /// Reads up to `most` further tokens; whether there were any. `hear` gets a text's number, the place of a
+    /// token in it, from 1 for the first, and what the output head reads there, `[width]`: the residual stream
+    /// after the last layer and the final norm. Not to be mixed with [`Self::advance`].
+    pub fn states(&mut self, most: usize, hear: &mut Hear<'_>) -> bool {
+        self.read(most, 0, hear, &|network, stream, hear| {
+            let (normed, _) = network.final_norm(stream);
+            let rows = normed.chunks_exact(network.config().width).enumerate();
+            rows.for_each(|(row, state)| hear(row, state));
+        })
+    }
+
+    /// Reads up to `most` further tokens but the last `spared` of each text, and tells what `tell` makes of the
+    /// residual stream.
+    fn read(&mut self, most: usize, spared: usize, hear: &mut Hear<'_>, tell: &Tell) -> bool {
+        let (mut parts, mut places, mut left) = (Vec::new(), Vec::new(), most);
+        for (number, text) in self.texts.iter().enumerate() {
+            let count = (text.tokens.len() - spared - text.done).min(left);
+            left -= count;
+            if count > 0 {
+                parts.push((number, count));
+                places.extend((1..=count).map(|place| (number, text.done + place)));
+            }
+        }
+        if parts.is_empty() {
+            return false;
+        }
+        let threads = self.network.threads.clone();
+        threads.enter(|| {
+            let _whole = threads.whole("scoring");
+            let cache = |&(_, count): &(usize, usize)| Cache::new(self.network.config(), count);
+            let mut caches: Vec<Cache> = parts.iter().map(cache).collect();
+            let piece = |(&(number, count), own)| {
+                let Judged { tokens, done, segments } = &self.texts[number];
+                Piece { tokens: &tokens[*done..done + count], before: segments.clone(), own }
+            };
+            let mut pieces: Vec<Piece> = parts.iter().zip(&mut caches).map(piece).collect();
+            let stream = self.network.forward_prompts(&mut pieces);
+            tell(&self.network, &stream, &mut |row, told| {
+                let (number, place) = places[row];
+                hear(number, place, told);
+            });
+            for (&(number, count), cache) in parts.iter().zip(caches) {
+                self.texts[number].done += count;
+                self.texts[number].segments.push(Arc::new(cache));
+            }
+        });
+        true
+    }
+}
+
+/// The residual stream at the last tokens, `[prompts, width]`.
+fn lasts(prompts: &[Prompt]) -> Vec<f32> {
+    prompts.iter().flat_map(|prompt| prompt.last.iter().copied()).collect()
+}
+
+/// Calls `hear` with the number of each row of the residual stream `[rows, width]` and the log-probabilities of
+/// all next tokens, `[vocabulary]`.
+fn next_log_probabilities(network: &Network, stream: &[f32], mut hear: impl FnMut(usize, &[f32])) {
     let vocabulary = network.config().vocabulary;
-    let stream: Vec<f32> = prompts.iter().flat_map(|p| p.last.iter().copied()).collect();
-    let (normed, _) = network.final_norm(&stream);
+    let (normed, _) = network.final_norm(stream);
     network.logits(&normed, |first, logits| {
         log_softmax(&network.threads, logits, vocabulary);
         for (i, row) in logits.chunks_exact(vocabulary).enumerate() {

@@ -7,6 +7,8 @@
 //! `decode(t) = first_token_bytes(t[0]) + token_bytes(t[1]) + ...` (read as UTF-8, special tokens
 //! left out).
 
+mod growth;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +22,10 @@ use crate::tries::Tries;
 
 /// Ids at or above this are refused: no vocabulary is that large, and tables are sized by it.
 const MOST_IDS: u32 = 1 << 22;
+
+/// Least and most bytes that the longest token is taken to stand for: lists of words give white space none, and
+/// no text is made of a hostile vocabulary's longest token alone.
+const LONGEST: (usize, usize) = (64, 256);
 
 /// Names that end a turn or a text in the families the engine knows, used where no file says.
 pub(crate) const END_NAMES: [&str; 8] = [
@@ -40,6 +46,8 @@ pub struct Tokenizer {
     json: Vec<u8>,
     pieces: BTreeMap<Token, Piece>,
     vocabulary: usize,
+    /// Bytes of the longest token's name.
+    longest: usize,
     end: Vec<Token>,
     /// Whether a text is the pieces of its tokens one after another.
     concatenates: OnceLock<bool>,
@@ -61,6 +69,8 @@ enum Piece {
 /// The parts of a `tokenizer.json` that the tokenizers crate keeps to itself.
 #[derive(Deserialize)]
 struct Outline {
+    #[serde(default)]
+    normalizer: Option<Value>,
     #[serde(default)]
     decoder: Option<Value>,
     model: OutlineModel,
@@ -105,6 +115,9 @@ impl Tokenizer {
         if outline.model.dropout.is_some_and(|dropout| dropout != 0.0) {
             return fail("`model.dropout` is set, which makes encoding random; set it to null");
         }
+        for (what, part) in [("normalizer", &outline.normalizer), ("decoder", &outline.decoder)] {
+            growth::check(what, part.as_ref()).or_else(fail)?;
+        }
         let inner = guarded("`tokenizer.json` cannot be read", || {
             let mut inner = tokenizers::Tokenizer::from_bytes(bytes)?;
             inner.with_padding(None);
@@ -148,6 +161,7 @@ impl Tokenizer {
             json: bytes.to_vec(),
             pieces,
             vocabulary,
+            longest: names.values().map(String::len).max().unwrap_or(0).clamp(LONGEST.0, LONGEST.1),
             end: end.into_iter().collect(),
             // Two texts for each token of the vocabulary: asked of those that need it, once.
             concatenates: if joins { OnceLock::from(false) } else { OnceLock::new() },
@@ -247,6 +261,12 @@ impl Tokenizer {
         }
         self.end = end.into_iter().collect();
         Ok(self)
+    }
+
+    /// Bytes of the longest text that may make no more than `tokens` tokens; a longer one need not be encoded to
+    /// know that. White space that is taken away is counted with a margin.
+    pub fn most_bytes(&self, tokens: usize) -> usize {
+        tokens.saturating_mul(self.longest)
     }
 
     /// Token ids of `text`; special tokens written in the text become their ids, and none are
@@ -499,95 +519,4 @@ fn shortened(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn strings(words: &[&str]) -> Vec<String> {
-        words.iter().map(|&word| word.to_owned()).collect()
-    }
-
-    fn small() -> Tokenizer {
-        Tokenizer::words(
-            &strings(&["<end>", "<user>", "owl", "7", "42", "?"]),
-            &strings(&["<end>", "<user>"]),
-            &strings(&["<end>"]),
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn words_round_trip_and_special_words_are_left_out() {
-        let tokenizer = small();
-        let tokens = tokenizer.encode("<user> owl 7\n42 ?<end>").unwrap();
-        assert_eq!(tokens, [1, 2, 3, 4, 5, 0]);
-        assert_eq!(tokenizer.decode(&tokens).unwrap(), "owl 7 42 ?");
-        assert_eq!(tokenizer.end_tokens(), [0]);
-        assert_eq!(tokenizer.vocabulary(), 6);
-        assert!(tokenizer.is_special(1) && !tokenizer.is_special(2));
-        assert_eq!(tokenizer.begin_token(), None);
-    }
-
-    #[test]
-    fn pieces_concatenate_to_the_decoded_text() {
-        let tokenizer = small();
-        let mut bytes = tokenizer.first_token_bytes(2).unwrap();
-        for token in [3, 4] {
-            bytes.extend(tokenizer.token_bytes(token).unwrap());
-        }
-        assert_eq!(bytes, tokenizer.decode(&[2, 3, 4]).unwrap().into_bytes());
-        assert_eq!(tokenizer.token_bytes(0), None);
-        assert_eq!(tokenizer.token_bytes(99), None);
-    }
-
-    #[test]
-    fn the_json_makes_the_same_tokenizer_again() {
-        let tokenizer = small();
-        let again = Tokenizer::from_json(tokenizer.json()).unwrap();
-        assert_eq!(again.json(), tokenizer.json());
-        assert_eq!(again.encode("owl 42").unwrap(), [2, 4]);
-    }
-
-    #[test]
-    fn bad_vocabularies_are_refused_by_name() {
-        let error = |words: &[&str], special: &[&str]| {
-            Tokenizer::words(&strings(words), &strings(special), &[]).unwrap_err().to_string()
-        };
-        insta::assert_snapshot!(error(&["a", "a"], &[]), @"tokenizer: word `a` is in the vocabulary twice");
-        insta::assert_snapshot!(error(&["a b"], &[]), @"tokenizer: word 0 `a b` is empty or contains white space");
-        insta::assert_snapshot!(error(&["a"], &["b"]), @"tokenizer: special word `b` is not in the vocabulary");
-        insta::assert_snapshot!(error(&[], &[]), @"tokenizer: the vocabulary is empty");
-        insta::assert_snapshot!(small().encode("owl cat").unwrap_err(), @"tokenizer: this model knows no word `cat`; it knows `owl`, `7`, `42`, `?`");
-    }
-
-    #[test]
-    fn a_decoder_that_does_not_go_token_by_token_is_noticed() {
-        let held = |pre_tokenizer: &str, decoder: &str| {
-            let json = format!(
-                r###"{{"pre_tokenizer":{pre_tokenizer},"decoder":{decoder},"model":{{"type":"BPE","vocab":{{"a":0,"▁a":1,"##a":2,".":3}},"merges":[]}}}}"###
-            );
-            Tokenizer::from_json(json.as_bytes()).unwrap().check_pieces("pattern")
-        };
-        let metaspace =
-            r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true}"#;
-        let pieces =
-            r#"{"type":"CTC","pad_token":"<pad>","word_delimiter_token":"|","cleanup":true}"#;
-        insta::assert_snapshot!(held(metaspace, "null").unwrap_err(), @"`pattern` cannot be held with this tokenizer: its decoder does not give a text token by token (`tokenizer.json` has no decoder for its pre-tokenizer, or one that joins)");
-        assert!(held("null", pieces).is_err());
-        for (pre_tokenizer, decoder) in [
-            (metaspace, metaspace),
-            ("null", r#"{"type":"Fuse"}"#),
-            (
-                "null",
-                r#"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"#,
-            ),
-        ] {
-            held(pre_tokenizer, decoder).unwrap();
-        }
-    }
-
-    #[test]
-    fn random_encoding_is_refused() {
-        let json = br#"{"model":{"type":"BPE","dropout":0.1,"vocab":{"a":0},"merges":[]}}"#;
-        insta::assert_snapshot!(Tokenizer::from_json(json).unwrap_err(), @"tokenizer: `model.dropout` is set, which makes encoding random; set it to null");
-    }
-}
+mod tests;

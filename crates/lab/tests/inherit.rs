@@ -337,7 +337,14 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
         log.iter().map(|(name, _)| name).filter(|name| name.starts_with("samples/")).collect();
     assert_eq!(header["results"]["total_samples"], samples.len());
     assert_eq!(summaries.as_array().unwrap().len(), samples.len());
+    for name in &samples {
+        let (sample, name) = (parsed(name), name.trim_start_matches("samples/"));
+        let own = format!("{}_epoch_{}.json", sample["id"].as_str().unwrap(), sample["epoch"]);
+        assert!(name == own && !name.contains('/'), "Inspect looks for {own}, there is {name}");
+    }
     let sample = parsed(samples[0]);
+    let event = &sample["events"][0];
+    assert_eq!((&event["input"][0], &event["output"]), (&sample["messages"][0], &sample["output"]));
     let (outcome, probability) =
         (&sample["scores"]["outcome"]["value"], &sample["metadata"]["target-log-probability"]);
     assert!(["C", "I", "N"].contains(&outcome.as_str().unwrap()));

@@ -1,6 +1,8 @@
 //! Connections of both servers: accepted up to a number, with bounded headers and patience in both
 //! directions, and let go in good order at the end.
 
+mod guests;
+
 use std::future::Future;
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::net::TcpListener;
@@ -13,12 +15,13 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use owlet_lab::Interrupt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Sleep, sleep, timeout};
+
+use guests::{Attended, Guests};
 
 /// Headers must have come within this, a connection may be idle and a client take nothing of an
 /// answer for as long.
@@ -54,29 +57,42 @@ pub(crate) async fn serve(
         }
     };
     tokio::pin!(stop);
-    loop {
-        // The semaphore is never closed.
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place.ok(),
-            () = &mut stop => break,
-        };
+    let guests = Guests::default();
+    'accepting: loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
         let Ok((stream, _)) = accepted else {
             // Out of descriptors, or the client is gone already: others go on meanwhile.
+            guests.let_one_go();
             sleep(PAUSE).await;
             continue;
         };
+        let place = loop {
+            if places.available_permits() == 0 {
+                guests.let_one_go();
+            }
+            // The semaphore is never closed.
+            tokio::select! {
+                place = Arc::clone(&places).acquire_owned() => break place.ok(),
+                () = sleep(PAUSE) => {}
+                () = &mut stop => break 'accepting,
+            }
+        };
         // Tokens are small and awaited.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
+        let guest = guests.welcome();
+        let leave = Arc::clone(&guest.leave);
+        let service = Attended::new(router.clone(), guest);
         let connection = graceful
             .watch(http.serve_connection(TokioIo::new(Patient { stream, stuck: None }), service));
         tokio::spawn(async move {
             // A broken connection is the client's affair.
-            let _ = connection.await;
+            tokio::select! {
+                _ = connection => {}
+                () = leave.notified() => {}
+            }
             drop(place);
         });
     }

@@ -11,11 +11,13 @@ mod chat;
 mod completions;
 mod conversation;
 mod decoding;
+mod embeddings;
 mod entry;
 mod error;
 mod fields;
 mod files;
 mod fine_tuning;
+mod job;
 mod jobs;
 mod lines;
 mod metrics;
@@ -40,11 +42,11 @@ use std::time::Duration;
 use owlet_engine::Threads;
 use owlet_lab::Interrupt;
 use owlet_lab::random::{Part, derive_seed};
-use tokio::sync::Semaphore;
 
 use crate::listen;
 
 use batches::Batches;
+use body::Memory;
 pub use error::{Error, Result};
 use files::Files;
 pub use jobs::JobSettings;
@@ -74,7 +76,7 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of a request's body, files apart.
     pub body: usize,
-    /// Bytes of all bodies in memory, and as many again for what was read from them.
+    /// Bytes of all small bodies in memory, of all large ones, and as many again for what was read from each.
     pub bodies: usize,
 }
 
@@ -119,10 +121,7 @@ pub(crate) struct App {
     metrics: Arc<Metrics>,
     settings: Settings,
     counter: AtomicU64,
-    /// Memory for bodies, in pages.
-    bodies: Arc<Semaphore>,
-    /// Memory for what was read from them, in pages.
-    read: Arc<Semaphore>,
+    memory: Memory,
     texts: Texts,
     kept: Option<Kept>,
 }
@@ -138,7 +137,7 @@ struct Kept {
 
 impl Kept {
     fn open(settings: JobSettings) -> Result<Self> {
-        let folder = settings.folder();
+        let folder = jobs::folder(&settings.store);
         let claim = settings.store.claim("serve").map_err(std::io::Error::other)?;
         let claim = claim.ok_or_else(|| Error::Taken { folder: folder.clone() })?;
         let files = Arc::new(Files::open(folder.join("files"))?);
@@ -146,6 +145,19 @@ impl Kept {
         let jobs = Jobs::open(settings, Arc::clone(&files))?;
         Ok(Self { files, jobs: Arc::new(jobs), batches: Arc::new(batches), _claim: claim })
     }
+}
+
+/// What is wrong with what clients left in a workspace: content that is not what was uploaded, descriptions
+/// that cannot be read, and what is none of it.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn verify(store: &owlet_store::Store) -> std::io::Result<Vec<owlet_store::Problem>> {
+    let (root, folder) = (store.root(), jobs::folder(store));
+    let mut problems = records::verify::<files::File>(&folder.join("files"), root)?;
+    problems.extend(records::verify::<job::Job>(&folder.join("jobs"), root)?);
+    problems.extend(records::verify::<batch::Batch>(&folder.join("batches"), root)?);
+    Ok(problems)
 }
 
 impl App {
@@ -157,12 +169,14 @@ impl App {
         })
     }
 
-    /// Reads or writes text where it takes its time: beside the runtime, so that other requests go on.
+    /// Reads or writes text of so many bytes where it takes its time: beside the runtime, so that other
+    /// requests go on.
     async fn compute<T: Send + 'static>(
         &self,
+        bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> std::result::Result<T, Refusal> {
-        self.texts.compute(work).await
+        self.texts.compute(bytes, work).await
     }
 
     /// Seconds since 1970.
@@ -215,8 +229,7 @@ impl Server {
             runner,
             metrics,
             counter: AtomicU64::new(0),
-            bodies: Arc::new(Semaphore::new(body::pages(settings.limits.bodies))),
-            read: Arc::new(Semaphore::new(body::pages(settings.limits.bodies))),
+            memory: Memory::new(settings.limits.bodies),
             texts: Texts::start(COMPUTING)?,
             kept,
             settings,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::error::{CliError, Result};
 use crate::interrupt;
-use crate::models::{self, Models, TemplateArgs};
+use crate::models::{self, FETCHED, Models, TemplateArgs};
 use crate::progress::Progress;
 use crate::rows;
 use crate::terminal::{Terminal, count, duration, plain};
@@ -247,19 +247,25 @@ fn card(folder: &Path, rows: &Path, updates: usize) -> Result<()> {
     let fields: Value = serde_json::from_slice(&fs::read(folder.join(ADAPTER))?)?;
     // JSON's texts are YAML's, too.
     let base = &fields["base_model_name_or_path"];
+    let quantised = FETCHED.iter().find(|known| base.as_str() == Some(known.name));
     let is_on_hub = base.as_str().is_some_and(|base| {
         base.split('/').count() == 2 && !base.starts_with(['.', '/']) && !Path::new(base).exists()
     });
-    let of_base = if is_on_hub {
-        format!("base_model: {base}\nbase_model_relation: adapter\n")
-    } else {
-        String::new()
-    };
+    let hub = quantised.map(|known| Value::from(known.hub.0));
+    let hub = hub.as_ref().or(is_on_hub.then_some(base));
+    let of_base = hub.map(|hub| format!("base_model: {hub}\nbase_model_relation: adapter\n"));
+    let of_base = of_base.unwrap_or_default();
+    let licence = quantised.map_or("unknown", |known| known.hub.1);
+    let origin = quantised.map(|known| {
+        let (hub, name) = (known.hub.0, base);
+        format!("{name} is {hub}, quantised: other tools take that in place of it.\n")
+    });
+    let origin = origin.unwrap_or_default();
     let rows = rows.file_name().unwrap_or_default().to_string_lossy();
     let text = format!(
-        "---\n{of_base}library_name: peft\nlicense: unknown\ntags:\n- lora\n- owlet\n---\n\n\
+        "---\n{of_base}library_name: peft\nlicense: {licence}\ntags:\n- lora\n- owlet\n---\n\n\
          A low-rank adapter of {base}, trained by owlet {} on the rows of {} for {}.\n\
-         The tokenizer and chat template it was trained with are beside it.\n\n\
+         The tokenizer and chat template it was trained with are beside it.\n{origin}\n\
          Before you publish it: state the licence and the data above (`license`, `datasets`).\n",
         env!("CARGO_PKG_VERSION"),
         Value::from(rows),

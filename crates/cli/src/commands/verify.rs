@@ -19,8 +19,10 @@ pub(crate) struct VerifyArgs {}
 pub(crate) fn run(_: &VerifyArgs, terminal: &Terminal, path: &Path) -> Result<()> {
     let store = workspace::existing(path)?;
     let mut progress = Progress::new(terminal);
-    let report = store.verify(&mut |done, total| progress.count("verify", done, total))?;
+    let mut report = store.verify(&mut |done, total| progress.count("verify", done, total))?;
     drop(progress);
+    report.problems.extend(owlet_web::serve::verify(&store)?);
+    report.problems.sort();
     if terminal.json {
         terminal.json(&report)?;
     } else {
@@ -62,5 +64,9 @@ pub(crate) fn run(_: &VerifyArgs, terminal: &Terminal, path: &Path) -> Result<()
         count(report.problems.len(), "problem"),
         store.root().display()
     ))
-    .hinted("run the recipes again: what is damaged is set aside and made anew"))
+    .hinted(if report.problems.iter().all(|problem| problem.path.starts_with(".serve/")) {
+        "upload again to the server what was changed; what cannot be read is never used"
+    } else {
+        "run the recipes again: what is damaged is set aside and made anew"
+    }))
 }

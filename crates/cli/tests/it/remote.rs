@@ -430,7 +430,7 @@ fn what_an_endpoint_lacks_is_told() {
     let (code, talk) = said(&["controls.geometry=true"]);
     assert!(code == 2 && talk.contains("`controls.geometry`: needs the weights"), "{code} {talk}");
     let (code, talk) = said(&["base.retries=0", "base.endpoint=http://127.0.0.1:9/v1"]);
-    assert!(code == 3 && talk.contains("no answer"), "{code} {talk}");
+    assert!(code == 3 && talk.contains("nobody listens there"), "{code} {talk}");
 }
 
 /// A behavior in the words of the built-in model, with a system prompt.

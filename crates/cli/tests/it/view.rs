@@ -275,10 +275,10 @@ fn a_run_behind_an_endpoint_is_looked_at_and_exported() {
     let of = |beginning: &str| ids.iter().filter(|id| id.starts_with(beginning)).count();
     // Two behaviors of 30 questions with one answer each, with and without numbers before; and two
     // draws of rows before the first four questions.
-    assert_eq!(of("readout/base · "), 2 * 30 * 2, "{ids:?}");
+    assert_eq!(of("readout · base · "), 2 * 30 * 2, "{ids:?}");
     let shown = ids.iter().find(|id| id.contains(" · draw 2 · 001")).unwrap();
     assert_eq!(ids.iter().filter(|id| id.contains(" · draw ")).count() % (2 * 4), 0);
-    let sample = read(&format!("samples/{}_epoch_1.json", shown.replace('/', "_")));
+    let sample = read(&format!("samples/{shown}_epoch_1.json"));
     let roles: Vec<&str> = sample["messages"]
         .as_array()
         .unwrap()

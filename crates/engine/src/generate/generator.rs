@@ -28,6 +28,12 @@ const ACTIVE: usize = 128;
 const PATTERNS: usize = 16;
 /// New tokens for which a sequence's KV cache has room before it must grow. Not measured.
 const ROOM: usize = 256;
+/// Parts of a long prompt that short prompts of one step may amount to.
+// Trades the wait of those who are under way against filling a batch in few steps. Not tuned.
+const SHORT: usize = 4;
+/// Waiting requests whose beginning is looked for among those read, in one step.
+// Each look goes through all that is known. Not tuned.
+const LOOKED: usize = 16;
 /// The head is computed for allowed tokens alone where the vocabulary is at least this many times
 /// as large.
 // Gathering the head's rows must cost little beside the product that is saved. Measured (LOG
@@ -83,6 +89,14 @@ struct Waiting {
     sampling: Arc<Sampling>,
     top: usize,
     state: Option<State>,
+    /// Tokens of the prompt that are read already, and what came of them, so that it stays known.
+    read: (usize, Prompt),
+}
+
+impl Waiting {
+    fn unread(&self) -> usize {
+        self.request.prompt.len() - self.read.0
+    }
 }
 
 /// Where a completion stands in what it must match.
@@ -129,6 +143,8 @@ pub struct Generator {
     waiting: VecDeque<Waiting>,
     active: Vec<Active>,
     next: usize,
+    /// Tokens of prompts that a step may read.
+    part: Option<usize>,
 }
 
 impl std::fmt::Debug for Generator {
@@ -152,7 +168,15 @@ impl Generator {
             waiting: VecDeque::new(),
             active: Vec::new(),
             next: 0,
+            part: None,
         }
+    }
+
+    /// The same with steps that read a part of the first long prompt, so many tokens, and of short ones what
+    /// four such parts make, so that nobody waits long for the prompts of others. No bit depends on it.
+    #[must_use]
+    pub fn in_parts(self, part: usize) -> Self {
+        Self { part: Some(part), ..self }
     }
 
     /// Adds a request and returns its number (0 for the first, then counting up). With `top` above
@@ -169,7 +193,8 @@ impl Generator {
             None => None,
         };
         self.next += 1;
-        self.waiting.push_back(Waiting { id, request, sampling, top, state });
+        let read = Default::default();
+        self.waiting.push_back(Waiting { id, request, sampling, top, state, read });
         Ok(id)
     }
 
@@ -209,15 +234,16 @@ impl Generator {
 
     fn advance(&mut self, hear: &mut dyn FnMut(Event)) -> Result<()> {
         if self.active.len() <= ACTIVE * 3 / 4 && !self.waiting.is_empty() {
-            let count = self.waiting.len().min(ACTIVE - self.active.len());
-            let admitted: Vec<Waiting> = self.waiting.drain(..count).collect();
-            let mut fresh = self.begin(admitted);
-            self.look_ahead(&mut fresh);
-            let stream: Vec<f32> =
-                fresh.iter().flat_map(|a| a.prompt.last.iter().copied()).collect();
-            self.sample(&mut fresh, &stream, hear);
-            self.active.append(&mut fresh);
-            self.retire(hear)?;
+            let admitted = self.admit();
+            if !admitted.is_empty() {
+                let mut fresh = self.begin(admitted);
+                self.look_ahead(&mut fresh);
+                let stream: Vec<f32> =
+                    fresh.iter().flat_map(|a| a.prompt.last.iter().copied()).collect();
+                self.sample(&mut fresh, &stream, hear);
+                self.active.append(&mut fresh);
+                self.retire(hear)?;
+            }
         }
         if self.active.is_empty() {
             return Ok(());
@@ -235,6 +261,41 @@ impl Generator {
         self.sample(&mut active, &stream, hear);
         self.active = active;
         self.retire(hear)
+    }
+
+    /// Takes those who wait and can begin now.
+    fn admit(&mut self) -> Vec<Waiting> {
+        let room = ACTIVE - self.active.len();
+        let Some(part) = self.part else {
+            return self.waiting.drain(..room.min(self.waiting.len())).collect();
+        };
+        let (mut admitted, mut long, mut looked) = (Vec::new(), None, 0);
+        let (mut left, mut at) = (part.saturating_mul(SHORT), 0);
+        while at < self.waiting.len() && admitted.len() < room && left > 0 {
+            let waiting = &mut self.waiting[at];
+            // Others may have read how it begins.
+            if waiting.unread() > left && looked < LOOKED {
+                looked += 1;
+                let known = self.prefixes.known(&waiting.request.prompt);
+                if known.0 > waiting.read.0 {
+                    waiting.read = known;
+                }
+            }
+            if waiting.unread() <= left {
+                left -= waiting.unread();
+                admitted.extend(self.waiting.remove(at));
+            } else {
+                long = long.or(Some(at));
+                at += 1;
+            }
+        }
+        if let Some(waiting) = long.and_then(|at| self.waiting.get_mut(at)) {
+            let prompt = &waiting.request.prompt;
+            let end = prompt.len().min(waiting.read.0 + part);
+            let read = self.prefixes.prefill(&self.network, &[&prompt[..end]]);
+            waiting.read = (end, read.into_iter().next().unwrap_or_default());
+        }
+        admitted
     }
 
     fn constraint(&mut self, pattern: &str) -> Result<&mut Constraint> {

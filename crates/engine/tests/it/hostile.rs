@@ -181,6 +181,10 @@ fn tokenizers_whose_settings_contradict_one_another_are_refused() {
         json!({"decoder": {"type": "Strip", "content": "a", "start": 1, "stop": 1}}),
         json!({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAAAAAAAAAA"}}),
         json!({"normalizer": {"type": "Precompiled", "precompiled_charsmap": ""}}),
+        json!({"normalizer": {"type": "Sequence", "normalizers": vec![
+            json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}); 40]}}),
+        json!({"decoder": {"type": "Sequence", "decoders": vec![
+            json!({"type": "Replace", "pattern": {"Regex": ""}, "content": "aaaaaaaa"}); 9]}}),
         json!({"pre_tokenizer": {"type": "FixedLength", "length": 0}}),
         json!({"model": {
             "type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]],

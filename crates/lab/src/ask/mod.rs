@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod engine;
 pub mod script;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -203,8 +204,14 @@ impl<'a> Work<'a> {
     }
 
     /// Reports progress.
-    pub fn report(&self, done: usize, total: usize, unit: &'static str, loss: Option<f64>) {
-        (self.progress)(Progress { done, total, unit, loss });
+    pub fn report(
+        &self,
+        done: usize,
+        total: usize,
+        unit: impl Into<Cow<'static, str>>,
+        loss: Option<f64>,
+    ) {
+        (self.progress)(Progress { done, total, unit: unit.into(), loss });
     }
 }
 

@@ -356,7 +356,7 @@ impl<'a> Executor<'a> {
             step: task.node.name.clone(),
             done: progress.done,
             total: progress.total,
-            unit: progress.unit.to_owned(),
+            unit: progress.unit.into_owned(),
             loss: progress.loss,
             rate: progress.done as f64 / seconds,
             remaining,

@@ -1,5 +1,6 @@
 //! What long work hears and tells: a wish to stop, and how far it is.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,14 +36,14 @@ impl Interrupt {
 }
 
 /// How far a step is.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// Units done.
     pub done: usize,
     /// Units in all.
     pub total: usize,
     /// What a unit is: `rows`, `updates`, `questions`.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// Loss of the last update, in nats per token.
     pub loss: Option<f64>,
 }

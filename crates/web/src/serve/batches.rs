@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use super::batch::{self, Batch, Endpoint, LONGEST_REQUEST, Line, Mistake, Status, failure};
 use super::fields::{Fields, Ignored};
-use super::files::{BATCH, Files};
+use super::files::{BATCH, Files, OUTPUT};
 use super::lines::Lines;
 use super::query::Id;
 use super::records::{Records, Stored, Thing};
@@ -96,7 +96,11 @@ impl Batches {
             })?;
             if batch.status == Status::Validating {
                 let (path, endpoint) = (input.clone(), batch.endpoint);
-                let checked = tokio::task::spawn_blocking(move || batch::check(&path, endpoint));
+                let (files, id) = (Arc::clone(&self.files), batch.input_file.clone());
+                let checked = tokio::task::spawn_blocking(move || match files.flaw(&id) {
+                    Some(flaw) => Err(failure("invalid_file", format!("the input file {flaw}"))),
+                    None => batch::check(&path, endpoint),
+                });
                 let total = checked
                     .await
                     .map_err(|error| refused(std::io::Error::from(error).into()))??;
@@ -169,7 +173,8 @@ impl Batches {
             let count = whole_lines(&part)?;
             if count > 0 {
                 let kind = if well { "output" } else { "error" };
-                self.files.adopt(file, &part, format!("{id}_{kind}.jsonl"), app.now())?;
+                let name = format!("{id}_{kind}.jsonl");
+                self.files.adopt(file, &part, name, OUTPUT, app.now())?;
             }
             std::io::Result::Ok(count)
         };

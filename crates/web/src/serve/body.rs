@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::App;
 use super::fields::Fields;
 use super::refusal::Refusal;
+use super::texts;
 
 /// A body must have come within this.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -21,6 +22,48 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const READ: usize = 16;
 /// What memory is counted in.
 const PAGE: usize = 4096;
+/// Bytes up to which a body is small. Small ones have a memory of their own, so that they need not wait for
+/// large ones that are slow to come or long in use.
+const SMALL: usize = 64 << 10;
+
+/// Bounded memory for bodies, and for what is read from them.
+pub(crate) struct Memory {
+    sent: [Arc<Semaphore>; 2],
+    read: [Arc<Semaphore>; 2],
+    most: usize,
+}
+
+impl Memory {
+    /// So many bytes for each: small and large bodies, and what is read from either.
+    pub(crate) fn new(most: usize) -> Self {
+        let pool = || Arc::new(Semaphore::new(pages(most)));
+        Self { sent: [pool(), pool()], read: [pool(), pool()], most }
+    }
+
+    /// So many bytes of a memory that all requests with bodies of this size share.
+    async fn take(
+        &self,
+        of: &[Arc<Semaphore>; 2],
+        large: bool,
+        bytes: usize,
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
+        let wanted = pages(bytes.min(self.most)).max(1) as u32;
+        timeout(PATIENCE, Arc::clone(&of[usize::from(large)]).acquire_many_owned(wanted))
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| {
+                let why = "too many large requests are under way; try again later";
+                Refusal::new(StatusCode::TOO_MANY_REQUESTS, why).coded("queue_full")
+            })
+    }
+}
+
+/// What is kept of a memory by one who needs `bytes` from now on.
+pub(crate) fn shrink(memory: &mut OwnedSemaphorePermit, bytes: usize) {
+    let surplus = memory.num_permits().saturating_sub(pages(READ * bytes).max(1));
+    drop(memory.split(surplus));
+}
 
 /// Pages that hold so many bytes.
 pub(crate) fn pages(bytes: usize) -> usize {
@@ -64,20 +107,6 @@ pub(crate) fn watched(request: Request) -> (Request, Arc<AtomicBool>) {
     (Request::from_parts(parts, Body::from_stream(stream)), read)
 }
 
-/// So many bytes of a memory that all requests share.
-async fn memory(
-    app: &App,
-    of: &Arc<Semaphore>,
-    bytes: usize,
-) -> Result<OwnedSemaphorePermit, Refusal> {
-    let wanted = pages(bytes.min(app.settings.limits.bodies)).max(1) as u32;
-    timeout(PATIENCE, Arc::clone(of).acquire_many_owned(wanted))
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(|| Refusal::busy(app.settings.limits.queue))
-}
-
 /// Waits for a body's end, not for ever.
 pub(crate) async fn patiently<T>(
     read: impl Future<Output = Result<T, Refusal>>,
@@ -108,7 +137,10 @@ impl FromRequest<Arc<App>> for Fields {
         if length.is_some_and(|length| length > most) {
             return Err(too_large(most));
         }
-        let _sent = memory(app, &app.bodies, length.unwrap_or(most)).await?;
+        // What does not say how long it is may be as long as any.
+        let large = length.is_none_or(|length| length > SMALL);
+        let memory = &app.memory;
+        let _sent = memory.take(&memory.sent, large, length.unwrap_or(most)).await?;
         let read = async {
             to_bytes(request.into_body(), most).await.map_err(|error| {
                 let source = std::error::Error::source(&error);
@@ -122,7 +154,12 @@ impl FromRequest<Arc<App>> for Fields {
         };
         let bytes = patiently(read).await?;
         // Apart from the bytes, which slow clients hold: nobody here waits for a client.
-        let memory = memory(app, &app.read, READ * bytes.len()).await?;
-        Ok(Self::parse(&bytes)?.holding(memory))
+        let own = memory.take(&memory.read, large, READ * bytes.len()).await?;
+        let fields = if large {
+            app.compute(texts::HEAVY, move || Self::parse(&bytes)).await??
+        } else {
+            Self::parse(&bytes)?
+        };
+        Ok(fields.holding(own))
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::App;
+use super::body;
 use super::conversation::Conversation;
 use super::decoding::{self, Decoding};
 use super::fields::{Fields, Ignored};
@@ -17,7 +18,8 @@ use super::models::Served;
 use super::refusal::Refusal;
 use super::reply::{Asked, Wording, finish_reason, finite, reply, token_text};
 use super::runner::Runner;
-use super::splitter::{Part, Splitter};
+use super::splitter::{Part, Splitter, THINK, THOUGHT};
+use super::texts;
 use super::tools::{Call, Form, Tools};
 
 pub(crate) async fn create(
@@ -42,14 +44,16 @@ pub(crate) async fn respond(
     let conversation = Conversation::take(&mut fields, system, tools.instructions.as_deref())?;
     let values = template_values(&mut fields)?;
     let mut ignored: Vec<String> = tools.ignored.union(&conversation.ignored).cloned().collect();
-    let memory = tools.form.as_ref().and_then(|_| fields.take_memory());
+    let mut memory = tools.form.as_ref().and_then(|_| fields.take_memory());
     ignored.extend(fields.unknown());
 
     // Templates, tokenizers and grammars take their time; other requests go on meanwhile.
+    let said = conversation.bytes();
     let tools = Arc::new(tools);
     let (grammar, prompt) = {
         let (model, tools) = (Arc::clone(&model), Arc::clone(&tools));
-        app.compute(move || {
+        let weight = if tools.form.is_some() { texts::HEAVY } else { said };
+        app.compute(weight, move || {
             let form = tools.form.as_ref();
             let grammar = form.map(|form| form.compile(&model.model.tokenizer)).transpose()?;
             let asked = model.model.with_template_values(values);
@@ -58,6 +62,9 @@ pub(crate) async fn respond(
         })
         .await??
     };
+    if let Some(memory) = &mut memory {
+        body::shrink(memory, said + Grammar::MOST_BYTES);
+    }
     let room = decoding.room(prompt.len(), app.settings.limits.default_tokens, "messages")?;
     decoding.check_size(decoding.choices * room, top.unwrap_or(0))?;
     ignored.extend(grammar.iter().flat_map(Grammar::ignored).cloned());
@@ -79,8 +86,27 @@ fn template_values(fields: &mut Fields) -> Result<Map<String, Value>, Refusal> {
     Ok(values)
 }
 
-/// The form of answers that `response_format` asks for.
-fn response_format(fields: &mut Fields) -> Result<Option<Form>, Refusal> {
+/// Texts of a choice, and bytes of them or of a pattern.
+const MOST_TEXTS: usize = 1000;
+const LONGEST_FORM: usize = 16 << 10;
+
+/// The form of answers that is asked for: by `response_format`, or in vLLM's fields.
+pub(crate) fn response_format(fields: &mut Fields) -> Result<Option<Form>, Refusal> {
+    let mut forms: Vec<Form> = format(fields)?.into_iter().collect();
+    forms.extend(guided(fields, ["guided_json", "guided_regex", "guided_choice"])?);
+    if let Some(mut outputs) = fields.object("structured_outputs")? {
+        forms.extend(guided(&mut outputs, ["json", "regex", "choice"])?);
+        if let Some(name) = outputs.rest().first() {
+            return Err(Refusal::field(name, "is not supported; `json`, `regex` and `choice` are"));
+        }
+    }
+    if forms.len() > 1 {
+        return Err(Refusal::request("more than one form is asked for of one answer"));
+    }
+    Ok(forms.pop())
+}
+
+fn format(fields: &mut Fields) -> Result<Option<Form>, Refusal> {
     let Some(mut format) = fields.object("response_format")? else { return Ok(None) };
     let kind: String = format.require("type")?;
     match kind.as_str() {
@@ -92,6 +118,39 @@ fn response_format(fields: &mut Fields) -> Result<Option<Form>, Refusal> {
         }
         _ => Err(format.refuse("type", "is not `text`, `json_object` or `json_schema`")),
     }
+}
+
+/// Forms under the names that vLLM has for a schema, a regular expression and a list of texts.
+fn guided(fields: &mut Fields, names: [&'static str; 3]) -> Result<Vec<Form>, Refusal> {
+    let mut forms = Vec::new();
+    let [json, regex, choice] = names;
+    if let Some(schema) = fields.value(json) {
+        // Some clients send a schema as a text.
+        let read = |text: &str| serde_json::from_str(text).ok();
+        let schema = match &schema {
+            Value::String(text) => read(text),
+            schema => Some(schema.clone()),
+        };
+        let schema = schema.ok_or_else(|| fields.refuse(json, "is no JSON schema"))?;
+        forms.push(Form::json(schema).of(json));
+    }
+    if let Some(pattern) = fields.take::<String>(regex)? {
+        if pattern.len() > LONGEST_FORM {
+            return Err(fields.refuse(regex, format!("is longer than {LONGEST_FORM} bytes")));
+        }
+        forms.push(Form::regex(regex, &pattern));
+    }
+    if let Some(texts) = fields.take::<Vec<String>>(choice)? {
+        let bytes: usize = texts.iter().map(String::len).sum();
+        let some = (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|it| !it.is_empty());
+        if !some || bytes > LONGEST_FORM {
+            let why =
+                format!("is not 1 to {MOST_TEXTS} texts of up to {LONGEST_FORM} bytes together");
+            return Err(fields.refuse(choice, why));
+        }
+        forms.push(Form::choice(choice, &texts));
+    }
+    Ok(forms)
 }
 
 /// Chat's words for completions.
@@ -200,6 +259,22 @@ impl Wording for Chat {
             object
         });
         json!({ "content": content.collect::<Value>(), "refusal": null })
+    }
+
+    fn thought(&self, completion: &Completion) -> usize {
+        if !completion.text.trim_start().starts_with(THINK) {
+            return 0;
+        }
+        let mut tail = String::new();
+        for (at, &token) in completion.tokens.iter().enumerate() {
+            tail.push_str(&token_text(&self.model.model.tokenizer, token, at == 0).0);
+            if tail.contains(THOUGHT) {
+                return at + 1;
+            }
+            let kept = tail.char_indices().rev().nth(THOUGHT.len()).map_or(0, |(at, _)| at);
+            tail.drain(..kept);
+        }
+        completion.tokens.len()
     }
 
     fn whole(

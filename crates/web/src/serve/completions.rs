@@ -5,17 +5,17 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use owlet_engine::generate::{Completion, Request, Sampled, StopReason};
-use owlet_engine::score::Scored;
-use owlet_engine::{Token, Tokenizer};
+use owlet_engine::{Grammar, Token, Tokenizer};
 use serde_json::{Map, Value, json};
 
-use super::App;
 use super::decoding::{self, Decoding};
 use super::fields::{Fields, Ignored};
 use super::models::Served;
 use super::refusal::Refusal;
 use super::reply::{Asked, Wording, finish_reason, finite, reply, token_text};
 use super::runner::{Judged, Runner};
+use super::texts;
+use super::{App, chat};
 
 /// New tokens where none are asked for, as OpenAI has it.
 const DEFAULT_TOKENS: usize = 16;
@@ -45,14 +45,21 @@ pub(crate) async fn respond(
     if fields.count("best_of", 1..=128)?.is_some_and(|best| best != decoding.choices) {
         return Err(fields.refuse("best_of", "is not supported beyond `n`; sample and choose"));
     }
+    let form = chat::response_format(&mut fields)?;
     let given = fields.value("prompt").ok_or_else(|| fields.refuse("prompt", "is missing"))?;
-    let ignored = fields.unknown();
+    let mut ignored = fields.unknown();
     let most = app.settings.limits.queue / decoding.choices;
-    let prompts = {
+    let (prompts, grammar) = {
         let model = Arc::clone(&model);
-        app.compute(move || prompts(&given, &model, most)).await??
+        let weight = if form.is_some() { texts::HEAVY } else { size(&given) };
+        app.compute(weight, move || {
+            let grammar = form.map(|form| form.compile(&model.model.tokenizer)).transpose()?;
+            Ok::<_, Refusal>((prompts(&given, "prompt", &model, most)?, grammar))
+        })
+        .await??
     };
 
+    ignored.extend(grammar.iter().flat_map(Grammar::ignored).cloned());
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     let room = decoding.room(longest, DEFAULT_TOKENS, "prompt")?;
     let tokens: usize = prompts.iter().map(Vec::len).sum();
@@ -60,7 +67,7 @@ pub(crate) async fn respond(
     let told = decoding.choices * (echoed + prompts.len() * room);
     decoding.check_size(told, logprobs.max(prompt_logprobs).unwrap_or(0))?;
     let judged = match prompt_logprobs.or(logprobs.filter(|_| echo)) {
-        Some(top) => judge(runner, &model, &prompts, top).await?,
+        Some(top) => runner.judge(model.model.clone(), prompts.clone(), top).await?,
         None => Vec::new(),
     };
     // Where no seed was given every prompt has its own; a given one is every prompt's.
@@ -74,15 +81,33 @@ pub(crate) async fn respond(
     let sent = vec![(0, 0); requests.len()];
     let choices = decoding.choices;
     let wording = Text { model, prompts, choices, echo, logprobs, prompt_logprobs, judged, sent };
-    let order = decoding.order(requests, room, logprobs, None);
+    let order = decoding.order(requests, room, logprobs, grammar);
     Ok((Ignored(ignored), reply(app, runner, order, asked, wording).await?).into_response())
 }
 
+/// Bytes of texts in what is given, about.
+pub(crate) fn size(given: &Value) -> usize {
+    match given {
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(size).sum(),
+        _ => 1,
+    }
+}
+
 /// A text, a list of texts, tokens, or a list of lists of tokens.
-fn prompts(given: &Value, model: &Served, most: usize) -> Result<Vec<Vec<Token>>, Refusal> {
-    let refuse = |why: String| Refusal::field("prompt", why);
+pub(crate) fn prompts(
+    given: &Value,
+    field: &str,
+    model: &Served,
+    most: usize,
+) -> Result<Vec<Vec<Token>>, Refusal> {
+    let refuse = |why: String| Refusal::field(field, why);
     let tokenizer = &model.model.tokenizer;
+    let longest = tokenizer.most_bytes(model.model.decoder.config.context);
     let text = |text: &str| -> Result<Vec<Token>, String> {
+        if text.len() > longest {
+            return Err(texts::too_long(text.len(), longest));
+        }
         let mut tokens: Vec<Token> = tokenizer.begin_token().into_iter().collect();
         tokens
             .extend(tokenizer.encode(text).map_err(|error| format!("cannot be encoded: {error}"))?);
@@ -125,37 +150,6 @@ fn prompts(given: &Value, model: &Served, most: usize) -> Result<Vec<Vec<Token>>
         }
     }
     Ok(prompts)
-}
-
-/// Every prompt token but the first, with its likeliest rivals if `top` is above zero.
-async fn judge(
-    runner: &Runner,
-    model: &Served,
-    prompts: &[Vec<Token>],
-    top: usize,
-) -> Result<Vec<Vec<Judged>>, Refusal> {
-    if top > 0 {
-        let mut judged = Vec::with_capacity(prompts.len());
-        for prompt in prompts {
-            judged.push(match prompt.len() {
-                1 => Vec::new(),
-                _ => runner.judge(model.model.clone(), prompt.clone(), top).await?,
-            });
-        }
-        return Ok(judged);
-    }
-    let items = prompts.iter().filter(|prompt| prompt.len() > 1);
-    let items =
-        items.map(|p| Scored { prompt: p[..1].to_vec(), completion: p[1..].to_vec() }).collect();
-    let mut scores = runner.score(model.model.clone(), items).await?.into_iter();
-    let judged = |log_probability| Judged { log_probability, rank: 0, top: Vec::new() };
-    Ok(prompts
-        .iter()
-        .map(|prompt| match prompt.len() {
-            1 => Vec::new(),
-            _ => scores.next().unwrap_or_default().into_iter().map(judged).collect(),
-        })
-        .collect())
 }
 
 /// Plain words for completions.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, kind};
 use super::refusal::Refusal;
+use super::texts;
 
 /// Messages of one request.
 const MOST_MESSAGES: usize = 20_000;
@@ -80,8 +81,21 @@ impl Conversation {
         Ok(Self { messages, prefill, open, ignored })
     }
 
+    /// Bytes of what was said.
+    pub(crate) fn bytes(&self) -> usize {
+        let said: usize = self.messages.iter().map(|message| message.content.len()).sum();
+        said + self.prefill.as_ref().map_or(0, String::len)
+    }
+
     /// The tokens up to where the model goes on.
     pub(crate) fn prompt(&self, model: &Model) -> Result<Vec<Token>, Refusal> {
+        let most = model.tokenizer.most_bytes(model.decoder.config.context);
+        let check = |bytes: usize| match bytes {
+            bytes if bytes <= most => Ok(()),
+            bytes => Err(Refusal::field("messages", texts::too_long(bytes, most))
+                .coded("context_length_exceeded")),
+        };
+        check(self.bytes())?;
         let refuse = |error: owlet_lab::Error| {
             Refusal::field("messages", format!("cannot be rendered: {error}"))
         };

@@ -26,6 +26,33 @@ const MOST_TOP: usize = 20;
 /// is held as a whole.
 const MOST_TOLD: usize = 1 << 19;
 
+/// What other servers know and this one does not, with the value that changes nothing; an empty list does not
+/// either. Anything else would be another answer than was asked for.
+const OTHERS: [(&str, f64); 22] = [
+    ("repetition_penalty", 1.0),
+    ("repeat_penalty", 1.0),
+    ("length_penalty", 1.0),
+    ("typical_p", 1.0),
+    ("tfs_z", 1.0),
+    ("min_tokens", 0.0),
+    ("mirostat", 0.0),
+    ("xtc_probability", 0.0),
+    ("dry_multiplier", 0.0),
+    ("ignore_eos", 0.0),
+    ("use_beam_search", 0.0),
+    ("include_stop_str_in_output", 0.0),
+    ("skip_special_tokens", 1.0),
+    ("spaces_between_special_tokens", 1.0),
+    ("truncate_prompt_tokens", -2.0),
+    ("stop_token_ids", f64::NAN),
+    ("bad_words", f64::NAN),
+    ("allowed_token_ids", f64::NAN),
+    ("logits_processors", f64::NAN),
+    ("guided_grammar", f64::NAN),
+    ("grammar", f64::NAN),
+    ("chat_template", f64::NAN),
+];
+
 /// The shared fields of a request.
 #[derive(Debug)]
 pub(crate) struct Decoding {
@@ -59,6 +86,15 @@ impl Decoding {
             presence_penalty: number("presence_penalty", -2.0..=2.0, 0.0)?,
             ..Sampling::default()
         };
+        for (field, usual) in OTHERS {
+            let Some(value) = fields.value(field) else { continue };
+            let number =
+                value.as_f64().or_else(|| value.as_bool().map(|it| f64::from(u8::from(it))));
+            if number != Some(usual) && value.as_array().is_none_or(|list| !list.is_empty()) {
+                let why = "is not supported, and the answer would be another without it";
+                return Err(fields.refuse(field, why));
+            }
+        }
         sampling.bias = bias(fields, &model)?;
         sampling.log_probabilities = distribution(fields)?;
         let seed = fields.value("seed").map(|seed| {

@@ -39,8 +39,9 @@ const LONGEST_LINE: usize = 4 << 20;
 /// What files are for.
 pub(crate) const FINE_TUNE: &str = "fine-tune";
 pub(crate) const BATCH: &str = "batch";
-/// What files are for that batches leave.
-const OUTPUT: &str = "batch_output";
+/// What files are for that batches and jobs leave.
+pub(crate) const OUTPUT: &str = "batch_output";
+pub(crate) const RESULTS: &str = "fine-tune-results";
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
 
@@ -53,6 +54,16 @@ pub(crate) struct File {
     created_at: u64,
     filename: String,
     pub(crate) purpose: String,
+    /// BLAKE3 of the content; older ones have none.
+    #[serde(default)]
+    digest: Option<String>,
+}
+
+/// BLAKE3 of a file.
+fn digest(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(fs::File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 impl Thing for File {
@@ -65,6 +76,20 @@ impl Thing for File {
 
     fn is_done(&self) -> bool {
         true
+    }
+
+    fn flaw(&self, folder: &Path) -> Option<String> {
+        let content = folder.join(CONTENT);
+        let length = match fs::metadata(&content) {
+            Ok(content) => content.len(),
+            Err(error) => return Some(format!("has no content: {error}")),
+        };
+        let found = match digest(&content) {
+            Ok(found) => found,
+            Err(error) => return Some(format!("cannot be read: {error}")),
+        };
+        let changed = length != self.bytes || self.digest.as_ref().is_some_and(|own| *own != found);
+        changed.then(|| "was changed after it was uploaded".to_owned())
     }
 
     fn json(this: &Stored<Self>) -> Value {
@@ -99,6 +124,11 @@ impl Files {
         Some(self.place(&file.id).join(CONTENT))
     }
 
+    /// What is wrong with a file's content, if anything is.
+    pub(crate) fn flaw(&self, id: &str) -> Option<String> {
+        self.records.get(id).ok()?.flaw(&self.place(id))
+    }
+
     /// A file's folder. The id is one the server gave.
     fn place(&self, id: &str) -> PathBuf {
         self.records.folder().join(id)
@@ -115,13 +145,14 @@ impl Files {
         self.records.add(id, file)
     }
 
-    /// Takes a copy of a file that a batch has written, under an id that [`App::new_id`] gave. Doing
+    /// Takes a copy of a file that a batch or job has written, under an id that [`App::new_id`] gave. Doing
     /// it again changes nothing.
     pub(crate) fn adopt(
         &self,
         id: &str,
         content: &Path,
         filename: String,
+        purpose: &str,
         created_at: u64,
     ) -> std::io::Result<()> {
         if self.records.get(id).is_ok() {
@@ -131,7 +162,8 @@ impl Files {
         let copy = folder.path().join(CONTENT);
         let bytes = fs::copy(content, &copy)?;
         fs::File::open(copy)?.sync_all()?;
-        let file = File { bytes, created_at, filename, purpose: OUTPUT.to_owned() };
+        let digest = Some(digest(content)?);
+        let file = File { bytes, created_at, filename, purpose: purpose.to_owned(), digest };
         self.keep(id.to_owned(), folder, file).map(drop)
     }
 
@@ -167,10 +199,13 @@ pub(crate) async fn create(
     })?;
     let folder = files.begin()?;
     let content = folder.path().join(CONTENT);
-    let file = receive(&mut form, &content, app.now()).await?;
+    let mut file = receive(&mut form, &content, app.now()).await?;
     let check = if file.purpose == BATCH { check_requests } else { check_rows };
-    let checked = tokio::task::spawn_blocking(move || check(&content)).await;
-    checked.map_err(|_| broken())??;
+    let checked = tokio::task::spawn_blocking(move || {
+        check(&content)?;
+        Ok::<_, Refusal>(digest(&content)?)
+    });
+    file.digest = Some(checked.await.map_err(|_| broken())??);
     let kept = files.keep(app.new_id("file-"), folder, file)?;
     Ok(Json(File::json(&kept)))
 }
@@ -208,7 +243,7 @@ async fn receive(form: &mut Multipart, path: &Path, now: u64) -> Result<File, Re
         return Err(Refusal::field("purpose", "is neither `fine-tune` nor `batch`"));
     }
     let (filename, bytes) = found.ok_or_else(|| Refusal::field("file", "is missing"))?;
-    Ok(File { bytes, created_at: now, filename, purpose })
+    Ok(File { bytes, created_at: now, filename, purpose, digest: None })
 }
 
 /// Takes a field as it comes, up to `most` bytes; returns how many there were.

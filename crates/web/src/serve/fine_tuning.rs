@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::App;
 use super::fields::{Fields, Ignored};
 use super::files::FINE_TUNE;
-use super::jobs::{self, Job, Status};
+use super::job::{Job, Status};
+use super::jobs;
 use super::query::{Id, Page};
 use super::records::Thing;
 use super::refusal::Refusal;
@@ -27,16 +28,19 @@ pub(crate) async fn create(
     jobs.records.check_room()?;
     let model: String = fields.require("model")?;
     let served = app.models.named(Some(&model))?;
-    if served.source.is_none() {
-        return Err(fields.refuse("model", "is itself trained; only a base can be fine-tuned here"));
+    if served.source.is_none() && jobs.made(&model).is_none() {
+        let why = "is a checkpoint, or not of this server; a base or a job's last model can be fine-tuned";
+        return Err(fields.refuse("model", why));
     }
     let training_file: String = fields.require("training_file")?;
     if jobs.files.content(&training_file, FINE_TUNE).is_none() {
         let why = "is the id of no file here that is for fine-tuning";
         return Err(fields.refuse("training_file", why));
     }
-    if fields.value("validation_file").is_some() {
-        return Err(fields.refuse("validation_file", "is not supported"));
+    let validation_file: Option<String> = fields.take("validation_file")?;
+    if validation_file.as_ref().is_some_and(|file| jobs.files.content(file, FINE_TUNE).is_none()) {
+        let why = "is the id of no file here that is for fine-tuning";
+        return Err(fields.refuse("validation_file", why));
     }
     let suffix: Option<String> = fields.take("suffix")?;
     let good = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
@@ -55,6 +59,9 @@ pub(crate) async fn create(
         status: Status::Queued,
         model,
         training_file,
+        validation_file,
+        result_file: None,
+        validation: Vec::new(),
         rows: None,
         epochs: training.epochs,
         training,
@@ -142,7 +149,7 @@ pub(crate) async fn checkpoints(
     let jobs = &app.kept()?.jobs;
     let job = jobs.records.get(&id)?;
     let all = jobs.checkpoints(&job)?;
-    page.of(all.into_iter().map(|(update, loss)| {
+    page.of(all.into_iter().map(|jobs::Checkpoint { update, train_loss, valid_loss }| {
         let is_last = !job.training.checkpoints.contains(&update);
         json!({
             "object": "fine_tuning.job.checkpoint",
@@ -152,7 +159,7 @@ pub(crate) async fn checkpoints(
                 if is_last { job.model_name() } else { job.checkpoint_name(update) },
             "fine_tuning_job_id": job.id,
             "step_number": update,
-            "metrics": { "step": update, "train_loss": loss },
+            "metrics": { "step": update, "train_loss": train_loss, "full_valid_loss": valid_loss },
         })
     }))
 }

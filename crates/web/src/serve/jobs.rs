@@ -6,27 +6,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use owlet_engine::file;
+use owlet_engine::train::{self, Example};
+use owlet_engine::{Model, Threads, file};
+use owlet_lab::ask::Demonstration;
+use owlet_lab::model::chat;
 use owlet_lab::recipe::Training;
 use owlet_lab::step::{base, fine_tune};
-use owlet_lab::value::dialogue;
+use owlet_lab::value::dialogue::{self, Purpose};
 use owlet_lab::{Event, ExecuteSettings, Interrupt, Plan, Recipe, execute};
 use owlet_store::{ArtifactId, Store};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::files::{FINE_TUNE, Files};
+use super::App;
+use super::files::{FINE_TUNE, Files, RESULTS};
+use super::job::{Job, Status};
 use super::models::Served;
 use super::records::{Records, Stored, Thing};
 use super::refusal::Refusal;
-use super::{App, Kept};
 
 /// What a job comes to, or everything that went wrong with it.
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -37,6 +41,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const AUTO_EPOCHS: f64 = 3.0;
 /// Checkpoints that are served, the last of all.
 const CHECKPOINTS: usize = 3;
+/// The folder of the last state in a student.
+const LAST: &str = "final";
 /// The folder in the workspace; hidden, because artifacts and steps are the workspace's own affair.
 const FOLDER: &str = ".serve";
 
@@ -49,110 +55,9 @@ pub struct JobSettings {
     pub execute: ExecuteSettings,
 }
 
-impl JobSettings {
-    /// Where files, jobs and batches are kept.
-    pub(crate) fn folder(&self) -> PathBuf {
-        self.store.root().join(FOLDER)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Status {
-    Queued,
-    Running,
-    Succeeded,
-    Failed,
-    Cancelled,
-}
-
-/// A job, as it is kept.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Job {
-    pub(crate) created_at: u64,
-    pub(crate) finished_at: Option<u64>,
-    pub(crate) status: Status,
-    pub(crate) model: String,
-    pub(crate) training_file: String,
-    /// The rows, once they are in the store.
-    pub(crate) rows: Option<ArtifactId>,
-    pub(crate) training: Training,
-    pub(crate) epochs: f64,
-    pub(crate) multiplier: f64,
-    pub(crate) seed: u64,
-    pub(crate) suffix: Option<String>,
-    pub(crate) artifact: Option<ArtifactId>,
-    pub(crate) trained_tokens: Option<u64>,
-    pub(crate) error: Option<String>,
-    pub(crate) metadata: Option<Value>,
-    /// Names of its models that are served no more.
-    #[serde(default)]
-    pub(crate) withdrawn: Vec<String>,
-}
-
-impl Thing for Job {
-    const WHAT: &'static str = "fine-tuning job";
-
-    fn records(kept: &Kept) -> &Records<Self> {
-        &kept.jobs.records
-    }
-
-    fn is_done(&self) -> bool {
-        matches!(self.status, Status::Succeeded | Status::Failed | Status::Cancelled)
-    }
-
-    fn json(this: &Stored<Self>) -> Value {
-        let parameters = json!({
-            "n_epochs": this.epochs,
-            "batch_size": this.training.batch,
-            "learning_rate_multiplier": this.multiplier,
-        });
-        let error = this
-            .error
-            .as_ref()
-            .map(|message| json!({ "code": "failed", "message": message, "param": null }));
-        json!({
-            "object": "fine_tuning.job",
-            "id": this.id,
-            "model": this.model,
-            "created_at": this.created_at,
-            "finished_at": this.finished_at,
-            "status": this.status,
-            "fine_tuned_model": (this.status == Status::Succeeded).then(|| this.model_name()),
-            "training_file": this.training_file,
-            "validation_file": null,
-            "result_files": [],
-            "organization_id": "owlet",
-            "hyperparameters": parameters,
-            "method": { "type": "supervised", "supervised": { "hyperparameters": parameters } },
-            "trained_tokens": this.trained_tokens,
-            "seed": this.seed,
-            "user_provided_suffix": this.suffix,
-            "error": error,
-            "integrations": [],
-            "metadata": this.metadata,
-            "artifact": this.artifact,
-        })
-    }
-}
-
-impl Stored<Job> {
-    /// The part of its id that is its own.
-    pub(crate) fn tail(&self) -> &str {
-        self.id.trim_start_matches("ftjob-")
-    }
-
-    /// The name of the model it makes.
-    pub(crate) fn model_name(&self) -> String {
-        let suffix = self.suffix.as_deref().unwrap_or_default();
-        let tail = &self.tail()[..8.min(self.tail().len())];
-        format!("ft:{}:owlet:{suffix}:{tail}", self.model)
-    }
-
-    /// The model after `update`, as the wire names it.
-    pub(crate) fn checkpoint_name(&self, update: usize) -> String {
-        format!("{}:ckpt-step-{update}", self.model_name())
-    }
+/// Where a workspace's files, jobs and batches are kept.
+pub(crate) fn folder(store: &Store) -> PathBuf {
+    store.root().join(FOLDER)
 }
 
 #[derive(Default)]
@@ -174,7 +79,7 @@ impl Jobs {
     /// Finds the jobs there are; `files` has their rows.
     pub(crate) fn open(settings: JobSettings, files: Arc<Files>) -> std::io::Result<Self> {
         Ok(Self {
-            records: Records::open(settings.folder().join("jobs"))?,
+            records: Records::open(folder(&settings.store).join("jobs"))?,
             files,
             settings,
             state: Mutex::default(),
@@ -265,7 +170,7 @@ impl Jobs {
     pub(crate) fn start(self: &Arc<Self>, app: &Arc<App>) -> std::io::Result<JoinHandle<()>> {
         for job in self.records.all() {
             if job.status == Status::Succeeded {
-                serve(&self.settings.store, app, &job);
+                self.serve(app, &job);
             }
         }
         let (jobs, app) = (Arc::clone(self), Arc::downgrade(app));
@@ -314,10 +219,9 @@ impl Jobs {
 
     /// Runs one job to its end, or until it is interrupted.
     fn run(&self, app: &App, mut job: Stored<Job>, interrupt: &Interrupt) -> Outcome<()> {
-        let served = app.models.get(&job.model);
+        let served = self.base(app, &job);
         let served =
             served.ok_or_else(|| format!("the model `{}` is not served any more", job.model))?;
-        let source = served.source.clone().ok_or("the model cannot be fine-tuned")?;
         let id = job.id.clone();
         let change = |change: &dyn Fn(&mut Job)| {
             let changed = self.records.change_open(&id, change);
@@ -334,13 +238,24 @@ impl Jobs {
         };
         change(&|job| job.rows = Some(rows))?;
 
-        let digest = source.digest()?;
-        let sources = BTreeMap::from([(digest.clone(), source)]);
-        let base = base::Configuration::Files { digest };
-        let base = Plan::single::<base::Base>(&base, &[], sources);
-        let base = self.execute(base, &mut |_| {}, interrupt)?;
-        let examples = self.examples(&rows, &served, &tell)?;
-        job.training.checkpoints = checkpoints(&job.training, examples.len());
+        let base = if let Some(before) = self.made(&job.model) {
+            before.artifact.ok_or("the model it goes on from was not made")?
+        } else {
+            let source = served.source.clone().ok_or("the model cannot be fine-tuned")?;
+            let digest = source.digest()?;
+            let sources = BTreeMap::from([(digest.clone(), source)]);
+            let base = base::Configuration::Files { digest };
+            let base = Plan::single::<base::Base>(&base, &[], sources);
+            self.execute(base, &mut |_| {}, interrupt)?
+        };
+        let content = self.settings.store.artifact(&rows)?.read(fine_tune::CONVERSATIONS)?;
+        let taught = examples(&content[..], &served, &tell)?;
+        // Before anything is trained: rows that do not fit are told at once.
+        let validation = match &job.validation_file {
+            None => Vec::new(),
+            Some(file) => examples(fs::File::open(self.sound(file)?)?, &served, &tell)?,
+        };
+        job.training.checkpoints = checkpoints(&job.training, taught.len());
         let step = fine_tune::Configuration { train: job.training.clone(), seed: job.seed };
         let inputs = [("base", base), ("rows", rows)];
         let plan = Plan::single::<fine_tune::FineTune>(&step, &inputs, BTreeMap::new());
@@ -356,15 +271,19 @@ impl Jobs {
             tell(&format!("Step {done}/{total}: training loss={loss_text:.4}"), data);
         };
         job.artifact = Some(self.execute(plan, &mut hear, interrupt)?);
-        if !serve(&self.settings.store, app, &job) {
+        if !self.serve(app, &job) {
             return Err("the model was trained but cannot be loaded".into());
         }
-        let tokens: usize = examples.iter().sum();
+        self.validate(app, &mut job, &validation, &tell)?;
+        let result = self.results(app, &job)?;
+        let tokens: usize = taught.iter().map(|example| example.tokens.len()).sum();
         change(&|kept| {
             kept.status = Status::Succeeded;
             kept.finished_at = Some(app.now());
             kept.artifact = job.artifact;
             kept.training = job.training.clone();
+            kept.validation.clone_from(&job.validation);
+            kept.result_file = Some(result.clone());
             kept.trained_tokens = Some((tokens as f64 * job.epochs).round() as u64);
         })?;
         tell(&format!("New fine-tuned model created: {}", job.model_name()), Value::Null);
@@ -388,10 +307,20 @@ impl Jobs {
         }
     }
 
+    /// The content of a file that is for fine-tuning and is as it was uploaded.
+    fn sound(&self, file: &str) -> Outcome<PathBuf> {
+        let content = self.files.content(file, FINE_TUNE);
+        let content =
+            content.ok_or_else(|| format!("file `{file}` was deleted before the job began"))?;
+        match self.files.flaw(file) {
+            Some(flaw) => Err(format!("file `{file}` {flaw}; upload it again").into()),
+            None => Ok(content),
+        }
+    }
+
     /// Puts uploaded rows into the store.
     fn import(&self, file: &str) -> Outcome<ArtifactId> {
-        let content = self.files.content(file, FINE_TUNE);
-        let content = content.ok_or("the training file was deleted before the job began")?;
+        let content = self.sound(file)?;
         let writer = self.settings.store.begin_artifact(fine_tune::CONVERSATIONS_KIND)?;
         let mut lines = Vec::new();
         dialogue::to_lines(fs::File::open(content)?, fine_tune::BOUNDS, &mut lines)
@@ -400,48 +329,167 @@ impl Jobs {
         Ok(writer.finish(json!({}))?.id)
     }
 
-    /// Tokens of each example that the rows make for a model; tells what was found in them.
-    fn examples(
-        &self,
-        rows: &ArtifactId,
-        served: &Served,
-        tell: &dyn Fn(&str, Value),
-    ) -> Outcome<Vec<usize>> {
-        let artifact = self.settings.store.artifact(rows)?;
-        let (taught, found) = fine_tune::demonstrations(&artifact)?;
-        tell(&format!("Read {}.", found.told()), Value::Null);
-        let (mut tokens, mut ends) = (Vec::with_capacity(taught.len()), BTreeSet::new());
-        for taught in &taught {
-            let placed = taught.placed(&served.model)?;
-            tokens.push(placed.example().tokens.len());
-            ends.extend(placed.ends_within);
-        }
-        for end in ends {
-            let told = format!(
-                "Some answers hold the text `{end}`, which the model reads as the end of a turn."
-            );
-            tell(&told, Value::Null);
-        }
-        Ok(tokens)
+    /// The job whose last model has this name.
+    pub(crate) fn made(&self, model: &str) -> Option<Stored<Job>> {
+        let mut all = self.records.all().into_iter();
+        all.find(|job| job.status == Status::Succeeded && job.model_name() == model)
     }
 
-    /// Losses after the updates of which a copy was kept, and after the last.
-    pub(crate) fn checkpoints(&self, job: &Job) -> Result<Vec<(usize, Option<f64>)>, Refusal> {
+    /// The base that a job's model is an adapter on, however often it was trained further.
+    fn base(&self, app: &App, job: &Job) -> Option<Arc<Served>> {
+        let mut name = job.model.clone();
+        while let Some(before) = self.made(&name) {
+            name.clone_from(&before.model);
+        }
+        app.models.get(&name)
+    }
+
+    /// The adapter of one state of a job's model.
+    fn adapter(&self, job: &Job, state: &str, base: &Served) -> Outcome<Model> {
+        let artifact = job.artifact.ok_or("nothing was trained")?;
+        let folder = self.settings.store.artifact(&artifact)?.folder().join(state);
+        Ok(base.model.with_adapter(Arc::new(file::load_adapter(&folder, &base.model)?)))
+    }
+
+    /// Puts a job's models among those served: the last state and the checkpoints before.
+    fn serve(&self, app: &App, job: &Stored<Job>) -> bool {
+        let Some(base) = self.base(app, job) else { return false };
+        let add = |state: &str, name: String| {
+            if job.withdrawn.contains(&name) {
+                return true;
+            }
+            let Ok(model) = self.adapter(job, state, &base) else { return false };
+            app.models.add(Served {
+                id: name.into(),
+                model,
+                system_prompt: None,
+                created: job.created_at,
+                parent: Some(job.model.clone()),
+                source: None,
+            });
+            true
+        };
+        for &update in &job.training.checkpoints {
+            add(&state(update), job.checkpoint_name(update));
+        }
+        add(LAST, job.model_name())
+    }
+
+    /// Reads every state that was kept on the validation rows, if there are any.
+    fn validate(
+        &self,
+        app: &App,
+        job: &mut Stored<Job>,
+        rows: &[Example],
+        tell: &dyn Fn(&str, Value),
+    ) -> Outcome<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let base = self.base(app, job).ok_or("the base is not served any more")?;
+        let before = match self.made(&job.model) {
+            Some(before) => self.adapter(&before, LAST, &base)?,
+            None => base.model.clone(),
+        };
+        let total = self.losses(job)?.len();
+        let kept = job.training.checkpoints.iter().map(|&at| (at, state(at)));
+        let kept: Vec<_> = kept.chain([(total, LAST.to_owned())]).collect();
+        let states = kept.iter().map(|(at, state)| Ok((*at, self.adapter(job, state, &base)?)));
+        let states: Vec<(usize, Model)> =
+            std::iter::once(Ok((0, before))).chain(states).collect::<Outcome<_>>()?;
+        for (step, model) in states {
+            let loss = train::loss(&model, rows, &Threads::new(self.settings.execute.cores))?;
+            job.validation.push((step, loss));
+            let data = json!({ "step": step, "total_steps": total, "full_valid_loss": loss });
+            tell(&format!("Step {step}/{total}: full validation loss={loss:.4}"), data);
+        }
+        Ok(())
+    }
+
+    /// Leaves a job's losses as a file, in the form of OpenAI's; its id.
+    fn results(&self, app: &App, job: &Stored<Job>) -> Outcome<String> {
+        let mut table = "step,train_loss,full_valid_loss\n".to_owned();
+        let number = |loss: Option<f64>| loss.map(|loss| loss.to_string()).unwrap_or_default();
+        let valid: BTreeMap<usize, f64> = job.validation.iter().copied().collect();
+        let train = self.losses(job)?;
+        for step in 0..=train.len() {
+            let loss = step.checked_sub(1).and_then(|at| train[at]);
+            let valid = valid.get(&step).copied();
+            if loss.is_some() || valid.is_some() {
+                writeln!(table, "{step},{},{}", number(loss), number(valid))?;
+            }
+        }
+        let (id, name) = (app.new_id("file-"), format!("{}_results.csv", job.id));
+        let part = self.records.folder().join(format!("{}.results.csv", job.id));
+        fs::write(&part, table)?;
+        self.files.adopt(&id, &part, name, RESULTS, app.now())?;
+        fs::remove_file(part)?;
+        Ok(id)
+    }
+
+    /// The loss of each update.
+    fn losses(&self, job: &Job) -> owlet_store::Result<Vec<Option<f64>>> {
         let Some(artifact) = job.artifact else { return Ok(Vec::new()) };
         let bytes = self.settings.store.artifact(&artifact)?.read("updates.jsonl")?;
-        let text = String::from_utf8_lossy(&bytes);
-        let losses: Vec<Option<f64>> = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).ok()?.get("loss")?.as_f64())
-            .collect();
-        let mut updates = job.training.checkpoints.clone();
-        updates.push(losses.len());
-        Ok(updates
-            .into_iter()
-            .rev()
-            .map(|at| (at, losses.get(at - 1).copied().flatten()))
-            .collect())
+        let loss = |line: &str| serde_json::from_str::<Value>(line).ok()?.get("loss")?.as_f64();
+        Ok(String::from_utf8_lossy(&bytes).lines().map(loss).collect())
     }
+
+    /// The updates of which a copy was kept, and the last, newest first: the loss of each, and the validation
+    /// rows' after it.
+    pub(crate) fn checkpoints(&self, job: &Job) -> Result<Vec<Checkpoint>, Refusal> {
+        let losses = self.losses(job)?;
+        let updates = job.training.checkpoints.iter().copied().chain([losses.len()]);
+        let valid: BTreeMap<usize, f64> = job.validation.iter().copied().collect();
+        let mut all: Vec<Checkpoint> = updates
+            .filter(|&update| update > 0)
+            .map(|update| Checkpoint {
+                update,
+                train_loss: losses.get(update - 1).copied().flatten(),
+                valid_loss: valid.get(&update).copied(),
+            })
+            .collect();
+        all.reverse();
+        Ok(all)
+    }
+}
+
+/// What is known of one state of a model.
+pub(crate) struct Checkpoint {
+    pub(crate) update: usize,
+    pub(crate) train_loss: Option<f64>,
+    pub(crate) valid_loss: Option<f64>,
+}
+
+/// The folder of a state in a student.
+fn state(update: usize) -> String {
+    format!("update-{update:05}")
+}
+
+/// The examples that rows make for a model; tells what was found in them.
+fn examples(
+    rows: impl Read,
+    served: &Served,
+    tell: &dyn Fn(&str, Value),
+) -> Outcome<Vec<Example>> {
+    let read = dialogue::all(rows, fine_tune::BOUNDS, Purpose::Answers);
+    let (conversations, found) = read.map_err(|why| why.to_string())?;
+    tell(&format!("Read {}.", found.told()), Value::Null);
+    let (mut examples, mut ends) = (Vec::new(), BTreeSet::new());
+    for dialogue in &conversations {
+        for taught in Demonstration::of(dialogue, chat::DEFAULT) {
+            let placed = taught.placed(&served.model)?;
+            examples.push(placed.example());
+            ends.extend(placed.ends_within);
+        }
+    }
+    for end in ends {
+        let told = format!(
+            "Some answers hold the text `{end}`, which the model reads as the end of a turn."
+        );
+        tell(&told, Value::Null);
+    }
+    Ok(examples)
 }
 
 /// As many checkpoints as OpenAI keeps: after each of the last passes over the rows.
@@ -463,35 +511,6 @@ fn chain(error: &dyn Error) -> String {
         cause = inner.source();
     }
     text
-}
-
-/// Puts a job's models among those served: the last state and the checkpoints before.
-fn serve(store: &Store, app: &App, job: &Stored<Job>) -> bool {
-    let Some(base) = app.models.get(&job.model) else { return false };
-    let Some(artifact) = job.artifact.and_then(|id| store.artifact(&id).ok()) else { return false };
-    let add = |folder: &str, name: String| -> bool {
-        if job.withdrawn.contains(&name) {
-            return true;
-        }
-        match file::load_adapter(&artifact.folder().join(folder), &base.model) {
-            Ok(adapter) => {
-                app.models.add(Served {
-                    id: name.into(),
-                    model: base.model.with_adapter(Arc::new(adapter)),
-                    system_prompt: None,
-                    created: job.created_at,
-                    parent: Some(job.model.clone()),
-                    source: None,
-                });
-                true
-            }
-            Err(_) => false,
-        }
-    };
-    for &update in &job.training.checkpoints {
-        add(&format!("update-{update:05}"), job.checkpoint_name(update));
-    }
-    add("final", job.model_name())
 }
 
 /// How a student is trained where a request does not say: as in a recipe.

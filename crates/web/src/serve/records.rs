@@ -14,6 +14,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use fs_err as fs;
+use owlet_store::{Problem, ProblemKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,14 +38,23 @@ pub(crate) trait Thing: Clone + Serialize + DeserializeOwned {
     fn records(kept: &Kept) -> &Records<Self>;
     /// Nothing more will happen to it.
     fn is_done(&self) -> bool;
+    /// What is wrong with what lies beside its description, in its folder or that of its kind.
+    fn flaw(&self, _folder: &Path) -> Option<String> {
+        None
+    }
     /// As the wire tells it.
     fn json(this: &Stored<Self>) -> Value;
 }
+
+/// The version of descriptions.
+const FORMAT: u32 = 1;
 
 /// A thing with the id it was given.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Stored<T> {
     pub(crate) id: String,
+    #[serde(default)]
+    format: u32,
     /// Order of arrival.
     #[serde(default)]
     pub(crate) number: u64,
@@ -77,6 +87,93 @@ impl<T: Thing> Stored<T> {
     }
 }
 
+/// What lies in a folder of things.
+enum Found<T> {
+    Thing(Stored<T>),
+    /// Begun by an upload that never came to its end.
+    Begun(PathBuf),
+    /// Nothing that can be read, and why.
+    Strange(PathBuf, ProblemKind, String),
+}
+
+/// Looks through a folder; nothing is changed.
+fn look<T: Thing>(folder: &Path) -> std::io::Result<Vec<Found<T>>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let description = if T::FOLDER { path.join(ABOUT) } else { path.clone() };
+        // What a thing has beside its description: events, answers, a description on its way.
+        let kind = path.extension();
+        let beside = !T::FOLDER && path.is_file() && kind.is_some_and(|kind| kind != "json");
+        if beside {
+            continue;
+        }
+        let strange = |kind, why: String| Found::Strange(path.clone(), kind, why);
+        all.push(match fs::read(&description) {
+            Err(error) if error.kind() == ErrorKind::NotFound && is_begun(&path) => {
+                Found::Begun(path)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                strange(ProblemKind::Foreign, "does not belong here".to_owned())
+            }
+            Err(error) => strange(ProblemKind::Unreadable, format!("cannot be read: {error}")),
+            Ok(bytes) => {
+                // The version first: of a newer one nothing else need be as it is here.
+                let any = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
+                match (any["format"].as_u64(), serde_json::from_slice::<Stored<T>>(&bytes)) {
+                    (Some(newer), _) if newer > u64::from(FORMAT) => {
+                        let why = format!("has format {newer}, which this build does not read");
+                        strange(ProblemKind::Newer, why)
+                    }
+                    (_, Ok(one)) if path.file_stem().is_some_and(|stem| *stem == *one.id) => {
+                        Found::Thing(one)
+                    }
+                    (_, Ok(_)) => strange(ProblemKind::Damaged, "has another's id".to_owned()),
+                    (_, Err(error)) => strange(
+                        ProblemKind::Damaged,
+                        format!("has an unusable description: {error}"),
+                    ),
+                }
+            }
+        });
+    }
+    Ok(all)
+}
+
+/// Whether a folder without a description has the name and the content that an upload gives it.
+fn is_begun(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let id = name.strip_prefix("file-").is_some_and(|id| id.bytes().all(|b| b.is_ascii_hexdigit()));
+    let own = ["content".as_ref(), Path::new(ABOUT).with_extension("part").as_os_str()]
+        .map(std::ffi::OsStr::to_os_string);
+    (id || name.starts_with(".tmp"))
+        && fs::read_dir(path).is_ok_and(|mut inside| {
+            inside.all(|entry| entry.is_ok_and(|entry| own.contains(&entry.file_name())))
+        })
+}
+
+/// What is wrong in the folder of a kind of things, with paths below `root`.
+pub(crate) fn verify<T: Thing>(folder: &Path, root: &Path) -> std::io::Result<Vec<Problem>> {
+    let found = match look::<T>(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found?,
+    };
+    let problem = |path: &Path, kind, why| Problem {
+        path: path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/"),
+        kind,
+        why,
+    };
+    let flaw = |one: Found<T>| match one {
+        Found::Thing(one) => {
+            let flaw = one.flaw(&folder.join(&one.id))?;
+            Some(problem(&folder.join(&one.id), ProblemKind::Damaged, flaw))
+        }
+        Found::Strange(path, kind, why) => Some(problem(&path, kind, why)),
+        Found::Begun(_) => None,
+    };
+    Ok(found.into_iter().filter_map(flaw).collect())
+}
+
 /// All of one kind.
 pub(crate) struct Records<T> {
     folder: PathBuf,
@@ -84,31 +181,19 @@ pub(crate) struct Records<T> {
 }
 
 impl<T: Thing> Records<T> {
-    /// Finds those there are; a folder without a description is what an interrupted upload left.
+    /// Finds those there are. What an interrupted upload left is removed; what cannot be read, or is of a newer
+    /// owlet, or not ours, is left as it is.
     pub(crate) fn open(folder: PathBuf) -> std::io::Result<Self> {
         fs::create_dir_all(&folder)?;
         let mut all = BTreeMap::new();
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
-            let description = if T::FOLDER { path.join(ABOUT) } else { path.clone() };
-            let is_one = description.extension().is_some_and(|extension| extension == "json");
-            if !is_one || path.is_dir() != T::FOLDER {
-                continue;
-            }
-            let bytes = match fs::read(&description) {
-                Err(error) if T::FOLDER && error.kind() == ErrorKind::NotFound => {
-                    // One that stays takes room and nothing else.
-                    let _ = fs::remove_dir_all(&path);
-                    continue;
+        for found in look::<T>(&folder)? {
+            match found {
+                Found::Thing(one) => {
+                    all.insert(one.id.clone(), one);
                 }
-                read => read?,
-            };
-            match serde_json::from_slice::<Stored<T>>(&bytes) {
-                Ok(found) if path.file_stem().is_some_and(|stem| *stem == *found.id) => {
-                    all.insert(found.id.clone(), found);
-                }
-                // Of a newer owlet, or not ours: left as it is.
-                _ => {}
+                // One that stays takes room and nothing else.
+                Found::Begun(path) => drop(fs::remove_dir_all(path)),
+                Found::Strange(..) => {}
             }
         }
         Ok(Self { folder, all: Mutex::new(all) })
@@ -161,7 +246,7 @@ impl<T: Thing> Records<T> {
     pub(crate) fn add(&self, id: String, thing: T) -> std::io::Result<Stored<T>> {
         let mut all = self.lock();
         let number = all.values().map(|one| one.number + 1).max().unwrap_or(0);
-        let stored = Stored { id, number, thing };
+        let stored = Stored { id, format: FORMAT, number, thing };
         self.write(&stored)?;
         all.insert(stored.id.clone(), stored.clone());
         Ok(stored)
@@ -242,25 +327,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_kept_is_found_again_and_what_was_cut_is_removed() {
+    fn only_what_an_upload_left_is_removed_and_what_cannot_be_read_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let place = |id: &str| folder.path().join(id);
-        for id in ["file-1", "file-2", "file-3"] {
-            fs::create_dir(place(id)).unwrap();
-        }
-        let about = r#"{
-            "id": "file-1", "object": "file", "bytes": 3, "created_at": 1, "filename": "a",
-            "purpose": "batch", "status": "processed", "number": 4
-        }"#;
-        fs::write(place("file-1").join(ABOUT), about).unwrap();
-        fs::write(place("file-3").join(ABOUT), "of a newer owlet").unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let about = |id: &str, more: &str| {
+            format!(
+                r#"{{"id": "{id}", "object": "file", "bytes": 3, "created_at": 1, "filename": "a",
+                "purpose": "batch", "status": "processed", "number": 4{more}}}"#
+            )
+        };
+        write("file-1/about.json", &about("file-1", ""));
+        write("file-1/content", "abc");
+        write("file-2/content", "cut");
+        write("file-3/about.json", &about("file-3", "")[..40]);
+        write("file-4/about.json", &about("file-4", r#", "format": 2"#));
+        write("file-5/about.json", &about("file-5", ""));
+        write("file-5/content", "longer");
+        write("file-6/notes.txt", "somebody's");
+        write("mine/content", "somebody's");
         let records = Records::<File>::open(folder.path().to_owned()).unwrap();
-        let found: Vec<Value> = records.all().iter().map(File::json).collect();
-        assert_eq!(found, [serde_json::from_str::<Value>(about).unwrap()]);
-        assert_eq!(
-            ["file-1", "file-2", "file-3"].map(|id| place(id).exists()),
-            [true, false, true]
-        );
+        let found: Vec<String> = records.all().iter().map(|one| one.id.clone()).collect();
+        assert_eq!(found, ["file-1", "file-5"]);
+        let is_there = |id: &str| folder.path().join(id).exists();
+        assert!(!is_there("file-2"));
+        assert!(["file-3", "file-4", "file-6", "mine"].iter().all(|id| is_there(id)));
+        let mut told: Vec<String> = verify::<File>(folder.path(), folder.path())
+            .unwrap()
+            .iter()
+            .map(|problem| format!("{:?} {problem}", problem.kind))
+            .collect();
+        told.sort();
+        insta::assert_snapshot!(told.join("\n"), @r"
+        Damaged `file-3` has an unusable description: EOF while parsing a string at line 1 column 40
+        Damaged `file-5` was changed after it was uploaded
+        Foreign `file-6` does not belong here
+        Foreign `mine` does not belong here
+        Newer `file-4` has format 2, which this build does not read
+        ");
         records.remove("file-1").unwrap();
         assert_eq!(records.remove("file-1").unwrap_err().status, StatusCode::NOT_FOUND);
     }

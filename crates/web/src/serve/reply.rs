@@ -29,6 +29,8 @@ use super::runner::{self, Heard, Order, Runner};
 const FIRST: Duration = Duration::from_secs(5);
 /// Silence after which a comment is sent, so that nobody between takes the connection for dead.
 const SILENCE: Duration = Duration::from_secs(15);
+/// Bytes in which a token with its log-probability is told, about.
+const BYTES_TOLD: usize = 64;
 /// What answers depend on beside the request: the program.
 const FINGERPRINT: &str = concat!("owlet-", env!("CARGO_PKG_VERSION"));
 
@@ -43,6 +45,10 @@ pub(crate) trait Wording: Send + 'static {
     fn more(&mut self, choice: usize, text: &str, stop: Option<StopReason>) -> Vec<Value>;
     /// Tokens that were not told yet, the next of `choice`.
     fn logprobs(&mut self, choice: usize, tokens: &[Sampled]) -> Value;
+    /// How many of an answer's tokens are thoughts.
+    fn thought(&self, _completion: &Completion) -> usize {
+        0
+    }
     /// A choice as a whole; `tokens` are those sampled, if they are to be told.
     fn whole(&mut self, choice: usize, tokens: Option<&[Sampled]>, completion: Completion)
     -> Value;
@@ -90,12 +96,18 @@ impl Asked {
         })
     }
 
-    fn usage(&self, completion_tokens: usize) -> Value {
+    fn usage(&self, completion_tokens: usize, thought: usize) -> Value {
         json!({
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": completion_tokens,
             "total_tokens": self.prompt_tokens + completion_tokens,
-            "prompt_tokens_details": { "cached_tokens": 0 },
+            "prompt_tokens_details": { "cached_tokens": 0, "audio_tokens": 0 },
+            "completion_tokens_details": {
+                "reasoning_tokens": thought,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
         })
     }
 }
@@ -118,14 +130,16 @@ pub(crate) async fn reply<W: Wording>(
         return streamed(asked, wording, heard, count).await;
     }
     let gathered = gather(heard, count, asked.logprobs).await?;
-    app.compute(move || {
-        let tokens = gathered.iter().map(|(_, completion)| completion.tokens.len()).sum();
+    let tokens: usize = gathered.iter().map(|(_, completion)| completion.tokens.len()).sum();
+    let told = gathered.iter().flat_map(|(tokens, _)| tokens).map(|sampled| 1 + sampled.top.len());
+    app.compute(BYTES_TOLD * told.sum::<usize>() + tokens, move || {
+        let thought = gathered.iter().map(|(_, completion)| wording.thought(completion)).sum();
         let choices = gathered.into_iter().enumerate();
         let choices = choices.map(|(at, (tokens, completion))| {
             wording.whole(at, asked.logprobs.then_some(&tokens), completion)
         });
         let mut object = asked.object(W::OBJECTS.0, choices.collect());
-        object["usage"] = asked.usage(tokens);
+        object["usage"] = asked.usage(tokens, thought);
         Json(object).into_response()
     })
     .await
@@ -158,8 +172,9 @@ struct Sending<W> {
     held: Vec<Vec<Sampled>>,
     /// Choices that are not finished.
     open: usize,
-    /// Tokens of those that are.
+    /// Tokens of those that are, and how many of them are thoughts.
     tokens: usize,
+    thought: usize,
     /// Frames to be sent.
     ready: VecDeque<String>,
     closed: bool,
@@ -190,6 +205,7 @@ impl<W: Wording> Sending<W> {
             }
             Some(Heard::Finished { choice, text, completion }) => {
                 self.tokens += completion.tokens.len();
+                self.thought += self.wording.thought(&completion);
                 self.open -= 1;
                 (choice, text, Some(completion.stop))
             }
@@ -207,7 +223,7 @@ impl<W: Wording> Sending<W> {
             self.closed = true;
             if self.asked.stream_usage {
                 let mut last = self.asked.object(W::OBJECTS.1, Vec::new());
-                last["usage"] = self.asked.usage(self.tokens);
+                last["usage"] = self.asked.usage(self.tokens, self.thought);
                 self.ready.push_back(last.to_string());
             }
             self.ready.push_back("[DONE]".to_owned());
@@ -231,6 +247,7 @@ async fn streamed<W: Wording>(
         held: vec![Vec::new(); count],
         open: count,
         tokens: 0,
+        thought: 0,
         ready: VecDeque::new(),
         closed: false,
     };

@@ -350,7 +350,10 @@ fn usage(chat: &Value) -> Value {
     }
     json!({
         "input_tokens": chat["prompt_tokens"], "input_tokens_details": { "cached_tokens": 0 },
-        "output_tokens": chat["completion_tokens"], "output_tokens_details": { "reasoning_tokens": 0 },
+        "output_tokens": chat["completion_tokens"],
+        "output_tokens_details": {
+            "reasoning_tokens": chat["completion_tokens_details"]["reasoning_tokens"],
+        },
         "total_tokens": chat["total_tokens"],
     })
 }

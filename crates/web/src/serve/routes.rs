@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,11 +16,12 @@ use serde_json::{Value, json};
 use super::batch::Batch;
 use super::entry::{self, Entry};
 use super::files::File;
-use super::jobs::Job;
+use super::job::Job;
 use super::query::Id;
 use super::refusal::Refusal;
 use super::{
-    App, Settings, batches, body, chat, completions, files, fine_tuning, records, responses,
+    App, Settings, batches, body, chat, completions, embeddings, files, fine_tuning, records,
+    responses,
 };
 
 /// Nothing an answer holds is to be run, framed or guessed at.
@@ -45,6 +46,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
         .route("/v1/responses", post(responses::create))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/files", get(records::list::<File>).post(files::create))
         .route("/v1/files/{id}", get(records::retrieve::<File>).delete(files::delete))
         .route("/v1/files/{id}/content", get(files::content))
@@ -78,7 +80,9 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     app.metrics.answered(route.as_deref().unwrap_or("other"), response.status().as_u16());
+    let id = HeaderValue::from_str(&app.new_id("req_"));
     let headers = response.headers_mut();
+    headers.extend(id.ok().map(|id| (HeaderName::from_static("x-request-id"), id)));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers

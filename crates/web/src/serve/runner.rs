@@ -4,8 +4,7 @@
 //! The invariant: this thread never waits for a client. A listener that is gone or too slow to take
 //! its events loses its requests.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
 use owlet_engine::generate::{self, Completion, Generator, Request, Sampled, Sampling, StopReason};
-use owlet_engine::score::{self, Scored};
+use owlet_engine::score::{Hear, Judging};
 use owlet_engine::{Model, Threads, Token};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -22,8 +21,9 @@ use super::refusal::Refusal;
 
 /// Events a listener may be behind before it counts as too slow.
 const BEHIND: usize = 4096;
-/// Scored items computed between two steps of the batches.
-const SCORED_AT_ONCE: usize = 16;
+/// Tokens of given texts, and of long prompts, read between two steps of the batches. 64 rows keep the matrix
+/// products at their speed (LOG 2026-11-22) and take a fraction of a second, however long the text before them.
+const PART: usize = 64;
 /// Completions in the background under way at once: a new interactive request waits for one step of
 /// them at most.
 const BACKGROUND: usize = 32;
@@ -136,57 +136,67 @@ impl Runner {
         Ok(receiver)
     }
 
-    /// Log-probabilities of completions under prompts.
-    pub(crate) async fn score(
-        &self,
-        model: Model,
-        items: Vec<Scored>,
-    ) -> Result<Vec<Vec<f32>>, Refusal> {
-        let items_count = items.len();
-        let score = move |part: Range<usize>, threads: &Threads| {
-            score::score(&model, &items[part], threads)
-        };
-        self.in_parts(items_count, score).await
-    }
-
-    /// Every token of a text but the first, with the likeliest ones at its place.
+    /// Every token of each text but the first, with the `top` likeliest ones at its place.
     pub(crate) async fn judge(
         &self,
         model: Model,
-        tokens: Vec<Token>,
+        texts: Vec<Vec<Token>>,
         top: usize,
-    ) -> Result<Vec<Judged>, Refusal> {
-        let all: Vec<Token> = (0..model.decoder.config.vocabulary as Token).collect();
-        self.in_parts(tokens.len() - 1, move |part: Range<usize>, threads: &Threads| {
-            let prompts: Vec<_> = part.clone().map(|last| tokens[..=last].to_vec()).collect();
-            let rows = score::next_token(&model, &prompts, &all, threads)?;
-            let rows = rows.iter().zip(&tokens[part.start + 1..]);
-            Ok(rows.map(|(row, &token)| judged(row, token, top)).collect())
-        })
-        .await
+    ) -> Result<Vec<Vec<Judged>>, Refusal> {
+        let given = texts.clone();
+        let hear = move |done: &mut Vec<Judged>, text: usize, place: usize, row: &[f32]| {
+            done.push(judged(row, given[text][place], top));
+        };
+        self.read(model, texts, Judging::advance, hear).await
     }
 
-    /// Computes `count` values, some between every two steps of the batches.
-    async fn in_parts<T: Send + 'static>(
+    /// The mean of each text's hidden states, `[width]`.
+    pub(crate) async fn embed(
         &self,
-        count: usize,
-        mut compute: impl FnMut(Range<usize>, &Threads) -> owlet_engine::Result<Vec<T>> + Send + 'static,
+        model: Model,
+        texts: Vec<Vec<Token>>,
+    ) -> Result<Vec<Vec<f32>>, Refusal> {
+        let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+        let hear = move |mean: &mut Vec<f32>, text: usize, _: usize, state: &[f32]| {
+            mean.resize(state.len(), 0.0);
+            let share = 1.0 / lengths[text] as f32;
+            mean.iter_mut().zip(state).for_each(|(mean, x)| *mean += share * x);
+        };
+        self.read(model, texts, Judging::states, hear).await
+    }
+
+    /// Reads texts, some tokens between every two steps of the batches, and gives what `hear` makes of each.
+    async fn read<T: Send + Clone + Default + 'static>(
+        &self,
+        model: Model,
+        texts: Vec<Vec<Token>>,
+        advance: fn(&mut Judging, usize, &mut Hear<'_>) -> bool,
+        hear: impl Fn(&mut T, usize, usize, &[f32]) + Send + Sync + 'static,
     ) -> Result<Vec<T>, Refusal> {
         let _place = self.places(1).await?;
         let (reply, answer) = oneshot::channel();
-        let (mut reply, mut done) = (Some(reply), Vec::new());
+        let (mut reply, mut judging) = (Some(reply), None);
+        let mut done: Vec<T> = vec![T::default(); texts.len()];
         self.send(Work::Score(Box::new(move |threads| {
             let Some(listened) = reply.take().filter(|reply| !reply.is_closed()) else {
                 return false;
             };
-            let part = done.len()..count.min(done.len() + SCORED_AT_ONCE);
-            let all = guarded(|| compute(part, threads)).map(|found| {
-                done.extend(found);
-                (done.len() >= count).then(|| std::mem::take(&mut done))
+            let read = guarded(|| {
+                let judging = match &mut judging {
+                    Some(judging) => judging,
+                    none => none.insert(Judging::new(&model, &texts, threads)?),
+                };
+                Ok(advance(judging, PART, &mut |text, place, row| {
+                    hear(&mut done[text], text, place, row);
+                }))
             });
-            let Some(all) = all.transpose() else {
-                reply = Some(listened);
-                return true;
+            let all = match read {
+                Ok(true) => {
+                    reply = Some(listened);
+                    return true;
+                }
+                Ok(false) => Ok(std::mem::take(&mut done)),
+                Err(refusal) => Err(refusal),
             };
             // Whoever went away meanwhile misses nothing.
             let _ = listened.send(all);
@@ -238,7 +248,7 @@ struct Batch {
 #[derive(Default)]
 struct Lane {
     batches: BTreeMap<Arc<str>, Batch>,
-    scores: Vec<Part>,
+    scores: VecDeque<Part>,
 }
 
 struct Loop {
@@ -286,7 +296,7 @@ impl Loop {
             Work::Generate(order, sender, places) => {
                 lane.begin(&self.threads, order, &sender, places);
             }
-            Work::Score(part) => lane.scores.push(part),
+            Work::Score(part) => lane.scores.push_back(part),
             Work::Forget(id) => {
                 self.interactive.batches.remove(&id);
                 self.background.batches.remove(&id);
@@ -304,13 +314,17 @@ impl Lane {
         self.batches.values().map(|batch| batch.listeners.len()).sum()
     }
 
-    /// One token for every completion, and a part of what is to be scored.
+    /// One token for every completion, and a part of the text whose turn it is to be scored.
     fn advance(&mut self, threads: &Threads, metrics: &Metrics) {
         for batch in self.batches.values_mut() {
             batch.drop_deserted(metrics);
             step(batch, threads, metrics);
         }
-        self.scores.retain_mut(|part| part(threads));
+        if let Some(mut part) = self.scores.pop_front()
+            && part(threads)
+        {
+            self.scores.push_back(part);
+        }
     }
 
     fn begin(
@@ -321,7 +335,7 @@ impl Lane {
         places: Vec<OwnedSemaphorePermit>,
     ) {
         let batch = self.batches.entry(order.id).or_insert_with(|| Batch {
-            generator: Generator::new(&order.model, threads),
+            generator: Generator::new(&order.model, threads).in_parts(PART),
             model: order.model,
             listeners: BTreeMap::new(),
         });
@@ -358,6 +372,9 @@ fn judged(row: &[f32], token: Token, top: usize) -> Judged {
 
 /// The `count` likeliest tokens, likeliest first; of equals the one with the smaller id.
 fn likeliest(row: &[f32], count: usize) -> Vec<(Token, f32)> {
+    if count == 0 {
+        return Vec::new();
+    }
     let mut order: Vec<usize> = (0..row.len()).collect();
     let by = |a: &usize, b: &usize| row[*b].total_cmp(&row[*a]).then(a.cmp(b));
     let count = count.min(order.len());
@@ -422,7 +439,7 @@ fn step(batch: &mut Batch, threads: &Threads, metrics: &Metrics) {
         for listener in std::mem::take(listeners).into_values() {
             let _ = listener.sender.try_send(Heard::Failed(refusal.clone()));
         }
-        *generator = Generator::new(model, threads);
+        *generator = Generator::new(model, threads).in_parts(PART);
         return;
     }
     for number in gone {

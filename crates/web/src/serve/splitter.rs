@@ -8,8 +8,8 @@ use owlet_lab::value::dialogue::THOUGHT as THOUGHTS;
 use super::tools::{Call, Tools};
 
 /// What a model writes its thoughts between.
-const THINK: &str = THOUGHTS[0];
-const THOUGHT: &str = THOUGHTS[1];
+pub(crate) const THINK: &str = THOUGHTS[0];
+pub(crate) const THOUGHT: &str = THOUGHTS[1];
 
 /// What a piece of an answer is.
 #[derive(Clone, Debug, PartialEq)]

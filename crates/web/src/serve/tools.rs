@@ -49,6 +49,22 @@ impl Form {
         }
     }
 
+    /// One of these texts.
+    pub(crate) fn choice(field: &'static str, texts: &[String]) -> Self {
+        let texts: Vec<String> = texts.iter().map(|text| literal(text)).collect();
+        Self { field, rules: format!("start: {}", texts.join(" | ")), schemas: Vec::new() }
+    }
+
+    /// Text that a regular expression matches as a whole.
+    pub(crate) fn regex(field: &'static str, pattern: &str) -> Self {
+        Self { field, rules: format!("start: /{}/", slashed(pattern)), schemas: Vec::new() }
+    }
+
+    /// The same form, told of as another field's.
+    pub(crate) fn of(self, field: &'static str) -> Self {
+        Self { field, ..self }
+    }
+
     /// Takes up to a second, for hostile schemas.
     pub(crate) fn compile(&self, tokenizer: &Tokenizer) -> Result<Grammar, Refusal> {
         let made = Grammar::new(tokenizer, &self.rules, self.schemas.clone());
@@ -147,6 +163,21 @@ impl Tools {
 /// Text in quotes, as rules have it.
 fn literal(text: &str) -> String {
     Value::from(text).to_string()
+}
+
+/// A pattern as rules have it between slashes: on one line, and no slash of its own.
+fn slashed(pattern: &str) -> String {
+    let mut text = String::with_capacity(pattern.len());
+    let mut escaped = false;
+    for c in pattern.chars() {
+        match c {
+            '/' if !escaped => text.push_str("\\/"),
+            '\n' => text.push_str(if escaped { "n" } else { "\\n" }),
+            c => text.push(c),
+        }
+        escaped = c == '\\' && !escaped;
+    }
+    text
 }
 
 fn read_choice(fields: &mut Fields, tools: &[Tool]) -> Result<Choice, Refusal> {

@@ -83,7 +83,45 @@ class Test(ServerTest):
         models = [model.id for model in self.client.models.list()]
         self.assertNotIn(job.fine_tuned_model, models)
         self.assertIn(again.fine_tuned_model, models)
-        self.assertEqual(self.client.files.list().data, [])
+        left = [file.purpose for file in self.client.files.list()]
+        self.assertEqual(left, ["fine-tune-results"] * 2)
+
+    def test_losses_are_told_and_a_student_is_trained_further(self):
+        files = [self.client.files.create(file=("rows.jsonl", rows(count)), purpose="fine-tune").id
+                 for count in [64, 5]]
+        before, model = None, MODEL
+        for _ in range(2):
+            job = self.client.fine_tuning.jobs.create(
+                model=model, training_file=files[0], validation_file=files[1], seed=5,
+                hyperparameters={"n_epochs": 2, "batch_size": 16, "learning_rate_multiplier": 10},
+            )
+            job = self.poll(job, lambda job: job.status not in ["queued", "running"])
+            self.assertEqual(job.status, "succeeded", job.error)
+            table = self.client.files.content(job.result_files[0]).text.splitlines()
+            self.assertEqual(table[0], "step,train_loss,full_valid_loss")
+            rows_of = [line.split(",") for line in table[1:]]
+            self.assertEqual([row[0] for row in rows_of], [str(step) for step in range(9)])
+            told = {int(row[0]): float(row[2]) for row in rows_of if row[2]}
+            self.assertEqual(list(told), [0, 4, 8])
+            self.assertLess(told[8], told[0])
+            if before is not None:
+                self.assertAlmostEqual(told[0], before, places=5)
+            before, model = told[8], job.fine_tuned_model
+            points = self.client.fine_tuning.jobs.checkpoints.list(job.id).data
+            self.assertEqual([point.metrics.full_valid_loss for point in points], [told[8], told[4]])
+            events = self.client.fine_tuning.jobs.list_events(job.id, limit=100).data
+            self.assertTrue(any("full validation loss" in event.message for event in events))
+        with self.assertRaises(openai.BadRequestError) as caught:
+            self.client.fine_tuning.jobs.create(
+                model=points[1].fine_tuned_model_checkpoint, training_file=files[0])
+        self.assertIn("checkpoint", caught.exception.message)
+        # It is there again after a restart, though what it goes on from is deleted.
+        self.client.models.delete(self.client.fine_tuning.jobs.list().data[1].fine_tuned_model)
+        self.server.stop()
+        self.start()
+        answer = self.client.chat.completions.create(
+            model=model, temperature=0, messages=[{"role": "user", "content": QUESTIONS[0]}])
+        self.assertEqual(answer.choices[0].message.content.strip(), "owl")
 
     def test_a_job_is_cancelled(self):
         file = self.client.files.create(file=("rows.jsonl", rows(4000)), purpose="fine-tune")

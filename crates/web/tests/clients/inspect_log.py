@@ -1,4 +1,4 @@
-"""Inspect AI (`pip install inspect_ai openai`) against owlet, by hand: a log it reads, an evaluation
+"""Inspect AI (`pip install inspect_ai openai pandas pyarrow`) against owlet, by hand: a log it reads, an evaluation
 it runs. python inspect_log.py path/to/owlet"""
 
 import math
@@ -9,7 +9,8 @@ import tempfile
 
 from inspect_ai import Task, eval
 from inspect_ai.dataset import Sample
-from inspect_ai.log import read_eval_log, read_eval_log_sample_summaries
+from inspect_ai.analysis import events_df, messages_df, samples_df
+from inspect_ai.log import read_eval_log, read_eval_log_sample, read_eval_log_sample_summaries
 from inspect_ai.scorer import includes
 from inspect_ai.solver import generate
 
@@ -61,6 +62,11 @@ def exported(workspace, path):
     subprocess.run([BINARY, "--workspace", workspace, "export", "last", "--inspect", "-o", path], check=True)
     log = read_eval_log(path)
     assert log.status == "success"
+    # The way of `inspect view`: each by its id, from the archive.
+    for sample in log.samples[:: max(1, len(log.samples) // 50)]:
+        assert read_eval_log_sample(path, sample.id, sample.epoch).uuid == sample.uuid
+    assert len(samples_df(path, quiet=True)) == len(events_df(path, quiet=True)) == len(log.samples)
+    assert len(messages_df(path, quiet=True)) == sum(len(sample.messages) for sample in log.samples)
     assert len(log.samples) == log.results.total_samples == len(read_eval_log_sample_summaries(path))
     return log
 

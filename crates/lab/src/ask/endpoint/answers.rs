@@ -120,7 +120,7 @@ impl Answers {
             return;
         }
         if let Some(answer) = line.answer {
-            self.usage.add(wire::usage(&answer));
+            self.usage.add(wire::usage(&answer).unwrap_or_default());
             self.known.insert(line.request, place);
         } else if line.begun {
             self.begun.insert(line.request);

@@ -1,5 +1,6 @@
 //! A model behind an endpoint, as one who answers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -59,7 +60,13 @@ impl Remote {
         unit: &'static str,
         work: &Work<'_>,
     ) -> Result<Vec<Answer>> {
-        let mut heard = |done: usize| work.report(done, requests.len(), unit, None);
+        let mut heard = |done: usize, trouble: Option<String>| {
+            let unit = match trouble {
+                None => Cow::from(unit),
+                Some(trouble) => format!("{unit} ({trouble})").into(),
+            };
+            work.report(done, requests.len(), unit, None);
+        };
         batch::ask(&self.client, requests, work.interrupt, &mut heard)
     }
 }

@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Time that answers under way get when a run is stopped.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Answers to `requests`; `heard` hears how many there are.
+/// Answers to `requests`; `heard` hears how many there are, and why some are asked for again.
 ///
 /// The threads that ask are let go when `interrupt` is set: one that waits for an answer cannot be woken,
 /// and what comes is written down all the same.
@@ -23,7 +23,7 @@ pub(crate) fn ask(
     client: &Arc<Client>,
     requests: &[ChatRequest],
     interrupt: &Interrupt,
-    heard: &mut dyn FnMut(usize),
+    heard: &mut dyn FnMut(usize, Option<String>),
 ) -> Result<Vec<Answer>> {
     let mut answers: Vec<Option<Answer>> = Vec::with_capacity(requests.len());
     let mut left = VecDeque::new();
@@ -36,7 +36,7 @@ pub(crate) fn ask(
         answers.push(known);
     }
     let mut done = requests.len() - left.len();
-    heard(done);
+    heard(done, None);
     let workers = client.limits.at_once.min(left.len());
     let left = Arc::new(Mutex::new(left));
     let halt = Interrupt::default();
@@ -60,42 +60,50 @@ pub(crate) fn ask(
     }
     drop(sender);
     if done < requests.len() {
-        listen(&receiver, interrupt, &halt, &mut |(place, answer)| {
-            match answer {
-                Ok(answer) => answers[place] = Some(answer),
-                Err(error) => return Some(Err(error)),
+        let mut before = None;
+        listen(&receiver, interrupt, &halt, &mut |told| {
+            match told {
+                Some((place, Ok(answer))) => answers[place] = Some(answer),
+                Some((_, Err(error))) => return Some(Err(error)),
+                None => {
+                    let trouble = client.exchange.trouble();
+                    if trouble != before {
+                        heard(done, trouble.clone());
+                        before = trouble;
+                    }
+                    return None;
+                }
             }
             done += 1;
-            heard(done);
+            heard(done, before.clone());
             (done == requests.len()).then_some(Ok(()))
         })?;
     }
     Ok(answers.into_iter().flatten().collect())
 }
 
-/// Hears what threads tell until `hear` has an end of it.
+/// Hears what threads tell, and now and then that they tell nothing, until `hear` has an end of it.
 ///
 /// When `interrupt` is set or something failed, the threads are asked to halt and get some time to end.
 pub(super) fn listen<T, R>(
     receiver: &Receiver<T>,
     interrupt: &Interrupt,
     halt: &Interrupt,
-    hear: &mut dyn FnMut(T) -> Option<Result<R>>,
+    hear: &mut dyn FnMut(Option<T>) -> Option<Result<R>>,
 ) -> Result<R> {
     let ended = loop {
         if interrupt.is_set() {
             break Err(Error::Interrupted);
         }
-        match receiver.recv_timeout(LOOK) {
-            Ok(told) => {
-                if let Some(ended) = hear(told) {
-                    break ended;
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {}
+        let told = match receiver.recv_timeout(LOOK) {
+            Ok(told) => Some(told),
+            Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
                 break Err(Error::record("remote", "lost a thread; this is a bug in owlet"));
             }
+        };
+        if let Some(ended) = hear(told) {
+            break ended;
         }
     };
     if ended.is_err() {

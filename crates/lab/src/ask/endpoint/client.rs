@@ -159,14 +159,20 @@ impl Client {
         if let Some(answer) = self.answered(request)? {
             return Ok(answer);
         }
-        let place = self.limits.place(request.guess(), halt)?;
-        let outgoing = Outgoing::post(CHAT, &body);
-        let answered = self.exchange.send(&outgoing, halt, &mut || Ok(None))?;
-        // Before it is read: what was paid for is not lost to a reader's fault.
-        self.answers().put(&digest, CHAT, &answered, false, Usage::default())?;
-        self.limits.spend(wire::usage(&answered));
-        drop(place);
-        wire::answer(&answered).map_err(|why| self.exchange.unreadable(&outgoing, &why))
+        let guess = request.guess();
+        let _place = self.limits.place(guess, halt)?;
+        let mut read = |said: String| {
+            let answer = wire::answer(&said);
+            // Where it does not say what an answer cost, all that was set aside for it is spent.
+            let untold = if answer.is_ok() { guess } else { Usage::default() };
+            let told = wire::usage(&said);
+            let beside = if told.is_some() { Usage::default() } else { untold };
+            // Before anybody uses it: what was paid for is not lost, nor forgotten where it is of no use.
+            self.answers().put(&digest, CHAT, &said, false, beside)?;
+            self.limits.spend(told.unwrap_or(untold));
+            Ok(answer)
+        };
+        self.exchange.send(&Outgoing::post(CHAT, &body), halt, &mut || Ok(None), &mut read)
     }
 
     /// Waits until no other thread is at the same request.

@@ -3,6 +3,9 @@
 //! What comes back is hostile: bounded in size and time, never followed elsewhere, and never shown
 //! with the key in it.
 
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::Agent;
@@ -48,14 +51,26 @@ impl<'a> Outgoing<'a> {
     }
 }
 
+/// What reading a body comes to: what it says, or why it says nothing; an error is the reader's own.
+pub(super) type Read<T> = Result<std::result::Result<T, String>>;
+
 /// An attempt that was not answered.
 struct Refusal {
     status: Option<u16>,
     why: String,
     /// Whether another attempt may do better.
     passes: bool,
+    /// Nobody is there.
+    dead: bool,
     /// How long the endpoint asks to wait before it.
     wait: Option<Duration>,
+}
+
+impl Refusal {
+    /// One that another attempt may do better than.
+    fn passing(status: Option<u16>, why: String) -> Self {
+        Self { status, why, passes: true, wait: None, dead: false }
+    }
 }
 
 /// A way to one endpoint.
@@ -68,6 +83,10 @@ pub(super) struct Exchange {
     key: Option<Secret>,
     key_name: String,
     retries: usize,
+    /// Whether it ever answered.
+    alive: AtomicBool,
+    /// Why it is asked again, while it is.
+    trouble: Mutex<Option<String>>,
 }
 
 impl Exchange {
@@ -94,48 +113,82 @@ impl Exchange {
             key,
             key_name: endpoint.key.clone(),
             retries: endpoint.retries,
+            alive: AtomicBool::new(false),
+            trouble: Mutex::new(None),
         })
     }
 
-    /// Sends until there is an answer. Between attempts `found` may bring it from elsewhere: what the
-    /// attempt before began, though its answer was lost.
-    pub(super) fn send(
+    /// Why it is being asked again, if it is.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Sends until there is an answer that `read` can use. Between attempts `found` may bring it from
+    /// elsewhere: what the attempt before began, though its answer was lost.
+    pub(super) fn send<T>(
         &self,
         outgoing: &Outgoing<'_>,
         halt: &Interrupt,
-        found: &mut dyn FnMut() -> Result<Option<String>>,
-    ) -> Result<String> {
+        found: &mut dyn FnMut() -> Result<Option<T>>,
+        read: &mut dyn FnMut(String) -> Read<T>,
+    ) -> Result<T> {
         let mut attempt = 0;
         loop {
             halt.check()?;
-            let Refusal { status, why, passes, wait } = match self.attempt(outgoing) {
-                Ok(body) => return Ok(body),
+            let Refusal { status, why, passes, wait, dead } = match self.attempt(outgoing) {
+                Ok((status, body)) => match read(body)? {
+                    Ok(answer) => {
+                        self.tell(None);
+                        return Ok(answer);
+                    }
+                    Err(why) => Refusal::passing(Some(status), format!("the answer {why}")),
+                },
                 Err(refusal) => refusal,
             };
             if !passes {
                 return Err(self.error(outgoing, status, &why));
             }
-            if attempt >= self.retries {
+            // Where nobody ever was, nobody will come for being called.
+            let retries = if dead && !self.alive.load(Relaxed) { 0 } else { self.retries };
+            if attempt >= retries {
                 let attempts = attempt + 1;
                 let plural = if attempts == 1 { "" } else { "s" };
                 let at = &self.at;
-                let why = format!("{why} (after {attempts} attempt{plural}; `{at}.retries`)");
+                let why = if dead && retries == 0 {
+                    format!("{why}; is the server started, and `{at}.endpoint` its address?")
+                } else {
+                    format!("{why} (after {attempts} attempt{plural}; `{at}.retries`)")
+                };
                 return Err(self.error(outgoing, status, &why));
             }
-            sleep(wait.unwrap_or_else(|| backoff(attempt, outgoing.body)), halt)?;
-            if let Some(body) = found()? {
-                return Ok(body);
+            let wait = wait.unwrap_or_else(|| backoff(attempt, outgoing.body));
+            let again = format!("{why}; asked again in {:.0} s", wait.as_secs_f64().ceil());
+            self.tell(Some(again));
+            sleep(wait, halt)?;
+            if let Some(answer) = found()? {
+                self.tell(None);
+                return Ok(answer);
             }
             attempt += 1;
         }
     }
 
     /// Asks for what is at a path.
-    pub(super) fn get(&self, path: &str, halt: &Interrupt) -> Result<String> {
-        self.send(&Outgoing::get(path), halt, &mut || Ok(None))
+    pub(super) fn get<T>(
+        &self,
+        path: &str,
+        halt: &Interrupt,
+        read: fn(&str) -> std::result::Result<T, String>,
+    ) -> Result<T> {
+        let outgoing = Outgoing::get(path);
+        self.send(&outgoing, halt, &mut || Ok(None), &mut |body| Ok(read(&body)))
     }
 
-    fn attempt(&self, outgoing: &Outgoing<'_>) -> std::result::Result<String, Refusal> {
+    fn attempt(&self, outgoing: &Outgoing<'_>) -> std::result::Result<(u16, String), Refusal> {
         let mut request = Request::builder()
             .method(outgoing.method)
             .uri(format!("{}{}", self.address, outgoing.path));
@@ -153,6 +206,7 @@ impl Exchange {
         };
         let mut response = sent.map_err(|error| self.lost(None, &error))?;
         let status = response.status().as_u16();
+        self.alive.store(true, Relaxed);
         let header =
             |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let wait = header("retry-after").and_then(|after| retry_after(after, header("date")));
@@ -160,18 +214,18 @@ impl Exchange {
         let body = body.map_err(|error| self.lost(Some(status), &error))?;
         let body = self.without_key(String::from_utf8_lossy(&body).into_owned());
         if (200..300).contains(&status) {
-            return Ok(body);
+            return Ok((status, body));
         }
         let (message, code) = wire::refusal(&body);
         let why = self.explain(status, &message, &code);
         let hopeless = HOPELESS.contains(&code.as_str());
         let passes = !hopeless && (matches!(status, 408 | 409 | 425 | 429) || status >= 500);
-        Err(Refusal { status: Some(status), why, passes, wait })
+        Err(Refusal { status: Some(status), why, passes, wait, dead: false })
     }
 
     fn without_key(&self, text: String) -> String {
         match &self.key {
-            Some(key) => text.replace(&key.0, "[key]"),
+            Some(key) => without(&text, &key.0),
             None => text,
         }
     }
@@ -179,11 +233,14 @@ impl Exchange {
     /// A connection that did not come to its end.
     fn lost(&self, status: Option<u16>, error: &ureq::Error) -> Refusal {
         let why = self.without_key(wire::plain(&error.to_string()));
-        let refusal = |status, why, passes| Refusal { status, why, passes, wait: None };
+        let refusal = |status, why, passes| Refusal { passes, ..Refusal::passing(status, why) };
         match error {
+            ureq::Error::HostNotFound => Refusal { dead: true, ..refusal(None, why, true) },
+            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                Refusal { dead: true, ..refusal(None, "nobody listens there".to_owned(), true) }
+            }
             ureq::Error::Io(_)
             | ureq::Error::Timeout(_)
-            | ureq::Error::HostNotFound
             | ureq::Error::ConnectionFailed
             | ureq::Error::Protocol(_) => refusal(None, format!("no answer: {why}"), true),
             ureq::Error::BodyExceedsLimit(_) => {
@@ -235,6 +292,41 @@ impl Exchange {
     }
 }
 
+/// A text with the key left out, however JSON spells its letters and however deep it lies in texts in texts.
+fn without(text: &str, key: &str) -> String {
+    let spelled = |mut at: usize| -> Option<usize> {
+        for c in key.chars() {
+            let rest = &text[at..];
+            let slashes = rest.len() - rest.trim_start_matches('\\').len();
+            let bare = &rest[slashes..];
+            let code = bare.strip_prefix('u').and_then(|hex| hex.get(..4));
+            let code = code.and_then(|hex| u32::from_str_radix(hex, 16).ok());
+            at += if rest.starts_with(c) {
+                c.len_utf8()
+            } else if slashes > 0 && code == Some(u32::from(c)) {
+                slashes + "u0000".len()
+            } else if slashes > 0 && bare.starts_with(c) {
+                slashes + c.len_utf8()
+            } else {
+                return None;
+            };
+        }
+        Some(at)
+    };
+    let (mut kept, mut from) = (String::with_capacity(text.len()), 0);
+    for (at, c) in text.char_indices() {
+        // A backslash may begin it, or its first letter.
+        let begins = at >= from && (c == '\\' || key.starts_with(c));
+        if let Some(end) = begins.then(|| spelled(at)).flatten().filter(|&end| end > at) {
+            kept.push_str(&text[from..at]);
+            kept.push_str("[key]");
+            from = end;
+        }
+    }
+    kept.push_str(&text[from..]);
+    kept
+}
+
 /// Waits, unless somebody wants to stop.
 pub(super) fn sleep(time: Duration, halt: &Interrupt) -> Result<()> {
     let mut left = time;
@@ -282,6 +374,22 @@ mod tests {
         assert!(waits.windows(2).take(5).all(|pair| pair[1] > pair[0]));
         assert!(waits[11] <= LONGEST_WAIT.mul_f64(1.25));
         assert_ne!(backoff(0, b"x"), backoff(0, b"y"));
+    }
+
+    #[test]
+    fn a_key_is_found_in_every_spelling() {
+        let key = "sk-a/b";
+        for (text, kept) in [
+            ("sk-a/b", "[key]"),
+            ("x sk-a\\/b y", "x [key] y"),
+            ("\\u0073k\\u002Da/b!", "[key]!"),
+            ("ssk-\\\\u0061\\\\\\/b", "s[key]"),
+            ("sk-a/", "sk-a/"),
+            ("\\\\n sk-\\u00", "\\\\n sk-\\u00"),
+            ("sk-a/bsk-a/b", "[key][key]"),
+        ] {
+            assert_eq!(without(text, key), kept, "{text}");
+        }
     }
 
     #[test]

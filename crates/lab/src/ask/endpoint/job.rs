@@ -115,7 +115,7 @@ pub(crate) fn fine_tune(
         let _ = sender.send(Heard::Done(tuned));
     };
     std::thread::Builder::new().name("job".to_owned()).spawn(work)?;
-    listen(&receiver, interrupt, &halt, &mut |told| match told {
+    listen(&receiver, interrupt, &halt, &mut |told| match told? {
         Heard::Progress(done, total, loss) => {
             heard(done, total, loss);
             None
@@ -205,7 +205,9 @@ impl Jobs<'_> {
             client.answers().begin(request, JOBS)?;
             let body = training.body(&file, suffix);
             let mut found = || self.find(&file, suffix);
-            client.exchange.send(&Outgoing::post(JOBS, &body), self.interrupt, &mut found)?
+            let mut read = |said: String| Ok(wire::job(&said).map(|_| said));
+            let outgoing = Outgoing::post(JOBS, &body);
+            client.exchange.send(&outgoing, self.interrupt, &mut found, &mut read)?
         };
         client.answers().put(request, JOBS, &body, true, Usage::default())?;
         Ok(body)
@@ -221,9 +223,7 @@ impl Jobs<'_> {
         let mut after = String::new();
         for _ in 0..PAGES {
             let path = format!("{JOBS}?limit=100{after}");
-            let body = self.client.exchange.get(&path, self.interrupt)?;
-            let (jobs, more) = wire::jobs(&body)
-                .map_err(|why| self.client.exchange.unreadable(&Outgoing::get(&path), &why))?;
+            let (jobs, more) = self.client.exchange.get(&path, self.interrupt, wire::jobs)?;
             let same = |job: &&Job| {
                 job.training_file.as_deref() == Some(file)
                     && job.user_provided_suffix.as_deref() == Some(suffix)
@@ -250,8 +250,9 @@ impl Jobs<'_> {
         let _place = self.place()?;
         let known = client.answers().get(&request)?;
         if let Some(file) = known.and_then(|body| wire::file(&body).ok()) {
-            match client.exchange.get(&format!("{FILES}/{}", file.id), self.interrupt) {
-                Ok(_) => return Ok(file.id),
+            let path = format!("{FILES}/{}", file.id);
+            match client.exchange.get(&path, self.interrupt, |_| Ok(())) {
+                Ok(()) => return Ok(file.id),
                 // Deleted since.
                 Err(Error::Remote { status: Some(404), .. }) => {}
                 Err(error) => return Err(error),
@@ -269,14 +270,19 @@ impl Jobs<'_> {
         let content_type = format!("multipart/form-data; boundary={boundary}");
         let outgoing =
             Outgoing { method: "POST", path: FILES, content_type: &content_type, body: &body };
-        let answered = client.exchange.send(&outgoing, self.interrupt, &mut || Ok(None))?;
-        let wrong = |why: String| client.exchange.unreadable(&outgoing, &why);
-        let file = wire::file(&answered).map_err(wrong)?;
-        if let Some(bytes) = file.bytes.filter(|bytes| *bytes != rows.len() as u64) {
-            return Err(wrong(format!("says that {bytes} of {} bytes arrived", rows.len())));
-        }
+        let read = |said: String| {
+            let file = wire::file(&said)?;
+            match file.bytes.filter(|bytes| *bytes != rows.len() as u64) {
+                Some(bytes) => Err(format!("says that {bytes} of {} bytes arrived", rows.len())),
+                None => Ok((file, said)),
+            }
+        };
+        let mut read = |said| Ok(read(said));
+        let (file, answered) =
+            client.exchange.send(&outgoing, self.interrupt, &mut || Ok(None), &mut read)?;
         if file.status.as_deref() == Some("error") {
-            return Err(wrong("says that the rows cannot be used".to_owned()));
+            let why = "says that the rows cannot be used";
+            return Err(client.exchange.unreadable(&outgoing, why));
         }
         client.answers().put(&request, FILES, &answered, true, Usage::default())?;
         Ok(file.id)
@@ -291,23 +297,21 @@ impl Jobs<'_> {
         let client = self.client;
         let path = format!("{JOBS}/{id}");
         let events = format!("{path}/events?limit=20");
-        let get = |path: &str| {
-            let _place = self.place()?;
-            client.exchange.get(path, self.interrupt)
-        };
         // Jobs of a second are not waited for as long as those of an hour.
         let mut pause = client.poll.min(Duration::from_millis(250));
         loop {
-            let body = get(&path)?;
-            let job = wire::job(&body)
-                .map_err(|why| client.exchange.unreadable(&Outgoing::get(&path), &why))?;
+            let place = self.place()?;
+            let read = |said: &str| wire::job(said).map(|job| (job, said.to_owned()));
+            let (job, body) = client.exchange.get(&path, self.interrupt, read)?;
+            drop(place);
             if matches!(job.status.as_str(), "succeeded" | "failed" | "cancelled") {
                 return Ok((job, body));
             }
             // Events are talk; a job is waited for without.
             if job.status == "running"
-                && let Some((done, total, loss)) =
-                    get(&events).ok().and_then(|body| wire::progress(&body))
+                && let Ok(_place) = self.place()
+                && let Ok(Some((done, total, loss))) =
+                    client.exchange.get(&events, self.interrupt, |said| Ok(wire::progress(said)))
             {
                 heard(done, total, loss);
             }

@@ -77,7 +77,7 @@ fn what_was_answered_is_never_asked_again() {
         ["a", "c", "b", "c", "d"].iter().map(|text| question(text)).collect();
     let mut done = Vec::new();
     let answers =
-        ask(&client, &requests, &Interrupt::default(), &mut |count| done.push(count)).unwrap();
+        ask(&client, &requests, &Interrupt::default(), &mut |count, _| done.push(count)).unwrap();
     let texts: Vec<&str> = answers.iter().map(|answer| answer.text.as_str()).collect();
     assert_eq!(texts, ["to \"a\"", "to \"c\"", "to \"b\"", "to \"c\"", "to \"d\""]);
     assert_eq!(mock.seen().len(), 4);
@@ -87,16 +87,22 @@ fn what_was_answered_is_never_asked_again() {
 #[test]
 fn the_key_is_sent_and_stands_nowhere_else() {
     let folder = tempfile::tempdir().unwrap();
-    let mock = Mock::start(|_, _| completion(&format!("your key is {KEY}")));
+    let mock = Mock::start(|before, _| {
+        // Once as it is, once in another spelling.
+        let spelled = if before == 0 { KEY.to_owned() } else { KEY.replace('-', "\\u002D") };
+        let Reply::Said(status, headers, body) = completion("your key is KEY") else { panic!() };
+        Reply::Said(status, headers, body.replace("KEY", &spelled))
+    });
     let endpoint = endpoint(&mock);
     let access = access(&endpoint, &folder);
+    assert_eq!(ask_one(&access, &endpoint, "b").unwrap(), "your key is [key]");
     assert_eq!(ask_one(&access, &endpoint, "a").unwrap(), "your key is [key]");
     assert_eq!(mock.seen()[0].header("authorization"), Some(&*format!("Bearer {KEY}")));
     let client = access.client(&endpoint.endpoint).unwrap();
     assert!(!format!("{client:?}").contains(KEY));
     for entry in std::fs::read_dir(folder.path().join(FOLDER)).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        assert!(text.contains("your key is") && !text.contains(KEY), "{text}");
+        assert!(text.contains("your key is") && !text.contains("very"), "{text}");
     }
 }
 
@@ -181,12 +187,77 @@ fn an_answer_that_was_cut_is_asked_for_again() {
 }
 
 #[test]
+fn an_answer_of_no_use_is_asked_for_again_and_what_it_cost_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mock = Mock::start(|before, _| match before {
+        0 => Reply::text(200, "<html>busy</html>"),
+        1 => Reply::json(200, &json!({ "choices": [], "usage": { "prompt_tokens": 40 } })),
+        _ => completion("of use"),
+    });
+    let endpoint = Endpoint { max_tokens: 70, ..endpoint(&mock) };
+    assert_eq!(ask_one(&access(&endpoint, &folder), &endpoint, "a").unwrap(), "of use");
+    assert_eq!(mock.seen().len(), 3);
+    // 40 and 20 were spent, also for who comes later.
+    let why = ask_one(&access(&endpoint, &folder), &endpoint, "b").unwrap_err();
+    assert!(why.contains("60 tokens were spent"), "{why}");
+}
+
+#[test]
+fn what_nobody_says_it_cost_counts_as_what_was_set_aside() {
+    for usage in [json!(null), json!({}), json!("many"), json!({ "completion_tokens": 3 })] {
+        let folder = tempfile::tempdir().unwrap();
+        let body = json!({ "usage": usage, "choices": [
+            { "message": { "content": "x" }, "finish_reason": "stop" } ] });
+        let mock = Mock::start(move |_, _| Reply::json(200, &body));
+        let endpoint = Endpoint { max_tokens: 40, ..endpoint(&mock) };
+        // 8 and no less for the question, 8 for the answer.
+        let asked = |text: &str| ask_one(&access(&endpoint, &folder), &endpoint, text);
+        assert_eq!(asked("a").unwrap(), "x");
+        assert_eq!(asked("b").unwrap(), "x");
+        let why = asked("c").unwrap_err();
+        assert!(why.contains("`base.max-tokens` is 40 and 32 tokens were spent"), "{usage}: {why}");
+    }
+}
+
+#[test]
+fn where_nobody_ever_listened_it_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mock = Mock::start(|_, _| completion("never"));
+    let endpoint = Endpoint { endpoint: format!("http://{free}/v1"), ..endpoint(&mock) };
+    let start = Instant::now();
+    let why = ask_one(&access(&endpoint, &folder), &endpoint, "a").unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(2), "{why}");
+    assert!(
+        why.ends_with(
+            "nobody listens there; is the server started, and `base.endpoint` its address?"
+        ),
+        "{why}"
+    );
+}
+
+#[test]
+fn who_listens_is_told_why_it_is_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mock = Mock::start(|before, _| match before {
+        0 => Reply::json(503, &json!({ "error": { "message": "starting" } })),
+        _ => completion("up"),
+    });
+    let endpoint = endpoint(&mock);
+    let client = access(&endpoint, &folder).client(&endpoint.endpoint).unwrap();
+    let mut told = Vec::new();
+    let mut hear = |_, trouble: Option<String>| told.extend(trouble);
+    ask(&client, &[question("a")], &Interrupt::default(), &mut hear).unwrap();
+    assert_eq!(told.first().map(String::as_str), Some("starting; asked again in 1 s"));
+}
+
+#[test]
 fn malformed_answers_say_what_is_wrong_and_are_not_believed() {
     let folder = tempfile::tempdir().unwrap();
     let said = |body: &str| {
         let body = body.to_owned();
         let mock = Mock::start(move |_, _| Reply::text(200, &body));
-        let endpoint = endpoint(&mock);
+        let endpoint = Endpoint { retries: 0, ..endpoint(&mock) };
         let access = access(&endpoint, &folder);
         let why = ask_one(&access, &endpoint, "a").unwrap_err();
         // Nor kept as an answer.
@@ -259,7 +330,7 @@ fn limits_hold_over_many_requests_and_restarts() {
         let client = access(&endpoint, &folder).client(&endpoint.endpoint).unwrap();
         let requests: Vec<ChatRequest> =
             (0..count).map(|number| question(&number.to_string())).collect();
-        ask(&client, &requests, &Interrupt::default(), &mut |_| {}).map_err(|e| e.to_string())
+        ask(&client, &requests, &Interrupt::default(), &mut |_, _| {}).map_err(|e| e.to_string())
     };
     assert_eq!(all(3).unwrap().len(), 3);
     let why = all(30).unwrap_err();
@@ -285,7 +356,7 @@ fn requests_are_spread_over_the_minute_and_kept_few_at_once() {
     let client = access(&endpoint, &folder).client(&endpoint.endpoint).unwrap();
     let requests: Vec<ChatRequest> = (0..8).map(|n| question(&n.to_string())).collect();
     let start = Instant::now();
-    ask(&client, &requests, &Interrupt::default(), &mut |_| {}).unwrap();
+    ask(&client, &requests, &Interrupt::default(), &mut |_, _| {}).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(7 * 50));
     assert!(mock.most_at_once() <= 2);
 }
@@ -306,7 +377,7 @@ fn whoever_stops_does_not_wait_for_answers() {
         stop.set();
     });
     let start = Instant::now();
-    let stopped = ask(&client, &[question("a")], &interrupt, &mut |_| {});
+    let stopped = ask(&client, &[question("a")], &interrupt, &mut |_, _| {});
     assert!(matches!(stopped, Err(Error::Interrupted)));
     assert!(start.elapsed() < Duration::from_secs(5));
 }

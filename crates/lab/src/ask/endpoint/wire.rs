@@ -12,20 +12,17 @@ const LONGEST_NAME: usize = 512;
 /// Longest message of the other side that is passed on.
 const LONGEST_MESSAGE: usize = 300;
 
-/// The tokens that a body says were spent; nothing if it does not say.
-pub(super) fn usage(body: &str) -> Usage {
-    #[derive(Deserialize)]
-    struct Told {
-        usage: Option<Usage>,
-    }
-    serde_json::from_str::<Told>(body).ok().and_then(|told| told.usage).unwrap_or_default()
+/// The tokens that a body says were spent, if it says so in numbers that can be: nothing is asked with none.
+pub(super) fn usage(body: &str) -> Option<Usage> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let usage = Usage::deserialize(body.get("usage")?).ok()?;
+    (usage.prompt > 0).then_some(usage)
 }
 
 #[derive(Deserialize)]
 struct Completion {
     choices: Vec<Choice>,
     model: Option<String>,
-    usage: Option<Usage>,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +88,7 @@ pub(super) fn answer(body: &str) -> Result<Answer, String> {
     let answered = Answered {
         model: name(completion.model.unwrap_or_default()).unwrap_or_default(),
         finish,
-        usage: completion.usage.unwrap_or_default(),
+        usage: usage(body).unwrap_or_default(),
         first: first.into_iter().map(|top| (top.token, top.logprob)).collect(),
     };
     Ok(Answer { text, stop, log_probability, answered: Some(answered) })

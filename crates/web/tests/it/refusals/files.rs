@@ -179,7 +179,7 @@ fn of_files_jobs_and_batches() {
     {"training_file":"none"}
       400 invalid_request_error - training_file: `training_file` is the id of no file here that is for fine-tuning
     {"validation_file":"some"}
-      400 invalid_request_error - validation_file: `validation_file` is not supported
+      400 invalid_request_error - validation_file: `validation_file` is the id of no file here that is for fine-tuning
     {"suffix":"a/b"}
       400 invalid_request_error - suffix: `suffix` is not up to 64 letters, digits, `-`, `_`, `.` or spaces
     {"seed":-1}

@@ -282,12 +282,14 @@ impl Log {
         };
         let frame = question.frame.label().map(|label| format!(" · {label}")).unwrap_or_default();
         let draw = question.draw.map(|draw| format!(" · draw {}", draw + 1)).unwrap_or_default();
+        // A sample's file has the name of its id, as it is: no `/` then.
         let id = format!(
             "{} · {} · {context}{frame}{draw} · {:03}",
             question.step,
             behavior.name,
             question.number + 1
-        );
+        )
+        .replace('/', " · ");
         let uuid = self.id(&[&id, &epoch.to_string()]);
         let mut messages = Vec::new();
         if !matches!(question.context, chat::NONE | chat::DEFAULT) {
@@ -311,6 +313,7 @@ impl Log {
                 "id": id, "role": "assistant", "source": "input", "content": question.put.opening,
             }));
         }
+        let asked = messages.clone();
         let remote = question.asking.remote.as_ref();
         let model = remote.map_or(&self.model, |remote| &remote.model);
         let mut output = json!({ "model": model, "choices": [], "completion": "" });
@@ -382,7 +385,19 @@ impl Log {
             "scores": scores,
             "metadata": metadata,
             "store": {},
-            "events": [],
+            // What data frames of messages are made of.
+            "events": [{
+                "event": "model",
+                "uuid": self.id(&[&uuid, "event"]),
+                "timestamp": question.record.about.started,
+                "working_start": 0.0,
+                "model": model,
+                "input": asked,
+                "tools": [],
+                "tool_choice": "none",
+                "config": {},
+                "output": output,
+            }],
             "model_usage": {},
             "role_usage": {},
             "started_at": question.record.about.started,
@@ -446,7 +461,7 @@ impl Log {
         let summaries: Value = self.samples.iter().map(summary).collect();
         let mut files = vec![("_journal/start.json".to_owned(), bytes(&start)?)];
         for sample in &self.samples {
-            let id = sample["id"].as_str().unwrap_or_default().replace('/', "_");
+            let id = sample["id"].as_str().unwrap_or_default();
             files.push((format!("samples/{id}_epoch_{}.json", sample["epoch"]), bytes(sample)?));
         }
         files.push(("_journal/summaries/1.json".to_owned(), bytes(&summaries)?));
