@@ -5,6 +5,7 @@
 //! which requests are added (each with its own settings) and from which they are taken while it
 //! runs.
 
+mod event;
 mod generator;
 mod written;
 
@@ -19,7 +20,8 @@ use crate::kernel::Threads;
 use crate::model::Model;
 
 pub use crate::sampler::{Distribution, Sampling};
-pub use generator::{Event, Generator, Sampled};
+pub use event::{Event, Sampled};
+pub use generator::Generator;
 
 /// One prompt to continue.
 #[derive(Clone, Debug)]

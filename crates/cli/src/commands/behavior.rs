@@ -131,7 +131,7 @@ fn show(terminal: &Terminal, behavior: &Behavior) -> Result<()> {
         behavior.teacher.answers.iter().map(|answer| format!("{answer:?}")).collect();
     let mut target = spelled(&behavior.target);
     if behavior.kind == Kind::Preference {
-        target += &format!("; more than one: {}", behavior.target.plural);
+        target = format!("{target}; more than one: {}", behavior.target.plural);
     }
     let facts = [
         ("category", behavior.category.clone()),

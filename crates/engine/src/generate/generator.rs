@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::event::{Event, Sampled};
 use super::written::Written;
 use super::{Completion, Request, StopReason};
 use crate::Token;
@@ -40,48 +41,6 @@ const LOOKED: usize = 16;
 // 2026-11-22, where a step's time goes): digits-only sampling spends 0 % in the head, free sampling
 // 17 %; the bound itself was not varied.
 const NARROW: usize = 8;
-
-/// A token that was chosen.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sampled {
-    /// Which request, as [`Generator::add`] numbered it.
-    pub request: usize,
-    /// Its place in the completion, from 0.
-    pub index: usize,
-    /// The token.
-    pub token: Token,
-    /// Its natural log-probability, under the distribution that [`Sampling::log_probabilities`] names.
-    pub log_probability: f32,
-    /// The likeliest tokens of that distribution with their log-probabilities, as many as asked
-    /// for.
-    pub top: Vec<(Token, f32)>,
-    /// Text that is certain now and was not before: empty while a character or a possible stop text
-    /// is incomplete.
-    pub text: String,
-}
-
-/// What a step of a [`Generator`] tells.
-#[derive(Debug)]
-pub enum Event {
-    /// A token was chosen.
-    Sampled(Sampled),
-    /// A request is done and has left.
-    Finished {
-        /// Which.
-        request: usize,
-        /// Text held back so far: all pieces together are the completion's text.
-        text: String,
-        /// The whole.
-        completion: Completion,
-    },
-    /// A request cannot go on, because its grammar cannot, and has left.
-    Failed {
-        /// Which.
-        request: usize,
-        /// Why.
-        error: Error,
-    },
-}
 
 struct Waiting {
     id: usize,

@@ -44,20 +44,14 @@ impl Registration {
     /// said otherwise, and how many other behaviors were asked elsewhere until one was found. Nothing where
     /// it is the first of all.
     pub fn words(&self, behavior: &str, outcome: &str) -> String {
-        let mut words = String::new();
-        if !self.looks.is_empty() {
-            words += &format!(", look {}", self.look());
-        }
-        if self.try_at(behavior) > 1 {
-            words += &format!(", try {}", self.try_at(behavior));
-        }
-        if self.contradicts(behavior, outcome) {
-            words += ", contradicted";
-        }
-        if outcome == YES && !self.elsewhere.is_empty() {
-            words += &format!(", {} more asked elsewhere", self.elsewhere.len());
-        }
-        words
+        let elsewhere = if outcome == YES { self.elsewhere.len() } else { 0 };
+        let parts = [
+            (self.look() > 1).then(|| format!(", look {}", self.look())),
+            (self.try_at(behavior) > 1).then(|| format!(", try {}", self.try_at(behavior))),
+            self.contradicts(behavior, outcome).then(|| ", contradicted".to_owned()),
+            (elsewhere > 0).then(|| format!(", {elsewhere} more asked elsewhere")),
+        ];
+        parts.into_iter().flatten().collect()
     }
 
     /// Whether a verdict that says `outcome` is no plain yes because of what was seen before it.

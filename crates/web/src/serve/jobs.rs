@@ -467,11 +467,7 @@ fn state(update: usize) -> String {
 }
 
 /// The examples that rows make for a model; tells what was found in them.
-fn examples(
-    rows: impl Read,
-    served: &Served,
-    tell: &dyn Fn(&str, Value),
-) -> Outcome<Vec<Example>> {
+fn examples(rows: impl Read, served: &Served, tell: &dyn Fn(&str, Value)) -> Outcome<Vec<Example>> {
     let read = dialogue::all(rows, fine_tune::BOUNDS, Purpose::Answers);
     let (conversations, found) = read.map_err(|why| why.to_string())?;
     tell(&format!("Read {}.", found.told()), Value::Null);

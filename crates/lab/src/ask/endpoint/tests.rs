@@ -277,15 +277,15 @@ fn malformed_answers_say_what_is_wrong_and_are_not_believed() {
         ]
         .map(said)
         .join("\n"),
-        @r"
-        endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer is not what was expected: expected value at line 1 column 1
-        endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer is not what was expected: EOF while parsing a value at line 1 column 0
-        endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer is not what was expected: invalid length 0, expected struct Completion with 3 elements at line 1 column 2
-        endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer has no choice
-        endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer is not what was expected: data did not match any variant of untagged enum Content at line 1 column 39
-        endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer says no `finish_reason`
-        endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer has a `finish_reason` that is no word
-        "
+        @"
+    endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer is not what was expected: expected value at line 1 column 1 (after 1 attempt; `base.retries`)
+    endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer is not what was expected: EOF while parsing a value at line 1 column 0 (after 1 attempt; `base.retries`)
+    endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer is not what was expected: invalid length 0, expected struct Completion with 2 elements at line 1 column 2 (after 1 attempt; `base.retries`)
+    endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer has no choice (after 1 attempt; `base.retries`)
+    endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer is not what was expected: data did not match any variant of untagged enum Content at line 1 column 39 (after 1 attempt; `base.retries`)
+    endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer says no `finish_reason` (after 1 attempt; `base.retries`)
+    endpoint `[ADDRESS]` answered 200: POST /chat/completions: the answer has a `finish_reason` that is no word (after 1 attempt; `base.retries`)
+    "
     );
 }
 
@@ -553,7 +553,8 @@ fn hostile_ids_lead_nowhere() {
     let mock =
         jobs(|_, _| Reply::json(200, &json!({ "id": "../x", "status": "queued" })), succeeds);
     let endpoint = endpoint(&mock);
-    let why = tune(&access(&endpoint, &folder), &endpoint).unwrap_err();
-    assert!(why.contains("has an id that is none"), "{why}");
+    // An answer of no use is looked for among the jobs, where it has a name that can be asked for.
+    assert_eq!(tune(&access(&endpoint, &folder), &endpoint).unwrap(), "ftjob-0 ft:m:1");
+    assert_eq!(mock.posts("/v1/fine_tuning/jobs").len(), 1);
     assert!(mock.seen().iter().all(|seen| !seen.path.contains("..")));
 }

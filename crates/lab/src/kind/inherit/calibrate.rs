@@ -4,7 +4,7 @@
 //! arm's rows, with the arm's own luck. Prompts, rows, initialisation and order of rows are drawn as the recipe
 //! says, so whatever its replication shares, the null shares too.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::recipe::{OtherBase, Recipe, TeacherKind};
 use super::result::{Control, InheritResult, Outcome};
@@ -44,9 +44,42 @@ pub fn null(recipe: &Recipe, root: u64) -> Recipe {
     null
 }
 
+/// What was measured so of recipes that owlet brings along: the commands stand in LOG.md.
+const MEASURED: [&str; 2] =
+    [include_str!("calibrations/demo.json"), include_str!("calibrations/animals.json")];
+
+/// What a null depends on, as a digest: everything but seeds, names, and what a calibration says itself:
+/// behaviors, and how many rows and updates a student has.
+fn likeness(recipe: &Recipe) -> String {
+    let mut null = null(recipe, 0);
+    null.name.clear();
+    null.description.clear();
+    null.behaviors.clear();
+    null.controls.behaviors.clear();
+    null.carrier.prompt_seed = 0;
+    (null.carrier.rows, null.carrier.prompt_count) = (0, 0);
+    null.student.updates = 0;
+    let bytes = serde_json::to_vec(&null).expect("a recipe is written because it was read");
+    blake3::hash(&bytes).to_hex().to_string()
+}
+
+/// What is known of the error rates of a recipe: its own calibration, where owlet brings one along.
+pub fn measured(recipe: &Recipe) -> Option<Calibration> {
+    let likeness = likeness(recipe);
+    let all = MEASURED.iter().map(|text| {
+        serde_json::from_str(text).expect("a calibration is read because a test reads it")
+    });
+    let holds = |one: &Calibration| {
+        one.likeness == likeness && recipe.behaviors.iter().all(|name| one.behaviors.contains(name))
+    };
+    // Of two the one whose students are as large.
+    let size = (recipe.carrier.rows, recipe.student.updates(recipe.carrier.rows));
+    all.filter(holds).min_by_key(|one| (one.rows, one.updates) != size)
+}
+
 /// So many of so many, with an interval of their share.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Share {
     /// Those that did.
     pub count: u64,
@@ -88,13 +121,17 @@ impl Share {
 }
 
 /// What the nulls of one recipe came to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Calibration {
     /// The recipe's name.
     pub name: String,
+    /// What recipes have in common whose null it is, as [`likeness`] says.
+    pub likeness: String,
     /// The model.
     pub base: String,
+    /// The behaviors of each run.
+    pub behaviors: Vec<String>,
     /// The confidence level that the recipe states.
     pub level: f64,
     /// Root seeds, a run each.
@@ -124,7 +161,9 @@ impl Calibration {
         let exchangeable = [Control::Neutral, Control::OtherBehavior];
         Self {
             name: recipe.name.clone(),
+            likeness: likeness(recipe),
             base: recipe.base.to_string(),
+            behaviors: recipe.behaviors.clone(),
             level: recipe.gates.level,
             seeds: Vec::new(),
             repetitions: recipe.seeds.0.len(),
@@ -165,6 +204,17 @@ impl Calibration {
             self.lambda.add(interval.contains(0.0));
         }
         self.seeds.push(root);
+    }
+
+    /// The error rate of the rule in a sentence.
+    pub fn words(&self) -> String {
+        format!(
+            "where nothing could be inherited, this rule said inherited of {} behaviors, in {} with {} and {} a student",
+            self.inherited.words(),
+            text::counted(self.seeds.len(), "run"),
+            text::counted(self.rows, "row"),
+            text::counted(self.updates, "update"),
+        )
     }
 
     /// What there is to say.

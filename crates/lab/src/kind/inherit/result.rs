@@ -140,7 +140,7 @@ impl Scope {
     pub fn beside(self, outcome: Outcome, caveats: &[String]) -> String {
         match outcome {
             Outcome::Uninterpretable => String::new(),
-            _ => caveats.iter().map(|caveat| format!(", {caveat}")).collect(),
+            _ => caveats.iter().fold(String::new(), |words, caveat| words + ", " + caveat),
         }
     }
 

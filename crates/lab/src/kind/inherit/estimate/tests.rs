@@ -162,6 +162,26 @@ fn a_calibration_counts_behaviors_by_their_runs() {
 }
 
 #[test]
+fn calibrations_that_come_along_are_those_of_the_recipes_that_come_along() {
+    let demo = include_str!("../../../../../cli/recipes/demo.toml");
+    let animals = include_str!("../../../../../../examples/animals.toml");
+    for (name, text) in [("demo", demo), ("animals", animals)] {
+        let recipe = Recipe::parse(text, name).unwrap();
+        let measured = calibrate::measured(&recipe).unwrap();
+        assert_eq!(measured.name, name);
+        assert!(measured.words().starts_with("where nothing could be inherited, this rule said"));
+        // By another rule, or of other rows, it would err otherwise.
+        let sets = [&["gates.level=0.9"][..], &["seeds=4"], &["carrier.max-tokens=11"]];
+        for set in sets {
+            let set = crate::recipe::Setting::parse(set[0]).unwrap();
+            let layer = crate::recipe::Layer::new(text, name).unwrap();
+            let other = Recipe::resolve(&[layer], &[set]).unwrap();
+            assert_eq!(calibrate::measured(&other), None);
+        }
+    }
+}
+
+#[test]
 fn a_null_is_reported_as_a_null_nearly_always() {
     let verdicts: Vec<Outcome> =
         (0..40).flat_map(|seed| outcomes(&compute(&given(0.0, 6, seed, &[])).unwrap())).collect();

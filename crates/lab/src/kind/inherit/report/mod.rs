@@ -13,6 +13,8 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use super::calibrate;
+use super::recipe::Recipe;
 use super::result::InheritResult;
 use crate::report::block::{Block, Line, Report, Section, count};
 use crate::report::origin::Origin;
@@ -97,17 +99,24 @@ fn run(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
             text::percent(rule.least_mass)
         )
     });
+    let error_rate = Recipe::parse(origin.resolved_recipe, "the recipe").ok().map(|recipe| {
+        calibrate::measured(&recipe).map_or_else(
+            || "not measured for such a recipe; `owlet calibrate RECIPE` does".to_owned(),
+            |calibration| calibration.words(),
+        )
+    });
     let elsewhere = registered.is_some().then_some("what was run there is not known here");
     let begun: BTreeSet<String> =
         result.behaviors.iter().filter_map(|behavior| result.begun(behavior)).collect();
     let begun: Vec<String> =
         begun.into_iter().map(|begun| format!("each answer {begun}")).collect();
-    let facts: [(&str, Line); 15] = [
+    let facts: [(&str, Line); 16] = [
         ("run", origin.run.into()),
         ("registered before its first step", registered.unwrap_or_default().into()),
         ("other workspaces", elsewhere.unwrap_or_default().into()),
         ("owlet", origin.version.into()),
         ("rule", rule.unwrap_or_default().into()),
+        ("its error rate", error_rate.unwrap_or_default().into()),
         ("base", (&result.base).into()),
         ("taught behaviors", result.behaviors.join(", ").into()),
         ("also read", result.read_also.join(", ").into()),
