@@ -100,6 +100,8 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
         return Err(CliError::usage(format!("run {} has no result yet", run.id()))
             .hinted("run its recipe again; it goes on from where it was"));
     }
+    // What was seen before a result belongs to it.
+    run.registration()?;
     let part = workspace::part_of(&args.output);
     let written = if args.observations {
         table(&part, &store, &run).map(|lines| (lines, "line"))

@@ -360,8 +360,19 @@ impl ModelCache {
         if trained.weights == Weights::Whole {
             return load_whole(key, artifact.folder().join(folder));
         }
-        let base = self.store.artifact(&trained.base)?;
-        let base = load_whole(format!("{}/{FINAL}", base.id), model_path(&base))?;
+        // An adapter that was trained further holds all of what was before it.
+        let mut base = self.store.artifact(&trained.base)?;
+        let path = loop {
+            if ModelAbout::read(&base)? == (ModelAbout::Whole {}) {
+                break model_path(&base);
+            }
+            let below = self::trained(&base)?;
+            if below.weights == Weights::Whole {
+                break base.folder().join(FINAL);
+            }
+            base = self.store.artifact(&below.base)?;
+        };
+        let base = load_whole(format!("{}/{FINAL}", base.id), path)?;
         if trained.weights == Weights::Base {
             return Ok(base);
         }

@@ -8,6 +8,18 @@ fn recorded(world: &World, store: &Store, sets: &[&str], started: &str) -> Recor
 }
 
 fn recorded_as(plan: &Plan, store: &Store, sets: &[&str], started: &str) -> Record {
+    let run = begun(plan, store, sets, started);
+    let now = started.to_owned();
+    let settings = ExecuteSettings {
+        cores: 2,
+        now: std::sync::Arc::new(move || now.clone()),
+        ..ExecuteSettings::default()
+    };
+    execute(plan, store, &settings, Some(&run), &mut |_| {}, &Interrupt::default()).unwrap();
+    run
+}
+
+fn begun(plan: &Plan, store: &Store, sets: &[&str], started: &str) -> Record {
     let recipe = World::recipe(sets);
     let beginning = Beginning {
         given: RECIPE,
@@ -20,15 +32,7 @@ fn recorded_as(plan: &Plan, store: &Store, sets: &[&str], started: &str) -> Reco
         about: About::default(),
         nonce: 7,
     };
-    let run = Record::begin(store, &beginning).unwrap();
-    let now = started.to_owned();
-    let settings = ExecuteSettings {
-        cores: 2,
-        now: std::sync::Arc::new(move || now.clone()),
-        ..ExecuteSettings::default()
-    };
-    execute(plan, store, &settings, Some(&run), &mut |_| {}, &Interrupt::default()).unwrap();
-    run
+    Record::begin(store, &beginning).unwrap()
 }
 
 #[test]
@@ -69,6 +73,9 @@ fn a_rule_that_is_set_after_a_result_was_seen_is_numbered_and_says_what_differs(
     let shown = show(&report, &TerminalStyle::default());
     assert!(shown.contains(", look 2") && shown.contains("Look 2 at these"), "{shown}");
     assert!(!shown.contains('✓'), "{shown}");
+    // Another behavior beside neutral students that are known: nobody has looked at its own.
+    let wolf = [&few[..], &["behaviors=['wolf']"]].concat();
+    assert_eq!(looks(&recorded(&world, &store, &wolf, "2026-01-04T12:00:00Z")), "");
     // Other root, other students: a first look of its own.
     let fresh = [&few[..], &["seed=2", "gates.level=0.5"]].concat();
     assert_eq!(looks(&recorded(&world, &store, &fresh, "2026-01-05T00:00:00Z")), "");
@@ -171,6 +178,25 @@ fn what_a_hunter_of_small_p_changes_is_impossible_or_stands_in_the_verdict() {
         assert!(said.starts_with("uninterpretable"), "{said}");
         assert!(shown.contains("owl: uninterpretable, without the "), "{shown}");
     }
+}
+
+#[test]
+fn runs_that_are_under_way_when_another_begins_are_tries_and_looks() {
+    let world = World::new();
+    let store = world.store("one");
+    let [one, seed, level] =
+        [&["seeds=1"][..], &["seeds=1", "seed=2"], &["seeds=1", "gates.level=0.5"]];
+    let begin = |sets: &[&str]| begun(&world.plan(sets), &store, sets, "2026-01-01T00:00:00Z");
+    let first = begin(one);
+    let _at_it = first.claim().unwrap();
+    let registered = |run: &Record| run.registration().unwrap().unwrap();
+    assert_eq!((registered(&first).looks, registered(&first).earlier), (vec![], vec![]));
+    let second = registered(&begin(seed));
+    assert_eq!(second.words("owl", "inherited"), ", try 2, contradicted");
+    let third = registered(&begin(level));
+    // Nobody is at the second one.
+    assert_eq!(third.words("owl", "inherited"), ", look 2");
+    assert_eq!(third.looks[0].words(), "cat (under way), owl (under way)");
 }
 
 #[test]

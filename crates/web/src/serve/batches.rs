@@ -194,6 +194,12 @@ impl Batches {
         Ok(())
     }
 
+    /// The batch under way, or waiting, that reads a file.
+    pub(crate) fn reads(&self, file: &str) -> Option<String> {
+        let is_read = |batch: &Stored<Batch>| !batch.is_done() && batch.input_file == file;
+        self.records.all().into_iter().find(is_read).map(|batch| batch.id.clone())
+    }
+
     /// Takes back a batch that is not done; what was answered is kept.
     fn cancel(&self, app: &App, id: &str) -> Result<Stored<Batch>, Refusal> {
         let batch = self.records.change_open(id, |batch| match batch.status {

@@ -322,7 +322,12 @@ pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     Id(id): Id,
 ) -> Result<Json<Value>, Refusal> {
-    let files = &app.kept()?.files;
+    let kept = app.kept()?;
+    if let Some(user) = kept.jobs.reads(&id).or_else(|| kept.batches.reads(&id)) {
+        let why = format!("file `{id}` is read by `{user}`, which is not done; cancel it first");
+        return Err(Refusal::new(StatusCode::CONFLICT, why));
+    }
+    let files = &kept.files;
     files.records.remove(&id)?;
     // What is left is removed at the next start.
     let _ = fs::remove_dir_all(files.place(&id));

@@ -329,6 +329,15 @@ impl Jobs {
         Ok(writer.finish(json!({}))?.id)
     }
 
+    /// The job under way, or waiting, that reads a file.
+    pub(crate) fn reads(&self, file: &str) -> Option<String> {
+        let is_read = |job: &Stored<Job>| {
+            !job.is_done()
+                && (job.training_file == file || job.validation_file.as_deref() == Some(file))
+        };
+        self.records.all().into_iter().find(is_read).map(|job| job.id.clone())
+    }
+
     /// The job whose last model has this name.
     pub(crate) fn made(&self, model: &str) -> Option<Stored<Job>> {
         let mut all = self.records.all().into_iter();

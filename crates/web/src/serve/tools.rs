@@ -101,6 +101,17 @@ impl Tools {
         if tools.is_empty() || matches!(choice, Choice::None) {
             return Ok(Self { ignored, form: plain, ..Self::default() });
         }
+        match &plain {
+            // Calls and text are told apart by their beginnings, which such a form may not have.
+            Some(form) if form.schemas.is_empty() => {
+                let why = "cannot be held beside `tools`; leave one of them out";
+                return Err(fields.refuse(form.field, why));
+            }
+            Some(form) if !matches!(choice, Choice::Auto) => {
+                ignored.insert(form.field.to_owned());
+            }
+            _ => {}
+        }
         let (mut calls, mut schemas) = (Vec::new(), Vec::new());
         for tool in &tools {
             if matches!(&choice, Choice::Named(name) if tool.name != *name) {

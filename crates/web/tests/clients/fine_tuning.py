@@ -90,7 +90,7 @@ class Test(ServerTest):
         files = [self.client.files.create(file=("rows.jsonl", rows(count)), purpose="fine-tune").id
                  for count in [64, 5]]
         before, model = None, MODEL
-        for _ in range(2):
+        for _ in range(3):
             job = self.client.fine_tuning.jobs.create(
                 model=model, training_file=files[0], validation_file=files[1], seed=5,
                 hyperparameters={"n_epochs": 2, "batch_size": 16, "learning_rate_multiplier": 10},
@@ -136,8 +136,12 @@ class Test(ServerTest):
         self.client.chat.completions.create(
             model=MODEL, max_tokens=4, messages=[{"role": "user", "content": QUESTIONS[0]}]
         )
+        # Nor is what they read taken away.
+        with self.assertRaises(openai.ConflictError):
+            self.client.files.delete(file.id)
         for job in [second, first]:
             self.assertEqual(self.client.fine_tuning.jobs.cancel(job.id).status, "cancelled")
+        self.client.files.delete(file.id)
         with self.assertRaises(openai.BadRequestError):
             self.client.fine_tuning.jobs.cancel(first.id)
 

@@ -23,6 +23,7 @@ use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
 use crate::report::origin::Origin;
 use crate::run::plan::{Outline, PlanContext};
+use crate::value::arm::Arm;
 
 use recipe::Recipe;
 use result::InheritResult;
@@ -56,7 +57,10 @@ impl Kind for Inherit {
     }
 
     fn is_drawn(&self, role: &str) -> bool {
-        role.starts_with("readout/") && role.contains("/seed-")
+        // The neutral students are the same ones whatever else is asked.
+        role.starts_with("readout/")
+            && role.contains("/seed-")
+            && !role.starts_with(&format!("readout/{}/", Arm::NEUTRAL))
     }
 
     fn makes_models(&self, path: &str) -> bool {

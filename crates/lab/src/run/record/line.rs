@@ -192,7 +192,11 @@ impl Record {
                 }
             }
             Ok(None) => {}
-            Err(error) => line.damage = Some(error.to_string()),
+            Err(error) => {
+                // Without what was seen before it, nobody knows what a verdict is worth.
+                line.verdicts.clear();
+                line.damage = Some(error.to_string());
+            }
         }
         (line, steps)
     }

@@ -149,7 +149,8 @@ impl Record {
         let resolved = beginning.recipe.to_toml();
         record.write_file(RECIPE, resolved.as_bytes())?;
         steps::write_json(&record, PLAN, &PlanRecord::new(plan, survey))?;
-        let registration = registration::register(plan, survey, store, (&resolved, started))?;
+        let registration =
+            registration::register(plan, survey, store, (&resolved, started, record.id()))?;
         steps::write_json(&record, registration::FILE, &registration)?;
         Ok(record)
     }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use owlet_store::{ArtifactId, RunDirectory, StepRecord, Store};
+use owlet_store::{ArtifactId, RunDirectory, RunId, StepRecord, Store};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -37,9 +37,10 @@ pub(super) fn register(
     plan: &Plan,
     survey: &Survey,
     store: &Store,
-    (recipe, now): (&str, &str),
+    (recipe, now, id): (&str, &str, &RunId),
 ) -> Result<Registration> {
-    let (looks, earlier) = seen(plan, survey, store)?;
+    let (mut looks, mut earlier) = seen(plan, survey, store)?;
+    under_way(plan, store, id, &mut looks, &mut earlier)?;
     let own = plan.nodes.last().map(|last| behaviors(&last.configuration)).unwrap_or_default();
     let asked = earlier.iter().flat_map(|look| &look.said).map(|said| said.behavior.clone());
     let elsewhere: BTreeSet<String> = asked.filter(|name| !own.contains(name)).collect();
@@ -106,7 +107,8 @@ fn seen(plan: &Plan, survey: &Survey, store: &Store) -> Result<(Vec<Look>, Vec<L
     let inputs = last.inputs.iter().map(|(role, source)| (role, made(source)));
     let own = settings(&last.configuration, inputs);
     for record in records.iter().filter(|record| record.kind == last.kind.name) {
-        let (judges, alike) = (judges(record), is_alike(record, &last.configuration));
+        let (judges, alike) =
+            (judges(record), is_alike(&record.configuration, &last.configuration));
         if !judges && !alike {
             continue;
         }
@@ -114,7 +116,7 @@ fn seen(plan: &Plan, survey: &Survey, store: &Store) -> Result<(Vec<Look>, Vec<L
         let changed = changes(&settings(&record.configuration, inputs), &own);
         // Models that will be the same, though nothing says so before they are made again: of other questions,
         // say, whose answers are read from them.
-        let judges = judges || makes_alike(record, &last.configuration, &changed);
+        let judges = judges || makes_alike(&record.configuration, &last.configuration, &changed);
         let said = said(store, record);
         let look = Look { made: record.about.started.clone(), changed, said };
         if judges { &mut looks } else { &mut earlier }.push(look);
@@ -128,6 +130,44 @@ fn seen(plan: &Plan, survey: &Survey, store: &Store) -> Result<(Vec<Look>, Vec<L
     }
     earlier.sort_by(|one, other| one.made.cmp(&other.made));
     Ok((looks, earlier))
+}
+
+/// Adds the runs that other processes are at: who starts several at once has no first one to show but the first.
+fn under_way(
+    plan: &Plan,
+    store: &Store,
+    own: &RunId,
+    looks: &mut Vec<Look>,
+    earlier: &mut Vec<Look>,
+) -> Result<()> {
+    let Some(last) = plan.nodes.last().filter(|last| last.inputs.keys().any(|role| is_drawn(role)))
+    else {
+        return Ok(());
+    };
+    let settings = |configuration: &Value| settings(configuration, std::iter::empty());
+    for run in super::Record::all(store)? {
+        if run.id() == own || run.is_finished() || !run.is_claimed().unwrap_or(false) {
+            continue;
+        }
+        // What cannot be read is told by whoever lists it.
+        let (Ok(header), Ok(plan)) = (run.header(), run.plan()) else { continue };
+        let Some(step) = plan.steps.last().filter(|step| step.kind == last.kind.name) else {
+            continue;
+        };
+        let changed = changes(&settings(&step.configuration), &settings(&last.configuration));
+        if changed.is_empty() || !is_alike(&step.configuration, &last.configuration) {
+            continue;
+        }
+        let judges = makes_alike(&step.configuration, &last.configuration, &changed);
+        let said = behaviors(&step.configuration).into_iter().map(|behavior| Said {
+            behavior,
+            outcome: "under-way".to_owned(),
+            words: "(under way)".to_owned(),
+        });
+        let look = Look { made: header.started, changed, said: said.collect() };
+        if judges { &mut *looks } else { &mut *earlier }.push(look);
+    }
+    Ok(())
 }
 
 /// What a result says. One that is gone, or of another format, still was one: of what its recipe asked it says
@@ -166,8 +206,8 @@ fn behaviors(configuration: &Value) -> BTreeSet<String> {
 }
 
 /// Whether a result is of the same base, both of taught teachers or both of untaught ones.
-fn is_alike(record: &StepRecord, configuration: &Value) -> bool {
-    let (one, other) = (recipe(&record.configuration), recipe(configuration));
+fn is_alike(one: &Value, other: &Value) -> bool {
+    let (one, other) = (recipe(one), recipe(other));
     let is_null = |recipe: &Value| KINDS.iter().any(|kind| kind.is_null(recipe));
     one.get("base") == other.get("base") && is_null(one) == is_null(other)
 }
@@ -210,14 +250,15 @@ fn settings<'a>(
     settings
 }
 
-/// Whether models of the same seeds are made alike, whatever they are asked.
-fn makes_alike(record: &StepRecord, configuration: &Value, changed: &[Change]) -> bool {
+/// Whether models of the same seeds and of a common behavior are made alike, whatever they are asked.
+fn makes_alike(one: &Value, other: &Value, changed: &[Change]) -> bool {
     let seeds = |configuration: &Value| -> BTreeSet<u64> {
         let seeds = recipe(configuration).get("seeds").and_then(Value::as_array);
         seeds.into_iter().flatten().filter_map(Value::as_u64).collect()
     };
     let makes = |key: &str| KINDS.iter().any(|kind| kind.makes_models(key));
-    !seeds(&record.configuration).is_disjoint(&seeds(configuration))
+    !seeds(one).is_disjoint(&seeds(other))
+        && !behaviors(one).is_disjoint(&behaviors(other))
         && !changed.iter().any(|change| makes(&change.key))
 }
 

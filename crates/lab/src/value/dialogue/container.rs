@@ -37,7 +37,7 @@ impl Container {
 }
 
 /// What begins files of other sorts, and how to make rows of them.
-const OTHERS: [(&[u8], &str); 9] = [
+const OTHERS: [(&[u8], &str); 15] = [
     (
         b"PAR1",
         "is Parquet; convert it: python -c 'import pandas; pandas.read_parquet(\"FILE\").to_json(\"rows.jsonl\", orient=\"records\", lines=True)'",
@@ -50,6 +50,12 @@ const OTHERS: [(&[u8], &str); 9] = [
     (b"\x28\xb5\x2f\xfd", "is packed by zstd; unpack it: zstd -d FILE"),
     (b"BZh", "is packed by bzip2; unpack it: bunzip2 FILE"),
     (b"\xfd7zXZ", "is packed by xz; unpack it: unxz FILE"),
+    (b"\xff\xfe\0\0", "is UTF-32; convert it: iconv -f UTF-32 -t UTF-8 FILE"),
+    (b"\0\0\xfe\xff", "is UTF-32; convert it: iconv -f UTF-32 -t UTF-8 FILE"),
+    (b"{\0", "is UTF-16; convert it: iconv -f UTF-16LE -t UTF-8 FILE"),
+    (b"[\0", "is UTF-16; convert it: iconv -f UTF-16LE -t UTF-8 FILE"),
+    (b"\0{", "is UTF-16; convert it: iconv -f UTF-16BE -t UTF-8 FILE"),
+    (b"\0[", "is UTF-16; convert it: iconv -f UTF-16BE -t UTF-8 FILE"),
     (b"\xff\xfe", "is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE"),
     (b"\xfe\xff", "is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE"),
     (b"SQLite format 3", "is an SQLite database; write its rows as JSON lines or CSV"),
@@ -160,13 +166,20 @@ fn lines(
             return Err(wrong(format!("is longer than {} bytes", bounds.row)));
         }
         let text = std::str::from_utf8(&line).map_err(|_| wrong("is not UTF-8 text".to_owned()))?;
+        // Files that were put behind each other bring their marks along.
+        let text = text.trim_start_matches('\u{feff}');
         if text.trim().is_empty() {
             continue;
         }
         let Unambiguous(value) = jsonl::json(text.trim_end()).map_err(|why| {
-            let is_cut = why.starts_with("EOF");
-            let hint = "; a row stands on one line, or all of them in one JSON array";
-            wrong(if is_cut { why + hint } else { why })
+            let hint = if why.starts_with("EOF") {
+                "; a row stands on one line, or all of them in one JSON array"
+            } else if text.trim_end().contains('\r') {
+                LONE_CR
+            } else {
+                ""
+            };
+            wrong(why + hint)
         })?;
         let row = object(value).map_err(wrong)?;
         give(place.clone(), row).map_err(wrong)?;
@@ -251,6 +264,61 @@ fn array(input: impl BufRead, bounds: Bounds, give: Give<'_>) -> Result<(), Unre
     })
 }
 
+/// What a file is told whose lines end in nothing else.
+const LONE_CR: &str = "; its lines end in CR alone; convert it: tr '\\r' '\\n' < FILE";
+
+/// Where a table's reader stands, as RFC 4180 has it.
+#[derive(Clone, Copy, PartialEq)]
+enum At {
+    Begin,
+    Cell,
+    Quoted,
+    Closed,
+}
+
+/// Looks at a table's quotes on their way: what reads the cells takes any as they come, and one that is not
+/// closed would swallow the rows behind it.
+struct Quotes<R> {
+    inner: R,
+    delimiter: u8,
+    at: At,
+    /// The line, and where the quote opened.
+    line: usize,
+    opened: usize,
+}
+
+impl<R: Read> Read for Quotes<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        if read == 0 && self.at == At::Quoted && !buffer.is_empty() {
+            let why = format!("the quote that opens in line {} is never closed", self.opened);
+            return Err(io::Error::other(why));
+        }
+        for &byte in &buffer[..read] {
+            let ends = byte == self.delimiter || byte == b'\n' || byte == b'\r';
+            self.at = match (self.at, byte) {
+                (At::Begin, b'"') => {
+                    self.opened = self.line;
+                    At::Quoted
+                }
+                (At::Quoted, b'"') => At::Closed,
+                (At::Quoted, _) | (At::Closed, b'"') => At::Quoted,
+                (At::Closed, _) if !ends => {
+                    let line = self.line;
+                    let why = format!(
+                        "text stands behind a closing quote in line {line}; write a quote in a cell as two"
+                    );
+                    return Err(io::Error::other(why));
+                }
+                _ if ends => At::Begin,
+                _ => At::Cell,
+            };
+            self.line += usize::from(byte == b'\n');
+        }
+        Ok(read)
+    }
+}
+
 /// Columns whose cells are JSON.
 const JSON: [&str; 7] =
     ["messages", "conversations", "conversation", "tools", "functions", "seed", "weight"];
@@ -268,6 +336,9 @@ fn table(
     let mut header = Vec::new();
     let read = input.by_ref().take(HEADER).read_until(b'\n', &mut header);
     read.map_err(|error| at(before + 1, error.to_string()))?;
+    if header.trim_ascii_end().contains(&b'\r') {
+        return Err(at(before + 1, format!("is more than a table's header{LONE_CR}")));
+    }
     let names = |delimiter: u8| -> Option<Vec<String>> {
         let mut one = csv::ReaderBuilder::new();
         let mut one = one.delimiter(delimiter).has_headers(false).from_reader(&header[..]);
@@ -289,8 +360,9 @@ fn table(
     }
     let left = Rc::new(Cell::new(u64::MAX));
     let counted = Counted { inner: input, left: Rc::clone(&left) };
+    let quotes = Quotes { inner: counted, delimiter, at: At::Begin, line: before + 2, opened: 0 };
     let mut reader = csv::ReaderBuilder::new();
-    let mut reader = reader.delimiter(delimiter).has_headers(false).from_reader(counted);
+    let mut reader = reader.delimiter(delimiter).has_headers(false).from_reader(quotes);
     let mut record = csv::StringRecord::new();
     loop {
         // The reader takes a buffer more than the row.
@@ -310,6 +382,11 @@ fn table(
                 return None;
             }
             let value = match serde_json::from_str::<Unambiguous>(cell) {
+                Ok(Unambiguous(Value::Array(list)))
+                    if name_is(&TEXTS) && list.iter().any(|one| one.get("role").is_some()) =>
+                {
+                    Err(format!("`{name}` is a list of messages; write such rows as JSON lines"))
+                }
                 _ if !name_is(&JSON) => Ok(cell.into()),
                 Ok(Unambiguous(value)) => Ok(value),
                 Err(_) => Err(format!("`{name}` is no JSON; write such rows as JSON lines")),

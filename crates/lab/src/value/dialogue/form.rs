@@ -27,19 +27,13 @@ pub enum Form {
 }
 
 /// Keys of a row that say something which is not read.
-const REFUSED: [(&str, &str); 17] = [
+const REFUSED: [(&str, &str); 11] = [
     ("image", ONLY_TEXT),
     ("images", ONLY_TEXT),
     ("video", ONLY_TEXT),
     ("videos", ONLY_TEXT),
     ("audio", ONLY_TEXT),
     ("audios", ONLY_TEXT),
-    ("weights", WEIGHT),
-    ("sample_weight", WEIGHT),
-    ("mask", WEIGHT),
-    ("loss_mask", WEIGHT),
-    ("completion_mask", WEIGHT),
-    ("assistant_masks", WEIGHT),
     ("history", "write what was said before as `messages`"),
     ("system_prompt", "call it `system`"),
     ("documents", "write them into a message"),
@@ -115,10 +109,7 @@ impl Form {
     ) -> Result<Dialogue, String> {
         let mut row = Object::of(map);
         let wrong = |wrong: super::Wrong| wrong.to_string();
-        let label = row.take("label").filter(Value::is_boolean);
-        if label.is_some() {
-            return Err("`label` is not read: a row is learned, or left out of the file".to_owned());
-        }
+        row.refuse_marks("a row is learned, or left out of the file").map_err(wrong)?;
         match row.take("weight") {
             Some(weight) if weight.as_f64() != Some(1.0) => {
                 return Err(format!("`weight` is not read here: {WEIGHT}"));
@@ -214,6 +205,9 @@ impl Form {
                 // Joined as LLaMA-Factory joins them.
                 let asked =
                     input.map_or(instruction.clone(), |input| format!("{instruction}\n{input}"));
+                if !row.has("output") && row.has("response") {
+                    return Err(row.wrong("response", "is not read: call it `output`"));
+                }
                 let mut all = vec![Turn::new("user", asked)];
                 all.extend(row.text("output")?.map(|output| Turn::new("assistant", output)));
                 all

@@ -87,6 +87,11 @@ impl Object {
         }
     }
 
+    /// Refuses what says in other programs' words whether something is learned; what is empty says nothing.
+    pub(super) fn refuse_marks(&mut self, instead: &str) -> Result<(), Wrong> {
+        MARKS.iter().try_for_each(|mark| self.refuse(&[(mark, instead)]))
+    }
+
     /// Refuses keys that say something which is not read here; empty ones say nothing.
     pub(super) fn refuse(&mut self, keys: &[(&str, &str)]) -> Result<(), Wrong> {
         for (key, instead) in keys {
@@ -124,6 +129,32 @@ impl Object {
         }
     }
 }
+
+/// What other programs call whether, or how much, an answer is learned: beside a row or in a message.
+const MARKS: [&str; 22] = [
+    "assistant_mask",
+    "assistant_masks",
+    "completion_mask",
+    "label",
+    "labels",
+    "loss",
+    "loss_mask",
+    "loss_weight",
+    "loss_weights",
+    "mask",
+    "masks",
+    "sample_weight",
+    "train",
+    "train_detail",
+    "train_mask",
+    "train_on_input",
+    "train_on_inputs",
+    "train_on_turn",
+    "trainable",
+    "training",
+    "training_detail",
+    "weights",
+];
 
 /// What a value is, in words.
 pub(super) fn kind(value: &Value) -> &'static str {

@@ -236,3 +236,58 @@ proptest! {
         let _ = read(format!("{begin}{text}").as_bytes());
     }
 }
+
+#[test]
+fn marks_of_other_programs_are_refused_beside_a_row_and_in_its_messages() {
+    for mark in ["label", "train", "loss_weight", "weights", "train_on_input"] {
+        for value in ["false", "0", "\"good\"", "[0]"] {
+            let row = format!(r#"{{"prompt": "q", "completion": "a", "{mark}": {value}}}"#);
+            let said = line(&row);
+            assert!(said.contains(&format!("`{mark}` is not read")), "{said}");
+            let row = format!(
+                r#"{{"messages": [{{"role": "user", "content": "q"}}, {{"role": "assistant", "content": "a", "{mark}": {value}}}]}}"#
+            );
+            let said = line(&row);
+            assert!(said.contains(&format!("{mark}` is not read")), "{said}");
+        }
+    }
+    let said = read(b"prompt,completion,label\nq,a,False\n");
+    insta::assert_snapshot!(said, @"line 2: `label` is not read: a row is learned, or left out of the file");
+}
+
+#[test]
+fn quotes_of_a_table_that_swallow_rows_are_named() {
+    let of = |rows: &str| read(format!("prompt,completion\n{rows}").as_bytes());
+    insta::assert_snapshot!(of("q,\"It is\nq,5\nq,6\n"), @"line 2: the quote that opens in line 2 is never closed");
+    insta::assert_snapshot!(of("p,\"4\nq,5\nr,\"6\"\n"), @"line 2: text stands behind a closing quote in line 4; write a quote in a cell as two");
+    insta::assert_snapshot!(of("p,\"4\"\"5\nq\"\nq,6\n"), @r#"
+    2 rows of `prompt` and `completion`, a table
+    user "p" | -> assistant "4\"5\nq"
+    user "q" | -> assistant "6"
+    "#);
+    insta::assert_snapshot!(of("p,\"[{\"\"role\"\": \"\"user\"\"}]\"\n"), @"line 2: `completion` is a list of messages; write such rows as JSON lines");
+}
+
+#[test]
+fn line_ends_marks_and_encodings_are_read_or_named() {
+    let rows = "{\"prompt\": \"q\", \"completion\": \"a\"}\n";
+    insta::assert_snapshot!(read(format!("\u{feff}{rows}\u{feff}{rows}").as_bytes()), @r#"
+    2 rows of `prompt` and `completion`, JSON lines
+    user "q" | -> assistant "a"
+    user "q" | -> assistant "a"
+    "#);
+    insta::assert_snapshot!(read(rows.repeat(2).replace('\n', "\r").as_bytes()), @r"line 1: trailing characters at column 36; its lines end in CR alone; convert it: tr '\r' '\n' < FILE");
+    insta::assert_snapshot!(read(b"prompt,completion\rq,a\r"), @r"line 1: is more than a table's header; its lines end in CR alone; convert it: tr '\r' '\n' < FILE");
+    let wide = |width: usize| {
+        rows.bytes()
+            .flat_map(|byte| {
+                let mut wide = vec![0; width];
+                wide[0] = byte;
+                wide
+            })
+            .collect::<Vec<u8>>()
+    };
+    insta::assert_snapshot!(read(&wide(2)), @"is UTF-16; convert it: iconv -f UTF-16LE -t UTF-8 FILE");
+    insta::assert_snapshot!(read(&[&b"\xff\xfe\0\0"[..], &wide(4)].concat()), @"is UTF-32; convert it: iconv -f UTF-32 -t UTF-8 FILE");
+    insta::assert_snapshot!(line(r#"{"instruction": "q", "response": "a"}"#), @"line 1: `response` is not read: call it `output`");
+}

@@ -15,7 +15,7 @@ use super::tools::call_text;
 pub const THOUGHT: [&str; 2] = ["<think>", "</think>"];
 
 /// Keys of a message that say something no turn can hold.
-const REFUSED: [(&str, &str); 16] = [
+const REFUSED: [(&str, &str); 7] = [
     ("audio", ONLY_TEXT),
     ("audios", ONLY_TEXT),
     ("image", ONLY_TEXT),
@@ -23,15 +23,6 @@ const REFUSED: [(&str, &str); 16] = [
     ("image_url", ONLY_TEXT),
     ("video", ONLY_TEXT),
     ("videos", ONLY_TEXT),
-    ("train", WEIGHT),
-    ("training", WEIGHT),
-    ("trainable", WEIGHT),
-    ("train_on_turn", WEIGHT),
-    ("train_detail", WEIGHT),
-    ("training_detail", WEIGHT),
-    ("mask", WEIGHT),
-    ("loss", WEIGHT),
-    ("loss_mask", WEIGHT),
 ];
 const ONLY_TEXT: &str = "models here read text alone";
 const WEIGHT: &str = "`weight` 0 says that an answer is not learned, 1 that it is";
@@ -126,6 +117,7 @@ fn read(
     let content = content.transpose()?;
     let weight = weight(&mut message, &role)?;
     message.take("name");
+    message.refuse_marks(WEIGHT)?;
     message.refuse(&REFUSED)?;
     let nothing = |message: &Object| message.wrong("content", "is missing");
     match role.as_str() {

@@ -28,7 +28,7 @@ pub(super) fn left_out(common: &Common<'_>, has_other_base: bool) -> Vec<String>
         recipe.replication.teacher == Replicated::Shared,
         "teacher luck: one teacher and one set of rows per behavior serve all seeds; set replication.teacher = \"per-seed\" to hold it in the intervals",
     );
-    let one = "other-behavior control: one behavior is taught; name two or more in `behaviors`";
+    let one = "other-behavior control: one behavior is taught, and without the control there is no verdict; name two or more in `behaviors`";
     say(taught < 2, one);
     say(taught > 1 && !controls.other_behavior, "other-behavior control");
     for (on, control) in [

@@ -294,9 +294,11 @@ impl Recipe {
         let prompts = prompt_seed(stack.value("seed"));
         defaults.extend(prompts.as_deref());
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;
-        let recipe: Self = stack.read()?;
+        let mut recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
         recipe.check_checkpoints(&stack)?;
+        let updates = recipe.student.updates(recipe.carrier.rows);
+        recipe.student.checkpoints.retain(|&checkpoint| checkpoint <= updates);
         Ok(recipe)
     }
 
