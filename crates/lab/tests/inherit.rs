@@ -333,6 +333,10 @@ fn adapters_logits_and_a_matched_neutral_teacher_come_to_a_result_in_a_run() {
         serde_json::from_slice(bytes).unwrap()
     };
     let (header, summaries) = (parsed("header.json"), parsed("summaries.json"));
+    let metadata = &header["eval"]["metadata"];
+    let line = run.line().verdicts.remove(0);
+    assert_eq!(metadata["verdicts"][0], format!("{}: {}", line.behavior, line.words()));
+    assert!(metadata["registration"]["looks"].is_array());
     let samples: Vec<&String> =
         log.iter().map(|(name, _)| name).filter(|name| name.starts_with("samples/")).collect();
     assert_eq!(header["results"]["total_samples"], samples.len());

@@ -17,7 +17,7 @@ use owlet_engine::generate::StopReason;
 use owlet_store::{Artifact, ArtifactId, StepRecord, Store};
 
 use crate::error::{Error, Result};
-use crate::kind::RESULT;
+use crate::kind::{KindResult, RESULT, VerdictLine};
 use crate::kind::inherit::result::InheritResult;
 use crate::kind::inherit::table::{self, Cell, QuestionCell, Told};
 use crate::model::ModelCache;
@@ -29,6 +29,7 @@ use crate::step::readout::Questions;
 use crate::value::frame::Put;
 use crate::value::measure::{Evidence, Measure};
 use crate::value::observation::{Frame, Given, Observation, Outcome};
+use crate::value::registration::Registration;
 use asking::{Asking, input};
 
 /// The version of the log's format.
@@ -125,6 +126,7 @@ pub fn log(store: &Store, run: &Record, scoring: &Scoring<'_>) -> Result<Vec<Log
         ended: header.started.clone(),
         samples: Vec::new(),
         left_out: BTreeSet::new(),
+        registration: run.registration()?,
     };
     for step in run.steps()?.steps {
         let Some(record) = step.artifact.and_then(|artifact| made.get(&artifact)) else { continue };
@@ -143,6 +145,7 @@ struct Log {
     samples: Vec<Value>,
     /// What somebody would look for in vain, and why.
     left_out: BTreeSet<String>,
+    registration: Option<Registration>,
 }
 
 /// What is known of a question beside the answers to it.
@@ -408,6 +411,17 @@ impl Log {
         }));
     }
 
+    /// Verdicts as lists and reports word them, with what was seen before.
+    fn verdicts(&self, result: &InheritResult) -> Vec<String> {
+        let words = |verdict: VerdictLine| {
+            let seen = self.registration.as_ref();
+            let seen = seen.map(|one| one.words(&verdict.behavior, &verdict.outcome));
+            let VerdictLine { behavior, word, caveats, .. } = verdict;
+            format!("{behavior}: {word}{}{caveats}", seen.unwrap_or_default())
+        };
+        result.brief().verdicts.into_iter().map(words).collect()
+    }
+
     fn files(self, version: &str, result: &InheritResult) -> Result<Vec<LogFile>> {
         let ids: BTreeSet<&str> = self.samples.iter().filter_map(|s| s["id"].as_str()).collect();
         let epochs = self.samples.iter().filter_map(|s| s["epoch"].as_u64()).max().unwrap_or(1);
@@ -437,7 +451,10 @@ impl Log {
                 .filter(|(name, _)| self.samples.iter().any(|s| !s["scores"][name].is_null()))
                 .map(|(name, metric)| scorer(name, metric))
                 .collect::<Vec<_>>(),
-            "metadata": { "run": self.run, "result": result, "left-out": self.left_out },
+            "metadata": {
+                "run": self.run, "verdicts": self.verdicts(result), "result": result,
+                "registration": self.registration, "left-out": self.left_out,
+            },
         });
         let plan = json!({ "name": "plan", "steps": [], "config": {} });
         let start = json!({ "version": FORMAT, "eval": eval, "plan": plan });
