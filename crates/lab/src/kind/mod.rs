@@ -24,6 +24,7 @@ use crate::report::origin::Origin;
 use crate::run::plan::{Outline, Plan, PlanContext};
 use crate::value::estimate::Interval;
 use crate::value::measure::Measure;
+use crate::value::registration::Registration;
 
 /// The file of a result, in its artifact and in its run's folder.
 pub const RESULT: &str = "result.json";
@@ -160,6 +161,15 @@ pub struct VerdictLine {
 }
 
 impl VerdictLine {
+    /// Adds what was seen before it: which look and which try it is, and whether that takes its mark.
+    pub fn beside(&mut self, registration: &Registration) {
+        self.word += &registration.words(&self.behavior, &self.outcome);
+        self.try_number = Some(registration.try_at(&self.behavior)).filter(|number| *number > 1);
+        if registration.doubts(&self.behavior, &self.outcome) {
+            self.mark = Mark::Unclear;
+        }
+    }
+
     /// The verdict in words; what may be long stands last, so that a cut takes nothing else.
     pub fn words(&self) -> String {
         format!("{}{}", self.word, self.caveats)

@@ -304,12 +304,12 @@ impl ModelSource {
 }
 
 /// The folder of the trained state after `update`.
-pub(crate) fn checkpoint_folder(update: usize) -> String {
+pub fn checkpoint_folder(update: usize) -> String {
     format!("update-{update:05}")
 }
 
 /// The folder of the last trained state.
-pub(crate) const FINAL: &str = "final";
+pub const FINAL: &str = "final";
 
 /// Loaded models, shared among workers; the oldest are dropped above a size.
 pub struct ModelCache {

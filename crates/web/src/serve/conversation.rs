@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use owlet_engine::{Message, Model, Token};
 use owlet_lab::model::chat;
-use owlet_lab::value::dialogue::{instruct, turns};
+use owlet_lab::value::dialogue::{instruct, kind, turns};
 use serde_json::Value;
 
-use super::fields::{Fields, kind};
+use super::fields::Fields;
 use super::refusal::Refusal;
 use super::texts;
 

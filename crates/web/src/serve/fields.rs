@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponseParts, ResponseParts};
+use owlet_lab::value::dialogue::kind;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::sync::OwnedSemaphorePermit;
@@ -187,18 +188,6 @@ impl IntoResponseParts for Ignored {
             parts.headers_mut().insert(header::WARNING, text);
         }
         Ok(parts)
-    }
-}
-
-/// What a value is, in words.
-pub(crate) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }
 

@@ -17,7 +17,7 @@ use fs_err as fs;
 use owlet_engine::train::{self, Example};
 use owlet_engine::{Model, Threads, file};
 use owlet_lab::ask::Demonstration;
-use owlet_lab::model::chat;
+use owlet_lab::model::{FINAL, chat, checkpoint_folder};
 use owlet_lab::recipe::Training;
 use owlet_lab::step::{base, fine_tune};
 use owlet_lab::value::dialogue::{self, Purpose};
@@ -41,8 +41,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const AUTO_EPOCHS: f64 = 3.0;
 /// Checkpoints that are served, the last of all.
 const CHECKPOINTS: usize = 3;
-/// The folder of the last state in a student.
-const LAST: &str = "final";
 /// The folder in the workspace; hidden, because artifacts and steps are the workspace's own affair.
 const FOLDER: &str = ".serve";
 
@@ -379,9 +377,9 @@ impl Jobs {
             true
         };
         for &update in &job.training.checkpoints {
-            add(&state(update), job.checkpoint_name(update));
+            add(&checkpoint_folder(update), job.checkpoint_name(update));
         }
-        add(LAST, job.model_name())
+        add(FINAL, job.model_name())
     }
 
     /// Reads every state that was kept on the validation rows, if there are any.
@@ -397,12 +395,12 @@ impl Jobs {
         }
         let base = self.base(app, job).ok_or("the base is not served any more")?;
         let before = match self.made(&job.model) {
-            Some(before) => self.adapter(&before, LAST, &base)?,
+            Some(before) => self.adapter(&before, FINAL, &base)?,
             None => base.model.clone(),
         };
         let total = self.losses(job)?.len();
-        let kept = job.training.checkpoints.iter().map(|&at| (at, state(at)));
-        let kept: Vec<_> = kept.chain([(total, LAST.to_owned())]).collect();
+        let kept = job.training.checkpoints.iter().map(|&at| (at, checkpoint_folder(at)));
+        let kept: Vec<_> = kept.chain([(total, FINAL.to_owned())]).collect();
         let states = kept.iter().map(|(at, state)| Ok((*at, self.adapter(job, state, &base)?)));
         let states: Vec<(usize, Model)> =
             std::iter::once(Ok((0, before))).chain(states).collect::<Outcome<_>>()?;
@@ -468,11 +466,6 @@ pub(crate) struct Checkpoint {
     pub(crate) update: usize,
     pub(crate) train_loss: Option<f64>,
     pub(crate) valid_loss: Option<f64>,
-}
-
-/// The folder of a state in a student.
-fn state(update: usize) -> String {
-    format!("update-{update:05}")
 }
 
 /// The examples that rows make for a model; tells what was found in them.

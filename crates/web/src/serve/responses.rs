@@ -13,9 +13,10 @@ use axum::extract::State;
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
+use owlet_lab::value::dialogue::kind;
 use serde_json::{Map, Value, json};
 
-use super::fields::{Fields, kind};
+use super::fields::Fields;
 use super::refusal::Refusal;
 use super::runner::Runner;
 use super::{App, chat, reply};

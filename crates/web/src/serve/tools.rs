@@ -7,11 +7,12 @@
 use std::collections::BTreeSet;
 
 use owlet_engine::{Error, Grammar, Tokenizer};
+use owlet_lab::value::dialogue::kind;
 use owlet_lab::value::dialogue::tools::{CALL, Tool, call_head};
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
-use super::fields::{Fields, kind};
+use super::fields::Fields;
 use super::refusal::Refusal;
 
 const OPEN: &str = CALL[0];

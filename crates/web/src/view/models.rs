@@ -32,8 +32,8 @@ use super::error::{Error, Result};
 use super::index::StepLine;
 use super::page::Page;
 use super::parts::{
-    Slice, bytes, cell, choice, form, kept, link, moment, name, not_here, orderly, search, section,
-    table, way,
+    Slice, bytes, cell, choice, form, kept, link, moment, name, no_order, not_here, orderly,
+    search, section, table, way,
 };
 use super::query::{Query, url};
 
@@ -193,13 +193,7 @@ impl Window {
             "kind" => steps.sort_by_key(|step| group(&step.kind)),
             "updates" => steps.sort_by_cached_key(|step| updates(step)),
             "size" => steps.sort_by_cached_key(|step| header(step).map(|header| header.size)),
-            _ => {
-                return Err(Error::query(
-                    "sort",
-                    sort,
-                    "a column's name, `-` before it to turn it",
-                ));
-            }
+            _ => return Err(no_order(sort)),
         }
         if sort.starts_with('-') {
             steps.reverse();

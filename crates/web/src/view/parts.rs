@@ -14,6 +14,7 @@ use owlet_store::ArtifactId;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::error::Error;
 use super::index::StepLine;
 use super::query::Query;
 
@@ -37,6 +38,11 @@ pub(super) fn table(
     rows: impl IntoIterator<Item = Vec<Line>>,
 ) -> Markup {
     report::table(&Table::new(caption, titles).with(rows))
+}
+
+/// What is told of a `sort` that is no column of a list.
+pub(super) fn no_order(sort: &str) -> Error {
+    Error::query("sort", sort, "a column's name, `-` before it to turn it")
 }
 
 /// A table whose headings lead to other orders of a list at `path`: `orders` has for each column the value of

@@ -14,8 +14,8 @@ use super::error::{Error, Result};
 use super::index::StepLine;
 use super::page::Page;
 use super::parts::{
-    Slice, bytes, duration, fact, facts, form, json_text, kept, moment, name, narrow, orderly,
-    sections, step_link,
+    Slice, bytes, duration, fact, facts, form, json_text, kept, moment, name, narrow, no_order,
+    orderly, sections, step_link,
 };
 use super::plan::step_url;
 use super::query::Query;
@@ -41,13 +41,7 @@ impl Window {
             "run" => steps.sort_by_cached_key(|step| run(step)),
             "time" => steps.sort_by(|one, other| one.seconds.total_cmp(&other.seconds)),
             "memory" => steps.sort_by_key(|step| step.peak_memory_bytes),
-            _ => {
-                return Err(Error::query(
-                    "sort",
-                    sort,
-                    "a column's name, `-` before it to turn it",
-                ));
-            }
+            _ => return Err(no_order(sort)),
         }
         if sort.starts_with('-') {
             steps.reverse();

@@ -9,7 +9,6 @@ use super::{NamedStep, Record};
 use crate::error::Result;
 use crate::kind::{RESULT, VerdictLine, registry};
 use crate::model::spec::Spec;
-use crate::report::block::Mark;
 use crate::run::progress::Progress;
 
 /// Where a run stands.
@@ -182,14 +181,7 @@ impl Record {
         match self.registration() {
             Ok(Some(registration)) => {
                 line.look = Some(registration.look()).filter(|look| *look > 1);
-                for verdict in &mut line.verdicts {
-                    verdict.try_number =
-                        Some(registration.try_at(&verdict.behavior)).filter(|number| *number > 1);
-                    verdict.word += &registration.words(&verdict.behavior, &verdict.outcome);
-                    if registration.doubts(&verdict.behavior, &verdict.outcome) {
-                        verdict.mark = Mark::Unclear;
-                    }
-                }
+                line.verdicts.iter_mut().for_each(|verdict| verdict.beside(&registration));
             }
             Ok(None) => {}
             Err(error) => {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::kind::registry::{self, KINDS};
 use crate::kind::{RESULT, VerdictLine};
-use crate::run::plan::{Plan, Source};
+use crate::run::plan::{Node, Plan, Source};
 use crate::run::survey::{NodeState, Survey};
 use crate::step::behavior;
 use crate::value::registration::{Change, Look, Registration, Said};
@@ -39,11 +39,16 @@ pub(super) fn register(
     store: &Store,
     (recipe, now, id): (&str, &str, &RunId),
 ) -> Result<Registration> {
-    let (mut looks, mut earlier) = seen(plan, survey, store)?;
-    under_way(plan, store, id, &mut looks, &mut earlier)?;
-    let own = plan.nodes.last().map(|last| behaviors(&last.configuration)).unwrap_or_default();
-    let asked = earlier.iter().flat_map(|look| &look.said).map(|said| said.behavior.clone());
-    let elsewhere: BTreeSet<String> = asked.filter(|name| !own.contains(name)).collect();
+    let (mut looks, mut earlier, mut elsewhere) = Default::default();
+    let last = plan.nodes.last().filter(|last| last.inputs.keys().any(|role| is_drawn(role)));
+    if let Some(last) = last {
+        (looks, earlier) = seen((plan, last), survey, store)?;
+        under_way(last, store, id, (&mut looks, &mut earlier))?;
+        let own = behaviors(&last.configuration);
+        let asked = earlier.iter().flat_map(|look: &Look| &look.said);
+        let asked = asked.map(|said| said.behavior.clone());
+        elsewhere = asked.filter(|name| !own.contains(name)).collect::<BTreeSet<String>>();
+    }
     Ok(Registration {
         format: FORMAT,
         registered: now.to_owned(),
@@ -76,12 +81,12 @@ pub(super) fn read(run: &RunDirectory) -> Result<Option<Registration>> {
 /// Results in the store that judge some of the models that this plan will judge, by another rule; and those
 /// that judge other models of the same base. Models are compared, not readings of them: the same students read
 /// otherwise are the same students.
-fn seen(plan: &Plan, survey: &Survey, store: &Store) -> Result<(Vec<Look>, Vec<Look>)> {
+fn seen(
+    (plan, last): (&Plan, &Node),
+    survey: &Survey,
+    store: &Store,
+) -> Result<(Vec<Look>, Vec<Look>)> {
     let (mut looks, mut earlier) = (Vec::new(), Vec::new());
-    let Some(last) = plan.nodes.last() else { return Ok((looks, earlier)) };
-    if !last.inputs.keys().any(|role| is_drawn(role)) {
-        return Ok((looks, earlier));
-    }
     let made = |source: &Source| match source {
         Source::Artifact(id) => Some(*id),
         Source::Node(place) => match survey.states[*place] {
@@ -134,16 +139,11 @@ fn seen(plan: &Plan, survey: &Survey, store: &Store) -> Result<(Vec<Look>, Vec<L
 
 /// Adds the runs that other processes are at: who starts several at once has no first one to show but the first.
 fn under_way(
-    plan: &Plan,
+    last: &Node,
     store: &Store,
     own: &RunId,
-    looks: &mut Vec<Look>,
-    earlier: &mut Vec<Look>,
+    (looks, earlier): (&mut Vec<Look>, &mut Vec<Look>),
 ) -> Result<()> {
-    let Some(last) = plan.nodes.last().filter(|last| last.inputs.keys().any(|role| is_drawn(role)))
-    else {
-        return Ok(());
-    };
     let settings = |configuration: &Value| settings(configuration, std::iter::empty());
     for run in super::Record::all(store)? {
         if run.id() == own || run.is_finished() || !run.is_claimed().unwrap_or(false) {

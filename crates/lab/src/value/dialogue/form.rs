@@ -27,20 +27,13 @@ pub enum Form {
 }
 
 /// Keys of a row that say something which is not read.
-const REFUSED: [(&str, &str); 11] = [
-    ("image", ONLY_TEXT),
-    ("images", ONLY_TEXT),
-    ("video", ONLY_TEXT),
-    ("videos", ONLY_TEXT),
-    ("audio", ONLY_TEXT),
-    ("audios", ONLY_TEXT),
+const REFUSED: [(&str, &str); 5] = [
     ("history", "write what was said before as `messages`"),
     ("system_prompt", "call it `system`"),
     ("documents", "write them into a message"),
     ("function_call", "a call stands in its message, as `tool_calls`"),
     ("chat_template_kwargs", "`--chat-template-kwargs` gives them for all rows"),
 ];
-const ONLY_TEXT: &str = "models here read text alone";
 const WEIGHT: &str = "`weight` 0 in a message by `assistant` leaves that answer out";
 
 /// Keys that owlet itself writes beside a prompt and its answer.
@@ -109,7 +102,7 @@ impl Form {
     ) -> Result<Dialogue, String> {
         let mut row = Object::of(map);
         let wrong = |wrong: super::Wrong| wrong.to_string();
-        row.refuse_marks("a row is learned, or left out of the file").map_err(wrong)?;
+        row.refuse_foreign("a row is learned, or left out of the file").map_err(wrong)?;
         match row.take("weight") {
             Some(weight) if weight.as_f64() != Some(1.0) => {
                 return Err(format!("`weight` is not read here: {WEIGHT}"));

@@ -15,7 +15,7 @@ use std::io::{Read, Write};
 
 pub use container::Container;
 pub use form::Form;
-pub use object::Wrong;
+pub use object::{Wrong, kind};
 use owlet_engine::Message;
 pub use turn::{THOUGHT, Turn, instruct, turns};
 

@@ -87,9 +87,12 @@ impl Object {
         }
     }
 
-    /// Refuses what says in other programs' words whether something is learned; what is empty says nothing.
-    pub(super) fn refuse_marks(&mut self, instead: &str) -> Result<(), Wrong> {
-        MARKS.iter().try_for_each(|mark| self.refuse(&[(mark, instead)]))
+    /// Refuses what no row and no message may say: what other programs call whether something is learned, which
+    /// is said by `instead` here, and what is no text. What is empty says nothing.
+    pub(super) fn refuse_foreign(&mut self, instead: &str) -> Result<(), Wrong> {
+        let marks = MARKS.iter().map(|mark| (*mark, instead));
+        let media = MEDIA.iter().map(|medium| (*medium, ONLY_TEXT));
+        marks.chain(media).try_for_each(|key| self.refuse(&[key]))
     }
 
     /// Refuses keys that say something which is not read here; empty ones say nothing.
@@ -130,6 +133,9 @@ impl Object {
     }
 }
 
+pub(super) const ONLY_TEXT: &str = "models here read text alone";
+const MEDIA: [&str; 6] = ["audio", "audios", "image", "images", "video", "videos"];
+
 /// What other programs call whether, or how much, an answer is learned: beside a row or in a message.
 const MARKS: [&str; 22] = [
     "assistant_mask",
@@ -157,7 +163,7 @@ const MARKS: [&str; 22] = [
 ];
 
 /// What a value is, in words.
-pub(super) fn kind(value: &Value) -> &'static str {
+pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -8,23 +8,12 @@ use std::collections::BTreeSet;
 use owlet_engine::Message;
 use serde_json::{Value, json};
 
-use super::object::{Object, Wrong, kind};
+use super::object::{ONLY_TEXT, Object, Wrong, kind};
 use super::tools::call_text;
 
 /// What a model writes its thoughts between.
 pub const THOUGHT: [&str; 2] = ["<think>", "</think>"];
 
-/// Keys of a message that say something no turn can hold.
-const REFUSED: [(&str, &str); 7] = [
-    ("audio", ONLY_TEXT),
-    ("audios", ONLY_TEXT),
-    ("image", ONLY_TEXT),
-    ("images", ONLY_TEXT),
-    ("image_url", ONLY_TEXT),
-    ("video", ONLY_TEXT),
-    ("videos", ONLY_TEXT),
-];
-const ONLY_TEXT: &str = "models here read text alone";
 const WEIGHT: &str = "`weight` 0 says that an answer is not learned, 1 that it is";
 
 /// One turn.
@@ -117,8 +106,8 @@ fn read(
     let content = content.transpose()?;
     let weight = weight(&mut message, &role)?;
     message.take("name");
-    message.refuse_marks(WEIGHT)?;
-    message.refuse(&REFUSED)?;
+    message.refuse_foreign(WEIGHT)?;
+    message.refuse(&[("image_url", ONLY_TEXT)])?;
     let nothing = |message: &Object| message.wrong("content", "is missing");
     match role.as_str() {
         "system" | "developer" | "user" => {

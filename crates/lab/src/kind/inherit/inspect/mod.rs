@@ -413,11 +413,9 @@ impl Log {
 
     /// Verdicts as lists and reports word them, with what was seen before.
     fn verdicts(&self, result: &InheritResult) -> Vec<String> {
-        let words = |verdict: VerdictLine| {
-            let seen = self.registration.as_ref();
-            let seen = seen.map(|one| one.words(&verdict.behavior, &verdict.outcome));
-            let VerdictLine { behavior, word, caveats, .. } = verdict;
-            format!("{behavior}: {word}{}{caveats}", seen.unwrap_or_default())
+        let words = |mut verdict: VerdictLine| {
+            self.registration.iter().for_each(|one| verdict.beside(one));
+            format!("{}: {}", verdict.behavior, verdict.words())
         };
         result.brief().verdicts.into_iter().map(words).collect()
     }
