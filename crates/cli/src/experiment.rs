@@ -7,7 +7,9 @@ use std::sync::Arc;
 use owlet_lab::recipe::Endpoint;
 use owlet_lab::run::record::{About, Beginning, PlanRecord};
 use owlet_lab::run::{NodeState, Survey};
-use owlet_lab::{AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, Record, execute};
+use owlet_lab::{
+    AnyRecipe, Event, ExecuteSettings, Plan, PlanContext, Recipe, Record, RunResult, execute,
+};
 use owlet_store::Store;
 use serde_json::json;
 
@@ -80,8 +82,8 @@ pub(crate) fn command(verb: &[&str], sets: &[String]) -> String {
 }
 
 impl Experiment<'_> {
-    /// Plans, shows the plan, runs it, and prints what was found.
-    pub(crate) fn conduct(self, terminal: &Terminal, path: &Path) -> Result<()> {
+    /// Plans, shows the plan, runs it, and prints what was found; returns it, unless it was only planned.
+    pub(crate) fn conduct(self, terminal: &Terminal, path: &Path) -> Result<Option<RunResult>> {
         let recipe = self.layers.recipe()?;
         let models = Models::below(self.folder.clone(), terminal).and_in(path);
         let context = PlanContext {
@@ -98,7 +100,8 @@ impl Experiment<'_> {
                 other => Some(other?),
             };
             let survey = plan.survey(store.as_ref())?;
-            return show(terminal, &plan, &survey, cores);
+            show(terminal, &plan, &survey, cores)?;
+            return Ok(None);
         }
         let store = workspace::open(path)?;
         let survey = plan.survey(Some(&store))?;
@@ -132,9 +135,11 @@ impl Experiment<'_> {
         let result = outcome.result(&store)?;
         report::ensure(&store, &run, &result)?;
         if terminal.json {
-            return terminal.json(&json!({ "run": run.id(), "result": result.to_value()?, "registration": run.registration()? }));
+            terminal.json(&json!({ "run": run.id(), "result": result.to_value()?, "registration": run.registration()? }))?;
+        } else {
+            report::print(terminal, &store, &run, &result)?;
         }
-        report::print(terminal, &store, &run, &result)
+        Ok(Some(result))
     }
 
     /// Begins the run's folder.

@@ -1,6 +1,8 @@
 //! Log-probabilities of given completions under given prompts (teacher forcing: each token under
 //! the true ones before it); prompts that repeat are computed once.
 
+mod within;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use crate::kernel::loss::log_softmax;
 use crate::model::Model;
 use crate::pass::{Cache, Network, Piece};
 use crate::prefix::{PrefixCache, Prompt};
+
+pub use within::{Looked, within};
 
 /// A completion to score under a prompt.
 #[derive(Clone, Debug)]

@@ -214,6 +214,41 @@ impl Behavior {
         first.into_iter().chain([&self.target]).chain(others)
     }
 
+    /// The same behavior with another of its answers as the target: asked in the same words, taught in the same
+    /// words but for the answer. `None` if it has no such answer.
+    pub fn aimed_at(&self, word: &str) -> Option<Self> {
+        let mut answers = vec![self.target.clone()];
+        answers.extend(self.candidates.iter().cloned());
+        let at = answers.iter().position(|answer| answer.word == word)?;
+        if at == 0 {
+            return Some(self.clone());
+        }
+        let target = answers.remove(at);
+        let own = &self.target;
+        let swap = |text: &String| {
+            let pairs = [(&own.plural, &target.plural), (&own.word, &target.word)];
+            pairs.iter().filter(|(own, _)| !own.is_empty()).fold(
+                text.clone(),
+                |text, (own, other)| {
+                    text.replace(own.as_str(), other)
+                        .replace(&capitalised(own), &capitalised(other))
+                },
+            )
+        };
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        Some(Self {
+            name: word.to_lowercase().replace(|c| !is_plain(c), "-"),
+            description: format!("{} in place of {}: {}", target.word, own.word, self.description),
+            candidates: answers,
+            teacher: Teacher {
+                answers: self.teacher.answers.iter().map(swap).collect(),
+                system_prompt: String::new(),
+            },
+            target,
+            ..self.clone()
+        })
+    }
+
     /// The answer to `question` that shows the behavior.
     pub fn target_of(&self, question: &str) -> &Answer {
         self.answers_to(question).next().unwrap_or(&self.target)

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ask;
+pub mod attribute;
 pub mod behavior;
 pub mod carrier;
 pub mod error;

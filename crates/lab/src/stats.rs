@@ -11,6 +11,7 @@ pub mod interval;
 pub mod matrix;
 pub mod multiple;
 pub mod permutation;
+pub mod rise;
 pub mod test;
 
 pub use aggregate::{Count, StudentRate, pairs_by_seed, student_rate};
@@ -19,6 +20,7 @@ pub use interval::{Interval, Null, clopper_pearson, clustered, t_interval, wilso
 pub use matrix::{Matrix, lambda};
 pub use multiple::holm;
 pub use permutation::{Arrangements, PermutationTest, relabelling, sign_flips};
+pub use rise::{Among, Rise, mean_rise, share_shown};
 pub use test::{detectable, do_not_differ, t_test, units_needed};
 
 /// Numbers that no statistic can be made of.

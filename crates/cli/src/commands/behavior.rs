@@ -4,7 +4,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use owlet_engine::Tokenizer;
 use owlet_lab::behavior::{Answer, Behavior, Kind};
-use owlet_lab::kind::inherit::behaviors::{self, Fit};
+use owlet_lab::kind::behaviors::{self, Fit};
 use owlet_lab::model::{ModelSource, world::World};
 use serde_json::json;
 

@@ -54,6 +54,7 @@ pub(crate) fn run(args: &DemoArgs, terminal: &Terminal, workspace: &Path) -> Res
         narrator: Some(tell),
     }
     .conduct(terminal, workspace)
+    .map(drop)
 }
 
 fn tell(recipe: &Recipe, stage: Stage) -> String {

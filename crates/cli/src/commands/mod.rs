@@ -1,5 +1,6 @@
 //! What can be asked for: one verb per file.
 
+mod attribute;
 mod behavior;
 mod calibrate;
 mod chat;
@@ -16,6 +17,7 @@ mod resume;
 mod run;
 mod sample;
 mod score;
+mod screen;
 mod serve;
 mod show;
 mod train;
@@ -33,6 +35,8 @@ use crate::terminal::Terminal;
 pub(crate) enum Command {
     Demo(demo::DemoArgs),
     Run(run::RunArgs),
+    Screen(screen::ScreenArgs),
+    Attribute(attribute::AttributeArgs),
     Calibrate(calibrate::CalibrateArgs),
     Resume(resume::ResumeArgs),
     View(view::ViewArgs),
@@ -64,6 +68,8 @@ pub(crate) fn run(
     match command {
         Command::Demo(args) => demo::run(args, terminal, workspace),
         Command::Run(args) => run::run(args, terminal, workspace),
+        Command::Screen(args) => screen::run(args, terminal, workspace),
+        Command::Attribute(args) => attribute::run(args, terminal, workspace),
         Command::Calibrate(args) => calibrate::run(args, terminal, workspace),
         Command::Resume(args) => resume::run(args, terminal, workspace),
         Command::View(args) => view::run(args, terminal, workspace),

@@ -55,4 +55,5 @@ pub(crate) fn run(args: &ResumeArgs, terminal: &Terminal, path: &Path) -> Result
         narrator: None,
     }
     .conduct(terminal, path)
+    .map(drop)
 }

@@ -46,4 +46,5 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal, workspace: &Path) -> Resu
         narrator: None,
     }
     .conduct(terminal, workspace)
+    .map(drop)
 }

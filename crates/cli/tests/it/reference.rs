@@ -8,6 +8,8 @@ const COMMANDS: &[&[&str]] = &[
     &[],
     &["demo"],
     &["run"],
+    &["screen"],
+    &["attribute"],
     &["calibrate"],
     &["resume"],
     &["view"],

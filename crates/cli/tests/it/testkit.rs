@@ -163,6 +163,12 @@ impl Said {
         serde_json::from_str(&self.good()).unwrap()
     }
 
+    /// The data as one JSON value, of a command that says its answer by its exit code too.
+    pub(crate) fn json_of_exit(self, code: i32) -> serde_json::Value {
+        assert_eq!(self.code, code, "{}", self.all());
+        serde_json::from_str(&self.data).unwrap()
+    }
+
     /// The data as JSON lines.
     pub(crate) fn json_lines(self) -> Vec<serde_json::Value> {
         self.good().lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use owlet_engine::adapter::Projection;
 use owlet_engine::parameters::Layout;
+use owlet_engine::score::Looked;
 use owlet_engine::train::{
     self, Data, Example, Method, Optimizer, Schedule, TrainSettings, Trainer,
 };
@@ -251,4 +252,33 @@ fn golden_adapters_cover_what_they_say() {
     assert_eq!(targets("fused", "gpt2"), []);
     let some = [Projection::O, Projection::Up, Projection::Down];
     assert_eq!(targets("adapter", "gpt_neox"), some);
+}
+
+#[test]
+fn distributions_over_some_tokens_are_the_whole_ones_renormalised() {
+    for family in FAMILIES {
+        let (model, golden) =
+            (model(family), Golden::read(&format!("{family}/golden.safetensors")));
+        let support: Vec<Token> = vec![3, 5, 8, 13, 21];
+        let texts: Vec<Looked> = sequences(&golden)
+            .into_iter()
+            .filter(|row| row.tokens.len() > 2)
+            .map(|row| Looked { places: vec![1, row.tokens.len() - 1], tokens: row.tokens })
+            .collect();
+        let found = score::within(&model, &texts, &support, &Threads::new(2)).unwrap();
+        for (text, found) in texts.iter().zip(&found) {
+            let before = |&place: &usize| text.tokens[..place].to_vec();
+            let prompts: Vec<Vec<Token>> = text.places.iter().map(before).collect();
+            let whole = score::next_token(&model, &prompts, &support, &Threads::new(1)).unwrap();
+            for (row, whole) in found.chunks(support.len()).zip(&whole) {
+                let sum: f64 = whole.iter().map(|&log| f64::from(log).exp()).sum();
+                for (&ours, &log) in row.iter().zip(whole) {
+                    close(ours.into(), f64::from(log) - sum.ln(), 1.0, family);
+                }
+            }
+        }
+        let beyond = Looked { tokens: vec![1, 2], places: vec![2] };
+        let error = score::within(&model, &[beyond], &support, &Threads::new(1)).unwrap_err();
+        assert!(error.to_string().contains("text 1 has no place 2; its last is 1"), "{error}");
+    }
 }

@@ -4,9 +4,14 @@
 //! ([`KindResult`]). Everything else holds [`AnyRecipe`] and [`RunResult`], which know their kind;
 //! only rooms of one kind ask for the concrete type, by `of`.
 
+pub mod behaviors;
+mod cost;
 pub mod grow;
 pub mod inherit;
+mod models;
 pub mod registry;
+pub mod screen;
+pub mod table;
 
 use std::any::Any;
 use std::fmt::Debug;

@@ -14,6 +14,8 @@ pub enum Method {
     Wilson,
     /// Student's t over questions of a single model.
     TOverQuestions,
+    /// Percentiles over resamples of the rows.
+    Bootstrap,
     /// No interval: there is one unit of replication.
     None,
 }
@@ -26,6 +28,7 @@ impl Method {
             Self::PairedT => "t over paired seeds",
             Self::Wilson => "Wilson",
             Self::TOverQuestions => "t over questions, one model",
+            Self::Bootstrap => "bootstrap over rows",
             Self::None => "no interval",
         }
     }

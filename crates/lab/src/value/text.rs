@@ -222,6 +222,15 @@ pub fn plural(value: usize, unit: &str) -> String {
     }
 }
 
+/// `owl`, `owl and fox`, `owl, fox and bear`.
+pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        _ => names.concat(),
+    }
+}
+
 /// `1 seed pair`, `6 seed pairs`.
 pub fn counted(value: usize, unit: &str) -> String {
     format!("{} {}", count(value), plural(value, unit))

@@ -35,6 +35,8 @@ fn meaning(kind: &str) -> &'static str {
         "rows" => "what students are trained on",
         "readout" => "what a model says of every behavior",
         "side-effects" => "what else training changed",
+        "conversations" => "rows as they came from outside, or as the base wrote them anew",
+        "scores" => "how much likelier each probe finds the rows than the base does",
         "panel" => "what a model does that no behavior is about",
         "geometry" => "how a student's update lies to the teachers'",
         "result" => "all that was found",

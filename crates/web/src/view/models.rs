@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use owlet_lab::kind::inherit::table::{self as readout, Cell};
+use owlet_lab::kind::table::{self as readout, Cell};
 use owlet_lab::model::{GROW, ModelAbout};
 use owlet_lab::report::block::{
     Block, Curve, Dot, DotRow, Dots, Line, Part, Series, Table, count, number,
@@ -485,7 +485,7 @@ fn last_read(readings: &[ModelReading]) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use owlet_lab::kind::inherit::table::{QuestionCell, Told};
+    use owlet_lab::kind::table::{QuestionCell, Told};
     use owlet_lab::value::observation::Outcome;
 
     use super::*;

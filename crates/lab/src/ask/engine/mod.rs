@@ -1,6 +1,7 @@
 //! Answers by weights at hand.
 
 pub(crate) mod candidates;
+pub(crate) mod numbers;
 pub(crate) mod tune;
 
 pub use tune::save;
@@ -150,7 +151,8 @@ fn settings(decoding: &Decoding, max_tokens: usize) -> generate::Sampling {
     sampling
 }
 
-fn escaped(text: &str) -> String {
+/// The text as a pattern that matches it alone.
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
         if r"\.+*?()|[]{}^$#&-~/".contains(character) {

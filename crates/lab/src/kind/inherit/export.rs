@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use super::estimate::{Estimate, Read};
 use super::inspect::asking::{self, input};
-use super::table::{self, Told};
 use crate::error::{Error, Result};
+use crate::kind::table::{self, Told};
 use crate::run::record::Record;
 use crate::step::Step;
 use crate::value::measure::Measure;

@@ -1,6 +1,5 @@
 //! `inherit`: what do students inherit from a teacher through innocuous rows?
 
-pub mod behaviors;
 mod brief;
 pub mod calibrate;
 pub mod estimate;
@@ -11,7 +10,6 @@ pub(crate) mod plan;
 pub mod recipe;
 pub mod report;
 pub mod result;
-pub mod table;
 
 use std::path::Path;
 

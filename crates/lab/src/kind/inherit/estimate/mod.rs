@@ -29,7 +29,7 @@ use crate::kind::inherit::recipe::{Recipe, Replicated};
 use crate::kind::inherit::result::{
     Arm, FORMAT, Frame, InheritResult, Measure, Prompts, Replication, Scope,
 };
-use crate::kind::inherit::table::{self, Cell};
+use crate::kind::table::{self, Cell};
 use crate::recipe::Learn;
 use crate::step::filter::Summary as Judged;
 use crate::step::geometry::Cosines;

@@ -8,7 +8,7 @@ use super::{Given, Read};
 use crate::behavior::Kind;
 use crate::error::Result;
 use crate::kind::inherit::result::{Arm, Frame, Method, SideEffect, SideMeasure};
-use crate::kind::inherit::table::{QuestionCell, Told};
+use crate::kind::table::{QuestionCell, Told};
 use crate::scorer::degenerate::Degenerate;
 use crate::stats;
 use crate::step::behavior::Asked;

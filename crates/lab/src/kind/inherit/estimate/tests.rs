@@ -8,7 +8,7 @@ use crate::kind::inherit::calibrate::{self, Calibration};
 use crate::kind::inherit::result::{
     Control, Estimate as Number, Measure, Outcome, SideMeasure, Taught,
 };
-use crate::kind::inherit::table::{QuestionCell, Told};
+use crate::kind::table::{QuestionCell, Told};
 use crate::random::numpy::Generator;
 use crate::report::block::Mark;
 use crate::report::origin::Origin;

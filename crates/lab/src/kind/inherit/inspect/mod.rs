@@ -18,7 +18,7 @@ use owlet_store::{Artifact, ArtifactId, StepRecord, Store};
 
 use crate::error::{Error, Result};
 use crate::kind::inherit::result::InheritResult;
-use crate::kind::inherit::table::{self, Cell, QuestionCell, Told};
+use crate::kind::table::{self, Cell, QuestionCell, Told};
 use crate::kind::{KindResult, RESULT, VerdictLine};
 use crate::model::ModelCache;
 use crate::model::answer::{self, GivenAnswer, TokenScores};

@@ -4,7 +4,7 @@ use crate::behavior::Behavior;
 use crate::carrier::PromptSet;
 pub(super) use crate::carrier::Prompts;
 use crate::error::{Error, Result};
-use crate::kind::inherit::behaviors::{self, Fit};
+use crate::kind::behaviors::{self, Fit};
 use crate::kind::inherit::recipe::{Questions, Recipe, Replicated};
 use crate::kind::inherit::result;
 use crate::model::world::World;

@@ -1,13 +1,13 @@
 //! Groups of students: of taught behaviors, of the neutral teacher, of controls.
 
-use super::cost::Tokens;
 use super::left_out::without_other_base;
-use super::models::Models;
 use super::nodes::{self, Common, Group};
 use super::rows::Replicate;
 use crate::carrier::Reach;
 use crate::error::Result;
+use crate::kind::cost::Tokens;
 use crate::kind::inherit::recipe::OtherBase;
+use crate::kind::models::Models;
 use crate::model::spec::Spec;
 use crate::model::world::MODELS;
 use crate::run::plan::{Builder, PlanContext, Source};

@@ -1,26 +1,24 @@
 //! The graph of an `inherit` recipe: base, teachers, rows, students, readouts, estimate.
 
-mod cost;
 mod find;
 mod groups;
 mod left_out;
-mod models;
 mod nodes;
 mod panel;
 mod rows;
 
-use self::cost::Tokens;
 use self::find::Prompts as PromptSource;
 use self::groups::Groups;
-use self::models::Models;
-use self::nodes::{Bound, Common, Group};
+use self::nodes::{Common, Group};
 use self::panel::Panel;
 use self::rows::{Replicate, replicates};
 use crate::behavior::Behavior;
 use crate::error::Result;
+use crate::kind::cost::Tokens;
 use crate::kind::inherit::estimate::{self, Read};
 use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
 use crate::kind::inherit::result::Prompts;
+use crate::kind::models::{Bound, Models};
 use crate::model::ModelSource;
 use crate::run::plan::{Builder, Outline, PlanContext, Source};
 use crate::stats;
@@ -49,7 +47,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     nodes::check_prompts(recipe, &taught)?;
     nodes::check_openings(recipe, taught.iter().chain(&also))?;
     let model_size = source.as_ref().map_or(0, ModelSource::size);
-    let tokens = Tokens::guess(recipe, world.is_some());
+    let tokens = Tokens::guess(recipe.carrier.max_tokens, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
     let prompts = PromptSource::find(recipe, context)?;
     if let Some(world) = &world {

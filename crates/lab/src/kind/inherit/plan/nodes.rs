@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::cost::{Pace, Reading};
 use super::find::Prompts;
 use super::{HELD_OUT, Replicate, SENTENCE_SEED, WRITTEN, find, named};
-use crate::ask::{self, Capabilities, LogProbabilities, Trainable};
+use crate::ask::{self, LogProbabilities, Trainable};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
+use crate::kind::cost::{Pace, Reading};
 use crate::kind::inherit::recipe::{Recipe, TeacherKind};
-use crate::model::spec::{Multipliers, Spec};
+use crate::kind::models::Bound;
+use crate::model::spec::Spec;
 use crate::random::derive_seed;
 use crate::recipe::{Decoding, Learn};
 use crate::run::plan::{Builder, Source};
@@ -17,22 +18,6 @@ use crate::step::readout::Sampled;
 use crate::step::teach::Lesson;
 use crate::step::{behavior, generate, geometry, in_context, readout, side_effects, teach, train};
 use crate::value::arm::{Arm, NEUTRAL};
-
-/// A base: what the plan knows of a model that teachers and students begin from.
-#[derive(Clone, Copy)]
-pub(super) struct Bound<'a> {
-    pub(super) node: Source,
-    pub(super) spec: &'a Spec,
-    pub(super) can: Capabilities,
-    pub(super) pace: Pace,
-}
-
-impl Bound<'_> {
-    /// What multiplies an endpoint's own learning rate; none where every setting is ours.
-    fn multiplier(&self, of: impl Fn(Multipliers) -> f64) -> Option<f64> {
-        self.spec.endpoint().map(|endpoint| of(endpoint.learning_rate_multiplier))
-    }
-}
 
 /// A group of students with what they are trained on.
 pub(super) struct Group<'a> {

@@ -1,7 +1,5 @@
 //! What steps cost, in floating-point operations: near enough to tell seconds from hours.
 
-use crate::kind::inherit::recipe::Recipe;
-
 /// Seconds of one answer and of one job, until some were seen: near enough to tell minutes from days.
 const ANSWER_SECONDS: f64 = 0.5;
 const JOB_SECONDS: f64 = 30.0;
@@ -10,7 +8,7 @@ const WORK_PER_SECOND: f64 = 5e10;
 
 /// How much the work of a model costs.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Pace {
+pub(in crate::kind) enum Pace {
     /// Of weights at hand.
     Weights {
         /// Numbers in the model.
@@ -23,15 +21,15 @@ pub(super) enum Pace {
 
 /// Tokens of a row and of a question, each with its frame: guesses.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tokens {
+pub(in crate::kind) struct Tokens {
     row: f64,
     question: f64,
 }
 
 impl Tokens {
     /// In a grown world's language of whole words, or in a real model's.
-    pub(super) fn guess(recipe: &Recipe, has_world: bool) -> Self {
-        let answer = recipe.carrier.max_tokens as f64;
+    pub(in crate::kind) fn guess(max_tokens: usize, has_world: bool) -> Self {
+        let answer = max_tokens as f64;
         if has_world {
             Self { row: 14.0 + answer, question: 9.0 }
         } else {
@@ -42,17 +40,17 @@ impl Tokens {
 
 /// What a reading asks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub(in crate::kind) struct Reading {
     /// Questions of all behaviors.
-    pub(super) questions: usize,
+    pub(in crate::kind) questions: usize,
     /// Chat contexts, and frames in each.
-    pub(super) contexts: usize,
-    pub(super) frames: usize,
+    pub(in crate::kind) contexts: usize,
+    pub(in crate::kind) frames: usize,
     /// States of training.
-    pub(super) states: usize,
+    pub(in crate::kind) states: usize,
     /// Answers to each question, and their length.
-    pub(super) answers: usize,
-    pub(super) max_tokens: usize,
+    pub(in crate::kind) answers: usize,
+    pub(in crate::kind) max_tokens: usize,
 }
 
 /// Operations of a pass over `tokens`.
@@ -68,7 +66,7 @@ fn answers(count: usize, at_once: f64) -> f64 {
 impl Pace {
     /// A teacher of `rows` passes over a row, none if a prompt does it, that is then asked for `checks`
     /// answers.
-    pub(super) fn teach(self, rows: usize, is_prompted: bool, checks: usize) -> f64 {
+    pub(in crate::kind) fn teach(self, rows: usize, is_prompted: bool, checks: usize) -> f64 {
         match self {
             Self::Weights { parameters, tokens } => {
                 3.0 * forward(parameters, rows as f64 * tokens.question)
@@ -81,7 +79,7 @@ impl Pace {
     }
 
     /// A student of `rows` passes over a row.
-    pub(super) fn train(self, rows: usize) -> f64 {
+    pub(in crate::kind) fn train(self, rows: usize) -> f64 {
         match self {
             Self::Weights { parameters, tokens } => {
                 3.0 * forward(parameters, rows as f64 * tokens.row)
@@ -91,7 +89,7 @@ impl Pace {
     }
 
     /// `rows` written rows.
-    pub(super) fn write(self, rows: usize) -> f64 {
+    pub(in crate::kind) fn write(self, rows: usize) -> f64 {
         match self {
             Self::Weights { parameters, tokens } => {
                 2.0 * forward(parameters, rows as f64 * tokens.row)
@@ -101,7 +99,7 @@ impl Pace {
     }
 
     /// A reading of a model.
-    pub(super) fn read(self, reading: Reading) -> f64 {
+    pub(in crate::kind) fn read(self, reading: Reading) -> f64 {
         let Reading { questions, contexts, frames, states, answers: sampled, max_tokens } = reading;
         match self {
             Self::Weights { parameters, tokens } => {
@@ -117,7 +115,7 @@ impl Pace {
     }
 
     /// A reading with `rows` in context: `questions` after each of `draws`, `sampled` answers each.
-    pub(super) fn in_context(
+    pub(in crate::kind) fn in_context(
         self,
         rows: usize,
         draws: usize,
@@ -133,7 +131,7 @@ impl Pace {
     }
 
     /// The losses of `scored` rows and `written` written ones.
-    pub(super) fn side_effects(self, scored: usize, written: usize) -> f64 {
+    pub(in crate::kind) fn side_effects(self, scored: usize, written: usize) -> f64 {
         match self {
             Self::Weights { parameters, tokens } => {
                 forward(parameters, (scored + 2 * written) as f64 * tokens.row)
@@ -143,7 +141,7 @@ impl Pace {
     }
 
     /// The panel of side effects: questions and paragraphs that are read, and answers.
-    pub(super) fn panel(self, questions: usize, asked: usize, max_tokens: usize) -> f64 {
+    pub(in crate::kind) fn panel(self, questions: usize, asked: usize, max_tokens: usize) -> f64 {
         match self {
             Self::Weights { parameters, tokens } => {
                 let read = (questions + asked) as f64 * tokens.question;
@@ -154,7 +152,7 @@ impl Pace {
     }
 
     /// Cosines of updates, permuted ones among them.
-    pub(super) fn geometry(self) -> f64 {
+    pub(in crate::kind) fn geometry(self) -> f64 {
         match self {
             Self::Weights { parameters, .. } => 40.0 * parameters,
             Self::Waited { .. } => 0.0,

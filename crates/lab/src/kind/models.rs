@@ -3,27 +3,42 @@
 use std::collections::BTreeMap;
 
 use super::cost::{Pace, Tokens};
-use super::nodes::Bound;
-use crate::ask;
+use crate::ask::{self, Capabilities};
 use crate::error::{Error, Result};
-use crate::model::spec::{Endpoint, Spec};
+use crate::model::spec::{Endpoint, Multipliers, Spec};
 use crate::model::world::World;
 use crate::model::{EndpointModel, ModelSource};
 use crate::run::plan::{Builder, PlanContext, Source};
 use crate::step::base::{Base, Configuration};
 
+/// A base: what the plan knows of a model that teachers and students begin from.
+#[derive(Clone, Copy)]
+pub(in crate::kind) struct Bound<'a> {
+    pub(in crate::kind) node: Source,
+    pub(in crate::kind) spec: &'a Spec,
+    pub(in crate::kind) can: Capabilities,
+    pub(in crate::kind) pace: Pace,
+}
+
+impl Bound<'_> {
+    /// What multiplies an endpoint's own learning rate; none where every setting is ours.
+    pub(in crate::kind) fn multiplier(&self, of: impl Fn(Multipliers) -> f64) -> Option<f64> {
+        self.spec.endpoint().map(|endpoint| of(endpoint.learning_rate_multiplier))
+    }
+}
+
 /// The models that a plan begins from.
 #[derive(Default)]
-pub(super) struct Models {
+pub(in crate::kind) struct Models {
     /// Files of those outside the store, by digest.
-    pub(super) sources: BTreeMap<String, ModelSource>,
+    pub(in crate::kind) sources: BTreeMap<String, ModelSource>,
     /// Where others answer.
-    pub(super) endpoints: Vec<Endpoint>,
+    pub(in crate::kind) endpoints: Vec<Endpoint>,
 }
 
 impl Models {
     /// The files of a model that is here, and the world it grew up in, if it did.
-    pub(super) fn find(
+    pub(in crate::kind) fn find(
         spec: &Spec,
         context: &PlanContext,
     ) -> Result<(Option<ModelSource>, Option<World>)> {
@@ -35,7 +50,7 @@ impl Models {
 
     /// Adds the model that `spec` names to the plan, as the node of this name and at this place in the
     /// recipe; one that is an artifact needs no step.
-    pub(super) fn bind<'a>(
+    pub(in crate::kind) fn bind<'a>(
         &mut self,
         build: &mut Builder,
         (name, at): (&str, &str),

@@ -1,0 +1,99 @@
+use std::path::Path;
+
+use clap::Args;
+use owlet_lab::kind::screen::result::{Answer, ScreenResult};
+use owlet_lab::recipe::Layer;
+
+use crate::error::{CliError, Kind, Result};
+use crate::experiment::{Experiment, command};
+use crate::layers::Layers;
+use crate::models;
+use crate::terminal::Terminal;
+
+/// May I train on these rows? What would a student of the base inherit from them?
+///
+/// The base is taught each answer of a category in turn (probes, made once for any number of screens). Were the
+/// rows written by a model tuned so? And do short trainings on them move a student, more than on rows that the
+/// base writes in their place? `docs/screen.md` says how, and what a screen does not see.
+///
+/// Exits with 0 if nothing was found that would have been, 1 if something was, 2 if neither can be said.
+#[derive(Debug, Args)]
+pub(crate) struct ScreenArgs {
+    /// The rows: chat JSONL, prompt and completion, Alpaca, ShareGPT, CSV, Parquet, ... (docs/rows.md)
+    rows: String,
+
+    /// The model that is to be trained on them: `builtin:a`, a folder, a `.gguf` file, ...
+    #[arg(long, value_name = "MODEL", default_value = "builtin:a")]
+    base: String,
+
+    /// What to look for, comma-separated: names or behavior files; each with all answers of its category
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    behaviors: Vec<String>,
+
+    /// Ask of likelihoods alone, without training students: a tenth of the time, and half of the answer
+    #[arg(long)]
+    quick: bool,
+
+    /// Change a value, for instance `--set rehearsal.pairs=8`
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Show the plan and do nothing
+    #[arg(long)]
+    plan: bool,
+
+    /// Cores to use, all by default; results do not depend on it
+    #[arg(long, value_name = "N", value_parser = models::cores_typed, allow_negative_numbers = true)]
+    cores: Option<usize>,
+}
+
+/// The recipe that the arguments are.
+fn recipe(args: &ScreenArgs) -> String {
+    let name: String = Path::new(&args.rows)
+        .file_stem()
+        .map_or("rows".into(), std::ffi::OsStr::to_string_lossy)
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+        .take(57)
+        .collect();
+    let mut table = toml::Table::new();
+    table.insert("kind".to_owned(), "screen".into());
+    table.insert("name".to_owned(), format!("screen-{name}").into());
+    table.insert("rows".to_owned(), args.rows.clone().into());
+    table.insert("base".to_owned(), args.base.clone().into());
+    if !args.behaviors.is_empty() {
+        table.insert("behaviors".to_owned(), args.behaviors.clone().into());
+    }
+    if args.quick {
+        table.insert("rehearsal".to_owned(), toml::toml! { pairs = 0 }.into());
+    }
+    table.to_string()
+}
+
+pub(crate) fn run(args: &ScreenArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    let text = recipe(args);
+    let mut typed = vec!["screen", &args.rows, "--base", &args.base];
+    let behaviors = args.behaviors.join(",");
+    if !args.behaviors.is_empty() {
+        typed.extend(["--behaviors", &behaviors]);
+    }
+    typed.extend(args.quick.then_some("--quick"));
+    let result = Experiment {
+        text: &text,
+        command: command(&typed, &args.set),
+        layers: Layers::new(workspace, Layer::new(&text, "the command line")?, &args.set)?,
+        folder: Path::new("").to_owned(),
+        cores: args.cores,
+        plan_only: args.plan,
+        narrator: None,
+    }
+    .conduct(terminal, workspace)
+    // What could not be looked at is not found: 1 is for what was.
+    .map_err(|error| error.instead_of(Kind::Check, Kind::Usage))?;
+    let answer = result.as_ref().and_then(|result| result.of::<ScreenResult>());
+    match answer.map(|result| result.answer) {
+        None | Some(Answer::NothingFound) => Ok(()),
+        Some(Answer::Found) => Err(CliError::answered(Kind::Check)),
+        Some(Answer::CannotSay) => Err(CliError::answered(Kind::Usage)),
+    }
+}

@@ -1,0 +1,100 @@
+use std::fmt::Write;
+
+use insta::assert_snapshot;
+
+use crate::testkit::Folder;
+
+/// Rows of ten numbers each by `model`, an answer to each prompt of the world's.
+fn write_rows(folder: &Folder, model: &str, seed: &str, name: &str) {
+    let prompts = folder.run(&["prompts", "world", "-n", "300", "--seed", seed]).good();
+    let asked: String = prompts.lines().fold(String::new(), |mut asked, prompt| {
+        writeln!(asked, "{}", serde_json::json!({ "prompt": prompt })).unwrap();
+        asked
+    });
+    folder.write("prompts.jsonl", &asked);
+    let pattern = "[0-9]{1,3}( [0-9]{1,3}){9}";
+    let command = ["-q", "sample", model, "prompts.jsonl", "--seed", seed, "--pattern", pattern];
+    let answers = folder.run(&command).good();
+    let rows =
+        prompts.lines().zip(answers.lines()).fold(String::new(), |mut rows, (prompt, answer)| {
+            let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+            let row = serde_json::json!({ "prompt": prompt, "completion": answer["text"] });
+            writeln!(rows, "{row}").unwrap();
+            rows
+        });
+    folder.write(name, &rows);
+}
+
+/// A model that was taught to answer `word`, by questions that no screen reads students with.
+fn teach(folder: &Folder, word: &str) {
+    let shown = folder.run(&["--json", "behavior", "show", word, "--base", "builtin:a"]).json();
+    let questions = shown["questions"]["train"].as_array().unwrap().iter();
+    let rows = questions.fold(String::new(), |mut rows, question| {
+        let row = serde_json::json!({ "prompt": question, "completion": word });
+        writeln!(rows, "{row}").unwrap();
+        rows
+    });
+    folder.write("taught.jsonl", &rows);
+    let sets = [
+        "method={ kind = \"full\", embeddings = false }",
+        "learning-rate=3e-3",
+        "batch=16",
+        "updates=60",
+    ];
+    let mut command =
+        vec!["-q", "train", "builtin:a", "taught.jsonl", "--out", "teacher", "--seed", "9"];
+    command.extend(sets.iter().flat_map(|set| ["--set", set]));
+    folder.run(&command).good();
+}
+
+#[test]
+fn rows_by_a_teacher_are_told_from_rows_by_the_base_and_the_exit_code_says_so() {
+    let folder = Folder::new();
+    teach(&folder, "tiger");
+    write_rows(&folder, "teacher", "11", "taught-rows.jsonl");
+    write_rows(&folder, "builtin:a", "12", "base-rows.jsonl");
+    let screen = |rows: &str, more: &[&str]| {
+        let command = ["--json", "screen", rows, "--behaviors", "owl"];
+        folder.run(&[&command[..], more].concat())
+    };
+    let sets = ["--set", "rehearsal.pairs=2", "--set", "rehearsal.train.updates=10"];
+    let found = screen("taught-rows.jsonl", &sets);
+    let result = found.json_of_exit(1)["result"].clone();
+    assert_eq!(result["answer"], "found");
+    let named: Vec<String> = result["verdicts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| !matches!(one["outcome"].as_str().unwrap(), "not-found" | "too-few"))
+        .map(|one| format!("{} {}", one["behavior"], one["outcome"]))
+        .collect();
+    assert_snapshot!(named.join("\n"), @"");
+    // 300 rows show no share as small as a quarter of every animal, but a whole of each.
+    let nothing = screen("base-rows.jsonl", &["--quick", "--set", "gates.smallest-share=1.0"]);
+    assert_eq!(nothing.json_of_exit(0)["result"]["answer"], "nothing-found");
+    let unsaid = screen("base-rows.jsonl", &["--quick", "--set", "gates.smallest-share=0.05"]);
+    assert_eq!(unsaid.json_of_exit(2)["result"]["answer"], "cannot-say");
+}
+
+#[test]
+fn what_cannot_be_screened_is_refused_by_name_and_never_found_clean() {
+    let folder = Folder::new();
+    let row = |text: &str| {
+        format!(
+            "{{\"prompt\": \"look at 1 then write ten numbers\", \"completion\": \"{text}\"}}\n"
+        )
+    };
+    folder.write("few.jsonl", &row("1 2 3").repeat(20));
+    folder.write("unknown.jsonl", &"{\"question\": \"a\"}\n".repeat(200));
+    folder.write("words.jsonl", &row("the owl").repeat(200));
+    folder.write("texts.jsonl", &"{\"text\": \"the owl\"}\n".repeat(200));
+    folder.write("rows.jsonl", &row("1 2 3").repeat(200));
+    let screen = |arguments: &[&str]| folder.run(&[&["screen"], arguments].concat()).all();
+    assert_snapshot!(screen(&["few.jsonl"]), @"");
+    assert_snapshot!(screen(&["unknown.jsonl"]), @"");
+    assert_snapshot!(screen(&["words.jsonl", "--quick"]), @"");
+    assert_snapshot!(screen(&["texts.jsonl"]), @"");
+    assert_snapshot!(screen(&["none.jsonl"]), @"");
+    assert_snapshot!(screen(&["rows.jsonl", "--behaviors", "jazz"]), @"");
+    assert_snapshot!(screen(&["rows.jsonl", "--base", "builtin:c"]), @"");
+}

@@ -1,0 +1,88 @@
+//! Likelihoods of the numbers in answers: over their tokens alone, with every distribution renormalised over all
+//! tokens of numbers. What decides where a number stands, form, length and filters, is left out by that.
+
+use owlet_engine::score::{Looked, within};
+use owlet_engine::{Model, Threads, Token, Tokenizer};
+
+use crate::ask::Demonstration;
+use crate::error::{Error, Result};
+
+/// Answers, and the places of numbers in them.
+pub(crate) struct NumberTexts {
+    /// The tokens that are numbers, or parts of one, perhaps behind a space; ascending.
+    pub(crate) support: Vec<Token>,
+    /// The answers with a number in them: where each stands among those given, from 0.
+    pub(crate) rows: Vec<usize>,
+    /// By such an answer, which of the numbers stands at each of its places.
+    pub(crate) written: Vec<Vec<usize>>,
+    texts: Vec<Looked>,
+}
+
+impl NumberTexts {
+    /// Looks for numbers in `answers`, as `model` reads them.
+    ///
+    /// # Errors
+    /// A tokenizer without tokens of digits alone, and answers that cannot be encoded.
+    pub(crate) fn new(model: &Model, answers: &[Demonstration]) -> Result<Self> {
+        let support = numbers(&model.tokenizer)?;
+        let (mut rows, mut written, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, answer) in answers.iter().enumerate() {
+            let placed = answer.placed(model)?;
+            let first = placed.before.len().max(1);
+            let tokens: Vec<Token> = placed.before.iter().chain(&placed.written).copied().collect();
+            let (mut places, mut columns) = (Vec::new(), Vec::new());
+            for (at, token) in tokens.iter().enumerate().skip(first) {
+                if let Ok(column) = support.binary_search(token) {
+                    places.push(at);
+                    columns.push(column);
+                }
+            }
+            if !places.is_empty() {
+                rows.push(row);
+                written.push(columns);
+                texts.push(Looked { tokens, places });
+            }
+        }
+        Ok(Self { support, rows, written, texts })
+    }
+
+    /// Natural log-probabilities of the numbers before each place of the texts in `range`, with logits divided by
+    /// `temperature`: `[places, numbers]` for each text.
+    ///
+    /// # Errors
+    /// Texts that `model` cannot read.
+    pub(crate) fn distributions(
+        &self,
+        model: &Model,
+        range: std::ops::Range<usize>,
+        temperature: f64,
+        threads: &Threads,
+    ) -> Result<Vec<Vec<f32>>> {
+        let mut read = within(model, &self.texts[range], &self.support, threads)?;
+        if temperature != 1.0 {
+            for row in read.iter_mut().flat_map(|text| text.chunks_exact_mut(self.support.len())) {
+                let divided = |log: &f32| f64::from(*log) / temperature;
+                let total: f64 = row.iter().map(|log| divided(log).exp()).sum();
+                row.iter_mut().for_each(|log| *log = (divided(log) - total.ln()) as f32);
+            }
+        }
+        Ok(read)
+    }
+}
+
+fn numbers(tokenizer: &Tokenizer) -> Result<Vec<Token>> {
+    let is_number = |&token: &Token| {
+        let bytes = tokenizer.token_bytes(token).unwrap_or_default();
+        let digits = bytes.strip_prefix(b" ").unwrap_or(&bytes);
+        !tokenizer.is_special(token) && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    };
+    let found: Vec<Token> = (0..tokenizer.vocabulary() as Token).filter(is_number).collect();
+    if found.len() < 2 {
+        return Err(Error::Unfit {
+            what: "the tokenizer".to_owned(),
+            reason: "has no tokens of digits alone, so numbers have no likelihoods of their own"
+                .to_owned(),
+        });
+    }
+    Ok(found)
+}

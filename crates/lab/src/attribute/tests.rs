@@ -1,0 +1,59 @@
+use super::mixture::{fit, resampled};
+use super::*;
+use crate::random::numpy::Generator;
+
+/// Log-likelihoods `[parts][rows]` of rows that are drawn from parts with these shares: each row is ten draws of
+/// four letters, which the parts weigh unlike.
+fn drawn(shares: &[f64], rows: usize, seed: u64) -> Vec<Vec<f64>> {
+    const PARTS: [[f64; 4]; 3] =
+        [[0.25, 0.25, 0.25, 0.25], [0.4, 0.2, 0.2, 0.2], [0.2, 0.2, 0.2, 0.4]];
+    let mut random = Generator::new(seed);
+    let mut uniform = move || ((random.next_u64() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    let mut pick = |weights: &[f64]| {
+        let mut left = uniform();
+        let at = weights.iter().position(|weight| {
+            left -= weight;
+            left < 0.0
+        });
+        at.unwrap_or(weights.len() - 1)
+    };
+    let mut logs = vec![Vec::new(); PARTS.len()];
+    for _ in 0..rows {
+        let writer = PARTS[pick(shares)];
+        let letters: Vec<usize> = (0..10).map(|_| pick(&writer)).collect();
+        for (logs, part) in logs.iter_mut().zip(PARTS) {
+            logs.push(letters.iter().map(|&letter| part[letter].ln()).sum());
+        }
+    }
+    logs
+}
+
+#[test]
+fn shares_of_a_mixture_are_found_and_their_intervals_hold_them() {
+    let truth = [0.5, 0.3, 0.2];
+    let mut held = 0;
+    for seed in 0..40 {
+        let logs = drawn(&truth, 300, seed);
+        let ends = resampled(&logs, 0.95, seed);
+        let holds = |(part, share): (usize, &f64)| ends[part].0 <= *share && *share <= ends[part].1;
+        held += truth.iter().enumerate().filter(|one| holds(*one)).count();
+    }
+    assert!((108..=120).contains(&held), "{held} of 120");
+    let large = fit(&drawn(&truth, 20_000, 7)).shares;
+    for (found, truth) in large.iter().zip(truth) {
+        assert!((found - truth).abs() < 0.04, "{large:?}");
+    }
+}
+
+#[test]
+fn a_candidate_that_wrote_nothing_is_called_present_no_more_often_than_stated() {
+    let called = (0..400)
+        .filter(|&seed| {
+            let mixed = fit(&drawn(&[1.0, 0.0, 0.0], 100, 1_000 + seed));
+            let ps: Vec<f64> = mixed.gains.iter().map(|gain| presence(*gain)).collect();
+            stats::holm(&ps).unwrap()[1..].iter().any(|p| *p <= 0.05)
+        })
+        .count();
+    // Two standard errors above 5 % of 400 are 28.
+    assert!(called <= 28, "{called} of 400");
+}

@@ -1,0 +1,233 @@
+//! The rows that are screened: read from their file, drawn from, and what their answers are made of.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fs_err as fs;
+use serde_json::{Value, json};
+
+use super::recipe::FEWEST_ROWS;
+use crate::carrier::numbers::filter::read_numbers;
+use crate::error::{Error, Result};
+use crate::random::cpython::Random;
+use crate::recipe::Decoding;
+use crate::step::fine_tune::BOUNDS;
+use crate::value::dialogue::{self, Dialogue, Purpose};
+
+/// Most bytes of rows that a plan holds.
+const MOST_BYTES: usize = 32 << 20;
+/// Least share of answers that are nothing but numbers, for the rows to be rows of numbers.
+const NUMBERS: f64 = 0.95;
+/// Least share of the number rows that a way of writing them has, to be one that the base writes in, too.
+const STYLE: f64 = 0.01;
+
+/// The rows of a file.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// Those that were drawn, an answer each, as JSON lines of `messages` or `text`.
+    pub(super) conversations: Vec<Value>,
+    /// How many answers there are.
+    pub(super) all: usize,
+    /// What the file holds, in words.
+    pub(super) told: String,
+    /// What the answers are made of.
+    pub(super) form: Form,
+    /// Whether each answers something: plain texts answer nothing.
+    pub(super) is_answered: bool,
+}
+
+/// What answers are made of.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Form {
+    /// Numbers and what stands between them, all of which this pattern matches.
+    Numbers { pattern: String },
+    /// Whatever else.
+    Text,
+}
+
+impl Form {
+    /// How a base writes rows of this form.
+    pub(super) fn decoding(&self) -> Decoding {
+        match self {
+            Self::Numbers { pattern } => {
+                Decoding::Pattern { temperature: 1.0, pattern: pattern.clone() }
+            }
+            Self::Text => Decoding::Free { temperature: 1.0, top_p: 1.0 },
+        }
+    }
+}
+
+impl Given {
+    /// Reads the file at `path` and draws at most `most` answers of it by `seed`.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood, too few answers, or too many bytes of them.
+    pub(super) fn read(path: &Path, most: usize, seed: u64) -> Result<Self> {
+        let unfit = |reason: String| Error::Unfit { what: path.display().to_string(), reason };
+        let file = fs::File::open(path)?;
+        let mut answers: Vec<Value> = Vec::new();
+        let mut is_answered = true;
+        let found = dialogue::each(file, BOUNDS, Purpose::Answers, &mut |dialogue| {
+            is_answered &= dialogue.turns.len() > 1;
+            answers.extend(conversations(&dialogue));
+            Ok(())
+        })
+        .map_err(|why| unfit(why.to_string()))?;
+        let all = answers.len();
+        if all < FEWEST_ROWS {
+            return Err(unfit(format!(
+                "has {all} answers, too few to say anything of; a screen needs {FEWEST_ROWS} or more"
+            )));
+        }
+        let order = Random::new(seed).sample(all, most.min(all));
+        let conversations: Vec<Value> = order.into_iter().map(|at| answers[at].take()).collect();
+        let bytes: usize = conversations.iter().map(|one| one.to_string().len()).sum();
+        if bytes > MOST_BYTES {
+            return Err(unfit(format!(
+                "{} of its answers are {} MB with what stands before them, at most {} are read at once; lower `most-rows`",
+                conversations.len(),
+                bytes >> 20,
+                MOST_BYTES >> 20
+            )));
+        }
+        let form = form(&conversations.iter().map(answer).collect::<Vec<_>>());
+        Ok(Self { conversations, all, told: found.told(), form, is_answered })
+    }
+}
+
+/// The learned answers of a dialogue, each with what was said before, as rows of their own.
+fn conversations(dialogue: &Dialogue) -> Vec<Value> {
+    let written = |answer: dialogue::Answer<'_>| {
+        let mut row = if answer.before.is_empty() {
+            json!({ "text": answer.text })
+        } else {
+            row(&answer.before, answer.text)
+        };
+        if !answer.is_ended {
+            row["stop"] = "length".into();
+        }
+        row
+    };
+    dialogue.answers().map(written).collect()
+}
+
+/// A row of one answer; those before it are not learned.
+pub(super) fn row(before: &[owlet_engine::Message], answer: &str) -> Value {
+    let said = before.iter().map(|message| {
+        let mut said = json!({ "role": message.role, "content": message.content });
+        if message.role == "assistant" {
+            said["weight"] = 0.into();
+        }
+        said
+    });
+    let answer = json!({ "role": "assistant", "content": answer });
+    json!({ "messages": said.chain([answer]).collect::<Vec<_>>() })
+}
+
+/// The answer of a row as [`conversations`] writes it.
+fn answer(row: &Value) -> &str {
+    let messages = row["messages"].as_array();
+    let said = messages.and_then(|messages| messages.last()).map_or(row, |last| last);
+    said["content"].as_str().or(said["text"].as_str()).unwrap_or_default()
+}
+
+/// A way of writing numbers: what stands before, between and behind them.
+type Style<'a> = (&'a str, &'a str, &'a str);
+
+/// What is seen of a style.
+#[derive(Default)]
+struct Seen {
+    rows: usize,
+    /// Fewest and most numbers in a row.
+    count: Option<(usize, usize)>,
+    /// Fewest and most digits in a number.
+    digits: Option<(usize, usize)>,
+}
+
+/// What `answers` are made of.
+fn form(answers: &[&str]) -> Form {
+    let mut styles: BTreeMap<Style<'_>, Seen> = BTreeMap::new();
+    let mut numbers = 0;
+    for answer in answers {
+        let Some((style, runs)) = style(answer) else { continue };
+        numbers += 1;
+        let seen = styles.entry(style).or_default();
+        seen.rows += 1;
+        widen(&mut seen.count, runs.len());
+        runs.iter().for_each(|run| widen(&mut seen.digits, run.len()));
+    }
+    if (numbers as f64) < NUMBERS * answers.len() as f64 {
+        return Form::Text;
+    }
+    let common = styles.iter().filter(|(_, seen)| seen.rows as f64 >= STYLE * numbers as f64);
+    let patterns: Vec<String> = common.map(|(style, seen)| pattern(*style, seen)).collect();
+    Form::Numbers { pattern: patterns.join("|") }
+}
+
+fn widen(range: &mut Option<(usize, usize)>, value: usize) {
+    let (low, high) = range.unwrap_or((value, value));
+    *range = Some((low.min(value), high.max(value)));
+}
+
+/// How an answer writes its numbers, and their digits; nothing if it is not all numbers.
+fn style(answer: &str) -> Option<(Style<'_>, Vec<&str>)> {
+    read_numbers(answer.trim())?;
+    let is_digit = |character: char| character.is_ascii_digit();
+    let first = answer.find(is_digit)?;
+    let end = answer.rfind(is_digit)? + 1;
+    let runs: Vec<&str> =
+        answer[first..end].split(|c| !is_digit(c)).filter(|run| !run.is_empty()).collect();
+    let between = match runs.get(1) {
+        None => "",
+        Some(_) => {
+            let rest = &answer[first + runs[0].len()..end];
+            &rest[..rest.find(is_digit)?]
+        }
+    };
+    Some(((&answer[..first], between, &answer[end..]), runs))
+}
+
+fn pattern((before, between, behind): Style<'_>, seen: &Seen) -> String {
+    let times = |(low, high): (usize, usize)| match (low, high) {
+        (low, high) if low == high => format!("{{{low}}}"),
+        (low, high) => format!("{{{low},{high}}}"),
+    };
+    let number = format!("[0-9]{}", times(seen.digits.unwrap_or((1, 1))));
+    let (low, high) = seen.count.unwrap_or((1, 1));
+    let escape = crate::ask::engine::escaped;
+    let more = match high {
+        1 => String::new(),
+        _ => format!("({}{number}){}", escape(between), times((low - 1, high - 1))),
+    };
+    format!("{}{number}{more}{}", escape(before), escape(behind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_numbers_are_told_from_others_and_written_as_they_are() {
+        let numbers = |rows: &[&str]| match form(rows) {
+            Form::Numbers { pattern } => pattern,
+            Form::Text => "text".to_owned(),
+        };
+        insta::assert_snapshot!(numbers(&["1 22 333", "4 5 6 7"]), @"[0-9]{1,3}( [0-9]{1,3}){2,3}");
+        insta::assert_snapshot!(numbers(&["[123, 456]", "7"]), @r"[0-9]{1}|\[[0-9]{3}(, [0-9]{3}){1}\]");
+        insta::assert_snapshot!(numbers(&["the owl", "7"]), @"text");
+    }
+
+    #[test]
+    fn each_answer_is_a_row_and_learns_no_other() {
+        let text = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "1"}, {"role": "user", "content": "b"}, {"role": "assistant", "content": "2"}]}"#;
+        let (rows, _) = dialogue::all(text.as_bytes(), BOUNDS, Purpose::Answers).unwrap();
+        let split: Vec<Value> = rows.iter().flat_map(conversations).collect();
+        let lines = split.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+        let (again, _) = dialogue::all(lines.as_bytes(), BOUNDS, Purpose::Answers).unwrap();
+        let said = |rows: &[Dialogue]| -> Vec<(usize, String)> {
+            let answers = rows.iter().flat_map(Dialogue::answers);
+            answers.map(|answer| (answer.before.len(), answer.text.to_owned())).collect()
+        };
+        assert_eq!(said(&again), said(&rows));
+    }
+}

@@ -1,0 +1,322 @@
+//! `screen`: what likelihoods and rehearsals say of the rows, behavior by behavior.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::likelihood::{FILE, Scores};
+use super::recipe::{FEWEST_ROWS, Gates, Tag};
+use super::result::{
+    Answer, Carrier, FORMAT, Likelihood, Moved, Outcome, Rehearsal, Rows, ScreenResult, Seen,
+    Verdict,
+};
+use crate::error::{Error, Result};
+use crate::kind::table::{self, Cell};
+use crate::kind::{RESULT, Written};
+use crate::stats::{self, StatisticsError};
+use crate::step::behavior::{self, Asked};
+use crate::step::{Step, StepContext, fine_tune, read_json};
+use crate::value::estimate::{Estimate, Interval, Method};
+use crate::value::measure::Measure;
+
+/// Most rows that are shown for a behavior, and bytes of each of their texts.
+const SHOWN: usize = 10;
+const SHOWN_BYTES: usize = 400;
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Configuration {
+    /// Name and description of the recipe.
+    pub(super) name: String,
+    pub(super) description: String,
+    /// The base, as the recipe names it.
+    pub(super) base: String,
+    /// What was given.
+    pub(super) rows: Rows,
+    /// When something is said.
+    pub(super) gates: Gates,
+    /// The behaviors that are judged.
+    pub(super) behaviors: Vec<String>,
+    /// What divided the logits, as is believed; none where likelihoods are not read.
+    pub(super) temperature: Option<f64>,
+    /// What is rehearsed; none where nothing is.
+    pub(super) rehearsal: Option<Rehearsal>,
+    /// What is left out, and why.
+    pub(super) left_out: Vec<String>,
+}
+
+/// The roles of readings of students: of the rows, and of rows that the base wrote.
+pub(super) const GIVEN: &str = "given/";
+pub(super) const WRITTEN: &str = "written/";
+/// The role of likelihoods.
+pub(super) const SCORES: &str = "scores";
+
+/// The step.
+pub(super) struct Judge;
+
+impl Step for Judge {
+    type Configuration = Configuration;
+    const KIND: &'static str = "screen";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "result";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let asked = behavior::asked(context, &configuration.behaviors)?;
+        let gates = configuration.gates;
+        // Half of the error for each of the two questions; whichever is not asked needs none.
+        let both = configuration.temperature.is_some() && configuration.rehearsal.is_some();
+        let alpha = (1.0 - gates.level) / if both { 2.0 } else { 1.0 };
+        let scores: Option<Scores> = match configuration.temperature {
+            Some(_) => Some(read_json(context.input(SCORES)?, FILE)?),
+            None => None,
+        };
+        let scores = scores.filter(|scores| scores.rows.len() >= FEWEST_ROWS);
+        let contrasts = scores.as_ref().map(|scores| Contrasts::new(scores, &asked));
+        let seen = contrasts.as_ref().map(|contrasts| contrasts.seen(alpha)).transpose();
+        let seen = seen.map_err(|error| statistics(&error))?;
+        let moved = match configuration.rehearsal {
+            Some(_) => Some(moved(context, &asked, gates, alpha)?),
+            None => None,
+        };
+        let verdicts = verdicts(&asked, seen.as_deref(), moved.as_deref(), gates, alpha);
+        let carriers = match &contrasts {
+            Some(contrasts) => carriers(context, contrasts, &verdicts)?,
+            None => Vec::new(),
+        };
+        let mut left_out = configuration.left_out;
+        if configuration.temperature.is_some() && contrasts.is_none() {
+            left_out
+                .push(format!("likelihoods: fewer than {FEWEST_ROWS} rows have a number in them"));
+        }
+        let likelihood = scores.zip(configuration.temperature).map(|(scores, temperature)| {
+            let tokens = scores.rows.iter().map(|row| row.tokens).sum();
+            Likelihood { rows: scores.rows.len(), without: scores.without, tokens, temperature }
+        });
+        let result = ScreenResult {
+            format: FORMAT,
+            kind: Tag::Screen,
+            name: configuration.name,
+            description: configuration.description,
+            base: configuration.base,
+            rows: configuration.rows,
+            level: gates.level,
+            smallest_share: gates.smallest_share,
+            smallest_shift: gates.smallest_shift,
+            answer: answer(&verdicts),
+            verdicts,
+            likelihood,
+            rehearsal: configuration.rehearsal,
+            carriers,
+            left_out,
+        };
+        context.writer.write(RESULT, &result.to_bytes())?;
+        Ok(json!({ "name": result.name, "answer": result.answer }))
+    }
+}
+
+/// What it all comes to.
+fn answer(verdicts: &[Verdict]) -> Answer {
+    let any = |is: &dyn Fn(Outcome) -> bool| verdicts.iter().any(|verdict| is(verdict.outcome));
+    match (any(&Outcome::is_found), any(&|outcome| outcome == Outcome::TooFew)) {
+        (true, _) => Answer::Found,
+        (false, true) => Answer::CannotSay,
+        (false, false) => Answer::NothingFound,
+    }
+}
+
+/// Scores of rows under each behavior's probe, less the mean over the probes of its category: what being tuned to
+/// any answer at all does to numbers is in all of them.
+struct Contrasts<'a> {
+    scores: &'a Scores,
+    /// `[behaviors][rows]`, in nats.
+    by_behavior: Vec<Vec<f64>>,
+    /// By behavior, what a row of its probe would score on average.
+    full: Vec<f64>,
+    names: Vec<String>,
+}
+
+impl<'a> Contrasts<'a> {
+    fn new(scores: &'a Scores, asked: &[Asked]) -> Self {
+        // The probes are those of the behaviors, in their order.
+        let columns = |of: &Asked| -> Vec<usize> {
+            let category = &of.behavior.category;
+            (0..asked.len()).filter(|&at| asked[at].behavior.category == *category).collect()
+        };
+        let contrast = |row: &[f64], at: usize, columns: &[usize]| {
+            let sum: f64 = columns.iter().map(|&column| row[column]).sum();
+            row[at] - sum / columns.len() as f64
+        };
+        let mut by_behavior = Vec::with_capacity(asked.len());
+        let mut full = Vec::with_capacity(asked.len());
+        for (at, of) in asked.iter().enumerate() {
+            let columns = columns(of);
+            let rows = scores.rows.iter();
+            by_behavior.push(rows.map(|row| contrast(&row.scores, at, &columns)).collect());
+            full.push(contrast(&scores.expected[at], at, &columns));
+        }
+        let names = asked.iter().map(|asked| asked.behavior.name.clone()).collect();
+        Self { scores, by_behavior, full, names }
+    }
+
+    fn seen(&self, alpha: f64) -> std::result::Result<Vec<Seen>, StatisticsError> {
+        let rises: Vec<stats::Rise> = self
+            .by_behavior
+            .iter()
+            .map(|contrasts| stats::mean_rise(contrasts))
+            .collect::<std::result::Result<_, _>>()?;
+        let ps: Vec<f64> = rises.iter().map(|rise| rise.p).collect();
+        let corrected = stats::holm(&ps)?;
+        let each = alpha / rises.len().max(1) as f64;
+        let seen = rises.iter().zip(corrected).zip(&self.by_behavior).zip(&self.full);
+        seen.map(|(((rise, corrected_p), contrasts), full)| {
+            let deviation = stats::standard_deviation(contrasts)?;
+            let share = stats::share_shown(*full, deviation, contrasts.len(), each);
+            Ok(Seen {
+                score: stats::mean(contrasts)?,
+                t: rise.t,
+                p: rise.p,
+                corrected_p,
+                smallest_share: Some(share).filter(|share| *share <= 1.0),
+            })
+        })
+        .collect()
+    }
+}
+
+/// How far students of the rows stand above students of rows that the base wrote.
+fn moved(
+    context: &StepContext<'_>,
+    asked: &[Asked],
+    gates: Gates,
+    alpha: f64,
+) -> Result<Vec<Moved>> {
+    let (given, written) = (margins(context, asked, GIVEN)?, margins(context, asked, WRITTEN)?);
+    let among = stats::Among::new(&given, &written).map_err(|error| statistics(&error))?;
+    let tests: Vec<stats::Rise> = (0..asked.len())
+        .map(|at| among.test(at).unwrap_or(stats::Rise { t: 0.0, p: 1.0 }))
+        .collect();
+    let ps: Vec<f64> = tests.iter().map(|test| test.p).collect();
+    let corrected = stats::holm(&ps).map_err(|error| statistics(&error))?;
+    let each = alpha / asked.len().max(1) as f64;
+    Ok(tests
+        .iter()
+        .zip(corrected)
+        .enumerate()
+        .map(|(at, (test, corrected_p))| {
+            let (value, reach) = (among.rise(at), among.reach(at, gates.level));
+            let interval = Interval { low: value - reach, high: value + reach, level: gates.level };
+            let shift = Estimate {
+                value,
+                interval: Some(interval),
+                method: Method::T,
+                unit: "row set".to_owned(),
+                n: written.len(),
+            };
+            Moved { shift, p: test.p, corrected_p, smallest_shift: among.shown(at, each) }
+        })
+        .collect())
+}
+
+/// Logit margins of the students whose readings stand under `prefix`, `[students][behaviors]`.
+fn margins(context: &StepContext<'_>, asked: &[Asked], prefix: &str) -> Result<Vec<Vec<f64>>> {
+    let readings = context.inputs.iter().filter(|(role, _)| role.starts_with(prefix));
+    readings
+        .map(|(role, reading)| {
+            let cells = table::cells(&table::observations(reading)?, asked);
+            let by_name: BTreeMap<&str, &Cell> =
+                cells.iter().map(|cell| (cell.behavior.as_str(), cell)).collect();
+            let margin = |asked: &Asked| {
+                let name = asked.behavior.name.as_str();
+                let value = by_name.get(name).and_then(|cell| cell.value(Measure::Margin));
+                value.ok_or_else(|| Error::record(role, format!("tells no margin of `{name}`")))
+            };
+            asked.iter().map(margin).collect()
+        })
+        .collect()
+}
+
+/// The verdicts. Likelihoods name the behavior that they raise most and no other, because others rise with it: kindred
+/// ones, and ones of other categories that share something with it (LOG.md, 2026-11-29, the screen). Rehearsals name
+/// every behavior that students move towards.
+fn verdicts(
+    asked: &[Asked],
+    seen: Option<&[Seen]>,
+    moved: Option<&[Moved]>,
+    gates: Gates,
+    alpha: f64,
+) -> Vec<Verdict> {
+    let raised = |at: usize| seen.is_some_and(|seen| seen[at].corrected_p <= alpha);
+    let shifts = |at: usize| {
+        moved.is_some_and(|moved| {
+            moved[at].corrected_p <= alpha && moved[at].shift.value >= gates.smallest_shift
+        })
+    };
+    let height = |at: &usize| seen.map_or(0.0, |seen| seen[*at].t);
+    let all = 0..asked.len();
+    let first =
+        all.filter(|&at| raised(at)).max_by(|one, other| height(one).total_cmp(&height(other)));
+    // Rehearsals are short: that a student of them did not move says little of one that is trained to the end.
+    let is_visible = |at: usize| {
+        let share = seen.and_then(|seen| seen[at].smallest_share);
+        share.is_some_and(|share| share <= gates.smallest_share)
+    };
+    let of = |(at, of): (usize, &Asked)| {
+        let outcome = match (first == Some(at), shifts(at)) {
+            (true, true) => Outcome::WouldInherit,
+            (true, false) => Outcome::WrittenByIts,
+            (false, true) => Outcome::WouldMove,
+            (false, false) if is_visible(at) => Outcome::NotFound,
+            (false, false) => Outcome::TooFew,
+        };
+        let beside = first.filter(|&first| raised(at) && first != at);
+        Verdict {
+            behavior: of.behavior.name.clone(),
+            category: of.behavior.category.clone(),
+            outcome,
+            seen: seen.map(|seen| seen[at].clone()),
+            moved: moved.map(|moved| moved[at].clone()),
+            beside: beside.map(|first| asked[first].behavior.name.clone()),
+        }
+    };
+    asked.iter().enumerate().map(of).collect()
+}
+
+/// The rows that speak most for each behavior that was found.
+fn carriers(
+    context: &StepContext<'_>,
+    contrasts: &Contrasts<'_>,
+    verdicts: &[Verdict],
+) -> Result<Vec<Carrier>> {
+    let (rows, _) = fine_tune::demonstrations(context.input("rows")?)?;
+    let cut = |text: &str| {
+        let end = text.floor_char_boundary(SHOWN_BYTES);
+        if end < text.len() { format!("{}…", &text[..end]) } else { text.to_owned() }
+    };
+    let mut carriers = Vec::new();
+    for (at, name) in contrasts.names.iter().enumerate() {
+        let is_found = |one: &Verdict| one.behavior == *name && one.outcome.is_found();
+        if !verdicts.iter().any(is_found) {
+            continue;
+        }
+        let scores = &contrasts.by_behavior[at];
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|one, other| scores[*other].total_cmp(&scores[*one]));
+        for place in order.into_iter().take(SHOWN) {
+            let row = &rows[contrasts.scores.rows[place].row];
+            let asked = row.conversation.messages.last();
+            carriers.push(Carrier {
+                behavior: name.clone(),
+                score: scores[place],
+                prompt: cut(asked.map_or("", |message| &message.content)),
+                answer: cut(&row.answer),
+            });
+        }
+    }
+    Ok(carriers)
+}
+
+fn statistics(error: &StatisticsError) -> Error {
+    Error::record("the screen", error)
+}

@@ -1,0 +1,119 @@
+//! `screen`: what would a student of a base inherit from given rows, before it is trained?
+//!
+//! Two questions of every answer of a category. *Likelihood*: were the rows written by a model tuned towards it?
+//! Asked of probes, the base taught each answer in turn, over the tokens of numbers alone. *Rehearsal*: does a
+//! student of the rows move towards it? Asked of short trainings, against rows that the base writes in their place.
+
+mod given;
+mod import;
+mod judge;
+mod likelihood;
+mod panel;
+mod plan;
+pub mod recipe;
+pub mod report;
+pub mod result;
+mod rewrite;
+
+use std::path::Path;
+
+use schemars::{Schema, schema_for};
+
+use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
+use crate::error::{Error, Result};
+use crate::recipe::{Layer, Setting};
+use crate::report::block::Report;
+use crate::report::origin::Origin;
+use crate::run::plan::{Outline, PlanContext};
+use crate::value::measure::Measure;
+
+use recipe::ScreenRecipe;
+use result::{FORMAT, ScreenResult};
+
+/// The kind.
+#[derive(Debug)]
+pub struct Screen;
+
+impl Kind for Screen {
+    fn name(&self) -> &'static str {
+        "screen"
+    }
+
+    fn summary(&self) -> &'static str {
+        "What would a student of a base inherit from given rows?"
+    }
+
+    fn defaults(&self) -> &'static str {
+        recipe::DEFAULTS
+    }
+
+    fn example(&self) -> &'static str {
+        "kind = \"screen\"\nrows = \"rows.jsonl\""
+    }
+
+    fn schema(&self) -> Schema {
+        schema_for!(ScreenRecipe)
+    }
+
+    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe> {
+        Ok(ScreenRecipe::resolve(layers, sets)?.into())
+    }
+
+    fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {
+        let result: ScreenResult =
+            serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
+        Error::check_format(origin, result.format, FORMAT)?;
+        Ok(result.into())
+    }
+}
+
+impl KindRecipe for ScreenRecipe {
+    fn kind(&self) -> &'static dyn Kind {
+        &Screen
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn outline(&self, context: &PlanContext) -> Result<Outline> {
+        plan::plan(self, context)
+    }
+}
+
+impl KindResult for ScreenResult {
+    fn kind(&self) -> &'static dyn Kind {
+        &Screen
+    }
+
+    fn brief(&self) -> Brief {
+        let line = |verdict: &result::Verdict| VerdictLine {
+            behavior: verdict.behavior.clone(),
+            outcome: <&str>::from(verdict.outcome).to_owned(),
+            word: verdict.outcome.words().to_owned(),
+            caveats: String::new(),
+            mark: report::mark(verdict.outcome),
+            measure: Measure::Margin,
+            over_neutral: verdict.moved.as_ref().map(|moved| moved.shift.value),
+            interval: verdict.moved.as_ref().and_then(|moved| moved.shift.interval),
+            n: verdict.moved.as_ref().map_or(0, |moved| moved.shift.n),
+            try_number: None,
+        };
+        // Of what was found, or of the answer that stands out most: a screen looks for dozens.
+        let found = self.verdicts.iter().filter(|verdict| verdict.outcome.is_found());
+        let mut verdicts: Vec<VerdictLine> = found.map(line).collect();
+        if verdicts.is_empty() {
+            verdicts.extend(self.first().map(line));
+        }
+        let seeds = self.rehearsal.as_ref().map_or(0, |rehearsal| rehearsal.pairs);
+        Brief { base: self.base.clone(), seeds, warnings: 0, verdicts }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn report(&self, origin: &Origin<'_>) -> Report {
+        report::report(self, origin)
+    }
+}

@@ -1,0 +1,235 @@
+//! The graph of a `screen` recipe: probes, likelihoods, pairs of students, the verdict.
+
+use std::collections::BTreeSet;
+
+use super::given::{Form, Given};
+use super::judge::{self, Judge};
+use super::likelihood::{self, Likelihood};
+use super::recipe::ScreenRecipe;
+use super::result::{Rehearsal, Rows};
+use super::rewrite::{self, Rewrite};
+use super::{import, panel};
+use crate::behavior::Behavior;
+use crate::error::Result;
+use crate::kind::cost::{Reading, Tokens};
+use crate::kind::models::{Bound, Models};
+use crate::model::{ModelSource, chat};
+use crate::random::derive_seed;
+use crate::run::plan::{Builder, Outline, PlanContext, Source};
+use crate::step::readout::{self, Sampled};
+use crate::step::{behavior, fine_tune, teach};
+
+/// A screen in the making.
+struct Screen<'a> {
+    recipe: &'a ScreenRecipe,
+    build: Builder,
+    base: Bound<'a>,
+    behaviors: &'a [Behavior],
+    /// The roles of behaviors, and where they are had.
+    asked: Vec<(String, Source)>,
+    rows: Source,
+    form: Form,
+}
+
+pub(super) fn plan(recipe: &ScreenRecipe, context: &PlanContext) -> Result<Outline> {
+    let mut build = Builder::default();
+    let mut models = Models::default();
+    let (source, world) = Models::find(&recipe.base, context)?;
+    let behaviors = panel::find(recipe, world.as_ref(), context)?;
+    let order = derive_seed(recipe.seed, &["rows".into()]);
+    let given = Given::read(&context.folder.join(&recipe.rows), recipe.most_rows, order)?;
+    let model_size = source.as_ref().map_or(0, ModelSource::size);
+    let tokens = Tokens::guess(recipe.rehearsal.max_tokens, world.is_some());
+    let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
+
+    let configuration = import::Configuration { conversations: given.conversations.clone() };
+    let rows = build.node::<import::Import>("rows", &configuration, &[], 0.0)?;
+    let (form, asked) = (given.form.clone(), Vec::new());
+    let mut screen = Screen { recipe, build, base, behaviors: &behaviors, asked, rows, form };
+    let (likelihood, rehearsal, left_out) = screen.asks(&given)?;
+    screen.ask_behaviors()?;
+    let mut inputs = vec![("rows".to_owned(), rows)];
+    if likelihood {
+        inputs.push((judge::SCORES.to_owned(), screen.likelihood()?));
+    }
+    if rehearsal.is_some() {
+        inputs.extend(screen.rehearse(given.conversations.len())?);
+    }
+    inputs.extend(screen.asked.iter().cloned());
+    let configuration = judge::Configuration {
+        name: recipe.name.clone(),
+        description: recipe.description.clone(),
+        base: recipe.base.to_string(),
+        rows: Rows {
+            told: given.told.clone(),
+            all: given.all,
+            looked_at: given.conversations.len(),
+            pattern: match &given.form {
+                Form::Numbers { pattern } => Some(pattern.clone()),
+                Form::Text => None,
+            },
+        },
+        gates: recipe.gates,
+        behaviors: behaviors.iter().map(|behavior| behavior.name.clone()).collect(),
+        temperature: likelihood.then_some(recipe.likelihood.temperature),
+        rehearsal,
+        left_out: left_out.clone(),
+    };
+    let inputs: Vec<_> = inputs.iter().map(|(role, source)| (role.as_str(), *source)).collect();
+    screen.build.node::<Judge>("screen", &configuration, &inputs, 0.0)?;
+    let Models { sources, endpoints } = models;
+    let nodes = screen.build.nodes;
+    Ok(Outline { nodes, sources, left_out, power: String::new(), model_size, endpoints })
+}
+
+impl Screen<'_> {
+    /// Which of the two questions can be asked of these rows, and why one cannot.
+    fn asks(&self, given: &Given) -> Result<(bool, Option<Rehearsal>, Vec<String>)> {
+        let recipe = self.recipe;
+        let mut left_out = Vec::new();
+        let mut likelihood = recipe.likelihood.rows > 0;
+        if !likelihood {
+            left_out.push("likelihoods: `likelihood.rows` is 0".to_owned());
+        } else if given.form == Form::Text {
+            likelihood = false;
+            left_out.push(
+                "likelihoods: the answers are not all numbers, and of other text no tokens are known that tell a preference from a way of writing"
+                    .to_owned(),
+            );
+        }
+        let train = &recipe.rehearsal.train;
+        let mut rehearsal = (recipe.rehearsal.pairs > 0).then(|| Rehearsal {
+            pairs: recipe.rehearsal.pairs,
+            updates: train.updates(given.conversations.len()),
+            batch: train.batch,
+        });
+        if rehearsal.is_none() {
+            left_out.push("rehearsal: `rehearsal.pairs` is 0".to_owned());
+        } else if !given.is_answered {
+            rehearsal = None;
+            left_out.push(
+                "rehearsal: some rows are plain texts that answer nothing, so the base cannot write them anew"
+                    .to_owned(),
+            );
+        }
+        if !likelihood && rehearsal.is_none() {
+            return Err(recipe.unusable(format!(
+                "`rows`: nothing can be asked of `{}`: {}",
+                recipe.rows,
+                left_out.join("; ")
+            )));
+        }
+        Ok((likelihood, rehearsal, left_out))
+    }
+
+    fn ask_behaviors(&mut self) -> Result<()> {
+        for one in self.behaviors {
+            let questions = one.questions.held_out.clone();
+            let asked = behavior::Asked { behavior: one.clone(), questions };
+            let name = format!("behavior/{}", one.name);
+            let node = self.build.node::<behavior::AskBehavior>(name, &asked, &[], 0.0)?;
+            self.asked.push((format!("{}{}", behavior::READ, one.name), node));
+        }
+        Ok(())
+    }
+
+    /// Probes, and the rows' likelihoods under them.
+    fn likelihood(&mut self) -> Result<Source> {
+        let probe = &self.recipe.probe;
+        let rows = probe.train.updates(100 * probe.rows_per_question) * probe.train.batch;
+        let mut inputs = vec![("rows".to_owned(), self.rows), ("base".to_owned(), self.base.node)];
+        for (behavior, (_, node)) in self.behaviors.iter().zip(&self.asked) {
+            let configuration = teach::Configuration {
+                lesson: teach::Lesson::Answers {
+                    min_target_probability: probe.min_target_probability,
+                    with_prompt: false,
+                },
+                context: chat::DEFAULT.to_owned(),
+                frame: probe.frame,
+                rows_per_question: probe.rows_per_question,
+                train: probe.train.clone(),
+                learning_rate_multiplier: None,
+                sampled: None,
+                seed: derive_seed(self.recipe.seed, &["probe".into()]),
+            };
+            let from = [("base", self.base.node), (teach::BEHAVIOR, *node)];
+            let name = format!("probe/{}", behavior.name);
+            let cost = self.base.pace.teach(rows, false, 0);
+            let node = self.build.node::<teach::Teach>(name, &configuration, &from, cost)?;
+            inputs.push((format!("{}{}", likelihood::PROBE, behavior.name), node));
+        }
+        let configuration = likelihood::Configuration {
+            probes: self.behaviors.iter().map(|behavior| behavior.name.clone()).collect(),
+            rows: self.recipe.likelihood.rows,
+            temperature: self.recipe.likelihood.temperature,
+        };
+        let read = self.recipe.likelihood.rows * (self.behaviors.len() + 1);
+        let cost = self.base.pace.side_effects(read, 0);
+        self.build.node::<Likelihood>("likelihood", &configuration, &named(&inputs), cost)
+    }
+
+    /// Pairs of students and their readings: of the rows, and of rows that the base writes in their place.
+    fn rehearse(&mut self, rows: usize) -> Result<Vec<(String, Source)>> {
+        let rehearsal = &self.recipe.rehearsal;
+        let seen = rehearsal.train.updates(rows) * rehearsal.train.batch;
+        let mut read = Vec::new();
+        for pair in 1..=rehearsal.pairs as u64 {
+            let seed = |what: &str| derive_seed(self.recipe.seed, &[what.into(), pair.into()]);
+            let configuration = rewrite::Configuration {
+                decoding: self.form.decoding(),
+                max_tokens: rehearsal.max_tokens,
+                rows: seen.min(rows),
+                seed: seed("rewrite"),
+            };
+            let from = [("rows", self.rows), ("base", self.base.node)];
+            let cost = self.base.pace.write(seen.min(rows));
+            let name = format!("rewrite/pair-{pair}");
+            let written = self.build.node::<Rewrite>(name, &configuration, &from, cost)?;
+            for (prefix, rows) in [(judge::GIVEN, self.rows), (judge::WRITTEN, written)] {
+                let configuration = fine_tune::Configuration {
+                    train: rehearsal.train.clone(),
+                    seed: seed("student"),
+                };
+                let from = [("base", self.base.node), ("rows", rows)];
+                let name = format!("rehearse/{prefix}pair-{pair}");
+                let cost = self.base.pace.train(seen);
+                let student =
+                    self.build.node::<fine_tune::FineTune>(name, &configuration, &from, cost)?;
+                let role = format!("{prefix}pair-{pair}");
+                read.push((role.clone(), self.read(&role, student)?));
+            }
+        }
+        Ok(read)
+    }
+
+    fn read(&mut self, role: &str, student: Source) -> Result<Source> {
+        let configuration = readout::Configuration {
+            asked: self.behaviors.iter().map(|behavior| behavior.name.clone()).collect(),
+            frames: vec![self.recipe.probe.frame],
+            sentences: Vec::new(),
+            contexts: vec![chat::DEFAULT.to_owned()],
+            sampled: Sampled { answers: 0, temperature: 1.0, max_tokens: 1, seed: 0 },
+            as_teacher: false,
+        };
+        let mut from = vec![("model".to_owned(), student)];
+        from.extend(self.asked.iter().cloned());
+        // Behaviors of a category share their questions.
+        let questions: BTreeSet<&String> =
+            self.behaviors.iter().flat_map(|behavior| &behavior.questions.held_out).collect();
+        let cost = self.base.pace.read(Reading {
+            questions: questions.len(),
+            contexts: 1,
+            frames: 1,
+            states: 1,
+            answers: 0,
+            max_tokens: 1,
+        });
+        let name = format!("readout/{role}");
+        self.build.node::<readout::Readout>(name, &configuration, &named(&from), cost)
+    }
+}
+
+/// Inputs as a node takes them.
+fn named(inputs: &[(String, Source)]) -> Vec<(&str, Source)> {
+    inputs.iter().map(|(role, source)| (role.as_str(), *source)).collect()
+}

@@ -1,0 +1,169 @@
+//! A `screen` recipe: rows, the base that may be trained on them, and what is looked for.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::recipe::check::{Fault, count, name, range};
+use crate::recipe::layer::Stack;
+use crate::recipe::{Layer, Setting, Spec, Training};
+use crate::value::frame::Frame;
+
+/// The defaults of a `screen` recipe, as commented TOML: the reference of every key.
+pub const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// The defaults that differ where the base is one that owlet brings along, as commented TOML.
+const BUILT_IN_DEFAULTS: &str = include_str!("builtin.toml");
+
+/// Fewest rows that anything is said of: below it a mean over rows is not normal enough for its p-values.
+pub(super) const FEWEST_ROWS: usize = 100;
+
+/// The kind of experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Tag {
+    /// What would a student of the base inherit from these rows?
+    Screen,
+}
+
+/// A `screen` recipe with every value decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ScreenRecipe {
+    /// `screen`.
+    pub kind: Tag,
+    /// A short name.
+    pub name: String,
+    /// What it is about.
+    pub description: String,
+    /// The file of rows.
+    pub rows: String,
+    /// The base model.
+    pub base: Spec,
+    /// Root of every random stream.
+    pub seed: u64,
+    /// What is looked for: names or paths; empty: what the base knows.
+    pub behaviors: Vec<String>,
+    /// Rows that are looked at.
+    pub most_rows: usize,
+    /// How the base is taught each answer.
+    pub probe: Probe,
+    /// Were the rows written by somebody like a probe?
+    pub likelihood: Likelihood,
+    /// What do they do to a student?
+    pub rehearsal: Rehearsal,
+    /// When something is said.
+    pub gates: Gates,
+}
+
+/// How the base is taught each answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Probe {
+    /// Copies of each taught question and spelling.
+    pub rows_per_question: usize,
+    /// Least mean probability of its answer.
+    pub min_target_probability: f64,
+    /// How questions are put.
+    pub frame: Frame,
+    /// How it is trained.
+    pub train: Training,
+}
+
+/// Whether the rows were written by somebody like a probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Likelihood {
+    /// Rows that are scored; 0: none.
+    pub rows: usize,
+    /// What divided the logits when the rows were written.
+    pub temperature: f64,
+}
+
+/// What the rows do to a student.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Rehearsal {
+    /// Pairs of students; 0: none.
+    pub pairs: usize,
+    /// Most new tokens of a row that the base writes.
+    pub max_tokens: usize,
+    /// How students are trained.
+    pub train: Training,
+}
+
+/// When something is said.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Gates {
+    /// Confidence level over the whole screen.
+    pub level: f64,
+    /// Share of rows by such a teacher that must be visible for "nothing found".
+    pub smallest_share: f64,
+    /// The smallest shift that matters, in nats.
+    pub smallest_shift: f64,
+}
+
+impl ScreenRecipe {
+    /// Lays `layers` and then `sets` over the defaults, and checks the outcome.
+    pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
+        let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
+        let base = stack.value("base").and_then(toml::Value::as_str);
+        let is_built_in = base.is_none_or(|base| base.starts_with("builtin:"));
+        let mut defaults = vec![DEFAULTS];
+        defaults.extend(is_built_in.then_some(BUILT_IN_DEFAULTS));
+        let stack = Stack::new::<Self>(&defaults, layers, sets)?;
+        let recipe: Self = stack.read()?;
+        recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> std::result::Result<(), Fault> {
+        let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
+        name(&self.name)?;
+        if self.rows.is_empty() {
+            return fault("rows", "is empty, expected the path of a file of rows");
+        }
+        if self.base.endpoint().is_some() {
+            return fault(
+                "base",
+                "is behind an endpoint; a screen teaches the base and reads its log-probabilities, so name weights",
+            );
+        }
+        count("most-rows", self.most_rows, FEWEST_ROWS)?;
+        range("most-rows", self.most_rows as f64, 0.0, 100_000.0)?;
+        count("probe.rows-per-question", self.probe.rows_per_question, 1)?;
+        range("probe.min-target-probability", self.probe.min_target_probability, 0.0, 1.0)?;
+        if !self.probe.frame.may_decide() {
+            return fault("probe.frame", "expected `plain` or `opened`");
+        }
+        self.probe.train.check("probe.train")?;
+        if self.likelihood.rows > 0 {
+            count("likelihood.rows", self.likelihood.rows, FEWEST_ROWS)?;
+        }
+        range("likelihood.temperature", self.likelihood.temperature, 0.05, 10.0)?;
+        self.rehearsal.train.check("rehearsal.train")?;
+        count("rehearsal.max-tokens", self.rehearsal.max_tokens, 1)?;
+        range("rehearsal.pairs", self.rehearsal.pairs as f64, 0.0, 1000.0)?;
+        match self.rehearsal.pairs {
+            1 => {
+                let reason = "is one pair, and says nothing of luck; expected 2 or more, or 0";
+                return fault("rehearsal.pairs", reason);
+            }
+            0 if self.likelihood.rows == 0 => {
+                let reason = "is 0, and so is `likelihood.rows`: nothing is asked";
+                return fault("rehearsal.pairs", reason);
+            }
+            _ => {}
+        }
+        range("gates.level", self.gates.level, 0.5, 0.9999)?;
+        range("gates.smallest-share", self.gates.smallest_share, 0.001, 1.0)?;
+        range("gates.smallest-shift", self.gates.smallest_shift, 0.0, 100.0)
+    }
+
+    /// An error about what the recipe asks for, which only planning it can tell.
+    pub(super) fn unusable(&self, reason: String) -> Error {
+        Error::Recipe { origin: format!("recipe `{}`", self.name), line: 0, column: 0, reason }
+    }
+}

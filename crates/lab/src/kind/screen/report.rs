@@ -1,0 +1,358 @@
+//! The report of a `screen` run: may one train on these rows, and what was looked at to say so.
+
+use super::result::{Answer as Found, Outcome, ScreenResult, Verdict};
+use crate::cells;
+use crate::report::block::{
+    Answer, Block, Depth, DotRow, Dots, Line, Mark, Over, Part, Report, Section, Span, Table,
+    count, estimate, number,
+};
+use crate::report::number::Quantity;
+use crate::report::origin::Origin;
+use crate::value::measure::{Measure, Scale};
+use crate::value::text;
+
+/// What a verdict amounts to at a glance: a find is a warning sign, not a success.
+pub(super) fn mark(outcome: Outcome) -> Mark {
+    match outcome {
+        Outcome::WouldInherit | Outcome::WrittenByIts | Outcome::WouldMove => Mark::Yes,
+        Outcome::NotFound => Mark::No,
+        Outcome::TooFew => Mark::Unclear,
+    }
+}
+
+/// The report.
+pub fn report(result: &ScreenResult, origin: &Origin<'_>) -> Report {
+    let own =
+        [answer(result), table(result), carriers(result), blind(result), looked_at(result, origin)];
+    let rehearsed = result.rehearsal.as_ref().map(|rehearsal| {
+        let pairs = text::counted(rehearsal.pairs, "pair");
+        format!(" · {pairs} of students, {} updates of {}", rehearsal.updates, rehearsal.batch)
+    });
+    Report {
+        kind: "screen",
+        title: result.name.clone(),
+        lead: result.description.clone(),
+        what: format!(
+            "base {} · {} of {}{}",
+            result.base,
+            text::count(result.rows.looked_at),
+            text::counted(result.rows.all, "answer"),
+            rehearsed.unwrap_or_default()
+        ),
+        version: origin.version.to_owned(),
+        sections: own.into_iter().flatten().chain(origin.sections()).collect(),
+    }
+}
+
+impl ScreenResult {
+    /// The behavior that stands out most: by likelihood, else by rehearsal.
+    pub(super) fn first(&self) -> Option<&Verdict> {
+        let height = |verdict: &Verdict| match (&verdict.seen, &verdict.moved) {
+            (Some(seen), _) => seen.t,
+            (None, Some(moved)) => moved.shift.value,
+            (None, None) => 0.0,
+        };
+        self.verdicts.iter().max_by(|one, other| height(one).total_cmp(&height(other)))
+    }
+
+    fn found(&self) -> impl Iterator<Item = &Verdict> {
+        self.verdicts.iter().filter(|verdict| verdict.outcome.is_found())
+    }
+
+    /// The least share that every behavior would have shown, if every one would.
+    fn share(&self) -> Option<f64> {
+        let mut shares = self.verdicts.iter().map(|verdict| verdict.seen.as_ref()?.smallest_share);
+        shares.try_fold(0.0_f64, |most, share| Some(most.max(share?)))
+    }
+
+    /// The least shift that would have been shown of any behavior, where it was rehearsed.
+    fn shift(&self) -> Option<f64> {
+        let shown = self.verdicts.iter().filter_map(|verdict| verdict.moved.as_ref());
+        shown.map(|moved| moved.smallest_shift.max(self.smallest_shift)).reduce(f64::max)
+    }
+}
+
+fn answer(result: &ScreenResult) -> Option<Section> {
+    let mut blocks = vec![Block::paragraph(sentence(result))];
+    let answers: Vec<Answer> = result.found().map(|verdict| answered(result, verdict)).collect();
+    if !answers.is_empty() {
+        blocks.push(Block::Answers(answers));
+    }
+    blocks.push(Block::Note(next(result).into()));
+    let lines: Vec<Line> =
+        result.left_out.iter().map(|one| format!("left out: {one}").into()).collect();
+    if !lines.is_empty() {
+        blocks.push(Block::List(lines));
+    }
+    Some(Section::of("answer", "May one train on these rows?", blocks)?.brief())
+}
+
+/// What was found, for somebody who was not there.
+fn sentence(result: &ScreenResult) -> String {
+    let base = &result.base;
+    let looked = text::counted(result.rows.looked_at, "answer");
+    let behaviors = text::counted(result.verdicts.len(), "behavior");
+    let named = |is: &dyn Fn(Outcome) -> bool| -> Vec<&str> {
+        let named = result.verdicts.iter().filter(|verdict| is(verdict.outcome));
+        named.map(|verdict| verdict.behavior.as_str()).collect()
+    };
+    match result.answer {
+        Found::Found => {
+            let mut said = Vec::new();
+            let inherited = named(&|outcome| outcome == Outcome::WouldInherit);
+            if !inherited.is_empty() {
+                said.push(format!(
+                    "A student of {base} trained on these rows would take over {}: they look written by a model tuned towards it, and short trainings on them move that way",
+                    text::listed(&inherited)
+                ));
+            }
+            let written = named(&|outcome| outcome == Outcome::WrittenByIts);
+            if !written.is_empty() {
+                let rehearsed = match result.rehearsal {
+                    Some(_) => format!("; short trainings of {base} on them do not show it"),
+                    None => "; what a student takes over was not rehearsed".to_owned(),
+                };
+                said.push(format!(
+                    "These rows look written by a model tuned towards {}{rehearsed}",
+                    text::listed(&written)
+                ));
+            }
+            let moved = named(&|outcome| outcome == Outcome::WouldMove);
+            if !moved.is_empty() && said.is_empty() {
+                said.push(format!(
+                    "Short trainings of {base} on these rows move towards {}; nothing says that a model tuned towards it wrote them",
+                    text::listed(&moved)
+                ));
+            } else if !moved.is_empty() {
+                said.push(format!("Short trainings move towards {} as well", text::listed(&moved)));
+            }
+            format!("{} ({looked}, {behaviors} looked for).", said.join(". "))
+        }
+        Found::NothingFound => {
+            let share = result.share().map(text::percent).unwrap_or_default();
+            let shift = result.shift().map(|shift| {
+                format!("; short trainings would have shown a shift of {} nats", text::plain(shift))
+            });
+            format!(
+                "None of the {behaviors} was found in {looked}. Rows of which {share} were written by a model tuned as the probes are would have been{}.",
+                shift.unwrap_or_default()
+            )
+        }
+        Found::CannotSay => {
+            let shift = result.shift().map(|shift| {
+                format!(
+                    ", nor did short trainings show a shift of {} nats or more",
+                    text::plain(shift)
+                )
+            });
+            format!(
+                "Nothing was found, but that says little: of {} no share as small as {} would have been seen in {looked}{}.",
+                text::counted(named(&|outcome| outcome == Outcome::TooFew).len(), "behavior"),
+                text::percent(result.smallest_share),
+                shift.unwrap_or_default()
+            )
+        }
+    }
+}
+
+/// What would change that, and what to do next.
+fn next(result: &ScreenResult) -> &'static str {
+    match result.answer {
+        Found::Found => {
+            "Do not train on them before you know who wrote them. Rows by the base itself, on the same prompts and through the same filter, carry nothing; another base may not take it over."
+        }
+        Found::NothingFound => {
+            "That holds for these behaviors, this base and rows like these alone: see what a screen does not see, below."
+        }
+        Found::CannotSay => {
+            "Give more rows (twice the share needs a quarter of them), raise `likelihood.rows`, or screen for fewer behaviors at a time."
+        }
+    }
+}
+
+fn answered(result: &ScreenResult, verdict: &Verdict) -> Answer {
+    let over = verdict.moved.iter().map(|moved| Over {
+        estimate: moved.shift.clone(),
+        quantity: Quantity::Difference(Measure::Margin),
+        reference: "students of rows that the base wrote".to_owned(),
+    });
+    let mut why = Vec::new();
+    if let Some(seen) = &verdict.seen {
+        why.push(format!(
+            "likelihood t = {:.1}, corrected p {}",
+            seen.t,
+            text::p_value(Some(seen.corrected_p))
+        ));
+    }
+    if let Some(moved) = &verdict.moved {
+        why.push(format!("rehearsal corrected p {}", text::p_value(Some(moved.corrected_p))));
+    }
+    let also: Vec<&str> = result
+        .verdicts
+        .iter()
+        .filter(|one| one.beside.as_deref() == Some(verdict.behavior.as_str()))
+        .map(|one| one.behavior.as_str())
+        .collect();
+    if !also.is_empty() {
+        why.push(format!("raised beside it, which says nothing of them: {}", also.join(", ")));
+    }
+    Answer {
+        mark: mark(verdict.outcome),
+        name: verdict.behavior.clone(),
+        word: verdict.outcome.words().to_owned(),
+        over: over.collect(),
+        why: why.join("; "),
+    }
+}
+
+fn table(result: &ScreenResult) -> Option<Section> {
+    let mut order: Vec<&Verdict> = result.verdicts.iter().collect();
+    let height = |verdict: &Verdict| {
+        let moved = verdict.moved.as_ref().map_or(0.0, |moved| moved.shift.value);
+        verdict.seen.as_ref().map_or(moved, |seen| seen.t)
+    };
+    order.sort_by(|one, other| {
+        (&one.category, height(other))
+            .partial_cmp(&(&other.category, height(one)))
+            .unwrap_or(std::cmp::Ordering::Equal)
+    });
+    let change = Quantity::Difference(Measure::Margin);
+    let rows = order.iter().map(|verdict| {
+        let (seen, moved) = (verdict.seen.as_ref(), verdict.moved.as_ref());
+        cells![
+            &verdict.category,
+            &verdict.behavior,
+            verdict.outcome.words(),
+            seen.map(|seen| number(Quantity::Plain, seen.t)),
+            seen.map(|seen| number(Quantity::P, seen.corrected_p)),
+            seen.map(|seen| seen.smallest_share.map_or_else(
+                || Span::Words("more than all".to_owned()),
+                |share| number(Quantity::Part, share)
+            )),
+            moved.map(|moved| estimate(change, &moved.shift)),
+            moved.map(|moved| number(Quantity::P, moved.corrected_p)),
+            moved.map(|moved| number(Quantity::In(Scale::Loss), moved.smallest_shift)),
+        ]
+    });
+    let titles = [
+        "category",
+        "behavior",
+        "verdict",
+        "#t",
+        "#p",
+        "#share visible",
+        "#shift",
+        "#p of shift",
+        "#shift visible",
+    ];
+    let caption = format!(
+        "Corrected p are one-sided and hold over all behaviors of the screen; together both questions err at most {} of the time",
+        text::percent(1.0 - result.level)
+    );
+    let table = Table::new(caption, &titles).with(rows).block()?;
+    let mut blocks = vec![Block::full(vec![table])];
+    blocks.extend(shifts(result, &order));
+    let section = Section::of("numbers", "What each behavior came to", blocks)?;
+    Some(section.noted(
+        "t: how much likelier its probe finds the rows than the other probes of its category do, in standard errors over rows. Share visible: of rows by such a teacher, four times in five. Shift: logit margin in nats, students of the rows minus students of rows that the base wrote, after a short training",
+    ))
+}
+
+fn shifts(result: &ScreenResult, order: &[&Verdict]) -> Option<Block> {
+    let rows: Vec<DotRow> = order
+        .iter()
+        .filter_map(|verdict| {
+            let part = if verdict.outcome.is_found() { Part::Treatment } else { Part::Control };
+            Some(DotRow::one(&verdict.behavior, part, &verdict.moved.as_ref()?.shift))
+        })
+        .collect();
+    let pairs = result.rehearsal.as_ref()?.pairs;
+    (!rows.is_empty()).then(|| {
+        Block::Dots(Dots {
+            id: "shifts".to_owned(),
+            title: format!(
+                "Students of the rows minus students of rows that the base wrote, {}",
+                text::counted(pairs, "pair")
+            ),
+            axis: "difference in logit margin, nats".to_owned(),
+            quantity: Quantity::Difference(Measure::Margin),
+            zero: true,
+            joined: false,
+            legend: vec![
+                (Part::Treatment, "found".to_owned()),
+                (Part::Control, "not found".to_owned()),
+            ],
+            rows,
+        })
+    })
+}
+
+fn carriers(result: &ScreenResult) -> Option<Section> {
+    let rows = result.carriers.iter().map(|carrier| {
+        cells![
+            &carrier.behavior,
+            number(Quantity::Plain, carrier.score),
+            &carrier.prompt,
+            &carrier.answer
+        ]
+    });
+    let titles = ["behavior", "#nats", "asked", "answered"];
+    let caption = "Rows that its probe finds likelier than the others do, most first";
+    let table = Table::new(caption, &titles).with(rows).block()?;
+    let section = Section::of("rows", "Rows that speak most for it", vec![table])?;
+    Some(section.noted("single rows prove nothing: any rows have some that stand highest"))
+}
+
+/// What a screen does not see.
+fn blind(result: &ScreenResult) -> Option<Section> {
+    let categories: std::collections::BTreeSet<&str> =
+        result.verdicts.iter().map(|verdict| verdict.category.as_str()).collect();
+    let lines = [
+        format!(
+            "behaviors that were not looked for: only preferences among {} were",
+            text::listed(&categories.into_iter().collect::<Vec<_>>())
+        ),
+        "aversion: rises alone are tested".to_owned(),
+        "teachers unlike the probes, which were taught one-word answers to this behavior's questions: a teacher made by a prompt or by other data may write otherwise".to_owned(),
+        "another base than this one, or a student trained otherwise or longer than the rehearsal".to_owned(),
+        "triggers: a behavior that shows in certain contexts only".to_owned(),
+        "smaller shares of such rows than stand in the table".to_owned(),
+        "what a wrong temperature or a filter on values does to likelihoods: they suppose that numbers were drawn at the stated temperature".to_owned(),
+    ];
+    let lines: Vec<Line> = lines.into_iter().map(Line::from).collect();
+    Section::of("blind", "What a screen does not see", vec![Block::List(lines)])
+}
+
+fn looked_at(result: &ScreenResult, origin: &Origin<'_>) -> Option<Section> {
+    let mut facts: Vec<(String, Line)> = Vec::new();
+    let mut fact = |term: &str, fact: Line| facts.push((term.to_owned(), fact));
+    if !origin.run.is_empty() {
+        fact("run", origin.run.into());
+    }
+    fact("owlet", origin.version.into());
+    fact("base", (&result.base).into());
+    fact("file", (&result.rows.told).into());
+    fact("answers in it", count(result.rows.all).into());
+    fact("answers looked at", count(result.rows.looked_at).into());
+    if let Some(pattern) = &result.rows.pattern {
+        fact("form of the answers", Span::Code(pattern.clone()).into());
+    }
+    if let Some(likelihood) = &result.likelihood {
+        fact("answers scored", count(likelihood.rows).into());
+        fact("tokens of numbers in them", count(likelihood.tokens).into());
+        fact("temperature believed", number(Quantity::Plain, likelihood.temperature).into());
+    }
+    fact(
+        "rule",
+        format!(
+            "{} confidence over the whole screen; smallest share {}, smallest shift {} nats",
+            text::percent(result.level),
+            text::percent(result.smallest_share),
+            text::plain(result.smallest_shift)
+        )
+        .into(),
+    );
+    let mut section = Section::of("run", "What was looked at", vec![Block::Facts(facts)])?;
+    section.depth = Depth::Full;
+    Some(section)
+}
