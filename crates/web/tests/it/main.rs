@@ -5,6 +5,7 @@
 
 mod abuse;
 mod client;
+mod jobs;
 mod refusals;
 
 use std::io::{Read, Write};
