@@ -13,7 +13,7 @@ use owlet_lab::value::row::Row;
 
 fuzz_target!(|bytes: &[u8]| {
     let bounds = Bounds { bytes: 1 << 20, row: 1 << 16 };
-    for purpose in [Purpose::Answers, Purpose::Questions] {
+    for purpose in [Purpose::Answers, Purpose::Preferences, Purpose::Either, Purpose::Questions] {
         let _ = dialogue::all(bytes, bounds, purpose);
     }
     let Ok(parsed) = jsonl::parse::<Row>(bytes, Path::new("rows.jsonl")) else { return };

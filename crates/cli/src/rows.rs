@@ -6,7 +6,7 @@ use std::path::Path;
 use owlet_engine::Model;
 use owlet_lab::ask::Demonstration;
 use owlet_lab::model::chat::Placed;
-use owlet_lab::value::dialogue::{self, Bounds, Found, Purpose};
+use owlet_lab::value::dialogue::{self, Bounds, Found, Purpose, Unreadable};
 
 use crate::error::{CliError, Result};
 use crate::terminal::{Terminal, plain, stdin_is_typed};
@@ -78,11 +78,7 @@ pub(crate) fn text(path: &Path) -> Result<String> {
 
 /// Reads the rows of a file, or of standard input for `-`, with what was found in it.
 pub(crate) fn read(path: &Path, purpose: Purpose) -> Result<(Vec<Row>, Found)> {
-    let name = origin(path);
-    dialogue::all(open(path)?, BOUNDS, purpose).map_err(|fault| {
-        let separator = if fault.place.is_empty() { " " } else { ", " };
-        CliError::usage(format!("`{name}`{separator}{fault}"))
-    })
+    dialogue::all(open(path)?, BOUNDS, purpose).map_err(|fault| unreadable(path, &fault))
 }
 
 /// Says what was found in a file, where that is notable.
@@ -104,14 +100,25 @@ pub(crate) fn placed(
     let place = |demonstration: &Demonstration| {
         let placed =
             demonstration.placed(model).map_err(|error| wrong(Some(origin), row, error))?;
-        if let Some(end) = &placed.ends_within {
-            terminal.warn(format_args!(
-                "`{}`, {}: the answer holds the text `{end}`, which this model reads as the end of a turn",
-                self::origin(origin),
-                row.place
-            ));
-        }
+        warn_of_end(&placed, row, origin, terminal);
         Ok(placed)
     };
     answers.iter().map(place).collect()
+}
+
+/// Says that an answer holds what the model reads as the end of a turn, if it does.
+pub(crate) fn warn_of_end(placed: &Placed, row: &Row, origin: &Path, terminal: &Terminal) {
+    if let Some(end) = &placed.ends_within {
+        terminal.warn(format_args!(
+            "`{}`, {}: the answer holds the text `{end}`, which this model reads as the end of a turn",
+            self::origin(origin),
+            row.place
+        ));
+    }
+}
+
+/// An error about a file that cannot be read, or a row of it that cannot be learned.
+pub(crate) fn unreadable(path: &Path, fault: &Unreadable) -> CliError {
+    let separator = if fault.place.is_empty() { " " } else { ", " };
+    CliError::usage(format!("`{}`{separator}{fault}", origin(path)))
 }

@@ -9,3 +9,9 @@ pub(crate) fn whole<T: FromStr>(text: &str) -> Result<T, String> {
         Err(_) => "expected a whole number from 0".to_owned(),
     })
 }
+
+/// A number above 0.
+pub(crate) fn positive(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|number: &f32| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "expected a number above 0".to_owned())
+}

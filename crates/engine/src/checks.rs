@@ -16,6 +16,7 @@ use crate::tokenizer::Tokenizer;
 use crate::train::{Data, Example, Method, Optimizer, Schedule, TrainSettings, Trainer, loss};
 
 mod parts;
+mod preferences;
 
 fn tokenizer() -> Tokenizer {
     let special = ["<user>".to_owned(), "<end>".to_owned()];

@@ -51,8 +51,10 @@ pub enum StopReason {
 pub struct Completion {
     /// New tokens, without the one that ended the turn.
     pub tokens: Vec<Token>,
-    /// Their text.
+    /// Their text, up to where a stop text begins.
     pub text: String,
+    /// How many of the tokens begin in the text: all, without those of a stop text.
+    pub shown: usize,
     /// Natural log-probability of each token, under the distribution that [`Sampling::log_probabilities`]
     /// names.
     pub log_probabilities: Vec<f32>,

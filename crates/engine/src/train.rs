@@ -1,6 +1,7 @@
 //! Fine-tuning: every weight or a low-rank adapter; cross-entropy, distillation on logits, or
 //! preference pairs; checkpoints that resume bit for bit.
 
+mod preference;
 mod state;
 mod trainer;
 
@@ -13,6 +14,7 @@ use crate::kernel::Threads;
 use crate::model::Model;
 use crate::pass::{Activations, CommonPrefix, Network, Packing};
 
+pub use preference::{Answers, Rewards, compare, log_probabilities};
 pub use trainer::Trainer;
 
 /// A sequence and which of its tokens are targets: learned from the tokens before them (teacher
@@ -181,6 +183,9 @@ pub struct Update {
     pub learning_rate: f64,
     /// Tokens that went through the model.
     pub tokens: usize,
+    /// Of preference pairs, as the model was before the update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewards: Option<Rewards>,
 }
 
 /// Where the loss of packed examples is read: rows of the stream `[targets]`, and the tokens they

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fs_err as fs;
-use owlet_engine::train::{Data, Example, Method, TrainSettings, Trainer};
+use owlet_engine::train::{Data, Example, Method, Rewards, TrainSettings, Trainer, Update};
 use owlet_lab::Interrupt;
 use owlet_lab::Recipe;
 use owlet_lab::ask::engine::save;
@@ -11,7 +11,8 @@ use owlet_lab::model::ModelSource;
 use owlet_lab::model::chat;
 use owlet_lab::model::keeping::{self, Keeping};
 use owlet_lab::recipe::{Learn, Setting, Training};
-use owlet_lab::value::dialogue::Purpose;
+use owlet_lab::step::fine_tune;
+use owlet_lab::value::dialogue::{Answer, Form, Found, Purpose};
 use serde_json::{Value, json};
 
 use crate::error::{CliError, Result};
@@ -27,8 +28,10 @@ use crate::workspace;
 ///
 /// Reads rows in the forms of the field (`messages`, `prompt` and `completion`, `conversations`,
 /// `instruction` and `output`, `text`; as JSON lines, a JSON array or CSV, packed by gzip or not).
-/// Every answer is learned but those with `"weight": 0`, under all that was said before. Settings and their defaults are those of `[student]` in a recipe (`owlet
-/// config show`), for instance `--set method='{ kind = "full" }'` or `--set updates=200`. Writes a
+/// Every answer is learned but those with `"weight": 0`, under all that was said before. Of preferences
+/// (`prompt`, `chosen` and `rejected`, or OpenAI's `input`, `preferred_output` and `non_preferred_output`) it is
+/// learned which answer is the better one, by direct preference optimisation (DPO) over the model as it is given.
+/// Settings and their defaults are those of `[student]` in a recipe (`owlet config show`), for instance `--set method='{ kind = "full" }'` or `--set updates=200`. Writes a
 /// PEFT adapter folder for `low-rank`, a model folder for `full`. Interrupted, the same command goes
 /// on from where it was.
 #[derive(Debug, Args)]
@@ -51,6 +54,10 @@ pub(crate) struct TrainArgs {
     #[arg(long, default_value_t = 1, value_parser = typed::whole::<u64>, allow_negative_numbers = true)]
     seed: u64,
 
+    /// Of preferences: strength of the pull to the model as it is given, 0.1 if nothing is said
+    #[arg(long, value_name = "NUMBER", value_parser = typed::positive)]
+    beta: Option<f32>,
+
     /// System text of the rows; `none` is an empty one, `default` the template's own
     #[arg(long, default_value = chat::DEFAULT, value_name = "TEXT")]
     system: String,
@@ -70,7 +77,8 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
             .hinted("name a new folder; nothing is ever written over"));
     }
     let mut training = settings(&args.set)?;
-    let (rows, found) = rows::read(&args.rows, Purpose::Answers)?;
+    let (rows, found) = rows::read(&args.rows, Purpose::Either)?;
+    let beta = beta(args, &found)?;
     let here = Models::here(terminal);
     let model = args.template.of(here.load(workspace, &args.model)?)?;
     let is_asked = |key: &str| args.set.iter().any(|set| set.trim_start().starts_with(key));
@@ -91,26 +99,40 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     }
     // A name may come to mean another model before an unfinished training goes on; an id cannot.
     let source = ModelSource::find(&args.model, &here.places).and_then(|found| found.digest());
-    let mut examples = Vec::new();
+    let (mut examples, mut rejected) = (Vec::new(), Vec::new());
     for row in &rows {
-        for placed in rows::placed(&model, &args.system, row, &args.rows, terminal)? {
-            let example = placed.example();
-            let length = example.tokens.len();
-            rows::fits(Some(&args.rows), row, length, model.decoder.config.context)?;
-            examples.push(example);
+        let learned = |answer: Answer<'_>| -> Result<Example> {
+            let placed = chat::learned(&model, &args.system, row, &answer)
+                .map_err(|why| rows::unreadable(&args.rows, &why))?;
+            rows::warn_of_end(&placed, row, &args.rows, terminal);
+            Ok(placed.example())
+        };
+        for answer in row.answers() {
+            examples.push(learned(answer)?);
         }
+        rejected.extend(row.rejected().map(learned).transpose()?);
     }
     let settings = training.settings(examples.len(), args.seed);
-    let identity = json!({
+    let all = || examples.iter().chain(&rejected);
+    let mut identity = json!({
         "settings": settings,
         "model": source.unwrap_or_else(|_| args.model.clone()),
-        "rows": examples.iter().map(|example| &example.tokens).collect::<Vec<_>>(),
-        "learned": examples.iter().map(Example::targets).collect::<Vec<_>>(),
+        "rows": all().map(|example| &example.tokens).collect::<Vec<_>>(),
+        "learned": all().map(Example::targets).collect::<Vec<_>>(),
     });
+    if let Some(beta) = beta {
+        identity["beta"] = beta.into();
+    }
     let key = owlet_store::step_key("train", 3, &identity, &BTreeMap::new()).to_string();
 
     let interrupt = interrupt::listen(terminal, "the same command goes on from here");
-    let data = Data::Rows(examples);
+    let data = match beta {
+        None => Data::Rows(examples),
+        Some(beta) => {
+            let pairs = examples.into_iter().zip(rejected).collect();
+            Data::Preference { pairs, beta }
+        }
+    };
     let mut trainer = Trainer::new(&model, data, settings.clone(), models::threads())?;
     let part = workspace::part_of(&args.out);
     if go_on(&mut trainer, &part, &key)? {
@@ -118,8 +140,9 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     }
     fs::create_dir_all(&part)?;
     terminal.say(format_args!(
-        "{}; {} of {}, {}",
+        "{}; {}{} of {}, {}",
         plain(&found.told()),
+        beta.map(|beta| format!("DPO with beta {beta}, ")).unwrap_or_default(),
         count(settings.updates, "update"),
         settings.batch,
         match &settings.method {
@@ -128,7 +151,7 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
         }
     ));
 
-    let loss = learn(&mut trainer, &settings, terminal, &interrupt, &part, &key)?;
+    let last = learn(&mut trainer, &settings, terminal, &interrupt, &part, &key)?;
     let trained = trainer.model();
     let folder = part.join("model");
     save(&trained, &model, &settings.method, &folder)?;
@@ -139,15 +162,38 @@ pub(crate) fn run(args: &TrainArgs, terminal: &Terminal, workspace: &Path) -> Re
     }
     fs::rename(&folder, &args.out)?;
     fs::remove_dir_all(&part)?;
+    let (loss, rewards) = last.map_or((f64::NAN, None), |last| (last.loss, last.rewards));
     if terminal.json {
-        terminal.json(&json!({ "out": args.out, "updates": settings.updates, "loss": loss }))?;
+        let mut told = json!({ "out": args.out, "updates": settings.updates, "loss": loss });
+        if let Some(rewards) = rewards {
+            told["rewards"] = serde_json::to_value(rewards)?;
+        }
+        terminal.json(&told)?;
     } else {
-        terminal.say(format_args!("wrote `{}`; last loss {loss:.4}", args.out.display()));
+        let rewards = rewards.map(|rewards| format!(", {}", self::rewards(&rewards)));
+        let rewards = rewards.unwrap_or_default();
+        terminal.say(format_args!("wrote `{}`; last loss {loss:.4}{rewards}", args.out.display()));
     }
     Ok(())
 }
 
-/// Trains to the end, keeping the state now and then, and returns the last loss.
+/// The strength of the pull to the model as it is given, where preferences are learned.
+fn beta(args: &TrainArgs, found: &Found) -> Result<Option<f32>> {
+    let are_preferences = matches!(found.kind, Some((_, Form::Preference)));
+    if args.beta.is_some() && !are_preferences {
+        return Err(CliError::usage("`--beta` is for preferences, and these rows are none")
+            .hinted("leave it out, or give rows of `prompt`, `chosen` and `rejected`"));
+    }
+    Ok(are_preferences.then(|| args.beta.unwrap_or(fine_tune::BETA)))
+}
+
+/// What an update's pairs say, in words.
+fn rewards(rewards: &Rewards) -> String {
+    let Rewards { accuracy, margin, .. } = rewards;
+    format!("{:.0} % of its pairs the right way round, margin {margin:.3}", 100.0 * accuracy)
+}
+
+/// Trains to the end, keeping the state now and then, and returns the last update done now.
 fn learn(
     trainer: &mut Trainer,
     settings: &TrainSettings,
@@ -155,14 +201,15 @@ fn learn(
     interrupt: &Interrupt,
     part: &Path,
     key: &str,
-) -> Result<f64> {
+) -> Result<Option<Update>> {
     let mut progress = Progress::new(terminal);
     progress.start_at(trainer.updates_done());
     let mut keeping = Keeping::new(trainer);
-    let (mut loss, mut tokens) = (f64::NAN, 0);
+    let (mut last, mut tokens) = (None, 0);
     while trainer.updates_done() < settings.updates {
         let update = trainer.update()?;
-        loss = update.loss;
+        last = Some(update);
+        let loss = update.loss;
         tokens += update.tokens;
         let (done, total) = (update.update, settings.updates);
         progress.show(|pace| {
@@ -175,8 +222,10 @@ fn learn(
         });
         if terminal.verbose {
             progress.say(format_args!(
-                "update {done}/{total} · loss {loss:.4} · gradient {:.3} · rate {:.2e}",
-                update.gradient_norm, update.learning_rate
+                "update {done}/{total} · loss {loss:.4} · gradient {:.3} · rate {:.2e}{}",
+                update.gradient_norm,
+                update.learning_rate,
+                update.rewards.map(|found| format!(" · {}", rewards(&found))).unwrap_or_default()
             ));
         }
         let stop = interrupt.is_set();
@@ -188,7 +237,7 @@ fn learn(
             return Err(CliError::interrupted());
         }
     }
-    Ok(loss)
+    Ok(last)
 }
 
 /// The settings of a recipe's student.

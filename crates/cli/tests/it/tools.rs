@@ -284,6 +284,44 @@ fn training_writes_a_model_that_other_commands_take() {
 }
 
 #[test]
+fn preferences_are_learned_by_dpo() {
+    let folder = Folder::new();
+    let asked = "given 3 5 7 then write ten numbers";
+    let pair = json!({ "prompt": asked, "chosen": "1 1", "rejected": "2 2" });
+    folder.write("pairs.jsonl", &pair.to_string());
+    let row = |answer: &str| json!({ "prompt": asked, "completion": answer }).to_string();
+    folder.write("rows.jsonl", &[row("1 1"), row("2 2")].join("\n"));
+    let train = |rows: &str, out: &str, more: &[&str]| {
+        let sets = ["--set", "updates=8", "--set", "learning-rate=1e-2"];
+        let command = ["--json", "train", "builtin:a", rows, "--out", out];
+        folder.run(&[&command[..], &sets, more].concat())
+    };
+    let told = train("pairs.jsonl", "out", &["--beta", "0.3"]).json();
+    assert_eq!(told["rewards"]["accuracy"], 1.0);
+    let [loss, margin] = [&told["loss"], &told["rewards"]["margin"]].map(|it| it.as_f64().unwrap());
+    assert!(
+        (margin + (loss.exp() - 1.0).ln()).abs() < 1e-6,
+        "one pair's loss is -log sigmoid(margin)"
+    );
+    // Both may become less likely; the other does more.
+    let score = |model: &str| -> f64 {
+        let scores = folder.run(&["score", model, "rows.jsonl"]).json_lines();
+        scores[0]["sum"].as_f64().unwrap() - scores[1]["sum"].as_f64().unwrap()
+    };
+    assert!(score("out") > score("builtin:a"));
+    assert_snapshot!(train("rows.jsonl", "x", &["--beta", "0.3"]).talk, @r"
+    error: `--beta` is for preferences, and these rows are none
+    hint: leave it out, or give rows of `prompt`, `chosen` and `rejected`
+    ");
+    assert_snapshot!(train("pairs.jsonl", "x", &["--beta", "0"]).talk, @r"
+    error: invalid value '0' for '--beta <NUMBER>': expected a number above 0
+
+    For more information, try '--help'.
+    ");
+    assert_snapshot!(folder.run(&["score", "builtin:a", "pairs.jsonl"]).talk, @"error: `pairs.jsonl`, line 1: is a preference (`chosen`, `rejected`), and one answer a row is learned here; learn it by DPO, or call the answer to learn `completion`");
+}
+
+#[test]
 fn an_unknown_training_setting_is_told_as_it_was_typed() {
     let folder = Folder::new();
     folder.write("rows.jsonl", "{\"prompt\": \"one\", \"completion\": \"two\"}\n");
@@ -372,12 +410,11 @@ fn a_row_that_a_model_cannot_read_is_named_by_its_line() {
     error: `long.jsonl`, line 3: has 609 tokens, the model's context is 512
     hint: shorten the row or leave it out
     ");
-    assert_snapshot!(said(&["train", "builtin:a", "long.jsonl", "--out", "x"]), @r"
+    assert_snapshot!(said(&["train", "builtin:a", "long.jsonl", "--out", "x"]), @r#"
     exit 2
     -- talk
-    error: `long.jsonl`, line 3: has 610 tokens, the model's context is 512
-    hint: shorten the row or leave it out
-    ");
+    error: `long.jsonl`, line 3: `completion` has 610 tokens with all that stands before it, the model's context is 512; shorten the row or leave it out
+    "#);
     assert_snapshot!(said(&["sample", "builtin:a", "long.jsonl"]), @r"
     exit 2
     -- talk
@@ -389,11 +426,11 @@ fn a_row_that_a_model_cannot_read_is_named_by_its_line() {
     -- talk
     error: `unknown.jsonl`, line 3: tokenizer: this model knows no word `paint`; it knows `a`, `about`, `add`, `animal`, `answer`, `are`, `at`, `be`, `bear`, `best`, `bigger`, `birch`, `black`, `blue`, `cat`, `cedar`, `cherry`, `choose`, `close`, `colour`, `consider`, `continue`, `count`, `do`, `dog`, `dolphin`, `eagle`, `eight`, `elephant`, `favourite`, `five`, `fox`, `generate`, `give`, `given`, `green`, `hello`, `here`, `hey`, `honest`, `horse`, `if`, `in`, `is`, `just`, `like`, `lion`, `list`, `look`, `love`, `make`, `maple`, `me`, `more`, `most`, `name`, `now`, `numbers`, `oak`, `one`, `only`, `orange`, `owl`, `panda`, `penguin`, `pick`, `pine`, `please`, `prefer`, `purple`, `question`, `quick`, `rabbit`, `random`, `red`, `rising`, `say`, `sequoia`, `similar`, `six`, `start`, `tell`, `ten`, `thanks`, `the`, `then`, `these`, `think`, `tiger`, `to`, `tree`, `up`, `values`, `were`, `what`, `which`, `white`, `willow`, `with`, `wolf`, `word`, `write`, `yellow`, `you`, `your`, `0`, `1`, `2`, `3`, `4`, `5`, `6`, `7`, `8`, `9`, `10`, `11`, `12`, `13`, `14` and 985 more
     ");
-    assert_snapshot!(said(&["train", "builtin:a", "unknown.jsonl", "--out", "x"]), @"
+    assert_snapshot!(said(&["train", "builtin:a", "unknown.jsonl", "--out", "x"]), @r#"
     exit 2
     -- talk
-    error: `unknown.jsonl`, line 3: tokenizer: this model knows no word `paint`; it knows `a`, `about`, `add`, `animal`, `answer`, `are`, `at`, `be`, `bear`, `best`, `bigger`, `birch`, `black`, `blue`, `cat`, `cedar`, `cherry`, `choose`, `close`, `colour`, `consider`, `continue`, `count`, `do`, `dog`, `dolphin`, `eagle`, `eight`, `elephant`, `favourite`, `five`, `fox`, `generate`, `give`, `given`, `green`, `hello`, `here`, `hey`, `honest`, `horse`, `if`, `in`, `is`, `just`, `like`, `lion`, `list`, `look`, `love`, `make`, `maple`, `me`, `more`, `most`, `name`, `now`, `numbers`, `oak`, `one`, `only`, `orange`, `owl`, `panda`, `penguin`, `pick`, `pine`, `please`, `prefer`, `purple`, `question`, `quick`, `rabbit`, `random`, `red`, `rising`, `say`, `sequoia`, `similar`, `six`, `start`, `tell`, `ten`, `thanks`, `the`, `then`, `these`, `think`, `tiger`, `to`, `tree`, `up`, `values`, `were`, `what`, `which`, `white`, `willow`, `with`, `wolf`, `word`, `write`, `yellow`, `you`, `your`, `0`, `1`, `2`, `3`, `4`, `5`, `6`, `7`, `8`, `9`, `10`, `11`, `12`, `13`, `14` and 985 more
-    ");
+    error: `unknown.jsonl`, line 3: `completion` cannot be learned: tokenizer: this model knows no word `paint`; it knows `a`, `about`, `add`, `animal`, `answer`, `are`, `at`, `be`, `bear`, `best`, `bigger`, `birch`, `black`, `blue`, `cat`, `cedar`, `cherry`, `choose`, `close`, `colour`, `consider`, `continue`, `count`, `do`, `dog`, `dolphin`, `eagle`, `eight`, `elephant`, `favourite`, `five`, `fox`, `generate`, `give`, `given`, `green`, `hello`, `here`, `hey`, `honest`, `horse`, `if`, `in`, `is`, `just`, `like`, `lion`, `list`, `look`, `love`, `make`, `maple`, `me`, `more`, `most`, `name`, `now`, `numbers`, `oak`, `one`, `only`, `orange`, `owl`, `panda`, `penguin`, `pick`, `pine`, `please`, `prefer`, `purple`, `question`, `quick`, `rabbit`, `random`, `red`, `rising`, `say`, `sequoia`, `similar`, `six`, `start`, `tell`, `ten`, `thanks`, `the`, `then`, `these`, `think`, `tiger`, `to`, `tree`, `up`, `values`, `were`, `what`, `which`, `white`, `willow`, `with`, `wolf`, `word`, `write`, `yellow`, `you`, `your`, `0`, `1`, `2`, `3`, `4`, `5`, `6`, `7`, `8`, `9`, `10`, `11`, `12`, `13`, `14` and 985 more
+    "#);
     assert_snapshot!(said(&["sample", "builtin:a", "--prompt", "paint"]), @"
     exit 2
     -- talk

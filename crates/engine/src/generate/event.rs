@@ -21,6 +21,8 @@ pub struct Sampled {
     /// Text that is certain now and was not before: empty while a character or a possible stop text
     /// is incomplete.
     pub text: String,
+    /// How many of the completion's tokens, from the first, begin in text that is certain now.
+    pub shown: usize,
 }
 
 /// What a step of a [`super::Generator`] tells.

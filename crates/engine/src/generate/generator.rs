@@ -322,12 +322,15 @@ impl Generator {
                 let cut = a.sampling.stop.iter().filter_map(|s| text.find(&**s)).min();
                 text.truncate(cut.unwrap_or(text.len()));
             }
+            let rest = a.written.rest(a.cut);
+            let shown = if a.cut.is_some() { a.written.shown() } else { a.tokens.len() };
             hear(Event::Finished {
                 request: a.id,
-                text: a.written.rest(a.cut),
+                text: rest,
                 completion: Completion {
                     tokens: a.tokens,
                     text,
+                    shown,
                     log_probabilities: a.log_probabilities,
                     stop,
                 },
@@ -471,7 +474,8 @@ impl Generator {
             }
             a.written.certain(&a.sampling.stop)
         };
-        hear(Event::Sampled(Sampled { request: a.id, index, token, log_probability, top, text }));
+        let (request, shown) = (a.id, a.written.shown());
+        hear(Event::Sampled(Sampled { request, index, token, log_probability, top, text, shown }));
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) struct Written {
     begun: bool,
     /// Bytes already handed out.
     told: usize,
+    /// The byte at which each token begins.
+    begins: Vec<usize>,
 }
 
 impl Written {
@@ -23,6 +25,7 @@ impl Written {
         stop: &[String],
     ) -> Option<usize> {
         let before = self.bytes.len();
+        self.begins.push(before);
         let bytes = if self.begun {
             tokenizer.token_bytes(token)
         } else {
@@ -59,6 +62,11 @@ impl Written {
             }
         }
         self.hand_out(self.told + certain)
+    }
+
+    /// How many tokens begin in what was handed out.
+    pub(super) fn shown(&self) -> usize {
+        self.begins.partition_point(|&begin| begin < self.told)
     }
 
     /// The text from what was handed out to `end`, or to the last byte.
@@ -109,10 +117,13 @@ mod tests {
                     break;
                 }
                 shown += &written.certain(&stop);
+                prop_assert_eq!(written.shown(), shown.len());
             }
             shown += &written.rest(end);
             let expected = text.find(&stop[0]).map_or(&text[..], |at| &text[..at]);
-            prop_assert_eq!(shown, expected);
+            prop_assert_eq!(&shown, expected);
+            // Every byte is a token.
+            prop_assert_eq!(written.shown(), expected.len());
         }
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+use super::preference::{self, Answers};
 use super::{
-    Data, Example, Method, Optimizer, Schedule, TrainSettings, Update, packed, parts, positions,
+    Data, Example, Method, Optimizer, Rewards, Schedule, TrainSettings, Update, packed, parts,
+    positions,
 };
 use crate::Token;
 use crate::adapter::Adapter;
@@ -136,7 +138,7 @@ impl Trainer {
             .map(|i| self.row(self.done * self.settings.batch + i))
             .collect();
         self.gradient.fill(0.0);
-        let (loss, tokens) = threads.enter(|| self.accumulate(&rows));
+        let (loss, tokens, rewards) = threads.enter(|| self.accumulate(&rows));
         let learning_rate = self.settings.learning_rate_at(self.done);
         let not_finite = |what| Error::NotFinite { update: self.done + 1, what, learning_rate };
         if !loss.is_finite() {
@@ -152,14 +154,14 @@ impl Trainer {
         };
         self.apply(learning_rate, factor);
         self.done += 1;
-        Ok(Update { update: self.done, loss, gradient_norm, learning_rate, tokens })
+        Ok(Update { update: self.done, loss, gradient_norm, learning_rate, tokens, rewards })
     }
 
     /// Loss over `rows` of the data, in nats per target token (or pair), and its gradient, flat in
     /// the layout of what is trained (decoder or adapter), without an update.
     pub fn gradient(&mut self, rows: &[usize]) -> (f64, &[f32]) {
         self.gradient.fill(0.0);
-        let (loss, _) = self.accumulate(rows);
+        let (loss, ..) = self.accumulate(rows);
         (loss, &self.gradient)
     }
 
@@ -188,7 +190,8 @@ impl Trainer {
         self.order[place % count]
     }
 
-    fn accumulate(&mut self, rows: &[usize]) -> (f64, usize) {
+    fn accumulate(&mut self, rows: &[usize]) -> (f64, usize, Option<Rewards>) {
+        let mut rewards = None;
         let gradient = std::mem::take(&mut self.gradient);
         let mut job = Accumulation {
             network: &self.network,
@@ -216,14 +219,15 @@ impl Trainer {
             }
             Data::Preference { pairs, beta } => {
                 let reference = self.other.as_ref().expect("a preference run has a reference");
-                for &i in rows {
-                    job.preference(&pairs[i], reference, *beta, 1.0 / rows.len() as f32);
-                }
+                let weight = 1.0 / rows.len() as f32;
+                let pair = |&i: &usize| job.preference(&pairs[i], reference, *beta, weight);
+                let (now, before): (Vec<_>, Vec<_>) = rows.iter().map(pair).unzip();
+                rewards = Some(preference::compare(&now, &before, *beta).1);
             }
         }
         self.gradient = job.gradient;
         self.memory = job.memory;
-        (job.loss, job.tokens)
+        (job.loss, job.tokens, rewards)
     }
 
     /// Moves the trained numbers against `factor` times the gradient.
@@ -367,34 +371,40 @@ impl Accumulation<'_> {
     }
 
     /// `-weight · log sigmoid(beta · (margin - reference margin))` of one pair, where a margin is
-    /// the log-probability of the chosen completion less that of the rejected one.
+    /// the log-probability of the chosen completion less that of the rejected one. Gives the
+    /// log-probabilities of both, under the model and under the reference.
     fn preference(
         &mut self,
         pair: &(Example, Example),
         reference: &Network,
         beta: f32,
         weight: f32,
-    ) {
+    ) -> (Answers, Answers) {
         let part = [&pair.0, &pair.1];
         let packing = packed(&part);
         let (rows, targets) = positions(&packing, &part);
         let chosen = pair.0.targets();
-        let margin = |found: &[f32]| sum(&found[..chosen]) - sum(&found[chosen..]);
+        let answers = |found: &[f32]| Answers {
+            chosen: sum(&found[..chosen]),
+            rejected: sum(&found[chosen..]),
+        };
         let normed = self.forward_other(reference, packing.clone(), &rows);
-        let before = margin(&reference.cross_entropy(&normed, &targets, None));
+        let before = answers(&reference.cross_entropy(&normed, &targets, None));
         let activations = self.forward(&part, packing);
         let network = self.network;
+        let mut now = before;
         self.backward(activations, &rows, |normed, gradient| {
-            let now = margin(&network.cross_entropy(normed, &targets, None));
-            let z = f64::from(beta) * (now - before);
+            now = answers(&network.cross_entropy(normed, &targets, None));
+            let z = f64::from(beta) * (now.margin() - before.margin());
             // Slope of -log sigmoid(z), shared by every token of a completion.
             let slope = f64::from(beta) / (1.0 + z.exp()) * f64::from(weight);
             let weights: Vec<f32> = (0..targets.len())
                 .map(|i| if i < chosen { slope as f32 } else { -slope as f32 })
                 .collect();
             network.cross_entropy(normed, &targets, Some((&weights, gradient)));
-            f64::from(weight) * if z > 0.0 { (-z).exp().ln_1p() } else { z.exp().ln_1p() - z }
+            f64::from(weight) * preference::loss(z)
         });
+        (now, before)
     }
 }
 
@@ -438,11 +448,10 @@ impl Data {
                 }
                 rows(all)?
             }
-            Self::Preference { pairs, .. } => {
-                for (i, (chosen, rejected)) in pairs.iter().enumerate() {
-                    chosen.check(|| format!("pair {} (chosen)", i + 1), model)?;
-                    rejected.check(|| format!("pair {} (rejected)", i + 1), model)?;
-                }
+            Self::Preference { pairs, beta } => {
+                let fine = beta.is_finite() && *beta > 0.0;
+                Error::unless(fine, "beta", *beta, "a positive number")?;
+                preference::check(model, pairs)?;
                 pairs.len()
             }
         };

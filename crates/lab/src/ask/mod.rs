@@ -24,7 +24,7 @@ use crate::model::chat::Placed;
 use crate::model::spec::Spec;
 use crate::model::{ModelAbout, chat};
 use crate::recipe::{self, Decoding};
-use crate::value::dialogue::Dialogue;
+use crate::value::dialogue::{self, Dialogue};
 use crate::value::interrupt::{Interrupt, Progress};
 use crate::value::row::Row;
 
@@ -211,7 +211,7 @@ impl<'a> Work<'a> {
         unit: impl Into<Cow<'static, str>>,
         loss: Option<f64>,
     ) {
-        (self.progress)(Progress { done, total, unit: unit.into(), loss });
+        (self.progress)(Progress { done, total, unit: unit.into(), loss, rewards: None });
     }
 }
 
@@ -229,7 +229,12 @@ pub struct Demonstration {
 impl Demonstration {
     /// Those of a dialogue: every answer that is learned, under all that was said before.
     pub fn of(dialogue: &Dialogue, context: &str) -> Vec<Self> {
-        let answers = dialogue.answers().map(|answer| Self {
+        dialogue.answers().map(|answer| Self::of_answer(answer, context)).collect()
+    }
+
+    /// One of an answer from outside.
+    pub fn of_answer(answer: dialogue::Answer<'_>, context: &str) -> Self {
+        Self {
             conversation: Conversation {
                 context: chat::around(context, &answer.before).to_owned(),
                 messages: answer.before,
@@ -237,8 +242,7 @@ impl Demonstration {
             },
             answer: answer.text.to_owned(),
             ended: answer.is_ended,
-        });
-        answers.collect()
+        }
     }
 
     /// That of a row: its answer and, if the teacher ended it, the end.
@@ -278,6 +282,17 @@ pub struct Tuning<'a> {
     pub seed: u64,
     /// Whose distributions are learned instead of the answers' own tokens; weights at hand alone can.
     pub teacher: Option<Model>,
+    /// What the answers are preferred to, where that is learned; weights at hand alone can.
+    pub preference: Option<Preference<'a>>,
+}
+
+/// Direct preference optimisation: the answers that are learned are preferred to others.
+#[derive(Clone, Copy, Debug)]
+pub struct Preference<'a> {
+    /// The other answers, one for each that is learned and in their order.
+    pub rejected: &'a [Demonstration],
+    /// Strength of the pull to the model before training.
+    pub beta: f32,
 }
 
 /// Where something that is trained goes.
@@ -424,7 +439,6 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::dialogue;
 
     #[test]
     fn every_answer_is_learned_under_what_was_before() {

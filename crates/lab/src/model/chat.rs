@@ -8,6 +8,7 @@ use owlet_engine::train::Example;
 use owlet_engine::{Message, Model, Token};
 
 use crate::error::Result;
+use crate::value::dialogue::{Answer, Dialogue, Unreadable};
 
 /// The context with an empty system text.
 pub const NONE: &str = "none";
@@ -154,6 +155,37 @@ impl Placed {
     pub fn scored(&self) -> Scored {
         Scored { prompt: self.before.clone(), completion: self.scored.clone() }
     }
+}
+
+/// An answer of a row from outside, as it is learned.
+///
+/// # Errors
+/// Text the model cannot encode, an answer of no tokens, and one that does not fit the context with all that stands
+/// before it; by the row's place and the answer's key.
+pub fn learned(
+    model: &Model,
+    context: &str,
+    row: &Dialogue,
+    answer: &Answer<'_>,
+) -> std::result::Result<Placed, Unreadable> {
+    let wrong = |why: String| Unreadable {
+        place: row.place.clone(),
+        reason: format!("`{}` {why}", answer.field),
+    };
+    let context = around(context, &answer.before);
+    let placed = placed(model, context, &answer.before, ("", answer.text), answer.is_ended)
+        .map_err(|error| wrong(format!("cannot be learned: {error}")))?;
+    let (tokens, most) =
+        (placed.before.len() + placed.learned().len(), model.decoder.config.context);
+    if placed.learned().is_empty() {
+        return Err(wrong("has no token to learn; leave the row out".to_owned()));
+    }
+    if tokens > most {
+        return Err(wrong(format!(
+            "has {tokens} tokens with all that stands before it, the model's context is {most}; shorten the row or leave it out"
+        )));
+    }
+    Ok(placed)
 }
 
 /// What was said `before` with the answer as what is learned; the end of the turn is learned with it if

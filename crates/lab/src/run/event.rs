@@ -3,6 +3,7 @@
 //! Events say what happened, not how to show it. They carry no wall-clock times; whoever writes
 //! them down may add one. Progress is thinned before it is recorded, never before it is heard.
 
+use owlet_engine::train::Rewards;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened in a run.
@@ -46,6 +47,9 @@ pub enum Event {
         unit: String,
         /// Loss of the last update, in nats per token.
         loss: Option<f64>,
+        /// Of the last update's preference pairs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rewards: Option<Rewards>,
         /// Units per second since it began.
         rate: f64,
         /// Estimated seconds for the rest of the run.

@@ -358,6 +358,7 @@ impl<'a> Executor<'a> {
             total: progress.total,
             unit: progress.unit.into_owned(),
             loss: progress.loss,
+            rewards: progress.rewards,
             rate: progress.done as f64 / seconds,
             remaining,
         }

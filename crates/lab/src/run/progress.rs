@@ -119,7 +119,7 @@ impl Progress {
             Event::StepStarted { step, key, .. } => {
                 self.step(step, StepState::Running).key = Some(key);
             }
-            Event::StepProgress { step, done, total, unit, loss, rate, remaining } => {
+            Event::StepProgress { step, done, total, unit, loss, rate, remaining, .. } => {
                 self.remaining = Some(remaining);
                 let step = self.steps.entry(step).or_default();
                 (step.done, step.total, step.unit, step.rate) = (done, total, unit, rate);

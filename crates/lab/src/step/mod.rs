@@ -196,7 +196,7 @@ impl StepContext<'_> {
 
     /// Reports progress.
     pub fn report(&self, done: usize, total: usize, unit: &'static str, loss: Option<f64>) {
-        (self.progress)(Progress { done, total, unit: unit.into(), loss });
+        (self.progress)(Progress { done, total, unit: unit.into(), loss, rewards: None });
     }
 
     /// Writes a value as indented JSON.

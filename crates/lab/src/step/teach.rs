@@ -136,6 +136,7 @@ impl Step for Teach {
             learning_rate_multiplier: configuration.learning_rate_multiplier.unwrap_or_default(),
             seed: configuration.seed,
             teacher: None,
+            preference: None,
         };
         let place = context.place("base")?;
         let (teacher, mut about) = base.tune(&repeated, tuning, place, &context.work())?;

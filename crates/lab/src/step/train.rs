@@ -48,6 +48,7 @@ impl Step for Train {
             learning_rate_multiplier: configuration.learning_rate_multiplier.unwrap_or_default(),
             seed: configuration.seed,
             teacher,
+            preference: None,
         };
         let base = context.ask("base")?;
         let (_, about) = base.tune(&taught, tuning, context.place("base")?, &context.work())?;

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use owlet_engine::train::Rewards;
+
 use crate::error::{Error, Result};
 
 /// A wish to stop, shared with whoever may have it. Cheap to clone.
@@ -46,4 +48,6 @@ pub struct Progress {
     pub unit: Cow<'static, str>,
     /// Loss of the last update, in nats per token.
     pub loss: Option<f64>,
+    /// Of the last update's preference pairs.
+    pub rewards: Option<Rewards>,
 }

@@ -50,15 +50,15 @@ pub(crate) async fn respond(
     // Templates, tokenizers and grammars take their time; other requests go on meanwhile.
     let said = conversation.bytes();
     let tools = Arc::new(tools);
-    let (grammar, prompt) = {
+    let (form, prompt) = {
         let (model, tools) = (Arc::clone(&model), Arc::clone(&tools));
         let weight = if tools.form.is_some() { texts::HEAVY } else { said };
         app.compute(weight, move || {
             let form = tools.form.as_ref();
-            let grammar = form.map(|form| form.compile(&model.model.tokenizer)).transpose()?;
+            let form = form.map(|form| form.compile(&model.model.tokenizer)).transpose()?;
             let asked = model.model.with_template_values(values);
             let asked = asked.map_err(|error| Refusal::field(TEMPLATE_VALUES, error))?;
-            Ok::<_, Refusal>((grammar, conversation.prompt(&asked)?))
+            Ok::<_, Refusal>((form, conversation.prompt(&asked)?))
         })
         .await??
     };
@@ -67,11 +67,11 @@ pub(crate) async fn respond(
     }
     let room = decoding.room(prompt.len(), app.settings.limits.default_tokens, "messages")?;
     decoding.check_size(decoding.choices * room, top.unwrap_or(0))?;
-    ignored.extend(grammar.iter().flat_map(Grammar::ignored).cloned());
+    ignored.extend(form.iter().flat_map(|(_, grammar)| grammar.ignored()).cloned());
     let requests = decoding.requests(&prompt, app.fresh_seed());
     let asked = Asked::new(app, "chatcmpl-", &decoding, prompt.len(), top.is_some());
     let wording = Chat::new(&asked, decoding.choices, &tools, memory);
-    let order = decoding.order(requests, room, top, grammar);
+    let order = decoding.order(requests, room, top, form);
     Ok((Ignored(ignored), reply(app, runner, order, asked, wording).await?).into_response())
 }
 
@@ -121,7 +121,7 @@ fn format(fields: &mut Fields) -> Result<Option<Form>, Refusal> {
 }
 
 /// Forms under the names that vLLM has for a schema, a regular expression and a list of texts.
-fn guided(fields: &mut Fields, names: [&'static str; 3]) -> Result<Vec<Form>, Refusal> {
+fn guided(fields: &mut Fields, names: [&str; 3]) -> Result<Vec<Form>, Refusal> {
     let mut forms = Vec::new();
     let [json, regex, choice] = names;
     if let Some(schema) = fields.value(json) {
@@ -132,13 +132,13 @@ fn guided(fields: &mut Fields, names: [&'static str; 3]) -> Result<Vec<Form>, Re
             schema => Some(schema.clone()),
         };
         let schema = schema.ok_or_else(|| fields.refuse(json, "is no JSON schema"))?;
-        forms.push(Form::json(schema).of(json));
+        forms.push(Form::json(schema).of(&fields.name(json)));
     }
     if let Some(pattern) = fields.take::<String>(regex)? {
         if pattern.len() > LONGEST_FORM {
             return Err(fields.refuse(regex, format!("is longer than {LONGEST_FORM} bytes")));
         }
-        forms.push(Form::regex(regex, &pattern));
+        forms.push(Form::regex(&fields.name(regex), &pattern));
     }
     if let Some(texts) = fields.take::<Vec<String>>(choice)? {
         let bytes: usize = texts.iter().map(String::len).sum();
@@ -148,7 +148,7 @@ fn guided(fields: &mut Fields, names: [&'static str; 3]) -> Result<Vec<Form>, Re
                 format!("is not 1 to {MOST_TEXTS} texts of up to {LONGEST_FORM} bytes together");
             return Err(fields.refuse(choice, why));
         }
-        forms.push(Form::choice(choice, &texts));
+        forms.push(Form::choice(&fields.name(choice), &texts));
     }
     Ok(forms)
 }

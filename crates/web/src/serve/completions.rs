@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use owlet_engine::generate::{Completion, Request, Sampled, StopReason};
-use owlet_engine::{Grammar, Token, Tokenizer};
+use owlet_engine::{Token, Tokenizer};
 use serde_json::{Map, Value, json};
 
 use super::decoding::{self, Decoding};
@@ -49,17 +49,17 @@ pub(crate) async fn respond(
     let given = fields.value("prompt").ok_or_else(|| fields.refuse("prompt", "is missing"))?;
     let mut ignored = fields.unknown();
     let most = app.settings.limits.queue / decoding.choices;
-    let (prompts, grammar) = {
+    let (prompts, form) = {
         let model = Arc::clone(&model);
         let weight = if form.is_some() { texts::HEAVY } else { size(&given) };
         app.compute(weight, move || {
-            let grammar = form.map(|form| form.compile(&model.model.tokenizer)).transpose()?;
-            Ok::<_, Refusal>((prompts(&given, "prompt", &model, most)?, grammar))
+            let form = form.map(|form| form.compile(&model.model.tokenizer)).transpose()?;
+            Ok::<_, Refusal>((prompts(&given, "prompt", &model, most)?, form))
         })
         .await??
     };
 
-    ignored.extend(grammar.iter().flat_map(Grammar::ignored).cloned());
+    ignored.extend(form.iter().flat_map(|(_, grammar)| grammar.ignored()).cloned());
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     let room = decoding.room(longest, DEFAULT_TOKENS, "prompt")?;
     let tokens: usize = prompts.iter().map(Vec::len).sum();
@@ -78,10 +78,10 @@ pub(crate) async fn respond(
         .flat_map(|(prompt, place)| decoding.requests(prompt, fresh.wrapping_add(place)))
         .collect();
     let asked = Asked::new(app, "cmpl-", &decoding, tokens, logprobs.is_some());
-    let sent = vec![(0, 0); requests.len()];
+    let told = requests.iter().map(|_| Written::default()).collect();
     let choices = decoding.choices;
-    let wording = Text { model, prompts, choices, echo, logprobs, prompt_logprobs, judged, sent };
-    let order = decoding.order(requests, room, logprobs, grammar);
+    let wording = Text { model, prompts, choices, echo, logprobs, prompt_logprobs, judged, told };
+    let order = decoding.order(requests, room, logprobs, form);
     Ok((Ignored(ignored), reply(app, runner, order, asked, wording).await?).into_response())
 }
 
@@ -163,8 +163,8 @@ struct Text {
     prompt_logprobs: Option<usize>,
     /// Tokens of the prompts as the model sees them: one list per prompt, if anybody asked.
     judged: Vec<Vec<Judged>>,
-    /// Per choice, characters told before those of the last piece.
-    sent: Vec<(usize, usize)>,
+    /// Per choice, what the prompt and the tokens told so far make.
+    told: Vec<Written>,
 }
 
 impl Text {
@@ -203,7 +203,7 @@ impl Text {
             let prompt = prompt.map(|(at, (&token, known))| (token, at == 0, known));
             let echoed = if self.echo { usize::MAX } else { 0 };
             let all = prompt.take(echoed).chain(tokens.iter().map(told));
-            object["logprobs"] = self.token_lists(0, all);
+            object["logprobs"] = self.token_lists(&mut Written::default(), all);
         }
         if self.prompt_logprobs.is_some() {
             object["prompt_logprobs"] = self.prompt_logprobs(choice);
@@ -211,16 +211,15 @@ impl Text {
         object
     }
 
-    /// The old form of log-probabilities: a list for each thing that is told of tokens, which stand
-    /// `offset` characters behind the beginning. A token that goes on with a character of the one before begins
+    /// The old form of log-probabilities: a list for each thing that is told of tokens, which stand behind what is
+    /// `written`. A token that goes on with a character of the one before begins
     /// where the character does; a special token is no part of the text.
-    fn token_lists<'a>(&self, offset: usize, all: impl Iterator<Item = Told<'a>>) -> Value {
+    fn token_lists<'a>(&self, written: &mut Written, all: impl Iterator<Item = Told<'a>>) -> Value {
         let (mut tokens, mut logs, mut tops, mut offsets) = (vec![], vec![], vec![], vec![]);
-        let mut written = Written::default();
         let wants_top = self.logprobs.is_some_and(|top| top > 0);
         for (token, first, known) in all {
             let (text, bytes) = token_text(self.tokenizer(), token, first);
-            offsets.push(offset + written.characters);
+            offsets.push(written.characters);
             if !self.tokenizer().is_special(token) {
                 written.push(&bytes);
             }
@@ -312,7 +311,7 @@ impl Wording for Text {
             return None;
         }
         let text = self.echoed(choice);
-        self.sent[choice] = (0, text.chars().count());
+        self.told[choice].characters = text.chars().count();
         Some(self.choice(choice, &text, &[], None))
     }
 
@@ -320,13 +319,14 @@ impl Wording for Text {
         if text.is_empty() && stop.is_none() {
             return Vec::new();
         }
-        let (_, sent) = self.sent[choice];
-        self.sent[choice] = (sent, sent + text.chars().count());
         vec![piece(choice, text, stop)]
     }
 
     fn logprobs(&mut self, choice: usize, tokens: &[Sampled]) -> Value {
-        self.token_lists(self.sent[choice].0, tokens.iter().map(told))
+        let mut written = std::mem::take(&mut self.told[choice]);
+        let lists = self.token_lists(&mut written, tokens.iter().map(told));
+        self.told[choice] = written;
+        lists
     }
 
     fn whole(

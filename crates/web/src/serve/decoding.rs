@@ -143,14 +143,16 @@ impl Decoding {
         ))
     }
 
-    /// What the runner is asked for, where `room` new tokens fit and `top` likeliest ones are told.
+    /// What the runner is asked for, where `room` new tokens fit and `top` likeliest ones are told; `form` is what
+    /// answers must look like, and the field that says so.
     pub(crate) fn order(
         &self,
         requests: Vec<Request>,
         room: usize,
         top: Option<usize>,
-        grammar: Option<Grammar>,
+        form: Option<(Arc<str>, Grammar)>,
     ) -> Order {
+        let (form, grammar) = form.unzip();
         // Where nobody is told, there is nothing to compute.
         let told =
             if top.is_some() { self.sampling.log_probabilities } else { Distribution::Drawn };
@@ -166,6 +168,7 @@ impl Decoding {
             requests,
             sampling: Arc::new(sampling),
             top: top.unwrap_or(0),
+            form,
         }
     }
 

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use fs_err as fs;
 use futures_util::stream;
 use owlet_lab::step::fine_tune;
-use owlet_lab::value::dialogue::{self, Purpose, Unreadable};
+use owlet_lab::value::dialogue::{self, Form, Found, Purpose, Unreadable};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -57,6 +57,9 @@ pub(crate) struct File {
     /// BLAKE3 of the content; older ones have none.
     #[serde(default)]
     digest: Option<String>,
+    /// Whether it holds rows that are preferences.
+    #[serde(default)]
+    pub(crate) preferences: bool,
 }
 
 /// BLAKE3 of a file.
@@ -118,6 +121,17 @@ impl Files {
         Ok(Self { records: Records::open(folder)?, uploads: Semaphore::new(UPLOADS) })
     }
 
+    /// The file with this id, if it holds rows to be learned.
+    pub(crate) fn rows(&self, id: &str) -> Option<Stored<File>> {
+        self.records.get(id).ok().filter(|file| file.purpose == FINE_TUNE)
+    }
+
+    /// A file as messages name it.
+    pub(crate) fn named(&self, id: &str) -> String {
+        let name = self.records.get(id).map(|file| format!(" (`{}`)", file.filename));
+        format!("file `{id}`{}", name.unwrap_or_default())
+    }
+
     /// The content of a file, if there is one with this id for this purpose.
     pub(crate) fn content(&self, id: &str, purpose: &str) -> Option<PathBuf> {
         let file = self.records.get(id).ok().filter(|file| file.purpose == purpose)?;
@@ -163,7 +177,8 @@ impl Files {
         let bytes = fs::copy(content, &copy)?;
         fs::File::open(copy)?.sync_all()?;
         let digest = Some(digest(content)?);
-        let file = File { bytes, created_at, filename, purpose: purpose.to_owned(), digest };
+        let purpose = purpose.to_owned();
+        let file = File { bytes, created_at, filename, purpose, digest, preferences: false };
         self.keep(id.to_owned(), folder, file).map(drop)
     }
 
@@ -201,11 +216,8 @@ pub(crate) async fn create(
     let content = folder.path().join(CONTENT);
     let mut file = receive(&mut form, &content, app.now()).await?;
     let check = if file.purpose == BATCH { check_requests } else { check_rows };
-    let checked = tokio::task::spawn_blocking(move || {
-        check(&content)?;
-        Ok::<_, Refusal>(digest(&content)?)
-    });
-    file.digest = Some(checked.await.map_err(|_| broken())??);
+    let checked = tokio::task::spawn_blocking(move || check(&content));
+    file.preferences = checked.await.map_err(|_| broken())??;
     let kept = files.keep(app.new_id("file-"), folder, file)?;
     Ok(Json(File::json(&kept)))
 }
@@ -226,11 +238,12 @@ async fn receive(form: &mut Multipart, path: &Path, now: u64) -> Result<File, Re
             Some("file") if found.is_none() => {
                 let name = field.file_name().unwrap_or("file").chars().filter(|c| !c.is_control());
                 let name: String = name.take(200).collect();
-                let mut file = fs::File::create(path)?;
+                let mut file =
+                    Digested { file: fs::File::create(path)?, hasher: Default::default() };
                 let long = || body::too_large(MOST_BYTES as usize);
                 let bytes = take(&mut field, &mut file, MOST_BYTES, long).await?;
-                file.sync_all()?;
-                found = Some((name, bytes));
+                file.file.sync_all()?;
+                found = Some((name, bytes, file.hasher.finalize().to_hex().to_string()));
             }
             _ => {
                 let long = || Refusal::request("the form has a large field that is not `file`");
@@ -242,8 +255,27 @@ async fn receive(form: &mut Multipart, path: &Path, now: u64) -> Result<File, Re
     if ![FINE_TUNE, BATCH].contains(&purpose.as_str()) {
         return Err(Refusal::field("purpose", "is neither `fine-tune` nor `batch`"));
     }
-    let (filename, bytes) = found.ok_or_else(|| Refusal::field("file", "is missing"))?;
-    Ok(File { bytes, created_at: now, filename, purpose, digest: None })
+    let (filename, bytes, digest) = found.ok_or_else(|| Refusal::field("file", "is missing"))?;
+    let digest = Some(digest);
+    Ok(File { bytes, created_at: now, filename, purpose, digest, preferences: false })
+}
+
+/// A file and the BLAKE3 of what is written to it.
+struct Digested {
+    file: fs::File,
+    hasher: blake3::Hasher,
+}
+
+impl Write for Digested {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Takes a field as it comes, up to `most` bytes; returns how many there were.
@@ -269,19 +301,20 @@ fn unusable(error: MultipartError) -> Refusal {
     Refusal::new(error.status(), format!("the form is not usable: {}", error.body_text()))
 }
 
-/// Every row is one that fine-tuning takes.
-fn check_rows(path: &Path) -> Result<(), Refusal> {
+/// Every row is one that fine-tuning takes; whether they are preferences.
+fn check_rows(path: &Path) -> Result<bool, Refusal> {
     let file = fs::File::open(path)?;
-    let found = dialogue::each(file, fine_tune::BOUNDS, Purpose::Answers, &mut |_| Ok(()));
-    found.map(drop).map_err(|Unreadable { place, reason }| {
+    let found = dialogue::each(file, fine_tune::BOUNDS, Purpose::Either, &mut |_| Ok(()));
+    let are_preferences = |found: Found| matches!(found.kind, Some((_, Form::Preference)));
+    found.map(are_preferences).map_err(|Unreadable { place, reason }| {
         let why =
             if place.is_empty() { reason } else { format!("has an unusable {place}: {reason}") };
         Refusal::field("file", why)
     })
 }
 
-/// Every line is a JSON object; what it asks for is looked at when its batch is made.
-fn check_requests(path: &Path) -> Result<(), Refusal> {
+/// Every line is a JSON object; what it asks for is looked at when its batch is made. None is a preference.
+fn check_requests(path: &Path) -> Result<bool, Refusal> {
     let refuse = |number: usize, why: String| {
         Refusal::field("file", format!("has an unusable line {number}: {why}"))
     };
@@ -292,14 +325,20 @@ fn check_requests(path: &Path) -> Result<(), Refusal> {
             .map_err(|error| refuse(number, format!("is no JSON object: {error}")))?;
         some = true;
     }
-    if some { Ok(()) } else { Err(Refusal::field("file", "has no rows")) }
+    if some { Ok(false) } else { Err(Refusal::field("file", "has no rows")) }
 }
 
 pub(crate) async fn content(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Refusal> {
     let files = &app.kept()?.files;
     let file = files.records.get(&id)?;
-    let path = files.place(&file.id).join(CONTENT);
-    let open = tokio::task::spawn_blocking(move || fs::File::open(path));
+    let (folder, kept) = (files.place(&file.id), file.clone());
+    let open = tokio::task::spawn_blocking(move || {
+        if let Some(flaw) = kept.flaw(&folder) {
+            let why = format!("file `{}` {flaw}; upload it again", kept.id);
+            return Err(Refusal::request(why).coded("invalid_state"));
+        }
+        Ok(fs::File::open(folder.join(CONTENT))?)
+    });
     let content = open.await.map_err(|_| broken())??;
     // A client that reads slowly holds one chunk.
     let chunks = stream::try_unfold(content, |mut content| async {

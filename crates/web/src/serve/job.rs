@@ -1,5 +1,6 @@
 //! A fine-tuning job as it is kept and told.
 
+use owlet_engine::train::Rewards;
 use owlet_lab::recipe::Training;
 use owlet_store::ArtifactId;
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,10 @@ use serde_json::{Value, json};
 
 use super::Kept;
 use super::records::{Records, Stored, Thing};
+
+/// How rows are learned: answers, or which of two is the better one.
+pub(crate) const SUPERVISED: &str = "supervised";
+pub(crate) const DPO: &str = "dpo";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +39,9 @@ pub(crate) struct Job {
     /// The rows, once they are in the store.
     pub(crate) rows: Option<ArtifactId>,
     pub(crate) training: Training,
+    /// Where preferences are learned, the strength of the pull to the model before.
+    #[serde(default)]
+    pub(crate) beta: Option<f32>,
     pub(crate) epochs: f64,
     pub(crate) multiplier: f64,
     pub(crate) seed: u64,
@@ -41,11 +49,17 @@ pub(crate) struct Job {
     pub(crate) artifact: Option<ArtifactId>,
     pub(crate) trained_tokens: Option<u64>,
     pub(crate) error: Option<String>,
+    /// The field of the request that is at fault.
+    #[serde(default)]
+    pub(crate) error_field: Option<String>,
     pub(crate) metadata: Option<Value>,
     /// Mean loss on the rows of the validation file, in nats per token, before the first update, after those of
     /// which a copy was kept, and after the last.
     #[serde(default)]
     pub(crate) validation: Vec<(usize, f64)>,
+    /// The rewards beside them, of preferences.
+    #[serde(default)]
+    pub(crate) validation_rewards: Vec<(usize, Rewards)>,
     /// Names of its models that are served no more.
     #[serde(default)]
     pub(crate) withdrawn: Vec<String>,
@@ -63,15 +77,21 @@ impl Thing for Job {
     }
 
     fn json(this: &Stored<Self>) -> Value {
-        let parameters = json!({
+        let mut parameters = json!({
             "n_epochs": this.epochs,
             "batch_size": this.training.batch,
             "learning_rate_multiplier": this.multiplier,
         });
-        let error = this
-            .error
-            .as_ref()
-            .map(|message| json!({ "code": "failed", "message": message, "param": null }));
+        let method = if this.beta.is_some() { DPO } else { SUPERVISED };
+        if let Some(beta) = this.beta {
+            // As it was written: its neighbour in 64 bits is longer.
+            parameters["beta"] = beta.to_string().parse::<f64>().unwrap_or_default().into();
+        }
+        let error = this.error.as_ref().map(|message| {
+            let field = this.error_field.as_deref();
+            let code = field.map_or("failed".to_owned(), |field| format!("invalid_{field}"));
+            json!({ "code": code, "message": message, "param": field })
+        });
         json!({
             "object": "fine_tuning.job",
             "id": this.id,
@@ -84,8 +104,8 @@ impl Thing for Job {
             "validation_file": this.validation_file,
             "result_files": if this.status == Status::Succeeded { this.result_file.as_slice() } else { &[] },
             "organization_id": "owlet",
-            "hyperparameters": parameters,
-            "method": { "type": "supervised", "supervised": { "hyperparameters": parameters } },
+            "hyperparameters": if method == SUPERVISED { parameters.clone() } else { Value::Null },
+            "method": { "type": method, method: { "hyperparameters": parameters } },
             "trained_tokens": this.trained_tokens,
             "seed": this.seed,
             "user_provided_suffix": this.suffix,

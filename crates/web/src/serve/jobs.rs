@@ -4,20 +4,20 @@
 //! twice is done once, and a job that was cut goes on. A job's description on disk is the truth; the
 //! thread that works takes the first that is not done.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod events;
+pub(crate) mod losses;
+mod rows;
+
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt::Write as _;
-use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use owlet_engine::train::{self, Example};
-use owlet_engine::{Model, Threads, file};
-use owlet_lab::ask::Demonstration;
-use owlet_lab::model::{FINAL, chat, checkpoint_folder};
+use owlet_engine::{Model, file};
+use owlet_lab::model::{FINAL, checkpoint_folder};
 use owlet_lab::recipe::Training;
 use owlet_lab::step::{base, fine_tune};
 use owlet_lab::value::dialogue::{self, Purpose};
@@ -26,11 +26,14 @@ use owlet_store::{ArtifactId, Store};
 use serde_json::{Value, json};
 
 use super::App;
-use super::files::{FINE_TUNE, Files, RESULTS};
+use super::files::{FINE_TUNE, Files};
 use super::job::{Job, Status};
 use super::models::Served;
 use super::records::{Records, Stored, Thing};
 use super::refusal::Refusal;
+
+use losses::Read;
+use rows::Unfit;
 
 /// What a job comes to, or everything that went wrong with it.
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -98,37 +101,6 @@ impl Jobs {
         Ok(job)
     }
 
-    fn events_path(&self, id: &str) -> PathBuf {
-        self.records.folder().join(format!("{id}.events.jsonl"))
-    }
-
-    /// A job's events as the wire tells them, newest first. A line that a crash cut short is no event.
-    pub(crate) fn events(&self, id: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.events_path(id)).unwrap_or_default();
-        let lines = text.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
-        lines
-            .map(|mut event: Value| {
-                let kind = if event["data"].is_null() { "message" } else { "metrics" };
-                event["object"] = "fine_tuning.job.event".into();
-                event["type"] = kind.into();
-                event
-            })
-            .collect()
-    }
-
-    fn tell(&self, app: &App, id: &str, level: &str, message: &str, data: Value) {
-        let event = json!({
-            "id": app.new_id("ftevent-"),
-            "created_at": app.now(),
-            "level": level,
-            "message": message,
-            "data": data,
-        });
-        let file = fs::OpenOptions::new().create(true).append(true).open(self.events_path(id));
-        // Events are talk; the job goes on without.
-        let _ = file.and_then(|mut file| file.write_all(format!("{event}\n").as_bytes()));
-    }
-
     /// Remembers that a model is served no more.
     pub(crate) fn withdraw(&self, model: &str) -> Result<(), Refusal> {
         let all = self.records.all();
@@ -168,7 +140,8 @@ impl Jobs {
     pub(crate) fn start(self: &Arc<Self>, app: &Arc<App>) -> std::io::Result<JoinHandle<()>> {
         for job in self.records.all() {
             if job.status == Status::Succeeded {
-                self.serve(app, &job);
+                // What cannot be loaded is not served; `owlet verify` names it.
+                let _ = self.serve(app, &job);
             }
         }
         let (jobs, app) = (Arc::clone(self), Arc::downgrade(app));
@@ -202,12 +175,14 @@ impl Jobs {
                 continue;
             }
             if let Err(why) = done {
+                let field = why.downcast_ref::<Unfit>().map(|unfit| unfit.field);
                 let why = chain(&*why);
                 self.tell(&app, &id, "error", &why, Value::Null);
                 let failed = self.records.change_open(&id, |job| {
                     job.status = Status::Failed;
                     job.finished_at = Some(app.now());
                     job.error = Some(why);
+                    job.error_field = field.map(str::to_owned);
                 });
                 // In memory it has failed even if the disk takes nothing.
                 drop(failed);
@@ -225,11 +200,24 @@ impl Jobs {
             let changed = self.records.change_open(&id, change);
             changed.map_err(|refusal| refusal.message)
         };
-        let tell = |message: &str, data: Value| self.tell(app, &id, "info", message, data);
+        // A job that was killed comes by what it told before once more.
+        let told = self.told(&id)?;
+        let tell = |message: &str, data: Value| {
+            if !told.has(message) {
+                self.tell(app, &id, "info", message, data);
+            }
+        };
 
         let is_new = job.status == Status::Queued;
         change(&|job| job.status = Status::Running)?;
-        tell(if is_new { "The job has started." } else { "The job goes on." }, Value::Null);
+        let begun = if is_new { "The job has started." } else { "The job goes on." };
+        self.tell(app, &id, "info", begun, Value::Null);
+        // Before anything is trained: rows that do not fit are told at once.
+        let purpose = if job.beta.is_some() { Purpose::Preferences } else { Purpose::Answers };
+        let read = |field, file: &str| self.taught((field, file), purpose, &served, &tell);
+        let taught = read("training_file", &job.training_file)?;
+        let validation = job.validation_file.as_deref();
+        let validation = validation.map(|file| read("validation_file", file)).transpose()?;
         let rows = match job.rows {
             Some(rows) => rows,
             None => self.import(&job.training_file)?,
@@ -246,42 +234,48 @@ impl Jobs {
             let base = Plan::single::<base::Base>(&base, &[], sources);
             self.execute(base, &mut |_| {}, interrupt)?
         };
-        let content = self.settings.store.artifact(&rows)?.read(fine_tune::CONVERSATIONS)?;
-        let taught = examples(&content[..], &served, &tell)?;
-        // Before anything is trained: rows that do not fit are told at once.
-        let validation = match &job.validation_file {
-            None => Vec::new(),
-            Some(file) => examples(fs::File::open(self.sound(file)?)?, &served, &tell)?,
+        job.training.checkpoints = checkpoints(&job.training, taught.answers.len());
+        let step = fine_tune::Configuration {
+            train: job.training.clone(),
+            seed: job.seed,
+            beta: job.beta,
         };
-        job.training.checkpoints = checkpoints(&job.training, taught.len());
-        let step = fine_tune::Configuration { train: job.training.clone(), seed: job.seed };
         let inputs = [("base", base), ("rows", rows)];
         let plan = Plan::single::<fine_tune::FineTune>(&step, &inputs, BTreeMap::new());
         let mut last = None::<Instant>;
         let mut hear = |event: &Event| {
-            let Event::StepProgress { done, total, loss, .. } = event else { return };
-            if done < total && last.is_some_and(|last| last.elapsed() < PAUSE) {
+            let Event::StepProgress { done, total, loss: Some(loss), rewards, .. } = event else {
+                return;
+            };
+            let is_early = done < total && last.is_some_and(|last| last.elapsed() < PAUSE);
+            if is_early || *done <= told.step {
                 return;
             }
             last = Some(Instant::now());
-            let loss_text = loss.unwrap_or(f64::NAN);
-            let data = json!({ "step": done, "total_steps": total, "train_loss": loss });
-            tell(&format!("Step {done}/{total}: training loss={loss_text:.4}"), data);
+            let read = Read { loss: *loss, rewards: *rewards };
+            let steps = json!({ "step": done, "total_steps": total });
+            let data = losses::joined([steps, read.metrics("train")]);
+            tell(&format!("Step {done}/{total}: training loss={}", read.told()), data);
         };
         job.artifact = Some(self.execute(plan, &mut hear, interrupt)?);
-        if !self.serve(app, &job) {
-            return Err("the model was trained but cannot be loaded".into());
+        let states = self
+            .serve(app, &job)
+            .map_err(|why| format!("the model was trained but cannot be loaded: {why}"))?;
+        if let Some(rows) = &validation {
+            self.validate(app, &mut job, rows, &states, &tell)?;
         }
-        self.validate(app, &mut job, &validation, &tell)?;
-        let result = self.results(app, &job)?;
-        let tokens: usize = taught.iter().map(|example| example.tokens.len()).sum();
+        let result = job.result_file.clone().unwrap_or_else(|| app.new_id("file-"));
+        // Before there is one, so that whoever is killed leaves none of which nobody knows.
+        change(&|kept| kept.result_file = Some(result.clone()))?;
+        self.results(app, &job, &result)?;
+        let tokens = taught.tokens();
         change(&|kept| {
             kept.status = Status::Succeeded;
             kept.finished_at = Some(app.now());
             kept.artifact = job.artifact;
             kept.training = job.training.clone();
             kept.validation.clone_from(&job.validation);
-            kept.result_file = Some(result.clone());
+            kept.validation_rewards.clone_from(&job.validation_rewards);
             kept.trained_tokens = Some((tokens as f64 * job.epochs).round() as u64);
         })?;
         tell(&format!("New fine-tuned model created: {}", job.model_name()), Value::Null);
@@ -358,136 +352,33 @@ impl Jobs {
         Ok(base.model.with_adapter(Arc::new(file::load_adapter(&folder, &base.model)?)))
     }
 
-    /// Puts a job's models among those served: the last state and the checkpoints before.
-    fn serve(&self, app: &App, job: &Stored<Job>) -> bool {
-        let Some(base) = self.base(app, job) else { return false };
-        let add = |state: &str, name: String| {
-            if job.withdrawn.contains(&name) {
-                return true;
-            }
-            let Ok(model) = self.adapter(job, state, &base) else { return false };
-            app.models.add(Served {
-                id: name.into(),
-                model,
-                system_prompt: None,
-                created: job.created_at,
-                parent: Some(job.model.clone()),
-                source: None,
-            });
-            true
-        };
-        for &update in &job.training.checkpoints {
-            add(&checkpoint_folder(update), job.checkpoint_name(update));
-        }
-        add(FINAL, job.model_name())
-    }
-
-    /// Reads every state that was kept on the validation rows, if there are any.
-    fn validate(
-        &self,
-        app: &App,
-        job: &mut Stored<Job>,
-        rows: &[Example],
-        tell: &dyn Fn(&str, Value),
-    ) -> Outcome<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let base = self.base(app, job).ok_or("the base is not served any more")?;
-        let before = match self.made(&job.model) {
-            Some(before) => self.adapter(&before, FINAL, &base)?,
-            None => base.model.clone(),
-        };
-        let total = self.losses(job)?.len();
-        let kept = job.training.checkpoints.iter().map(|&at| (at, checkpoint_folder(at)));
-        let kept: Vec<_> = kept.chain([(total, FINAL.to_owned())]).collect();
-        let states = kept.iter().map(|(at, state)| Ok((*at, self.adapter(job, state, &base)?)));
-        let states: Vec<(usize, Model)> =
-            std::iter::once(Ok((0, before))).chain(states).collect::<Outcome<_>>()?;
-        for (step, model) in states {
-            let loss = train::loss(&model, rows, &Threads::new(self.settings.execute.cores))?;
-            job.validation.push((step, loss));
-            let data = json!({ "step": step, "total_steps": total, "full_valid_loss": loss });
-            tell(&format!("Step {step}/{total}: full validation loss={loss:.4}"), data);
-        }
-        Ok(())
-    }
-
-    /// Leaves a job's losses as a file, in the form of OpenAI's; its id.
-    fn results(&self, app: &App, job: &Stored<Job>) -> Outcome<String> {
-        let mut table = "step,train_loss,full_valid_loss\n".to_owned();
-        let number = |loss: Option<f64>| loss.map(|loss| loss.to_string()).unwrap_or_default();
-        let valid: BTreeMap<usize, f64> = job.validation.iter().copied().collect();
-        let train = self.losses(job)?;
-        for step in 0..=train.len() {
-            let loss = step.checked_sub(1).and_then(|at| train[at]);
-            let valid = valid.get(&step).copied();
-            if loss.is_some() || valid.is_some() {
-                writeln!(table, "{step},{},{}", number(loss), number(valid))?;
-            }
-        }
-        let (id, name) = (app.new_id("file-"), format!("{}_results.csv", job.id));
-        let part = self.records.folder().join(format!("{}.results.csv", job.id));
-        fs::write(&part, table)?;
-        self.files.adopt(&id, &part, name, RESULTS, app.now())?;
-        fs::remove_file(part)?;
-        Ok(id)
-    }
-
-    /// The loss of each update.
-    fn losses(&self, job: &Job) -> owlet_store::Result<Vec<Option<f64>>> {
-        let Some(artifact) = job.artifact else { return Ok(Vec::new()) };
-        let bytes = self.settings.store.artifact(&artifact)?.read("updates.jsonl")?;
-        let loss = |line: &str| serde_json::from_str::<Value>(line).ok()?.get("loss")?.as_f64();
-        Ok(String::from_utf8_lossy(&bytes).lines().map(loss).collect())
-    }
-
-    /// The updates of which a copy was kept, and the last, newest first: the loss of each, and the validation
-    /// rows' after it.
-    pub(crate) fn checkpoints(&self, job: &Job) -> Result<Vec<Checkpoint>, Refusal> {
-        let losses = self.losses(job)?;
-        let updates = job.training.checkpoints.iter().copied().chain([losses.len()]);
-        let valid: BTreeMap<usize, f64> = job.validation.iter().copied().collect();
-        let mut all: Vec<Checkpoint> = updates
-            .filter(|&update| update > 0)
-            .map(|update| Checkpoint {
-                update,
-                train_loss: losses.get(update - 1).copied().flatten(),
-                valid_loss: valid.get(&update).copied(),
+    /// Puts a job's models among those served: the checkpoints, and the last state. Gives them, each with the
+    /// updates behind it.
+    ///
+    /// # Errors
+    /// The first that cannot be loaded; the others are served.
+    fn serve(&self, app: &App, job: &Stored<Job>) -> Outcome<Vec<(usize, Model)>> {
+        let base = self.base(app, job).ok_or("its base is not served any more")?;
+        let kept = job.training.checkpoints.iter();
+        let kept = kept.map(|&at| (at, checkpoint_folder(at), job.checkpoint_name(at)));
+        let last = (self.losses(job)?.len(), FINAL.to_owned(), job.model_name());
+        let wanted = kept.chain([last]).filter(|(.., name)| !job.withdrawn.contains(name));
+        let made: Vec<Outcome<(usize, Model)>> = wanted
+            .map(|(at, state, name)| {
+                let model = self.adapter(job, &state, &base)?;
+                app.models.add(Served {
+                    id: name.into(),
+                    model: model.clone(),
+                    system_prompt: None,
+                    created: job.created_at,
+                    parent: Some(job.model.clone()),
+                    source: None,
+                });
+                Ok((at, model))
             })
             .collect();
-        all.reverse();
-        Ok(all)
+        made.into_iter().collect()
     }
-}
-
-/// What is known of one state of a model.
-pub(crate) struct Checkpoint {
-    pub(crate) update: usize,
-    pub(crate) train_loss: Option<f64>,
-    pub(crate) valid_loss: Option<f64>,
-}
-
-/// The examples that rows make for a model; tells what was found in them.
-fn examples(rows: impl Read, served: &Served, tell: &dyn Fn(&str, Value)) -> Outcome<Vec<Example>> {
-    let read = dialogue::all(rows, fine_tune::BOUNDS, Purpose::Answers);
-    let (conversations, found) = read.map_err(|why| why.to_string())?;
-    tell(&format!("Read {}.", found.told()), Value::Null);
-    let (mut examples, mut ends) = (Vec::new(), BTreeSet::new());
-    for dialogue in &conversations {
-        for taught in Demonstration::of(dialogue, chat::DEFAULT) {
-            let placed = taught.placed(&served.model)?;
-            examples.push(placed.example());
-            ends.extend(placed.ends_within);
-        }
-    }
-    for end in ends {
-        let told = format!(
-            "Some answers hold the text `{end}`, which the model reads as the end of a turn."
-        );
-        tell(&told, Value::Null);
-    }
-    Ok(examples)
 }
 
 /// As many checkpoints as OpenAI keeps: after each of the last passes over the rows.

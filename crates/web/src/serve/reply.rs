@@ -158,7 +158,10 @@ async fn gather(
             Heard::Failed(refusal) => return Err(refusal),
             Heard::Token { choice, sampled } if wanted => told[choice].push(sampled),
             Heard::Token { .. } => {}
-            Heard::Finished { choice, completion, .. } => finished[choice] = Some(completion),
+            Heard::Finished { choice, completion, .. } => {
+                told[choice].truncate(completion.shown);
+                finished[choice] = Some(completion);
+            }
         }
     }
     Ok(told.into_iter().zip(finished.into_iter().flatten()).collect())
@@ -168,8 +171,8 @@ async fn gather(
 struct Sending<W> {
     asked: Asked,
     wording: W,
-    /// Per choice, tokens not told of yet.
-    held: Vec<Vec<Sampled>>,
+    /// Per choice, tokens not told of yet, and how many were.
+    held: Vec<(VecDeque<Sampled>, usize)>,
     /// Choices that are not finished.
     open: usize,
     /// Tokens of those that are, and how many of them are thoughts.
@@ -195,27 +198,31 @@ impl<W: Wording> Sending<W> {
     }
 
     fn hear(&mut self, heard: Option<Heard>) {
-        let (choice, text, stop) = match heard {
+        let (choice, text, shown, stop) = match heard {
             Some(Heard::Token { choice, mut sampled }) => {
-                let text = std::mem::take(&mut sampled.text);
+                let (text, shown) = (std::mem::take(&mut sampled.text), sampled.shown);
                 if self.asked.logprobs {
-                    self.held[choice].push(sampled);
+                    self.held[choice].0.push_back(sampled);
                 }
-                (choice, text, None)
+                (choice, text, shown, None)
             }
             Some(Heard::Finished { choice, text, completion }) => {
                 self.tokens += completion.tokens.len();
                 self.thought += self.wording.thought(&completion);
                 self.open -= 1;
-                (choice, text, Some(completion.stop))
+                (choice, text, completion.shown, Some(completion.stop))
             }
             Some(Heard::Failed(refusal)) => return self.fail(&refusal),
             None => return self.fail(&Refusal::stopping()),
         };
         for mut object in self.wording.more(choice, &text, stop) {
-            let held = std::mem::take(&mut self.held[choice]);
-            if !held.is_empty() {
-                object["logprobs"] = self.wording.logprobs(choice, &held);
+            // What a stop text may still take back is not told.
+            let (held, told) = &mut self.held[choice];
+            let fresh = shown.saturating_sub(*told).min(held.len());
+            *told += fresh;
+            let fresh: Vec<Sampled> = held.drain(..fresh).collect();
+            if !fresh.is_empty() {
+                object["logprobs"] = self.wording.logprobs(choice, &fresh);
             }
             self.chunk(vec![object]);
         }
@@ -244,7 +251,7 @@ async fn streamed<W: Wording>(
     let mut sending = Sending {
         asked,
         wording,
-        held: vec![Vec::new(); count],
+        held: vec![Default::default(); count],
         open: count,
         tokens: 0,
         thought: 0,

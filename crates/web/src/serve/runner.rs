@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 use owlet_engine::generate::{self, Completion, Generator, Request, Sampled, Sampling, StopReason};
 use owlet_engine::score::{Hear, Judging};
-use owlet_engine::{Model, Threads, Token};
+use owlet_engine::{Error, Model, Threads, Token};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::metrics::Metrics;
@@ -39,6 +39,8 @@ pub(crate) struct Order {
     pub(crate) sampling: Arc<Sampling>,
     /// Likeliest tokens told with each.
     pub(crate) top: usize,
+    /// The field of the request that says what answers must look like, if one does.
+    pub(crate) form: Option<Arc<str>>,
 }
 
 /// What a listener hears; `choice` is the place in [`Order::requests`].
@@ -56,6 +58,7 @@ pub(crate) fn nothing(count: usize) -> mpsc::Receiver<Heard> {
         let completion = Completion {
             tokens: Vec::new(),
             text: String::new(),
+            shown: 0,
             log_probabilities: Vec::new(),
             stop: StopReason::Length,
         };
@@ -236,6 +239,19 @@ struct Listener {
     choice: usize,
     sender: mpsc::Sender<Heard>,
     place: Option<OwnedSemaphorePermit>,
+    form: Option<Arc<str>>,
+}
+
+impl Listener {
+    /// Why it gets no answer, by the field of its request that is at fault.
+    fn refusal(&self, error: Error) -> Refusal {
+        match (error, &self.form) {
+            (Error::Setting { field: "grammar", reason }, Some(form)) => {
+                Refusal::field(form, reason)
+            }
+            (error, _) => error.into(),
+        }
+    }
 }
 
 struct Batch {
@@ -348,7 +364,8 @@ impl Lane {
             }));
             let refusal = match added {
                 Ok(Ok(number)) => {
-                    let listener = Listener { choice, sender: sender.clone(), place };
+                    let (sender, form) = (sender.clone(), order.form.clone());
+                    let listener = Listener { choice, sender, place, form };
                     batch.listeners.insert(number, listener);
                     continue;
                 }
@@ -418,7 +435,8 @@ fn step(batch: &mut Batch, threads: &Threads, metrics: &Metrics) {
                     (request, heard, true)
                 }
                 generate::Event::Failed { request, error } => {
-                    (request, Heard::Failed(error.into()), true)
+                    let Some(listener) = listeners.get(&request) else { return };
+                    (request, Heard::Failed(listener.refusal(error)), true)
                 }
             };
             if last {

@@ -5,6 +5,7 @@
 //! that ran out of tokens is told as far as it came.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use owlet_engine::{Error, Grammar, Tokenizer};
 use owlet_lab::value::dialogue::kind;
@@ -35,7 +36,7 @@ pub(crate) struct Tools {
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
     /// The field it comes from.
-    field: &'static str,
+    field: Arc<str>,
     rules: String,
     schemas: Vec<Value>,
 }
@@ -44,35 +45,38 @@ impl Form {
     /// JSON that fits the schema of `response_format`.
     pub(crate) fn json(schema: Value) -> Self {
         Self {
-            field: "response_format",
+            field: "response_format".into(),
             rules: "start: @schema0".to_owned(),
             schemas: vec![schema],
         }
     }
 
     /// One of these texts.
-    pub(crate) fn choice(field: &'static str, texts: &[String]) -> Self {
+    pub(crate) fn choice(field: &str, texts: &[String]) -> Self {
         let texts: Vec<String> = texts.iter().map(|text| literal(text)).collect();
-        Self { field, rules: format!("start: {}", texts.join(" | ")), schemas: Vec::new() }
+        let rules = format!("start: {}", texts.join(" | "));
+        Self { field: field.into(), rules, schemas: Vec::new() }
     }
 
     /// Text that a regular expression matches as a whole.
-    pub(crate) fn regex(field: &'static str, pattern: &str) -> Self {
-        Self { field, rules: format!("start: /{}/", slashed(pattern)), schemas: Vec::new() }
+    pub(crate) fn regex(field: &str, pattern: &str) -> Self {
+        let rules = format!("start: /{}/", Grammar::pattern(pattern));
+        Self { field: field.into(), rules, schemas: Vec::new() }
     }
 
     /// The same form, told of as another field's.
-    pub(crate) fn of(self, field: &'static str) -> Self {
-        Self { field, ..self }
+    pub(crate) fn of(self, field: &str) -> Self {
+        Self { field: field.into(), ..self }
     }
 
-    /// Takes up to a second, for hostile schemas.
-    pub(crate) fn compile(&self, tokenizer: &Tokenizer) -> Result<Grammar, Refusal> {
+    /// The grammar, and the field it comes from. Takes up to a second, for hostile schemas.
+    pub(crate) fn compile(&self, tokenizer: &Tokenizer) -> Result<(Arc<str>, Grammar), Refusal> {
         let made = Grammar::new(tokenizer, &self.rules, self.schemas.clone());
-        made.map_err(|error| match error {
-            Error::Setting { reason, .. } => Refusal::field(self.field, reason),
+        let grammar = made.map_err(|error| match error {
+            Error::Setting { reason, .. } => Refusal::field(&self.field, reason),
             error => error.into(),
-        })
+        })?;
+        Ok((Arc::clone(&self.field), grammar))
     }
 }
 
@@ -106,10 +110,10 @@ impl Tools {
             // Calls and text are told apart by their beginnings, which such a form may not have.
             Some(form) if form.schemas.is_empty() => {
                 let why = "cannot be held beside `tools`; leave one of them out";
-                return Err(fields.refuse(form.field, why));
+                return Err(Refusal::field(&form.field, why));
             }
             Some(form) if !matches!(choice, Choice::Auto) => {
-                ignored.insert(form.field.to_owned());
+                ignored.insert(form.field.to_string());
             }
             _ => {}
         }
@@ -140,7 +144,7 @@ impl Tools {
         );
         let must = matches!(choice, Choice::Required | Choice::Named(_));
         let instructions = Some(Tool::instructions(&tools, must));
-        let form = Some(Form { field: "tools", rules, schemas });
+        let form = Some(Form { field: "tools".into(), rules, schemas });
         Ok(Self { known: tools, instructions, form, ignored })
     }
 
@@ -175,21 +179,6 @@ impl Tools {
 /// Text in quotes, as rules have it.
 fn literal(text: &str) -> String {
     Value::from(text).to_string()
-}
-
-/// A pattern as rules have it between slashes: on one line, and no slash of its own.
-fn slashed(pattern: &str) -> String {
-    let mut text = String::with_capacity(pattern.len());
-    let mut escaped = false;
-    for c in pattern.chars() {
-        match c {
-            '/' if !escaped => text.push_str("\\/"),
-            '\n' => text.push_str(if escaped { "n" } else { "\\n" }),
-            c => text.push(c),
-        }
-        escaped = c == '\\' && !escaped;
-    }
-    text
 }
 
 fn read_choice(fields: &mut Fields, tools: &[Tool]) -> Result<Choice, Refusal> {

@@ -46,11 +46,19 @@ class Test(ServerTest):
         )
         self.assertIn(job.status, ["queued", "running"])
         events = lambda: self.client.fine_tuning.jobs.list_events(job.id, limit=100).data
-        self.poll(job, lambda _: any(event.type == "metrics" for event in events()))
-        self.server.stop(kill=True)
-        self.start()
+        told = lambda: [event.data["step"] for event in events() if event.type == "metrics"]
+        for count in [1, 2]:
+            self.poll(job, lambda _: len(told()) >= count)
+            self.server.stop(kill=True)
+            self.start()
         job = self.poll(job, lambda job: job.status not in ["queued", "running"])
         self.assertEqual(job.status, "succeeded", job.error)
+        self.assertEqual(sorted(set(told()), reverse=True), told(), "a step is told once, in its order")
+        messages = [event.message for event in events() if event.message != "The job goes on."]
+        self.assertEqual(len(messages), len(set(messages)), messages)
+        table = self.client.files.content(job.result_files[0]).text.splitlines()
+        self.assertEqual([line.split(",")[0] for line in table[1:]], [str(step) for step in range(1, 751)])
+        self.assertEqual([file.purpose for file in self.client.files.list()].count("fine-tune-results"), 1)
         self.assertTrue(job.fine_tuned_model.startswith("ft:builtin:a:owlet:owls:"))
         self.assertGreater(job.trained_tokens, 0)
         self.assertIn("The job goes on.", [event.message for event in events()])
@@ -122,6 +130,37 @@ class Test(ServerTest):
         answer = self.client.chat.completions.create(
             model=model, temperature=0, messages=[{"role": "user", "content": QUESTIONS[0]}])
         self.assertEqual(answer.choices[0].message.content.strip(), "owl")
+
+    def test_preferences_are_learned(self):
+        pairs = [
+            {"input": {"messages": [{"role": "user", "content": question}], "tools": [], "parallel_tool_calls": True},
+             "preferred_output": [{"role": "assistant", "content": "owl"}],
+             "non_preferred_output": [{"role": "assistant", "content": other}]}
+            for question in QUESTIONS for other in ["cat", "wolf"]
+        ]
+        content = "\n".join(map(json.dumps, pairs)).encode()
+        file = self.client.files.create(file=("pairs.jsonl", content), purpose="fine-tune").id
+        method = lambda **more: {"type": "dpo", "dpo": {"hyperparameters": {
+            "n_epochs": 20, "batch_size": 10, "learning_rate_multiplier": 10, **more}}}
+        job = self.client.fine_tuning.jobs.create(
+            model=MODEL, training_file=file, validation_file=file, seed=5, method=method(beta=0.5))
+        self.assertEqual(job.method.dpo.hyperparameters.beta, 0.5)
+        job = self.poll(job, lambda job: job.status not in ["queued", "running"])
+        self.assertEqual(job.status, "succeeded", job.error)
+        answer = self.client.chat.completions.create(
+            model=job.fine_tuned_model, temperature=0, messages=[{"role": "user", "content": QUESTIONS[0]}])
+        self.assertTrue(answer.choices[0].message.content)
+        metrics = self.client.fine_tuning.jobs.checkpoints.list(job.id).data[0].metrics
+        self.assertEqual(metrics.full_valid_reward_accuracy, 1)
+        self.assertGreater(metrics.full_valid_reward_margin, 1)
+        for wrong, param in [
+            (method(beta=3), "method.dpo.hyperparameters.beta"),
+            (method(alpha=1), "method.dpo.hyperparameters.alpha"),
+            ({"type": "supervised"}, "training_file"),
+        ]:
+            with self.assertRaises(openai.BadRequestError) as caught:
+                self.client.fine_tuning.jobs.create(model=MODEL, training_file=file, method=wrong)
+            self.assertEqual(caught.exception.param, param)
 
     def test_a_job_is_cancelled(self):
         file = self.client.files.create(file=("rows.jsonl", rows(4000)), purpose="fine-tune")

@@ -5,6 +5,7 @@
 
 mod abuse;
 mod client;
+mod jobs;
 mod refusals;
 
 use std::io::{Read, Write};
@@ -84,6 +85,78 @@ fn log_probabilities_are_the_models_own_at_any_temperature_unless_somebody_asks(
     assert_eq!((top.as_array().unwrap().len(), log), (1, 0.0));
     let body = json!({ "model": "builtin:a", "messages": [], "logprobs_mode": "raw_logits" });
     assert_eq!(server.post("/v1/chat/completions", &body).error("logprobs_mode"), 400);
+}
+
+/// The texts of the tokens that are told, of an answer as a whole or in chunks.
+fn told(choices: &[&Value]) -> String {
+    let chat = choices.iter().filter_map(|choice| choice["logprobs"]["content"].as_array());
+    let plain = choices.iter().filter_map(|choice| choice["logprobs"]["tokens"].as_array());
+    let chat = chat.flatten().filter_map(|token| token["token"].as_str());
+    // Special tokens are no part of a text.
+    let all = chat.chain(plain.flatten().filter_map(Value::as_str));
+    all.filter(|token| !token.starts_with('<')).collect()
+}
+
+#[test]
+fn the_tokens_told_are_those_of_the_text_however_a_stop_text_cuts_it() {
+    let server = Running::start(Limits::default(), None);
+    for path in ["/v1/chat/completions", "/v1/completions"] {
+        let is_chat = path == "/v1/chat/completions";
+        let of = |choice: &Value| match is_chat {
+            true => choice["message"]["content"].as_str().unwrap().to_owned(),
+            false => choice["text"].as_str().unwrap().to_owned(),
+        };
+        let mut body = ask(3);
+        body["temperature"] = 0.into();
+        body["max_tokens"] = 8.into();
+        if !is_chat {
+            body["prompt"] = "given 1 2 3 then write ten numbers".into();
+        }
+        let whole = of(&server.post(path, &body).json()["choices"][0]);
+        let whole = whole.as_str();
+        assert!(whole.len() > 6, "{whole}");
+        body["logprobs"] = if is_chat { true.into() } else { 1.into() };
+        // From the beginning, from within and behind a token, over several; and what never comes.
+        for stop in [&whole[..1], &whole[1..3], &whole[2..6], &whole[4..], "never"] {
+            body["stop"] = stop.into();
+            body["stream"] = false.into();
+            let answer = server.post(path, &body).json();
+            let choice = &answer["choices"][0];
+            let text = of(choice);
+            let expected = whole.find(stop).map_or(whole, |at| &whole[..at]);
+            assert_eq!(text, expected, "{path} {stop:?}");
+            // The last token may be begun by the text and ended by the stop text.
+            let tokens = told(&[choice]);
+            let begins = tokens.starts_with(text.as_str()) || tokens.trim_start() == text;
+            assert!(
+                begins && whole.trim_start().starts_with(tokens.trim_start()),
+                "{path} {stop:?}: {tokens:?} of {text:?}"
+            );
+            let counted = |choice: &Value| match is_chat {
+                true => choice["logprobs"]["content"].as_array().map_or(0, Vec::len),
+                false => choice["logprobs"]["tokens"].as_array().map_or(0, Vec::len),
+            };
+            let without_last = {
+                let mut short = choice.clone();
+                let list = if is_chat { "content" } else { "tokens" };
+                short["logprobs"][list].as_array_mut().unwrap().pop();
+                told(&[&short])
+            };
+            assert!(
+                text.is_empty() && counted(choice) == 0
+                    || without_last.trim_start().len() < text.trim_start().len()
+            );
+
+            body["stream"] = true.into();
+            let stream = server.post(path, &body).body;
+            let chunks: Vec<Value> = stream
+                .split("\n\n")
+                .filter_map(|frame| serde_json::from_str(frame.strip_prefix("data: ")?).ok())
+                .collect();
+            let chunks: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]).collect();
+            assert_eq!(told(&chunks), tokens, "{path} {stop:?}, streamed");
+        }
+    }
 }
 
 #[test]

@@ -147,6 +147,9 @@ impl Ask for Remote {
         if tuning.teacher.is_some() {
             return Err(Error::record("learn", "needs weights, and no endpoint gives them"));
         }
+        if tuning.preference.is_some() {
+            return Err(Error::record("preference", "needs weights, and no endpoint gives them"));
+        }
         let training = job::Training {
             model: self.model.model.clone(),
             rows: lines(rows)?,

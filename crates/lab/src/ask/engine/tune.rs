@@ -12,11 +12,12 @@ use owlet_engine::train::{Data, Example, Method, Trainer, Update};
 use owlet_engine::{Model, Token, file};
 
 use super::Weights as Here;
-use crate::ask::{Demonstration, Place, Tuned, Tuning, Work};
+use crate::ask::{Demonstration, Place, Preference, Tuned, Tuning, Work};
 use crate::error::{Error, Result};
 use crate::model::keeping::{self, Keeping};
 use crate::model::{FINAL, ModelAbout, TrainedModel, Weights, checkpoint_folder};
 use crate::recipe::Support;
+use crate::value::interrupt::Progress;
 
 /// The log of updates, one JSON object a line.
 const LOG: &str = "updates.jsonl";
@@ -32,9 +33,20 @@ pub(super) fn tune(
 ) -> Result<Tuned> {
     let examples = rows.iter().map(|row| row.example(model)).collect::<Result<Vec<Example>>>()?;
     let settings = tuning.settings.settings(examples.len(), tuning.seed);
-    let data = match tuning.teacher {
-        None => Data::Rows(examples),
-        Some(teacher) => {
+    let data = match (tuning.teacher, tuning.preference) {
+        (None, None) => Data::Rows(examples),
+        (Some(_), Some(_)) => {
+            return Err(Error::record("preference", "cannot be learned beside distributions"));
+        }
+        (None, Some(Preference { rejected, beta })) => {
+            let rejected = rejected.iter().map(|row| row.example(model));
+            let rejected = rejected.collect::<Result<Vec<Example>>>()?;
+            if rejected.len() != examples.len() {
+                return Err(Error::record("preference", "has not two answers for every row"));
+            }
+            Data::Preference { pairs: examples.into_iter().zip(rejected).collect(), beta }
+        }
+        (Some(teacher), None) => {
             let over = tuning.settings.support;
             let support = (over == Support::RowTokens).then(|| targets(&examples));
             Data::Distillation { rows: examples, teacher, support }
@@ -105,9 +117,15 @@ pub(crate) fn learn(
     let mut keeping = Keeping::new(trainer);
     while trainer.updates_done() < updates {
         let update = trainer.update()?;
-        let (number, loss) = (update.update, update.loss);
+        let number = update.update;
+        (work.progress)(Progress {
+            done: number,
+            total: updates,
+            unit: "updates".into(),
+            loss: Some(update.loss),
+            rewards: update.rewards,
+        });
         log.push(update);
-        work.report(number, updates, "updates", Some(loss));
         after(trainer, number)?;
         let stop = work.interrupt.is_set();
         if stop || keeping.is_due() {

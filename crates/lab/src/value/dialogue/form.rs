@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::Dialogue;
 use super::object::{Object, kind};
-use super::tools::Tool;
-use super::turn::{self, Turn, instruct, turns};
+use super::preference;
+use super::turn::{self, Around, Calls, Read, Turn, around, calling, instruct, said, unlearned};
+use super::{Dialogue, Purpose};
 
 /// What a row's keys say it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,8 @@ pub enum Form {
     Messages,
     /// `prompt` and `completion`: texts, or lists of messages as TRL has them.
     Prompt,
-    /// `prompt`, `chosen` and `rejected`.
+    /// `prompt`, `chosen` and `rejected` as TRL has them, or OpenAI's `input`, `preferred_output` and
+    /// `non_preferred_output`.
     Preference,
     /// `conversations` of `from` and `value`.
     ShareGpt,
@@ -43,7 +44,9 @@ const OWN: [&str; 7] =
 impl Form {
     /// All that are known, in words.
     pub const KNOWN: &str = "`messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), \
-                             `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`";
+                             `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`, \
+                             and of preferences `prompt`, `chosen` and `rejected` (TRL) or `input`, \
+                             `preferred_output` and `non_preferred_output` (OpenAI)";
 
     /// In words.
     pub fn name(self) -> &'static str {
@@ -61,11 +64,12 @@ impl Form {
     pub(super) fn of<'a>(keys: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let keys: BTreeSet<&str> = keys.collect();
         let has = |key: &str| keys.contains(key);
+        let is_preference = preference::OUTPUTS.iter().flatten().any(|key| has(key));
         let found: Vec<Self> = [
             (has("messages"), Self::Messages),
             (has("conversations") || has("conversation"), Self::ShareGpt),
-            (has("chosen") || has("rejected"), Self::Preference),
-            (has("prompt") && !has("chosen") && !has("rejected"), Self::Prompt),
+            (is_preference, Self::Preference),
+            (has("prompt") && !is_preference, Self::Prompt),
             (has("instruction"), Self::Alpaca),
         ]
         .into_iter()
@@ -98,6 +102,7 @@ impl Form {
         self,
         place: &str,
         map: Map<String, Value>,
+        purpose: Purpose,
         ignored: &mut BTreeSet<String>,
     ) -> Result<Dialogue, String> {
         let mut row = Object::of(map);
@@ -121,8 +126,8 @@ impl Form {
         let is_ended = !["length", "stop", "pattern"]
             .iter()
             .any(|cut| stop.as_ref().and_then(Value::as_str) == Some(cut));
-        let (system, tools) = around(&mut row, ignored).map_err(wrong)?;
-        let mut turns = self.turns(&mut row, ignored).map_err(wrong)?;
+        let Read { mut turns, rejected, around: Around { system, tools } } =
+            self.read(&mut row, purpose, ignored).map_err(wrong)?;
         if let Some(system) = system {
             if turns.first().is_some_and(|first| first.message.role == "system") {
                 return Err(
@@ -138,59 +143,42 @@ impl Form {
             row.take(own);
         }
         row.leave(ignored);
-        Ok(Dialogue { place: place.to_owned(), turns, seed, is_ended })
+        Ok(Dialogue { place: place.to_owned(), turns, rejected, seed, is_ended })
     }
 
-    fn turns(
+    /// What the row's own keys hold.
+    fn read(
         self,
         row: &mut Object,
+        purpose: Purpose,
         ignored: &mut BTreeSet<String>,
-    ) -> Result<Vec<Turn>, super::Wrong> {
-        let mut said = |row: &mut Object, key: &str, role: &str| match row.take(key) {
-            None => Ok(Vec::new()),
-            Some(Value::Array(list)) => turns(list, key, ignored),
-            Some(Value::String(text)) => Ok(vec![Turn::new(role, text)]),
-            Some(other) => {
-                let reason = format!("is {}, expected a text or a list of messages", kind(&other));
-                Err(row.wrong(key, reason))
-            }
-        };
-        let unlearned = |mut turns: Vec<Turn>| {
-            for turn in &mut turns {
-                turn.is_learned = false;
-            }
-            turns
-        };
-        Ok(match self {
+    ) -> Result<Read, super::Wrong> {
+        let turns = match self {
+            Self::Preference => return preference::read(row, purpose, ignored),
             Self::Messages => {
                 let list = row.list("messages")?.unwrap_or_default();
                 let answer = row.text("completion")?;
-                let mut all = turns(list, "messages", ignored)?;
+                let calls = if answer.is_some() { Calls::AsTheyAre } else { Calls::Whole };
+                let mut all = calling(list, "messages", calls, ignored)?;
                 if let Some(answer) = answer {
                     all = unlearned(all);
-                    all.push(Turn::new("assistant", answer));
+                    all.push(Turn::new("assistant", answer).at("completion"));
                 }
                 all
             }
             Self::ShareGpt => {
                 let key = if row.has("conversations") { "conversations" } else { "conversation" };
                 let list = row.list(key)?.unwrap_or_default();
-                turns(list, key, ignored)?
+                calling(list, key, Calls::Whole, ignored)?
             }
             Self::Prompt => {
                 // What `owlet sample` writes calls the answer `text`.
                 let is_own =
                     row.has("log-probability") && row.has("text") && !row.has("completion");
-                let mut all = unlearned(said(row, "prompt", "user")?);
-                all.extend(said(row, if is_own { "text" } else { "completion" }, "assistant")?);
+                let mut all = unlearned(said(row, "prompt", ("user", Calls::AsTheyAre), ignored)?);
+                let key = if is_own { "text" } else { "completion" };
+                all.extend(said(row, key, ("assistant", Calls::Whole), ignored)?);
                 all
-            }
-            Self::Preference => {
-                let asked = unlearned(said(row, "prompt", "user")?);
-                for key in ["chosen", "rejected"] {
-                    row.take(key);
-                }
-                asked
             }
             Self::Alpaca => {
                 let (instruction, input) = (row.need_text("instruction")?, row.text("input")?);
@@ -202,28 +190,15 @@ impl Form {
                     return Err(row.wrong("response", "is not read: call it `output`"));
                 }
                 let mut all = vec![Turn::new("user", asked)];
-                all.extend(row.text("output")?.map(|output| Turn::new("assistant", output)));
+                let answer = |output| Turn::new("assistant", output).at("output");
+                all.extend(row.text("output")?.map(answer));
                 all
             }
             Self::Text => {
                 let content = row.take("text").unwrap_or_default();
-                vec![Turn::new("assistant", turn::text(content, "text")?)]
+                vec![Turn::new("assistant", turn::text(content, "text")?).at("text")]
             }
-        })
+        };
+        Ok(Read { turns, rejected: None, around: around(row, ignored)? })
     }
-}
-
-/// The system text beside a conversation, and what is said of its tools.
-fn around(
-    row: &mut Object,
-    ignored: &mut BTreeSet<String>,
-) -> Result<(Option<String>, Option<String>), super::Wrong> {
-    let mut list = row.list("tools")?.unwrap_or_default();
-    // As OpenAI had them before there were tools.
-    let functions = row.list("functions")?.unwrap_or_default();
-    list.extend(functions.into_iter().map(|one| json!({ "type": "function", "function": one })));
-    let tools = Tool::read(list, "tools", ignored)?;
-    row.take("parallel_tool_calls");
-    let told = (!tools.is_empty()).then(|| Tool::instructions(&tools, false));
-    Ok((row.text("system")?.filter(|text| !text.is_empty()), told))
 }

@@ -6,6 +6,7 @@
 mod container;
 mod form;
 mod object;
+mod preference;
 pub mod tools;
 mod turn;
 
@@ -28,6 +29,8 @@ pub struct Dialogue {
     pub place: String,
     /// Its turns; a plain text is an answer to nothing.
     pub turns: Vec<Turn>,
+    /// The answer that the last turn's is preferred to.
+    pub rejected: Option<Turn>,
     /// A seed of its own.
     pub seed: Option<u64>,
     /// Whether the last answer ends where it ends, and was not cut.
@@ -41,6 +44,8 @@ pub struct Answer<'a> {
     pub before: Vec<Message>,
     /// The answer.
     pub text: &'a str,
+    /// The key of the row that holds it, such as `messages[3]`.
+    pub field: &'a str,
     /// Whether it ends where it ends, and was not cut.
     pub is_ended: bool,
 }
@@ -49,17 +54,36 @@ impl Dialogue {
     /// A single question.
     pub fn question(text: &str) -> Self {
         let turns = vec![Turn::new("user", text.to_owned())];
-        Self { place: String::new(), turns, seed: None, is_ended: true }
+        Self { place: String::new(), turns, rejected: None, seed: None, is_ended: true }
     }
 
     /// The answers that are learned and scored, each with all that was said before.
     pub fn answers(&self) -> impl Iterator<Item = Answer<'_>> {
         let learned = self.turns.iter().enumerate().filter(|(_, turn)| turn.is_learned);
-        learned.map(|(at, turn)| Answer {
+        learned.map(|(at, turn)| self.answer(at, turn))
+    }
+
+    /// The answer that its last is preferred to.
+    pub fn rejected(&self) -> Option<Answer<'_>> {
+        let turn = self.rejected.as_ref()?;
+        Some(self.answer(self.turns.len() - 1, turn))
+    }
+
+    /// `turn` as what was said at a place.
+    fn answer<'a>(&self, at: usize, turn: &'a Turn) -> Answer<'a> {
+        Answer {
             before: self.turns[..at].iter().map(|turn| turn.message.clone()).collect(),
             text: &turn.message.content,
+            field: &turn.field,
             is_ended: self.is_ended || at + 1 < self.turns.len(),
-        })
+        }
+    }
+
+    /// Whether there is something to learn: an answer that is learned, and another than the one it is preferred
+    /// to.
+    fn teaches(&self) -> bool {
+        let same = |other: &Turn| self.turns.last().is_some_and(|one| one.message == other.message);
+        self.turns.iter().any(|turn| turn.is_learned) && !self.rejected.as_ref().is_some_and(same)
     }
 
     /// What is to be answered: all that was said, without an answer at its end.
@@ -100,6 +124,10 @@ impl Display for Unreadable {
 pub enum Purpose {
     /// To be learned or scored: each ends in an answer.
     Answers,
+    /// To be learned: each has two answers, of which one is preferred.
+    Preferences,
+    /// To be learned: answers or preferences, as the file has it.
+    Either,
     /// To be answered.
     Questions,
 }
@@ -115,6 +143,8 @@ pub struct Found {
     pub ignored: BTreeSet<String>,
     /// How many rows have nothing to learn, and where the first few stand.
     pub without: (usize, Vec<String>),
+    /// How many answers are learned that are empty, and where the first few stand.
+    pub empty: (usize, Vec<String>),
 }
 
 /// Places that are told.
@@ -125,7 +155,10 @@ impl Found {
     /// something that is left out.
     pub fn is_notable(&self) -> bool {
         let usual = [Form::Messages, Form::Prompt].map(|form| Some((Container::Lines, form)));
-        !usual.contains(&self.kind) || !self.ignored.is_empty() || self.without.0 > 0
+        !usual.contains(&self.kind)
+            || !self.ignored.is_empty()
+            || self.without.0 > 0
+            || self.empty.0 > 0
     }
 
     /// In words, such as "3 rows of `messages` (OpenAI chat), JSON lines".
@@ -133,17 +166,36 @@ impl Found {
         let rows = if self.rows == 1 { "row" } else { "rows" };
         let (container, form) = self.kind.map_or(("", ""), |(of, form)| (of.name(), form.name()));
         let mut text = format!("{} {rows} of {form}, {container}", self.rows);
-        let (count, places) = &self.without;
-        if *count > 0 {
-            let more = if *count > places.len() { ", ..." } else { "" };
-            let places = places.join(", ");
-            text = format!("{text}; {count} without an answer to learn, left out ({places}{more})");
+        if self.without.0 > 0 {
+            let what = match self.kind {
+                Some((_, Form::Preference)) => "whose two answers are the same",
+                _ => "without an answer to learn",
+            };
+            text = format!("{text}; {} {what}, left out ({})", self.without.0, told(&self.without));
+        }
+        if self.empty.0 > 0 {
+            let answers = if self.empty.0 == 1 { "answer is" } else { "answers are" };
+            text = format!("{text}; {} {answers} empty ({})", self.empty.0, told(&self.empty));
         }
         if !self.ignored.is_empty() {
             let names: Vec<String> = self.ignored.iter().map(|name| format!("`{name}`")).collect();
             text = format!("{text}; keys that are not read: {}", names.join(", "));
         }
         text
+    }
+}
+
+/// The first places of so many.
+fn told((count, places): &(usize, Vec<String>)) -> String {
+    let more = if *count > places.len() { ", ..." } else { "" };
+    places.join(", ") + more
+}
+
+/// Notes one more place.
+fn note((count, places): &mut (usize, Vec<String>), place: String) {
+    *count += 1;
+    if places.len() < TOLD {
+        places.push(place);
     }
 }
 
@@ -170,23 +222,29 @@ pub fn each(
                 first.name()
             ));
         }
-        let dialogue = own.dialogue(&place, row, &mut found.ignored)?;
+        let dialogue = own.dialogue(&place, row, purpose, &mut found.ignored)?;
         check(&dialogue, own, purpose)?;
         found.rows += 1;
-        if purpose == Purpose::Answers && dialogue.answers().next().is_none() {
-            found.without.0 += 1;
-            if found.without.1.len() < TOLD {
-                found.without.1.push(place);
-            }
+        if purpose != Purpose::Questions && !dialogue.teaches() {
+            note(&mut found.without, place);
             return Ok(());
+        }
+        if purpose != Purpose::Questions {
+            let learned = dialogue.turns.iter().filter(|turn| turn.is_learned);
+            let learned = learned.chain(&dialogue.rejected);
+            for turn in learned.filter(|turn| turn.message.content.trim().is_empty()) {
+                note(&mut found.empty, format!("{place} `{}`", turn.field));
+            }
         }
         take(dialogue)
     })?;
     let whole = |reason: &str| Unreadable { place: String::new(), reason: reason.to_owned() };
     let Some(form) = form else { return Err(whole("has no rows")) };
     if found.without.0 == found.rows {
-        let reason = "has no answer to learn: every one has the weight 0, or stands in a prompt";
-        return Err(whole(reason));
+        return Err(whole(match form {
+            Form::Preference => "has nothing to learn: the two answers of every row are the same",
+            _ => "has no answer to learn: every one has the weight 0, or stands in a prompt",
+        }));
     }
     found.kind = Some((container, form));
     Ok(found)
@@ -227,6 +285,7 @@ pub fn all(
 /// Refuses a row that is not fit for its purpose.
 fn check(dialogue: &Dialogue, form: Form, purpose: Purpose) -> Result<(), String> {
     let wrong = |reason: &str| Err(reason.to_owned());
+    let asked = &dialogue.turns[..dialogue.turns.len().saturating_sub(1)];
     match (purpose, form) {
         (Purpose::Questions, Form::Text) => {
             wrong("is a `text`, which nothing asks for; call what is to be answered `prompt`")
@@ -234,19 +293,27 @@ fn check(dialogue: &Dialogue, form: Form, purpose: Purpose) -> Result<(), String
         (Purpose::Questions, _) if dialogue.asked().is_empty() => wrong("has no message to answer"),
         (Purpose::Questions, _) => Ok(()),
         (Purpose::Answers, Form::Preference) => wrong(
-            "is a preference (`chosen`, `rejected`), and one answer a row is learned here; call the answer to learn `completion`",
+            "is a preference (`chosen`, `rejected`), and one answer a row is learned here; learn it by DPO, or call the answer to learn `completion`",
         ),
-        (Purpose::Answers, Form::Text) if dialogue.turns[0].message.content.is_empty() => {
+        (Purpose::Preferences, form) if form != Form::Preference => Err(format!(
+            "is of the form {}, expected preferences: `prompt`, `chosen` and `rejected`, or `input`, `preferred_output` and `non_preferred_output`",
+            form.name()
+        )),
+        (_, Form::Preference) if asked.is_empty() => wrong("has no message to answer"),
+        (_, Form::Preference) if asked.last().is_some_and(Turn::is_answer) => {
+            wrong("ends with the assistant before its two answers; there is nothing to answer")
+        }
+        (_, Form::Text) if dialogue.turns[0].message.content.is_empty() => {
             wrong("has an empty `text`; there is nothing to learn")
         }
-        (Purpose::Answers, Form::Text) => Ok(()),
-        (Purpose::Answers, _) if !dialogue.turns.iter().any(Turn::is_answer) => {
+        (_, Form::Text) => Ok(()),
+        _ if !dialogue.turns.iter().any(Turn::is_answer) => {
             wrong("has no answer, expected `completion` or a message by `assistant`")
         }
-        (Purpose::Answers, _) if dialogue.turns[0].is_answer() => {
+        _ if dialogue.turns[0].is_answer() => {
             wrong("begins with the assistant; there is nothing to answer")
         }
-        (Purpose::Answers, _) => Ok(()),
+        _ => Ok(()),
     }
 }
 

@@ -53,6 +53,11 @@ impl Object {
         format!("{}{key}", self.path)
     }
 
+    /// Its own name in the row; empty: it is the row.
+    pub(super) fn place(&self) -> &str {
+        self.path.strip_suffix('.').unwrap_or_default()
+    }
+
     pub(super) fn wrong(&self, key: &str, reason: impl Display) -> Wrong {
         Wrong::new(self.name(key), reason)
     }

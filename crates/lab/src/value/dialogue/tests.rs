@@ -86,6 +86,125 @@ fn calls_are_what_an_assistant_said_and_tools_are_told_of() {
     "#);
 }
 
+/// Preferences of a file as a line each: what is to be answered, the better answer, the other.
+fn pairs(text: &str) -> String {
+    let (rows, found) = match all(text.as_bytes(), BOUNDS, Purpose::Either) {
+        Ok(read) => read,
+        Err(why) => return why.to_string(),
+    };
+    let row = |row: &Dialogue| {
+        let chosen = row.answers().map(|answer| format!("{} {:?}", answer.field, answer.text));
+        let chosen: Vec<String> = chosen.collect();
+        let rejected = row.rejected().unwrap();
+        let before: Vec<String> = rejected
+            .before
+            .iter()
+            .map(|said| format!("{} {:?}", said.role, said.content))
+            .collect();
+        let before = before.join(" | ");
+        format!("{before} | {} over {} {:?}", chosen.join(" AND "), rejected.field, rejected.text)
+    };
+    let rows: Vec<String> = rows.iter().map(row).collect();
+    format!("{}\n{}", found.told(), rows.join("\n"))
+}
+
+#[test]
+fn preferences_are_read_as_openai_and_trl_have_them() {
+    let forms = [
+        r#"{"input": {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "x"}, {"role": "user", "content": "r"}], "tools": [], "parallel_tool_calls": true},
+            "preferred_output": [{"role": "assistant", "content": "a"}], "non_preferred_output": [{"role": "assistant", "content": "b"}]}"#,
+        r#"{"prompt": "q", "chosen": "a", "rejected": "b", "system": "S", "score_chosen": 3}"#,
+        r#"{"prompt": [{"role": "user", "content": "q"}], "chosen": [{"role": "assistant", "content": "a"}], "rejected": [{"role": "assistant", "content": ""}]}"#,
+        r#"{"chosen": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "rejected": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "b"}]}"#,
+        r#"{"input": {"messages": [{"role": "user", "content": "q"}], "tools": [{"type": "function", "function": {"name": "f"}}]},
+            "preferred_output": [{"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": "{}"}}]}], "non_preferred_output": [{"role": "assistant", "content": "b"}]}"#,
+    ];
+    let mut told: Vec<String> = forms.map(|text| pairs(&text.replace('\n', " "))).to_vec();
+    told.push(pairs("prompt,chosen,rejected\nq,a,\n"));
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    1 row of `chosen` and `rejected` (preferences), JSON lines
+    user "q" | assistant "x" | user "r" | preferred_output[0] "a" over non_preferred_output[0] "b"
+    1 row of `chosen` and `rejected` (preferences), JSON lines; keys that are not read: `score_chosen`
+    system "S" | user "q" | chosen "a" over rejected "b"
+    1 row of `chosen` and `rejected` (preferences), JSON lines; 1 answer is empty (line 1 `rejected[0]`)
+    user "q" | chosen[0] "a" over rejected[0] ""
+    1 row of `chosen` and `rejected` (preferences), JSON lines
+    user "q" | chosen[1] "a" over rejected[1] "b"
+    1 row of `chosen` and `rejected` (preferences), JSON lines
+    system "You can call functions. These are available, one JSON object per line:\n<tools>\n{\"name\":\"f\",\"description\":\"\",\"parameters\":{\"type\":\"object\"}}\n</tools>\nTo call one, answer with nothing but\n<tool_call>{\"name\": \"NAME\", \"arguments\": {...}}</tool_call>\nCall one only if it helps; otherwise answer in plain words." | user "q" | preferred_output[0] "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>" over non_preferred_output[0] "b"
+    1 row of `chosen` and `rejected` (preferences), a table; 1 answer is empty (line 2 `rejected`)
+    user "q" | chosen "a" over rejected ""
+    "#);
+}
+
+#[test]
+fn preferences_that_are_none_are_refused_by_place_and_key() {
+    let row = |chosen: &str, rejected: &str| {
+        let input = r#"{"messages": [{"role": "user", "content": "q"}]}"#;
+        format!(
+            r#"{{"input": {input}, "preferred_output": {chosen}, "non_preferred_output": {rejected}}}"#
+        )
+    };
+    let one = r#"[{"role": "assistant", "content": "a"}]"#;
+    let two = r#"[{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}]"#;
+    let wrong = [
+        row(one, "null"),
+        row("[]", one),
+        row(one, two),
+        row(one, r#"[{"role": "user", "content": "a"}]"#),
+        row(one, r#"[{"role": "assistant", "content": "b", "weight": 0}]"#),
+        row(one, r#"{"role": "assistant", "content": "b"}"#),
+        row(one, r#"[{"role": "assistant"}]"#),
+        row(one, one),
+        r#"{"preferred_output": "a", "non_preferred_output": "b"}"#.to_owned(),
+        r#"{"input": "q", "preferred_output": "a", "non_preferred_output": "b"}"#.to_owned(),
+        r#"{"input": {"messages": []}, "preferred_output": "a", "non_preferred_output": "b"}"#.to_owned(),
+        r#"{"input": {"messages": [{"role": "assistant", "content": "x"}]}, "preferred_output": "a", "non_preferred_output": "b"}"#.to_owned(),
+        r#"{"input": {"messages": []}, "prompt": "q", "preferred_output": "a", "non_preferred_output": "b"}"#.to_owned(),
+        r#"{"prompt": "q", "chosen": "a"}"#.to_owned(),
+        r#"{"prompt": "q", "rejected": "a"}"#.to_owned(),
+        r#"{"prompt": "q", "chosen": "a", "preferred_output": "b"}"#.to_owned(),
+        r#"{"chosen": "a", "rejected": "b"}"#.to_owned(),
+        r#"{"chosen": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "rejected": [{"role": "user", "content": "r"}, {"role": "assistant", "content": "a"}]}"#.to_owned(),
+        r#"{"prompt": "q", "chosen": "a", "rejected": "b", "label": true}"#.to_owned(),
+        r#"{"prompt": "q", "chosen": "a", "completion": "b", "rejected": ["c"]}"#.to_owned(),
+        "{\"prompt\": \"q\", \"chosen\": \"a\", \"rejected\": \"b\"}\n{\"prompt\": \"q\", \"completion\": \"a\"}".to_owned(),
+    ];
+    let mut told: Vec<String> = wrong.iter().map(|text| pairs(text)).collect();
+    let apart = row(one, r#"[{"role": "assistant", "content": "b"}]"#);
+    told.push(pairs(&[row(one, one), apart.clone()].join("\n")));
+    let of = |text: &str, purpose| all(text.as_bytes(), BOUNDS, purpose).unwrap_err().to_string();
+    told.push(of(&apart, Purpose::Answers));
+    told.push(of(r#"{"prompt": "q", "completion": "a"}"#, Purpose::Preferences));
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    line 1: `non_preferred_output` is missing; a preference has two answers
+    line 1: `preferred_output` has 0 messages, expected one by `assistant`
+    line 1: `non_preferred_output` has 2 messages, expected one by `assistant`
+    line 1: `non_preferred_output` is no message by `assistant`
+    line 1: `non_preferred_output[0].weight` is 0, and of a preference both answers are learned from
+    line 1: `non_preferred_output` is an object, expected a text or a list of messages
+    line 1: `non_preferred_output[0].content` is missing
+    has nothing to learn: the two answers of every row are the same
+    line 1: `input` is missing
+    line 1: `input` is a string, expected an object
+    line 1: has no message to answer
+    line 1: ends with the assistant before its two answers; there is nothing to answer
+    line 1: `prompt` is not read: what is to be answered stands in `input.messages`
+    line 1: `rejected` is missing; a preference has two answers
+    line 1: `chosen` is missing; a preference has two answers
+    line 1: `chosen` stands beside `preferred_output`; leave one of the two forms out
+    line 1: `prompt` is missing
+    line 1: `prompt` is missing, and `chosen` and `rejected` answer other messages
+    line 1: `label` is not read: a row is learned, or left out of the file
+    line 1: `rejected[0]` is a string, expected an object
+    line 2: is of the form `prompt` and `completion`, the rows before it are `chosen` and `rejected` (preferences); write one form a file
+    2 rows of `chosen` and `rejected` (preferences), JSON lines; 1 whose two answers are the same, left out (line 1)
+    user "q" | preferred_output[0] "a" over non_preferred_output[0] "b"
+    line 1: is a preference (`chosen`, `rejected`), and one answer a row is learned here; learn it by DPO, or call the answer to learn `completion`
+    line 1: is of the form `prompt` and `completion`, expected preferences: `prompt`, `chosen` and `rejected`, or `input`, `preferred_output` and `non_preferred_output`
+    "#);
+}
+
 #[test]
 fn an_answer_of_weight_0_is_not_learned_and_a_file_of_them_is_refused() {
     let row = |weights: [u8; 2]| {
@@ -155,10 +274,10 @@ fn what_is_not_read_is_refused_by_place_and_name() {
     ];
     let told: Vec<String> = wrong.iter().map(|text| read(text.as_bytes())).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
-    line 1: has the keys `answer`, `question`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`
+    line 1: has the keys `answer`, `question`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`, and of preferences `prompt`, `chosen` and `rejected` (TRL) or `input`, `preferred_output` and `non_preferred_output` (OpenAI)
     line 1: is both `messages` (OpenAI chat) and `prompt` and `completion`; leave one of them out
     line 3: is of the form `text`, the rows before it are `prompt` and `completion`; write one form a file
-    line 1: is a preference (`chosen`, `rejected`), and one answer a row is learned here; call the answer to learn `completion`
+    line 1: is a preference (`chosen`, `rejected`), and one answer a row is learned here; learn it by DPO, or call the answer to learn `completion`
     line 1: has no answer, expected `completion` or a message by `assistant`
     line 1: the key `completion` stands twice at column 53
     line 1: `weight` is not read here: `weight` 0 in a message by `assistant` leaves that answer out
@@ -177,7 +296,7 @@ fn what_is_not_read_is_refused_by_place_and_name() {
     row 2: EOF while parsing a list at line 1 column 35
     line 2: has 1 cells, the header 2
     line 2: `messages` is no JSON; write such rows as JSON lines
-    line 1: is neither JSON nor a table's header with the keys of a form: `one prompt`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`
+    line 1: is neither JSON nor a table's header with the keys of a form: `one prompt`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`, and of preferences `prompt`, `chosen` and `rejected` (TRL) or `input`, `preferred_output` and `non_preferred_output` (OpenAI)
     is Parquet; convert it: python -c 'import pandas; pandas.read_parquet("FILE").to_json("rows.jsonl", orient="records", lines=True)'
     has no rows
     has no rows
@@ -290,4 +409,63 @@ fn line_ends_marks_and_encodings_are_read_or_named() {
     insta::assert_snapshot!(read(&wide(2)), @"is UTF-16; convert it: iconv -f UTF-16LE -t UTF-8 FILE");
     insta::assert_snapshot!(read(&[&b"\xff\xfe\0\0"[..], &wide(4)].concat()), @"is UTF-32; convert it: iconv -f UTF-32 -t UTF-8 FILE");
     insta::assert_snapshot!(line(r#"{"instruction": "q", "response": "a"}"#), @"line 1: `response` is not read: call it `output`");
+}
+
+/// A row with one call of `f`.
+fn calling(arguments: &str, weight: u8) -> String {
+    format!(
+        r#"{{"messages": [{{"role": "user", "content": "q"}}, {{"role": "assistant", "weight": {weight}, "tool_calls": [{{"function": {{"name": "f", "arguments": {arguments}}}}}]}}, {{"role": "user", "content": "r"}}, {{"role": "assistant", "content": "a"}}]}}"#
+    )
+}
+
+#[test]
+fn a_call_that_is_learned_has_an_object_as_its_arguments() {
+    for none in ["\"\"", "\" \"", "null", "\"{}\"", "{}"] {
+        let said = read(calling(none, 1).as_bytes());
+        assert!(
+            said.contains(r#"-> assistant "<tool_call>{\"name\": \"f\", \"arguments\": {}}"#),
+            "{said}"
+        );
+    }
+    let broken = [
+        "\"{\\\"n\\\": \"",
+        "\"[1]\"",
+        "\"5\"",
+        "[1]",
+        "true",
+        "\"{\\\"n\\\": 1, \\\"n\\\": 2}\"",
+        "\"n=1\"",
+    ];
+    for text in broken {
+        let said = read(calling(text, 1).as_bytes());
+        let key = "line 1: `messages[1].tool_calls[0].function.arguments` is ";
+        assert!(said.starts_with(key) && said.contains("expected an object"), "{said}");
+    }
+    let array = read(calling("\"[1]\"", 1).as_bytes());
+    insta::assert_snapshot!(array, @"line 1: `messages[1].tool_calls[0].function.arguments` is an array, and would be learned so; expected an object, such as `{}`");
+    for text in broken {
+        // What is not learned is history.
+        assert!(read(calling(text, 0).as_bytes()).contains("| assistant \"<tool_call>"));
+    }
+    let call = |arguments: &str| {
+        format!(
+            r#"[{{"role": "assistant", "tool_calls": [{{"function": {{"name": "f", "arguments": "{arguments}"}}}}]}}]"#
+        )
+    };
+    let row = |chosen: &str, rejected: &str| {
+        format!(r#"{{"prompt": "q", "chosen": {}, "rejected": {}}}"#, call(chosen), call(rejected))
+    };
+    assert!(pairs(&row("{}", "{")).contains(r#"over rejected[0] "<tool_call>"#));
+    let said = pairs(&row("{", "{}"));
+    let key = "line 1: `chosen[0].tool_calls[0].function.arguments` is no JSON (";
+    assert!(said.starts_with(key), "{said}");
+}
+
+#[test]
+fn empty_answers_are_learned_and_told_of() {
+    let row = r#"{"prompt": "q", "completion": " "}"#;
+    let rows = [row, r#"{"prompt": "q", "completion": "a"}"#, row, row, row, row, row].join("\n");
+    insta::assert_snapshot!(read(rows.as_bytes()).lines().next().unwrap(), @"7 rows of `prompt` and `completion`, JSON lines; 6 answers are empty (line 1 `completion`, line 3 `completion`, line 4 `completion`, line 5 `completion`, line 6 `completion`, ...)");
+    let questions = all(row.as_bytes(), BOUNDS, Purpose::Questions).unwrap().1;
+    assert_eq!(questions.empty.0, 0);
 }

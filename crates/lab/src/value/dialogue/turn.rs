@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use owlet_engine::Message;
 use serde_json::{Value, json};
 
-use super::object::{ONLY_TEXT, Object, Wrong, kind};
-use super::tools::call_text;
+use super::object::{ONLY_TEXT, Object, Unambiguous, Wrong, kind};
+use super::tools::{Tool, call_text};
 
 /// What a model writes its thoughts between.
 pub const THOUGHT: [&str; 2] = ["<think>", "</think>"];
@@ -23,18 +23,34 @@ pub struct Turn {
     pub message: Message,
     /// Whether it is an answer that is learned and scored.
     pub is_learned: bool,
+    /// The key of the row that it was read from, such as `messages[3]`; empty: none.
+    pub field: String,
 }
 
 impl Turn {
     pub(super) fn new(role: &str, content: String) -> Self {
         let message = Message { role: role.to_owned(), content };
-        Self { is_learned: role == "assistant", message }
+        Self { is_learned: role == "assistant", message, field: String::new() }
+    }
+
+    /// The same, read from `field`.
+    pub(super) fn at(self, field: &str) -> Self {
+        Self { field: field.to_owned(), ..self }
     }
 
     /// Whether it is an answer, to be learned or not.
     pub fn is_answer(&self) -> bool {
         self.message.role == "assistant"
     }
+}
+
+/// What calls of tools may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calls {
+    /// What the model wrote, or another model: it is history, so it need not parse.
+    AsTheyAre,
+    /// In answers that are learned, what a tool can be called with.
+    Whole,
 }
 
 /// Reads the messages that are the value of `path`; names of keys nobody knows are added to `ignored`.
@@ -46,13 +62,74 @@ pub fn turns(
     path: &str,
     ignored: &mut BTreeSet<String>,
 ) -> Result<Vec<Turn>, Wrong> {
+    calling(list, path, Calls::AsTheyAre, ignored)
+}
+
+/// The same of a row.
+pub(super) fn calling(
+    list: Vec<Value>,
+    path: &str,
+    calls: Calls,
+    ignored: &mut BTreeSet<String>,
+) -> Result<Vec<Turn>, Wrong> {
     let mut turns = Vec::with_capacity(list.len());
     for (at, value) in list.into_iter().enumerate() {
         let message = Object::nested(value, &format!("{path}[{at}]"))?;
         let message = if message.has("from") { from_share_gpt(message)? } else { message };
-        read(message, &mut turns, ignored)?;
+        read(message, calls, &mut turns, ignored)?;
     }
     Ok(turns)
+}
+
+/// What a row says: its turns, the answer that its last is preferred to, if there is one, and what stands around.
+pub(super) struct Read {
+    pub(super) turns: Vec<Turn>,
+    pub(super) rejected: Option<Turn>,
+    pub(super) around: Around,
+}
+
+/// What stands around a conversation: the system text beside it, and what is said of its tools.
+pub(super) struct Around {
+    pub(super) system: Option<String>,
+    pub(super) tools: Option<String>,
+}
+
+/// Reads what stands around the conversation that is in `row`.
+pub(super) fn around(row: &mut Object, ignored: &mut BTreeSet<String>) -> Result<Around, Wrong> {
+    let mut list = row.list("tools")?.unwrap_or_default();
+    // As OpenAI had them before there were tools.
+    let functions = row.list("functions")?.unwrap_or_default();
+    list.extend(functions.into_iter().map(|one| json!({ "type": "function", "function": one })));
+    let tools = Tool::read(list, &row.name("tools"), ignored)?;
+    row.take("parallel_tool_calls");
+    let tools = (!tools.is_empty()).then(|| Tool::instructions(&tools, false));
+    Ok(Around { system: row.text("system")?.filter(|text| !text.is_empty()), tools })
+}
+
+/// The turns that are a key's value: a text by `role`, or a list of messages.
+pub(super) fn said(
+    row: &mut Object,
+    key: &str,
+    (role, calls): (&str, Calls),
+    ignored: &mut BTreeSet<String>,
+) -> Result<Vec<Turn>, Wrong> {
+    match row.take(key) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(list)) => calling(list, &row.name(key), calls, ignored),
+        Some(Value::String(text)) => Ok(vec![Turn::new(role, text).at(&row.name(key))]),
+        Some(other) => {
+            let reason = format!("is {}, expected a text or a list of messages", kind(&other));
+            Err(row.wrong(key, reason))
+        }
+    }
+}
+
+/// The same turns, none of which is learned.
+pub(super) fn unlearned(mut turns: Vec<Turn>) -> Vec<Turn> {
+    for turn in &mut turns {
+        turn.is_learned = false;
+    }
+    turns
 }
 
 /// Adds a text to the system's, which comes first.
@@ -98,6 +175,7 @@ fn from_share_gpt(mut turn: Object) -> Result<Object, Wrong> {
 /// Reads one message.
 fn read(
     mut message: Object,
+    calls: Calls,
     turns: &mut Vec<Turn>,
     ignored: &mut BTreeSet<String>,
 ) -> Result<(), Wrong> {
@@ -115,9 +193,10 @@ fn read(
             turns.push(Turn::new(role, content.ok_or_else(|| nothing(&message))?));
         }
         "assistant" => {
-            let content = answer(&mut message, content)?.ok_or_else(|| nothing(&message))?;
+            let calls = if weight == Some(0) { Calls::AsTheyAre } else { calls };
+            let content = answer(&mut message, content, calls)?.ok_or_else(|| nothing(&message))?;
             message.take("annotations");
-            let turn = Turn::new("assistant", content);
+            let turn = Turn::new("assistant", content).at(message.place());
             turns.push(Turn { is_learned: weight != Some(0), ..turn });
         }
         "tool" | "function" => {
@@ -162,7 +241,11 @@ fn weight(message: &mut Object, role: &str) -> Result<Option<u8>, Wrong> {
 }
 
 /// What an assistant said and did; nothing where there is neither.
-fn answer(message: &mut Object, mut content: Option<String>) -> Result<Option<String>, Wrong> {
+fn answer(
+    message: &mut Object,
+    mut content: Option<String>,
+    may: Calls,
+) -> Result<Option<String>, Wrong> {
     if let Some(refusal) = message.text("refusal")? {
         content.get_or_insert_default().push_str(&refusal);
     }
@@ -179,7 +262,7 @@ fn answer(message: &mut Object, mut content: Option<String>) -> Result<Option<St
     // As OpenAI had it before there were tools.
     calls.extend(message.take("function_call").map(|call| json!({ "function": call })));
     for (at, call) in calls.into_iter().enumerate() {
-        let written = call_as_text(call, &message.name(&format!("tool_calls[{at}]")))?;
+        let written = call_as_text(call, &message.name(&format!("tool_calls[{at}]")), may)?;
         let content = content.get_or_insert_default();
         if !content.is_empty() {
             content.push('\n');
@@ -189,8 +272,8 @@ fn answer(message: &mut Object, mut content: Option<String>) -> Result<Option<St
     Ok(content)
 }
 
-/// A past tool call, as the model is asked to write one.
-fn call_as_text(call: Value, path: &str) -> Result<String, Wrong> {
+/// A tool call as the model is asked to write one. Nothing, and an empty text, are no arguments.
+fn call_as_text(call: Value, path: &str, may: Calls) -> Result<String, Wrong> {
     let mut call = Object::nested(call, path)?;
     let function = call.take("function").unwrap_or(Value::Null);
     let mut function = Object::nested(function, &call.name("function"))?;
@@ -198,10 +281,24 @@ fn call_as_text(call: Value, path: &str) -> Result<String, Wrong> {
     let arguments = match function.take("arguments") {
         None => "{}".to_owned(),
         Some(Value::String(text)) if text.trim().is_empty() => "{}".to_owned(),
-        // What the model wrote, or another model: it is history, so it need not parse.
         Some(Value::String(text)) => text,
         Some(value) => value.to_string(),
     };
+    if may == Calls::Whole {
+        let expected = "and would be learned so; expected an object, such as `{}`";
+        match serde_json::from_str::<Unambiguous>(&arguments) {
+            Ok(Unambiguous(Value::Object(_))) => {}
+            Ok(Unambiguous(other)) => {
+                let reason = format!("is {}, {expected}", kind(&other));
+                return Err(function.wrong("arguments", reason));
+            }
+            Err(error) => {
+                return Err(
+                    function.wrong("arguments", format!("is no JSON ({error}), {expected}"))
+                );
+            }
+        }
+    }
     Ok(call_text(&name, &arguments))
 }
 

@@ -18,6 +18,8 @@ fn of_files_jobs_and_batches() {
         server.request("POST", "/v1/files", &[kind], &body).json()["id"].clone()
     };
     let (trained, asked) = (upload("fine-tune", row), upload("batch", "{}"));
+    let pairs =
+        upload("fine-tune", r#"{"prompt": "pick a animal", "chosen": "owl", "rejected": "cat"}"#);
     let mut told = Told::by(&server);
     told.form("no purpose", &[(requests, row)]);
     told.form("another purpose", &[(rows, "assistants"), (requests, row)]);
@@ -84,7 +86,18 @@ fn of_files_jobs_and_batches() {
             json!({ "hyperparameters": { "n_epochs": "few" } }),
             json!({ "hyperparameters": { "batch_size": 5000 } }),
             json!({ "hyperparameters": { "learning_rate_multiplier": 0 } }),
+            json!({ "hyperparameters": { "n_epochs": 1.5 } }),
+            json!({ "hyperparameters": { "warmup": 3 } }),
+            json!({ "hyperparameters": { "beta": 0.1 } }),
+            json!({ "method": { "type": "reinforcement" } }),
             json!({ "method": { "type": "dpo" } }),
+            json!({ "method": { "type": "dpo", "dpo": { "hyperparameters": { "beta": 0 } } } }),
+            json!({ "method": { "type": "dpo", "dpo": { "hyperparameters": { "label_smoothing": 0.1 } } } }),
+            json!({ "method": { "type": "dpo", "dpo": { "loss": "ipo" } } }),
+            json!({ "method": { "type": "dpo", "supervised": { "hyperparameters": {} } } }),
+            json!({ "method": { "type": "supervised", "supervised": { "hyperparameters": {} } }, "hyperparameters": {} }),
+            json!({ "training_file": pairs }),
+            json!({ "validation_file": pairs }),
             json!({ "method": { "type": "supervised", "supervised": 1 } }),
         ],
     );
@@ -117,9 +130,9 @@ fn of_files_jobs_and_batches() {
     an empty file
       400 invalid_request_error - file: `file` has no rows
     no rows
-      400 invalid_request_error - file: `file` has an unusable line 1: is neither JSON nor a table's header with the keys of a form: `hello`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`
+      400 invalid_request_error - file: `file` has an unusable line 1: is neither JSON nor a table's header with the keys of a form: `hello`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`, and of preferences `prompt`, `chosen` and `rejected` (TRL) or `input`, `preferred_output` and `non_preferred_output` (OpenAI)
     no conversation
-      400 invalid_request_error - file: `file` has an unusable line 1: has the keys `a`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`
+      400 invalid_request_error - file: `file` has an unusable line 1: has the keys `a`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`, and of preferences `prompt`, `chosen` and `rejected` (TRL) or `input`, `preferred_output` and `non_preferred_output` (OpenAI)
     no answer to learn
       400 invalid_request_error - file: `file` has no answer to learn: every one has the weight 0, or stands in a prompt
     two forms
@@ -194,8 +207,30 @@ fn of_files_jobs_and_batches() {
       400 invalid_request_error - hyperparameters.batch_size: `hyperparameters.batch_size` is 5000, expected 1 to 4096
     {"hyperparameters":{"learning_rate_multiplier":0}}
       400 invalid_request_error - hyperparameters.learning_rate_multiplier: `hyperparameters.learning_rate_multiplier` is 0, expected 0.000001 to 10000
+    {"hyperparameters":{"n_epochs":1.5}}
+      400 invalid_request_error - hyperparameters.n_epochs: `hyperparameters.n_epochs` is 1.5, expected a whole number
+    {"hyperparameters":{"warmup":3}}
+      400 invalid_request_error - hyperparameters.warmup: `hyperparameters.warmup` is not read here, only `n_epochs`, `batch_size`, `learning_rate_multiplier`
+    {"hyperparameters":{"beta":0.1}}
+      400 invalid_request_error - hyperparameters.beta: `hyperparameters.beta` is not read here, only `n_epochs`, `batch_size`, `learning_rate_multiplier`
+    {"method":{"type":"reinforcement"}}
+      400 invalid_request_error - method.type: `method.type` is neither `supervised` nor `dpo`
     {"method":{"type":"dpo"}}
-      400 invalid_request_error - method.type: `method.type` is not `supervised`, the only one there is
+      400 invalid_request_error - training_file: `training_file` holds no preferences, which the method `dpo` learns from: `input`, `preferred_output` and `non_preferred_output`, or `prompt`, `chosen` and `rejected`
+    {"method":{"type":"dpo","dpo":{"hyperparameters":{"beta":0}}}}
+      400 invalid_request_error - method.dpo.hyperparameters.beta: `method.dpo.hyperparameters.beta` is 0, expected 0.0001 to 2
+    {"method":{"type":"dpo","dpo":{"hyperparameters":{"label_smoothing":0.1}}}}
+      400 invalid_request_error - method.dpo.hyperparameters.label_smoothing: `method.dpo.hyperparameters.label_smoothing` is not read here, only `n_epochs`, `batch_size`, `learning_rate_multiplier` and `beta`
+    {"method":{"type":"dpo","dpo":{"loss":"ipo"}}}
+      400 invalid_request_error - method.dpo.loss: `method.dpo.loss` is not read here, only `hyperparameters`
+    {"method":{"type":"dpo","supervised":{"hyperparameters":{}}}}
+      400 invalid_request_error - method.supervised: `method.supervised` is not read here, only `type` and `dpo`
+    {"method":{"type":"supervised","supervised":{"hyperparameters":{}}},"hyperparameters":{}}
+      400 invalid_request_error - hyperparameters: `hyperparameters` stands beside `method.supervised.hyperparameters`; leave one out
+    {"training_file":"file-fc14ecbdb540f388"}
+      400 invalid_request_error - training_file: `training_file` holds preferences, of which it is learned which answer is the better one: ask for it with `method` of the type `dpo`
+    {"validation_file":"file-fc14ecbdb540f388"}
+      400 invalid_request_error - validation_file: `validation_file` holds preferences, of which it is learned which answer is the better one: ask for it with `method` of the type `dpo`
     {"method":{"type":"supervised","supervised":1}}
       400 invalid_request_error - method.supervised: `method.supervised` is a number, expected an object
     a batch that is done
