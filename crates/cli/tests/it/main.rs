@@ -15,6 +15,7 @@ mod prompts;
 mod recipes;
 mod reference;
 mod remote;
+mod scores;
 mod testkit;
 mod tools;
 mod trouble;

@@ -50,6 +50,23 @@ fn answers_do_not_depend_on_their_company() {
 }
 
 #[test]
+fn a_client_without_the_tokenizer_is_told_the_tokens() {
+    let server = Running::start(Limits::default(), None);
+    let ask = |path: &str, body: Value| server.post(path, &body).json();
+    let told = ask("/tokenize", json!({ "prompt": "pick a animal 7", "return_token_strs": true }));
+    insta::assert_snapshot!(told, @"");
+    let back = ask("/detokenize", json!({ "tokens": told["tokens"] }));
+    insta::assert_snapshot!(back, @"");
+    let info = server.request("GET", "/tokenizer_info", &[], "").json();
+    insta::assert_snapshot!(info, @"");
+    let end = ask("/tokenize", json!({ "prompt": info["eos_token"], "add_special_tokens": false }));
+    let back = ask("/detokenize", json!({ "tokens": end["tokens"] }));
+    assert_eq!((end["count"].as_u64(), &back["prompt"]), (Some(1), &info["eos_token"]));
+    let unknown = ask("/detokenize", json!({ "tokens": [4_000_000_000_u32] }));
+    insta::assert_snapshot!(unknown["error"]["message"], @"");
+}
+
+#[test]
 fn log_probabilities_are_the_models_own_at_any_temperature_unless_somebody_asks() {
     let server = Running::start(Limits::default(), None);
     let told = |extra: Value| -> (Value, f64) {
