@@ -89,7 +89,7 @@ fn a_window_of_all_layers_is_kept_in_a_folder_and_refused_as_gguf() {
     assert_eq!([&config["model_type"], &config["sliding_window"]], [&json!("mistral"), &json!(5)]);
     same(&original, &file::load(&folder.path).unwrap());
     let gguf = file::save_gguf(&original, &folder.path.join("model.gguf"), file::Storage::F32);
-    insta::assert_snapshot!(gguf.unwrap_err(), @"");
+    insta::assert_snapshot!(gguf.unwrap_err(), @"model configuration: `GGUF` has no words for a window of all layers in Llama: llama.cpp would read the model without it; a model folder has");
 }
 
 #[test]
