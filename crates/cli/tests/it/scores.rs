@@ -72,7 +72,7 @@ fn numbers(name: &str) -> Vec<f32> {
 }
 
 /// The script's `weights`.
-fn drawn(name: &str, count: usize, center: f32, scale: f32) -> impl Iterator<Item = f32> {
+fn drawn(name: &str, count: usize, center: f32, scale: f32) -> impl Iterator<Item = f32> + use<> {
     let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
     });
@@ -366,7 +366,7 @@ fn a_setting_read_wrongly_is_seen_in_the_scores() {
         write!(said, "{}", moved(family, &models[family], pointer, value)).unwrap();
     }
     insta::assert_snapshot!(said, @"
-    llama           rms_norm_eps 1e-5 as 0.001: seen
+    llama           rms_norm_eps 0.00001 as 0.001: seen
     llama           rope_parameters/factor 32.0 as 8.0: seen
     llama           rope_parameters/low_freq_factor 1.0 as 2.0: seen
     llama           rope_parameters/original_max_position_embeddings 8192 as 4096: seen
