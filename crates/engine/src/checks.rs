@@ -84,6 +84,11 @@ fn configurations() -> Vec<DecoderConfig> {
             local: Some(LocalAttention { window: 13, theta: 100.0, every: 2 }),
             ..llama()
         },
+        // Mistral: all layers.
+        DecoderConfig {
+            local: Some(LocalAttention { window: 13, theta: 100.0, every: 9 }),
+            ..llama()
+        },
     ]
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
-    /// Llama and SmolLM2.
+    /// Llama, SmolLM2, and Mistral, which is a Llama whose layers may all have a window.
     Llama,
     /// Qwen2 and Qwen2.5.
     Qwen2,
@@ -111,8 +111,8 @@ pub struct RotaryScaling {
     pub original_context: f32,
 }
 
-/// Layers that attend only to the last few tokens, between others that attend to all (Gemma 3
-/// technical report, arXiv 2503.19786, section 2).
+/// Layers that attend only to the last few tokens: those between others that attend to all (Gemma 3 technical
+/// report, arXiv 2503.19786, section 2), or all of them (Mistral 7B, arXiv 2310.06825, section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LocalAttention {
@@ -120,7 +120,7 @@ pub struct LocalAttention {
     pub window: usize,
     /// Base of the rotary frequencies in local layers, which are not scaled.
     pub theta: f32,
-    /// Of so many layers the last is not local, and so on again.
+    /// Of so many layers the last is not local, and so on again; more than there are: all are local.
     pub every: usize,
 }
 

@@ -31,6 +31,7 @@ mod routes;
 mod runner;
 mod splitter;
 mod texts;
+mod tokens;
 mod tools;
 
 use std::net::{SocketAddr, TcpListener};

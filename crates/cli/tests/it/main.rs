@@ -15,6 +15,7 @@ mod prompts;
 mod recipes;
 mod reference;
 mod remote;
+mod scores;
 mod screen;
 mod testkit;
 mod tools;

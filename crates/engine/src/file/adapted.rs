@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
+use std::iter;
 
 use regex_automata::dfa::{Automaton, dense};
 use regex_automata::{Anchored, Input};
@@ -107,6 +108,13 @@ pub(super) fn read<'a, R: Read + Seek>(
     }
     let adapter = if plain.is_empty() { None } else { Some(reading.adapter(&plain)?) };
     Ok((decoder, adapter))
+}
+
+/// What PEFT calls a module: as it is called in files, or in memory, which for GPT-NeoX's head is another name
+/// since Transformers 5.
+fn called(family: Family, module: &str) -> Vec<&str> {
+    let other = (family == Family::GptNeox && module == "embed_out").then_some("lm_head");
+    iter::once(module).chain(other).collect()
 }
 
 impl<R: Read + Seek> Reading<'_, R> {
@@ -219,6 +227,7 @@ impl<R: Read + Seek> Reading<'_, R> {
             let place = huggingface(base, &span.name);
             let (module, field) = place.name.rsplit_once('.').unwrap_or(("", &place.name));
             let is_end = !span.name.starts_with("layers.") && span.shape.len() == 2;
+            let called = called(base.family, module);
             let is_allowed = field == "bias" && biases != "none" || is_end || self.is_saved(module);
             if !is_allowed {
                 continue;
@@ -226,11 +235,13 @@ impl<R: Read + Seek> Reading<'_, R> {
             if last.0 != place.name {
                 let shape = place.part.stored_shape(&span.shape);
                 let mut found = None;
-                for name in [
-                    format!("{ROOT}{module}.base_layer.{field}"),
-                    format!("{ROOT}{module}.{field}"),
-                ] {
-                    found = found.or(self.take(&name, &shape)?);
+                for module in called {
+                    for name in [
+                        format!("{ROOT}{module}.base_layer.{field}"),
+                        format!("{ROOT}{module}.{field}"),
+                    ] {
+                        found = found.or(self.take(&name, &shape)?);
+                    }
                 }
                 last = (place.name.clone(), found);
             }
@@ -271,15 +282,12 @@ impl<R: Read + Seek> Reading<'_, R> {
             let name = huggingface(self.base, canonical).name;
             name.strip_suffix(".weight").unwrap_or_default().to_owned()
         };
-        let (embed, mut heads) = (module("embed.weight"), vec![module("head.weight")]);
-        if self.base.family == Family::GptNeox {
-            // Its name in memory since Transformers 5.
-            heads.push("lm_head".to_owned());
-        }
+        let (embed, head) = (module("embed.weight"), module("head.weight"));
+        let heads = called(self.base.family, &head);
         let embedding = self.update(&embed, width, vocabulary)?;
         let mut head = None;
         for name in heads {
-            head = head.or(self.update(&name, vocabulary, width)?);
+            head = head.or(self.update(name, vocabulary, width)?);
         }
         if (embedding.is_some() || head.is_some()) && decoder.config.tied {
             let shared = decoder.parameters.tensor("embed.weight").unwrap_or_default().to_vec();

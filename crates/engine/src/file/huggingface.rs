@@ -37,6 +37,9 @@ const LLAMA: Keys = Keys {
     activation: "hidden_act",
 };
 
+/// Llama with a window.
+const MISTRAL: Keys = Keys { model_type: "mistral", architecture: "MistralForCausalLM", ..LLAMA };
+
 fn keys(family: Family) -> Keys {
     let like_llama = |model_type, architecture| Keys { model_type, architecture, ..LLAMA };
     match family {
@@ -65,8 +68,9 @@ fn keys(family: Family) -> Keys {
 /// Reads a `config.json`.
 pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
     let named = fields.required_text("model_type")?;
-    // Mistral within its window computes what Llama does.
-    let alike = if named == "mistral" { LLAMA.model_type } else { named };
+    // Mistral computes what Llama does, but for its window.
+    let is_mistral = named == MISTRAL.model_type;
+    let alike = if is_mistral { LLAMA.model_type } else { named };
     let Some(family) = Family::ALL.into_iter().find(|family| keys(*family).model_type == alike)
     else {
         return Err(fields.bad(format!(
@@ -87,14 +91,6 @@ pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
         None if family == Family::Gpt2 => size("n_ctx", LLAMA.context)?,
         _ => fields.size(keys.context)?,
     };
-    if named == "mistral" {
-        // Transformers' own where the file says nothing; `null` is none.
-        let is_named = fields.entries().any(|(name, _)| name == "sliding_window");
-        let window = fields.size_if("sliding_window")?.or((!is_named).then_some(4096));
-        if window.is_some_and(|window| window < context) {
-            return Err(fields.bad("sliding-window attention is not supported"));
-        }
-    }
     let head_width = match fields.size_if("head_dim")?.filter(|_| !classic) {
         Some(head_width) => head_width,
         None if family.is_gemma() => 256,
@@ -147,8 +143,27 @@ pub(super) fn parse(fields: &Fields) -> Result<DecoderConfig> {
         let scalar = fields.number("query_pre_attn_scalar")?;
         config.query_scalar = scalar.filter(|&scalar| scalar != head_width as f32);
     }
+    if is_mistral {
+        config.local = window(fields, &config)?;
+    }
     config.check()?;
     Ok(config)
+}
+
+/// Mistral's window, which all of its layers have; `None` where no sequence is longer.
+fn window(fields: &Fields, config: &DecoderConfig) -> Result<Option<LocalAttention>> {
+    // Transformers' own where the file says nothing; `null` is none.
+    let is_named = fields.entries().any(|(name, _)| name == "sliding_window");
+    let window = fields.size_if("sliding_window")?.or((!is_named).then_some(4096));
+    let Some(window) = window.filter(|&window| window < config.context) else {
+        return Ok(None);
+    };
+    match config.position {
+        Position::Rotary { theta, scaling: None, .. } => {
+            Ok(Some(LocalAttention { window, theta, every: config.layers.saturating_add(1) }))
+        }
+        _ => Err(fields.bad("rotary scaling of layers with a `sliding_window` is not supported")),
+    }
 }
 
 /// Refuses what a file says that would change the arithmetic.
@@ -338,7 +353,8 @@ fn scaled(fields: &Fields) -> Result<Option<RotaryScaling>> {
 ///
 /// Fails for a shape that the family's file format has no words for.
 pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
-    let keys = keys(config.family);
+    let is_windowed = config.family == Family::Llama && config.local.is_some();
+    let keys = if is_windowed { MISTRAL } else { keys(config.family) };
     let activation = activation_name(config.activation);
     let mut written = json!({
         "model_type": keys.model_type,
@@ -385,7 +401,9 @@ pub(super) fn write(config: &DecoderConfig) -> Result<Value> {
     }
     if let Some(local) = config.local {
         written["sliding_window"] = json!(local.window);
-        written["rope_local_base_freq"] = shortest(local.theta);
+        if !is_windowed {
+            written["rope_local_base_freq"] = shortest(local.theta);
+        }
     }
     let path = Path::new("config.json");
     let again =

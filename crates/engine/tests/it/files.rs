@@ -73,6 +73,26 @@ fn saved_models_load_the_same_and_save_the_same_bytes() {
 }
 
 #[test]
+fn a_window_of_all_layers_is_kept_in_a_folder_and_refused_as_gguf() {
+    let original = changed("llama", "config.json", |config| {
+        config["model_type"] = json!("mistral");
+        config["sliding_window"] = json!(5);
+        config["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 500.0});
+    })
+    .unwrap();
+    let local = original.decoder.config.local.unwrap();
+    assert_eq!((local.window, local.theta), (5, 500.0));
+    assert!((0..2).all(|layer| original.decoder.config.local_in(layer).is_some()));
+    let folder = folder("mistral");
+    file::save(&original, &folder.path).unwrap();
+    let config: Value = serde_json::from_slice(&contents(&folder.path)["config.json"]).unwrap();
+    assert_eq!([&config["model_type"], &config["sliding_window"]], [&json!("mistral"), &json!(5)]);
+    same(&original, &file::load(&folder.path).unwrap());
+    let gguf = file::save_gguf(&original, &folder.path.join("model.gguf"), file::Storage::F32);
+    insta::assert_snapshot!(gguf.unwrap_err(), @"model configuration: `GGUF` has no words for a window of all layers in Llama: llama.cpp would read the model without it; a model folder has");
+}
+
+#[test]
 fn parts_make_the_same_model() {
     let original = model("llama");
     for precision in [Precision::F32, Precision::F16, Precision::Bf16] {

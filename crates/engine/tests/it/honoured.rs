@@ -387,7 +387,10 @@ fn settings_that_change_nothing_are_read() {
         config["model_type"] = json!("mistral");
         config["sliding_window"] = json!(63);
     });
-    assert!(window.ends_with("sliding-window attention is not supported"), "{window}");
+    assert!(
+        window.ends_with("rotary scaling of layers with a `sliding_window` is not supported"),
+        "{window}"
+    );
     let scaled = refused(&|config| {
         config["rope_parameters"] = json!({"rope_type": "linear", "factor": 2.0});
     });

@@ -21,7 +21,7 @@ use super::query::Id;
 use super::refusal::Refusal;
 use super::{
     App, Settings, batches, body, chat, completions, embeddings, files, fine_tuning, records,
-    responses,
+    responses, tokens,
 };
 
 /// Nothing an answer holds is to be run, framed or guessed at.
@@ -47,6 +47,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/completions", post(completions::create))
         .route("/v1/responses", post(responses::create))
         .route("/v1/embeddings", post(embeddings::create))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
+        .route("/tokenizer_info", get(tokens::info))
         .route("/v1/files", get(records::list::<File>).post(files::create))
         .route("/v1/files/{id}", get(records::retrieve::<File>).delete(files::delete))
         .route("/v1/files/{id}/content", get(files::content))

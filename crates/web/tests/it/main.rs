@@ -51,6 +51,23 @@ fn answers_do_not_depend_on_their_company() {
 }
 
 #[test]
+fn a_client_without_the_tokenizer_is_told_the_tokens() {
+    let server = Running::start(Limits::default(), None);
+    let ask = |path: &str, body: Value| server.post(path, &body).json();
+    let told = ask("/tokenize", json!({ "prompt": "pick a animal 7", "return_token_strs": true }));
+    insta::assert_snapshot!(told, @r#"{"count":4,"max_model_len":512,"tokens":[1069,1004,1007,7],"token_strs":["pick","a","animal","7"]}"#);
+    let back = ask("/detokenize", json!({ "tokens": told["tokens"] }));
+    insta::assert_snapshot!(back, @r#"{"prompt":"pick a animal 7"}"#);
+    let info = server.request("GET", "/tokenizer_info", &[], "").json();
+    assert!(info["chat_template"].as_str().unwrap().starts_with("{% for message in messages %}"));
+    let end = ask("/tokenize", json!({ "prompt": info["eos_token"], "add_special_tokens": false }));
+    let back = ask("/detokenize", json!({ "tokens": end["tokens"] }));
+    assert_eq!((end["count"].as_u64(), &back["prompt"]), (Some(1), &info["eos_token"]));
+    let unknown = ask("/detokenize", json!({ "tokens": [4_000_000_000_u32] }));
+    insta::assert_snapshot!(unknown["error"]["message"], @r#""`tokens` has 4000000000, which is no token of this model""#);
+}
+
+#[test]
 fn log_probabilities_are_the_models_own_at_any_temperature_unless_somebody_asks() {
     let server = Running::start(Limits::default(), None);
     let told = |extra: Value| -> (Value, f64) {

@@ -130,6 +130,12 @@ fn settings(config: &DecoderConfig, storage: Storage) -> Result<Pairs> {
             config.family
         )));
     }
+    if config.local.is_some() && usual.local.is_none() {
+        return Err(bad(format!(
+            "has no words for a window of all layers in {:?}: llama.cpp would read the model without it; a model folder has",
+            config.family
+        )));
+    }
     let whole = |value: usize| Value::Whole(value as i128);
     let number = |value: f32| Value::Number(f64::from(value));
     let mut own = vec![
