@@ -44,11 +44,13 @@ pub(crate) struct CliError {
     kind: Kind,
     source: anyhow::Error,
     hints: Vec<String>,
+    /// What there is to say was said as data: the exit code alone is left.
+    said: bool,
 }
 
 impl CliError {
     pub(crate) fn new(kind: Kind, source: impl Into<anyhow::Error>) -> Self {
-        Self { kind, source: source.into(), hints: Vec::new() }
+        Self { kind, source: source.into(), hints: Vec::new(), said: false }
     }
 
     /// A mistake in what was typed or configured.
@@ -59,6 +61,11 @@ impl CliError {
     /// A check that came out against its threshold.
     pub(crate) fn check(message: impl fmt::Display) -> Self {
         Self::new(Kind::Check, anyhow::anyhow!("{message}"))
+    }
+
+    /// An answer that was printed, and is told by the exit code of a kind, too.
+    pub(crate) fn answered(kind: Kind) -> Self {
+        Self { said: true, ..Self::new(kind, anyhow::anyhow!("answered")) }
     }
 
     /// Something around the program that does not work.
@@ -98,7 +105,7 @@ impl CliError {
     /// What to tell the user: all causes in one line, and what to do next. Nothing if a reader went away:
     /// it has what it wanted.
     pub(crate) fn told(&self) -> Option<(String, &[String])> {
-        (!self.is_broken_pipe()).then(|| (chain(&self.source), &*self.hints))
+        (!self.said && !self.is_broken_pipe()).then(|| (chain(&self.source), &*self.hints))
     }
 
     /// The exit code of a program that ends with this.
@@ -193,7 +200,7 @@ fn told_of_lab(error: &owlet_lab::Error) -> Told {
 
 impl CliError {
     fn graded(error: impl Into<anyhow::Error>, (kind, hint): Told) -> Self {
-        Self { kind, source: error.into(), hints: hint.into_iter().collect() }
+        Self { kind, source: error.into(), hints: hint.into_iter().collect(), said: false }
     }
 }
 

@@ -46,12 +46,17 @@ fn student(store: &Store, run: &Record) -> Option<String> {
 
 /// Prints what a report says in short.
 pub(crate) fn brief(to: &Terminal, report: &Report) -> Result<()> {
+    shown(to, report, Depth::Brief)
+}
+
+/// Prints a report to this depth.
+pub(crate) fn shown(to: &Terminal, report: &Report, depth: Depth) -> Result<()> {
     let style = TerminalStyle {
         width: terminal::width().unwrap_or(100),
         // Taken out again where it would not be seen.
         colour: true,
         unicode: true,
-        depth: Depth::Brief,
+        depth,
     };
     write!(to.data(), "{}", show(report, &style))?;
     Ok(())
