@@ -183,7 +183,7 @@ fn matrix(spec: &str, folder: &Path) -> Result<()> {
     let base = saved(&model, folder, "base")?;
     let noise = |ratio: f64| changed(&model, |decoder| noisy(decoder, ratio, 7));
     let permuted = changed(&model, |decoder| hidden_permuted(decoder, 8));
-    let turned = changed(&model, |decoder| residual_permuted(decoder, 9));
+    let turned = changed(&model, |decoder| residual_permuted(decoder, 10));
     let disguises: Vec<(&str, Model)> = vec![
         ("4 bits", changed(&model, |decoder| quantised(decoder, 4, 32))),
         ("2 bits", changed(&model, |decoder| quantised(decoder, 2, 32))),
@@ -200,7 +200,7 @@ fn matrix(spec: &str, folder: &Path) -> Result<()> {
         ("residual permuted", turned.clone()),
         ("residual permuted, 4 bits", changed(&turned, |decoder| quantised(decoder, 4, 32))),
         ("residual permuted, noise 1", changed(&turned, |decoder| noisy(decoder, 1.0, 5))),
-        ("both permuted", changed(&permuted, |decoder| residual_permuted(decoder, 9))),
+        ("both permuted", changed(&permuted, |decoder| residual_permuted(decoder, 10))),
         ("rotated, gains folded", changed(&model, |decoder| rotated(decoder, 4))),
         ("rotated, units permuted", changed(&permuted, |decoder| rotated(decoder, 4))),
     ];

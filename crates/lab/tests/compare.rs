@@ -85,8 +85,8 @@ fn a_copy_is_found_through_every_disguise() {
         ("noise 10", noise(10.0)),
         ("units permuted", permuted.clone()),
         ("units permuted, 4 bits", changed(&permuted, |decoder| quantised(decoder, 4, 32))),
-        ("residual permuted", changed(&model, |decoder| residual_permuted(decoder, 9))),
-        ("both permuted", changed(&permuted, |decoder| residual_permuted(decoder, 9))),
+        ("residual permuted", changed(&model, |decoder| residual_permuted(decoder, 10))),
+        ("both permuted", changed(&permuted, |decoder| residual_permuted(decoder, 10))),
         ("rotated, gains folded", changed(&model, |decoder| rotated(decoder, 4))),
     ];
     let lines = disguises.map(|(name, disguised)| {

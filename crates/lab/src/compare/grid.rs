@@ -87,7 +87,7 @@ impl Search {
             let runs = self.runs[side][place];
             Some(Grid {
                 second: side == 1,
-                bits: runs.levels.log2().ceil() as u32,
+                bits: (runs.levels - 0.5).log2().ceil() as u32,
                 run: Some(place.checked_sub(1).map_or(0, |place| RUNS[place])),
                 within: runs.within as f64 / runs.numbers as f64,
             })

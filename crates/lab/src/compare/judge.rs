@@ -47,8 +47,13 @@ pub(super) fn pair(
         let Equal { equal, of, telling } = pair.equal;
         pair.verdict = Verdict::Dependent;
         pair.by = Some(Look::Bytes);
+        let look = if pair.p.is_some_and(|p| p < LEVEL) {
+            format!("; {}", pair.why)
+        } else {
+            String::new()
+        };
         pair.why =
-            format!("{equal} of {of} tensors are the same bytes, {telling} of them matrices");
+            format!("{equal} of {of} tensors are the same bytes, {telling} of them matrices{look}");
     }
     if pair.verdict == Verdict::Dependent && matches!(pair.by, Some(Look::Bytes | Look::Places)) {
         pair.relation = Some(relation::of(first, second, settings)?);

@@ -94,7 +94,7 @@ pub(crate) fn residual_permuted(decoder: &mut Decoder, seed: u64) {
     }
 }
 
-/// The residual stream mirrored at random planes, the gains of the normalisations taken into what reads
+/// The residual stream permuted and mirrored at random planes, the gains of the normalisations taken into what reads
 /// it; a model with RMSNorm and a tied head keeps doing the same but for the last norm's gain, which stays.
 pub(crate) fn rotated(decoder: &mut Decoder, seed: u64) {
     let (width, layout) = (decoder.config.width, Arc::clone(&decoder.parameters.layout));
@@ -119,6 +119,7 @@ pub(crate) fn rotated(decoder: &mut Decoder, seed: u64) {
     }) {
         decoder.parameters.data[span.range.clone()].fill(1.0);
     }
+    residual_permuted(decoder, seed);
     for _ in 0..8 {
         let mut plane: Vec<f64> = (0..width).map(|_| normal(&mut random)).collect();
         let length = plane.iter().map(|x| x * x).sum::<f64>().sqrt();
