@@ -181,32 +181,34 @@ fn matrix(spec: &str, folder: &Path) -> Result<()> {
         None => file::load(Path::new(spec))?,
     };
     let base = saved(&model, folder, "base")?;
-    let noise = |ratio: f64| changed(&model, |decoder| noisy(decoder, ratio, 7));
-    let permuted = changed(&model, |decoder| hidden_permuted(decoder, 8));
-    let turned = changed(&model, |decoder| residual_permuted(decoder, 10));
-    let disguises: Vec<(&str, Model)> = vec![
-        ("4 bits", changed(&model, |decoder| quantised(decoder, 4, 32))),
-        ("2 bits", changed(&model, |decoder| quantised(decoder, 2, 32))),
-        ("8 bits a row", changed(&model, |decoder| quantised(decoder, 8, 1 << 20))),
-        ("low rank 8", changed(&model, |decoder| low_rank(decoder, 8, 0.05, 6))),
-        ("noise 0.01", noise(0.01)),
-        ("noise 1", noise(1.0)),
-        ("noise 3", noise(3.0)),
-        ("noise 10", noise(10.0)),
-        ("noise 30", noise(30.0)),
-        ("units permuted", permuted.clone()),
-        ("units permuted, 4 bits", changed(&permuted, |decoder| quantised(decoder, 4, 32))),
-        ("units permuted, noise 1", changed(&permuted, |decoder| noisy(decoder, 1.0, 5))),
-        ("residual permuted", turned.clone()),
-        ("residual permuted, 4 bits", changed(&turned, |decoder| quantised(decoder, 4, 32))),
-        ("residual permuted, noise 1", changed(&turned, |decoder| noisy(decoder, 1.0, 5))),
-        ("both permuted", changed(&permuted, |decoder| residual_permuted(decoder, 10))),
-        ("rotated, gains folded", changed(&model, |decoder| rotated(decoder, 4))),
-        ("rotated, units permuted", changed(&permuted, |decoder| rotated(decoder, 4))),
+    let with = |change: &dyn Fn(&mut Decoder)| changed(&model, change);
+    let units = |decoder: &mut Decoder| hidden_permuted(decoder, 8);
+    let residual = |decoder: &mut Decoder| residual_permuted(decoder, 10);
+    let noise = |decoder: &mut Decoder, ratio: f64| noisy(decoder, ratio, 7);
+    let four = |decoder: &mut Decoder| quantised(decoder, 4, 32);
+    let turned = |decoder: &mut Decoder| rotated(decoder, 4);
+    let disguises: [(&str, &dyn Fn(&mut Decoder)); 18] = [
+        ("4 bits", &four),
+        ("2 bits", &|decoder| quantised(decoder, 2, 32)),
+        ("8 bits a row", &|decoder| quantised(decoder, 8, 1 << 20)),
+        ("low rank 8", &|decoder| low_rank(decoder, 8, 0.05, 6)),
+        ("noise 0.01", &|decoder| noise(decoder, 0.01)),
+        ("noise 1", &|decoder| noise(decoder, 1.0)),
+        ("noise 3", &|decoder| noise(decoder, 3.0)),
+        ("noise 10", &|decoder| noise(decoder, 10.0)),
+        ("noise 30", &|decoder| noise(decoder, 30.0)),
+        ("units permuted", &units),
+        ("units permuted, 4 bits", &|decoder| (units(decoder), four(decoder)).1),
+        ("units permuted, noise 1", &|decoder| (units(decoder), noise(decoder, 1.0)).1),
+        ("residual permuted", &residual),
+        ("residual permuted, 4 bits", &|decoder| (residual(decoder), four(decoder)).1),
+        ("residual permuted, noise 1", &|decoder| (residual(decoder), noise(decoder, 1.0)).1),
+        ("both permuted", &|decoder| (units(decoder), residual(decoder)).1),
+        ("rotated, gains folded", &turned),
+        ("rotated, units permuted", &|decoder| (units(decoder), turned(decoder)).1),
     ];
-    for (name, disguised) in disguises {
-        let path = saved(&disguised, folder, "disguised")?;
-        drop(disguised);
+    for (name, change) in disguises {
+        let path = saved(&with(change), folder, "disguised")?;
         let start = Instant::now();
         let found = compared(&[&base, &path], 1)?;
         let pair = &found.pairs[0];

@@ -19,6 +19,7 @@ const COMMANDS: &[&[&str]] = &[
     &["train"],
     &["sample"],
     &["score"],
+    &["compare"],
     &["chat"],
     &["serve"],
     &["behavior", "list"],

@@ -12,8 +12,14 @@ use crate::error::Result;
 /// (docs/compare.md): between disguised copies all are; between unrelated layers, where hubs and units
 /// whose two kinds of weights are alike make some agree, at most a few in a hundred.
 const AGREEING: f64 = 0.5;
+/// What a z-score must be beside its p-value: of a hundred unrelated pairs one has a p below the level, as it
+/// must, and of 210 measured (docs/compare.md) the largest came to 4.0. Copies under noise ten times their
+/// weights have 10.
+const LEAST_Z: f64 = 5.0;
 /// Noise, in sizes of the weights, that must have been seen for models to be called independent.
 const LEAST_NOISE: f64 = 3.0;
+/// Hidden units a layer from which on z-scores and the bound on noise hold.
+const LEAST_UNITS: usize = 32;
 /// The chance that the bound is too high.
 const BOUND: f64 = 0.05;
 
@@ -74,6 +80,12 @@ fn misfit(first: &Compared, second: &Compared) -> Option<String> {
             ));
         }
     }
+    if one.hidden < LEAST_UNITS {
+        let units = one.hidden;
+        return Some(format!(
+            "they have {units} hidden units a layer, expected at least {LEAST_UNITS}: fewer have too few orders"
+        ));
+    }
     (one.gated != other.gated).then(|| {
         let gated = if one.gated { &first.name } else { &second.name };
         format!("of the two, only `{gated}` has gates: hidden units are not built alike")
@@ -118,13 +130,21 @@ fn looks(pair: &mut Pair, both: &mut Both, settings: &Settings) -> Result<()> {
 
 /// Adds a look; whether it makes the models dependent.
 fn decides(pair: &mut Pair, looked: Looked) -> bool {
-    let best = looked.best();
-    let found = best.and_then(|(layer, p)| Some((layer, p, *looked.layers.get(layer)?)));
-    let (look, layers) = (looked.look, looked.layers.len());
-    let below = looked.adjusted.iter().filter(|&&p| p < LEVEL).count();
+    let below = || {
+        let all = looked.layers.iter().zip(&looked.adjusted).enumerate();
+        all.map(|(layer, (found, p))| (layer, *p, *found)).filter(|(_, p, _)| *p < LEVEL)
+    };
+    let strength = |found: Found| match found {
+        Found::Places(found) => found.z,
+        Found::Matching(found) => found.agree as f64,
+    };
+    // Many layers may have the least p-value that the draws can give.
+    let strongest = below().max_by(|one, other| strength(one.2).total_cmp(&strength(other.2)));
+    let (look, layers, below) = (looked.look, looked.layers.len(), below().count());
     pair.looks.push(looked);
-    let Some((layer, p, found)) = found.filter(|(_, p, _)| *p < LEVEL) else { return false };
+    let Some((layer, p, found)) = strongest else { return false };
     pair.why = match found {
+        Found::Places(found) if found.z < LEAST_Z => return false,
         Found::Places(found) => format!(
             "{}: in {below} of {layers} layers hidden units of equal places are more alike than in any order that chance gives (z {:.0} in layer {layer})",
             look.name(),
@@ -164,8 +184,7 @@ fn none(pair: &mut Pair, both: &Both, not_taken: Option<String>) {
             both.layers, counts[0], counts[1]
         )
     } else if some_agree {
-        "matched units agree more often than chance allows, and too few of them for a copy"
-            .to_owned()
+        beyond(pair)
     } else if noise < LEAST_NOISE {
         format!(
             "nothing ties them, but so few hidden units would not show a copy with noise {noise:.1} times as large as its weights"
@@ -176,6 +195,17 @@ fn none(pair: &mut Pair, both: &Both, not_taken: Option<String>) {
             "no look ties them; a copy in place would have to be buried in noise {noise:.0} times as large as its weights"
         )
     };
+}
+
+/// What is said of looks that found something, and not enough.
+fn beyond(pair: &Pair) -> String {
+    let is_beyond = |looked: &&Looked| looked.best().is_some_and(|(_, p)| p < LEVEL);
+    let names: Vec<&str> =
+        pair.looks.iter().filter(is_beyond).map(|looked| looked.look.name()).collect();
+    format!(
+        "beyond chance, and less so than a copy is ({}): one unrelated pair in a hundred is, and a copy under noise that hides it may be",
+        names.join("; ")
+    )
 }
 
 /// Were the second a copy of the first with noise added, so many times the weights' size it would be at

@@ -78,12 +78,18 @@ fn answer(pair: &Pair, name: String) -> Answer {
 
 /// A p-value with its size, however small.
 fn exact(p: f64) -> String {
-    if p < 0.001 { format!("{p:.0e}") } else { text::plain(p) }
+    match p {
+        p if p < 1e-99 => "below 1e-99".to_owned(),
+        p if p < 0.001 => format!("{p:.0e}"),
+        p => text::plain(p),
+    }
 }
 
 fn mixed(merge: &Merge, names: &[String]) -> String {
+    // Less than a hundredth is said as none.
+    let counted = merge.parts.iter().filter(|(_, part)| part.abs() >= 0.005);
     let parts: Vec<String> =
-        merge.parts.iter().map(|(model, part)| format!("{part:.2} × {}", names[*model])).collect();
+        counted.map(|(model, part)| format!("{part:.2} × {}", names[*model])).collect();
     let rest = if merge.is_mixture {
         String::new()
     } else {
@@ -120,7 +126,12 @@ fn related(relation: &Relation, pair: &Pair, names: &[String]) -> Vec<Block> {
             _ if least == most => most.to_string(),
             _ => format!("{least} to {most}"),
         });
-        cells![&one.kind, number(Quantity::Plain, one.size), rank]
+        let size = if one.size > 0.0 && one.size < 0.01 {
+            format!("{:.1e}", one.size)
+        } else {
+            text::plain(one.size)
+        };
+        cells![&one.kind, size, rank]
     };
     let caption =
         format!("From {first} to {second}: length of the difference over that of the weights");
