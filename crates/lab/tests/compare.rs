@@ -229,7 +229,18 @@ fn several_models_are_a_tree_and_a_merge_is_named() {
     let said = shown(&found);
     let tree =
         said.split("How near they are").nth(1).unwrap().split("What changed").next().unwrap();
-    assert_snapshot!(tree, @"");
+    assert_snapshot!(tree, @r#"
+    no common base seen
+    ├─ one base, 0.224 apart
+    │  ├─ one base, 0.175 apart
+    │  │  ├─ base
+    │  │  └─ one base, 0.083 apart
+    │  │     ├─ two
+    │  │     └─ merge
+    │  └─ one
+    └─ b
+    merge is 0.30 × one + 0.70 × two, but for 0.00 % of its difference to the nearest.
+    "#);
 }
 
 #[test]
@@ -266,7 +277,13 @@ fn what_cannot_be_looked_at_is_not_called_independent() {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/golden/llama");
     let foreign = pair(&base, &tiny);
     lines.push(format!("foreign: {:?}: {}", foreign.verdict, foreign.why));
-    assert_snapshot!(lines.join("\n"), @"");
+    assert_snapshot!(lines.join("\n"), @r#"
+    deeper: NotComparable: nothing ties the first 2 layers, but one has 2 and the other 3: which layer would be which is not known
+    wider: NotComparable: `base` is 64 wide, `wider` 128: their hidden units have no common shape
+    thicker: NotComparable: `base` is 256 hidden units a layer, `thicker` 512: their hidden units have no common shape
+    flat: NotComparable: they have 4 hidden units a layer, expected at least 32: fewer have too few orders
+    foreign: NotComparable: `base` is 64 wide, `llama` 32: their hidden units have no common shape
+    "#);
 }
 
 /// Another of the same shape, of numbers that have nothing to do with it.

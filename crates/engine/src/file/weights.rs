@@ -135,11 +135,6 @@ impl Weights {
         &self.config
     }
 
-    /// The rank of the adapter on them, if there is one.
-    pub fn adapter_rank(&self) -> Option<usize> {
-        self.adapter.as_ref().map(|adapter| adapter.config.rank)
-    }
-
     /// Names and row-major shapes of all tensors, sorted by name.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.places.iter().map(|(name, (_, span))| (name.as_str(), span.shape.as_slice()))

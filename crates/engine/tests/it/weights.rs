@@ -110,5 +110,5 @@ fn what_is_not_there_in_full_is_named() {
     assert_snapshot!(whole.rows("layers.0.up.weight", &[99_999]).unwrap_err(), @r#"tensor `layers.0.up.weight`: has 48 rows, no row 99999"#);
     assert_snapshot!(whole.rows("layers.77.up.weight", &[0]).unwrap_err(), @r#"tensor `layers.77.up.weight`: is no part of this model"#);
     let other = Weights::open(&path("gpt2")).unwrap().with_adapter(&path("llama/adapter"));
-    assert_snapshot!(other.err().unwrap(), @"");
+    assert_snapshot!(other.err().unwrap(), @r#"adapter: it is more than low-rank updates of this model's layers (`base_model.model.model.layers.0.mlp.down_proj.lora_A.weight`); merge it into its base, or check that this is its base"#);
 }
