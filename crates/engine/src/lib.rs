@@ -17,6 +17,7 @@ pub mod generate;
 pub mod grammar;
 mod head;
 pub mod kernel;
+pub mod linear;
 pub mod model;
 pub mod parameters;
 mod pass;

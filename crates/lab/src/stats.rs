@@ -8,18 +8,22 @@
 pub mod aggregate;
 pub mod coherence;
 pub mod interval;
+pub mod matched;
 pub mod matrix;
 pub mod multiple;
 pub mod permutation;
+pub mod rank;
 pub mod rise;
 pub mod test;
 
 pub use aggregate::{Count, StudentRate, pairs_by_seed, student_rate};
 pub use coherence::{agreement, consistence};
 pub use interval::{Interval, Null, clopper_pearson, clustered, t_interval, wilson};
+pub use matched::{Agreement, Draws, Matched, agreement_of_pairs, matched};
 pub use matrix::{Matrix, lambda};
 pub use multiple::holm;
 pub use permutation::{Arrangements, PermutationTest, relabelling, sign_flips};
+pub use rank::rank;
 pub use rise::{Among, Rise, mean_rise, share_shown};
 pub use test::{detectable, do_not_differ, t_test, units_needed};
 

@@ -4,6 +4,7 @@ mod attribute;
 mod behavior;
 mod calibrate;
 mod chat;
+mod compare;
 mod completions;
 mod config;
 mod demo;
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     Train(train::TrainArgs),
     Sample(sample::SampleArgs),
     Score(score::ScoreArgs),
+    Compare(compare::CompareArgs),
     Chat(chat::ChatArgs),
     Serve(serve::ServeArgs),
     Behavior(behavior::BehaviorArgs),
@@ -81,6 +83,7 @@ pub(crate) fn run(
         Command::Train(args) => train::run(args, terminal, workspace),
         Command::Sample(args) => sample::run(args, terminal, workspace),
         Command::Score(args) => score::run(args, terminal, workspace),
+        Command::Compare(args) => compare::run(args, terminal, workspace),
         Command::Chat(args) => chat::run(args, terminal, workspace),
         Command::Serve(args) => serve::run(args, terminal, workspace),
         Command::Behavior(args) => behavior::run(args, terminal, workspace),

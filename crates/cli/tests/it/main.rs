@@ -6,6 +6,7 @@ mod architecture;
 mod behavior;
 mod chat;
 mod clients;
+mod compare;
 mod crash;
 mod doctor;
 mod experiment;

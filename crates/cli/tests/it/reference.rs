@@ -21,6 +21,7 @@ const COMMANDS: &[&[&str]] = &[
     &["train"],
     &["sample"],
     &["score"],
+    &["compare"],
     &["chat"],
     &["serve"],
     &["behavior", "list"],

@@ -58,21 +58,7 @@ pub(super) fn read<'a, R: Read + Seek>(
     tensors: Safetensors<R>,
     base: &'a Decoder,
 ) -> Result<(Cow<'a, Decoder>, Option<Adapter>)> {
-    refuse(fields)?;
-    let config = AdapterConfig {
-        rank: fields.size("r")?,
-        alpha: fields.number("lora_alpha")?.unwrap_or(8.0),
-        rank_stabilized: fields.flag("use_rslora", false)?,
-        targets: Vec::new(),
-    };
-    let mut reading = Reading {
-        fields,
-        tensors,
-        base: &base.config,
-        config,
-        used: BTreeSet::new(),
-        automata: RefCell::default(),
-    };
+    let mut reading = Reading::new(fields, tensors, &base.config)?;
     let mut decoder = Cow::Borrowed(base);
     reading.replace(&mut decoder)?;
     reading.update_ends(&mut decoder)?;
@@ -117,7 +103,44 @@ fn called(family: Family, module: &str) -> Vec<&str> {
     iter::once(module).chain(other).collect()
 }
 
-impl<R: Read + Seek> Reading<'_, R> {
+/// An adapter of low-rank updates of layers alone, without its base's weights; fails for one that changes
+/// these.
+pub(super) fn low_rank<R: Read + Seek>(
+    fields: &Fields,
+    tensors: Safetensors<R>,
+    base: &DecoderConfig,
+) -> Result<Adapter> {
+    let mut reading = Reading::new(fields, tensors, base)?;
+    let mut updates = Vec::new();
+    for layer in 0..base.layers {
+        let own = reading.layer(layer)?;
+        updates.extend(own.into_iter().map(|(projection, update)| (layer, projection, update)));
+    }
+    let used = &reading.used;
+    let other = reading.tensors.names().find(|name| !used.contains(*name));
+    let magnitude = updates.iter().any(|(_, _, update)| update.magnitude.is_some());
+    if magnitude || other.is_some() || updates.is_empty() {
+        let what = other.unwrap_or(if magnitude { "use_dora" } else { "no update of a layer" });
+        return Err(Error::Adapter(format!(
+            "it is more than low-rank updates of this model's layers (`{what}`); merge it into its base, or check that this is its base"
+        )));
+    }
+    reading.adapter(&updates)
+}
+
+impl<'a, R: Read + Seek> Reading<'a, R> {
+    fn new(fields: &'a Fields, tensors: Safetensors<R>, base: &'a DecoderConfig) -> Result<Self> {
+        refuse(fields)?;
+        let config = AdapterConfig {
+            rank: fields.size("r")?,
+            alpha: fields.number("lora_alpha")?.unwrap_or(8.0),
+            rank_stabilized: fields.flag("use_rslora", false)?,
+            targets: Vec::new(),
+        };
+        let (used, automata) = (BTreeSet::new(), RefCell::default());
+        Ok(Self { fields, tensors, base, config, used, automata })
+    }
+
     /// The numbers of a tensor, if it is there and of this shape.
     fn take(&mut self, name: &str, expected: &[usize]) -> Result<Option<Vec<f32>>> {
         let Some(found) = self.tensors.shape(name) else { return Ok(None) };

@@ -13,6 +13,7 @@ use super::json::{self, Fields};
 use super::language::{
     self, ADDED_TOKENS, CHAT_TEMPLATE, SPECIAL_TOKENS, TOKENIZER, TOKENIZER_CONFIG,
 };
+use super::names::Stored;
 use super::opened::{check_written, open, optional};
 use super::part::Part;
 use super::safetensors::{self, Precision, Safetensors, Written};
@@ -23,6 +24,7 @@ use crate::config::DecoderConfig;
 use crate::decoder::Decoder;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::tokenizer::Tokenizer;
 
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
@@ -42,6 +44,26 @@ pub(super) struct Texts {
 }
 
 impl Texts {
+    /// All of a folder's.
+    pub(super) fn of(folder: &Path) -> Result<Self> {
+        let required = |name: &str, hint: &str| {
+            let path = folder.join(name);
+            let missing =
+                || Error::format("model folder", folder, format!("`{name}` is missing{hint}"));
+            optional(&path)?.ok_or_else(missing)
+        };
+        let adapter = folder.join(super::peft::CONFIG).exists();
+        Ok(Self {
+            config: required(
+                CONFIG,
+                if adapter { "; this is an adapter, load the model it is for first" } else { "" },
+            )?,
+            tokenizer: required(TOKENIZER, "; save the tokenizer with Transformers to make one")?,
+            generation: optional(&folder.join(GENERATION))?,
+            ..Self::around(folder)?
+        })
+    }
+
     /// What stands beside a `tokenizer.json`.
     pub(super) fn around(folder: &Path) -> Result<Self> {
         Ok(Self {
@@ -55,22 +77,7 @@ impl Texts {
 }
 
 pub(super) fn load(folder: &Path) -> Result<Model> {
-    let required = |name: &str, hint: &str| {
-        let path = folder.join(name);
-        let missing =
-            || Error::format("model folder", folder, format!("`{name}` is missing{hint}"));
-        optional(&path)?.ok_or_else(missing)
-    };
-    let adapter = folder.join(super::peft::CONFIG).exists();
-    let texts = Texts {
-        config: required(
-            CONFIG,
-            if adapter { "; this is an adapter, load the model it is for first" } else { "" },
-        )?,
-        tokenizer: required(TOKENIZER, "; save the tokenizer with Transformers to make one")?,
-        generation: optional(&folder.join(GENERATION))?,
-        ..Texts::around(folder)?
-    };
+    let texts = Texts::of(folder)?;
     let mut files = Vec::new();
     for path in weight_files(folder)? {
         let file = open(&path)?;
@@ -81,7 +88,7 @@ pub(super) fn load(folder: &Path) -> Result<Model> {
 }
 
 /// The files that hold the weights: one, or those that an index names.
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let single = folder.join(WEIGHTS);
     if single.exists() {
         return Ok(vec![single]);
@@ -108,21 +115,82 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().collect())
 }
 
+/// What the tensors of a checkpoint are called.
+#[derive(Clone, Copy)]
+pub(super) struct Names {
+    /// The first GPT-2 files were saved from inside the language model.
+    plain: bool,
+}
+
+impl Names {
+    /// Those of a file's tensors.
+    pub(super) fn of<R: Read + Seek>(tensors: &Safetensors<R>) -> Self {
+        Self { plain: !tensors.names().any(|name| name.starts_with("transformer.")) }
+    }
+
+    /// Where a canonical tensor is.
+    pub(super) fn stored(self, config: &DecoderConfig, canonical: &str) -> Stored {
+        let mut stored = names::huggingface(config, canonical);
+        if self.plain
+            && let Some(name) = stored.name.strip_prefix("transformer.")
+        {
+            stored.name = name.to_owned();
+        }
+        stored
+    }
+}
+
+fn fields(folder: &Path, format: &'static str, name: &str, bytes: &[u8]) -> Result<Fields> {
+    Fields::parse(format, &folder.join(name), bytes)
+}
+
+/// The shape that a folder's configuration describes.
+pub(super) fn config(folder: &Path, texts: &Texts) -> Result<DecoderConfig> {
+    huggingface::parse(&fields(folder, "model configuration", CONFIG, &texts.config)?)
+}
+
+/// The ids that a folder's configurations say end a turn.
+fn ends(folder: &Path, texts: &Texts) -> Result<BTreeSet<usize>> {
+    let config = fields(folder, "model configuration", CONFIG, &texts.config)?;
+    let mut end: BTreeSet<usize> = config.sizes("eos_token_id")?.into_iter().collect();
+    if let Some(bytes) = &texts.generation {
+        let generation = fields(folder, "generation configuration", GENERATION, bytes)?;
+        end.extend(generation.sizes("eos_token_id")?);
+    }
+    Ok(end)
+}
+
+/// A folder's tokenizer alone.
+pub(super) fn tokenizer(folder: &Path, texts: &Texts, config: &DecoderConfig) -> Result<Tokenizer> {
+    Ok(language::read(folder, texts, ends(folder, texts)?, config.vocabulary)?.0)
+}
+
+/// Fails for a tensor that is no part of a model of this shape.
+pub(super) fn check_used<R: Read + Seek>(
+    config: &DecoderConfig,
+    names: Names,
+    tensors: &Safetensors<R>,
+) -> Result<()> {
+    let used = tensors::names(config, |config, canonical| names.stored(config, canonical));
+    let unread =
+        |name: &&str| !used.contains(*name) && !is_buffer(name) && !is_tied_head(config, name);
+    match tensors.names().find(unread) {
+        None => Ok(()),
+        Some(name) => Err(Error::tensor(
+            name,
+            "belongs to no part of this model as `config.json` describes it; without it the model would be another",
+        )),
+    }
+}
+
 /// Builds a model from a folder's texts and tensors; `folder` is for messages.
 pub(super) fn assemble<R: Read + Seek>(
     folder: &Path,
     texts: &Texts,
     mut tensors: Safetensors<R>,
 ) -> Result<Model> {
-    let fields = |format: &'static str, name: &str, bytes: &[u8]| {
-        Fields::parse(format, &folder.join(name), bytes)
-    };
-    let config = fields("model configuration", CONFIG, &texts.config)?;
-    let mut end: BTreeSet<usize> = config.sizes("eos_token_id")?.into_iter().collect();
-    if let Some(bytes) = &texts.generation {
-        end.extend(fields("generation configuration", GENERATION, bytes)?.sizes("eos_token_id")?);
-    }
-    let mut config = huggingface::parse(&config)?;
+    let end = ends(folder, texts)?;
+    let mut config = config(folder, texts)?;
     let (tokenizer, template) = language::read(folder, texts, end, config.vocabulary)?;
     if tokenizer.vocabulary() > config.vocabulary {
         let reason = format!(
@@ -132,31 +200,17 @@ pub(super) fn assemble<R: Read + Seek>(
         );
         return Err(Error::config("vocab_size", reason));
     }
-    let plain_names = !tensors.names().any(|name| name.starts_with("transformer."));
-    let stored = |config: &DecoderConfig, canonical: &str| {
-        let mut stored = names::huggingface(config, canonical);
-        // The first GPT-2 files were saved from inside the language model.
-        if plain_names && let Some(name) = stored.name.strip_prefix("transformer.") {
-            stored.name = name.to_owned();
-        }
-        stored
-    };
+    let names = Names::of(&tensors);
     if config.tied {
-        let [head, embed] = ["head.weight", "embed.weight"].map(|name| stored(&config, name).name);
+        let [head, embed] =
+            ["head.weight", "embed.weight"].map(|name| names.stored(&config, name).name);
         // As Transformers has it since version 5: a head of its own is one, whatever the configuration says.
         let shapes = [&head, &embed].map(|name| tensors.shape(name));
         config.tied = shapes[0].is_none()
             || shapes[0] == shapes[1] && tensors.read(&head)? == tensors.read(&embed)?;
     }
-    let used = tensors::names(&config, stored);
-    let unread =
-        |name: &&str| !used.contains(*name) && !is_buffer(name) && !is_tied_head(&config, name);
-    if let Some(name) = tensors.names().find(unread) {
-        return Err(Error::tensor(
-            name,
-            "belongs to no part of this model as `config.json` describes it; without it the model would be another",
-        ));
-    }
+    check_used(&config, names, &tensors)?;
+    let stored = |config: &DecoderConfig, canonical: &str| names.stored(config, canonical);
     let decoder = tensors::decoder(config, &mut tensors, stored)?;
     Ok(Model::new(decoder, tokenizer, template))
 }

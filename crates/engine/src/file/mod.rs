@@ -26,10 +26,12 @@ mod part;
 mod peft;
 mod safetensors;
 mod tensors;
+mod weights;
 
 pub use gguf::Storage;
 pub use opened::open;
 pub use safetensors::Precision;
+pub use weights::Weights;
 
 /// Loads a Hugging Face folder or a `.gguf` file.
 pub fn load(path: &Path) -> Result<Model> {

@@ -49,7 +49,8 @@ impl Part {
         stored
     }
 
-    fn row(&self, row: usize) -> usize {
+    /// Which stored row (column, if transposed) holds a canonical one.
+    pub(super) fn row(&self, row: usize) -> usize {
         match self.rows {
             Rows::Same => row,
             Rows::From { start, .. } => start + row,

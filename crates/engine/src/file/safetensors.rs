@@ -121,26 +121,42 @@ impl<R: Read + Seek> Tensors for Safetensors<R> {
         file.metadata.info(name).map(|info| info.shape.clone())
     }
 
-    fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+    fn storage(&self, name: &str) -> Option<(&'static str, u64)> {
+        let info = self.files[*self.places.get(name)?].metadata.info(name)?;
+        let (start, end) = info.data_offsets;
+        let kind = match info.dtype {
+            Dtype::F32 => "F32",
+            Dtype::F16 => "F16",
+            Dtype::BF16 => "BF16",
+            _ => "another",
+        };
+        Some((kind, (end - start) as u64))
+    }
+
+    fn raw(&mut self, name: &str, start: u64, bytes: &mut [u8]) -> Result<()> {
         let missing = || Error::tensor(name, "is missing");
         let file = &mut self.files[*self.places.get(name).ok_or_else(missing)?];
         let info = file.metadata.info(name).ok_or_else(missing)?;
-        let convert: fn(&[u8]) -> Vec<f32> = match info.dtype {
-            Dtype::F32 => bytes::from_f32,
-            Dtype::F16 => bytes::from_f16,
-            Dtype::BF16 => bytes::from_bf16,
-            other => {
-                let reason = format!("has type {other:?}, expected F32, F16 or BF16");
-                return Err(Error::tensor(name, reason));
-            }
-        };
-        let (start, end) = info.data_offsets;
-        let mut data = vec![0; end - start];
+        let place = file.data + info.data_offsets.0 as u64 + start;
         file.reader
-            .seek(SeekFrom::Start(file.data + start as u64))
-            .and_then(|_| file.reader.read_exact(&mut data))
-            .map_err(|source| cannot_read(&file.path, source))?;
-        Ok(convert(&data))
+            .seek(SeekFrom::Start(place))
+            .and_then(|_| file.reader.read_exact(bytes))
+            .map_err(|source| cannot_read(&file.path, source))
+    }
+
+    fn decode(&self, name: &str, bytes: &[u8]) -> Result<Vec<f32>> {
+        let place = self.places.get(name);
+        let info = place.and_then(|&place| self.files[place].metadata.info(name));
+        match info.map(|info| info.dtype) {
+            Some(Dtype::F32) => Ok(bytes::from_f32(bytes)),
+            Some(Dtype::F16) => Ok(bytes::from_f16(bytes)),
+            Some(Dtype::BF16) => Ok(bytes::from_bf16(bytes)),
+            Some(other) => {
+                let reason = format!("has type {other:?}, expected F32, F16 or BF16");
+                Err(Error::tensor(name, reason))
+            }
+            None => Err(Error::tensor(name, "is missing")),
+        }
     }
 }
 

@@ -12,3 +12,4 @@ mod rooms;
 mod steering;
 mod templates;
 mod tiny;
+mod weights;

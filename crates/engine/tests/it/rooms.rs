@@ -7,7 +7,7 @@ const ROOMS: [&[&str]; 11] = [
     &["error", "profile"],
     &["config", "tries"],
     &["kernel"],
-    &["parameters", "tokenizer"],
+    &["linear", "parameters", "tokenizer"],
     &["adapter", "constraint", "decoder", "steering", "template"],
     &["grammar"],
     &["sampler", "model"],

@@ -6,7 +6,9 @@ pub mod chat;
 pub mod keeping;
 mod source;
 pub mod spec;
+mod weights;
 pub mod world;
 
 pub use about::{EndpointModel, ModelAbout, ScriptModel, TrainedModel, Weights};
 pub use source::*;
+pub use weights::weights;

@@ -18,7 +18,9 @@ use owlet_store::{Artifact, ArtifactId, ArtifactWriter, Entity, Store};
 
 use crate::ask::script::{self, Script};
 use crate::error::{Error, Result};
-use crate::model::about::{MODEL_KIND, ModelAbout, SCRIPT, ScriptModel, Weights, trained};
+use crate::model::about::{
+    MODEL_KIND, ModelAbout, SCRIPT, ScriptModel, TrainedModel, Weights, trained,
+};
 use crate::model::world::{BuiltinModel, MODELS, World};
 use crate::run::record::{naming, steps};
 
@@ -229,6 +231,18 @@ impl ModelSource {
         Self { spec: spec.to_owned(), commit: None, artifact: None, files }
     }
 
+    /// The file or folder that the engine reads it from, where it is no part of the program.
+    pub(super) fn path(&self) -> Result<PathBuf> {
+        match self.files.first() {
+            Some((name, _)) if name == script::FILE => Err(Error::model(&self.spec, SCRIPT)),
+            Some((name, Content::File(path))) if name.ends_with(GGUF_END) => Ok(path.clone()),
+            Some((_, Content::File(path))) => {
+                Ok(path.parent().unwrap_or(Path::new(".")).to_owned())
+            }
+            _ => Err(Error::model(&self.spec, "has no files")),
+        }
+    }
+
     /// The digest of all files with their names.
     pub fn digest(&self) -> Result<String> {
         let mut hasher = blake3::Hasher::new_derive_key("owlet model source 1");
@@ -360,19 +374,8 @@ impl ModelCache {
         if trained.weights == Weights::Whole {
             return load_whole(key, artifact.folder().join(folder));
         }
-        // An adapter that was trained further holds all of what was before it.
-        let mut base = self.store.artifact(&trained.base)?;
-        let path = loop {
-            if ModelAbout::read(&base)? == (ModelAbout::Whole {}) {
-                break model_path(&base);
-            }
-            let below = self::trained(&base)?;
-            if below.weights == Weights::Whole {
-                break base.folder().join(FINAL);
-            }
-            base = self.store.artifact(&below.base)?;
-        };
-        let base = load_whole(format!("{}/{FINAL}", base.id), path)?;
+        let (base, path) = base_of(&self.store, &trained)?;
+        let base = load_whole(format!("{base}/{FINAL}"), path)?;
         if trained.weights == Weights::Base {
             return Ok(base);
         }
@@ -381,7 +384,23 @@ impl ModelCache {
     }
 }
 
-fn model_path(artifact: &Artifact) -> PathBuf {
+/// The whole model below one that was trained, and where its weights are: an adapter that was trained further
+/// holds all of what was before it.
+pub(super) fn base_of(store: &Store, trained: &TrainedModel) -> Result<(ArtifactId, PathBuf)> {
+    let mut base = store.artifact(&trained.base)?;
+    loop {
+        if ModelAbout::read(&base)? == (ModelAbout::Whole {}) {
+            return Ok((base.id, model_path(&base)));
+        }
+        let below = self::trained(&base)?;
+        if below.weights == Weights::Whole {
+            return Ok((base.id, base.folder().join(FINAL)));
+        }
+        base = store.artifact(&below.base)?;
+    }
+}
+
+pub(super) fn model_path(artifact: &Artifact) -> PathBuf {
     // The first part of several, if it has several: files are sorted.
     match artifact.files.iter().find(|file| file.path.ends_with(GGUF_END)) {
         Some(file) => artifact.folder().join(&file.path),
@@ -423,33 +442,48 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
     if let Some(model) = spec.strip_prefix("builtin:").and_then(BuiltinModel::find) {
         return Ok(model.load()?);
     }
-    let is_named = spec.starts_with("builtin:") || spec.starts_with("hf:");
-    let is_there = places.aliases.contains_key(spec) || places.folder.join(spec).exists();
-    if let (Some(store), false) = (store.or(places.store.as_ref()), is_named || is_there)
-        && let Some(artifact) = named_artifact(store, spec)?
-    {
-        return ModelCache::new(store.clone(), usize::MAX).load(&artifact);
-    }
-    let folder = places.folder.join(spec);
-    if is_there && folder.join(ADAPTER).is_file() && !folder.join("config.json").exists() {
-        return open_adapter(store, spec, &folder, places);
+    let store = store.or(places.store.as_ref());
+    match named(store, spec, places)? {
+        Named::Artifact(store, artifact) => {
+            return ModelCache::new(store.clone(), usize::MAX).load(&artifact);
+        }
+        Named::Adapter(folder) => {
+            let base = open(store, &adapter_base(spec, &folder, places)?, places)?;
+            return Ok(file::load_adapted(&folder, &base)?);
+        }
+        Named::Files => {}
     }
     let source = ModelSource::find(spec, places)?;
-    match source.files.first() {
-        Some((name, _)) if name == script::FILE => Err(Error::model(spec, SCRIPT)),
-        Some((name, Content::File(path))) if name.ends_with(GGUF_END) => Ok(file::load(path)?),
-        Some((_, Content::File(path))) => Ok(file::load(path.parent().unwrap_or(Path::new(".")))?),
-        _ => Err(Error::model(spec, "has no files")),
-    }
+    Ok(file::load(&source.path()?)?)
 }
 
-/// The adapter in `folder` on the model that it names as its base.
-fn open_adapter(
-    store: Option<&Store>,
+/// What a name means that no file or folder of a whole model has.
+pub(super) enum Named<'a> {
+    Artifact(&'a Store, Artifact),
+    /// The folder of an adapter.
+    Adapter(PathBuf),
+    Files,
+}
+
+pub(super) fn named<'a>(
+    store: Option<&'a Store>,
     spec: &str,
-    folder: &Path,
     places: &Places,
-) -> Result<Model> {
+) -> Result<Named<'a>> {
+    let is_named = spec.starts_with("builtin:") || spec.starts_with("hf:");
+    let folder = places.folder.join(spec);
+    let is_there = places.aliases.contains_key(spec) || folder.exists();
+    if let (Some(store), false) = (store, is_named || is_there)
+        && let Some(artifact) = named_artifact(store, spec)?
+    {
+        return Ok(Named::Artifact(store, artifact));
+    }
+    let is_adapter = || folder.join(ADAPTER).is_file() && !folder.join("config.json").exists();
+    Ok(if is_there && is_adapter() { Named::Adapter(folder) } else { Named::Files })
+}
+
+/// The model that the adapter in `folder` names as its base.
+pub(super) fn adapter_base(spec: &str, folder: &Path, places: &Places) -> Result<String> {
     let error = |reason: String| Error::model(spec, reason);
     let mut text = Vec::new();
     file::open(&folder.join(ADAPTER))?.read_to_end(&mut text)?;
@@ -467,13 +501,11 @@ fn open_adapter(
     }
     // Other tools name models of the hub without `hf:`.
     let is_elsewhere = !at.exists() && !base.contains(':') && !base.starts_with(['/', '.']);
-    let base = match (base.split('/').count(), config["revision"].as_str()) {
+    Ok(match (base.split('/').count(), config["revision"].as_str()) {
         (2, Some(revision)) if is_elsewhere && !revision.is_empty() => {
             format!("hf:{base}@{revision}")
         }
         (2, _) if is_elsewhere => format!("hf:{base}"),
         _ => base.to_owned(),
-    };
-    let base = open(store, &base, places)?;
-    Ok(file::load_adapted(folder, &base)?)
+    })
 }

@@ -50,7 +50,7 @@ struct Described {
 }
 
 /// An opened GGUF file, with the further parts of a split one.
-pub(super) struct Gguf<R> {
+pub(in crate::file) struct Gguf<R> {
     path: PathBuf,
     readers: Vec<BufReader<R>>,
     metadata: BTreeMap<String, Value>,
@@ -435,16 +435,25 @@ impl<R: Read + Seek> Tensors for Gguf<R> {
         self.tensors.get(name).map(|tensor| tensor.shape.clone())
     }
 
-    fn read(&mut self, name: &str) -> Result<Vec<f32>> {
+    fn storage(&self, name: &str) -> Option<(&'static str, u64)> {
+        self.tensors.get(name).map(|tensor| (tensor.kind.name(), tensor.size))
+    }
+
+    fn raw(&mut self, name: &str, start: u64, bytes: &mut [u8]) -> Result<()> {
         let Some(tensor) = self.tensors.get(name) else {
             return Err(Error::tensor(name, "is missing"));
         };
-        let mut bytes = vec![0; tensor.size as usize];
         let reader = &mut self.readers[tensor.file];
         reader
-            .seek(SeekFrom::Start(tensor.start))
-            .and_then(|_| reader.read_exact(&mut bytes))
-            .map_err(|source| cannot_read(&self.path, source))?;
-        Ok(tensor.kind.decode(&bytes))
+            .seek(SeekFrom::Start(tensor.start + start))
+            .and_then(|_| reader.read_exact(bytes))
+            .map_err(|source| cannot_read(&self.path, source))
+    }
+
+    fn decode(&self, name: &str, bytes: &[u8]) -> Result<Vec<f32>> {
+        match self.tensors.get(name) {
+            Some(tensor) => Ok(tensor.kind.decode(bytes)),
+            None => Err(Error::tensor(name, "is missing")),
+        }
     }
 }

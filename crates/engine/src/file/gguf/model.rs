@@ -1,5 +1,6 @@
 //! From GGUF metadata and tensors to a model.
 
+use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,11 @@ pub(in crate::file) fn parts(path: &Path) -> Vec<PathBuf> {
 
 /// Loads the model in a GGUF file and its other parts.
 pub(in crate::file) fn load(path: &Path) -> Result<Model> {
+    build(open(path)?)
+}
+
+/// Reads everything but the weights of a GGUF file and its other parts.
+pub(in crate::file) fn open(path: &Path) -> Result<Gguf<File>> {
     let open = |path: &Path| {
         let part = Gguf::open(path, opened::open(path)?)?;
         opened::check_written(path)?;
@@ -42,7 +48,7 @@ pub(in crate::file) fn load(path: &Path) -> Result<Model> {
     let (files, given) = (parts(path), open(path)?);
     let (_, count) = given.part()?;
     if count == 1 {
-        return build(given);
+        return Ok(given);
     }
     if files.len() != count {
         return Err(given.bad(format!(
@@ -69,7 +75,7 @@ pub(in crate::file) fn load(path: &Path) -> Result<Model> {
             whole.bad(format!("`split.tensors.count` is not {tensors}, which its parts hold"))
         );
     }
-    build(whole)
+    Ok(whole)
 }
 
 /// Reads a whole file.
@@ -81,9 +87,22 @@ pub(in crate::file) fn read<R: Read + Seek>(path: &Path, reader: R) -> Result<Mo
     }
 }
 
+/// The shape of the model, and that every tensor is a part of it.
+pub(in crate::file) fn shape<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<DecoderConfig> {
+    let config = config(gguf)?;
+    let used = tensors::names(&config, stored);
+    let scaled = config.family == Family::Llama && config.position != Position::Learned;
+    let unread = |name: &&str| !(used.contains(*name) || scaled && *name == DIVISORS);
+    if let Some(name) = gguf.names().find(unread) {
+        let reason = "belongs to no part of this model as its metadata describes it; without it the model would be another";
+        return Err(Error::tensor(name, reason));
+    }
+    Ok(config)
+}
+
 pub(super) fn build<R: Read + Seek>(mut gguf: Gguf<R>) -> Result<Model> {
     let tokenizer = tokenizer::read(&gguf)?;
-    let config = config(&mut gguf)?;
+    let config = shape(&mut gguf)?;
     if tokenizer.vocabulary() > config.vocabulary {
         return Err(gguf.bad(format!(
             "the tokenizer has {} ids, but `token_embd.weight` only {} rows",
@@ -101,13 +120,6 @@ pub(super) fn build<R: Read + Seek>(mut gguf: Gguf<R>) -> Result<Model> {
         Some(source) => Template::new(source)?,
         None => Template::fallback(&tokenizer)?,
     };
-    let used = tensors::names(&config, stored);
-    let scaled = config.family == Family::Llama && config.position != Position::Learned;
-    let unread = |name: &&str| !(used.contains(*name) || scaled && *name == DIVISORS);
-    if let Some(name) = gguf.names().find(unread) {
-        let reason = "belongs to no part of this model as its metadata describes it; without it the model would be another";
-        return Err(Error::tensor(name, reason));
-    }
     let decoder = tensors::decoder(config, &mut gguf, stored)?;
     Ok(Model::new(decoder, tokenizer, template.with_named(named)))
 }
@@ -329,7 +341,7 @@ fn scaling<R: Read + Seek>(
 }
 
 /// Where a GGUF file holds a canonical tensor.
-pub(super) fn stored(config: &DecoderConfig, canonical: &str) -> Stored {
+pub(in crate::file) fn stored(config: &DecoderConfig, canonical: &str) -> Stored {
     let name = Name::of(canonical);
     let fused = matches!(config.family, Family::Gpt2 | Family::GptNeox);
     let module = match name.module {

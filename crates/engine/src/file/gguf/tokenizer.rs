@@ -46,7 +46,7 @@ fn byte_level(regex: bool) -> Value {
 }
 
 /// The tokenizer that the metadata describes.
-pub(super) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
+pub(in crate::file) fn read<R: Read + Seek>(gguf: &Gguf<R>) -> Result<Tokenizer> {
     let Some(tokens) = gguf.texts("tokenizer.ggml.tokens")? else {
         return Err(gguf.bad("`tokenizer.ggml.tokens` is missing"));
     };
