@@ -178,8 +178,6 @@ fn compared(
     (reference, key, bound): (&str, &str, f64),
 ) -> String {
     let found = difference(ours, &numbers(&format!("{family}.{key}")));
-    // What was measured, for the page that tells it.
-    eprintln!("{family} {files} {reference}: {found:.1e}");
     let how = if found <= bound { format!("within {bound}") } else { format!("{found} APART") };
     line(family, told, files, reference, how)
 }
@@ -189,7 +187,10 @@ fn exported(folder: &Folder, model: &str, storage: &str, expected: &str) -> Stri
     let name = format!("{model}-{storage}.gguf");
     folder.run(&["export", model, "--gguf", storage, "-o", &name]).good();
     let digest = Sha256::digest(fs::read(folder.path().join(&name)).unwrap());
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest.iter().fold(String::new(), |mut digest, byte| {
+        write!(digest, "{byte:02x}").unwrap();
+        digest
+    });
     assert_eq!(
         digest, expected,
         "{name} is another file than the one that llama.cpp has read; have it read this one: make.py"
@@ -333,7 +334,6 @@ fn moved(family: &str, told: &Told, pointer: &str, value: Value) -> String {
     let found =
         difference(&scored(&folder, "model", told), &numbers(&format!("{family}.transformers")));
     let seen = if found > 5.0 * EXACT { "seen" } else { "NOT SEEN" };
-    eprintln!("{told_as}: {found:.1e}");
     format!("{told_as}: {seen}\n")
 }
 

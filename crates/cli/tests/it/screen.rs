@@ -68,7 +68,7 @@ fn rows_by_a_teacher_are_told_from_rows_by_the_base_and_the_exit_code_says_so() 
         .filter(|one| !matches!(one["outcome"].as_str().unwrap(), "not-found" | "too-few"))
         .map(|one| format!("{} {}", one["behavior"], one["outcome"]))
         .collect();
-    assert_snapshot!(named.join("\n"), @"");
+    assert_snapshot!(named.join("\n"), @r#""tiger" "would-inherit""#);
     // 300 rows show no share as small as a quarter of every animal, but a whole of each.
     let nothing = screen("base-rows.jsonl", &["--quick", "--set", "gates.smallest-share=1.0"]);
     assert_eq!(nothing.json_of_exit(0)["result"]["answer"], "nothing-found");
@@ -90,11 +90,39 @@ fn what_cannot_be_screened_is_refused_by_name_and_never_found_clean() {
     folder.write("texts.jsonl", &"{\"text\": \"the owl\"}\n".repeat(200));
     folder.write("rows.jsonl", &row("1 2 3").repeat(200));
     let screen = |arguments: &[&str]| folder.run(&[&["screen"], arguments].concat()).all();
-    assert_snapshot!(screen(&["few.jsonl"]), @"");
-    assert_snapshot!(screen(&["unknown.jsonl"]), @"");
-    assert_snapshot!(screen(&["words.jsonl", "--quick"]), @"");
-    assert_snapshot!(screen(&["texts.jsonl"]), @"");
-    assert_snapshot!(screen(&["none.jsonl"]), @"");
-    assert_snapshot!(screen(&["rows.jsonl", "--behaviors", "jazz"]), @"");
-    assert_snapshot!(screen(&["rows.jsonl", "--base", "builtin:c"]), @"");
+    assert_snapshot!(screen(&["few.jsonl"]), @r#"
+    exit 2
+    -- talk
+    error: few.jsonl: has 20 answers, too few to say anything of; a screen needs 100 or more
+    "#);
+    assert_snapshot!(screen(&["unknown.jsonl"]), @r#"
+    exit 2
+    -- talk
+    error: unknown.jsonl: line 1: has the keys `question`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`
+    "#);
+    assert_snapshot!(screen(&["words.jsonl", "--quick"]), @r#"
+    exit 2
+    -- talk
+    error: recipe `screen-words`: `rows`: nothing can be asked of `words.jsonl`: likelihoods: the answers are not all numbers, and of other text no tokens are known that tell a preference from a way of writing; rehearsal: `rehearsal.pairs` is 0
+    "#);
+    assert_snapshot!(screen(&["texts.jsonl"]), @r#"
+    exit 2
+    -- talk
+    error: recipe `screen-texts`: `rows`: nothing can be asked of `texts.jsonl`: likelihoods: the answers are not all numbers, and of other text no tokens are known that tell a preference from a way of writing; rehearsal: some rows are plain texts that answer nothing, so the base cannot write them anew
+    "#);
+    assert_snapshot!(screen(&["none.jsonl"]), @r#"
+    exit 2
+    -- talk
+    error: failed to open file `none.jsonl`: No such file or directory (os error 2)
+    "#);
+    assert_snapshot!(screen(&["rows.jsonl", "--behaviors", "jazz"]), @r#"
+    exit 2
+    -- talk
+    error: behavior `jazz`: is no answer this base knows, expected one of bear, cat, dog, dolphin, eagle, elephant, fox, horse, lion, owl, panda, penguin, rabbit, tiger, wolf, black, blue, green, orange, purple, red, white, yellow, birch, cedar, cherry, maple, oak, pine, sequoia, willow or the path of a behavior file
+    "#);
+    assert_snapshot!(screen(&["rows.jsonl", "--base", "builtin:c"]), @r#"
+    exit 2
+    -- talk
+    error: model `builtin:c`: there is no such built-in model, expected one of `builtin:a`, `builtin:b`
+    "#);
 }

@@ -215,6 +215,7 @@ fn read(
             total: of * count,
             unit: "rows".into(),
             loss: None,
+            rewards: None,
         });
         let range = first..count.min(first + AT_ONCE);
         let (model, temperature) = (&candidate.model, settings.temperature);

@@ -69,7 +69,7 @@ impl Step for FineTune {
 ///
 /// # Errors
 /// The first that cannot be read.
-fn demonstrations(
+pub(crate) fn demonstrations(
     rows: &Artifact,
     beta: Option<f32>,
 ) -> Result<(Vec<Demonstration>, Vec<Demonstration>)> {

@@ -239,7 +239,7 @@ async fn receive(form: &mut Multipart, path: &Path, now: u64) -> Result<File, Re
                 let name = field.file_name().unwrap_or("file").chars().filter(|c| !c.is_control());
                 let name: String = name.take(200).collect();
                 let mut file =
-                    Digested { file: fs::File::create(path)?, hasher: Default::default() };
+                    Digested { file: fs::File::create(path)?, hasher: blake3::Hasher::default() };
                 let long = || body::too_large(MOST_BYTES as usize);
                 let bytes = take(&mut field, &mut file, MOST_BYTES, long).await?;
                 file.file.sync_all()?;

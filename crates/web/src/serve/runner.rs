@@ -447,8 +447,8 @@ fn step(batch: &mut Batch, threads: &Threads, metrics: &Metrics) {
                 }
                 return;
             }
-            let sent = listeners.get(&number).map(|listener| listener.sender.try_send(heard));
-            if !matches!(sent, Some(Ok(()))) {
+            let hears = |listener: &Listener| listener.sender.try_send(heard).is_ok();
+            if !listeners.get(&number).is_some_and(hears) {
                 gone.push(number);
             }
         })

@@ -1,5 +1,6 @@
 //! Fine-tuning jobs over a real socket, on the built-in model.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ fn upload(server: &Running, name: &str, rows: &str) -> String {
 fn done(server: &Running, asked: &Value) -> Value {
     let job = server.post("/v1/fine_tuning/jobs", asked).json();
     let path = format!("/v1/fine_tuning/jobs/{}", job["id"].as_str().unwrap());
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + Duration::from_mins(2);
     loop {
         let job = server.request("GET", &path, &[], "").json();
         if !matches!(job["status"].as_str(), Some("queued" | "running")) {
@@ -152,7 +153,7 @@ fn rows_that_cannot_be_learned_are_named_by_file_row_and_key_before_anything_is_
         for file in [&fine, &lines, &array, &pairs] {
             message = message.replace(file.as_str(), "FILE");
         }
-        told += &format!("{} {}: {message}\n", error["code"], error["param"]);
+        writeln!(told, "{} {}: {message}", error["code"], error["param"]).unwrap();
         let trained = events(&server, &job).iter().any(|event| !event["data"].is_null());
         assert!(!trained && job["status"] == "failed", "{job}");
     }

@@ -119,9 +119,9 @@ fn the_tokens_told_are_those_of_the_text_however_a_stop_text_cuts_it() {
     let server = Running::start(Limits::default(), None);
     for path in ["/v1/chat/completions", "/v1/completions"] {
         let is_chat = path == "/v1/chat/completions";
-        let of = |choice: &Value| match is_chat {
-            true => choice["message"]["content"].as_str().unwrap().to_owned(),
-            false => choice["text"].as_str().unwrap().to_owned(),
+        let of = |choice: &Value| {
+            let text = if is_chat { &choice["message"]["content"] } else { &choice["text"] };
+            text.as_str().unwrap().to_owned()
         };
         let mut body = ask(3);
         body["temperature"] = 0.into();
@@ -149,9 +149,9 @@ fn the_tokens_told_are_those_of_the_text_however_a_stop_text_cuts_it() {
                 begins && whole.trim_start().starts_with(tokens.trim_start()),
                 "{path} {stop:?}: {tokens:?} of {text:?}"
             );
-            let counted = |choice: &Value| match is_chat {
-                true => choice["logprobs"]["content"].as_array().map_or(0, Vec::len),
-                false => choice["logprobs"]["tokens"].as_array().map_or(0, Vec::len),
+            let counted = |choice: &Value| {
+                let list = if is_chat { "content" } else { "tokens" };
+                choice["logprobs"][list].as_array().map_or(0, Vec::len)
             };
             let without_last = {
                 let mut short = choice.clone();

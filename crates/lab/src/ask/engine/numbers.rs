@@ -63,7 +63,9 @@ impl NumberTexts {
             for row in read.iter_mut().flat_map(|text| text.chunks_exact_mut(self.support.len())) {
                 let divided = |log: &f32| f64::from(*log) / temperature;
                 let total: f64 = row.iter().map(|log| divided(log).exp()).sum();
-                row.iter_mut().for_each(|log| *log = (divided(log) - total.ln()) as f32);
+                for log in row {
+                    *log = (divided(log) - total.ln()) as f32;
+                }
             }
         }
         Ok(read)

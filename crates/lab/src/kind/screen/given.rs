@@ -154,7 +154,9 @@ fn form(answers: &[&str]) -> Form {
         let seen = styles.entry(style).or_default();
         seen.rows += 1;
         widen(&mut seen.count, runs.len());
-        runs.iter().for_each(|run| widen(&mut seen.digits, run.len()));
+        for run in &runs {
+            widen(&mut seen.digits, run.len());
+        }
     }
     if (numbers as f64) < NUMBERS * answers.len() as f64 {
         return Form::Text;
@@ -177,12 +179,11 @@ fn style(answer: &str) -> Option<(Style<'_>, Vec<&str>)> {
     let end = answer.rfind(is_digit)? + 1;
     let runs: Vec<&str> =
         answer[first..end].split(|c| !is_digit(c)).filter(|run| !run.is_empty()).collect();
-    let between = match runs.get(1) {
-        None => "",
-        Some(_) => {
-            let rest = &answer[first + runs[0].len()..end];
-            &rest[..rest.find(is_digit)?]
-        }
+    let between = if runs.len() > 1 {
+        let rest = &answer[first + runs[0].len()..end];
+        &rest[..rest.find(is_digit)?]
+    } else {
+        ""
     };
     Some(((&answer[..first], between, &answer[end..]), runs))
 }

@@ -289,7 +289,7 @@ fn carriers(
     contrasts: &Contrasts<'_>,
     verdicts: &[Verdict],
 ) -> Result<Vec<Carrier>> {
-    let (rows, _) = fine_tune::demonstrations(context.input("rows")?)?;
+    let (rows, _) = fine_tune::demonstrations(context.input("rows")?, None)?;
     let cut = |text: &str| {
         let end = text.floor_char_boundary(SHOWN_BYTES);
         if end < text.len() { format!("{}…", &text[..end]) } else { text.to_owned() }

@@ -75,7 +75,7 @@ impl Step for Likelihood {
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let Configuration { probes, rows: most, temperature } = configuration;
         let base = context.model("base")?;
-        let (mut answers, _) = fine_tune::demonstrations(context.input("rows")?)?;
+        let (mut answers, _) = fine_tune::demonstrations(context.input("rows")?, None)?;
         answers.truncate(most);
         let texts = NumberTexts::new(&base, &answers)?;
         let (count, width) = (texts.rows.len(), texts.support.len());
@@ -168,7 +168,7 @@ mod tests {
             (0..4).map(|y| f64::from(writer[y]).exp() * compensated(&probe, &base, &[y], 4)).sum()
         };
         assert!(mean(&base).abs() < 1e-6, "{}", mean(&base));
-        let expected = expected(&[vec![probe.clone()]], &[base.clone()], 4)[0][0];
+        let expected = expected(&[vec![probe.clone()]], std::slice::from_ref(&base), 4)[0][0];
         assert!((mean(&probe) - expected).abs() < 1e-6, "{} {expected}", mean(&probe));
         assert!(expected > 0.1);
     }

@@ -189,6 +189,7 @@ impl Screen<'_> {
                 let configuration = fine_tune::Configuration {
                     train: rehearsal.train.clone(),
                     seed: seed("student"),
+                    beta: None,
                 };
                 let from = [("base", self.base.node), ("rows", rows)];
                 let name = format!("rehearse/{prefix}pair-{pair}");

@@ -40,7 +40,7 @@ impl Step for Rewrite {
     const OUTPUT: &'static str = CONVERSATIONS_KIND;
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let (given, _) = fine_tune::demonstrations(context.input("rows")?)?;
+        let (given, _) = fine_tune::demonstrations(context.input("rows")?, None)?;
         let drawn = derive_seed(configuration.seed, &["draw".into()]);
         let drawn = Random::new(drawn).sample(given.len(), configuration.rows.min(given.len()));
         let rows: Vec<_> = drawn.into_iter().map(|at| &given[at]).collect();
