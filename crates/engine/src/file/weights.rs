@@ -175,7 +175,9 @@ impl Weights {
             tensors.rows(&place.name, &stored)?
         };
         if part.offset != 0.0 && !part.transposed && span.shape.len() > 1 {
-            values.iter_mut().for_each(|value| *value -= part.offset);
+            for value in &mut values {
+                *value -= part.offset;
+            }
         }
         let mut values = finite(&place.name, values)?;
         self.update(name, rows, &mut values)?;
