@@ -90,7 +90,9 @@ fn centred(mut rows: Vec<f32>, width: usize) -> Vec<f32> {
 fn orthogonal(threads: &Threads, mut matrix: Vec<f32>, width: usize) -> Vec<f32> {
     let squares: f64 = matrix.iter().map(|&value| f64::from(value).powi(2)).sum();
     let scale = (1.0 / squares.sqrt().max(f64::MIN_POSITIVE)) as f32;
-    matrix.iter_mut().for_each(|value| *value *= scale);
+    for value in &mut matrix {
+        *value *= scale;
+    }
     for _ in 0..STEPS {
         let gram = linear::covariance(threads, &matrix, &matrix, width);
         let mut factor = linear::transformed(threads, &gram, &gram, width);

@@ -166,11 +166,8 @@ fn decides(pair: &mut Pair, looked: Looked) -> bool {
 
 /// What is said where no look found anything.
 fn none(pair: &mut Pair, both: &Both, not_taken: Option<String>) {
-    let smallest = |pair: &Pair| {
-        let all = pair.looks.iter().filter_map(Looked::best).map(|(_, p)| p);
-        all.min_by(f64::total_cmp)
-    };
-    pair.p = smallest(pair);
+    let all = pair.looks.iter().filter_map(Looked::best).map(|(_, p)| p);
+    pair.p = all.min_by(f64::total_cmp);
     let counts = [&*both.first, &*both.second].map(|model| model.weights.config().layers);
     let noise = pair.least_noise.unwrap_or(0.0);
     let some_agree = pair.p.is_some_and(|p| p < LEVEL);

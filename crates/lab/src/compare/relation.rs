@@ -70,8 +70,9 @@ pub(super) fn of(
         );
         let ours = first.weights.rows(&name, &rows)?;
         let theirs = second.weights.rows(&name, &rows)?;
-        let kind = name.split('.').rev().nth(1).unwrap_or(&name);
-        let field = if name.ends_with(".bias") { format!("{kind}.bias") } else { kind.to_owned() };
+        let (of, part) = name.rsplit_once('.').unwrap_or(("", &name));
+        let kind = of.rsplit('.').next().filter(|kind| !kind.is_empty()).unwrap_or(&name);
+        let field = if part == "bias" { format!("{kind}.bias") } else { kind.to_owned() };
         let (difference, changed, whole) = kinds.entry(field.clone()).or_default();
         difference.kind = field;
         for (one, other) in ours.iter().zip(&theirs) {

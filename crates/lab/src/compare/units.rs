@@ -30,7 +30,9 @@ pub(super) fn unit(values: &mut [f32], width: usize) {
         let squares: f64 = row.iter().map(|&value| f64::from(value).powi(2)).sum();
         if squares > 0.0 {
             let scale = (1.0 / squares.sqrt()) as f32;
-            row.iter_mut().for_each(|value| *value *= scale);
+            for value in row {
+                *value *= scale;
+            }
         }
     }
 }
@@ -41,7 +43,9 @@ pub(super) fn gain(weights: &mut Weights, layer: usize) -> Result<Vec<f32>> {
     let (all, offset) = ((0..config.width).collect::<Vec<_>>(), config.norm.unit_offset);
     let mut gain = weights.rows(&format!("layers.{layer}.norm2.weight"), &all)?;
     if offset {
-        gain.iter_mut().for_each(|value| *value += 1.0);
+        for value in &mut gain {
+            *value += 1.0;
+        }
     }
     Ok(gain)
 }

@@ -18,7 +18,9 @@ pub fn rank(matrix: &mut [f64], width: usize, floors: &[f64]) -> usize {
             subtract(&mut direction, known);
         }
         let size = length(&direction);
-        direction.iter_mut().for_each(|value| *value /= size);
+        for value in &mut direction {
+            *value /= size;
+        }
         for row in matrix.chunks_exact_mut(width) {
             subtract(row, &direction);
         }
