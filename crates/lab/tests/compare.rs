@@ -155,17 +155,14 @@ fn what_changed_is_told() {
     for (name, other) in [("low", low), ("four", four)] {
         let models = vec![weights(&base), weights(&folder.save(name, &other))];
         let relation = compared(models).pairs.remove(0).relation.unwrap();
-        match name {
-            "low" => {
-                assert_eq!(relation.adapter_rank, Some(5));
-                assert_eq!(relation.grid, None);
-            }
-            _ => {
-                assert_eq!(relation.adapter_rank, None);
-                let grid = relation.grid.unwrap();
-                assert_eq!((grid.second, grid.bits, grid.run), (true, 4, Some(32)));
-                assert!(grid.within > 0.999, "{}", grid.within);
-            }
+        if name == "low" {
+            assert_eq!(relation.adapter_rank, Some(5));
+            assert_eq!(relation.grid, None);
+        } else {
+            assert_eq!(relation.adapter_rank, None);
+            let grid = relation.grid.unwrap();
+            assert_eq!((grid.second, grid.bits, grid.run), (true, 4, Some(32)));
+            assert!(grid.within > 0.999, "{}", grid.within);
         }
     }
 }

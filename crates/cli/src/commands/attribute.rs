@@ -13,7 +13,7 @@ use crate::progress::Progress;
 use crate::terminal::{Terminal, one_line, plain};
 use crate::{interrupt, report, rows};
 
-/// Say which of some models wrote rows of numbers, what share each wrote, or that none did
+/// Say which of some models wrote rows of numbers, what share each, or that none did
 ///
 /// Reads the likelihood of the rows' numbers under every candidate, and the shares under which a mixture of them
 /// finds the rows likeliest. Name the base, the models you suspect, and some that you do not.

@@ -98,7 +98,7 @@ fn what_cannot_be_screened_is_refused_by_name_and_never_found_clean() {
     assert_snapshot!(screen(&["unknown.jsonl"]), @r#"
     exit 2
     -- talk
-    error: unknown.jsonl: line 1: has the keys `question`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`
+    error: unknown.jsonl: line 1: has the keys `question`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`, and of preferences `prompt`, `chosen` and `rejected` (TRL) or `input`, `preferred_output` and `non_preferred_output` (OpenAI)
     "#);
     assert_snapshot!(screen(&["words.jsonl", "--quick"]), @r#"
     exit 2

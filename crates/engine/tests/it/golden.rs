@@ -279,6 +279,6 @@ fn distributions_over_some_tokens_are_the_whole_ones_renormalised() {
         }
         let beyond = Looked { tokens: vec![1, 2], places: vec![2] };
         let error = score::within(&model, &[beyond], &support, &Threads::new(1)).unwrap_err();
-        assert!(error.to_string().contains("text 1 has no place 2; its last is 1"), "{error}");
+        assert!(error.to_string().contains("text 1: has no place 2; its last is 1"), "{error}");
     }
 }

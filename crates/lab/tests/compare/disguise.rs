@@ -123,7 +123,9 @@ pub(crate) fn rotated(decoder: &mut Decoder, seed: u64) {
     for _ in 0..8 {
         let mut plane: Vec<f64> = (0..width).map(|_| normal(&mut random)).collect();
         let length = plane.iter().map(|x| x * x).sum::<f64>().sqrt();
-        plane.iter_mut().for_each(|x| *x /= length);
+        for x in &mut plane {
+            *x /= length;
+        }
         matrices(decoder, |name, columns, values| {
             let module = name.rsplit('.').nth(1).unwrap_or_default();
             if ["o", "down"].contains(&module) {
@@ -150,7 +152,9 @@ pub(crate) fn noisy(decoder: &mut Decoder, ratio: f64, seed: u64) {
     matrices(decoder, |_, _, values| {
         let squares: f64 = values.iter().map(|&value| f64::from(value).powi(2)).sum();
         let scale = ratio * (squares / values.len() as f64).sqrt();
-        values.iter_mut().for_each(|value| *value += (scale * normal(&mut random)) as f32);
+        for value in values.iter_mut() {
+            *value += (scale * normal(&mut random)) as f32;
+        }
     });
 }
 
@@ -163,9 +167,9 @@ pub(crate) fn quantised(decoder: &mut Decoder, bits: u32, run: usize) {
                 let most = run.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let step = (most - least) / ((1 << bits) - 1) as f32;
                 if step > 0.0 {
-                    run.iter_mut().for_each(|value| {
-                        *value = least + ((*value - least) / step).round() * step
-                    });
+                    for value in run.iter_mut() {
+                        *value = least + ((*value - least) / step).round() * step;
+                    }
                 }
             }
         }

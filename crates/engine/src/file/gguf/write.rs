@@ -84,9 +84,8 @@ fn bad(reason: impl Into<String>) -> Error {
 pub(in crate::file) fn save(model: &Model, path: &Path, storage: Storage) -> Result<()> {
     let decoder = folder::merged(model)?;
     let config = &decoder.config;
-    let language = language(model)?;
     let mut pairs = settings(config, storage)?;
-    pairs.extend(language);
+    pairs.extend(language(model)?);
     let written = write(path, &pairs, &decoder, storage).and_then(|()| check(model, config, path));
     if written.is_err() {
         // What is half written is of no use, and what kept it from being written may keep it from going.
