@@ -84,14 +84,28 @@ fn bad(reason: impl Into<String>) -> Error {
 pub(in crate::file) fn save(model: &Model, path: &Path, storage: Storage) -> Result<()> {
     let decoder = folder::merged(model)?;
     let config = &decoder.config;
+    check_window(config)?;
+    let language = language(model)?;
     let mut pairs = settings(config, storage)?;
-    pairs.extend(language(model)?);
+    pairs.extend(language);
     let written = write(path, &pairs, &decoder, storage).and_then(|()| check(model, config, path));
     if written.is_err() {
         // What is half written is of no use, and what kept it from being written may keep it from going.
         let _ = fs::remove_file(path);
     }
     written
+}
+
+/// Fails for a window that the family has no word for.
+fn check_window(config: &DecoderConfig) -> Result<()> {
+    let usual = DecoderConfig::of(config.family, config.width);
+    if config.local.is_some() && usual.local.is_none() {
+        return Err(bad(format!(
+            "has no words for a window of all layers in {:?}: llama.cpp would read the model without it; a model folder has",
+            config.family
+        )));
+    }
+    Ok(())
 }
 
 /// Fails unless what was written is read as the same model.
@@ -126,12 +140,6 @@ fn settings(config: &DecoderConfig, storage: Storage) -> Result<Pairs> {
     if config.activation != usual.activation || config.embedding_scale != usual.embedding_scale {
         return Err(bad(format!(
             "has no words for the non-linearity or scale of this model, which are not those of {:?}; a model folder has",
-            config.family
-        )));
-    }
-    if config.local.is_some() && usual.local.is_none() {
-        return Err(bad(format!(
-            "has no words for a window of all layers in {:?}: llama.cpp would read the model without it; a model folder has",
             config.family
         )));
     }
