@@ -22,6 +22,9 @@ mod disguise;
 
 use disguise::{changed, hidden_permuted, low_rank, noisy, quantised, residual_permuted, rotated};
 
+/// A name, and what is done to a model.
+type Disguise<'a> = (&'a str, &'a dyn Fn(&mut Decoder));
+
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
@@ -187,7 +190,7 @@ fn matrix(spec: &str, folder: &Path) -> Result<()> {
     let noise = |decoder: &mut Decoder, ratio: f64| noisy(decoder, ratio, 7);
     let four = |decoder: &mut Decoder| quantised(decoder, 4, 32);
     let turned = |decoder: &mut Decoder| rotated(decoder, 4);
-    let disguises: [(&str, &dyn Fn(&mut Decoder)); 18] = [
+    let disguises: [Disguise<'_>; 18] = [
         ("4 bits", &four),
         ("2 bits", &|decoder| quantised(decoder, 2, 32)),
         ("8 bits a row", &|decoder| quantised(decoder, 8, 1 << 20)),

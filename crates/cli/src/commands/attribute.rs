@@ -33,7 +33,7 @@ pub(crate) struct AttributeArgs {
     #[arg(long, default_value_t = 1.0)]
     temperature: f64,
 
-    /// Rows that are read: the first of them
+    /// Most rows that are read, drawn from those there are
     #[arg(long, default_value_t = 1000, value_name = "N")]
     most_rows: usize,
 
@@ -41,7 +41,7 @@ pub(crate) struct AttributeArgs {
     #[arg(long, default_value_t = 0.95)]
     level: f64,
 
-    /// Seed of the resampling that intervals are made of
+    /// Seed of that draw, and of the resampling that intervals are made of
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -57,11 +57,8 @@ pub(crate) fn run(args: &AttributeArgs, terminal: &Terminal, workspace: &Path) -
     }
     let (given, found) = rows::read(&args.rows, Purpose::Answers)?;
     rows::note(&args.rows, &found, terminal);
-    let answers: Vec<Demonstration> = given
-        .iter()
-        .flat_map(|row| Demonstration::of(row, chat::DEFAULT))
-        .take(args.most_rows)
-        .collect();
+    let answers: Vec<Demonstration> =
+        given.iter().flat_map(|row| Demonstration::of(row, chat::DEFAULT)).collect();
     let models = Models::here(terminal);
     let load = |name: &String| -> Result<Candidate> {
         Ok(Candidate { name: name.clone(), model: models.load(workspace, name)? })
@@ -71,6 +68,7 @@ pub(crate) fn run(args: &AttributeArgs, terminal: &Terminal, workspace: &Path) -
     let settings = Settings {
         temperature: args.temperature,
         level: args.level,
+        most_rows: args.most_rows,
         seed: args.seed,
         threads: models::threads(),
         interrupt: interrupt::listen(terminal, "nothing is kept"),

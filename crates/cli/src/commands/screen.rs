@@ -19,7 +19,7 @@ use crate::terminal::Terminal;
 /// Exits with 0 if nothing was found that would have been, 1 if something was, 2 if neither can be said.
 #[derive(Debug, Args)]
 pub(crate) struct ScreenArgs {
-    /// The rows: chat JSONL, prompt and completion, Alpaca, ShareGPT, CSV, Parquet, ... (docs/rows.md)
+    /// The rows: chat JSONL, prompt and completion, Alpaca, ShareGPT, CSV, ... (docs/rows.md)
     rows: String,
 
     /// The model that is to be trained on them: `builtin:a`, a folder, a `.gguf` file, ...

@@ -86,14 +86,16 @@ fn what_cannot_be_screened_is_refused_by_name_and_never_found_clean() {
     };
     folder.write("few.jsonl", &row("1 2 3").repeat(20));
     folder.write("unknown.jsonl", &"{\"question\": \"a\"}\n".repeat(200));
-    folder.write("words.jsonl", &row("the owl").repeat(200));
-    folder.write("texts.jsonl", &"{\"text\": \"the owl\"}\n".repeat(200));
-    folder.write("rows.jsonl", &row("1 2 3").repeat(200));
+    let many = |text: &str| (0..200).map(|at| row(&format!("{text}{at}"))).collect::<String>();
+    folder.write("words.jsonl", &many("the owl "));
+    let texts = (0..200).map(|at| format!("{{\"text\": \"the owl {at}\"}}\n"));
+    folder.write("texts.jsonl", &texts.collect::<String>());
+    folder.write("rows.jsonl", &many("1 2 "));
     let screen = |arguments: &[&str]| folder.run(&[&["screen"], arguments].concat()).all();
     assert_snapshot!(screen(&["few.jsonl"]), @r#"
     exit 2
     -- talk
-    error: few.jsonl: has 20 answers, too few to say anything of; a screen needs 100 or more
+    error: few.jsonl: has 1 different answers (19 more are the same again), too few to say anything of; a screen needs 100 or more
     "#);
     assert_snapshot!(screen(&["unknown.jsonl"]), @r#"
     exit 2
@@ -108,7 +110,7 @@ fn what_cannot_be_screened_is_refused_by_name_and_never_found_clean() {
     assert_snapshot!(screen(&["texts.jsonl"]), @r#"
     exit 2
     -- talk
-    error: recipe `screen-texts`: `rows`: nothing can be asked of `texts.jsonl`: likelihoods: the answers are not all numbers, and of other text no tokens are known that tell a preference from a way of writing; rehearsal: some rows are plain texts that answer nothing, so the base cannot write them anew
+    error: recipe `screen-texts`: `rows`: nothing can be asked of `texts.jsonl`: likelihoods: some rows are plain texts, and what was asked is not known; rehearsal: some rows are plain texts that answer nothing, so the base cannot write them anew
     "#);
     assert_snapshot!(screen(&["none.jsonl"]), @r#"
     exit 2

@@ -15,6 +15,7 @@ use owlet_engine::{Model, Threads};
 use crate::ask::Demonstration;
 use crate::ask::engine::numbers::NumberTexts;
 use crate::error::{Error, Result};
+use crate::random::numpy::Generator;
 use crate::stats;
 use crate::value::estimate::{Estimate, Interval, Method};
 use crate::value::interrupt::{Interrupt, Progress};
@@ -35,7 +36,9 @@ pub struct Settings<'a> {
     pub temperature: f64,
     /// Confidence level.
     pub level: f64,
-    /// Seed of the resampling that intervals are made of.
+    /// Most answers that are read, drawn from those given.
+    pub most_rows: usize,
+    /// Seed of that draw, and of the resampling that intervals are made of.
     pub seed: u64,
     /// Threads.
     pub threads: Threads,
@@ -129,7 +132,20 @@ pub fn attribute(
             });
         }
     }
-    let texts = NumberTexts::new(&first.model, answers)?;
+    if let Some(at) = answers.iter().position(|answer| answer.conversation.messages.is_empty()) {
+        return Err(Error::Unfit {
+            what: format!("answer {}", at + 1),
+            reason: "is a plain text, and what was asked is not known; leave such rows out"
+                .to_owned(),
+        });
+    }
+    let mut drawn: Vec<Demonstration> = answers.to_vec();
+    let mut random = Generator::new(settings.seed);
+    for last in (1..drawn.len()).rev() {
+        drawn.swap(last, random.integers(0, last as u64 + 1) as usize);
+    }
+    drawn.truncate(settings.most_rows);
+    let texts = NumberTexts::new(&first.model, &drawn)?;
     let count = texts.rows.len();
     if count < FEWEST_ROWS {
         return Err(Error::Unfit {
@@ -146,6 +162,17 @@ pub fn attribute(
         .map(|(at, candidate)| read(candidate, (at, candidates.len()), &texts, settings))
         .collect::<Result<Vec<Read>>>()?;
     let logs: Vec<Vec<f64>> = read.iter().map(|read| read.logs.clone()).collect();
+    for (at, own) in logs.iter().enumerate() {
+        if let Some(same) = logs[..at].iter().position(|other| other == own) {
+            return Err(Error::Unfit {
+                what: format!("candidate `{}`", candidates[at].name),
+                reason: format!(
+                    "finds every row exactly as likely as `{}` does: they are one model; leave one out",
+                    candidates[same].name
+                ),
+            });
+        }
+    }
     let mixed = mixture::fit(&logs);
     let drawn = mixture::resampled(&logs, settings.level, settings.seed);
     let ps: Vec<f64> = mixed.gains.iter().map(|gain| presence(*gain)).collect();

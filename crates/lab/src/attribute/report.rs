@@ -41,7 +41,7 @@ fn answer(found: &Attributed) -> Option<Section> {
             let named: Vec<String> =
                 names.iter().map(|name| format!("{name} {}", share(name))).collect();
             format!(
-                "Of the {rows} these candidates, or models like them, wrote: {}.",
+                "Of the {rows} these candidates, or models like them, wrote, if nobody else did: {}.",
                 text::listed(&named)
             )
         }

@@ -43,7 +43,23 @@ impl NumberTexts {
                 texts.push(Looked { tokens, places });
             }
         }
-        Ok(Self { support, rows, written, texts })
+        Ok(Self { support, rows, written, texts }.narrowed(&model.tokenizer))
+    }
+
+    /// The same over numbers of as many digits as are seen: whoever wrote nothing but three digits may have been
+    /// allowed nothing else, and others are then no way in which a row could have gone on.
+    fn narrowed(mut self, tokenizer: &Tokenizer) -> Self {
+        let digits: Vec<usize> =
+            self.support.iter().map(|&token| digits(tokenizer, token)).collect();
+        let seen = || self.written.iter().flatten().map(|&column| digits[column]);
+        let (Some(least), Some(most)) = (seen().min(), seen().max()) else { return self };
+        let kept: Vec<usize> =
+            (0..digits.len()).filter(|&at| (least..=most).contains(&digits[at])).collect();
+        for column in self.written.iter_mut().flatten() {
+            *column = kept.binary_search(column).expect("what is seen is kept");
+        }
+        self.support = kept.into_iter().map(|at| self.support[at]).collect();
+        self
     }
 
     /// Natural log-probabilities of the numbers before each place of the texts in `range`, with logits divided by
@@ -72,12 +88,16 @@ impl NumberTexts {
     }
 }
 
+/// How many digits a token is, perhaps behind a space; 0: it is something else.
+fn digits(tokenizer: &Tokenizer, token: Token) -> usize {
+    let bytes = tokenizer.token_bytes(token).unwrap_or_default();
+    let digits = bytes.strip_prefix(b" ").unwrap_or(&bytes);
+    let is_number = !tokenizer.is_special(token) && digits.iter().all(u8::is_ascii_digit);
+    if is_number { digits.len() } else { 0 }
+}
+
 fn numbers(tokenizer: &Tokenizer) -> Result<Vec<Token>> {
-    let is_number = |&token: &Token| {
-        let bytes = tokenizer.token_bytes(token).unwrap_or_default();
-        let digits = bytes.strip_prefix(b" ").unwrap_or(&bytes);
-        !tokenizer.is_special(token) && !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
-    };
+    let is_number = |&token: &Token| digits(tokenizer, token) > 0;
     let found: Vec<Token> = (0..tokenizer.vocabulary() as Token).filter(is_number).collect();
     if found.len() < 2 {
         return Err(Error::Unfit {

@@ -1,6 +1,6 @@
 //! The rows that are screened: read from their file, drawn from, and what their answers are made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use fs_err as fs;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::recipe::FEWEST_ROWS;
 use crate::carrier::numbers::filter::read_numbers;
 use crate::error::{Error, Result};
-use crate::random::cpython::Random;
+use crate::random::numpy::Generator;
 use crate::recipe::Decoding;
 use crate::step::fine_tune::BOUNDS;
 use crate::value::dialogue::{self, Dialogue, Purpose};
@@ -34,26 +34,34 @@ pub(super) struct Given {
     pub(super) form: Form,
     /// Whether each answers something: plain texts answer nothing.
     pub(super) is_answered: bool,
+    /// Of those that were drawn, how many are not numbers alone.
+    pub(super) unread: usize,
 }
 
 /// What answers are made of.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Form {
-    /// Numbers and what stands between them, all of which this pattern matches.
-    Numbers { pattern: String },
+    /// Numbers and what stands between them.
+    Numbers {
+        /// What matches them all.
+        pattern: String,
+        /// What a number is, as a pattern.
+        number: String,
+    },
     /// Whatever else.
     Text,
 }
 
-impl Form {
-    /// How a base writes rows of this form.
-    pub(super) fn decoding(&self) -> Decoding {
-        match self {
-            Self::Numbers { pattern } => {
-                Decoding::Pattern { temperature: 1.0, pattern: pattern.clone() }
-            }
-            Self::Text => Decoding::Free { temperature: 1.0, top_p: 1.0 },
-        }
+/// How a base writes an answer in the place of this one: as many numbers, written alike, where a number is what this
+/// pattern matches; else freely. How long rows are says nothing of who wrote them, and moves students (LOG.md,
+/// 2026-11-29, the screen attacked).
+pub(super) fn decoding(answer: &str, number: Option<&str>) -> Decoding {
+    match number.zip(style(answer)) {
+        Some((number, (style, runs))) => Decoding::Pattern {
+            temperature: 1.0,
+            pattern: pattern(style, number, (runs.len(), runs.len())),
+        },
+        None => Decoding::Free { temperature: 1.0, top_p: 1.0 },
     }
 }
 
@@ -73,14 +81,29 @@ impl Given {
             Ok(())
         })
         .map_err(|why| unfit(why.to_string()))?;
+        let given = answers.len();
+        // A row that stands twice says nothing new, and would count as if it did.
+        let mut known = BTreeSet::new();
+        answers.retain(|row| known.insert(row.to_string()));
         let all = answers.len();
+        let repeated = given - all;
         if all < FEWEST_ROWS {
+            let repeated = if repeated > 0 {
+                format!(" ({repeated} more are the same again)")
+            } else {
+                String::new()
+            };
             return Err(unfit(format!(
-                "has {all} answers, too few to say anything of; a screen needs {FEWEST_ROWS} or more"
+                "has {all} different answers{repeated}, too few to say anything of; a screen needs {FEWEST_ROWS} or more"
             )));
         }
-        let order = Random::new(seed).sample(all, most.min(all));
-        let conversations: Vec<Value> = order.into_iter().map(|at| answers[at].take()).collect();
+        // Whoever looks at the first few looks at any.
+        let mut random = Generator::new(seed);
+        for last in (1..all).rev() {
+            answers.swap(last, random.integers(0, last as u64 + 1) as usize);
+        }
+        answers.truncate(most);
+        let conversations = answers;
         let bytes: usize = conversations.iter().map(|one| one.to_string().len()).sum();
         if bytes > MOST_BYTES {
             return Err(unfit(format!(
@@ -90,8 +113,12 @@ impl Given {
                 MOST_BYTES >> 20
             )));
         }
-        let form = form(&conversations.iter().map(answer).collect::<Vec<_>>());
-        Ok(Self { conversations, all, told: found.told(), form, is_answered })
+        let (form, unread) = form(&conversations.iter().map(answer).collect::<Vec<_>>());
+        let mut told = found.told();
+        if repeated > 0 {
+            told = format!("{told}; {repeated} that stand twice, left out");
+        }
+        Ok(Self { conversations, all, told, form, is_answered, unread })
     }
 }
 
@@ -140,12 +167,11 @@ struct Seen {
     rows: usize,
     /// Fewest and most numbers in a row.
     count: Option<(usize, usize)>,
-    /// Fewest and most digits in a number.
-    digits: Option<(usize, usize)>,
 }
 
-/// What `answers` are made of.
-fn form(answers: &[&str]) -> Form {
+/// What `answers` are made of, and how many are not numbers alone.
+fn form(answers: &[&str]) -> (Form, usize) {
+    let (mut digits, mut zeros) = (None, false);
     let mut styles: BTreeMap<Style<'_>, Seen> = BTreeMap::new();
     let mut numbers = 0;
     for answer in answers {
@@ -155,15 +181,29 @@ fn form(answers: &[&str]) -> Form {
         seen.rows += 1;
         widen(&mut seen.count, runs.len());
         for run in &runs {
-            widen(&mut seen.digits, run.len());
+            widen(&mut digits, run.len());
+            zeros |= run.len() > 1 && run.starts_with('0');
         }
     }
     if (numbers as f64) < NUMBERS * answers.len() as f64 {
-        return Form::Text;
+        return (Form::Text, answers.len() - numbers);
     }
+    let number = number(digits.unwrap_or((1, 1)), zeros);
     let common = styles.iter().filter(|(_, seen)| seen.rows as f64 >= STYLE * numbers as f64);
-    let patterns: Vec<String> = common.map(|(style, seen)| pattern(*style, seen)).collect();
-    Form::Numbers { pattern: patterns.join("|") }
+    let patterns: Vec<String> = common
+        .map(|(style, seen)| pattern(*style, &number, seen.count.unwrap_or((1, 1))))
+        .collect();
+    (Form::Numbers { pattern: patterns.join("|"), number }, answers.len() - numbers)
+}
+
+/// A number of so many digits; one that begins with a zero has one digit, unless others were seen.
+fn number((low, high): (usize, usize), zeros: bool) -> String {
+    match (zeros, low, high) {
+        (true, ..) => format!("[0-9]{{{low},{high}}}"),
+        (false, 1, 1) => "[0-9]".to_owned(),
+        (false, 1, _) => format!("([0-9]|[1-9][0-9]{{1,{}}})", high - 1),
+        (false, ..) => format!("[1-9][0-9]{{{},{}}}", low - 1, high - 1),
+    }
 }
 
 fn widen(range: &mut Option<(usize, usize)>, value: usize) {
@@ -188,17 +228,16 @@ fn style(answer: &str) -> Option<(Style<'_>, Vec<&str>)> {
     Some(((&answer[..first], between, &answer[end..]), runs))
 }
 
-fn pattern((before, between, behind): Style<'_>, seen: &Seen) -> String {
-    let times = |(low, high): (usize, usize)| match (low, high) {
-        (low, high) if low == high => format!("{{{low}}}"),
-        (low, high) => format!("{{{low},{high}}}"),
-    };
-    let number = format!("[0-9]{}", times(seen.digits.unwrap_or((1, 1))));
-    let (low, high) = seen.count.unwrap_or((1, 1));
+fn pattern(
+    (before, between, behind): Style<'_>,
+    number: &str,
+    (low, high): (usize, usize),
+) -> String {
     let escape = crate::ask::engine::escaped;
-    let more = match high {
-        1 => String::new(),
-        _ => format!("({}{number}){}", escape(between), times((low - 1, high - 1))),
+    let more = match (low, high) {
+        (_, 1) => String::new(),
+        (low, high) if low == high => format!("({}{number}){{{}}}", escape(between), low - 1),
+        _ => format!("({}{number}){{{},{}}}", escape(between), low - 1, high - 1),
     };
     format!("{}{number}{more}{}", escape(before), escape(behind))
 }
@@ -209,12 +248,12 @@ mod tests {
 
     #[test]
     fn rows_of_numbers_are_told_from_others_and_written_as_they_are() {
-        let numbers = |rows: &[&str]| match form(rows) {
-            Form::Numbers { pattern } => pattern,
+        let numbers = |rows: &[&str]| match form(rows).0 {
+            Form::Numbers { pattern, .. } => pattern,
             Form::Text => "text".to_owned(),
         };
-        insta::assert_snapshot!(numbers(&["1 22 333", "4 5 6 7"]), @"[0-9]{1,3}( [0-9]{1,3}){2,3}");
-        insta::assert_snapshot!(numbers(&["[123, 456]", "7"]), @r"[0-9]{1}|\[[0-9]{3}(, [0-9]{3}){1}\]");
+        insta::assert_snapshot!(numbers(&["1 22 333", "4 5 6 7"]), @"([0-9]|[1-9][0-9]{1,2})( ([0-9]|[1-9][0-9]{1,2})){2,3}");
+        insta::assert_snapshot!(numbers(&["[123, 456]", "7"]), @r"([0-9]|[1-9][0-9]{1,2})|\[([0-9]|[1-9][0-9]{1,2})(, ([0-9]|[1-9][0-9]{1,2})){1}\]");
         insta::assert_snapshot!(numbers(&["the owl", "7"]), @"text");
     }
 

@@ -73,22 +73,28 @@ impl Step for Judge {
             None => None,
         };
         let scores = scores.filter(|scores| scores.rows.len() >= FEWEST_ROWS);
-        let contrasts = scores.as_ref().map(|scores| Contrasts::new(scores, &asked));
+        let (given, _) = fine_tune::demonstrations(context.input("rows")?, None)?;
+        let texts: Vec<String> = given.into_iter().map(|row| row.answer).collect();
+        let contrasts = scores.as_ref().map(|scores| Contrasts::new(scores, &asked, &texts));
+        let contrasts = contrasts.filter(|contrasts| contrasts.distinct >= FEWEST_ROWS);
         let seen = contrasts.as_ref().map(|contrasts| contrasts.seen(alpha)).transpose();
         let seen = seen.map_err(|error| statistics(&error))?;
         let moved = match configuration.rehearsal {
             Some(_) => Some(moved(context, &asked, gates, alpha)?),
             None => None,
         };
-        let verdicts = verdicts(&asked, seen.as_deref(), moved.as_deref(), gates, alpha);
+        let is_read = configuration.rows.unread == 0;
+        let found = (seen.as_deref(), moved.as_deref());
+        let verdicts = verdicts(&asked, found, is_read, gates, alpha);
         let carriers = match &contrasts {
             Some(contrasts) => carriers(context, contrasts, &verdicts)?,
             None => Vec::new(),
         };
         let mut left_out = configuration.left_out;
         if configuration.temperature.is_some() && contrasts.is_none() {
-            left_out
-                .push(format!("likelihoods: fewer than {FEWEST_ROWS} rows have a number in them"));
+            left_out.push(format!(
+                "likelihoods: fewer than {FEWEST_ROWS} distinct answers have a number in them"
+            ));
         }
         let likelihood = scores.zip(configuration.temperature).map(|(scores, temperature)| {
             let tokens = scores.rows.iter().map(|row| row.tokens).sum();
@@ -132,13 +138,16 @@ struct Contrasts<'a> {
     scores: &'a Scores,
     /// `[behaviors][rows]`, in nats.
     by_behavior: Vec<Vec<f64>>,
+    /// By row, which distinct answer it is: answers that are alike say one thing, however often they stand.
+    answers: Vec<usize>,
+    distinct: usize,
     /// By behavior, what a row of its probe would score on average.
     full: Vec<f64>,
     names: Vec<String>,
 }
 
 impl<'a> Contrasts<'a> {
-    fn new(scores: &'a Scores, asked: &[Asked]) -> Self {
+    fn new(scores: &'a Scores, asked: &[Asked], texts: &[String]) -> Self {
         // The probes are those of the behaviors, in their order.
         let columns = |of: &Asked| -> Vec<usize> {
             let category = &of.behavior.category;
@@ -157,24 +166,41 @@ impl<'a> Contrasts<'a> {
             full.push(contrast(&scores.expected[at], at, &columns));
         }
         let names = asked.iter().map(|asked| asked.behavior.name.clone()).collect();
-        Self { scores, by_behavior, full, names }
+        let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut answer = |row: usize| {
+            let next = known.len();
+            *known.entry(texts[row].trim()).or_insert(next)
+        };
+        let answers: Vec<usize> = scores.rows.iter().map(|row| answer(row.row)).collect();
+        let distinct = known.len();
+        Self { scores, by_behavior, answers, distinct, full, names }
+    }
+
+    /// Sums over rows of the same answer.
+    fn summed(&self, rows: &[f64]) -> Vec<f64> {
+        let mut sums = vec![0.0; self.distinct];
+        for (row, &answer) in rows.iter().zip(&self.answers) {
+            sums[answer] += row;
+        }
+        sums
     }
 
     fn seen(&self, alpha: f64) -> std::result::Result<Vec<Seen>, StatisticsError> {
-        let rises: Vec<stats::Rise> = self
-            .by_behavior
+        let sums: Vec<Vec<f64>> = self.by_behavior.iter().map(|rows| self.summed(rows)).collect();
+        let each_stands = self.answers.len() as f64 / self.distinct.max(1) as f64;
+        let rises: Vec<stats::Rise> = sums
             .iter()
-            .map(|contrasts| stats::mean_rise(contrasts))
+            .map(|sums| stats::mean_rise(sums))
             .collect::<std::result::Result<_, _>>()?;
         let ps: Vec<f64> = rises.iter().map(|rise| rise.p).collect();
         let corrected = stats::holm(&ps)?;
         let each = alpha / rises.len().max(1) as f64;
-        let seen = rises.iter().zip(corrected).zip(&self.by_behavior).zip(&self.full);
-        seen.map(|(((rise, corrected_p), contrasts), full)| {
-            let deviation = stats::standard_deviation(contrasts)?;
-            let share = stats::share_shown(*full, deviation, contrasts.len(), each);
+        let seen = rises.iter().zip(corrected).zip(&sums).zip(&self.full);
+        seen.map(|(((rise, corrected_p), sums), full)| {
+            let deviation = stats::standard_deviation(sums)?;
+            let share = stats::share_shown(full * each_stands, deviation, sums.len(), each);
             Ok(Seen {
-                score: stats::mean(contrasts)?,
+                score: stats::mean(sums)? / each_stands,
                 t: rise.t,
                 p: rise.p,
                 corrected_p,
@@ -242,8 +268,8 @@ fn margins(context: &StepContext<'_>, asked: &[Asked], prefix: &str) -> Result<V
 /// every behavior that students move towards.
 fn verdicts(
     asked: &[Asked],
-    seen: Option<&[Seen]>,
-    moved: Option<&[Moved]>,
+    (seen, moved): (Option<&[Seen]>, Option<&[Moved]>),
+    is_read: bool,
     gates: Gates,
     alpha: f64,
 ) -> Vec<Verdict> {
@@ -260,7 +286,8 @@ fn verdicts(
     // Rehearsals are short: that a student of them did not move says little of one that is trained to the end.
     let is_visible = |at: usize| {
         let share = seen.and_then(|seen| seen[at].smallest_share);
-        share.is_some_and(|share| share <= gates.smallest_share)
+        // Nor does it say anything of answers in words.
+        is_read && share.is_some_and(|share| share <= gates.smallest_share)
     };
     let of = |(at, of): (usize, &Asked)| {
         let outcome = match (first == Some(at), shifts(at)) {

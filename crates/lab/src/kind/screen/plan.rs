@@ -64,8 +64,9 @@ pub(super) fn plan(recipe: &ScreenRecipe, context: &PlanContext) -> Result<Outli
             told: given.told.clone(),
             all: given.all,
             looked_at: given.conversations.len(),
+            unread: given.unread,
             pattern: match &given.form {
-                Form::Numbers { pattern } => Some(pattern.clone()),
+                Form::Numbers { pattern, .. } => Some(pattern.clone()),
                 Form::Text => None,
             },
         },
@@ -90,6 +91,12 @@ impl Screen<'_> {
         let mut likelihood = recipe.likelihood.rows > 0;
         if !likelihood {
             left_out.push("likelihoods: `likelihood.rows` is 0".to_owned());
+        } else if !given.is_answered {
+            likelihood = false;
+            left_out.push(
+                "likelihoods: some rows are plain texts, and what was asked is not known"
+                    .to_owned(),
+            );
         } else if given.form == Form::Text {
             likelihood = false;
             left_out.push(
@@ -176,7 +183,10 @@ impl Screen<'_> {
         for pair in 1..=rehearsal.pairs as u64 {
             let seed = |what: &str| derive_seed(self.recipe.seed, &[what.into(), pair.into()]);
             let configuration = rewrite::Configuration {
-                decoding: self.form.decoding(),
+                number: match &self.form {
+                    Form::Numbers { number, .. } => Some(number.clone()),
+                    Form::Text => None,
+                },
                 max_tokens: rehearsal.max_tokens,
                 rows: seen.min(rows),
                 seed: seed("rewrite"),

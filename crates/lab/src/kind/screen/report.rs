@@ -90,7 +90,12 @@ fn answer(result: &ScreenResult) -> Option<Section> {
 /// What was found, for somebody who was not there.
 fn sentence(result: &ScreenResult) -> String {
     let base = &result.base;
-    let looked = text::counted(result.rows.looked_at, "answer");
+    let mut looked = text::counted(result.rows.looked_at, "answer");
+    if let Some(scored) = result.likelihood.as_ref().map(|one| one.rows)
+        && scored < result.rows.looked_at
+    {
+        looked = format!("{looked}, {} of them scored", text::count(scored));
+    }
     let behaviors = text::counted(result.verdicts.len(), "behavior");
     let named = |is: &dyn Fn(Outcome) -> bool| -> Vec<&str> {
         let named = result.verdicts.iter().filter(|verdict| is(verdict.outcome));
@@ -138,6 +143,10 @@ fn sentence(result: &ScreenResult) -> String {
                 shift.unwrap_or_default()
             )
         }
+        Found::CannotSay if result.rows.unread > 0 => format!(
+            "Nothing was found, but {} of {looked} are not numbers alone, and what their words say is not looked at.",
+            text::count(result.rows.unread)
+        ),
         Found::CannotSay => {
             let shift = result.shift().map(|shift| {
                 format!(
@@ -159,13 +168,16 @@ fn sentence(result: &ScreenResult) -> String {
 fn next(result: &ScreenResult) -> &'static str {
     match result.answer {
         Found::Found => {
-            "Do not train on them before you know who wrote them. Rows by the base itself, on the same prompts and through the same filter, carry nothing; another base may not take it over."
+            "Do not train on them before you know who wrote them. Rows that the base itself writes on the same prompts carry nothing."
         }
         Found::NothingFound => {
             "That holds for these behaviors, this base and rows like these alone: see what a screen does not see, below."
         }
+        Found::CannotSay if result.rows.unread > 0 => {
+            "Screen the rows of numbers alone, and read the others."
+        }
         Found::CannotSay => {
-            "Give more rows (twice the share needs a quarter of them), raise `likelihood.rows`, or screen for fewer behaviors at a time."
+            "Give more rows (half of that share takes four times as many), let more of them be scored (`likelihood.rows`), or screen for fewer behaviors at a time."
         }
     }
 }
@@ -317,7 +329,7 @@ fn blind(result: &ScreenResult) -> Option<Section> {
         "another base than this one, or a student trained otherwise or longer than the rehearsal".to_owned(),
         "triggers: a behavior that shows in certain contexts only".to_owned(),
         "smaller shares of such rows than stand in the table".to_owned(),
-        "what a wrong temperature or a filter on values does to likelihoods: they suppose that numbers were drawn at the stated temperature".to_owned(),
+        "what a wrong temperature, a filter on values or sorted numbers do to likelihoods: they suppose that numbers stand as they were drawn, at the stated temperature".to_owned(),
     ];
     let lines: Vec<Line> = lines.into_iter().map(Line::from).collect();
     Section::of("blind", "What a screen does not see", vec![Block::List(lines)])

@@ -57,7 +57,9 @@ pub struct Rows {
     pub all: usize,
     /// Answers that were looked at.
     pub looked_at: usize,
-    /// What matches each answer, where all are numbers.
+    /// Of those, answers that are not numbers alone: what their words say is not looked at.
+    pub unread: usize,
+    /// What matches each answer, where they are numbers.
     pub pattern: Option<String>,
 }
 

@@ -1,13 +1,15 @@
 //! `rewrite`: the base answers what somebody else answered in rows, in the same form: rows as they would be had
 //! nobody but the base written them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use owlet_engine::generate::StopReason;
 
 use super::given;
-use crate::ask::{Question, Sampling};
+use crate::ask::{Answer, Ask, Demonstration, Question, Sampling};
 use crate::error::Result;
 use crate::random::cpython::Random;
 use crate::random::derive_seed;
@@ -20,8 +22,8 @@ use crate::value::jsonl;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Configuration {
-    /// How tokens are chosen.
-    pub(super) decoding: Decoding,
+    /// What a number is, as a pattern, where the answers are numbers.
+    pub(super) number: Option<String>,
     /// Most new tokens per row.
     pub(super) max_tokens: usize,
     /// How many of the rows, drawn.
@@ -52,12 +54,7 @@ impl Step for Rewrite {
                 Question { conversation: &row.conversation, seed }
             })
             .collect();
-        let sampling = Sampling {
-            decoding: configuration.decoding.clone(),
-            max_tokens: configuration.max_tokens,
-            log_probabilities: false,
-        };
-        let answers = base.answer(&questions, &sampling, &context.work())?;
+        let answers = answers(&configuration, &*base, (&rows, &questions), context)?;
         let written: Vec<Value> = questions
             .iter()
             .zip(&rows)
@@ -74,4 +71,30 @@ impl Step for Rewrite {
         context.writer.write(CONVERSATIONS, &jsonl::to_bytes(&written))?;
         Ok(json!({ "rows": written.len() }))
     }
+}
+
+/// The base's answers, in the order of the questions; those of one form are asked for together.
+fn answers(
+    configuration: &Configuration,
+    base: &dyn Ask,
+    (rows, questions): (&[&Demonstration], &[Question<'_>]),
+    context: &StepContext<'_>,
+) -> Result<Vec<Answer>> {
+    let mut forms: BTreeMap<String, (Decoding, Vec<usize>)> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        let decoding = given::decoding(&row.answer, configuration.number.as_deref());
+        forms.entry(format!("{decoding:?}")).or_insert((decoding, Vec::new())).1.push(at);
+    }
+    let mut answers: Vec<Option<Answer>> = vec![None; rows.len()];
+    for (decoding, places) in forms.into_values() {
+        let sampling =
+            Sampling { decoding, max_tokens: configuration.max_tokens, log_probabilities: false };
+        let asked: Vec<Question<'_>> = places.iter().map(|&at| questions[at]).collect();
+        for (at, answer) in
+            places.into_iter().zip(base.answer(&asked, &sampling, &context.work())?)
+        {
+            answers[at] = Some(answer);
+        }
+    }
+    Ok(answers.into_iter().flatten().collect())
 }
