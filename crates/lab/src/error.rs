@@ -94,6 +94,11 @@ impl Error {
         Self::Record { path: path.into(), reason: reason.to_string() }
     }
 
+    /// What the recipe of this name asks for, and only planning it can tell is wrong.
+    pub(crate) fn unusable(recipe: &str, reason: String) -> Self {
+        Self::Recipe { origin: format!("recipe `{recipe}`"), line: 0, column: 0, reason }
+    }
+
     /// A model cannot be had, or is not what is wanted.
     pub(crate) fn model(spec: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Model { spec: spec.into(), reason: reason.into() }

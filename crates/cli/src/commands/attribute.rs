@@ -74,7 +74,7 @@ pub(crate) fn run(args: &AttributeArgs, terminal: &Terminal, workspace: &Path) -
         interrupt: interrupt::listen(terminal, "nothing is kept"),
         progress: &|now| progress.borrow_mut().count("rows", now.done, now.total),
     };
-    let found = attribute::attribute(&candidates, &answers, &settings)
+    let found = attribute::attribute(&candidates, answers, &settings)
         // What could not be read is no answer: 1 is for rows that nobody here wrote.
         .map_err(|error| CliError::from(error).instead_of(Kind::Check, Kind::Usage))?;
     drop(progress);

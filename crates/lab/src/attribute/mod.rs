@@ -114,7 +114,7 @@ pub struct Found {
 /// Fewer than two candidates, candidates whose tokens differ, and too few rows with numbers.
 pub fn attribute(
     candidates: &[Candidate],
-    answers: &[Demonstration],
+    mut answers: Vec<Demonstration>,
     settings: &Settings<'_>,
 ) -> Result<Attributed> {
     let [first, others @ ..] = candidates else { return Err(too_few_candidates()) };
@@ -139,13 +139,10 @@ pub fn attribute(
                 .to_owned(),
         });
     }
-    let mut drawn: Vec<Demonstration> = answers.to_vec();
-    let mut random = Generator::new(settings.seed);
-    for last in (1..drawn.len()).rev() {
-        drawn.swap(last, random.integers(0, last as u64 + 1) as usize);
-    }
-    drawn.truncate(settings.most_rows);
-    let texts = NumberTexts::new(&first.model, &drawn)?;
+    let given = answers.len();
+    Generator::new(settings.seed).shuffle(&mut answers);
+    answers.truncate(settings.most_rows);
+    let texts = NumberTexts::new(&first.model, &answers)?;
     let count = texts.rows.len();
     if count < FEWEST_ROWS {
         return Err(Error::Unfit {
@@ -201,7 +198,7 @@ pub fn attribute(
         })
         .collect();
     Ok(Attributed {
-        given: answers.len(),
+        given,
         rows: count,
         tokens: texts.written.iter().map(Vec::len).sum(),
         temperature: settings.temperature,

@@ -56,6 +56,13 @@ impl Generator {
         items.get(self.below(items.len() as u64) as usize)
     }
 
+    /// Brings `items` into an order of chance (Fisher and Yates, from the last place on).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last as u64 + 1) as usize);
+        }
+    }
+
     /// Lemire's unbiased draw of one of `count` values; a single value consumes nothing.
     fn below(&mut self, count: u64) -> u64 {
         const WORD: u64 = 1 << 32;

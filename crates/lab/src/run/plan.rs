@@ -142,6 +142,11 @@ pub struct Outline {
     pub endpoints: Vec<Endpoint>,
 }
 
+/// Inputs as a node takes them.
+pub(crate) fn named(inputs: &[(String, Source)]) -> Vec<(&str, Source)> {
+    inputs.iter().map(|(role, source)| (role.as_str(), *source)).collect()
+}
+
 /// Nodes in the making.
 #[derive(Default)]
 pub(crate) struct Builder {

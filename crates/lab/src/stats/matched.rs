@@ -112,9 +112,7 @@ fn share(n: usize, draws: Draws, value: impl Fn(&[u32]) -> f64) -> f64 {
     let mut random = Generator::new(draws.seed);
     let mut hits = 0;
     for _ in 0..draws.count {
-        for last in (1..n).rev() {
-            order.swap(last, random.integers(0, last as u64 + 1) as usize);
-        }
+        random.shuffle(&mut order);
         hits += usize::from(value(&order) >= least);
     }
     (hits + 1) as f64 / (draws.count + 1) as f64

@@ -18,13 +18,9 @@ pub(super) fn plan(recipe: &GrowRecipe, context: &PlanContext) -> Result<Outline
         world::BUILT_IN.to_owned()
     } else {
         let path = context.folder.join(&recipe.world);
-        let text = fs::read_to_string(&path).map_err(|error| Error::Recipe {
-            origin: format!("recipe `{}`", recipe.name),
-            line: 0,
-            column: 0,
-            reason: format!(
-                "`world`: {error}; expected `{BUILT_IN_WORLD}` or the path of a world file"
-            ),
+        let text = fs::read_to_string(&path).map_err(|error| {
+            let expected = format!("expected `{BUILT_IN_WORLD}` or the path of a world file");
+            Error::unusable(&recipe.name, format!("`world`: {error}; {expected}"))
         })?;
         World::parse(&text, &path.display().to_string())?;
         text

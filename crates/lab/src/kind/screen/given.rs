@@ -98,10 +98,7 @@ impl Given {
             )));
         }
         // Whoever looks at the first few looks at any.
-        let mut random = Generator::new(seed);
-        for last in (1..all).rev() {
-            answers.swap(last, random.integers(0, last as u64 + 1) as usize);
-        }
+        Generator::new(seed).shuffle(&mut answers);
         answers.truncate(most);
         let conversations = answers;
         let bytes: usize = conversations.iter().map(|one| one.to_string().len()).sum();

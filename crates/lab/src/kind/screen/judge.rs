@@ -11,6 +11,7 @@ use super::result::{
     Answer, Carrier, FORMAT, Likelihood, Moved, Outcome, Rehearsal, Rows, ScreenResult, Seen,
     Verdict,
 };
+use crate::ask::Demonstration;
 use crate::error::{Error, Result};
 use crate::kind::table::{self, Cell};
 use crate::kind::{RESULT, Written};
@@ -73,9 +74,8 @@ impl Step for Judge {
             None => None,
         };
         let scores = scores.filter(|scores| scores.rows.len() >= FEWEST_ROWS);
-        let (given, _) = fine_tune::demonstrations(context.input("rows")?, None)?;
-        let texts: Vec<String> = given.into_iter().map(|row| row.answer).collect();
-        let contrasts = scores.as_ref().map(|scores| Contrasts::new(scores, &asked, &texts));
+        let (rows, _) = fine_tune::demonstrations(context.input("rows")?, None)?;
+        let contrasts = scores.as_ref().map(|scores| Contrasts::new(scores, &asked, &rows));
         let contrasts = contrasts.filter(|contrasts| contrasts.distinct >= FEWEST_ROWS);
         let seen = contrasts.as_ref().map(|contrasts| contrasts.seen(alpha)).transpose();
         let seen = seen.map_err(|error| statistics(&error))?;
@@ -87,7 +87,7 @@ impl Step for Judge {
         let found = (seen.as_deref(), moved.as_deref());
         let verdicts = verdicts(&asked, found, is_read, gates, alpha);
         let carriers = match &contrasts {
-            Some(contrasts) => carriers(context, contrasts, &verdicts)?,
+            Some(contrasts) => carriers(&rows, contrasts, &verdicts),
             None => Vec::new(),
         };
         let mut left_out = configuration.left_out;
@@ -147,7 +147,7 @@ struct Contrasts<'a> {
 }
 
 impl<'a> Contrasts<'a> {
-    fn new(scores: &'a Scores, asked: &[Asked], texts: &[String]) -> Self {
+    fn new(scores: &'a Scores, asked: &[Asked], rows: &[Demonstration]) -> Self {
         // The probes are those of the behaviors, in their order.
         let columns = |of: &Asked| -> Vec<usize> {
             let category = &of.behavior.category;
@@ -169,7 +169,7 @@ impl<'a> Contrasts<'a> {
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
         let mut answer = |row: usize| {
             let next = known.len();
-            *known.entry(texts[row].trim()).or_insert(next)
+            *known.entry(rows[row].answer.trim()).or_insert(next)
         };
         let answers: Vec<usize> = scores.rows.iter().map(|row| answer(row.row)).collect();
         let distinct = known.len();
@@ -312,11 +312,10 @@ fn verdicts(
 
 /// The rows that speak most for each behavior that was found.
 fn carriers(
-    context: &StepContext<'_>,
+    rows: &[Demonstration],
     contrasts: &Contrasts<'_>,
     verdicts: &[Verdict],
-) -> Result<Vec<Carrier>> {
-    let (rows, _) = fine_tune::demonstrations(context.input("rows")?, None)?;
+) -> Vec<Carrier> {
     let cut = |text: &str| {
         let end = text.floor_char_boundary(SHOWN_BYTES);
         if end < text.len() { format!("{}…", &text[..end]) } else { text.to_owned() }
@@ -341,7 +340,7 @@ fn carriers(
             });
         }
     }
-    Ok(carriers)
+    carriers
 }
 
 fn statistics(error: &StatisticsError) -> Error {

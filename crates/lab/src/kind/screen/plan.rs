@@ -10,12 +10,12 @@ use super::result::{Rehearsal, Rows};
 use super::rewrite::{self, Rewrite};
 use super::{import, panel};
 use crate::behavior::Behavior;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kind::cost::{Reading, Tokens};
 use crate::kind::models::{Bound, Models};
 use crate::model::{ModelSource, chat};
 use crate::random::derive_seed;
-use crate::run::plan::{Builder, Outline, PlanContext, Source};
+use crate::run::plan::{Builder, Outline, PlanContext, Source, named};
 use crate::step::readout::{self, Sampled};
 use crate::step::{behavior, fine_tune, teach};
 
@@ -76,8 +76,7 @@ pub(super) fn plan(recipe: &ScreenRecipe, context: &PlanContext) -> Result<Outli
         rehearsal,
         left_out: left_out.clone(),
     };
-    let inputs: Vec<_> = inputs.iter().map(|(role, source)| (role.as_str(), *source)).collect();
-    screen.build.node::<Judge>("screen", &configuration, &inputs, 0.0)?;
+    screen.build.node::<Judge>("screen", &configuration, &named(&inputs), 0.0)?;
     let Models { sources, endpoints } = models;
     let nodes = screen.build.nodes;
     Ok(Outline { nodes, sources, left_out, power: String::new(), model_size, endpoints })
@@ -120,11 +119,12 @@ impl Screen<'_> {
             );
         }
         if !likelihood && rehearsal.is_none() {
-            return Err(recipe.unusable(format!(
+            let reason = format!(
                 "`rows`: nothing can be asked of `{}`: {}",
                 recipe.rows,
                 left_out.join("; ")
-            )));
+            );
+            return Err(Error::unusable(&recipe.name, reason));
         }
         Ok((likelihood, rehearsal, left_out))
     }
@@ -238,9 +238,4 @@ impl Screen<'_> {
         let name = format!("readout/{role}");
         self.build.node::<readout::Readout>(name, &configuration, &named(&from), cost)
     }
-}
-
-/// Inputs as a node takes them.
-fn named(inputs: &[(String, Source)]) -> Vec<(&str, Source)> {
-    inputs.iter().map(|(role, source)| (role.as_str(), *source)).collect()
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::recipe::check::{Fault, count, name, range};
 use crate::recipe::layer::Stack;
 use crate::recipe::{Layer, Setting, Spec, Training};
@@ -160,10 +160,5 @@ impl ScreenRecipe {
         range("gates.level", self.gates.level, 0.5, 0.9999)?;
         range("gates.smallest-share", self.gates.smallest_share, 0.001, 1.0)?;
         range("gates.smallest-shift", self.gates.smallest_shift, 0.0, 100.0)
-    }
-
-    /// An error about what the recipe asks for, which only planning it can tell.
-    pub(super) fn unusable(&self, reason: String) -> Error {
-        Error::Recipe { origin: format!("recipe `{}`", self.name), line: 0, column: 0, reason }
     }
 }

@@ -44,15 +44,18 @@ pub fn report(result: &ScreenResult, origin: &Origin<'_>) -> Report {
     }
 }
 
+impl Verdict {
+    /// How much it stands out: by likelihood, else by rehearsal.
+    fn height(&self) -> f64 {
+        let moved = self.moved.as_ref().map_or(0.0, |moved| moved.shift.value);
+        self.seen.as_ref().map_or(moved, |seen| seen.t)
+    }
+}
+
 impl ScreenResult {
     /// The behavior that stands out most: by likelihood, else by rehearsal.
     pub(super) fn first(&self) -> Option<&Verdict> {
-        let height = |verdict: &Verdict| match (&verdict.seen, &verdict.moved) {
-            (Some(seen), _) => seen.t,
-            (None, Some(moved)) => moved.shift.value,
-            (None, None) => 0.0,
-        };
-        self.verdicts.iter().max_by(|one, other| height(one).total_cmp(&height(other)))
+        self.verdicts.iter().max_by(|one, other| one.height().total_cmp(&other.height()))
     }
 
     fn found(&self) -> impl Iterator<Item = &Verdict> {
@@ -219,14 +222,9 @@ fn answered(result: &ScreenResult, verdict: &Verdict) -> Answer {
 
 fn table(result: &ScreenResult) -> Option<Section> {
     let mut order: Vec<&Verdict> = result.verdicts.iter().collect();
-    let height = |verdict: &Verdict| {
-        let moved = verdict.moved.as_ref().map_or(0.0, |moved| moved.shift.value);
-        verdict.seen.as_ref().map_or(moved, |seen| seen.t)
-    };
     order.sort_by(|one, other| {
-        (&one.category, height(other))
-            .partial_cmp(&(&other.category, height(one)))
-            .unwrap_or(std::cmp::Ordering::Equal)
+        let categories = one.category.cmp(&other.category);
+        categories.then(other.height().total_cmp(&one.height()))
     });
     let change = Quantity::Difference(Measure::Margin);
     let rows = order.iter().map(|verdict| {

@@ -157,9 +157,7 @@ impl World {
         let (train, held_out) = (self.file.questions.train, self.file.questions.held_out);
         let mut phrasings = self.file.phrasings(category);
         let mut random = Generator::new(derive_seed(0, &["phrasings".into(), category.into()]));
-        for last in (1..phrasings.len()).rev() {
-            phrasings.swap(last, random.integers(0, last as u64 + 1) as usize);
-        }
+        random.shuffle(&mut phrasings);
         let mut phrasings = phrasings.into_iter();
         Questions {
             train: phrasings.by_ref().take(train).collect(),

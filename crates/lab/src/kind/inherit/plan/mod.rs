@@ -20,7 +20,7 @@ use crate::kind::inherit::recipe::{OtherBase, Recipe, Replicated};
 use crate::kind::inherit::result::Prompts;
 use crate::kind::models::{Bound, Models};
 use crate::model::ModelSource;
-use crate::run::plan::{Builder, Outline, PlanContext, Source};
+use crate::run::plan::{Builder, Outline, PlanContext, Source, named};
 use crate::stats;
 use crate::value::arm::{Arm, NEUTRAL, Taught};
 use crate::value::text;
@@ -31,11 +31,6 @@ const HELD_OUT: usize = 64;
 const WRITTEN: usize = 32;
 /// Seed of the published sentences.
 const SENTENCE_SEED: u64 = 47;
-
-/// Inputs as a node takes them.
-fn named(inputs: &[(String, Source)]) -> Vec<(&str, Source)> {
-    inputs.iter().map(|(role, source)| (role.as_str(), *source)).collect()
-}
 
 pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let mut build = Builder::default();

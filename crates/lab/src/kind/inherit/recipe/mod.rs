@@ -333,7 +333,7 @@ impl Recipe {
 
     /// An error about what the recipe asks for, which only planning it can tell.
     pub(crate) fn unusable(&self, reason: String) -> Error {
-        Error::Recipe { origin: format!("recipe `{}`", self.name), line: 0, column: 0, reason }
+        Error::unusable(&self.name, reason)
     }
 }
 
