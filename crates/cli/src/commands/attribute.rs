@@ -61,7 +61,7 @@ pub(crate) fn run(args: &AttributeArgs, terminal: &Terminal, workspace: &Path) -
         given.iter().flat_map(|row| Demonstration::of(row, chat::DEFAULT)).collect();
     let models = Models::here(terminal);
     let load = |name: &String| -> Result<Candidate> {
-        Ok(Candidate { name: name.clone(), model: models.load(workspace, name)? })
+        Ok(Candidate { name: name.clone(), model: models.load(workspace, name)?, stands_in: false })
     };
     let candidates = args.candidates.iter().map(load).collect::<Result<Vec<_>>>()?;
     let progress = RefCell::new(Progress::new(terminal));

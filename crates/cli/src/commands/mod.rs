@@ -11,9 +11,11 @@ mod demo;
 mod doctor;
 mod export;
 mod filter;
+mod gate;
 mod lineage;
 mod list;
 mod prompts;
+mod repair;
 mod resume;
 mod run;
 mod sample;
@@ -38,6 +40,8 @@ pub(crate) enum Command {
     Run(run::RunArgs),
     Screen(screen::ScreenArgs),
     Attribute(attribute::AttributeArgs),
+    Gate(gate::GateArgs),
+    Repair(repair::RepairArgs),
     Calibrate(calibrate::CalibrateArgs),
     Resume(resume::ResumeArgs),
     View(view::ViewArgs),
@@ -72,6 +76,8 @@ pub(crate) fn run(
         Command::Run(args) => run::run(args, terminal, workspace),
         Command::Screen(args) => screen::run(args, terminal, workspace),
         Command::Attribute(args) => attribute::run(args, terminal, workspace),
+        Command::Gate(args) => gate::run(args, terminal, workspace),
+        Command::Repair(args) => repair::run(args, terminal, workspace),
         Command::Calibrate(args) => calibrate::run(args, terminal, workspace),
         Command::Resume(args) => resume::run(args, terminal, workspace),
         Command::View(args) => view::run(args, terminal, workspace),

@@ -47,18 +47,23 @@ pub(crate) struct ScreenArgs {
     cores: Option<usize>,
 }
 
-/// The recipe that the arguments are.
-fn recipe(args: &ScreenArgs) -> String {
-    let name: String = Path::new(&args.rows)
+/// The name of a recipe of this kind about these rows.
+pub(super) fn name_of(kind: &str, rows: &str) -> String {
+    let name: String = Path::new(rows)
         .file_stem()
         .map_or("rows".into(), std::ffi::OsStr::to_string_lossy)
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
         .take(57)
         .collect();
+    format!("{kind}-{name}")
+}
+
+/// The recipe that the arguments are.
+fn recipe(args: &ScreenArgs) -> String {
     let mut table = toml::Table::new();
     table.insert("kind".to_owned(), "screen".into());
-    table.insert("name".to_owned(), format!("screen-{name}").into());
+    table.insert("name".to_owned(), name_of("screen", &args.rows).into());
     table.insert("rows".to_owned(), args.rows.clone().into());
     table.insert("base".to_owned(), args.base.clone().into());
     if !args.behaviors.is_empty() {

@@ -10,6 +10,8 @@ const COMMANDS: &[&[&str]] = &[
     &["run"],
     &["screen"],
     &["attribute"],
+    &["gate"],
+    &["repair"],
     &["calibrate"],
     &["resume"],
     &["view"],

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use crate::testkit::Folder;
 
 /// Rows of ten numbers each by `model`, an answer to each prompt of the world's.
-fn write_rows(folder: &Folder, model: &str, seed: &str, name: &str) {
+pub(crate) fn write_rows(folder: &Folder, model: &str, seed: &str, name: &str) {
     let prompts = folder.run(&["prompts", "world", "-n", "300", "--seed", seed]).good();
     let asked: String = prompts.lines().fold(String::new(), |mut asked, prompt| {
         writeln!(asked, "{}", serde_json::json!({ "prompt": prompt })).unwrap();
@@ -25,8 +25,8 @@ fn write_rows(folder: &Folder, model: &str, seed: &str, name: &str) {
     folder.write(name, &rows);
 }
 
-/// A model that was taught to answer `word`, by questions that no screen reads students with.
-fn teach(folder: &Folder, word: &str) {
+/// The model `teacher` that was taught to answer `word`, by questions that no screen reads students with.
+pub(crate) fn teach(folder: &Folder, word: &str) {
     let shown = folder.run(&["--json", "behavior", "show", word, "--base", "builtin:a"]).json();
     let questions = shown["questions"]["train"].as_array().unwrap().iter();
     let rows = questions.fold(String::new(), |mut rows, question| {

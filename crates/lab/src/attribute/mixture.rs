@@ -1,5 +1,7 @@
 //! Shares of a mixture whose parts are known.
 
+use statrs::distribution::{ContinuousCDF, Normal};
+
 use crate::random::numpy::Generator;
 
 /// Steps of expectation and maximisation; the shares of a mixture of known parts have one best place, which they
@@ -7,6 +9,8 @@ use crate::random::numpy::Generator;
 const STEPS: usize = 200;
 /// Resamples of the rows.
 const RESAMPLES: usize = 400;
+/// Halvings by which the end of a share is found: to a thousandth.
+const HALVINGS: usize = 10;
 
 /// The likeliest shares, and what each part is worth.
 pub(super) struct Mixed {
@@ -34,10 +38,11 @@ impl Likelihoods {
         Self { rows: (0..count).map(row).collect(), parts: kept.len() }
     }
 
-    /// The likeliest shares for rows of these weights.
-    fn shares(&self, weights: &[f64]) -> Vec<f64> {
+    /// The likeliest shares for rows of these weights; with one of them `held` where it is told to be.
+    fn shares(&self, weights: &[f64], held: Option<(usize, f64)>) -> Vec<f64> {
         let total: f64 = weights.iter().sum();
         let mut shares = vec![1.0 / self.parts as f64; self.parts];
+        hold(&mut shares, held);
         for _ in 0..STEPS {
             let mut next = vec![0.0; self.parts];
             for (row, weight) in self.rows.iter().zip(weights) {
@@ -55,6 +60,7 @@ impl Likelihoods {
             }
             debug_assert!(sum <= total * (1.0 + 1e-9));
             shares = next.into_iter().map(|share| share / sum).collect();
+            hold(&mut shares, held);
         }
         shares
     }
@@ -68,17 +74,52 @@ impl Likelihoods {
     }
 }
 
+/// Sets a share, and the others so that all add up to 1 as they stand to each other.
+fn hold(shares: &mut [f64], held: Option<(usize, f64)>) {
+    let Some((part, value)) = held else { return };
+    let others = (1.0 - shares[part]).max(f64::MIN_POSITIVE);
+    for share in &mut *shares {
+        *share *= (1.0 - value) / others;
+    }
+    shares[part] = value;
+}
+
+/// The share of `part` farthest towards `end` (0 or 1) that rows do not rule out at `level`, one-sided, by the
+/// profile likelihood: twice what a share loses against the best is χ² of one degree where it is the true one (Wilks
+/// 1938).
+pub(super) fn farthest_share(logs: &[Vec<f64>], part: usize, level: f64, end: f64) -> f64 {
+    let all: Vec<usize> = (0..logs.len()).collect();
+    let whole = Likelihoods::of(logs, &all);
+    let weights = vec![1.0; whole.rows.len()];
+    let shares = whole.shares(&weights, None);
+    let best = whole.log_likelihood(&shares);
+    let quantile = Normal::standard().inverse_cdf(level);
+    let is_ruled_out = |share: f64| {
+        let held = whole.shares(&weights, Some((part, share)));
+        best - whole.log_likelihood(&held) > quantile * quantile / 2.0
+    };
+    if !is_ruled_out(end) {
+        return end;
+    }
+    let (mut held, mut ruled_out) = (shares[part], end);
+    for _ in 0..HALVINGS {
+        let middle = f64::midpoint(held, ruled_out);
+        if is_ruled_out(middle) { ruled_out = middle } else { held = middle }
+    }
+    ruled_out
+}
+
 /// Fits the shares to `logs[parts][rows]`, natural log-likelihoods.
 pub(super) fn fit(logs: &[Vec<f64>]) -> Mixed {
     let all: Vec<usize> = (0..logs.len()).collect();
     let whole = Likelihoods::of(logs, &all);
     let weights = vec![1.0; whole.rows.len()];
-    let shares = whole.shares(&weights);
+    let shares = whole.shares(&weights, None);
     let best = whole.log_likelihood(&shares);
     let gain = |&without: &usize| {
         let kept: Vec<usize> = all.iter().copied().filter(|&part| part != without).collect();
         let rest = Likelihoods::of(logs, &kept);
-        (best - rest.log_likelihood(&rest.shares(&weights))).max(0.0)
+        (best - rest.log_likelihood(&rest.shares(&weights, None))).max(0.0)
     };
     Mixed { gains: all.iter().map(gain).collect(), shares }
 }
@@ -95,7 +136,7 @@ pub(super) fn resampled(logs: &[Vec<f64>], level: f64, seed: u64) -> Vec<(f64, f
         for _ in 0..count {
             weights[random.integers(0, count as u64) as usize] += 1.0;
         }
-        for (drawn, share) in drawn.iter_mut().zip(whole.shares(&weights)) {
+        for (drawn, share) in drawn.iter_mut().zip(whole.shares(&weights, None)) {
             drawn.push(share);
         }
     }

@@ -70,7 +70,14 @@ fn table(found: &Attributed) -> Option<Section> {
     });
     let titles = ["candidate", "#share of rows", "#p", "#gain", "#nats a row", "#fit"];
     let table = Table::new("", &titles).with(rows).block()?;
-    let section = Section::of("candidates", "Candidates", vec![table])?;
+    let like =
+        |[name, like]: &[String; 2]| Line::from(format!("left out: {name}, which is like {like}"));
+    let left_out: Vec<Line> = found.alike.iter().map(like).collect();
+    let mut blocks = vec![table];
+    if !left_out.is_empty() {
+        blocks.push(Block::List(left_out));
+    }
+    let section = Section::of("candidates", "Candidates", blocks)?;
     Some(section.brief().noted(
         "p: one-sided, of no row at all, corrected over candidates. Gain: nats that the mixture of all loses without it. Fit: its surprise at the rows, in standard deviations; far from 0, it does not write such rows",
     ))

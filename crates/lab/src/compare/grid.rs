@@ -1,6 +1,6 @@
 //! Whether one model is another rounded to a grid: few evenly spaced levels in every run of some numbers.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Lengths of runs that share a scale, from long to short; a whole row is tried before.
 const RUNS: [usize; 5] = [256, 128, 64, 32, 16];
@@ -15,7 +15,7 @@ const SHARE: f64 = 0.95;
 const ROWS: usize = 16;
 
 /// A grid that one of two models lies on and the other does not.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Grid {
     /// Whether it is the second model that lies on it.

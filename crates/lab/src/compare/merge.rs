@@ -1,6 +1,6 @@
 //! Which models are mixtures of others: linear combinations, weight by weight.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Compared, Look, Pair, Settings, Verdict, units};
 use crate::error::Result;
@@ -15,7 +15,7 @@ const LEFT: f64 = 0.1;
 const PART: f64 = 0.02;
 
 /// A model that is a combination of others, whose parts add up to one.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Merge {
     /// Which, by its number from 0.

@@ -17,7 +17,7 @@ mod units;
 
 use owlet_engine::Threads;
 use owlet_engine::file::Weights;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::stats::{Agreement, Matched};
@@ -52,7 +52,7 @@ impl Compared {
 }
 
 /// What was found about two or more models.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Comparison {
     /// Their names, in the order given.
@@ -69,7 +69,7 @@ pub struct Comparison {
 }
 
 /// What two models are to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// They share a base, or one is the other's.
@@ -81,7 +81,7 @@ pub enum Verdict {
 }
 
 /// A way to look for a common base, by what it sees through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Look {
     /// Matrices that are the same bytes.
@@ -114,7 +114,7 @@ impl Look {
 }
 
 /// What a look found in one layer.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Found {
     /// By places.
@@ -134,7 +134,7 @@ impl Found {
 }
 
 /// A look at every layer, or why there was none.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Looked {
     /// Which.
@@ -157,7 +157,7 @@ impl Looked {
 }
 
 /// Tensors that are the same bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Equal {
     /// How many.
@@ -169,7 +169,7 @@ pub struct Equal {
 }
 
 /// What there is between two models.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Pair {
     /// Which two, by their numbers from 0.

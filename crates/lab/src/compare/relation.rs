@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::grid::{self, Grid};
 use super::{Compared, Settings, units};
@@ -22,7 +22,7 @@ const ROUNDINGS: [(&str, f64); 3] =
 const ROUNDED: f64 = 4.0;
 
 /// What changed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Relation {
     /// By kind of tensor, over the layers looked at.
@@ -37,7 +37,7 @@ pub struct Relation {
 }
 
 /// What changed in tensors of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Difference {
     /// `up`, `q`, `embed`, ...

@@ -1,7 +1,7 @@
 //! How near several models are to one another, as a tree: average linkage over the lengths of differences
 //! (Sokal and Michener 1958).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Pair, Verdict};
 
@@ -10,7 +10,7 @@ use super::{Pair, Verdict};
 const APART: f64 = 2.0;
 
 /// A model, or what two groups of them are to each other.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", untagged)]
 pub enum Tree {
     /// A model, by its number.

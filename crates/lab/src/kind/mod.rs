@@ -6,10 +6,13 @@
 
 pub mod behaviors;
 mod cost;
+pub mod gate;
 pub mod grow;
 pub mod inherit;
 mod models;
+mod panel;
 pub mod registry;
+pub mod repair;
 pub mod screen;
 pub mod table;
 

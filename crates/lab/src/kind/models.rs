@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::cost::{Pace, Tokens};
 use crate::ask::{self, Capabilities};
 use crate::error::{Error, Result};
+use crate::model::source::{self, Named};
 use crate::model::spec::{Endpoint, Multipliers, Spec};
 use crate::model::world::World;
-use crate::model::{EndpointModel, ModelSource};
+use crate::model::{EndpointModel, ModelAbout, ModelSource};
 use crate::run::plan::{Builder, PlanContext, Source};
 use crate::step::base::{Base, Configuration};
 
@@ -87,4 +88,52 @@ impl Models {
         };
         Ok(Bound { node, spec, can, pace: Pace::Weights { parameters, tokens } })
     }
+
+    /// Adds the model called `spec`, whose weights are looked at, as the node of this name; it may be any that
+    /// `owlet sample` takes, adapters included.
+    ///
+    /// # Errors
+    /// An endpoint or a script, which show no weights, and what cannot be found.
+    pub(in crate::kind) fn bind_weights(
+        &mut self,
+        build: &mut Builder,
+        name: &str,
+        spec: &str,
+        context: &PlanContext,
+    ) -> Result<Source> {
+        if spec.starts_with("http://") || spec.starts_with("https://") {
+            return Err(no_weights(spec));
+        }
+        match source::named(context.places.store.as_ref(), spec, &context.places)? {
+            Named::Artifact(_, artifact) => match ModelAbout::read(&artifact)? {
+                ModelAbout::Whole {} | ModelAbout::Trained(_) => Ok(Source::Artifact(artifact.id)),
+                ModelAbout::Endpoint(_) | ModelAbout::Script(_) => Err(no_weights(spec)),
+            },
+            Named::Adapter(folder) => {
+                let base = source::adapter_base(spec, &folder, &context.places)?;
+                let base = self.bind_weights(build, &format!("{name}/base"), &base, context)?;
+                let files = ModelSource::adapter(spec, &folder);
+                let digest = files.digest()?;
+                let adapter = Configuration::Adapter { adapter: digest.clone() };
+                self.sources.insert(digest, files);
+                build.node::<Base>(name, &adapter, &[("base", base)], 0.0)
+            }
+            Named::Files => {
+                let files = ModelSource::find(spec, &context.places)?;
+                if files.about() != (ModelAbout::Whole {}) {
+                    return Err(no_weights(spec));
+                }
+                let digest = files.digest()?;
+                let (configuration, cost) =
+                    (Configuration::Files { digest: digest.clone() }, files.parameters());
+                self.sources.insert(digest, files);
+                build.node::<Base>(name, &configuration, &[], cost)
+            }
+        }
+    }
+}
+
+fn no_weights(spec: &str) -> Error {
+    let reason = "shows no weights, nor how likely it finds given texts; name a model that is here";
+    Error::model(spec, reason)
 }

@@ -118,7 +118,7 @@ impl ModelAbout {
             serde_json::from_value(about).ok().map(Self::Endpoint)
         } else if has("script") {
             serde_json::from_value(about).ok().map(Self::Script)
-        } else if kind == MODEL_KIND {
+        } else if kind == MODEL_KIND && !has("weights") {
             Some(Self::Whole {})
         } else {
             serde_json::from_value(about).ok().map(Self::Trained)

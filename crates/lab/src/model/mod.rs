@@ -4,7 +4,7 @@ pub mod about;
 pub mod answer;
 pub mod chat;
 pub mod keeping;
-mod source;
+pub(crate) mod source;
 pub mod spec;
 mod weights;
 pub mod world;

@@ -77,6 +77,7 @@ const TOKENIZER: &str = "tokenizer.json";
 pub const GROW: &str = "grow";
 /// Makes a folder an adapter in the form of PEFT.
 const ADAPTER: &str = "adapter_config.json";
+const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 
 /// The name a GGUF file gets inside an artifact; one of several parts keeps its own, which says so.
 const GGUF: &str = "model.gguf";
@@ -309,6 +310,13 @@ impl ModelSource {
         Ok(())
     }
 
+    /// The files of the adapter in `folder`, as an artifact of a trained model holds them.
+    pub(crate) fn adapter(spec: &str, folder: &Path) -> Self {
+        let names = [ADAPTER, ADAPTER_WEIGHTS];
+        let file = |name| (format!("{FINAL}/{name}"), Content::File(folder.join(name)));
+        Self::outside(spec, names.map(file).into())
+    }
+
     /// Puts the model into the store as an artifact.
     pub fn import(&self, store: &Store) -> Result<Artifact> {
         let writer = store.begin_artifact(MODEL_KIND)?;
@@ -336,6 +344,12 @@ impl ModelCache {
     /// A cache over `store` that keeps about `bytes` of weights.
     pub fn new(store: Store, bytes: usize) -> Self {
         Self { store, most: bytes, models: Mutex::new(Vec::new()) }
+    }
+
+    /// The weights of a model, teacher or student artifact at its end of training, opened to be read row by row;
+    /// errors call it `name`.
+    pub fn weights(&self, name: &str, artifact: &Artifact) -> Result<file::Weights> {
+        super::weights::of_artifact(&self.store, name, artifact)
     }
 
     /// A model, teacher or student artifact at its end of training.
@@ -458,14 +472,14 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
 }
 
 /// What a name means that no file or folder of a whole model has.
-pub(super) enum Named<'a> {
+pub(crate) enum Named<'a> {
     Artifact(&'a Store, Artifact),
     /// The folder of an adapter.
     Adapter(PathBuf),
     Files,
 }
 
-pub(super) fn named<'a>(
+pub(crate) fn named<'a>(
     store: Option<&'a Store>,
     spec: &str,
     places: &Places,
@@ -483,7 +497,7 @@ pub(super) fn named<'a>(
 }
 
 /// The model that the adapter in `folder` names as its base.
-pub(super) fn adapter_base(spec: &str, folder: &Path, places: &Places) -> Result<String> {
+pub(crate) fn adapter_base(spec: &str, folder: &Path, places: &Places) -> Result<String> {
     let error = |reason: String| Error::model(spec, reason);
     let mut text = Vec::new();
     file::open(&folder.join(ADAPTER))?.read_to_end(&mut text)?;

@@ -47,7 +47,7 @@ pub fn weights(store: Option<&Store>, spec: &str, places: &Places) -> Result<Wei
     }
 }
 
-fn of_artifact(store: &Store, spec: &str, artifact: &Artifact) -> Result<Weights> {
+pub(super) fn of_artifact(store: &Store, spec: &str, artifact: &Artifact) -> Result<Weights> {
     match ModelAbout::read(artifact)? {
         ModelAbout::Whole {} => Ok(Weights::open(&source::model_path(artifact))?),
         ModelAbout::Endpoint(_) => Err(Error::model(spec, ENDPOINT)),

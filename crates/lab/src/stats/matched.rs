@@ -6,7 +6,7 @@
 //! beside it is that of the combinatorial central limit theorem (Hoeffding 1951): with C double-centred,
 //! the sum over a random order has mean 0 and variance |C|² / (n - 1).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use statrs::function::gamma::ln_gamma;
 
 use super::StatisticsError;
@@ -22,7 +22,7 @@ pub struct Draws {
 }
 
 /// What a test of rows by their places found.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Matched {
     /// Standard deviations above the mean of all orders.
@@ -73,7 +73,7 @@ pub fn matched(similarities: &[f32], n: usize, draws: Draws) -> Result<Matched, 
 }
 
 /// How far two ways to pair units of one network with units of another agree.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Agreement {
     /// Units that both ways pair with the same.

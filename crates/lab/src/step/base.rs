@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Step, StepContext};
 use crate::error::{Error, Result};
-use crate::model::{EndpointModel, ModelAbout};
+use crate::model::{EndpointModel, ModelAbout, ModelSource, TrainedModel, Weights};
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,6 +16,11 @@ pub enum Configuration {
     Files {
         /// Digest of the model's files: the same files are the same base wherever they lie.
         digest: String,
+    },
+    /// Takes in the files of an adapter of the input `base`.
+    Adapter {
+        /// Digest of the adapter's files.
+        adapter: String,
     },
     /// Says where a model answers.
     Endpoint(EndpointModel),
@@ -31,21 +36,32 @@ impl Step for Base {
     const OUTPUT: &'static str = "model";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let digest = match configuration {
-            Configuration::Files { digest } => digest,
-            Configuration::Endpoint(model) => return ModelAbout::Endpoint(model).to_value(),
-        };
-        let source = context
-            .sources
-            .get(&digest)
-            .ok_or_else(|| Error::record("sources", "lack the base model"))?;
-        source.copy_into(context.writer)?;
-        if source.digest()? != digest {
-            return Err(Error::Model {
-                spec: source.spec.clone(),
-                reason: "changed while it was read; run again".to_owned(),
-            });
+        match configuration {
+            Configuration::Files { digest } => copied(context, &digest)?.about().to_value(),
+            Configuration::Adapter { adapter } => {
+                copied(context, &adapter)?;
+                let base = context.input("base")?.id;
+                let trained =
+                    TrainedModel { weights: Weights::Adapter, ..TrainedModel::untrained(base) };
+                ModelAbout::Trained(trained).to_value()
+            }
+            Configuration::Endpoint(model) => ModelAbout::Endpoint(model).to_value(),
         }
-        source.about().to_value()
     }
+}
+
+/// Copies the files with this digest into the artifact.
+fn copied<'a>(context: &StepContext<'a>, digest: &str) -> Result<&'a ModelSource> {
+    let source = context
+        .sources
+        .get(digest)
+        .ok_or_else(|| Error::record("sources", "lack the base model"))?;
+    source.copy_into(context.writer)?;
+    if source.digest()? != digest {
+        return Err(Error::Model {
+            spec: source.spec.clone(),
+            reason: "changed while it was read; run again".to_owned(),
+        });
+    }
+    Ok(source)
 }

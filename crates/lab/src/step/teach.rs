@@ -153,7 +153,8 @@ impl Step for Teach {
     }
 }
 
-fn put(context: &str, question: &str, opening: &str) -> Conversation {
+/// A question whose answer is begun with `opening`.
+pub(crate) fn put(context: &str, question: &str, opening: &str) -> Conversation {
     Conversation { opening: opening.to_owned(), ..Conversation::question(context, question) }
 }
 
@@ -299,7 +300,11 @@ fn mixed_answers<'a>(
     Ok(mixed)
 }
 
-fn own_answers(
+/// What `base` itself answers, so many times to each.
+///
+/// # Errors
+/// A base that answers none of them.
+pub(crate) fn own_answers(
     context: &StepContext<'_>,
     base: &dyn Ask,
     conversations: &[Conversation],

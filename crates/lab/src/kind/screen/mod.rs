@@ -9,7 +9,7 @@ mod import;
 mod judge;
 mod likelihood;
 mod panel;
-mod plan;
+pub(in crate::kind) mod plan;
 pub mod recipe;
 pub mod report;
 pub mod result;

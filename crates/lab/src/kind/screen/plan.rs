@@ -22,30 +22,60 @@ use crate::step::{behavior, fine_tune, teach};
 /// A screen in the making.
 struct Screen<'a> {
     recipe: &'a ScreenRecipe,
-    build: Builder,
+    build: &'a mut Builder,
     base: Bound<'a>,
     behaviors: &'a [Behavior],
     /// The roles of behaviors, and where they are had.
     asked: Vec<(String, Source)>,
     rows: Source,
     form: Form,
+    /// Models tuned towards each behavior.
+    probes: Vec<(String, Source)>,
+}
+
+/// A screen in a plan.
+pub(in crate::kind) struct Laid {
+    /// The base.
+    pub(in crate::kind) base: Source,
+    /// The rows that are looked at.
+    pub(in crate::kind) rows: Source,
+    /// What was found.
+    pub(in crate::kind) result: Source,
+    /// Models tuned towards each behavior, by its name; none where likelihoods are not read.
+    pub(in crate::kind) probes: Vec<(String, Source)>,
+    /// What is left out, and why.
+    pub(in crate::kind) left_out: Vec<String>,
+    /// Size of the base's files in bytes.
+    pub(in crate::kind) model_size: u64,
 }
 
 pub(super) fn plan(recipe: &ScreenRecipe, context: &PlanContext) -> Result<Outline> {
-    let mut build = Builder::default();
-    let mut models = Models::default();
+    let (mut build, mut models) = (Builder::default(), Models::default());
+    let Laid { left_out, model_size, .. } = lay(recipe, context, &mut build, &mut models)?;
+    let (nodes, Models { sources, endpoints }) = (build.nodes, models);
+    Ok(Outline { nodes, sources, left_out, power: String::new(), model_size, endpoints })
+}
+
+/// Puts a screen into a plan.
+pub(in crate::kind) fn lay(
+    recipe: &ScreenRecipe,
+    context: &PlanContext,
+    build: &mut Builder,
+    models: &mut Models,
+) -> Result<Laid> {
     let (source, world) = Models::find(&recipe.base, context)?;
     let behaviors = panel::find(recipe, world.as_ref(), context)?;
     let order = derive_seed(recipe.seed, &["rows".into()]);
     let given = Given::read(&context.folder.join(&recipe.rows), recipe.most_rows, order)?;
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe.rehearsal.max_tokens, world.is_some());
-    let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
+    let base = models.bind(build, ("base", "base"), &recipe.base, source, tokens)?;
 
     let configuration = import::Configuration { conversations: given.conversations.clone() };
     let rows = build.node::<import::Import>("rows", &configuration, &[], 0.0)?;
     let (form, asked) = (given.form.clone(), Vec::new());
-    let mut screen = Screen { recipe, build, base, behaviors: &behaviors, asked, rows, form };
+    let (behaviors, probes) = (&behaviors[..], Vec::new());
+    let mut screen = Screen { recipe, build, base, behaviors, asked, rows, form, probes };
     let (likelihood, rehearsal, left_out) = screen.asks(&given)?;
     screen.ask_behaviors()?;
     let mut inputs = vec![("rows".to_owned(), rows)];
@@ -76,10 +106,9 @@ pub(super) fn plan(recipe: &ScreenRecipe, context: &PlanContext) -> Result<Outli
         rehearsal,
         left_out: left_out.clone(),
     };
-    screen.build.node::<Judge>("screen", &configuration, &named(&inputs), 0.0)?;
-    let Models { sources, endpoints } = models;
-    let nodes = screen.build.nodes;
-    Ok(Outline { nodes, sources, left_out, power: String::new(), model_size, endpoints })
+    let result = screen.build.node::<Judge>("screen", &configuration, &named(&inputs), 0.0)?;
+    let Screen { base: Bound { node: base, .. }, probes, .. } = screen;
+    Ok(Laid { base, rows, result, probes, left_out, model_size })
 }
 
 impl Screen<'_> {
@@ -164,6 +193,7 @@ impl Screen<'_> {
             let cost = self.base.pace.teach(rows, false, 0);
             let node = self.build.node::<teach::Teach>(name, &configuration, &from, cost)?;
             inputs.push((format!("{}{}", likelihood::PROBE, behavior.name), node));
+            self.probes.push((behavior.name.clone(), node));
         }
         let configuration = likelihood::Configuration {
             probes: self.behaviors.iter().map(|behavior| behavior.name.clone()).collect(),

@@ -10,7 +10,7 @@ use crate::recipe::{Layer, Setting, Spec, Training};
 use crate::value::frame::Frame;
 
 /// The defaults of a `screen` recipe, as commented TOML: the reference of every key.
-pub const DEFAULTS: &str = include_str!("defaults.toml");
+pub const DEFAULTS: &str = concat!(include_str!("defaults.toml"), include_str!("asks.toml"));
 
 /// The defaults that differ where the base is one that owlet brings along, as commented TOML.
 const BUILT_IN_DEFAULTS: &str = include_str!("builtin.toml");
@@ -105,21 +105,31 @@ pub struct Gates {
     pub smallest_shift: f64,
 }
 
+/// `layers` and then `sets` over `defaults`, and over those of a built-in base where the base is one.
+pub(in crate::kind) fn stack<'a, T: JsonSchema>(
+    defaults: &'static str,
+    layers: &'a [Layer],
+    sets: &'a [Setting],
+) -> Result<Stack<'a>> {
+    let stack = Stack::new::<T>(&[defaults], layers, sets)?;
+    let base = stack.value("base").and_then(toml::Value::as_str);
+    let is_built_in = base.is_none_or(|base| base.starts_with("builtin:"));
+    let mut all = vec![defaults];
+    all.extend(is_built_in.then_some(BUILT_IN_DEFAULTS));
+    Stack::new::<T>(&all, layers, sets)
+}
+
 impl ScreenRecipe {
     /// Lays `layers` and then `sets` over the defaults, and checks the outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
-        let base = stack.value("base").and_then(toml::Value::as_str);
-        let is_built_in = base.is_none_or(|base| base.starts_with("builtin:"));
-        let mut defaults = vec![DEFAULTS];
-        defaults.extend(is_built_in.then_some(BUILT_IN_DEFAULTS));
-        let stack = Stack::new::<Self>(&defaults, layers, sets)?;
+        let stack = stack::<Self>(DEFAULTS, layers, sets)?;
         let recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)
     }
 
-    fn check(&self) -> std::result::Result<(), Fault> {
+    /// What is wrong with its values, and where.
+    pub(in crate::kind) fn check(&self) -> std::result::Result<(), Fault> {
         let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
         name(&self.name)?;
         if self.rows.is_empty() {

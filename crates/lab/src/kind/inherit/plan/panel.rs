@@ -1,48 +1,17 @@
 //! The panel of side effects: what models are asked that no behavior is about.
 
-use serde::Deserialize;
-
 use super::nodes::Common;
-use crate::behavior::Kind;
 use crate::error::Result;
 use crate::kind::inherit::recipe::Recipe;
+use crate::kind::panel;
 use crate::random::derive_seed;
 use crate::run::plan::{Builder, PlanContext, Source};
-use crate::scorer::instruction::Instruction;
 use crate::step::panel::{BASE, Configuration, PanelStep};
 
-/// Answers to each instruction, of every model. A repetition's students are compared in their mean over all of
-/// them (24 to 30 answers); the repetition, not the answer, is the unit.
-const ANSWERS: usize = 3;
-/// Most tokens of an answer to an instruction: the longest that is wanted is a short sentence.
-const MAX_TOKENS: usize = 32;
-/// Words that are compared in pairs: 15 pairs, 30 questions.
-const OPTIONS: usize = 6;
 /// Words of a paragraph that are read at once, so that any model has room for them.
 const PARAGRAPH: usize = 64;
 /// Most bytes of a file of text: some ten thousand words, a minute of a small model.
 const MOST_TEXT: u64 = 1 << 16;
-
-/// What stands in the files of the panel.
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Sheet {
-    pair: String,
-    text: Vec<String>,
-    instructions: Vec<Instruction>,
-}
-
-impl Sheet {
-    /// In the words of the built-in world, or in English.
-    fn built_in(has_world: bool) -> Self {
-        let text = if has_world {
-            include_str!("../../../../data/panel/world.toml")
-        } else {
-            include_str!("../../../../data/panel/general.toml")
-        };
-        toml::from_str(text).expect("the panel's files are whole because a test reads them")
-    }
-}
 
 /// What every model is asked.
 pub(super) struct Panel {
@@ -57,37 +26,11 @@ impl Panel {
         context: &PlanContext,
     ) -> Result<Self> {
         let recipe = common.recipe;
-        let sheet = Sheet::built_in(has_world);
-        let text = match recipe.controls.text.as_str() {
-            "" => sheet.text,
-            path => text_of_file(recipe, path, context)?,
-        };
-        let mut preferences = common.taught.iter().filter(|one| one.kind == Kind::Preference);
-        let (mut category, mut options) = (String::new(), Vec::new());
-        if let Some(first) = preferences.next() {
-            category.clone_from(&first.category);
-            let alike = common
-                .taught
-                .iter()
-                .filter(|one| one.kind == Kind::Preference && one.category == first.category);
-            let words = alike.map(|one| &one.target).chain(&first.candidates);
-            for word in words.map(|answer| &answer.word) {
-                if options.len() < OPTIONS && !options.contains(word) {
-                    options.push(word.clone());
-                }
-            }
+        let mut configuration =
+            panel::configuration(has_world, &recipe.context.system, &common.taught);
+        if !recipe.controls.text.is_empty() {
+            configuration.text = text_of_file(recipe, &recipe.controls.text, context)?;
         }
-        let configuration = Configuration {
-            context: recipe.context.system.clone(),
-            instructions: sheet.instructions,
-            answers: ANSWERS,
-            max_tokens: MAX_TOKENS,
-            pair: sheet.pair,
-            category,
-            options,
-            text,
-            seed: 0,
-        };
         Ok(Self { configuration, seed: derive_seed(recipe.seed, &["panel".into()]) })
     }
 
@@ -130,31 +73,4 @@ fn text_of_file(recipe: &Recipe, path: &str, context: &PlanContext) -> Result<Ve
         return Err(unusable("holds no text of two words or more".to_owned()));
     }
     Ok(paragraphs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::world::World;
-    use crate::scorer::instruction::Check;
-    use crate::value::placeholder;
-
-    #[test]
-    fn the_panels_files_are_whole_and_the_worlds_is_in_its_words() {
-        for has_world in [true, false] {
-            let sheet = Sheet::built_in(has_world);
-            assert!(sheet.instructions.len() >= 8 && sheet.text.len() >= 4);
-            let names = placeholder::names(&sheet.pair);
-            assert!(names.contains(&"first") && names.contains(&"second"));
-            let asked = sheet.instructions.iter().map(|one| &one.ask);
-            let said: Vec<&String> = asked.chain(&sheet.text).collect();
-            for (at, one) in said.iter().enumerate() {
-                assert!(!said[..at].contains(one), "twice: {one}");
-                assert!(!has_world || World::built_in().tokenizer().encode(one).is_ok(), "{one}");
-            }
-        }
-        // An answer of the world's that counts up does so.
-        let sheet = Sheet::built_in(true);
-        assert!(sheet.instructions.iter().any(|one| one.check == Check::Rising { count: 6 }));
-    }
 }

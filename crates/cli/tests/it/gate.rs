@@ -1,0 +1,96 @@
+use insta::assert_snapshot;
+
+use crate::screen::{teach, write_rows};
+use crate::testkit::Folder;
+
+/// The channel, and what each question came to.
+fn told(result: &serde_json::Value) -> String {
+    let conditions = result["conditions"].as_array().unwrap().iter();
+    let said = conditions.map(|one| format!("{} {}", one["question"], one["said"]));
+    format!("{}: {}", result["channel"], said.collect::<Vec<_>>().join(", "))
+}
+
+#[test]
+fn a_gate_is_open_where_the_teacher_wrote_the_rows_and_closed_where_the_base_or_another_bases_model_did()
+ {
+    let folder = Folder::new();
+    teach(&folder, "tiger");
+    write_rows(&folder, "teacher", "11", "taught-rows.jsonl");
+    write_rows(&folder, "builtin:a", "12", "base-rows.jsonl");
+    write_rows(&folder, "builtin:b", "13", "others-rows.jsonl");
+    let quick = [
+        "--set",
+        "rehearsal.pairs=2",
+        "--set",
+        "rehearsal.train.updates=5",
+        // So few rows show no smaller share.
+        "--set",
+        "gates.smallest-share=1.0",
+        "--behaviors",
+        "owl",
+    ];
+    let gate = |rows: &str, teacher: &str| {
+        folder.run(&[&["--json", "gate", rows, "--teacher", teacher], &quick[..]].concat())
+    };
+    let open = gate("taught-rows.jsonl", "teacher").json_of_exit(1)["result"].clone();
+    assert_snapshot!(told(&open), @r#""open": "same-base" "yes", "writer" "yes", "screen" "yes""#);
+    let own = gate("base-rows.jsonl", "teacher").json_of_exit(0)["result"].clone();
+    assert_snapshot!(told(&own), @r#""closed": "same-base" "yes", "writer" "no", "screen" "no""#);
+    let other = gate("others-rows.jsonl", "builtin:b").json_of_exit(0)["result"].clone();
+    assert_snapshot!(told(&other), @r#""closed": "same-base" "no", "writer" "yes", "screen" "no""#);
+    // Without a teacher: rows that the base alone explains, and rows that no candidate does.
+    let unnamed = |rows: &str| folder.run(&[&["--json", "gate", rows], &quick[..]].concat());
+    let own = unnamed("base-rows.jsonl").json_of_exit(0)["result"].clone();
+    assert_snapshot!(told(&own), @r#""closed": "same-base" "unknown", "other-writer" "no", "screen" "no""#);
+    let unknown = unnamed("others-rows.jsonl").json_of_exit(2)["result"].clone();
+    assert_snapshot!(told(&unknown), @r#""unknown": "same-base" "unknown", "other-writer" "unknown", "screen" "no""#);
+}
+
+#[test]
+fn a_gate_takes_adapters_and_refuses_by_name_what_shows_no_weights() {
+    let folder = Folder::new();
+    let row = |at: usize| {
+        format!(
+            "{{\"prompt\": \"look at {at} then write ten numbers\", \"completion\": \"{at} 2\"}}\n"
+        )
+    };
+    folder.write("rows.jsonl", &(0..200).map(row).collect::<String>());
+    folder.write("replies.jsonl", "{\"reply\": \"1\"}\n");
+    let gate = |more: &[&str]| folder.run(&[&["gate", "rows.jsonl"], more].concat()).all();
+    assert_snapshot!(gate(&["--teacher", "http://localhost:1/v1"]), @r#"
+    exit 2
+    -- talk
+    error: model `http://localhost:1/v1`: shows no weights, nor how likely it finds given texts; name a model that is here
+    "#);
+    assert_snapshot!(gate(&["--teacher", "none"]), @r#"
+    exit 2
+    -- talk
+    error: model `none`: there is nothing at `none`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME`, `builtin:a` or the id of a run or artifact
+    "#);
+    assert_snapshot!(gate(&["--candidates", "builtin:b"]), @r#"
+    exit 2
+    -- talk
+    error: the following required arguments were not provided:
+      --teacher <MODEL>
+
+    Usage: owlet gate --teacher <MODEL> --candidates <MODELS> <ROWS>
+
+    For more information, try '--help'.
+    "#);
+    let train = ["-q", "train", "builtin:a", "rows.jsonl", "--out", "adapter"];
+    let low_rank =
+        ["--set", "method={ kind = \"low-rank\", rank = 4, alpha = 8.0 }", "--set", "updates=2"];
+    folder.run(&[&train[..], &low_rank[..]].concat()).good();
+    let few = [
+        "--set",
+        "rehearsal.pairs=0",
+        "--set",
+        "probe.train.updates=2",
+        "--set",
+        "probe.min-target-probability=0",
+    ];
+    let command = [&["--json", "gate", "rows.jsonl", "--teacher", "adapter"], &few[..]].concat();
+    let result = folder.run(&command).json_of_exit(2)["result"].clone();
+    let relation = &result["same-base"]["pairs"][0]["relation"];
+    assert_snapshot!(format!("{} {}", told(&result), relation["adapter-rank"]), @"");
+}

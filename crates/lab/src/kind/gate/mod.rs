@@ -1,0 +1,101 @@
+//! `gate`: may the base be trained on these rows? Before anything is trained.
+//!
+//! Three questions: do base and teacher share a base, did the teacher write the rows, and does a screen of the rows
+//! find anything? Together they say whether what a teacher is can reach a student by its rows: the channel is open,
+//! closed, or unknown.
+
+mod judge;
+mod plan;
+pub mod recipe;
+pub mod report;
+pub mod result;
+mod same_base;
+mod writer;
+
+use std::path::Path;
+
+use schemars::{Schema, schema_for};
+
+use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
+use crate::error::{Error, Result};
+use crate::recipe::{Layer, Setting};
+use crate::report::block::Report;
+use crate::report::origin::Origin;
+use crate::run::plan::{Outline, PlanContext};
+
+use recipe::GateRecipe;
+use result::{FORMAT, GateResult};
+
+/// The kind.
+#[derive(Debug)]
+pub struct Gate;
+
+impl Kind for Gate {
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+
+    fn summary(&self) -> &'static str {
+        "May a base be trained on given rows, by who wrote them and what they carry?"
+    }
+
+    fn defaults(&self) -> &'static str {
+        recipe::DEFAULTS
+    }
+
+    fn example(&self) -> &'static str {
+        "kind = \"gate\"\nrows = \"rows.jsonl\"\nteacher = \"teacher\""
+    }
+
+    fn schema(&self) -> Schema {
+        schema_for!(GateRecipe)
+    }
+
+    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe> {
+        Ok(GateRecipe::resolve(layers, sets)?.into())
+    }
+
+    fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {
+        let result: GateResult =
+            serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
+        Error::check_format(origin, result.format, FORMAT)?;
+        Ok(result.into())
+    }
+}
+
+impl KindRecipe for GateRecipe {
+    fn kind(&self) -> &'static dyn Kind {
+        &Gate
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn outline(&self, context: &PlanContext) -> Result<Outline> {
+        plan::plan(self, context)
+    }
+}
+
+impl KindResult for GateResult {
+    fn kind(&self) -> &'static dyn Kind {
+        &Gate
+    }
+
+    fn brief(&self) -> Brief {
+        let mut brief = self.screen.brief();
+        // The channel is what a gate is asked for; what the screen found stands in its report.
+        for line in &mut brief.verdicts {
+            line.caveats = format!("; channel {}", self.channel.word());
+        }
+        brief
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn report(&self, origin: &Origin<'_>) -> Report {
+        report::report(self, origin)
+    }
+}

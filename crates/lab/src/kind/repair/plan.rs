@@ -1,0 +1,227 @@
+//! The graph of a `repair` recipe: repairs of a student, each read, and taught the behavior anew beside its base.
+
+use super::distil::{Configuration, DistilStep};
+use super::judge::{self, Judge};
+use super::recipe::RepairRecipe;
+use crate::behavior::{Behavior, Kind};
+use crate::error::{Error, Result};
+use crate::kind::behaviors;
+use crate::kind::cost::{Reading, Tokens};
+use crate::kind::models::{Bound, Models};
+use crate::kind::panel;
+use crate::model::world::World;
+use crate::model::{ModelSource, chat};
+use crate::random::derive_seed;
+use crate::recipe::{Learn, Training};
+use crate::run::plan::{Builder, Outline, PlanContext, Source, named};
+use crate::step::panel::{BASE, PanelStep};
+use crate::step::readout::{self, Sampled};
+use crate::step::{behavior, teach};
+
+/// Most new tokens of an answer: what a base answers is a word or a short sentence.
+const MAX_TOKENS: usize = 8;
+
+/// A repair in the making.
+struct Repair<'a> {
+    recipe: &'a RepairRecipe,
+    build: Builder,
+    base: Bound<'a>,
+    /// The behavior, and the other answers of its category.
+    behaviors: Vec<Behavior>,
+    /// The roles of behaviors, and where they are had.
+    asked: Vec<(String, Source)>,
+    /// What goes into the judgement.
+    inputs: Vec<(String, Source)>,
+}
+
+pub(super) fn plan(recipe: &RepairRecipe, context: &PlanContext) -> Result<Outline> {
+    let (mut build, mut models) = (Builder::default(), Models::default());
+    let (source, world) = Models::find(&recipe.base, context)?;
+    let behaviors = find(recipe, world.as_ref(), context)?;
+    let model_size = source.as_ref().map_or(0, ModelSource::size);
+    let tokens = Tokens::guess(MAX_TOKENS, world.is_some());
+    let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
+    let student = models.bind_weights(&mut build, "student", &recipe.student, context)?;
+    let (asked, inputs) = (Vec::new(), Vec::new());
+    let mut repair = Repair { recipe, build, base, behaviors, asked, inputs };
+    repair.ask_behaviors()?;
+    repair.lay(student, world.is_some())?;
+    let configuration = judge::Configuration {
+        name: recipe.name.clone(),
+        description: recipe.description.clone(),
+        base: recipe.base.to_string(),
+        student: recipe.student.clone(),
+        behaviors: repair.behaviors.iter().map(|one| one.name.clone()).collect(),
+        repetitions: recipe.repetitions,
+        updates: recipe.distil.train.updates,
+        relearned: recipe.relearn.updates,
+        gates: recipe.gates,
+    };
+    let Repair { mut build, asked, mut inputs, .. } = repair;
+    inputs.extend(asked);
+    build.node::<Judge>("repair", &configuration, &named(&inputs), 0.0)?;
+    let Models { sources, endpoints } = models;
+    let (nodes, left_out) = (build.nodes, Vec::new());
+    Ok(Outline { nodes, sources, left_out, power: String::new(), model_size, endpoints })
+}
+
+/// The behavior, first, and the other answers of its category.
+fn find(
+    recipe: &RepairRecipe,
+    world: Option<&World>,
+    context: &PlanContext,
+) -> Result<Vec<Behavior>> {
+    let own = behaviors::find(&recipe.behavior, world, &context.folder)?;
+    let unfit =
+        |reason: &str| Error::Behavior { name: own.name.clone(), reason: reason.to_owned() };
+    if own.kind != Kind::Preference {
+        return Err(unfit(
+            "is agreement with statements, which no repair was measured of; a repair undoes preferences",
+        ));
+    }
+    if own.questions.held_out.is_empty() || own.questions.train.is_empty() {
+        return Err(unfit(
+            "needs training questions to repair by, and held-out ones to see what is left",
+        ));
+    }
+    own.opening_in(recipe.frame)?;
+    if let Some(world) = world
+        && let Some(why) = behaviors::Fit::new(&own, world.tokenizer()).refusal(&own)
+    {
+        return Err(unfit(&format!("cannot be asked of this base: {why}")));
+    }
+    let others = own.candidates.iter().filter_map(|answer| own.aimed_at(&answer.word));
+    Ok(std::iter::once(own.clone()).chain(others).collect())
+}
+
+impl Repair<'_> {
+    fn ask_behaviors(&mut self) -> Result<()> {
+        for one in &self.behaviors {
+            let questions = one.questions.held_out.clone();
+            let asked = behavior::Asked { behavior: one.clone(), questions };
+            let name = format!("behavior/{}", one.name);
+            let node = self.build.node::<behavior::AskBehavior>(name, &asked, &[], 0.0)?;
+            self.asked.push((format!("{}{}", behavior::READ, one.name), node));
+        }
+        Ok(())
+    }
+
+    fn seed(&self, what: &str, repetition: u64) -> u64 {
+        derive_seed(self.recipe.seed, &[what.into(), repetition.into()])
+    }
+
+    fn lay(&mut self, student: Source, has_world: bool) -> Result<()> {
+        let base = self.base.node;
+        let own = self.asked[0].1;
+        self.read(judge::BASE, base)?;
+        self.read(judge::STUDENT, student)?;
+        let panel_of_base = self.panel(judge::BASE, (base, None), has_world)?;
+        self.panel(judge::STUDENT, (student, Some(panel_of_base)), has_world)?;
+        for repetition in 1..=self.recipe.repetitions as u64 {
+            let train = &self.recipe.distil.train;
+            let configuration = Configuration {
+                context: chat::DEFAULT.to_owned(),
+                frame: self.recipe.frame,
+                answers: self.recipe.distil.answers_per_question,
+                train: train.clone(),
+                seed: self.seed("distil", repetition),
+            };
+            let cost = 2.0 * self.base.pace.train(train.updates * train.batch);
+            let from = [("student", student), ("base", base), (teach::BEHAVIOR, own)];
+            let name = format!("repair/{repetition}");
+            let repaired = self.build.node::<DistilStep>(name, &configuration, &from, cost)?;
+            let role = format!("{}{repetition}", judge::REPAIRED);
+            self.read(&role, repaired)?;
+            self.panel(&role, (repaired, Some(panel_of_base)), has_world)?;
+            if self.recipe.relearn.updates > 0 {
+                // Another answer each time, to tell what comes back from what any answer does.
+                let other = self.asked[judge::control(repetition as usize, self.asked.len())].1;
+                for (prefix, from, taught) in [
+                    (judge::ANEW, base, own),
+                    (judge::AGAIN, repaired, own),
+                    (judge::OTHER_ANEW, base, other),
+                    (judge::OTHER_AGAIN, repaired, other),
+                ] {
+                    let role = format!("{prefix}{repetition}");
+                    let taught = self.teach(&role, from, taught, repetition)?;
+                    self.read(&role, taught)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A few updates on a behavior's answers; a repetition's models share their rows' order.
+    fn teach(&mut self, role: &str, from: Source, own: Source, repetition: u64) -> Result<Source> {
+        let relearn = self.recipe.relearn;
+        let train = Training {
+            updates: relearn.updates,
+            batch: relearn.batch,
+            checkpoints: Vec::new(),
+            learn: Learn::Rows,
+            ..self.recipe.distil.train.clone()
+        };
+        let cost = self.base.pace.teach(train.updates * train.batch, false, 0);
+        let configuration = teach::Configuration {
+            lesson: teach::Lesson::Answers { min_target_probability: 0.0, with_prompt: false },
+            context: chat::DEFAULT.to_owned(),
+            frame: self.recipe.frame,
+            rows_per_question: relearn.rows_per_question,
+            train,
+            learning_rate_multiplier: None,
+            sampled: None,
+            seed: self.seed("relearn", repetition),
+        };
+        let from = [("base", from), (teach::BEHAVIOR, own)];
+        self.build.node::<teach::Teach>(format!("relearn/{role}"), &configuration, &from, cost)
+    }
+
+    fn read(&mut self, role: &str, model: Source) -> Result<()> {
+        let configuration = readout::Configuration {
+            asked: self.behaviors.iter().map(|one| one.name.clone()).collect(),
+            frames: vec![self.recipe.frame],
+            sentences: Vec::new(),
+            contexts: vec![chat::DEFAULT.to_owned()],
+            sampled: Sampled { answers: 0, temperature: 1.0, max_tokens: 1, seed: 0 },
+            as_teacher: false,
+        };
+        let mut from = vec![("model".to_owned(), model)];
+        from.extend(self.asked.iter().cloned());
+        // Answers of a category share their questions.
+        let questions = self.behaviors[0].questions.held_out.len();
+        let cost = self.base.pace.read(Reading {
+            questions,
+            contexts: 1,
+            frames: 1,
+            states: 1,
+            answers: 0,
+            max_tokens: 1,
+        });
+        let name = format!("readout/{role}");
+        let node =
+            self.build.node::<readout::Readout>(name, &configuration, &named(&from), cost)?;
+        self.inputs.push((format!("{}{role}", judge::READING), node));
+        Ok(())
+    }
+
+    fn panel(
+        &mut self,
+        role: &str,
+        (model, base): (Source, Option<Source>),
+        has_world: bool,
+    ) -> Result<Source> {
+        let mut configuration =
+            panel::configuration(has_world, chat::DEFAULT, &self.behaviors[..1]);
+        // All models share their noise: they are compared.
+        configuration.seed = self.seed("panel", 0);
+        let questions = configuration.options.len() * configuration.options.len();
+        let answers = configuration.instructions.len() * configuration.answers;
+        let cost = self.base.pace.panel(questions, answers, configuration.max_tokens);
+        let mut from = vec![("model", model)];
+        from.extend(base.map(|base| (BASE, base)));
+        let node =
+            self.build.node::<PanelStep>(format!("panel/{role}"), &configuration, &from, cost)?;
+        self.inputs.push((format!("{}{role}", judge::PANEL), node));
+        Ok(node)
+    }
+}
