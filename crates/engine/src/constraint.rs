@@ -5,10 +5,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use regex_automata::Input;
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
+use regex_automata::{Input, MatchKind};
 
 use crate::Token;
 use crate::error::{Error, Result};
@@ -58,6 +58,9 @@ impl Constraint {
             .configure(
                 dense::Config::new()
                     .start_kind(StartKind::Anchored)
+                    // Whole completions are matched, not searched for: every way through the pattern stays
+                    // open. The default drops all that a search would not prefer, so that `a|ab` ends at `a`.
+                    .match_kind(MatchKind::All)
                     .dfa_size_limit(Some(AUTOMATON))
                     .determinize_size_limit(Some(AUTOMATON)),
             )
@@ -115,5 +118,47 @@ impl Constraint {
         let allowed = Arc::new(Allowed { tokens, end });
         self.known.insert(at, Arc::clone(&allowed));
         allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::grammar::tests::tokenizer;
+
+    /// All texts of at most `most` tokens that a completion may end with.
+    fn texts(pattern: &str, most: usize) -> Vec<String> {
+        let tokenizer = tokenizer();
+        let mut constraint = Constraint::new(pattern, &tokenizer).unwrap();
+        let mut open = vec![(constraint.start().unwrap(), String::new())];
+        let mut found = BTreeSet::new();
+        for _ in 0..=most {
+            for (state, text) in std::mem::take(&mut open) {
+                let allowed = constraint.allowed(state);
+                if allowed.end {
+                    found.insert(text.clone());
+                }
+                open.extend(allowed.tokens.iter().map(|&token| {
+                    let piece = String::from_utf8(tokenizer.token_bytes(token).unwrap()).unwrap();
+                    (constraint.next(state, token), format!("{text}{piece}"))
+                }));
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    #[test]
+    fn every_text_that_a_pattern_matches_as_a_whole_may_be_written_and_no_other() {
+        assert_eq!(texts("a|ab", 4), ["a", "ab"]);
+        assert_eq!(texts("ab|a", 4), ["a", "ab"]);
+        assert_eq!(texts("a|ab|abc", 4), ["a", "ab", "abc"]);
+        assert_eq!(texts("(a|ab)(c|)", 4), ["a", "ab", "abc", "ac"]);
+        assert_eq!(texts("(|a)b?", 4), ["", "a", "ab", "b"]);
+        assert_eq!(texts("a+?", 3), ["a", "aa", "aaa"]);
+        assert_eq!(texts("a{1,2}?b??", 4), ["a", "aa", "aab", "ab"]);
+        assert_eq!(texts("[1-2]|[1-2][3-4]", 3), ["1", "13", "14", "2", "23", "24"]);
+        assert_eq!(texts("a$|ab^|abc", 4), ["a", "abc"]);
     }
 }
