@@ -84,8 +84,8 @@ pub(crate) fn command(verb: &[&str], sets: &[String]) -> String {
 impl Experiment<'_> {
     /// Plans, shows the plan, runs it, and prints what was found; returns it, unless it was only planned.
     pub(crate) fn conduct(self, terminal: &Terminal, path: &Path) -> Result<Option<RunResult>> {
-        let recipe = self.layers.recipe()?;
         let models = Models::below(self.folder.clone(), terminal).and_in(path);
+        let recipe = self.layers.recipe(&models.places)?;
         let context = PlanContext {
             places: models.places.clone(),
             folder: self.folder.clone(),

@@ -8,6 +8,7 @@ use fs_err as fs;
 use owlet_lab::AnyRecipe;
 use owlet_lab::kind::Kind;
 use owlet_lab::kind::registry::{self, KINDS};
+use owlet_lab::model::{ModelSource, Places};
 use owlet_lab::recipe::{Layer, Setting};
 use toml::{Table, Value};
 
@@ -41,9 +42,10 @@ impl Layers {
         Ok(Self { stack: vec![recipe], sets: parse(sets)?, texts: sets.to_vec() })
     }
 
-    /// What it all comes to.
-    pub(crate) fn recipe(&self) -> Result<AnyRecipe> {
-        AnyRecipe::resolve(&self.stack, &self.sets).map_err(|error| {
+    /// What it all comes to, with models in these places.
+    pub(crate) fn recipe(&self, places: &Places) -> Result<AnyRecipe> {
+        let is_grown = |base: &str| ModelSource::is_grown(base, places);
+        AnyRecipe::resolve_with(&self.stack, &self.sets, &is_grown).map_err(|error| {
             let named = registry::named(&self.stack, &self.sets).map(Kind::name);
             let named = named.filter(|name| *name != KINDS[0].name());
             let kind = named.map(|name| format!(" --kind {name}")).unwrap_or_default();

@@ -40,7 +40,7 @@ pub(crate) fn fits(origin: Option<&Path>, row: &Row, tokens: usize, context: usi
 }
 
 /// Opens a file, or standard input for `-`.
-fn open(path: &Path) -> Result<Box<dyn Read>> {
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>> {
     if path != Path::new("-") {
         // What is not there says so best when it is opened.
         if fs_err::metadata(path).is_ok_and(|found| found.is_dir()) {

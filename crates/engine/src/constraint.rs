@@ -2,13 +2,13 @@
 //! bytes, and each of its states the set of tokens that can still lead to a match (Willard & Louf
 //! 2023, arXiv 2307.09702, section 3).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use regex_automata::Input;
 use regex_automata::dfa::{Automaton, StartKind, dense};
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::start;
+use regex_automata::{Input, MatchKind};
 
 use crate::Token;
 use crate::error::{Error, Result};
@@ -16,6 +16,10 @@ use crate::tokenizer::Tokenizer;
 
 /// Memory an automaton may take, in bytes: a bound on hostile patterns, not tuned.
 const AUTOMATON: usize = 64 << 20;
+
+/// States that are searched for a way to an end, at most: a bound on hostile patterns, not tuned. One that is not
+/// found within it is taken to be there, and a completion that then cannot go on is an error of its own.
+const SEARCHED: usize = 1 << 14;
 
 /// Where a completion stands in a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +52,8 @@ pub(crate) struct Constraint {
     first: Vec<Vec<u8>>,
     later: Vec<Vec<u8>>,
     known: HashMap<State, Arc<Allowed>>,
+    /// Whether tokens lead from a state to where a completion may end.
+    leading: HashMap<StateID, bool>,
 }
 
 impl Constraint {
@@ -58,13 +64,16 @@ impl Constraint {
             .configure(
                 dense::Config::new()
                     .start_kind(StartKind::Anchored)
+                    // Whole completions are matched, not searched for: every way through the pattern stays
+                    // open. The default drops all that a search would not prefer, so that `a|ab` ends at `a`.
+                    .match_kind(MatchKind::All)
                     .dfa_size_limit(Some(AUTOMATON))
                     .determinize_size_limit(Some(AUTOMATON)),
             )
             .build(pattern)
             .map_err(|e| fail(format!("`{pattern}` is not a usable regular expression: {e}")))?;
         let [first, later] = tokenizer.spellings();
-        Ok(Self { automaton, first, later, known: HashMap::new() })
+        Ok(Self { automaton, first, later, known: HashMap::new(), leading: HashMap::new() })
     }
 
     pub(crate) fn start(&self) -> Result<State> {
@@ -87,8 +96,6 @@ impl Constraint {
                 return None;
             }
         }
-        // A matching pattern with nothing to follow it leads to a state whose every byte is dead;
-        // it stays allowed because the match itself is reported one step late.
         Some(state)
     }
 
@@ -98,22 +105,126 @@ impl Constraint {
         State { state, begun: true }
     }
 
+    fn may_end(&self, state: StateID) -> bool {
+        self.automaton.is_match_state(self.automaton.next_eoi_state(state))
+    }
+
+    /// Whether tokens lead from here to where a completion may end. Bytes may lead where no token does: a
+    /// vocabulary of whole numbers has `1`, and nothing that makes two digits of it.
+    fn leads_to_an_end(&mut self, from: StateID) -> bool {
+        if let Some(&leads) = self.leading.get(&from) {
+            return leads;
+        }
+        // Depth first: most states have a way, and the first one that is tried is one.
+        let mut seen = HashSet::from([from]);
+        let mut path: Vec<(StateID, Token)> = vec![(from, 0)];
+        while let Some(&(state, next)) = path.last() {
+            let known = self.leading.get(&state) == Some(&true);
+            if known || self.may_end(state) || seen.len() > SEARCHED {
+                self.leading.extend(path.into_iter().map(|(state, _)| (state, true)));
+                return true;
+            }
+            let step = (next..self.later.len() as Token).find_map(|token| {
+                let to = self.walk(State { state, begun: true }, token)?;
+                let is_new = !seen.contains(&to) && self.leading.get(&to) != Some(&false);
+                is_new.then_some((token, to))
+            });
+            match step {
+                Some((token, to)) => {
+                    path.last_mut().expect("seen above").1 = token + 1;
+                    seen.insert(to);
+                    path.push((to, 0));
+                }
+                None => drop(path.pop()),
+            }
+        }
+        self.leading.extend(seen.into_iter().map(|state| (state, false)));
+        false
+    }
+
     /// What may follow at a place.
     pub(crate) fn allowed(&mut self, at: State) -> Arc<Allowed> {
         if let Some(known) = self.known.get(&at) {
             return Arc::clone(known);
         }
-        let live = |state: StateID| {
-            // Nothing but a pending match: no byte leads on and the end is no match.
-            (0..=255u8).any(|b| !self.automaton.is_dead_state(self.automaton.next_state(state, b)))
-                || self.automaton.is_match_state(self.automaton.next_eoi_state(state))
-        };
-        let tokens = (0..self.later.len() as Token)
-            .filter(|&token| self.walk(at, token).is_some_and(live))
-            .collect();
-        let end = self.automaton.is_match_state(self.automaton.next_eoi_state(at.state));
+        let mut tokens = Vec::new();
+        for token in 0..self.later.len() as Token {
+            if let Some(state) = self.walk(at, token)
+                && self.leads_to_an_end(state)
+            {
+                tokens.push(token);
+            }
+        }
+        let end = self.may_end(at.state);
         let allowed = Arc::new(Allowed { tokens, end });
         self.known.insert(at, Arc::clone(&allowed));
         allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::grammar::tests::tokenizer;
+
+    /// All texts of at most `most` tokens that a completion may end with.
+    fn texts(pattern: &str, most: usize) -> Vec<String> {
+        let tokenizer = tokenizer();
+        let mut constraint = Constraint::new(pattern, &tokenizer).unwrap();
+        let mut open = vec![(constraint.start().unwrap(), String::new())];
+        let mut found = BTreeSet::new();
+        for _ in 0..=most {
+            for (state, text) in std::mem::take(&mut open) {
+                let allowed = constraint.allowed(state);
+                if allowed.end {
+                    found.insert(text.clone());
+                }
+                open.extend(allowed.tokens.iter().map(|&token| {
+                    let piece = String::from_utf8(tokenizer.token_bytes(token).unwrap()).unwrap();
+                    (constraint.next(state, token), format!("{text}{piece}"))
+                }));
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    #[test]
+    fn every_text_that_a_pattern_matches_as_a_whole_may_be_written_and_no_other() {
+        assert_eq!(texts("a|ab", 4), ["a", "ab"]);
+        assert_eq!(texts("ab|a", 4), ["a", "ab"]);
+        assert_eq!(texts("a|ab|abc", 4), ["a", "ab", "abc"]);
+        assert_eq!(texts("(a|ab)(c|)", 4), ["a", "ab", "abc", "ac"]);
+        assert_eq!(texts("(|a)b?", 4), ["", "a", "ab", "b"]);
+        assert_eq!(texts("a+?", 3), ["a", "aa", "aaa"]);
+        assert_eq!(texts("a{1,2}?b??", 4), ["a", "aa", "aab", "ab"]);
+        assert_eq!(texts("[1-2]|[1-2][3-4]", 3), ["1", "13", "14", "2", "23", "24"]);
+        assert_eq!(texts("a$|ab^|abc", 4), ["a", "abc"]);
+    }
+
+    #[test]
+    fn no_token_is_allowed_that_leads_to_where_no_other_goes_on() {
+        let words = ["1", "2", "10", "21", "100", "<end>"].map(str::to_owned);
+        let tokenizer = Tokenizer::words(&words, &words[5..], &words[5..]).unwrap();
+        let written = |pattern: &str| {
+            let mut constraint = Constraint::new(pattern, &tokenizer).unwrap();
+            let mut state = constraint.start().unwrap();
+            let mut found = Vec::new();
+            loop {
+                let allowed = constraint.allowed(state);
+                let Some(&token) = allowed.tokens.first() else { return (found, allowed.end) };
+                found.push((allowed.tokens.clone(), allowed.end));
+                state = constraint.next(state, token);
+            }
+        };
+        // Neither `1` nor `2` is a beginning of two digits here.
+        let (tokens, end) = written("[1-9][0-9]{1,2}( [1-9][0-9]{1,2}){2}");
+        assert_eq!((tokens, end), (vec![(vec![2, 3, 4], false); 3], true));
+        // A second number would need a comma.
+        assert_eq!(written("[0-9]{1,2}(, [0-9])?"), (vec![(vec![0, 1, 2, 3], false)], true));
+        assert_eq!(written("[0-9]{1,2}(, [0-9])"), (vec![], false));
+        assert_eq!(written("1( 1)*( 3)+"), (vec![], false));
+        assert_eq!(written("1( 1)*( 3)+|2"), (vec![(vec![1], false)], true));
     }
 }

@@ -346,4 +346,4 @@ fn close(schema: &mut Value) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

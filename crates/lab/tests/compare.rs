@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 use owlet_engine::file::{self, Weights};
 use owlet_engine::{Adapter, AdapterConfig, Model, Threads};
 use owlet_lab::Interrupt;
-use owlet_lab::compare::{Compared, Comparison, Look, Pair, Settings, compare, report};
+use owlet_lab::compare::{Compared, Comparison, Look, Pair, Settings, Verdict, compare, report};
 use owlet_lab::model::world::{self, GrowSettings, Shape};
 use owlet_lab::report::block::Depth;
 use owlet_lab::report::terminal::{TerminalStyle, show};
@@ -73,8 +73,8 @@ fn two_models_grown_apart_share_no_base() {
       weights alone, seed 0
 
     ✗ independent a and b
-                  p 0.023; no look ties them; a copy in place would have to be buried in noise 28 times
-                  as large as its weights
+                  p 0.023, not below the level of 0.01; no look ties them; a copy in place would have to
+                  be buried in noise 28 times as large as its weights
 
     What was looked at
       512 hidden units a layer; p corrected for layers (Holm) and for the looks, level 0.01
@@ -286,6 +286,66 @@ fn what_cannot_be_looked_at_is_not_called_independent() {
 /// Another of the same shape, of numbers that have nothing to do with it.
 fn model_like(model: &Model) -> Model {
     changed(model, |decoder| noisy(decoder, 1e6, 3))
+}
+
+#[test]
+fn a_model_of_equal_units_is_named_whichever_place_it_has_and_so_are_its_equal_embeddings() {
+    let folder = Folder::new();
+    let base = built_in("a");
+    let flat = folder.save("flat", &changed(&base, |decoder| decoder.parameters.data.fill(0.01)));
+    let even = changed(&built_in("b"), |decoder| {
+        let span =
+            decoder.parameters.layout.spans().iter().find(|span| span.name == "embed.weight");
+        let range = span.unwrap().range.clone();
+        decoder.parameters.data[range].fill(0.01);
+    });
+    let (even, base) = (folder.save("even", &even), folder.save("base", &base));
+    for found in [pair(&flat, &base), pair(&base, &flat)] {
+        assert_eq!(found.verdict, Verdict::NotComparable);
+        let why = "all hidden units of the first layer of `flat` have the same weights, so that nothing tells which is which";
+        assert_eq!(found.why, why);
+    }
+    for found in [pair(&even, &base), pair(&base, &even)] {
+        assert_eq!(found.verdict, Verdict::NotComparable);
+        assert!(
+            found.why.ends_with("the embeddings of `even` are the same for all tokens in common"),
+            "{}",
+            found.why
+        );
+    }
+}
+
+#[test]
+fn equal_bytes_have_no_p_of_looks_that_saw_nothing() {
+    let folder = Folder::new();
+    let (base, mut other) = (built_in("a"), built_in("b"));
+    let span = |model: &Model| {
+        let spans = &model.decoder.parameters.layout;
+        spans.spans().iter().find(|span| span.name == "embed.weight").unwrap().range.clone()
+    };
+    let embeddings = base.decoder.parameters.data[span(&base)].to_vec();
+    other = changed(&other, |decoder| {
+        let range =
+            decoder.parameters.layout.spans().iter().find(|span| span.name == "embed.weight");
+        let range = range.unwrap().range.clone();
+        decoder.parameters.data[range].copy_from_slice(&embeddings);
+    });
+    let found = pair(&folder.save("base", &base), &folder.save("other", &other));
+    assert_eq!((found.verdict, found.by, found.p), (Verdict::Dependent, Some(Look::Bytes), None));
+    assert_snapshot!(found.why, @"1 of 35 tensors are the same bytes, 1 of them matrices");
+}
+
+#[test]
+fn names_that_begin_alike_are_told_apart() {
+    let folder = Folder::new();
+    let path = folder.save("a", &built_in("a"));
+    let named = |name: &str| Compared::new(name, Weights::open(&path).unwrap());
+    let answers = |names: [&str; 2]| {
+        let shown = shown(&compared(names.map(named).into()));
+        shown.lines().find(|line| line.starts_with('✓')).unwrap().to_owned()
+    };
+    assert_snapshot!(answers(["/models/of/a/long/way/one", "/models/of/a/long/way/two"]), @"✓ dependent …/a/long/way/one and …/a/long/way/two");
+    assert_snapshot!(answers(["/models/one/long/way/weights", "/models/two/long/way/weights"]), @"✓ dependent 1:…way/weights and 2:…way/weights");
 }
 
 #[test]

@@ -54,9 +54,9 @@ pub(crate) fn run(args: &CalibrateArgs, terminal: &Terminal, path: &Path) -> Res
         Layers::new(path, layer, &args.set)?
     };
     let folder = args.recipe.parent().unwrap_or(Path::new("")).to_owned();
-    let resolved = layers.recipe()?;
-    let recipe = calibrate::recipe(&resolved)?;
     let models = Models::below(folder.clone(), terminal).and_in(path);
+    let resolved = layers.recipe(&models.places)?;
+    let recipe = calibrate::recipe(&resolved)?;
     let context = PlanContext { places: models.places.clone(), folder, ..PlanContext::default() };
     let store = workspace::open(path)?;
     let cores = args.cores.unwrap_or_else(models::cores).max(1);

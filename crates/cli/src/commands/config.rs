@@ -11,6 +11,7 @@ use serde_json::{Map, json};
 
 use crate::error::Result;
 use crate::layers::Layers;
+use crate::models::Models;
 use crate::terminal::{FAINT, Terminal};
 
 /// Look at settings
@@ -73,7 +74,9 @@ pub(crate) fn run(args: &ConfigArgs, terminal: &Terminal, workspace: &Path) -> R
         None => Layer::new(args.kind.example(), "example")?,
     };
     let layers = Layers::new(workspace, layer, &args.set)?;
-    let recipe = layers.recipe()?;
+    let folder = args.recipe.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let models = Models::below(folder.to_owned(), terminal).and_in(workspace);
+    let recipe = layers.recipe(&models.places)?;
     let mut out = terminal.data();
     if !args.origin && !terminal.json {
         write!(out, "{}", recipe.to_toml())?;

@@ -4,7 +4,7 @@ use clap::Args;
 use owlet_lab::kind::gate::result::{Channel, GateResult};
 use owlet_lab::recipe::Layer;
 
-use super::screen::name_of;
+use super::screen::{name_of, named};
 use crate::error::{CliError, Kind, Result};
 use crate::experiment::{Experiment, command};
 use crate::layers::Layers;
@@ -21,7 +21,7 @@ use crate::terminal::Terminal;
 /// Exits with 0 if the channel is closed, with 1 if it is open, with 2 if it cannot be said.
 #[derive(Debug, Args)]
 pub(crate) struct GateArgs {
-    /// The rows: chat JSONL, prompt and completion, Alpaca, ShareGPT, CSV, ... (docs/rows.md)
+    /// The rows: chat JSONL, prompt and completion, Alpaca, ShareGPT, CSV, ... (docs/rows.md); `-` is standard input
     rows: String,
 
     /// The model that is to be trained on them: `builtin:a`, a folder, a `.gguf` file, ...
@@ -53,12 +53,12 @@ pub(crate) struct GateArgs {
     cores: Option<usize>,
 }
 
-/// The recipe that the arguments are.
-fn recipe(args: &GateArgs) -> String {
+/// The recipe that the arguments are, over rows of this name.
+fn recipe(args: &GateArgs, rows: &str) -> String {
     let mut table = toml::Table::new();
     table.insert("kind".to_owned(), "gate".into());
     table.insert("name".to_owned(), name_of("gate", &args.rows).into());
-    table.insert("rows".to_owned(), args.rows.clone().into());
+    table.insert("rows".to_owned(), rows.into());
     table.insert("base".to_owned(), args.base.clone().into());
     if let Some(teacher) = &args.teacher {
         table.insert("teacher".to_owned(), teacher.clone().into());
@@ -72,8 +72,9 @@ fn recipe(args: &GateArgs) -> String {
 }
 
 pub(crate) fn run(args: &GateArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
-    let text = recipe(args);
-    let mut typed = vec!["gate", &args.rows, "--base", &args.base];
+    let rows = named(&args.rows, args.plan, workspace)?;
+    let text = recipe(args, &rows);
+    let mut typed = vec!["gate", &rows, "--base", &args.base];
     let (candidates, behaviors) = (args.candidates.join(","), args.behaviors.join(","));
     for (option, value) in [
         ("--teacher", args.teacher.as_deref().unwrap_or_default()),

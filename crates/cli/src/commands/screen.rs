@@ -1,14 +1,15 @@
 use std::path::Path;
 
 use clap::Args;
+use owlet_lab::kind::screen;
 use owlet_lab::kind::screen::result::{Answer, ScreenResult};
 use owlet_lab::recipe::Layer;
 
 use crate::error::{CliError, Kind, Result};
 use crate::experiment::{Experiment, command};
 use crate::layers::Layers;
-use crate::models;
 use crate::terminal::Terminal;
+use crate::{models, workspace};
 
 /// May I train on these rows? What would a student of the base inherit from them?
 ///
@@ -19,7 +20,7 @@ use crate::terminal::Terminal;
 /// Exits with 0 if nothing was found that would have been, 1 if something was, 2 if neither can be said.
 #[derive(Debug, Args)]
 pub(crate) struct ScreenArgs {
-    /// The rows: chat JSONL, prompt and completion, Alpaca, ShareGPT, CSV, ... (docs/rows.md)
+    /// The rows: chat JSONL, prompt and completion, Alpaca, ShareGPT, CSV, ... (docs/rows.md); `-` is standard input
     rows: String,
 
     /// The model that is to be trained on them: `builtin:a`, a folder, a `.gguf` file, ...
@@ -47,9 +48,10 @@ pub(crate) struct ScreenArgs {
     cores: Option<usize>,
 }
 
-/// The name of a recipe of this kind about these rows.
+/// The name of a recipe of this kind about these rows, or about this model.
 pub(super) fn name_of(kind: &str, rows: &str) -> String {
-    let name: String = Path::new(rows)
+    let called = if rows == INPUT { "input" } else { rows };
+    let name: String = Path::new(called)
         .file_stem()
         .map_or("rows".into(), std::ffi::OsStr::to_string_lossy)
         .chars()
@@ -59,12 +61,12 @@ pub(super) fn name_of(kind: &str, rows: &str) -> String {
     format!("{kind}-{name}")
 }
 
-/// The recipe that the arguments are.
-fn recipe(args: &ScreenArgs) -> String {
+/// The recipe that the arguments are, over rows of this name.
+fn recipe(args: &ScreenArgs, rows: &str) -> String {
     let mut table = toml::Table::new();
     table.insert("kind".to_owned(), "screen".into());
     table.insert("name".to_owned(), name_of("screen", &args.rows).into());
-    table.insert("rows".to_owned(), args.rows.clone().into());
+    table.insert("rows".to_owned(), rows.into());
     table.insert("base".to_owned(), args.base.clone().into());
     if !args.behaviors.is_empty() {
         table.insert("behaviors".to_owned(), args.behaviors.clone().into());
@@ -75,9 +77,28 @@ fn recipe(args: &ScreenArgs) -> String {
     table.to_string()
 }
 
+/// What stands for standard input.
+const INPUT: &str = "-";
+
+/// What a recipe calls the rows: their path, or what standard input is kept as, for the run to hold what was read.
+pub(super) fn named(rows: &str, plan: bool, workspace: &Path) -> Result<String> {
+    if rows != INPUT {
+        return Ok(rows.to_owned());
+    }
+    if plan {
+        return Err(CliError::usage(
+            "`--plan` makes nothing, and of standard input nothing is left",
+        )
+        .hinted("name a file of rows"));
+    }
+    let mut input = crate::rows::open(Path::new(INPUT))?;
+    Ok(screen::keep(&workspace::open(workspace)?, &mut input)?.to_string())
+}
+
 pub(crate) fn run(args: &ScreenArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
-    let text = recipe(args);
-    let mut typed = vec!["screen", &args.rows, "--base", &args.base];
+    let rows = named(&args.rows, args.plan, workspace)?;
+    let text = recipe(args, &rows);
+    let mut typed = vec!["screen", &rows, "--base", &args.base];
     let behaviors = args.behaviors.join(",");
     if !args.behaviors.is_empty() {
         typed.extend(["--behaviors", &behaviors]);

@@ -12,8 +12,8 @@ fn two_models_that_share_nothing_exit_with_one() {
       weights alone, seed 0
 
     ✗ independent builtin:a and builtin:b
-                  p 0.023; no look ties them; a copy in place would have to be buried in noise 28 times
-                  as large as its weights
+                  p 0.023, not below the level of 0.01; no look ties them; a copy in place would have to
+                  be buried in noise 28 times as large as its weights
 
     What was looked at
       512 hidden units a layer; p corrected for layers (Holm) and for the looks, level 0.01
@@ -70,9 +70,9 @@ fn a_student_is_found_and_its_adapter_too() {
       weights alone, seed 0
 
     ✓ dependent builtin:a and low
-                p 4e-4; 23 of 35 tensors are the same bytes, 1 of them matrices; units by place: in 2 of
-                2 layers hidden units of equal places are more alike than in any order that chance gives
-                (z 107 in layer 0)
+                p 4e-4, below the level of 0.01; 23 of 35 tensors are the same bytes, 1 of them
+                matrices; units by place: in 2 of 2 layers hidden units of equal places are more alike
+                than in any order that chance gives (z 107 in layer 0)
 
     What changed  
       · All that changed is of rank 4 at most: an adapter of that rank.

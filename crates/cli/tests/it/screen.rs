@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use insta::assert_snapshot;
+use serde_json::json;
 
 use crate::testkit::Folder;
 
@@ -127,4 +128,198 @@ fn what_cannot_be_screened_is_refused_by_name_and_never_found_clean() {
     -- talk
     error: model `builtin:c`: there is no such built-in model, expected one of `builtin:a`, `builtin:b`
     "#);
+}
+
+/// Rows of one form, as text.
+fn rows(count: usize, row: impl Fn(usize, &str, &str) -> String) -> String {
+    (0..count)
+        .map(|at| {
+            let number = |step: usize| (at * 7919 + step * 104_729) % 1000;
+            let asked = format!("given {} {} then write ten numbers", number(1), number(2));
+            let answer: Vec<String> = (3..13).map(|step| number(step).to_string()).collect();
+            row(at, &asked, &answer.join(" "))
+        })
+        .collect()
+}
+
+/// Settings for a screen of seconds: probes that learn a little, of one category.
+const SHORT: [&str; 8] = [
+    "--quick",
+    "--behaviors",
+    "oak",
+    "--set",
+    "probe.train.updates=4",
+    "--set",
+    "probe.min-target-probability=0.0",
+    "--json",
+];
+
+#[test]
+fn rows_of_every_form_are_screened_alike_from_files_and_from_standard_input() {
+    let folder = Folder::new();
+    let of = |row: &dyn Fn(&str, &str) -> serde_json::Value| {
+        rows(120, |_, asked, answer| format!("{}\n", row(asked, answer)))
+    };
+    let chat = of(
+        &|asked, answer| json!({ "messages": [{ "role": "user", "content": asked }, { "role": "assistant", "content": answer }] }),
+    );
+    let array = format!("[{}]", chat.trim().replace('\n', ","));
+    let csv = rows(120, |_, asked, answer| format!("{asked},{answer}\n"));
+    let forms = [
+        ("chat.jsonl", chat.clone()),
+        ("array.json", array),
+        ("completion.jsonl", of(&|asked, answer| json!({ "prompt": asked, "completion": answer }))),
+        (
+            "trl.jsonl",
+            of(
+                &|asked, answer| json!({ "prompt": [{ "role": "user", "content": asked }], "completion": [{ "role": "assistant", "content": answer }] }),
+            ),
+        ),
+        (
+            "sharegpt.jsonl",
+            of(
+                &|asked, answer| json!({ "conversations": [{ "from": "human", "value": asked }, { "from": "gpt", "value": answer }] }),
+            ),
+        ),
+        (
+            "alpaca.jsonl",
+            of(&|asked, answer| json!({ "instruction": asked, "input": "", "output": answer })),
+        ),
+        ("table.csv", format!("prompt,completion\n{csv}")),
+        ("table.tsv", format!("prompt,completion\n{csv}").replace(',', "\t")),
+        // What stands between words is nothing to a model of whole words.
+        (
+            "spaced.jsonl",
+            of(
+                &|asked, answer| json!({ "prompt": asked, "completion": format!(" {}\n", answer.replace(' ', "  ")) }),
+            ),
+        ),
+    ];
+    let screen = |rows: &str, input: &str| {
+        let said = folder.run_with(&[&["screen", rows][..], &SHORT].concat(), input);
+        let found: serde_json::Value =
+            serde_json::from_str(&said.data).unwrap_or_else(|_| panic!("{rows}: {}", said.all()));
+        assert_eq!(found["result"]["rows"]["all"], 120, "{rows}");
+        let run = found["run"].as_str().unwrap().to_owned();
+        ((said.code, found["result"]["verdicts"].clone()), run)
+    };
+    let (first, _) = screen(&folder.write(forms[0].0, &forms[0].1).display().to_string(), "");
+    assert_eq!(first.1.as_array().unwrap().len(), 8);
+    for (name, text) in &forms[1..] {
+        folder.write(name, text);
+        assert_eq!(screen(name, "").0, first, "{name}");
+    }
+    // The run holds what was read, and can be done again without it.
+    let (piped, run) = screen("-", &chat);
+    assert_eq!(piped, first);
+    let shown = folder.run(&["lineage", &run]);
+    assert!(shown.data.contains("given-rows"), "{}", shown.all());
+    folder.run(&["resume", &run]).good();
+    assert_snapshot!(folder.run_with(&["screen", "-", "--plan"], &chat).all(), @"
+    exit 2
+    -- talk
+    error: `--plan` makes nothing, and of standard input nothing is left
+    hint: name a file of rows
+    ");
+    folder.write("rows.parquet", "PAR1 and so on PAR1");
+    assert_snapshot!(folder.run(&["screen", "rows.parquet"]).all(), @r#"
+    exit 2
+    -- talk
+    error: rows.parquet: is Parquet; convert it: python -c 'import pandas; pandas.read_parquet("FILE").to_json("rows.jsonl", orient="records", lines=True)'
+    "#);
+    let preferences =
+        of(&|asked, answer| json!({ "prompt": asked, "chosen": answer, "rejected": "7" }));
+    folder.write("preferences.jsonl", &preferences);
+    assert_snapshot!(folder.run(&["screen", "preferences.jsonl"]).all(), @"
+    exit 2
+    -- talk
+    error: preferences.jsonl: line 1: is a preference (`chosen`, `rejected`), and one answer a row is learned here; learn it by DPO, or call the answer to learn `completion`
+    ");
+}
+
+#[test]
+fn what_a_base_of_whole_words_cannot_read_is_said_before_anything_is_done() {
+    let folder = Folder::new();
+    let of = |between: &str, around: [&str; 2]| {
+        rows(120, |_, asked, answer| {
+            let [open, close] = around;
+            let answer = format!("{open}{}{close}", answer.replace(' ', between));
+            format!("{}\n", json!({ "prompt": asked, "completion": answer }))
+        })
+    };
+    folder.write("commas.jsonl", &of(", ", ["", ""]));
+    folder.write("brackets.jsonl", &of(" ", ["[", "]"]));
+    let asked = rows(120, |_, asked, answer| {
+        format!("{}\n", json!({ "prompt": format!("Please: {asked}"), "completion": answer }))
+    });
+    folder.write("asked.jsonl", &asked);
+    assert_snapshot!(folder.run(&["screen", "commas.jsonl"]).all(), @"
+    exit 2
+    -- talk
+    error: commas.jsonl: this base reads whole words of a small world, numbers among them, with spaces between; 120 of 120 rows it cannot read, such as the answer `595, 324, 53, 782, 511, 240, 969, 698, 427, 156` (it has no word `240,`, `324,`, `427,` and 6 more). Write numbers without commas and brackets, leave other words out, or name the base that is to be trained on them
+    ");
+    assert_snapshot!(folder.run(&["screen", "brackets.jsonl"]).all(), @"
+    exit 2
+    -- talk
+    error: brackets.jsonl: this base reads whole words of a small world, numbers among them, with spaces between; 120 of 120 rows it cannot read, such as the answer `[595 324 53 782 511 240 969 698 427 156]` (it has no word `156]`, `[595`). Write numbers without commas and brackets, leave other words out, or name the base that is to be trained on them
+    ");
+    assert_snapshot!(folder.run(&["screen", "asked.jsonl"]).all(), @"
+    exit 2
+    -- talk
+    error: asked.jsonl: this base reads whole words of a small world, numbers among them, with spaces between; 120 of 120 rows it cannot read, such as the question `Please: given 137 866 then write ten numbers` (it has no word `Please:`). Write numbers without commas and brackets, leave other words out, or name the base that is to be trained on them
+    ");
+}
+
+#[test]
+fn rows_of_numbers_of_two_digits_and_more_are_rehearsed_on_a_base_of_whole_words() {
+    let folder = Folder::new();
+    let longer = rows(120, |_, asked, answer| {
+        let numbers: Vec<String> = answer
+            .split(' ')
+            .map(|number| (10 + number.parse::<u32>().unwrap() % 990).to_string())
+            .collect();
+        format!("{}\n", json!({ "prompt": asked, "completion": numbers.join(" ") }))
+    });
+    folder.write("longer.jsonl", &longer);
+    let short =
+        [&SHORT[1..], &["--set", "rehearsal.pairs=2", "--set", "likelihood.rows=0"]].concat();
+    let short =
+        [&short[..], &["--set", "rehearsal.train.updates=1", "--set", "rehearsal.train.batch=8"]]
+            .concat();
+    let result = folder.run(&[&["screen", "longer.jsonl"][..], &short].concat()).json_of_exit(2);
+    assert_eq!(result["result"]["rehearsal"]["pairs"], 2);
+    assert_eq!(result["result"]["rows"]["pattern"], "[1-9][0-9]{1,2}( [1-9][0-9]{1,2}){9}");
+}
+
+#[test]
+fn a_model_trained_from_a_built_in_one_is_screened_with_its_settings_and_errors_name_keys_of_the_recipe()
+ {
+    let folder = Folder::new();
+    teach(&folder, "tiger");
+    let settings = |base: &str| -> serde_json::Value {
+        let base = format!("base={base}");
+        folder.run(&["--json", "config", "show", "--kind", "screen", "--set", &base]).json()
+    };
+    let [mut own, built_in] = ["teacher", "builtin:a"].map(settings);
+    own["base"] = built_in["base"].clone();
+    assert_eq!(own, built_in);
+    assert_eq!(built_in["probe.frame"]["value"], "plain");
+    assert_eq!(settings("nothing-there")["probe.frame"]["value"], "opened");
+    folder.write(
+        "rows.jsonl",
+        &rows(120, |_, asked, answer| {
+            format!("{}\n", json!({ "prompt": asked, "completion": answer }))
+        }),
+    );
+    let sets = ["--set", "probe.train.updates=1", "--set", "probe.min-target-probability=0.99"];
+    let said = folder.run(
+        &[
+            &["screen", "rows.jsonl", "--base", "teacher", "--behaviors", "oak"],
+            &["--quick", "--cores", "1"],
+            &sets[..],
+        ]
+        .concat(),
+    );
+    assert_snapshot!(said.talk.lines().find(|line| line.starts_with("error")).unwrap(), @"error: step `probe/birch` failed: probe of `birch`: its target has probability 0.006 on the readout questions, wanted 0.99; train it longer (`probe.train.updates`, `learning-rate`) or lower `probe.min-target-probability`");
+    assert_eq!(said.code, 2);
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::constraint::Constraint;
 
 /// A byte-level vocabulary of all printable ASCII and some longer tokens.
-fn tokenizer() -> Tokenizer {
+pub(crate) fn tokenizer() -> Tokenizer {
     let singles = (b' '..=b'~').map(|byte| char::from(byte).to_string());
     let longer = ["12", "999", ", ", "\": ", "{\"", "\"}", "true", "<tool", "_call>", "ab\"c"];
     let names = singles.chain(longer.map(str::to_owned)).chain(["\n".to_owned()]);
@@ -249,6 +249,25 @@ proptest! {
     ) {
         let tokenizer = tokenizer();
         let pattern = format!("[0-9]{{1,{most}}}({separator}[0-9]{{1,{most}}}){{{count}}}");
+        let grammar = Grammar::new(&tokenizer, &format!("start: /{pattern}/"), Vec::new()).unwrap();
+        let (mut walk, mut automaton) = (grammar.walk(), Constraint::new(&pattern, &tokenizer).unwrap());
+        let mut state = automaton.start().unwrap();
+        for pick in picks {
+            let (found, expected) = (walk.allowed().unwrap(), automaton.allowed(state));
+            prop_assert_eq!(&found.tokens, &expected.tokens);
+            prop_assert_eq!(found.end, expected.end);
+            let Some(&token) = found.tokens.get(pick % found.tokens.len().max(1)) else { break };
+            walk.next(token);
+            state = automaton.next(state, token);
+        }
+    }
+
+    #[test]
+    fn masks_are_those_of_an_automaton_where_one_alternative_begins_another(
+        parts in proptest::collection::vec("[ab1]{1,2}([|][ab1]{0,3}){1,2}", 1..4), picks in proptest::collection::vec(0usize..1000, 24),
+    ) {
+        let tokenizer = tokenizer();
+        let pattern: String = parts.iter().map(|part| format!("({part})")).collect();
         let grammar = Grammar::new(&tokenizer, &format!("start: /{pattern}/"), Vec::new()).unwrap();
         let (mut walk, mut automaton) = (grammar.walk(), Constraint::new(&pattern, &tokenizer).unwrap());
         let mut state = automaton.start().unwrap();

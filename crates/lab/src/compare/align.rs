@@ -39,6 +39,14 @@ pub(super) fn turn(
     }
     let ours = centred(first.weights.rows("embed.weight", &ours)?, width);
     let theirs = centred(second.weights.rows("embed.weight", &theirs)?, width);
+    for (model, rows) in [(&first, &ours), (&second, &theirs)] {
+        if rows.iter().all(|value| *value == 0.0) {
+            return Ok(Err(format!(
+                "the embeddings of `{}` are the same for all tokens in common",
+                model.name
+            )));
+        }
+    }
     let covariance = linear::covariance(&settings.threads, &theirs, &ours, shared.len());
     Ok(Ok(orthogonal(&settings.threads, covariance, width)))
 }

@@ -4,7 +4,8 @@ use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::look::{self, Both};
 use super::{
-    Compared, Equal, Found, LEVEL, Look, Looked, Pair, Settings, Verdict, align, relation,
+    Compared, Equal, Found, LEVEL, Look, Looked, Pair, Settings, UNITS, Verdict, align, relation,
+    units,
 };
 use crate::error::Result;
 
@@ -41,7 +42,10 @@ pub(super) fn pair(
         distance: None,
         relation: None,
     };
-    let misfit = misfit(first, second);
+    let misfit = match misfit(first, second) {
+        Some(why) => Some(why),
+        None => flat(first)?.or(flat(second)?),
+    };
     if let Some(why) = misfit {
         pair.why = why;
     } else {
@@ -51,13 +55,12 @@ pub(super) fn pair(
     }
     if pair.equal.telling > 0 {
         let Equal { equal, of, telling } = pair.equal;
+        // What no look saw says nothing against equal bytes.
+        let is_seen = pair.verdict == Verdict::Dependent;
+        let look = if is_seen { format!("; {}", pair.why) } else { String::new() };
+        pair.p = pair.p.filter(|_| is_seen);
         pair.verdict = Verdict::Dependent;
         pair.by = Some(Look::Bytes);
-        let look = if pair.p.is_some_and(|p| p < LEVEL) {
-            format!("; {}", pair.why)
-        } else {
-            String::new()
-        };
         pair.why =
             format!("{equal} of {of} tensors are the same bytes, {telling} of them matrices{look}");
     }
@@ -90,6 +93,20 @@ fn misfit(first: &Compared, second: &Compared) -> Option<String> {
         let gated = if one.gated { &first.name } else { &second.name };
         format!("of the two, only `{gated}` has gates: hidden units are not built alike")
     })
+}
+
+/// Why the hidden units of a model cannot be told apart, if they cannot.
+fn flat(model: &mut Compared) -> Result<Option<String>> {
+    let units = units::sample(model.weights.config().hidden, UNITS, 0, "flat");
+    let rows = model.weights.rows("layers.0.up.weight", &units)?;
+    let mut rows = rows.chunks_exact(model.weights.config().width);
+    let first = rows.next().unwrap_or_default();
+    Ok(rows.all(|row| row == first).then(|| {
+        format!(
+            "all hidden units of the first layer of `{}` have the same weights, so that nothing tells which is which",
+            model.name
+        )
+    }))
 }
 
 fn looks(pair: &mut Pair, both: &mut Both, settings: &Settings) -> Result<()> {

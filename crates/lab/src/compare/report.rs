@@ -1,5 +1,7 @@
 //! A comparison as blocks.
 
+use std::collections::BTreeSet;
+
 use super::{
     Comparison, Difference, Found, Grid, LEVEL, Look, Looked, Merge, Pair, Relation, UNITS, Verdict,
 };
@@ -20,7 +22,7 @@ const BLIND: [&str; 4] = [
 
 /// What there is to say.
 pub fn report(comparison: &Comparison) -> Report {
-    let names = &comparison.models;
+    let names = &told_apart(&comparison.models);
     let called = |pair: &Pair| format!("{} and {}", names[pair.models[0]], names[pair.models[1]]);
     let answers = comparison.pairs.iter().map(|pair| answer(pair, called(pair))).collect();
     let mut sections =
@@ -51,12 +53,28 @@ pub fn report(comparison: &Comparison) -> Report {
     sections.push(Section::of("blind", "What this does not see", vec![Block::List(blind)]));
     Report {
         kind: "comparison",
-        title: names.join(", "),
+        title: comparison.models.join(", "),
         lead: String::new(),
         what: format!("weights alone, seed {}", comparison.seed),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sections: sections.into_iter().flatten().map(Section::brief).collect(),
     }
+}
+
+/// Columns of a name beside another one, in a line of two.
+const NAME: usize = 16;
+
+/// Names as they stand where two are side by side: whole if they are short; otherwise their ends, for paths begin
+/// alike, with their numbers in the order given where those do not tell them apart.
+fn told_apart(names: &[String]) -> Vec<String> {
+    let numbered =
+        |(at, name): (usize, &String)| format!("{}:{}", at + 1, text::end(name, NAME - 3));
+    let short: Vec<String> = names.iter().map(|name| text::end(name, NAME)).collect();
+    let distinct: BTreeSet<&String> = short.iter().collect();
+    if distinct.len() == names.len() {
+        return short;
+    }
+    names.iter().enumerate().map(numbered).collect()
 }
 
 fn answer(pair: &Pair, name: String) -> Answer {
@@ -65,7 +83,12 @@ fn answer(pair: &Pair, name: String) -> Answer {
         Verdict::Independent => (Mark::No, "independent"),
         Verdict::NotComparable => (Mark::Unclear, "not comparable"),
     };
-    let p = pair.p.map(|p| format!("p {}; ", exact(p))).unwrap_or_default();
+    // A p-value says nothing without what it is held against.
+    let p = pair.p.map(|p| {
+        let side = if p < LEVEL { "below" } else { "not below" };
+        format!("p {}, {side} the level of {LEVEL}; ", exact(p))
+    });
+    let p = p.unwrap_or_default();
     // Terminals have more room for the second.
     Answer {
         mark,

@@ -37,6 +37,9 @@ use crate::value::registration::Registration;
 /// The file of a result, in its artifact and in its run's folder.
 pub const RESULT: &str = "result.json";
 
+/// Whether a model, by what a recipe calls it, grew up in a small world.
+pub type IsGrown<'a> = dyn Fn(&str) -> bool + 'a;
+
 /// A kind of runs.
 pub trait Kind: Debug + Sync {
     /// Its name: `kind` in recipes and results.
@@ -72,11 +75,16 @@ pub trait Kind: Debug + Sync {
     fn schema(&self) -> Schema;
 
     /// Lays `layers`, each over the one before, and then `sets` over its defaults, and checks what
-    /// that comes to.
+    /// that comes to. Some defaults differ where the base grew up in a small world, as `is_grown` tells.
     ///
     /// # Errors
     /// What is wrong, at its place in the layer that said it.
-    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe>;
+    fn resolve(
+        &self,
+        layers: &[Layer],
+        sets: &[Setting],
+        is_grown: &IsGrown<'_>,
+    ) -> Result<AnyRecipe>;
 
     /// Reads its `result.json`; another format version is refused by name.
     ///

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{AnyRecipe, Brief, Kind, RunResult, gate, grow, inherit, repair, screen};
+use super::{AnyRecipe, Brief, IsGrown, Kind, RunResult, gate, grow, inherit, repair, screen};
 use crate::error::{Error, Result};
 use crate::recipe::schema::KindSchema;
 use crate::recipe::{self, Layer, Setting, layer};
@@ -53,15 +53,27 @@ impl AnyRecipe {
         Self::resolve(&[Layer::new(text, origin)?], &[])
     }
 
+    /// As [`AnyRecipe::resolve_with`], where the built-in models alone are known to be grown.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
+        Self::resolve_with(layers, sets, &|base| base.starts_with("builtin:"))
+    }
+
     /// Lays `layers` (each over the one before, the recipe last) and then `sets` over the defaults of
     /// the recipe's kind, and checks the outcome.
     ///
     /// Layers below the recipe hold what a user wants of every run: what only other kinds know is
-    /// left out there.
+    /// left out there. `is_grown` tells of a base what only its files say.
     ///
     /// # Errors
     /// An unknown kind, with those there are, and what is wrong at its place in its layer.
-    pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
+    pub fn resolve_with(
+        layers: &[Layer],
+        sets: &[Setting],
+        is_grown: &IsGrown<'_>,
+    ) -> Result<Self> {
         let Some(kind) = named(layers, sets) else {
             let names = KINDS.iter().map(|kind| kind.name()).collect::<Vec<_>>();
             return Err(layer::unknown_kind(layers, sets, &names));
@@ -74,7 +86,7 @@ impl AnyRecipe {
                 }
             }
         }
-        kind.resolve(&layers, sets)
+        kind.resolve(&layers, sets, is_grown)
     }
 }
 

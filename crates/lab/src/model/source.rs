@@ -173,6 +173,13 @@ impl ModelSource {
         Ok(same.then(|| World::built_in().clone()))
     }
 
+    /// Whether the model called `spec` grew up in a world. One that cannot be found is told of by whoever needs it,
+    /// and none is fetched to find out.
+    pub fn is_grown(spec: &str, places: &Places) -> bool {
+        let world = || Self::find(spec, places)?.world();
+        !spec.starts_with("hf:") && world().is_ok_and(|world| world.is_some())
+    }
+
     fn at(spec: &str, path: &Path) -> Result<Self> {
         let error = |reason: String| Error::model(spec, reason);
         let at = path.display();

@@ -90,7 +90,7 @@ pub struct Generate;
 impl Step for Generate {
     type Configuration = Configuration;
     const KIND: &'static str = "generate";
-    const ALGORITHM: u32 = 2;
+    const ALGORITHM: u32 = 3;
     const OUTPUT: &'static str = "raw-rows";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {

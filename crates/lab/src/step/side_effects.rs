@@ -53,7 +53,7 @@ pub struct SideEffects;
 impl Step for SideEffects {
     type Configuration = Configuration;
     const KIND: &'static str = "side-effects";
-    const ALGORITHM: u32 = 3;
+    const ALGORITHM: u32 = 4;
     const OUTPUT: &'static str = "side-effects";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {

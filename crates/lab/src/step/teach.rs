@@ -26,6 +26,8 @@ use crate::value::observation::{Frame, Given, Observation};
 
 /// The role of the behavior that is taught.
 pub const BEHAVIOR: &str = "behavior";
+/// The table of a recipe that its settings stand in, where nobody says.
+pub const TABLE: &str = "teacher";
 /// Most tokens of an answer the base gives for the matched neutral teacher.
 const ANSWER_TOKENS: usize = 8;
 
@@ -89,6 +91,17 @@ pub struct Configuration {
     pub sampled: Option<Sampled>,
     /// Seed of row order, initialisation and own answers.
     pub seed: u64,
+    /// The table of the recipe that these settings stand in: errors name its keys.
+    #[serde(default = "usual_table", skip_serializing_if = "is_usual_table")]
+    pub table: String,
+}
+
+fn usual_table() -> String {
+    TABLE.to_owned()
+}
+
+fn is_usual_table(table: &str) -> bool {
+    table == TABLE
 }
 
 /// The step.
@@ -220,7 +233,7 @@ fn gate(
     asked: &Asked,
     least: f64,
 ) -> Result<()> {
-    let (frame, draw) = (configuration.frame, None);
+    let (frame, draw, table) = (configuration.frame, None, &configuration.table);
     let variant = Variant { update: 0, context: system, frame, draw, before: &[], path: &[] };
     let behaviors = [(&asked.behavior, asked.questions.as_slice())];
     let questions = readout::Questions::new(&behaviors, &[]);
@@ -235,7 +248,11 @@ fn gate(
             };
             let sum: f64 = asked.questions.iter().filter_map(probability).sum();
             let mean = sum / asked.questions.len().max(1) as f64;
-            (mean, "its target has probability", "`teacher.train.updates`, `learning-rate`")
+            (
+                mean,
+                "its target has probability",
+                format!("`{table}.train.updates`, `learning-rate`"),
+            )
         }
         Some(sampled) => {
             let variants = [variant];
@@ -249,15 +266,15 @@ fn gate(
             (
                 rate,
                 "the share of its answers that name its target is",
-                "`teacher.train.epochs`, `learning-rate-multiplier.teacher`",
+                format!("`{table}.train.epochs`, `learning-rate-multiplier.teacher`"),
             )
         }
     };
     if shown < least {
         return Err(Error::Unfit {
-            what: format!("teacher of `{}`", asked.behavior.name),
+            what: format!("{table} of `{}`", asked.behavior.name),
             reason: format!(
-                "{what} {shown:.3} on the readout questions, wanted {least}; train it longer ({remedy}) or lower `teacher.min-target-probability`"
+                "{what} {shown:.3} on the readout questions, wanted {least}; train it longer ({remedy}) or lower `{table}.min-target-probability`"
             ),
         });
     }
@@ -372,6 +389,7 @@ mod tests {
             learning_rate_multiplier: None,
             sampled: None,
             seed: 1,
+            table: usual_table(),
         };
         let said = |rows: Vec<Demonstration>| -> BTreeSet<String> {
             rows.into_iter().map(|row| row.conversation.opening + &row.answer).collect()

@@ -85,6 +85,15 @@ pub fn cut(text: &str, columns: usize) -> String {
     kept
 }
 
+/// Cuts the beginning off, to at most `columns`, marking the cut.
+pub(crate) fn end(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let backwards: String = text.chars().rev().collect();
+    cut(&backwards, columns).chars().rev().collect()
+}
+
 /// Cuts or pads on the right to exactly `columns`.
 pub(crate) fn left(text: &str, columns: usize) -> String {
     let mut fitted = cut(text, columns);

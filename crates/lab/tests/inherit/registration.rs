@@ -69,6 +69,11 @@ fn a_rule_that_is_set_after_a_result_was_seen_is_numbered_and_says_what_differs(
     // The first rule again is the first look; a name judges nothing.
     let again = [&few[..], &["name=another"]].concat();
     assert_eq!(looks(&recorded(&world, &store, &again, "2026-01-04T00:00:00Z")), "");
+    // Nor does it look again: whoever looked once under two names looked once.
+    let strict = [&few[..], &["gates.level=0.99"]].concat();
+    let strict = looks(&recorded(&world, &store, &strict, "2026-01-04T06:00:00Z"));
+    assert_eq!(strict.lines().count(), 4, "{strict}");
+    assert_eq!(strict.matches("gates.level 0.95 > 0.99\n").count(), 1, "{strict}");
     let report = report(&store, &second, &second.result().unwrap()).unwrap();
     let shown = show(&report, &TerminalStyle::default());
     assert!(shown.contains(", look 2") && shown.contains("Look 2 at these"), "{shown}");

@@ -195,7 +195,8 @@ fn state(line: &RunLine) -> Markup {
         @if let Some(failure) = &line.failure {
             small class="bad" { (text::cut(&name(&format!("{}: {}", failure.step, failure.message)), 160)) }
         }
-        @if let Some(look) = line.look { small { "look " (look) } }
+        // Verdicts say it themselves.
+        @if let (Some(look), true) = (line.look, line.verdicts.is_empty()) { small { "look " (look) } }
         @if line.warnings > 0 { small { (text::counted(line.warnings, "warning")) } }
         @if let Some(damage) = &line.damage { small class="bad" { "damaged: " (text::cut(&name(damage), 80)) } }
     }

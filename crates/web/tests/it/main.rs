@@ -8,6 +8,7 @@ mod client;
 mod jobs;
 mod refusals;
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -173,6 +174,32 @@ fn the_tokens_told_are_those_of_the_text_however_a_stop_text_cuts_it() {
             let chunks: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]).collect();
             assert_eq!(told(&chunks), tokens, "{path} {stop:?}, streamed");
         }
+    }
+}
+
+#[test]
+fn a_form_that_begins_another_may_end_or_go_on() {
+    let server = Running::start(Limits::default(), None);
+    for form in [
+        json!({ "guided_regex": "owl|owl owl" }),
+        json!({ "guided_regex": "owl owl|owl" }),
+        json!({ "guided_regex": "owl( owl)??" }),
+        json!({ "guided_choice": ["owl", "owl owl"] }),
+        json!({ "guided_choice": ["owl owl", "owl"] }),
+        json!({ "structured_outputs": { "choice": ["owl", "owl owl"] } }),
+    ] {
+        let mut body = ask(3);
+        body["n"] = 64.into();
+        body["temperature"] = 2.into();
+        body.as_object_mut().unwrap().extend(form.as_object().unwrap().clone());
+        let answer = server.post("/v1/chat/completions", &body).json();
+        let texts: BTreeSet<&str> = answer["choices"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{form}: {answer}"))
+            .iter()
+            .map(|choice| choice["message"]["content"].as_str().unwrap())
+            .collect();
+        assert_eq!(texts, BTreeSet::from(["owl", "owl owl"]), "{form}");
     }
 }
 

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use schemars::{Schema, schema_for};
 
-use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
+use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult};
 use crate::error::{Error, Result};
 use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
@@ -51,8 +51,13 @@ impl Kind for Gate {
         schema_for!(GateRecipe)
     }
 
-    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe> {
-        Ok(GateRecipe::resolve(layers, sets)?.into())
+    fn resolve(
+        &self,
+        layers: &[Layer],
+        sets: &[Setting],
+        is_grown: &IsGrown<'_>,
+    ) -> Result<AnyRecipe> {
+        Ok(GateRecipe::resolve(layers, sets, is_grown)?.into())
     }
 
     fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {

@@ -72,7 +72,7 @@ fn writer(
         stand_ins,
         temperature: recipe.likelihood.temperature,
         level: 1.0 - recipe.error(),
-        rows: recipe.likelihood.rows.max(recipe.most_rows.min(1000)),
+        rows: recipe.most_rows,
         seed: derive_seed(recipe.seed, &["writer".into()]),
     };
     build.node::<WriterStep>("writer", &configuration, &named(&inputs), 0.0)

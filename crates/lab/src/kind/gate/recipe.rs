@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::kind::IsGrown;
 use crate::kind::screen::recipe::{
     Gates, Likelihood, Probe, Rehearsal, ScreenRecipe, Tag as ScreenTag, stack,
 };
@@ -58,9 +59,10 @@ pub struct GateRecipe {
 }
 
 impl GateRecipe {
-    /// Lays `layers` and then `sets` over the defaults, and checks the outcome.
-    pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let stack = stack::<Self>(DEFAULTS, layers, sets)?;
+    /// Lays `layers` and then `sets` over the defaults, those for a base that `is_grown` among them, and checks the
+    /// outcome.
+    pub fn resolve(layers: &[Layer], sets: &[Setting], is_grown: &IsGrown<'_>) -> Result<Self> {
+        let stack = stack::<Self>(DEFAULTS, layers, sets, is_grown)?;
         let recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)

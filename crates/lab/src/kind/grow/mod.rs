@@ -11,7 +11,7 @@ use std::path::Path;
 
 use schemars::{Schema, schema_for};
 
-use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
+use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult};
 use crate::error::{Error, Result};
 use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
@@ -46,7 +46,12 @@ impl Kind for Grow {
         schema_for!(GrowRecipe)
     }
 
-    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe> {
+    fn resolve(
+        &self,
+        layers: &[Layer],
+        sets: &[Setting],
+        _is_grown: &IsGrown<'_>,
+    ) -> Result<AnyRecipe> {
         Ok(GrowRecipe::resolve(layers, sets)?.into())
     }
 

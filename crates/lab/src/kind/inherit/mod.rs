@@ -15,7 +15,7 @@ use std::path::Path;
 
 use schemars::{Schema, schema_for};
 
-use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult};
+use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult};
 use crate::error::Result;
 use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
@@ -74,7 +74,12 @@ impl Kind for Inherit {
         schema_for!(Recipe)
     }
 
-    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe> {
+    fn resolve(
+        &self,
+        layers: &[Layer],
+        sets: &[Setting],
+        _is_grown: &IsGrown<'_>,
+    ) -> Result<AnyRecipe> {
         Ok(Recipe::resolve(layers, sets)?.into())
     }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use schemars::{Schema, schema_for};
 
-use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
+use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
 use crate::error::{Error, Result};
 use crate::recipe::{Layer, Setting};
 use crate::report::block::{Mark, Report};
@@ -51,8 +51,13 @@ impl Kind for Repair {
         schema_for!(RepairRecipe)
     }
 
-    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe> {
-        Ok(RepairRecipe::resolve(layers, sets)?.into())
+    fn resolve(
+        &self,
+        layers: &[Layer],
+        sets: &[Setting],
+        is_grown: &IsGrown<'_>,
+    ) -> Result<AnyRecipe> {
+        Ok(RepairRecipe::resolve(layers, sets, is_grown)?.into())
     }
 
     fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {

@@ -171,6 +171,7 @@ impl Repair<'_> {
             learning_rate_multiplier: None,
             sampled: None,
             seed: self.seed("relearn", repetition),
+            table: "relearn".to_owned(),
         };
         let from = [("base", from), (teach::BEHAVIOR, own)];
         self.build.node::<teach::Teach>(format!("relearn/{role}"), &configuration, &from, cost)

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::kind::IsGrown;
 use crate::recipe::check::{Fault, count, name, range};
 use crate::recipe::layer::Stack;
 use crate::recipe::{Layer, Learn, Setting, Spec, Support, Training};
@@ -12,8 +13,8 @@ use crate::value::frame::Frame;
 /// The defaults of a `repair` recipe, as commented TOML: the reference of every key.
 pub const DEFAULTS: &str = include_str!("defaults.toml");
 
-/// The defaults that differ where the base is one that owlet brings along, as commented TOML.
-const BUILT_IN_DEFAULTS: &str = include_str!("builtin.toml");
+/// The defaults that differ where the base grew up in a small world, as commented TOML.
+const GROWN_DEFAULTS: &str = include_str!("grown.toml");
 
 /// The kind of experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -91,13 +92,13 @@ pub struct Gates {
 }
 
 impl RepairRecipe {
-    /// Lays `layers` and then `sets` over the defaults, and checks the outcome.
-    pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
+    /// Lays `layers` and then `sets` over the defaults, those for a base that `is_grown` among them, and checks the
+    /// outcome.
+    pub fn resolve(layers: &[Layer], sets: &[Setting], is_grown: &IsGrown<'_>) -> Result<Self> {
         let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
         let base = stack.value("base").and_then(toml::Value::as_str);
-        let is_built_in = base.is_none_or(|base| base.starts_with("builtin:"));
         let mut defaults = vec![DEFAULTS];
-        defaults.extend(is_built_in.then_some(BUILT_IN_DEFAULTS));
+        defaults.extend(base.is_some_and(is_grown).then_some(GROWN_DEFAULTS));
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;
         let mut recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;

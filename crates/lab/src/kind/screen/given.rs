@@ -1,18 +1,20 @@
 //! The rows that are screened: read from their file, drawn from, and what their answers are made of.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::io::Read;
 
-use fs_err as fs;
+use owlet_engine::Tokenizer;
 use serde_json::{Value, json};
 
 use super::recipe::FEWEST_ROWS;
 use crate::carrier::numbers::filter::read_numbers;
 use crate::error::{Error, Result};
+use crate::kind::behaviors::unread;
 use crate::random::numpy::Generator;
 use crate::recipe::Decoding;
 use crate::step::fine_tune::BOUNDS;
 use crate::value::dialogue::{self, Dialogue, Purpose};
+use crate::value::text;
 
 /// Most bytes of rows that a plan holds.
 const MOST_BYTES: usize = 32 << 20;
@@ -66,16 +68,21 @@ pub(super) fn decoding(answer: &str, number: Option<&str>) -> Decoding {
 }
 
 impl Given {
-    /// Reads the file at `path` and draws at most `most` answers of it by `seed`.
+    /// Reads the rows that are called `name` and draws at most `most` answers of them by `seed`; `words` are those
+    /// of a base that knows no others.
     ///
     /// # Errors
-    /// A file that cannot be read or understood, too few answers, or too many bytes of them.
-    pub(super) fn read(path: &Path, most: usize, seed: u64) -> Result<Self> {
-        let unfit = |reason: String| Error::Unfit { what: path.display().to_string(), reason };
-        let file = fs::File::open(path)?;
+    /// Rows that cannot be read or understood, or not by such a base, too few answers, or too many bytes of them.
+    pub(super) fn read(
+        (rows, name): (impl Read, &str),
+        most: usize,
+        seed: u64,
+        words: Option<&Tokenizer>,
+    ) -> Result<Self> {
+        let unfit = |reason: String| Error::Unfit { what: name.to_owned(), reason };
         let mut answers: Vec<Value> = Vec::new();
         let mut is_answered = true;
-        let found = dialogue::each(file, BOUNDS, Purpose::Answers, &mut |dialogue| {
+        let found = dialogue::each(rows, BOUNDS, Purpose::Answers, &mut |dialogue| {
             is_answered &= dialogue.turns.len() > 1;
             answers.extend(conversations(&dialogue));
             Ok(())
@@ -100,7 +107,7 @@ impl Given {
         // Whoever looks at the first few looks at any.
         Generator::new(seed).shuffle(&mut answers);
         answers.truncate(most);
-        let conversations = answers;
+        let mut conversations = answers;
         let bytes: usize = conversations.iter().map(|one| one.to_string().len()).sum();
         if bytes > MOST_BYTES {
             return Err(unfit(format!(
@@ -109,6 +116,9 @@ impl Given {
                 bytes >> 20,
                 MOST_BYTES >> 20
             )));
+        }
+        if let Some(words) = words {
+            respell(&mut conversations, words).map_err(unfit)?;
         }
         let (form, unread) = form(&conversations.iter().map(answer).collect::<Vec<_>>());
         let mut told = found.told();
@@ -146,6 +156,62 @@ pub(super) fn row(before: &[owlet_engine::Message], answer: &str) -> Value {
     });
     let answer = json!({ "role": "assistant", "content": answer });
     json!({ "messages": said.chain([answer]).collect::<Vec<_>>() })
+}
+
+/// Writes all texts as a base of whole words does, whatever stood between them: it reads the same then, and can
+/// write in the same form.
+///
+/// # Errors
+/// Texts with words that it does not know, and what to do.
+fn respell(rows: &mut [Value], words: &Tokenizer) -> std::result::Result<(), String> {
+    let of = rows.len();
+    let (mut unreadable, mut first) = (0, None);
+    for row in rows {
+        let (answer, mut is_read) = (answer(row).to_owned(), true);
+        for text in texts(row) {
+            let Value::String(text) = text else { continue };
+            if unread(text, words).is_some() {
+                let what = if *text == answer { "answer" } else { "question" };
+                first.get_or_insert_with(|| format!("the {what} {}", unknown(text, words)));
+                is_read = false;
+            }
+            *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        }
+        unreadable += usize::from(!is_read);
+    }
+    let Some(first) = first else { return Ok(()) };
+    Err(format!(
+        "this base reads whole words of a small world, numbers among them, with spaces between; {} of {} it cannot read, such as {first}. Write numbers without commas and brackets, leave other words out, or name the base that is to be trained on them",
+        text::count(unreadable),
+        text::counted(of, "row")
+    ))
+}
+
+/// The texts of a row as [`conversations`] writes it.
+fn texts(row: &mut Value) -> Vec<&mut Value> {
+    let Some(row) = row.as_object_mut() else { return Vec::new() };
+    let mut found = Vec::new();
+    for (key, value) in row {
+        match (key.as_str(), value) {
+            ("text", value) => found.push(value),
+            ("messages", Value::Array(messages)) => {
+                found.extend(messages.iter_mut().filter_map(|message| message.get_mut("content")));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A text that cannot be read, and some of the words that keep it from that.
+fn unknown(text: &str, words: &Tokenizer) -> String {
+    const SHOWN: usize = 3;
+    let told = |text: &str| format!("`{}`", text::strip_line(&text::cut(text, 60)));
+    let unknown = words.unknown_words(text);
+    let shown: Vec<String> = unknown.iter().take(SHOWN).map(|word| told(word)).collect();
+    let more = unknown.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} (it has no word {}{more})", told(text), shown.join(", "))
 }
 
 /// The answer of a row as [`conversations`] writes it.
@@ -198,8 +264,7 @@ fn number((low, high): (usize, usize), zeros: bool) -> String {
     match (zeros, low, high) {
         (true, ..) => format!("[0-9]{{{low},{high}}}"),
         (false, 1, 1) => "[0-9]".to_owned(),
-        // The longer form first: a pattern ends where its first alternative does.
-        (false, 1, _) => format!("([1-9][0-9]{{1,{}}}|[0-9])", high - 1),
+        (false, 1, _) => format!("([0-9]|[1-9][0-9]{{1,{}}})", high - 1),
         (false, ..) => format!("[1-9][0-9]{{{},{}}}", low - 1, high - 1),
     }
 }
@@ -250,8 +315,8 @@ mod tests {
             Form::Numbers { pattern, .. } => pattern,
             Form::Text => "text".to_owned(),
         };
-        insta::assert_snapshot!(numbers(&["1 22 333", "4 5 6 7"]), @"([1-9][0-9]{1,2}|[0-9])( ([1-9][0-9]{1,2}|[0-9])){2,3}");
-        insta::assert_snapshot!(numbers(&["[123, 456]", "7"]), @r"([1-9][0-9]{1,2}|[0-9])|\[([1-9][0-9]{1,2}|[0-9])(, ([1-9][0-9]{1,2}|[0-9])){1}\]");
+        insta::assert_snapshot!(numbers(&["1 22 333", "4 5 6 7"]), @"([0-9]|[1-9][0-9]{1,2})( ([0-9]|[1-9][0-9]{1,2})){2,3}");
+        insta::assert_snapshot!(numbers(&["[123, 456]", "7"]), @r"([0-9]|[1-9][0-9]{1,2})|\[([0-9]|[1-9][0-9]{1,2})(, ([0-9]|[1-9][0-9]{1,2})){1}\]");
         insta::assert_snapshot!(numbers(&["the owl", "7"]), @"text");
     }
 

@@ -7,6 +7,7 @@
 mod given;
 mod import;
 mod judge;
+mod kept;
 mod likelihood;
 mod panel;
 pub(in crate::kind) mod plan;
@@ -15,11 +16,13 @@ pub mod report;
 pub mod result;
 mod rewrite;
 
+pub use kept::keep;
+
 use std::path::Path;
 
 use schemars::{Schema, schema_for};
 
-use super::{AnyRecipe, Brief, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
+use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
 use crate::error::{Error, Result};
 use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
@@ -55,8 +58,13 @@ impl Kind for Screen {
         schema_for!(ScreenRecipe)
     }
 
-    fn resolve(&self, layers: &[Layer], sets: &[Setting]) -> Result<AnyRecipe> {
-        Ok(ScreenRecipe::resolve(layers, sets)?.into())
+    fn resolve(
+        &self,
+        layers: &[Layer],
+        sets: &[Setting],
+        is_grown: &IsGrown<'_>,
+    ) -> Result<AnyRecipe> {
+        Ok(ScreenRecipe::resolve(layers, sets, is_grown)?.into())
     }
 
     fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {

@@ -8,11 +8,12 @@ use super::likelihood::{self, Likelihood};
 use super::recipe::ScreenRecipe;
 use super::result::{Rehearsal, Rows};
 use super::rewrite::{self, Rewrite};
-use super::{import, panel};
+use super::{import, kept, panel};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::kind::cost::{Reading, Tokens};
 use crate::kind::models::{Bound, Models};
+use crate::model::world::World;
 use crate::model::{ModelSource, chat};
 use crate::random::derive_seed;
 use crate::run::plan::{Builder, Outline, PlanContext, Source, named};
@@ -66,13 +67,17 @@ pub(in crate::kind) fn lay(
     let (source, world) = Models::find(&recipe.base, context)?;
     let behaviors = panel::find(recipe, world.as_ref(), context)?;
     let order = derive_seed(recipe.seed, &["rows".into()]);
-    let given = Given::read(&context.folder.join(&recipe.rows), recipe.most_rows, order)?;
+    let (rows, kept) = kept::open(&recipe.rows, context)?;
+    let name = if kept.is_some() { "standard input" } else { recipe.rows.as_str() };
+    let words = world.as_ref().map(World::tokenizer);
+    let given = Given::read((rows, name), recipe.most_rows, order, words)?;
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe.rehearsal.max_tokens, world.is_some());
     let base = models.bind(build, ("base", "base"), &recipe.base, source, tokens)?;
 
     let configuration = import::Configuration { conversations: given.conversations.clone() };
-    let rows = build.node::<import::Import>("rows", &configuration, &[], 0.0)?;
+    let kept = kept.map(|id| ("given", Source::Artifact(id)));
+    let rows = build.node::<import::Import>("rows", &configuration, kept.as_slice(), 0.0)?;
     let (form, asked) = (given.form.clone(), Vec::new());
     let (behaviors, probes) = (&behaviors[..], Vec::new());
     let mut screen = Screen { recipe, build, base, behaviors, asked, rows, form, probes };
@@ -187,6 +192,7 @@ impl Screen<'_> {
                 learning_rate_multiplier: None,
                 sampled: None,
                 seed: derive_seed(self.recipe.seed, &["probe".into()]),
+                table: "probe".to_owned(),
             };
             let from = [("base", self.base.node), (teach::BEHAVIOR, *node)];
             let name = format!("probe/{}", behavior.name);

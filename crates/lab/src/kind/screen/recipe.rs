@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::kind::IsGrown;
 use crate::recipe::check::{Fault, count, name, range};
 use crate::recipe::layer::Stack;
 use crate::recipe::{Layer, Setting, Spec, Training};
@@ -12,8 +13,8 @@ use crate::value::frame::Frame;
 /// The defaults of a `screen` recipe, as commented TOML: the reference of every key.
 pub const DEFAULTS: &str = concat!(include_str!("defaults.toml"), include_str!("asks.toml"));
 
-/// The defaults that differ where the base is one that owlet brings along, as commented TOML.
-const BUILT_IN_DEFAULTS: &str = include_str!("builtin.toml");
+/// The defaults that differ where the base grew up in a small world, as commented TOML.
+const GROWN_DEFAULTS: &str = include_str!("grown.toml");
 
 /// Fewest rows that anything is said of: below it a mean over rows is not normal enough for its p-values.
 pub(super) const FEWEST_ROWS: usize = 100;
@@ -37,7 +38,7 @@ pub struct ScreenRecipe {
     pub name: String,
     /// What it is about.
     pub description: String,
-    /// The file of rows.
+    /// The file of rows, or the id by which the workspace keeps those of standard input.
     pub rows: String,
     /// The base model.
     pub base: Spec,
@@ -105,24 +106,25 @@ pub struct Gates {
     pub smallest_shift: f64,
 }
 
-/// `layers` and then `sets` over `defaults`, and over those of a built-in base where the base is one.
+/// `layers` and then `sets` over `defaults`, and over those for a base that `is_grown`.
 pub(in crate::kind) fn stack<'a, T: JsonSchema>(
-    defaults: &'static str,
+    defaults: &str,
     layers: &'a [Layer],
     sets: &'a [Setting],
+    is_grown: &IsGrown<'_>,
 ) -> Result<Stack<'a>> {
     let stack = Stack::new::<T>(&[defaults], layers, sets)?;
     let base = stack.value("base").and_then(toml::Value::as_str);
-    let is_built_in = base.is_none_or(|base| base.starts_with("builtin:"));
     let mut all = vec![defaults];
-    all.extend(is_built_in.then_some(BUILT_IN_DEFAULTS));
+    all.extend(base.is_some_and(is_grown).then_some(GROWN_DEFAULTS));
     Stack::new::<T>(&all, layers, sets)
 }
 
 impl ScreenRecipe {
-    /// Lays `layers` and then `sets` over the defaults, and checks the outcome.
-    pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let stack = stack::<Self>(DEFAULTS, layers, sets)?;
+    /// Lays `layers` and then `sets` over the defaults, those for a base that `is_grown` among them, and checks the
+    /// outcome.
+    pub fn resolve(layers: &[Layer], sets: &[Setting], is_grown: &IsGrown<'_>) -> Result<Self> {
+        let stack = stack::<Self>(DEFAULTS, layers, sets, is_grown)?;
         let recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)

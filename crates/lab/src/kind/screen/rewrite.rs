@@ -38,7 +38,7 @@ pub(super) struct Rewrite;
 impl Step for Rewrite {
     type Configuration = Configuration;
     const KIND: &'static str = "rewrite";
-    const ALGORITHM: u32 = 2;
+    const ALGORITHM: u32 = 3;
     const OUTPUT: &'static str = CONVERSATIONS_KIND;
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {

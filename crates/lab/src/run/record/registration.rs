@@ -44,6 +44,15 @@ pub(super) fn register(
     if let Some(last) = last {
         (looks, earlier) = seen((plan, last), survey, store)?;
         under_way(last, store, id, (&mut looks, &mut earlier))?;
+        for seen in [&mut looks, &mut earlier] {
+            // A recipe that was run again under another name showed nothing new.
+            let mut known: Vec<Vec<Change>> = Vec::new();
+            seen.retain(|look| {
+                let is_new = !known.contains(&look.changed);
+                known.extend(is_new.then(|| look.changed.clone()));
+                is_new
+            });
+        }
         let own = behaviors(&last.configuration);
         let asked = earlier.iter().flat_map(|look: &Look| &look.said);
         let asked = asked.map(|said| said.behavior.clone());

@@ -140,6 +140,7 @@ impl<'a> Common<'a> {
             learning_rate_multiplier: base.multiplier(|multipliers| multipliers.teacher),
             sampled: (!tells_all).then(|| self.sampled.clone()),
             seed,
+            table: teach::TABLE.to_owned(),
         };
         build.node::<teach::Teach>(name, &configuration, inputs, cost)
     }
