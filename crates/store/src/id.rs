@@ -103,6 +103,11 @@ digest_type!(
     FileDigest,
     "a BLAKE3 digest (64 lowercase hexadecimal digits)"
 );
+digest_type!(
+    /// A SHA-256 digest, as claims have them.
+    Sha256Digest,
+    "a SHA-256 digest (64 lowercase hexadecimal digits)"
+);
 
 /// Only lowercase is accepted, so that every id has one spelling and so one path.
 fn decode_digest(text: &str) -> Option<[u8; 32]> {

@@ -16,6 +16,7 @@ const COMMANDS: &[&[&str]] = &[
     &["list"],
     &["show"],
     &["lineage"],
+    &["sign"],
     &["verify"],
     &["export"],
     &["train"],

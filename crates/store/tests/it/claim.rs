@@ -1,0 +1,238 @@
+//! Signatures of files, beside the reference tool's: `tests/golden/claims/make.py` wrote them and what the tool said.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use owlet_store::claim::{PrivateKey, PublicKey, Tree, signature};
+use owlet_store::{Error, ProblemKind};
+use serde::Deserialize;
+
+/// What a folder holds: the content of a file, or where a link leads.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Link([String; 1]),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vector {
+    name: String,
+    by: String,
+    files: BTreeMap<String, Content>,
+    bundle: String,
+    accepted: bool,
+    why: String,
+}
+
+fn vectors() -> Vec<Vector> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/claims/vectors.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// What the tool accepts, and is refused here, with the beginning of why.
+const STRICTER: &[(&str, &str)] = &[
+    ("two signatures", "has 2 signatures, expected one"),
+    ("base64 with a line feed", "has a payload that is not canonical base64"),
+    ("base64 with more padding", "has a payload that is not canonical base64"),
+    ("signed as version 0.2 did, wrongly", "has a signature that is not this key's"),
+    ("a file listed twice", "lists \"a/x\" twice"),
+    ("a file listed twice, once wrongly", "lists \"a/x\" twice"),
+    ("no files", "lists no files"),
+];
+
+fn key(number: u8) -> PrivateKey {
+    PrivateKey::from_random(&[number; 32]).unwrap()
+}
+
+/// Writes the files of a vector and returns where.
+fn place(folder: &Path, files: &BTreeMap<String, Content>) -> PathBuf {
+    if let Some(Content::Text(text)) = files.get(".") {
+        let path = folder.join("rows.jsonl");
+        std::fs::write(&path, text).unwrap();
+        return path;
+    }
+    let tree = folder.join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    for (name, content) in files {
+        let path = tree.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match content {
+            Content::Text(text) => std::fs::write(&path, text).unwrap(),
+            #[cfg(unix)]
+            Content::Link([to]) => std::os::unix::fs::symlink(to, &path).unwrap(),
+            #[cfg(not(unix))]
+            Content::Link(_) => {}
+        }
+    }
+    tree
+}
+
+/// What is said of a vector: nothing where it is accepted.
+fn said(vector: &Vector) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(folder.path(), &vector.files);
+    let bundle = folder.path().join("sig");
+    std::fs::write(&bundle, &vector.bundle).unwrap();
+    match signature::verify(&place, &bundle, &key(7).public(), false, &mut |_, _| {}) {
+        Ok(checked) => {
+            let problems = checked.problems.iter().map(ToString::to_string);
+            problems.collect::<Vec<_>>().join("; ")
+        }
+        Err(Error::Refused { why, line: 0, .. } | Error::Unsignable { why, .. }) => why,
+        Err(other) => panic!("{}: {other}", vector.name),
+    }
+}
+
+#[test]
+fn what_the_reference_tool_accepts_and_refuses_is_accepted_and_refused() {
+    let (mut accepted, mut refused) = (0, 0);
+    for vector in vectors() {
+        // Of other tools; neither of the two computes these digests from the signature alone.
+        let said = said(&vector);
+        let stricter = STRICTER.iter().find(|(name, _)| *name == vector.name);
+        if let Some((name, why)) = stricter {
+            assert!(vector.accepted && said.starts_with(why), "{name}: {said:?}");
+        } else {
+            let (name, tool) = (&vector.name, &vector.why);
+            assert_eq!(said.is_empty(), vector.accepted, "{name}: here {said:?}, there {tool:?}");
+        }
+        if said.is_empty() { accepted += 1 } else { refused += 1 }
+    }
+    assert!(accepted >= 14 && refused >= 45, "{accepted} accepted, {refused} refused");
+}
+
+#[test]
+fn what_is_signed_here_is_what_the_reference_tool_has_read() {
+    let own: Vec<Vector> = vectors().into_iter().filter(|vector| vector.by == "owlet").collect();
+    assert_eq!(own.len(), 2);
+    for vector in own {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::read(&place(folder.path(), &vector.files), &[], &mut |_, _| {}).unwrap();
+        let signed = signature::sign(&tree, &[], &key(7)).unwrap();
+        assert_eq!(signed, vector.bundle, "{}: run make.py again", vector.name);
+    }
+}
+
+#[test]
+fn every_refusal_says_what_is_wrong() {
+    let why: BTreeMap<String, String> =
+        vectors().iter().map(|vector| (vector.name.clone(), said(vector))).collect();
+    let told = |name: &str| why[name].as_str();
+    insta::assert_snapshot!(told("a file renamed"), @"`config.json` is signed, and missing; `config2.json` is not signed");
+    insta::assert_snapshot!(told("a byte flipped"), @"");
+    insta::assert_snapshot!(told("a link in the place of a file"), @"");
+    insta::assert_snapshot!(told("another key's hint"), @"");
+    insta::assert_snapshot!(told("another type of payload"), @"");
+    insta::assert_snapshot!(told("a certificate for a key"), @"");
+    insta::assert_snapshot!(told("another predicate"), @"");
+    insta::assert_snapshot!(told("another root"), @"");
+    insta::assert_snapshot!(told("a file above the folder"), @"");
+    insta::assert_snapshot!(told("a file by its whole path"), @"");
+    insta::assert_snapshot!(told("an unknown method"), @"");
+    insta::assert_snapshot!(told("digests of BLAKE2"), @"");
+    insta::assert_snapshot!(told("all of it ignored"), @"");
+    insta::assert_snapshot!(told("pieces, one more"), @"");
+    insta::assert_snapshot!(told("pieces, a byte flipped"), @"");
+    insta::assert_snapshot!(told("a folder for a file"), @"");
+    insta::assert_snapshot!(told("a file for a folder"), @"");
+    insta::assert_snapshot!(told("cut short"), @"");
+}
+
+#[test]
+fn files_that_are_not_signed_can_be_passed_over_and_are_named() {
+    let vectors = vectors();
+    let added = vectors.iter().find(|vector| vector.name == "a file added").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(folder.path(), &added.files);
+    let bundle = folder.path().join("sig");
+    std::fs::write(&bundle, &added.bundle).unwrap();
+    let verify = |pass_over| {
+        signature::verify(&place, &bundle, &key(7).public(), pass_over, &mut |_, _| {}).unwrap()
+    };
+    let strict = verify(false);
+    assert_eq!(strict.problems.len(), 1);
+    assert_eq!(strict.problems[0].kind, ProblemKind::Foreign);
+    let passed = verify(true);
+    assert!(passed.problems.is_empty());
+    assert_eq!(passed.unsigned, ["loader.py"]);
+    assert_eq!(passed.tree.files.len(), 4);
+}
+
+#[test]
+fn the_digest_of_a_tree_binds_names_and_the_root_does_not() {
+    let read = |files: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        Tree::read(folder.path(), &[], &mut |_, _| {}).unwrap()
+    };
+    let tree = read(&[("a", "1"), ("b", "2")]);
+    let renamed = read(&[("a", "1"), ("c", "2")]);
+    assert_eq!(tree.root(), renamed.root());
+    assert_ne!(tree.digest(), renamed.digest());
+    // As the documentation of formats has it, put together by hand and hashed by `sha256sum`.
+    insta::assert_snapshot!(tree.digest(), @"");
+    // By code points: a dash comes before a slash.
+    let order: Vec<String> =
+        read(&[("a/x", "1"), ("a-b/x", "2")]).files.into_iter().map(|file| file.name).collect();
+    assert_eq!(order, ["a-b/x", "a/x"]);
+}
+
+#[test]
+fn keys_are_written_once_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pem");
+    let public = key(7).create(&path).unwrap();
+    assert_eq!(public, folder.path().join("key.pub"));
+    let hint = key(7).public().hint();
+    assert_eq!(PrivateKey::read(&path).unwrap().public().hint(), hint);
+    assert_eq!(PublicKey::read(&public).unwrap().hint(), hint);
+    assert!(matches!(key(9).create(&path), Err(Error::Key { .. })));
+    assert!(PrivateKey::read(&public).is_err() && PublicKey::read(&path).is_err());
+    assert_eq!(format!("{:?}", key(7)), format!("PrivateKey(of {})", hint.short()));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+/// Written by `openssl ecparam -genkey` (SEC1, the curve before it) and `openssl genpkey`.
+#[test]
+fn keys_of_openssl_are_read_and_others_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let said = |pem: &str| {
+        std::fs::write(&path, pem).unwrap();
+        match PrivateKey::read(&path) {
+            Ok(key) => key.public().hint().short(),
+            Err(Error::Key { why, .. }) => why,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    insta::assert_snapshot!(said(SEC1), @"");
+    insta::assert_snapshot!(said(ED25519), @"");
+    insta::assert_snapshot!(said("-----BEGIN ENCRYPTED PRIVATE KEY-----\n-----END ENCRYPTED PRIVATE KEY-----\n"), @"");
+    insta::assert_snapshot!(said("owl"), @"");
+}
+
+const SEC1: &str = "-----BEGIN EC PARAMETERS-----
+BggqhkjOPQMBBw==
+-----END EC PARAMETERS-----
+-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEII4DQ9GEeZ8X23MedNxJxbPpiXMyaG58doWpq/VubFsPoAoGCCqGSM49
+AwEHoUQDQgAEzcFDn31dOWrouFNHq93U3nsptmIdlEHgNwCjqPy+A8TZuvdduan5
+1Vl39dLxEuQkbv0Epgcl7ty9oKA3k7cJUA==
+-----END EC PRIVATE KEY-----
+";
+
+const ED25519: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC
+-----END PRIVATE KEY-----
+";
