@@ -128,15 +128,7 @@ pub(crate) fn steps_of(run: &Record) -> Vec<NamedStep> {
 
 /// What the newest runs call the artifacts.
 pub(crate) fn names(store: &Store) -> Result<BTreeMap<ArtifactId, String>> {
-    let mut names = BTreeMap::new();
-    for run in Record::all(store)? {
-        for step in steps_of(&run) {
-            if let Some(id) = step.artifact {
-                names.insert(id, step.name);
-            }
-        }
-    }
-    Ok(names)
+    Ok(naming::names(store)?)
 }
 
 /// The most memory this process held since this was last asked, in bytes; none where the system does

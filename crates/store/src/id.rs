@@ -109,6 +109,14 @@ digest_type!(
     "a SHA-256 digest (64 lowercase hexadecimal digits)"
 );
 
+impl Sha256Digest {
+    /// The digest of bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::{Digest as _, Sha256};
+        Self::from_bytes(Sha256::digest(bytes).into())
+    }
+}
+
 /// Only lowercase is accepted, so that every id has one spelling and so one path.
 fn decode_digest(text: &str) -> Option<[u8; 32]> {
     let lowercase = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

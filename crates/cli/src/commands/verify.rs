@@ -2,14 +2,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use owlet_store::claim::PublicKey;
+use owlet_lab::claim::{self, Story};
+use owlet_lab::report::block::Depth;
 use owlet_store::claim::signature::{self, Checked};
+use owlet_store::claim::{PublicKey, file};
 use owlet_store::{Error, Problem, ProblemKind};
 use serde_json::json;
 
 use super::sign;
 use crate::error::{CliError, Kind, Result};
 use crate::progress::Progress;
+use crate::report;
 use crate::terminal::{BAD, GOOD, Terminal, WARN, bytes, count, one_line};
 use crate::workspace::{self, Files};
 
@@ -21,8 +24,9 @@ use crate::workspace::{self, Files};
 ///
 /// With a file or folder and a public key, its signature (OpenSSF Model Signing 1.0, by `owlet sign` or the
 /// reference tool): every file that was signed must be there and unchanged, under its name, and no other file may
-/// be. Exits with 1 if anything differs, or the signature is not that key's. `docs/claims.md` tells what a
-/// signature does not say.
+/// be. In a folder of `owlet export --claims`, each claim too: that none is missing, that all are that key's, speak of
+/// these files and fit each other; then it is told what was made from what. Exits with 1 if anything differs, or is
+/// not that key's. `docs/claims.md` tells what a signature does not say.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// A file, a folder, or something of the workspace: an artifact's id, RUN (its result) or RUN:NAME
@@ -33,7 +37,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "KEY.pub", requires = "what")]
     key: Option<PathBuf>,
 
-    /// The signature [default: `model.sig` in a folder, FILE.sig beside a file]
+    /// The signature [default: `model.sig` in a folder, FILE.sig beside a file]; named, it alone is verified, and no
+    /// claims
     #[arg(long, value_name = "FILE", requires = "what")]
     signature: Option<PathBuf>,
 
@@ -137,18 +142,20 @@ fn signed(
         },
     )?;
     drop(progress);
+    let is_sound = checked.problems.is_empty();
+    // Whoever signed says whether claims were handed on: without them, something was taken away.
+    let has_claims = checked.beside.iter().any(|name| name == file::FILE);
+    if is_sound && has_claims && args.signature.is_none() {
+        let story = claim::take(files.path(), &checked.tree, &key)?;
+        return story_of(&checked, &story, &key, terminal);
+    }
     if terminal.json {
         terminal.json(&told(&checked, &key))?;
     } else {
         named(&checked.problems, terminal)?;
+        uncovered(&checked, terminal)?;
         let mut out = terminal.data();
-        for name in &checked.unsigned {
-            writeln!(out, "{WARN}not signed{WARN:#}  `{}`", one_line(name, 300))?;
-        }
-        for name in &checked.empty {
-            writeln!(out, "{WARN}empty, so not signed{WARN:#}  `{}`", one_line(name, 300))?;
-        }
-        if checked.problems.is_empty() {
+        if is_sound {
             writeln!(
                 out,
                 "{GOOD}sound{GOOD:#}: {} ({}), as signed by key {}",
@@ -158,7 +165,7 @@ fn signed(
             )?;
         }
     }
-    if checked.problems.is_empty() {
+    if is_sound {
         return Ok(());
     }
     Err(CliError::check(format!(
@@ -167,6 +174,30 @@ fn signed(
         count(checked.problems.len(), "problem"),
     ))
     .hinted("do not use it; get it anew from whoever signed it"))
+}
+
+/// Names what the signature does not cover.
+fn uncovered(checked: &Checked, terminal: &Terminal) -> Result<()> {
+    let mut out = terminal.data();
+    for name in &checked.unsigned {
+        writeln!(out, "{WARN}not signed{WARN:#}  `{}`", one_line(name, 300))?;
+    }
+    for name in &checked.empty {
+        writeln!(out, "{WARN}empty, so not signed{WARN:#}  `{}`", one_line(name, 300))?;
+    }
+    Ok(())
+}
+
+/// Tells what the claims of a sound folder say.
+fn story_of(checked: &Checked, story: &Story, key: &PublicKey, terminal: &Terminal) -> Result<()> {
+    if terminal.json {
+        let mut told = told(checked, key);
+        told["claims"] = serde_json::to_value(story)?;
+        return terminal.json(&told);
+    }
+    uncovered(checked, terminal)?;
+    let depth = if terminal.verbose { Depth::Full } else { Depth::Brief };
+    report::shown(terminal, &claim::report(story, &checked.tree), depth)
 }
 
 fn told(checked: &Checked, key: &PublicKey) -> serde_json::Value {

@@ -11,7 +11,6 @@ use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use p256::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _};
 use p256::pkcs8::{EncodePublicKey as _, LineEnding};
-use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Result, Sha256Digest, disk};
 
@@ -138,7 +137,7 @@ impl PublicKey {
 
     /// What bundles call the key: the SHA-256 of its PEM text.
     pub fn hint(&self) -> Sha256Digest {
-        Sha256Digest::from_bytes(Sha256::digest(self.pem.as_bytes()).into())
+        Sha256Digest::of(self.pem.as_bytes())
     }
 
     /// Whether a signature is this key's over `message`.

@@ -98,6 +98,8 @@ pub struct Checked {
     pub unsigned: Vec<String>,
     /// Files without content, which a signature by pieces cannot cover.
     pub empty: Vec<String>,
+    /// What may lie beside, unsigned, as whoever signed says.
+    pub beside: Vec<String>,
 }
 
 /// Verifies that a file or folder is what was signed.
@@ -259,7 +261,8 @@ impl Manifest {
         problems.sort();
         let tree = Tree { name: listing.name, files };
         let unsigned = unsigned.into_iter().collect();
-        Ok(Checked { root: self.root, tree, problems, unsigned, empty })
+        let beside = self.ignored.clone();
+        Ok(Checked { root: self.root, tree, problems, unsigned, empty, beside })
     }
 
     /// How a file is not what was signed; `None` if it is.
