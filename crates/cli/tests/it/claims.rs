@@ -104,7 +104,7 @@ fn what_cannot_be_signed_or_verified_is_refused_with_what_to_do() {
 fn handed_on(folder: &Folder) -> PathBuf {
     folder.write("small.toml", SMALL);
     folder.run(&["-q", "run", "small.toml"]).good();
-    let student = "last:train/student/world-owl/seed-1";
+    let student = "last:train/student/owl/seed-1";
     let export = ["-q", "export", student, "--claims", "--key", "key.pem", "-o", "student"];
     folder.run(&export).good();
     folder.path().join("student")
@@ -132,8 +132,11 @@ fn a_student_is_handed_on_with_what_it_was_made_from() {
         .map(|used| used["role"].as_str().unwrap())
         .collect();
     assert_eq!(roles, ["base", "rows"]);
+    let outside = &json["claims"]["outside"];
+    assert_eq!(outside.as_array().unwrap().len(), 1);
+    assert_eq!(outside[0]["model"], "builtin:a");
     let said = folder.run(&verify).good();
-    assert!(said.contains("self-asserted by key") && said.contains("nobody watched"), "{said}");
+    assert!(said.contains("self-asserted by key") && said.contains("Nobody watched"), "{said}");
 
     let again = |change: &dyn Fn(&Path)| {
         let copied = folder.path().join("copied");

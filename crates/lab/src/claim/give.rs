@@ -12,17 +12,19 @@ use owlet_store::{
 use serde_json::{Value, json};
 
 use super::{
-    ABOUT, ARTIFACT, BUILD_TYPE, BUILDER, BuildDefinition, Builder, CLAIMED, KIND, Metadata,
+    ABOUT, ARTIFACT, BUILD_TYPE, BUILDER, BuildDefinition, Builder, CLAIMED, KIND, MODEL, Metadata,
     Outcome, PLACE, PROVENANCE, Parameters, Place, Provenance, ROLE, ROOT, RunDetails, TEST_RESULT,
     TREE, TestResult, Verdict,
 };
 use crate::error::{Error, Result};
 use crate::kind::{RESULT, RunResult, VerdictLine};
 use crate::report::block::Mark;
-use crate::run::record::{Record, naming};
+use crate::run::record::{PlannedModel, Record, naming};
+use crate::step::Step as _;
+use crate::step::base::Base;
 
 /// A configuration that is longer, in bytes, is named by its digest: that of `import` holds rows.
-const LONGEST: usize = 64 << 10;
+const LONGEST: usize = 16 << 10;
 /// The kinds of runs that judge rows.
 const JUDGES: [&str; 2] = ["screen", "gate"];
 /// The role of what they judge.
@@ -79,6 +81,10 @@ pub fn give(
         lines += &line.map_err(|error| Error::record(file::FILE, error))?;
         lines.push('\n');
     }
+    if lines.len() as u64 > file::LARGEST {
+        let why = format!("needs {count} claims of {} bytes, more than anybody reads", lines.len());
+        return Err(Error::record(of.short(), why));
+    }
     fs::write(folder.join(file::FILE), lines)?;
     Ok(count)
 }
@@ -130,7 +136,26 @@ impl Sources {
                 }
             }
         }
+        sources.call_models(store)?;
         Ok(sources)
+    }
+
+    /// Says of bases what the plans of runs call them.
+    fn call_models(&mut self, store: &Store) -> Result<()> {
+        let mut called = BTreeMap::new();
+        for run in Record::all(store)? {
+            // What an older owlet did not write down names nothing.
+            let models = run.plan().map(|plan| plan.models).unwrap_or_default();
+            called.extend(models.into_iter().map(|model| (model.digest.clone(), public(&model))));
+        }
+        for record in self.records.iter().filter(|record| record.kind == Base::KIND) {
+            let digest = record.configuration["step"]["digest"].as_str();
+            let name = digest.and_then(|digest| called.get(digest));
+            if let (Some(name), Some(named)) = (name, self.named.get_mut(&record.output)) {
+                named.annotations.insert(MODEL.to_owned(), json!(name));
+            }
+        }
+        Ok(())
     }
 
     fn digests(&self, id: &ArtifactId) -> BTreeMap<String, String> {
@@ -200,6 +225,18 @@ impl Sources {
             }
         }
         Ok(claims)
+    }
+}
+
+/// A model's name without where it lies on this machine, and with its commit.
+fn public(model: &PlannedModel) -> String {
+    let name = &model.model;
+    let is_public = ["builtin:", "hf:"].iter().any(|scheme| name.starts_with(scheme));
+    let file = Path::new(name).file_name().filter(|_| !is_public);
+    let name = file.map_or_else(|| name.clone(), |file| file.to_string_lossy().into_owned());
+    match &model.commit {
+        Some(commit) => format!("{name}@{commit}"),
+        None => name,
     }
 }
 

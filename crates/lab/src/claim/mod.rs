@@ -38,12 +38,16 @@ const TREE: &str = "owlet-tree-1";
 const ARTIFACT: &str = "owlet-artifact-1";
 
 /// Annotations: what an artifact is, what it says of itself, what it was to a step, whether a claim tells how it was
-/// made, and which claim of how many this is.
+/// made, which claim of how many this is.
 const KIND: &str = "kind";
 const ABOUT: &str = "about";
 const ROLE: &str = "role";
 const CLAIMED: &str = "claimed";
 const PLACE: &str = "claims";
+/// What a base is called by whoever gave it.
+const MODEL: &str = "model";
+/// Steps that make nothing: what they bring in comes from outside.
+const BRING_IN: [&str; 2] = ["base", "import"];
 
 /// Which claim of a set it is: one that was taken away is missed.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -2,13 +2,15 @@
 
 use owlet_store::claim::Tree;
 
-use super::{Judged, Made, Outcome, Story, Thing};
+use super::{Judged, Made, Outcome, Story, Thing, Use};
 use crate::cells;
 use crate::report::block::{Answer, Block, Depth, Line, Mark, Report, Section, Table, code};
 use crate::value::text;
 
 /// More than this many made things are a table for readers of the whole.
 const MANY: usize = 24;
+/// More sources than this of one thing are counted.
+const MOST_SOURCES: usize = 8;
 
 /// What a signature does not say.
 const BLIND: [&str; 4] = [
@@ -69,15 +71,12 @@ pub fn report(story: &Story, tree: &Tree) -> Report {
 /// What was made from what: at last the thing itself, and in short what is nearest to it.
 fn made(story: &Story) -> Option<Section> {
     let row = |made: &Made| {
-        let from = made.from.iter().map(|used| format!("{} as {}", called(&used.what), used.role));
-        let from: Vec<String> = from.collect();
-        let from =
-            if from.is_empty() { "nothing that is kept".to_owned() } else { from.join("; ") };
         let by = made.builder.as_ref().map(|builder| format!(", by {builder}")).unwrap_or_default();
-        cells![called(&made.what), format!("{}{by}", made.step), from]
+        let kind = made.what.kind.clone().unwrap_or_default();
+        cells![called(&made.what), kind, format!("{}{by}", made.step), sources(made)]
     };
     let few = story.made.len().saturating_sub(MANY);
-    let table = Table::new("", &["what", "made by", "from"]);
+    let table = Table::new("", &["what", "kind", "made by", "from"]);
     let mut blocks = Vec::new();
     if few > 0 {
         let note = format!("The last {MANY} of {}; `--verbose` shows all.", story.made.len());
@@ -87,6 +86,27 @@ fn made(story: &Story) -> Option<Section> {
     }
     blocks.extend(table.with(story.made[few..].iter().map(row)).block());
     Section::of("made", "How it was made", blocks)
+}
+
+/// From what something was made, the nearest named.
+fn sources(made: &Made) -> String {
+    if made.from.is_empty() {
+        let given = "given from outside";
+        return if made.is_given() { given } else { "its settings alone" }.to_owned();
+    }
+    let mut from: Vec<String> = made.from.iter().take(MOST_SOURCES).map(source).collect();
+    if made.from.len() > MOST_SOURCES {
+        from.push(format!("{} more", made.from.len() - MOST_SOURCES));
+    }
+    from.join("; ")
+}
+
+fn source(used: &Use) -> String {
+    let what = called(&used.what);
+    if used.what.name.as_ref() == Some(&used.role) {
+        return what;
+    }
+    format!("{what} as {}", used.role)
 }
 
 fn judged(judged: &Judged) -> Line {
@@ -101,14 +121,10 @@ fn judged(judged: &Judged) -> Line {
     format!("{}, {} for {}: {word} ({said})", called(&judged.what), judged.kind, judged.base).into()
 }
 
-/// What a thing is called: its kind, its maker's name for it, and its id.
+/// What a thing is called: its maker's name for it, else its kind, and its id.
 fn called(thing: &Thing) -> String {
-    let id = thing.id.short();
-    match (&thing.name, &thing.kind) {
-        (Some(name), _) if name != thing.kind.as_deref().unwrap_or_default() => {
-            format!("{name} {id}")
-        }
-        (_, Some(kind)) => format!("{kind} {id}"),
-        _ => id,
-    }
+    let name = thing.name.as_ref().or(thing.kind.as_ref());
+    let name = name.map(|name| format!("{name} ")).unwrap_or_default();
+    let model = thing.model.as_ref().map(|model| format!(" ({model})")).unwrap_or_default();
+    format!("{name}{}{model}", thing.id.short())
 }

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    ARTIFACT, BUILD_TYPE, BUILDER, CLAIMED, KIND, Outcome, PLACE, PROVENANCE, Place, Provenance,
-    ROLE, ROOT, TEST_RESULT, TREE, TestResult, Verdict,
+    ARTIFACT, BRING_IN, BUILD_TYPE, BUILDER, CLAIMED, KIND, MODEL, Outcome, PLACE, PROVENANCE,
+    Place, Provenance, ROLE, ROOT, TEST_RESULT, TREE, TestResult, Verdict,
 };
 use crate::error::Result;
 
@@ -27,7 +27,7 @@ pub struct Story {
     pub made: Vec<Made>,
     /// What was said of rows.
     pub judged: Vec<Judged>,
-    /// What something was made from, and no claim tells where it comes from.
+    /// What was given from outside, or no claim tells how it was made.
     pub outside: Vec<Thing>,
     /// Lines that say what this build does not read, and what that is called.
     pub unread: Vec<(usize, String)>,
@@ -43,6 +43,8 @@ pub struct Thing {
     pub name: Option<String>,
     /// What it is said to be: `teacher`, `rows`.
     pub kind: Option<String>,
+    /// What a base is called by whoever gave it.
+    pub model: Option<String>,
 }
 
 /// How something was made.
@@ -59,6 +61,13 @@ pub struct Made {
     pub started: String,
     /// Who says to have made it; none where it is whoever signed.
     pub builder: Option<String>,
+}
+
+impl Made {
+    /// Whether the step made nothing, but brought in what somebody gave.
+    pub fn is_given(&self) -> bool {
+        self.from.is_empty() && BRING_IN.contains(&self.step.as_str())
+    }
 }
 
 /// What something was made from.
@@ -100,12 +109,11 @@ pub fn take(folder: &Path, tree: &Tree, key: &PublicKey) -> Result<Story> {
     let read = reader.read(&statements)?;
     let subject = reader.subject(&with, tree)?;
     let told: BTreeSet<ArtifactId> = read.made.iter().map(|made| made.what.id).collect();
-    let mut outside = BTreeMap::new();
-    for used in read.made.iter().flat_map(|made| &made.from) {
-        if !told.contains(&used.what.id) {
-            outside.insert(used.what.id, used.what.clone());
-        }
-    }
+    let used = read.made.iter().flat_map(|made| &made.from).map(|used| &used.what);
+    let used = used.filter(|what| !told.contains(&what.id));
+    let given = read.made.iter().filter(|made| made.is_given()).map(|made| &made.what);
+    let outside: BTreeMap<ArtifactId, Thing> =
+        used.chain(given).map(|what| (what.id, what.clone())).collect();
     for (id, line) in &read.claimed {
         if !told.contains(id) {
             let why = format!("says that a claim tells how {} was made, and none does", id.short());
@@ -259,7 +267,8 @@ impl Reader<'_> {
         let Some(id) = id else {
             return Err(self.refused(line, format!("names something without its `{ARTIFACT}`")));
         };
-        let thing = Thing { id, name: named.name.clone(), kind: text(named, KIND) };
+        let (name, kind) = (named.name.clone(), text(named, KIND));
+        let thing = Thing { id, name, kind, model: text(named, MODEL) };
         let Some((known, before)) = self.things.get_mut(&id) else {
             let known = Known { thing: thing.clone(), digests: named.digest.clone() };
             self.things.insert(id, (known, line));
@@ -282,6 +291,7 @@ impl Reader<'_> {
         }
         known.thing.name = known.thing.name.take().or_else(|| thing.name.clone());
         known.thing.kind = known.thing.kind.take().or_else(|| thing.kind.clone());
+        known.thing.model = known.thing.model.take().or_else(|| thing.model.clone());
         Ok(thing)
     }
 

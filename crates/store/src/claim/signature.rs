@@ -165,7 +165,7 @@ impl Manifest {
         let mut files: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
         let mut digests = Vec::new();
         for Resource { name, algorithm, digest } in resources {
-            if algorithm != serialization.hash_type {
+            if !serialization.names(&algorithm) {
                 return Err(format!(
                     "lists {name:?} with a digest of {:?}, but says that all are `{}`",
                     algorithm.chars().take(MOST_WORD).collect::<String>(),
@@ -290,6 +290,13 @@ impl Manifest {
 }
 
 impl Serialization {
+    /// Whether a digest of one file or piece is called as it must be; the tool says with that of a piece how
+    /// long pieces are.
+    fn names(&self, algorithm: &str) -> bool {
+        let of_pieces = self.shard_size.map(|size| format!("{}-sharded-{size}", self.hash_type));
+        algorithm == self.hash_type || of_pieces.is_some_and(|known| known == algorithm)
+    }
+
     fn pieces(&self) -> Result<Pieces, String> {
         let blake3 = match self.hash_type.as_str() {
             "sha256" => false,

@@ -89,7 +89,6 @@ fn said(vector: &Vector) -> String {
 fn what_the_reference_tool_accepts_and_refuses_is_accepted_and_refused() {
     let (mut accepted, mut refused) = (0, 0);
     for vector in vectors() {
-        // Of other tools; neither of the two computes these digests from the signature alone.
         let said = said(&vector);
         let stricter = STRICTER.iter().find(|(name, _)| *name == vector.name);
         if let Some((name, why)) = stricter {
@@ -138,6 +137,33 @@ fn every_refusal_says_what_is_wrong() {
     insta::assert_snapshot!(told("a folder for a file"), @"");
     insta::assert_snapshot!(told("a file for a folder"), @"");
     insta::assert_snapshot!(told("cut short"), @"");
+}
+
+#[test]
+fn no_flipped_bit_of_a_signature_is_believed_and_no_part_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("rows.jsonl");
+    std::fs::write(&place, "owl").unwrap();
+    let tree = Tree::read(&place, &[], &mut |_, _| {}).unwrap();
+    let signed = signature::sign(&tree, &[], &key(7)).unwrap();
+    let bundle = folder.path().join("sig");
+    let is_believed = |bytes: &[u8]| {
+        std::fs::write(&bundle, bytes).unwrap();
+        let checked = signature::verify(&place, &bundle, &key(7).public(), false, &mut |_, _| {});
+        checked.is_ok_and(|checked| checked.problems.is_empty())
+    };
+    assert!(is_believed(signed.as_bytes()));
+    for position in (0..signed.len()).step_by(3) {
+        for bit in [1, 32] {
+            let mut bytes = signed.clone().into_bytes();
+            bytes[position] ^= bit;
+            assert!(!is_believed(&bytes), "byte {position}: {}", String::from_utf8_lossy(&bytes));
+        }
+    }
+    // All but the last line feed says it all.
+    for length in (0..signed.len() - 1).step_by(61) {
+        assert!(!is_believed(&signed.as_bytes()[..length]), "{length}");
+    }
 }
 
 #[test]
