@@ -38,9 +38,17 @@ fn whoever_has_the_public_key_verifies_a_folder_and_is_told_what_differs() {
     folder.write("model/config.json", "{}");
     folder.write("model/weights/a.bin", "owl");
     let told = |arguments: &[&str]| told(&folder.run(arguments), &folder);
-    assert_snapshot!(told(&["sign", "model", "--key", "key.pem"]), @"");
+    assert_snapshot!(told(&["sign", "model", "--key", "key.pem"]), @r"
+    exit 0
+    -- talk
+    signed 2 files (5 B) with key [KEY]: wrote `model/model.sig`
+    ");
     let verify = ["verify", "model", "--key", "key.pub"];
-    assert_snapshot!(told(&verify), @"");
+    assert_snapshot!(told(&verify), @r"
+    exit 0
+    -- data
+    sound: 2 files (5 B), as signed by key [KEY]
+    ");
     let json = folder.run(&[&["--json"], &verify[..]].concat()).json();
     assert_eq!(json["sound"], true);
     assert_eq!(json["files"], 2);
@@ -56,7 +64,17 @@ fn whoever_has_the_public_key_verifies_a_folder_and_is_told_what_differs() {
         folder.path().join("gift/weights/\u{1b}[31mb.bin"),
     )
     .unwrap();
-    assert_snapshot!(told(&verify), @"");
+    assert_snapshot!(told(&verify), @r"
+    exit 1
+    -- data
+    damaged  `config.json` has digest 257c1be96ae6 instead of 44136fa355b3
+    foreign  `loader.py` is not signed
+    foreign  `weights/[31mb.bin` is not signed
+    missing  `weights/a.bin` is signed, and missing
+    -- talk
+    error: `gift` is not what was signed: 4 problems
+    hint: do not use it; get it anew from whoever signed it
+    ");
     let json = folder.run(&[&["--json"], &verify[..]].concat()).json_of_exit(1);
     assert_eq!(json["sound"], false);
     assert_eq!(json["problems"].as_array().unwrap().len(), 4);
@@ -71,7 +89,14 @@ fn rows_are_signed_as_a_file_alone() {
     folder.run(&verify).good();
     folder.write("rows.jsonl", "{\"prompt\":\"7\",\"completion\":\"22\"}\n");
     let said = told(&folder.run(&verify), &folder);
-    assert_snapshot!(said, @"");
+    assert_snapshot!(said, @r"
+    exit 1
+    -- data
+    damaged  `rows.jsonl` has digest 2b907a94eb20 instead of 4c5732129e05
+    -- talk
+    error: `rows.jsonl` is not what was signed: 1 problem
+    hint: do not use it; get it anew from whoever signed it
+    ");
 }
 
 #[test]
@@ -81,21 +106,61 @@ fn what_cannot_be_signed_or_verified_is_refused_with_what_to_do() {
     folder.write("note.txt", "no key");
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     let told = |arguments: &[&str]| told(&folder.run(arguments), &folder);
-    assert_snapshot!(told(&["sign", "--new-key", "key.pem"]), @"");
-    assert_snapshot!(told(&["sign", "rows.jsonl", "--key", "key.pub"]), @"");
-    assert_snapshot!(told(&["sign", "rows.jsonl", "--key", "note.txt"]), @"");
-    assert_snapshot!(told(&["sign", "empty", "--key", "key.pem"]), @"");
-    assert_snapshot!(told(&["sign", "nowhere", "--key", "key.pem"]), @"");
-    assert_snapshot!(told(&["verify", "rows.jsonl", "--key", "key.pub"]), @"");
-    assert_snapshot!(told(&["verify", "rows.jsonl", "--key", "key.pem"]), @"");
+    assert_snapshot!(told(&["sign", "--new-key", "key.pem"]), @r"
+    exit 2
+    -- talk
+    error: key `key.pem` exists already, and no key is written over; name a new file
+    ");
+    assert_snapshot!(told(&["sign", "rows.jsonl", "--key", "key.pub"]), @r"
+    exit 2
+    -- talk
+    error: key `key.pub` is a public key, expected the private one
+    ");
+    assert_snapshot!(told(&["sign", "rows.jsonl", "--key", "note.txt"]), @r"
+    exit 2
+    -- talk
+    error: key `note.txt` is no private key in PEM
+    ");
+    assert_snapshot!(told(&["sign", "empty", "--key", "key.pem"]), @r"
+    exit 2
+    -- talk
+    error: `empty` has no files in it that could be signed
+    ");
+    assert_snapshot!(told(&["sign", "nowhere", "--key", "key.pem"]), @r"
+    exit 2
+    -- talk
+    error: there is nothing at `nowhere`, and no workspace at `.owlet`
+    hint: name a file, a folder, or something of a workspace
+    ");
+    assert_snapshot!(told(&["verify", "rows.jsonl", "--key", "key.pub"]), @r"
+    exit 2
+    -- talk
+    error: there is no signature at `rows.jsonl.sig`
+    hint: `--signature FILE` names it; without one nothing can be said of the files
+    ");
+    assert_snapshot!(told(&["verify", "rows.jsonl", "--key", "key.pem"]), @r"
+    exit 2
+    -- talk
+    error: key `key.pem` is a private key, which nobody but its owner should have; give the public one beside it
+    ");
     folder.run(&["-q", "sign", "rows.jsonl", "--key", "key.pem"]).good();
-    assert_snapshot!(told(&["sign", "rows.jsonl", "--key", "key.pem"]), @"");
+    assert_snapshot!(told(&["sign", "rows.jsonl", "--key", "key.pem"]), @r"
+    exit 2
+    -- talk
+    error: `rows.jsonl.sig` exists already
+    hint: remove it, or name another file with `--output`; nothing is ever written over
+    ");
     folder.run(&["-q", "sign", "--new-key", "other.pem"]).good();
     let said = folder.run(&["verify", "rows.jsonl", "--key", "other.pub"]);
     assert_eq!(said.code, 1);
     assert!(said.talk.contains("is signed by another key"), "{}", said.talk);
     folder.write("rows.jsonl.sig", "{}");
-    assert_snapshot!(told(&["verify", "rows.jsonl", "--key", "key.pub"]), @"");
+    assert_snapshot!(told(&["verify", "rows.jsonl", "--key", "key.pub"]), @r"
+    exit 1
+    -- talk
+    error: `rows.jsonl.sig` is no Sigstore bundle that this build reads: missing field `mediaType` at line 1 column 2
+    hint: do not use what it speaks of; ask whoever made it for another
+    ");
     assert_eq!(folder.run(&["verify", "rows.jsonl"]).code, 2);
     assert_eq!(folder.run(&["sign", "rows.jsonl"]).code, 2);
 }

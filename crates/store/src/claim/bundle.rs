@@ -148,11 +148,8 @@ impl Material {
         let named = self.public_key.as_ref().ok_or("does not say by which key it is signed")?;
         let hint = key.hint().to_string();
         if let Some(found) = named.hint.as_ref().filter(|found| **found != hint) {
-            return Err(format!(
-                "is signed by another key: {:?}, not {:?}",
-                short(found),
-                short(&hint)
-            ));
+            let found: String = found.chars().take(12).collect();
+            return Err(format!("is signed by another key: {found:?}, not {:.12}", hint));
         }
         if !self.tlog_entries.is_empty() {
             return Err(

@@ -253,7 +253,8 @@ impl Manifest {
                 progress(done, total);
             })?;
             if let Some(why) = self.differs(&file.name, &hashed.pieces) {
-                problem(&file.name, ProblemKind::Damaged, why);
+                let called = if listing.alone { &listing.name } else { &file.name };
+                problem(called, ProblemKind::Damaged, why);
             }
             let (name, size, sha256) = (file.name.clone(), hashed.size, hashed.sha256);
             files.push(TreeFile { name, size, sha256 });

@@ -120,23 +120,23 @@ fn every_refusal_says_what_is_wrong() {
         vectors().iter().map(|vector| (vector.name.clone(), said(vector))).collect();
     let told = |name: &str| why[name].as_str();
     insta::assert_snapshot!(told("a file renamed"), @"`config.json` is signed, and missing; `config2.json` is not signed");
-    insta::assert_snapshot!(told("a byte flipped"), @"");
-    insta::assert_snapshot!(told("a link in the place of a file"), @"");
-    insta::assert_snapshot!(told("another key's hint"), @"");
-    insta::assert_snapshot!(told("another type of payload"), @"");
-    insta::assert_snapshot!(told("a certificate for a key"), @"");
-    insta::assert_snapshot!(told("another predicate"), @"");
-    insta::assert_snapshot!(told("another root"), @"");
-    insta::assert_snapshot!(told("a file above the folder"), @"");
-    insta::assert_snapshot!(told("a file by its whole path"), @"");
-    insta::assert_snapshot!(told("an unknown method"), @"");
-    insta::assert_snapshot!(told("digests of BLAKE2"), @"");
-    insta::assert_snapshot!(told("all of it ignored"), @"");
-    insta::assert_snapshot!(told("pieces, one more"), @"");
-    insta::assert_snapshot!(told("pieces, a byte flipped"), @"");
-    insta::assert_snapshot!(told("a folder for a file"), @"");
-    insta::assert_snapshot!(told("a file for a folder"), @"");
-    insta::assert_snapshot!(told("cut short"), @"");
+    insta::assert_snapshot!(told("a byte flipped"), @"`a/x` has digest 81f1562dad0d instead of 2c8b08da5ce6");
+    insta::assert_snapshot!(told("a link in the place of a file"), @"has the symbolic link `config.json` in it, which is not followed");
+    insta::assert_snapshot!(told("another key's hint"), @r#"is signed by another key: "000000000000", not d9edd6aae988"#);
+    insta::assert_snapshot!(told("another type of payload"), @r#"has a payload of type "application/json", expected `application/vnd.in-toto+json`"#);
+    insta::assert_snapshot!(told("a certificate for a key"), @"is signed without a key of one's own (keyless, with a certificate of Sigstore's), which this build does not verify; use `model_signing verify sigstore`");
+    insta::assert_snapshot!(told("another predicate"), @r#"says "https://slsa.dev/provenance/v1", expected a signature of files (`https://model_signing/signature/v1.0`)"#);
+    insta::assert_snapshot!(told("another root"), @"lists files that do not come to the root it names");
+    insta::assert_snapshot!(told("a file above the folder"), @r#"lists "../tree/a/x", which leads out of the folder"#);
+    insta::assert_snapshot!(told("a file by its whole path"), @r#"lists "/etc/hostname", which leads out of the folder"#);
+    insta::assert_snapshot!(told("an unknown method"), @r#"lists files by the method "tree"; this build knows `files` and `shards`"#);
+    insta::assert_snapshot!(told("digests of BLAKE2"), @r#"has digests of "blake2b", which this build does not compute; it knows `sha256` and `blake3`"#);
+    insta::assert_snapshot!(told("all of it ignored"), @r#"ignores ".", which is not the plain way to write a name"#);
+    insta::assert_snapshot!(told("pieces, one more"), @"`even` is longer than what was signed");
+    insta::assert_snapshot!(told("pieces, a byte flipped"), @"`long` is not what was signed between bytes 24 and 30");
+    insta::assert_snapshot!(told("a folder for a file"), @"signs a file alone, not a folder");
+    insta::assert_snapshot!(told("a file for a folder"), @r#"signs "a-b/x" and others, not a file `rows.jsonl` alone"#);
+    insta::assert_snapshot!(told("cut short"), @"is no Sigstore bundle that this build reads: EOF while parsing a string at line 1 column 1947");
 }
 
 #[test]
@@ -201,8 +201,8 @@ fn the_digest_of_a_tree_binds_names_and_the_root_does_not() {
     let renamed = read(&[("a", "1"), ("c", "2")]);
     assert_eq!(tree.root(), renamed.root());
     assert_ne!(tree.digest(), renamed.digest());
-    // As the documentation of formats has it, put together by hand and hashed by `sha256sum`.
-    insta::assert_snapshot!(tree.digest(), @"");
+    // As the documentation of formats has it, put together and hashed by Python's `hashlib`.
+    insta::assert_snapshot!(tree.digest(), @"f8b57647d6091f7d6056aa09ae0fc44b094e883ca9bab8defd28c563d1717d76");
     // By code points: a dash comes before a slash.
     let order: Vec<String> =
         read(&[("a/x", "1"), ("a-b/x", "2")]).files.into_iter().map(|file| file.name).collect();
@@ -242,10 +242,10 @@ fn keys_of_openssl_are_read_and_others_refused_by_name() {
             Err(other) => panic!("{other}"),
         }
     };
-    insta::assert_snapshot!(said(SEC1), @"");
-    insta::assert_snapshot!(said(ED25519), @"");
-    insta::assert_snapshot!(said("-----BEGIN ENCRYPTED PRIVATE KEY-----\n-----END ENCRYPTED PRIVATE KEY-----\n"), @"");
-    insta::assert_snapshot!(said("owl"), @"");
+    insta::assert_snapshot!(said(SEC1), @"b2911d417c99");
+    insta::assert_snapshot!(said(ED25519), @"is no key on the curve P-256, which is the only one that this build knows");
+    insta::assert_snapshot!(said("-----BEGIN ENCRYPTED PRIVATE KEY-----\n-----END ENCRYPTED PRIVATE KEY-----\n"), @"is encrypted, which this build does not read; `openssl pkey -in KEY -out PLAIN` decrypts it");
+    insta::assert_snapshot!(said("owl"), @"is no private key in PEM");
 }
 
 const SEC1: &str = "-----BEGIN EC PARAMETERS-----
