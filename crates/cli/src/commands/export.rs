@@ -108,6 +108,10 @@ fn claims(args: &ExportArgs, key: &Path, terminal: &Terminal, path: &Path) -> Re
     let store = workspace::existing(path)?;
     let id = workspace::artifact(&store, &args.run)?;
     let part = workspace::part_of(&args.output);
+    if part.exists() {
+        return Err(CliError::usage(format!("`{}` is in the way", part.display()))
+            .hinted("remove it if it is of no use, or name another folder"));
+    }
     let name = args.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut progress = Progress::new(terminal);
     let mut show = |done, total| progress.count("artifacts", done, total);

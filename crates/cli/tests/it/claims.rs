@@ -243,5 +243,9 @@ fn what_a_screen_said_is_handed_on_with_its_result() {
     let expected = ["PASSED", "FAILED", "WARNED"][usize::try_from(screened.code).unwrap()];
     assert_eq!(judged["result"], expected);
     assert!(folder.path().join("verdict/result.json").is_file());
+    // In its place in the workspace, by name.
+    folder.run(&["-q", "sign", "last", "--key", "key.pem", "-o", "result.sig"]).good();
+    let verify = ["--json", "verify", "last", "--key", "key.pub", "--signature", "result.sig"];
+    assert_eq!(folder.run(&verify).json()["tree"], json["tree"]);
     assert!(folder.run(&export).code == 2, "nothing is written over");
 }
