@@ -149,7 +149,7 @@ impl Material {
         let hint = key.hint().to_string();
         if let Some(found) = named.hint.as_ref().filter(|found| **found != hint) {
             let found: String = found.chars().take(12).collect();
-            return Err(format!("is signed by another key: {found:?}, not {:.12}", hint));
+            return Err(format!("is signed by another key: {found:?}, not {hint:.12}"));
         }
         if !self.tlog_entries.is_empty() {
             return Err(
