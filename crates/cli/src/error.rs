@@ -181,6 +181,7 @@ fn told_of_store(error: &owlet_store::Error) -> Told {
         Error::Damaged { .. } | Error::DamagedRecord { .. } | Error::Unwritable { .. } => {
             Kind::Environment
         }
+        Error::Refused { .. } => Kind::Check,
         Error::WrongKey { .. } | Error::NotDeterministic { .. } => Kind::Bug,
         Error::Interrupted { .. } => Kind::Interrupted,
         _ => Kind::Usage,

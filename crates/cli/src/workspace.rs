@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use owlet_lab::Record;
 use owlet_lab::run::record::{NamedStep, naming};
-use owlet_store::{ArtifactId, Entity, Store};
+use owlet_store::{Artifact, ArtifactId, Entity, Store};
 
 use crate::error::{CliError, Result};
 
@@ -48,6 +48,61 @@ pub(crate) fn run(store: &Store, prefix: &str, why: &str) -> Result<Record> {
     }
 }
 
+/// The artifact that something is about: a run's result, a step's output, or itself.
+pub(crate) fn artifact(store: &Store, prefix: &str) -> Result<ArtifactId> {
+    match resolve(store, prefix)? {
+        Entity::Artifact(id) => Ok(id),
+        Entity::Step(key) => {
+            store.step_record(&key)?.map(|record| record.output).ok_or_else(|| {
+                CliError::usage(format!("the record of step {key} cannot be read"))
+                    .hinted("`owlet verify` says what is wrong with it")
+            })
+        }
+        Entity::Run(id) => {
+            let run = Record::open(store, &id)?;
+            let result = steps_of(&run).pop().and_then(|step| step.artifact);
+            result.ok_or_else(|| {
+                CliError::usage(format!("run {id} has no result yet"))
+                    .hinted(format!("`owlet resume {}` goes on", id.nonce()))
+            })
+        }
+    }
+}
+
+/// Files that somebody names: on disk, or of the workspace.
+pub(crate) enum Files {
+    At(PathBuf),
+    Of(Artifact),
+}
+
+impl Files {
+    /// Finds what is called so; what is on disk goes before what is in the workspace.
+    pub(crate) fn find(workspace: &Path, called: &str) -> Result<Self> {
+        let path = Path::new(called);
+        if fs::symlink_metadata(path).is_ok() {
+            return Ok(Self::At(path.to_owned()));
+        }
+        if !workspace.exists() {
+            return Err(CliError::usage(format!(
+                "there is nothing at `{called}`, and no workspace at `{}`",
+                workspace.display()
+            ))
+            .hinted("name a file, a folder, or something of a workspace"));
+        }
+        let store = existing(workspace)?;
+        let id = artifact(&store, called)?;
+        Ok(Self::Of(store.artifact(&id)?))
+    }
+
+    /// The file or folder.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::At(path) => path,
+            Self::Of(artifact) => artifact.folder(),
+        }
+    }
+}
+
 /// Where something is written before it gets its name.
 pub(crate) fn part_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -73,15 +128,7 @@ pub(crate) fn steps_of(run: &Record) -> Vec<NamedStep> {
 
 /// What the newest runs call the artifacts.
 pub(crate) fn names(store: &Store) -> Result<BTreeMap<ArtifactId, String>> {
-    let mut names = BTreeMap::new();
-    for run in Record::all(store)? {
-        for step in steps_of(&run) {
-            if let Some(id) = step.artifact {
-                names.insert(id, step.name);
-            }
-        }
-    }
-    Ok(names)
+    Ok(naming::names(store)?)
 }
 
 /// The most memory this process held since this was last asked, in bytes; none where the system does

@@ -9,6 +9,7 @@ pub mod ask;
 pub mod attribute;
 pub mod behavior;
 pub mod carrier;
+pub mod claim;
 pub mod compare;
 pub mod error;
 pub mod kind;

@@ -57,6 +57,9 @@ pub(crate) struct Verified {
 }
 
 impl Artifact {
+    /// The store's own file in an artifact's folder, which is none of the artifact's files.
+    pub const MANIFEST: &'static str = MANIFEST;
+
     pub(crate) fn new(manifest: Manifest, folder: PathBuf) -> Self {
         let Manifest { id, kind, about, files, .. } = manifest;
         Self { id, kind, about, files, folder }

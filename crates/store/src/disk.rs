@@ -168,6 +168,11 @@ pub(crate) struct Found {
 
 /// Lists all files below `folder`, sorted by name, without following links.
 pub(crate) fn walk(folder: &Path) -> io::Result<Vec<Found>> {
+    walk_at_most(folder, usize::MAX)
+}
+
+/// The same for a folder that somebody else filled, which is refused if it has more than `most` files.
+pub(crate) fn walk_at_most(folder: &Path, most: usize) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
     let mut open: Vec<(PathBuf, String, bool)> = vec![(folder.to_owned(), String::new(), true)];
     while let Some((path, name, plain)) = open.pop() {
@@ -182,6 +187,10 @@ pub(crate) fn walk(folder: &Path) -> io::Result<Vec<Found>> {
                 open.push((entry.path(), name, plain));
             } else {
                 found.push(Found { name, plain: plain && kind.is_file() });
+            }
+            if found.len() + open.len() > most {
+                let why = format!("`{}` has more than {most} files in it", folder.display());
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
             }
         }
     }

@@ -156,12 +156,45 @@ pub enum Error {
         now: ArtifactId,
     },
 
+    /// A key that cannot be used.
+    #[error("key `{}` {why}", path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it, and what was expected.
+        why: String,
+    },
+
+    /// A file or folder that no signature can cover.
+    #[error("`{}` {why}", path.display())]
+    Unsignable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What stands in the way.
+        why: String,
+    },
+
+    /// A signature or a claim that does not hold, or says what this build does not read.
+    #[error("`{}`{} {why}", path.display(), in_line(*line))]
+    Refused {
+        /// The file it is in.
+        path: PathBuf,
+        /// The line, from 1; 0 where the file is one claim.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+
     /// The caller stopped waiting for a lease that another process holds.
     #[error("stopped waiting for step {}: another process is making it", key.short())]
     Interrupted {
         /// The step waited for.
         key: StepKey,
     },
+}
+
+fn in_line(line: usize) -> String {
+    if line == 0 { String::new() } else { format!(", line {line},") }
 }
 
 impl Error {
@@ -194,7 +227,10 @@ impl Error {
                 "this is a bug in the step, or its algorithm changed without a new version number"
             }
             Self::Interrupted { .. } => "run the same command again; it goes on where it was",
+            Self::Refused { .. } => "do not use what it speaks of; ask whoever made it for another",
             Self::MissingRun { .. }
+            | Self::Key { .. }
+            | Self::Unsignable { .. }
             | Self::NotFound { .. }
             | Self::InvalidId(_)
             | Self::InvalidName { .. }

@@ -103,6 +103,19 @@ digest_type!(
     FileDigest,
     "a BLAKE3 digest (64 lowercase hexadecimal digits)"
 );
+digest_type!(
+    /// A SHA-256 digest, as claims have them.
+    Sha256Digest,
+    "a SHA-256 digest (64 lowercase hexadecimal digits)"
+);
+
+impl Sha256Digest {
+    /// The digest of bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::{Digest as _, Sha256};
+        Self::from_bytes(Sha256::digest(bytes).into())
+    }
+}
 
 /// Only lowercase is accepted, so that every id has one spelling and so one path.
 fn decode_digest(text: &str) -> Option<[u8; 32]> {

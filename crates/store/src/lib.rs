@@ -2,7 +2,8 @@
 //!
 //! Files are the truth: there is no database and no index, and everything this crate answers is
 //! read from the workspace folder. It knows nothing about models, recipes or what a step does; it
-//! never prints, reads the clock or reads the environment.
+//! never prints, reads the clock or reads the environment. What it can do beside a workspace is to sign and verify
+//! files and what is said of them: [`claim`].
 //!
 //! The invariant: whatever has a final name is complete. Everything is written under a temporary
 //! name on the same file system, synced and renamed, so a process may be killed at any moment and
@@ -27,10 +28,11 @@
 #![forbid(unsafe_code)]
 
 mod artifact;
-mod claim;
+pub mod claim;
 mod disk;
 mod document;
 mod error;
+mod hold;
 mod id;
 mod identity;
 mod lease;
@@ -45,10 +47,10 @@ mod verify;
 mod writer;
 
 pub use artifact::{Artifact, ArtifactHeader};
-pub use claim::Claim;
 pub use document::canonical_json;
 pub use error::{Error, Result};
-pub use id::{ArtifactId, FileDigest, InvalidId, RunId, StepKey};
+pub use hold::Hold;
+pub use id::{ArtifactId, FileDigest, InvalidId, RunId, Sha256Digest, StepKey};
 pub use identity::{Entity, Identities};
 pub use lease::Lease;
 pub use lineage::{Edge, Lineage, Node, NodeId, Relation};

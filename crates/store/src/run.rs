@@ -19,7 +19,7 @@ use serde_json::Value;
 use self::seal::{SEAL, Seal};
 use crate::document::{self, Format};
 use crate::name::check_file_name;
-use crate::{Claim, Error, Result, RunId, Store, disk};
+use crate::{Error, Hold, Result, RunId, Store, disk};
 
 const HEADER: &str = "run.json";
 const EVENTS: &str = "events.jsonl";
@@ -145,13 +145,13 @@ impl RunDirectory {
         }
     }
 
-    /// Claims the run for this process; `None` while another process has it.
-    pub fn claim(&self) -> Result<Option<Claim>> {
-        Claim::take(&self.folder.join(LOCK))
+    /// Takes hold of the run for this process; `None` while another process has it.
+    pub fn hold(&self) -> Result<Option<Hold>> {
+        Hold::take(&self.folder.join(LOCK))
     }
 
     /// Returns whether a process is executing the run now. Writes nothing.
-    pub fn is_claimed(&self) -> Result<bool> {
+    pub fn is_held(&self) -> Result<bool> {
         let lock = disk::if_there(fs::File::open(self.folder.join(LOCK)))?;
         Ok(lock.is_some_and(|lock| {
             matches!(lock.file().try_lock_shared(), Err(TryLockError::WouldBlock))

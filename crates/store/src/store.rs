@@ -21,7 +21,7 @@ use fs_err as fs;
 
 use crate::artifact::Verified;
 use crate::temporary::Temporary;
-use crate::{ArtifactId, Claim, Error, Result, RunId, StepKey, disk};
+use crate::{ArtifactId, Error, Hold, Result, RunId, StepKey, disk};
 
 /// The format of a workspace as a whole that this build reads and writes.
 const WORKSPACE_FORMAT: u64 = 1;
@@ -136,13 +136,13 @@ impl Store {
         self.inner.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The folder for writes in progress, claimed at the first write.
+    /// The folder for writes in progress, taken at the first write.
     pub(crate) fn temporary(&self) -> Result<Arc<Temporary>> {
         let mut slot = self.inner.temporary.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(temporary) = &*slot {
             return Ok(Arc::clone(temporary));
         }
-        let temporary = Arc::new(Temporary::claim(&self.root().join("temporary"))?);
+        let temporary = Arc::new(Temporary::take(&self.root().join("temporary"))?);
         *slot = Some(Arc::clone(&temporary));
         Ok(temporary)
     }
@@ -214,11 +214,11 @@ impl Store {
         self.root().join("runs").join(id.as_str())
     }
 
-    /// Claims a part of the workspace that no two processes may have at once, by its name in lower-case
+    /// Takes hold of a part of the workspace that no two processes may have at once, by its name in lower-case
     /// letters; `None` while another process has it.
-    pub fn claim(&self, name: &str) -> Result<Option<Claim>> {
+    pub fn hold(&self, name: &str) -> Result<Option<Hold>> {
         disk::create_folder(&self.leases())?;
-        Claim::take(&self.leases().join(format!("{name}.lock")))
+        Hold::take(&self.leases().join(format!("{name}.lock")))
     }
 
     pub(crate) fn leases(&self) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Writes in progress: `temporary/<owner>/`, one folder per open store, held by a lock.
 //!
-//! The lock dies with the process. Whoever next claims a folder of its own removes those whose lock
+//! The lock dies with the process. Whoever next takes a folder of its own removes those whose lock
 //! nobody holds, so leftovers of killed processes vanish without ever touching a live one.
 
 use std::io;
@@ -20,10 +20,10 @@ pub(crate) struct Temporary {
 }
 
 impl Temporary {
-    /// Sweeps stale folders and claims a fresh one below `temporary`.
-    pub(crate) fn claim(temporary: &Path) -> Result<Self> {
+    /// Sweeps stale folders and takes a fresh one below `temporary`.
+    pub(crate) fn take(temporary: &Path) -> Result<Self> {
         disk::create_folder(temporary)?;
-        // Held while sweeping and claiming: between the creation of a lock file and its locking,
+        // Held while sweeping and taking: between the creation of a lock file and its locking,
         // a sweeper would take it for stale.
         let _guard = lock(&temporary.join("sweep.lock"))?;
         sweep(temporary)?;

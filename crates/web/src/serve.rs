@@ -133,18 +133,18 @@ struct Kept {
     jobs: Arc<Jobs>,
     batches: Arc<Batches>,
     /// Two servers would do every batch twice, and each delete what the other does not know.
-    _claim: owlet_store::Claim,
+    _hold: owlet_store::Hold,
 }
 
 impl Kept {
     fn open(settings: JobSettings) -> Result<Self> {
         let folder = jobs::folder(&settings.store);
-        let claim = settings.store.claim("serve").map_err(std::io::Error::other)?;
-        let claim = claim.ok_or_else(|| Error::Taken { folder: folder.clone() })?;
+        let hold = settings.store.hold("serve").map_err(std::io::Error::other)?;
+        let hold = hold.ok_or_else(|| Error::Taken { folder: folder.clone() })?;
         let files = Arc::new(Files::open(folder.join("files"))?);
         let batches = Batches::open(folder.join("batches"), Arc::clone(&files))?;
         let jobs = Jobs::open(settings, Arc::clone(&files))?;
-        Ok(Self { files, jobs: Arc::new(jobs), batches: Arc::new(batches), _claim: claim })
+        Ok(Self { files, jobs: Arc::new(jobs), batches: Arc::new(batches), _hold: hold })
     }
 }
 

@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use fs_err as fs;
 use owlet_engine::file;
+use owlet_lab::claim;
 use owlet_lab::kind::inherit::{export, inspect};
 use owlet_lab::model::ModelCache;
 use owlet_lab::report::vega;
 use owlet_lab::run::report;
 use owlet_lab::{ExecuteSettings, Record};
 use owlet_store::Store;
+use owlet_store::claim::PrivateKey;
 use serde_json::json;
 use zip::write::SimpleFileOptions;
 
 use crate::error::{CliError, Result};
 use crate::models;
+use crate::progress::Progress;
 use crate::terminal::{Terminal, bytes, count};
 use crate::workspace;
 
@@ -29,12 +32,17 @@ use crate::workspace;
 ///
 /// `--gguf` writes a model, with its adapter merged in, as a file that llama.cpp reads.
 ///
+/// `--claims` writes a folder to hand on: the files of an artifact (of a run: its result), their signature
+/// (`model.sig`, as `owlet sign` writes it) and `claims.jsonl`, what each was made from by which step, and what screens
+/// and gates said of the rows, signed with `--key`. `owlet verify FOLDER --key KEY.pub` checks it and tells the story.
+///
 /// `--figures` writes a folder of Vega-Lite specifications, one for each drawing of the report with its
 /// numbers inside, for papers and for anything that draws Vega-Lite.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("format").required(true))]
 pub(crate) struct ExportArgs {
-    /// A run's id (`owlet help list` says how to call one); with `--gguf` a model by any name
+    /// A run's id (`owlet help list` says how to call one); with `--gguf` a model by any name, with `--claims`
+    /// also an artifact's id or RUN:NAME
     run: String,
 
     /// Write a log of Inspect AI
@@ -48,6 +56,14 @@ pub(crate) struct ExportArgs {
     /// Write a folder of the report's figures as Vega-Lite
     #[arg(long, group = "format")]
     figures: bool,
+
+    /// Write a folder to hand on: the files, their signature, and signed claims about where they come from
+    #[arg(long, group = "format", requires = "key")]
+    claims: bool,
+
+    /// The private key that signs claims: P-256, as PEM, not encrypted; `owlet sign --new-key` draws one
+    #[arg(long, value_name = "KEY.pem", requires = "claims")]
+    key: Option<PathBuf>,
 
     /// Write a model as GGUF, its matrices in single or half precision or in eight bits
     #[arg(long, group = "format", value_name = "STORAGE", value_enum)]
@@ -86,6 +102,46 @@ fn gguf(args: &ExportArgs, storage: Storage, terminal: &Terminal, path: &Path) -
     Ok(())
 }
 
+/// Writes a folder to hand on.
+fn claims(args: &ExportArgs, key: &Path, terminal: &Terminal, path: &Path) -> Result<()> {
+    let key = PrivateKey::read(key)?;
+    let store = workspace::existing(path)?;
+    let id = workspace::artifact(&store, &args.run)?;
+    let part = workspace::part_of(&args.output);
+    if part.exists() {
+        return Err(CliError::usage(format!("`{}` is in the way", part.display()))
+            .hinted("remove it if it is of no use, or name another folder"));
+    }
+    let name = args.output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut progress = Progress::new(terminal);
+    let mut show = |done, total| progress.count("artifacts", done, total);
+    let written = claim::give(&store, &id, &key, &part, &name, &mut show);
+    drop(progress);
+    let written = written.map_err(CliError::from).and_then(|written| {
+        fs::rename(&part, &args.output)?;
+        Ok(written)
+    });
+    if written.is_err() && part.is_dir() {
+        // What is half written is of no use.
+        let _ = fs::remove_dir_all(&part);
+    }
+    let number = written?;
+    let hint = key.public().hint();
+    if terminal.json {
+        return terminal.json(
+            &json!({ "output": args.output, "artifact": id, "claims": number, "key": hint }),
+        );
+    }
+    terminal.say(format_args!(
+        "wrote `{}`: artifact {} and {}, signed with key {}",
+        args.output.display(),
+        id.short(),
+        count(number, "claim"),
+        hint.short()
+    ));
+    Ok(())
+}
+
 pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result<()> {
     if args.output.exists() {
         return Err(CliError::usage(format!("`{}` exists already", args.output.display()))
@@ -93,6 +149,9 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
     }
     if let Some(storage) = args.gguf {
         return gguf(args, storage, terminal, path);
+    }
+    if let (true, Some(key)) = (args.claims, &args.key) {
+        return claims(args, key, terminal, path);
     }
     let store = workspace::existing(path)?;
     let run = workspace::run(&store, &args.run, "only runs can be exported")?;

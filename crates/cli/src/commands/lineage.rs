@@ -3,11 +3,10 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::Record;
 use owlet_store::{ArtifactId, Entity, Identities, Lineage, NodeId, Relation, Store};
 use renderdag::{Ancestor, GraphRowRenderer, Renderer};
 
-use crate::error::{CliError, Result};
+use crate::error::Result;
 use crate::terminal::{self, BAD, FAINT, STRONG, Terminal, duration};
 use crate::workspace;
 
@@ -38,7 +37,7 @@ const COLUMNS: usize = 80;
 
 pub(crate) fn run(args: &LineageArgs, terminal: &Terminal, path: &Path) -> Result<()> {
     let store = workspace::existing(path)?;
-    let id = artifact(&store, &args.id)?;
+    let id = workspace::artifact(&store, &args.id)?;
     let mut lineage = store.lineage(&id)?;
     if !args.descendants {
         lineage.nodes.retain(|node| node.relation != Relation::Descendant);
@@ -59,27 +58,6 @@ pub(crate) fn run(args: &LineageArgs, terminal: &Terminal, path: &Path) -> Resul
     };
     write!(terminal.data(), "{drawn}")?;
     Ok(())
-}
-
-/// The artifact that an id is about.
-fn artifact(store: &Store, prefix: &str) -> Result<ArtifactId> {
-    match workspace::resolve(store, prefix)? {
-        Entity::Artifact(id) => Ok(id),
-        Entity::Step(key) => {
-            store.step_record(&key)?.map(|record| record.output).ok_or_else(|| {
-                CliError::usage(format!("the record of step {key} cannot be read"))
-                    .hinted("`owlet verify` says what is wrong with it")
-            })
-        }
-        Entity::Run(id) => {
-            let run = Record::open(store, &id)?;
-            let result = workspace::steps_of(&run).pop().and_then(|step| step.artifact);
-            result.ok_or_else(|| {
-                CliError::usage(format!("run {id} has no result yet"))
-                    .hinted(format!("`owlet resume {}` goes on", id.nonce()))
-            })
-        }
-    }
 }
 
 /// What is drawn: groups of artifacts, each before what it was made from.

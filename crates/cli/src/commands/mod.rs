@@ -23,6 +23,7 @@ mod score;
 mod screen;
 mod serve;
 mod show;
+mod sign;
 mod train;
 mod verify;
 mod view;
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     List(list::ListArgs),
     Show(show::ShowArgs),
     Lineage(lineage::LineageArgs),
+    Sign(sign::SignArgs),
     Verify(verify::VerifyArgs),
     Export(export::ExportArgs),
     Train(train::TrainArgs),
@@ -84,6 +86,7 @@ pub(crate) fn run(
         Command::List(args) => list::run(args, terminal, workspace),
         Command::Show(args) => show::run(args, terminal, workspace),
         Command::Lineage(args) => lineage::run(args, terminal, workspace),
+        Command::Sign(args) => sign::run(args, terminal, workspace),
         Command::Verify(args) => verify::run(args, terminal, workspace),
         Command::Export(args) => export::run(args, terminal, workspace),
         Command::Train(args) => train::run(args, terminal, workspace),

@@ -5,6 +5,7 @@
 mod architecture;
 mod behavior;
 mod chat;
+mod claims;
 mod clients;
 mod compare;
 mod crash;

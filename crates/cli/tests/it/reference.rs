@@ -18,6 +18,7 @@ const COMMANDS: &[&[&str]] = &[
     &["list"],
     &["show"],
     &["lineage"],
+    &["sign"],
     &["verify"],
     &["export"],
     &["train"],

@@ -51,7 +51,7 @@ impl RunOutcome {
 /// Runs `plan` over `store`.
 ///
 /// Events go to `listener` and, progress thinned, into `run`, which in the end also gets the list of
-/// steps and the result. While it goes, `run` is claimed, and whoever asks it to stop sets
+/// steps and the result. While it goes, `run` is held, and whoever asks it to stop sets
 /// `interrupt`. Without `run`, the steps are recorded and nothing else.
 ///
 /// # Errors
@@ -76,7 +76,7 @@ pub fn execute(
         }
         listener(event);
     };
-    let claim = run.map(|run| run.claim()).transpose()?;
+    let hold = run.map(|run| run.hold()).transpose()?;
     hear(&Event::PlanMade {
         name: plan.name.clone(),
         steps: plan.nodes.len(),
@@ -113,7 +113,7 @@ pub fn execute(
         let bytes = store.artifact(&outcome.artifact)?.read(RESULT)?;
         run.finish(steps, seconds, &bytes)?;
     }
-    drop(claim);
+    drop(hold);
     recorder.map_or(Ok(()), Recorder::finish)?;
     Ok(outcome)
 }

@@ -193,7 +193,7 @@ fn runs_that_are_under_way_when_another_begins_are_tries_and_looks() {
         [&["seeds=1"][..], &["seeds=1", "seed=2"], &["seeds=1", "gates.level=0.5"]];
     let begin = |sets: &[&str]| begun(&world.plan(sets), &store, sets, "2026-01-01T00:00:00Z");
     let first = begin(one);
-    let _at_it = first.claim().unwrap();
+    let _at_it = first.hold().unwrap();
     let registered = |run: &Record| run.registration().unwrap().unwrap();
     assert_eq!((registered(&first).looks, registered(&first).earlier), (vec![], vec![]));
     let second = registered(&begin(seed));

@@ -105,20 +105,20 @@ fn a_damaged_header_is_named() {
 }
 
 #[test]
-fn a_run_is_claimed_by_one_and_can_be_asked_to_stop() {
+fn a_run_is_held_by_one_and_can_be_asked_to_stop() {
     let workspace = Workspace::new();
     let (id, header) = run("2026-11-21T22:51:44Z", 1);
     let run = workspace.store.create_run(&id, &header).unwrap();
     let other = workspace.reopened().open_run(&id).unwrap();
-    assert!(!other.is_claimed().unwrap());
-    let claim = run.claim().unwrap();
-    assert!(claim.is_some() && other.is_claimed().unwrap());
-    assert!(other.claim().unwrap().is_none());
+    assert!(!other.is_held().unwrap());
+    let hold = run.hold().unwrap();
+    assert!(hold.is_some() && other.is_held().unwrap());
+    assert!(other.hold().unwrap().is_none());
     assert!(!run.is_asked_to_stop());
     other.ask_to_stop().unwrap();
     assert!(run.is_asked_to_stop());
-    drop(claim);
-    assert!(!other.is_claimed().unwrap() && other.claim().unwrap().is_some());
+    drop(hold);
+    assert!(!other.is_held().unwrap() && other.hold().unwrap().is_some());
 }
 
 #[test]

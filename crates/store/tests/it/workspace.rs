@@ -116,14 +116,14 @@ fn opening_and_reading_write_nothing() {
 }
 
 #[test]
-fn a_part_of_a_workspace_is_claimed_by_one_at_a_time() {
+fn a_part_of_a_workspace_is_held_by_one_at_a_time() {
     let workspace = Workspace::new();
-    let claim = workspace.store.claim("serve").unwrap();
-    assert!(claim.is_some());
-    assert!(workspace.reopened().claim("serve").unwrap().is_none());
-    assert!(workspace.store.claim("other").unwrap().is_some());
-    drop(claim);
-    assert!(workspace.reopened().claim("serve").unwrap().is_some());
+    let hold = workspace.store.hold("serve").unwrap();
+    assert!(hold.is_some());
+    assert!(workspace.reopened().hold("serve").unwrap().is_none());
+    assert!(workspace.store.hold("other").unwrap().is_some());
+    drop(hold);
+    assert!(workspace.reopened().hold("serve").unwrap().is_some());
     assert!(workspace.store.verify(&mut |_, _| ()).unwrap().is_clean());
 }
 

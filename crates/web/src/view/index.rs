@@ -144,7 +144,7 @@ impl Index {
                 let line = known.runs.get(&id).filter(|line| line.state != RunState::Running);
                 line.is_some() && known.stamps.get(&id) == Some(&stamp)
             };
-            if is_known && !run.is_claimed().unwrap_or(false) {
+            if is_known && !run.is_held().unwrap_or(false) {
                 continue;
             }
             let (line, names) = self.read(&run);

@@ -136,11 +136,11 @@ impl Record {
             return self.found(line);
         }
         line.base = self.resolved().map(|recipe| base(&recipe)).unwrap_or_default();
-        let is_claimed = self.is_claimed().unwrap_or(false);
+        let is_held = self.is_held().unwrap_or(false);
         match progress() {
             Ok(progress) => {
                 line.steps = Some((progress.done(), progress.planned));
-                line.remaining = progress.remaining.filter(|_| is_claimed);
+                line.remaining = progress.remaining.filter(|_| is_held);
                 line.failure = progress.failure().map(|(step, message)| Failure {
                     step: step.to_owned(),
                     message: message.to_owned(),
@@ -149,7 +149,7 @@ impl Record {
             Err(error) => line.damage = Some(error.to_string()),
         }
         line.state = match &line.failure {
-            _ if is_claimed => State::Running,
+            _ if is_held => State::Running,
             Some(_) => State::Failed,
             None => State::Stopped,
         };

@@ -10,7 +10,7 @@
 //! | `steps.json`, `result.json` | [`StepsRecord`], and what was found | when it is finished |
 //! | `seal.json` | the store's digests of all of them | with each |
 //!
-//! A run has a result or not; without one it is running while a process holds its claim, and
+//! A run has a result or not; without one it is running while a process has hold of it, and
 //! otherwise has failed or was stopped. Only this module knows names and formats of these files.
 
 mod line;
@@ -143,7 +143,7 @@ impl Record {
     /// # Errors
     /// No id is free, or the folder cannot be written.
     pub fn begin(store: &Store, beginning: &Beginning<'_>) -> Result<Self> {
-        let record = Self::claim_id(store, beginning)?;
+        let record = Self::free_id(store, beginning)?;
         record.write_file(GIVEN, beginning.given.as_bytes())?;
         let Beginning { plan, survey, started, .. } = *beginning;
         let resolved = beginning.recipe.to_toml();
@@ -163,7 +163,7 @@ impl Record {
         registration::read(self)
     }
 
-    fn claim_id(store: &Store, beginning: &Beginning<'_>) -> Result<Self> {
+    fn free_id(store: &Store, beginning: &Beginning<'_>) -> Result<Self> {
         let about = serde_json::to_value(&beginning.about)
             .map_err(|error| Error::record("run.json", error))?;
         for attempt in 0..ATTEMPTS {

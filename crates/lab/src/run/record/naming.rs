@@ -1,5 +1,7 @@
 //! What things in a workspace are called: one rule, for whoever asks for one.
 
+use std::collections::BTreeMap;
+
 use owlet_store::{ArtifactId, Entity, Error, Result, RunId, Store};
 
 use super::steps;
@@ -30,6 +32,22 @@ pub fn resolve(store: &Store, called: &str) -> Result<Entity> {
         None => store.run_ids()?.iter().rev().find_map(|run| named(store, run, called)),
     };
     found.map(Entity::Artifact).ok_or(unknown)
+}
+
+/// What the newest finished runs call the artifacts.
+///
+/// # Errors
+/// The folder of runs cannot be read.
+pub fn names(store: &Store) -> Result<BTreeMap<ArtifactId, String>> {
+    let mut names = BTreeMap::new();
+    for run in store.runs()? {
+        // What is not finished names nothing.
+        let Ok(record) = steps::read(&run) else { continue };
+        for step in record.steps {
+            names.extend(step.artifact.map(|id| (id, step.name)));
+        }
+    }
+    Ok(names)
 }
 
 /// What a finished run calls so.

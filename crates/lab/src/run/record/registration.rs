@@ -155,7 +155,7 @@ fn under_way(
 ) -> Result<()> {
     let settings = |configuration: &Value| settings(configuration, std::iter::empty());
     for run in super::Record::all(store)? {
-        if run.id() == own || run.is_finished() || !run.is_claimed().unwrap_or(false) {
+        if run.id() == own || run.is_finished() || !run.is_held().unwrap_or(false) {
             continue;
         }
         // What cannot be read is told by whoever lists it.
