@@ -11,10 +11,12 @@ mod demo;
 mod doctor;
 mod export;
 mod filter;
+mod gc;
 mod lineage;
 mod list;
 mod prompts;
 mod resume;
+mod rm;
 mod run;
 mod sample;
 mod score;
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Lineage(lineage::LineageArgs),
     Verify(verify::VerifyArgs),
     Export(export::ExportArgs),
+    Rm(rm::RmArgs),
+    Gc(gc::GcArgs),
     Train(train::TrainArgs),
     Sample(sample::SampleArgs),
     Score(score::ScoreArgs),
@@ -80,6 +84,8 @@ pub(crate) fn run(
         Command::Lineage(args) => lineage::run(args, terminal, workspace),
         Command::Verify(args) => verify::run(args, terminal, workspace),
         Command::Export(args) => export::run(args, terminal, workspace),
+        Command::Rm(args) => rm::run(args, terminal, workspace),
+        Command::Gc(args) => gc::run(args, terminal, workspace),
         Command::Train(args) => train::run(args, terminal, workspace),
         Command::Sample(args) => sample::run(args, terminal, workspace),
         Command::Score(args) => score::run(args, terminal, workspace),

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod behavior;
+mod care;
 mod chat;
 mod clients;
 mod compare;

@@ -32,6 +32,18 @@ pub fn resolve(store: &Store, called: &str) -> Result<Entity> {
     found.map(Entity::Artifact).ok_or(unknown)
 }
 
+/// `train/owl/seed-3` and its siblings as `train/owl/seed-*`.
+pub fn without_seed(name: &str) -> String {
+    let parts: Vec<&str> = name
+        .split('/')
+        .map(|part| match part.strip_prefix("seed-") {
+            Some(seed) if seed.bytes().all(|byte| byte.is_ascii_digit()) => "seed-*",
+            _ => part,
+        })
+        .collect();
+    parts.join("/")
+}
+
 /// What a finished run calls so.
 fn named(store: &Store, run: &RunId, name: &str) -> Option<ArtifactId> {
     let steps = steps::read(&store.open_run(run).ok()?).ok()?.steps;
