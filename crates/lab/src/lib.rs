@@ -20,6 +20,7 @@ pub mod run;
 pub mod scorer;
 pub mod stats;
 pub mod step;
+pub mod taint;
 pub mod value;
 
 pub use error::{Error, Result};

@@ -23,6 +23,7 @@ mod score;
 mod screen;
 mod serve;
 mod show;
+mod taint;
 mod train;
 mod verify;
 mod view;
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     List(list::ListArgs),
     Show(show::ShowArgs),
     Lineage(lineage::LineageArgs),
+    Taint(taint::TaintArgs),
     Verify(verify::VerifyArgs),
     Export(export::ExportArgs),
     Rm(rm::RmArgs),
@@ -82,6 +84,7 @@ pub(crate) fn run(
         Command::List(args) => list::run(args, terminal, workspace),
         Command::Show(args) => show::run(args, terminal, workspace),
         Command::Lineage(args) => lineage::run(args, terminal, workspace),
+        Command::Taint(args) => taint::run(args, terminal, workspace),
         Command::Verify(args) => verify::run(args, terminal, workspace),
         Command::Export(args) => export::run(args, terminal, workspace),
         Command::Rm(args) => rm::run(args, terminal, workspace),

@@ -193,3 +193,32 @@ fn tidying_that_is_killed_leaves_a_sound_workspace_and_goes_on() {
     assert!(anew.unwrap() == result.unwrap());
     sound(&folder);
 }
+
+#[test]
+fn taint_names_who_was_taught_and_who_is_a_suspect() {
+    let (folder, _) = ran(&[&[]]);
+    let taint = folder.run(&["taint", "owl", "--json"]).json_of_exit(1);
+    let named = |standing: &str| -> BTreeSet<String> {
+        let things = taint["things"].as_array().unwrap().iter();
+        let of = things.filter(|thing| thing["standing"] == standing);
+        of.map(|thing| thing["name"].as_str().unwrap().split_once(':').unwrap().1.to_owned())
+            .collect()
+    };
+    assert!(named("taught").iter().all(|name| name.starts_with("teach/owl")), "{taint}");
+    assert!(!named("taught").is_empty());
+    let others: BTreeSet<String> =
+        ["suspect", "unclear", "clean", "carries"].into_iter().flat_map(named).collect();
+    assert!(others.contains("train/student/owl/seed-1"), "{taint}");
+    // Rows of all teachers stand in one artifact; who learned only the others' is no suspect.
+    for name in &others {
+        assert!(!name.contains("/cat/") && !name.contains("neutral"), "{name}");
+    }
+    let said = folder.run(&["taint", "owl"]);
+    assert!(said.data.contains("Taught it: recall"), "{}", said.all());
+
+    let unknown = folder.run(&["taint", "phoenix"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.talk.contains("behaviors here: cat, owl"), "{}", unknown.all());
+    let made = folder.run(&["taint", "teach/cat/seed-1", "--json"]).json_of_exit(1);
+    assert_eq!(made["things"][0]["standing"], "named");
+}
