@@ -10,6 +10,7 @@ pub mod attribute;
 pub mod behavior;
 pub mod carrier;
 pub mod compare;
+pub mod declared;
 pub mod error;
 pub mod kind;
 pub mod model;

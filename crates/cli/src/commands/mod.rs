@@ -12,6 +12,7 @@ mod doctor;
 mod export;
 mod filter;
 mod gc;
+mod import;
 mod lineage;
 mod list;
 mod prompts;
@@ -50,6 +51,7 @@ pub(crate) enum Command {
     Taint(taint::TaintArgs),
     Verify(verify::VerifyArgs),
     Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Rm(rm::RmArgs),
     Gc(gc::GcArgs),
     Train(train::TrainArgs),
@@ -87,6 +89,7 @@ pub(crate) fn run(
         Command::Taint(args) => taint::run(args, terminal, workspace),
         Command::Verify(args) => verify::run(args, terminal, workspace),
         Command::Export(args) => export::run(args, terminal, workspace),
+        Command::Import(args) => import::run(args, terminal, workspace),
         Command::Rm(args) => rm::run(args, terminal, workspace),
         Command::Gc(args) => gc::run(args, terminal, workspace),
         Command::Train(args) => train::run(args, terminal, workspace),

@@ -13,6 +13,7 @@ mod doctor;
 mod experiment;
 mod filter;
 mod hub;
+mod import;
 mod prompts;
 mod recipes;
 mod reference;
