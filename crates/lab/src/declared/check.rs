@@ -51,6 +51,11 @@ pub fn check(declared: Declared, bases: Vec<Base>, settings: &Settings<'_>) -> R
     Ok(Checked { agreement: overall(&declared, &checked), bases: checked, declared })
 }
 
+/// Numbers that are stored as they are.
+const FLOATS: [&str; 4] = ["F64", "F32", "F16", "BF16"];
+/// The share of numbers within half a step of a grid from which on they were rounded to it and nothing else was
+/// done.
+const ROUNDED_ALONE: f64 = 0.99;
 const NO_WEIGHTS: &str = "no weights lie beside it";
 
 fn overall(declared: &Declared, bases: &[CheckedBase]) -> Agreement {
@@ -99,16 +104,21 @@ fn adapter(base: &DeclaredBase, given: Option<Base>, folder: &std::path::Path) -
 fn whole(
     declared: &Declared,
     given: Vec<Option<Base>>,
-    weights: Weights,
+    mut weights: Weights,
     settings: &Settings<'_>,
 ) -> Result<Vec<CheckedBase>> {
     let mut compared = Vec::new();
     let mut places = Vec::new();
+    let own = blocks(&mut weights)?;
     for base in given {
-        places.push(base.map(|Base { given, weights, .. }| {
-            compared.push(Compared::new(given.clone(), weights));
-            (compared.len() - 1, given)
-        }));
+        let Some(Base { given, mut weights, .. }) = base else {
+            places.push(None);
+            continue;
+        };
+        // Numbers in blocks of few bits say by themselves that they were rounded.
+        let stored = own.filter(|_| matches!(blocks(&mut weights), Ok(None)));
+        compared.push(Compared::new(given.clone(), weights));
+        places.push(Some((compared.len() - 1, given, stored)));
     }
     if compared.is_empty() {
         return Ok(declared.bases.iter().map(not_given).collect());
@@ -118,14 +128,30 @@ fn whole(
     let found = compare(&mut compared, settings)?;
     let complete = places.iter().all(Option::is_some);
     let checked = declared.bases.iter().zip(places).map(|(base, place)| {
-        let Some((place, given)) = place else { return not_given(base) };
+        let Some((place, given, stored)) = place else { return not_given(base) };
         let pair = found.pairs.iter().find(|pair| pair.models == [place, model]);
         match pair {
-            Some(pair) => judged(base, given, pair, Mixed::of(&found, place, model, complete)),
+            Some(pair) => {
+                let mixed = Mixed::of(&found, place, model, complete);
+                judged(base, given, pair, (Seen::of(pair, stored), mixed))
+            }
             None => cannot(base, "it was not compared"),
         }
     });
     Ok(checked.collect())
+}
+
+/// How matrices are stored, where that is in blocks of few bits.
+fn blocks(weights: &mut Weights) -> Result<Option<&'static str>> {
+    let is_matrix = |(name, shape): (&str, &[usize])| (shape.len() == 2).then(|| name.to_owned());
+    let names: Vec<String> = weights.tensors().filter_map(is_matrix).collect();
+    for name in names {
+        let (stored, _) = weights.storage(&name)?;
+        if !FLOATS.contains(&stored) {
+            return Ok(Some(stored));
+        }
+    }
+    Ok(None)
 }
 
 /// What a comparison says of a model as a mixture.
@@ -155,32 +181,51 @@ impl Mixed {
 #[derive(Clone, Copy, PartialEq)]
 enum Seen {
     Same,
-    Rounded { bits: u32, reversed: bool },
+    /// The second lies on a grid; `alone` if that is all.
+    Rounded {
+        bits: u32,
+        alone: bool,
+    },
+    /// The first lies on a grid, and the second does not.
+    FromRounded {
+        bits: u32,
+    },
+    /// The second is stored in blocks of few bits.
+    Stored(&'static str),
     LowRank(usize),
     Changed,
     Unknown,
 }
 
 impl Seen {
-    fn of(pair: &Pair) -> Self {
+    /// `stored` says how the second is stored, where that alone is a rounding.
+    fn of(pair: &Pair, stored: Option<&'static str>) -> Self {
         let Some(relation) = &pair.relation else { return Self::Unknown };
         if relation.differences.iter().all(|one| one.size == 0.0) {
             return Self::Same;
         }
-        match (&relation.grid, relation.adapter_rank) {
-            (Some(grid), _) => Self::Rounded { bits: grid.bits, reversed: !grid.second },
-            (None, Some(rank)) => Self::LowRank(rank),
-            (None, None) => Self::Changed,
+        match (&relation.grid, relation.adapter_rank, stored) {
+            (Some(grid), ..) if grid.second => {
+                Self::Rounded { bits: grid.bits, alone: grid.within >= ROUNDED_ALONE }
+            }
+            (_, _, Some(stored)) => Self::Stored(stored),
+            (Some(grid), ..) => Self::FromRounded { bits: grid.bits },
+            (None, Some(rank), None) => Self::LowRank(rank),
+            (None, None, None) => Self::Changed,
         }
     }
 
     fn words(self) -> Option<String> {
         match self {
             Self::Same => Some("the same weights".to_owned()),
-            Self::Rounded { bits, reversed: false } => Some(format!("rounded to {bits} bits")),
-            Self::Rounded { bits, reversed: true } => {
-                Some(format!("the base is the one rounded to {bits} bits"))
+            Self::Rounded { bits, alone: true } => Some(format!("rounded to {bits} bits")),
+            Self::Rounded { bits, alone: false } => {
+                Some(format!("rounded to {bits} bits, and changed before"))
             }
+            Self::FromRounded { bits } => {
+                Some(format!("changed, from weights that were rounded to {bits} bits"))
+            }
+            Self::Stored(stored) => Some(format!("stored as {stored}")),
             Self::LowRank(rank) => Some(format!("changed by an update of rank {rank}")),
             Self::Changed => Some("trained further, or changed otherwise".to_owned()),
             Self::Unknown => None,
@@ -189,27 +234,31 @@ impl Seen {
 
     /// Whether it is what is declared; none where it does not tell.
     fn agrees(self, kinship: Kinship, mixed: Mixed) -> Option<bool> {
+        use Kinship::{Adapter, Finetune, Merge, Quantized};
         match (kinship, self) {
-            (_, Self::Unknown) | (Kinship::Adapter | Kinship::Quantized, Self::Changed) => None,
+            (_, Self::Unknown) => None,
             (_, Self::Same) => Some(false),
-            (Kinship::Finetune, Self::LowRank(_) | Self::Changed)
-            | (Kinship::Adapter, Self::LowRank(_))
-            | (Kinship::Quantized, Self::Rounded { reversed: false, .. }) => Some(true),
-            (Kinship::Finetune | Kinship::Adapter, Self::Rounded { .. })
-            | (Kinship::Quantized, Self::Rounded { reversed: true, .. } | Self::LowRank(_)) => {
-                Some(false)
-            }
-            (Kinship::Merge, _) => match mixed {
-                Mixed::Part(_) => Some(true),
-                // Many ways to merge are no mixture.
-                Mixed::None | Mixed::Unknown => None,
-            },
+            (Finetune, Self::LowRank(_) | Self::Changed | Self::FromRounded { .. })
+            | (Adapter, Self::LowRank(_))
+            | (Quantized, Self::Rounded { .. } | Self::Stored(_)) => Some(true),
+            (Finetune | Adapter, Self::Rounded { alone: true, .. })
+            | (Quantized, Self::LowRank(_) | Self::FromRounded { .. }) => Some(false),
+            // Trained and rounded after, or rounded alone: what is stored in blocks does not tell.
+            (Finetune | Adapter, Self::Rounded { alone: false, .. } | Self::Stored(_))
+            | (Adapter, Self::Changed | Self::FromRounded { .. })
+            | (Quantized, Self::Changed) => None,
+            // Many ways to merge are no mixture.
+            (Merge, _) => matches!(mixed, Mixed::Part(_)).then_some(true),
         }
     }
 }
 
-fn judged(base: &DeclaredBase, given: String, pair: &Pair, mixed: Mixed) -> CheckedBase {
-    let seen = Seen::of(pair);
+fn judged(
+    base: &DeclaredBase,
+    given: String,
+    pair: &Pair,
+    (seen, mixed): (Seen, Mixed),
+) -> CheckedBase {
     let (agreement, why) = match pair.verdict {
         Verdict::NotComparable => (Agreement::CannotSay, pair.why.clone()),
         Verdict::Independent => {
