@@ -103,6 +103,15 @@ fn blind(taint: &Taint) -> Vec<Line> {
         "Copies: the same rows, given to another run as a file, are another artifact here.".into(),
         "What was made outside this workspace, and what nobody screened or read.".into(),
     ];
+    if taint.missing > 0 {
+        lines.push(
+            format!(
+                "{} gone, and not on purpose: results may be among them (`owlet verify`).",
+                text::counted(taint.missing, "artifact")
+            )
+            .into(),
+        );
+    }
     if !taint.unread.is_empty() {
         let named: Vec<String> = taint.unread.iter().map(ArtifactId::short).collect();
         lines.push(

@@ -217,6 +217,23 @@ fn of_rows_of_several_teachers_each_part_is_followed_by_itself() {
 }
 
 #[test]
+fn what_cannot_be_read_is_named_and_nothing_is_called_clean_for_it() {
+    let mut lineage = Lineage::new();
+    let rows = lineage.rows();
+    let result = lineage.screened(rows, &[("owl", Outcome::WouldInherit)]);
+    let gone = lineage.screened(rows, &[("owl", Outcome::NotFound)]);
+    let shelf = lineage.store.root().join("artifacts");
+    let folder = |id: ArtifactId| shelf.join(&id.to_string()[..2]).join(id.to_string());
+    fs_err::write(folder(result).join(RESULT), "{}").unwrap();
+    fs_err::remove_dir_all(folder(gone)).unwrap();
+    let taint = lineage.taint("owl");
+    assert_eq!((taint.unread.clone(), taint.missing, taint.cleared), (vec![result], 1, 0));
+    let shown = show(&report(&taint), &TerminalStyle { width: 90, ..TerminalStyle::default() });
+    assert!(shown.contains("1 result that cannot be read"), "{shown}");
+    assert!(shown.contains("1 artifact gone, and not on purpose"), "{shown}");
+}
+
+#[test]
 fn a_kind_knows_what_its_verdicts_are_about() {
     let verdict = |behavior: &str, outcome: &str| VerdictLine {
         behavior: behavior.to_owned(),

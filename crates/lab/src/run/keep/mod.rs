@@ -5,6 +5,8 @@
 //! of who made what, and every result: one that was seen counts as a try, whatever became of its run.
 
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
