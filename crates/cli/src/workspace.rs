@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use owlet_lab::Record;
+use owlet_lab::run::keep::{Keeping, Wishes};
 use owlet_lab::run::record::{NamedStep, naming};
 use owlet_store::{Artifact, ArtifactId, Entity, Store};
 
@@ -121,12 +122,18 @@ pub(crate) fn host() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
+/// What stays and what goes when the workspace is tidied; with `models` those that finished runs trained, too.
+pub(crate) fn keeping(store: &Store, models: bool) -> Result<Keeping> {
+    let others = owlet_web::serve::referred(store)?;
+    Ok(Keeping::look(store, &Wishes { others, models })?)
+}
+
 /// The steps of a finished run; none of one that is not.
 pub(crate) fn steps_of(run: &Record) -> Vec<NamedStep> {
     run.steps().map(|record| record.steps).unwrap_or_default()
 }
 
-/// What the newest runs call the artifacts.
+/// What the newest runs call the artifacts; those that were removed only what no other does.
 pub(crate) fn names(store: &Store) -> Result<BTreeMap<ArtifactId, String>> {
     Ok(naming::names(store)?)
 }

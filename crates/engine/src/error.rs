@@ -46,9 +46,12 @@ pub enum Error {
         /// What is wrong and what was expected.
         reason: String,
     },
-    /// An adapter does not fit the model.
+    /// An adapter that cannot be used.
     #[error("adapter: {0}")]
     Adapter(String),
+    /// An adapter whose tensors have not the shapes that this model would need.
+    #[error("adapter: {0}")]
+    Misfit(String),
     /// Text cannot be tokenised or a template cannot be rendered.
     #[error("{what}: {reason}")]
     Text {

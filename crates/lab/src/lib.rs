@@ -11,6 +11,7 @@ pub mod behavior;
 pub mod carrier;
 pub mod claim;
 pub mod compare;
+pub mod declared;
 pub mod error;
 pub mod kind;
 pub mod model;
@@ -21,6 +22,7 @@ pub mod run;
 pub mod scorer;
 pub mod stats;
 pub mod step;
+pub mod taint;
 pub mod value;
 
 pub use error::{Error, Result};

@@ -36,9 +36,19 @@ pub(crate) fn lock(path: &Path) -> io::Result<fs::File> {
 /// Locks a file if nobody holds it.
 pub(crate) fn try_lock(path: &Path) -> io::Result<Option<fs::File>> {
     let file = open_lock(path)?;
-    match file.file().try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
+    locked(path, file.file().try_lock()).map(|is_locked| is_locked.then_some(file))
+}
+
+/// Locks a file together with others who lock it so, if nobody holds it alone.
+pub(crate) fn try_lock_shared(path: &Path) -> io::Result<Option<fs::File>> {
+    let file = open_lock(path)?;
+    locked(path, file.file().try_lock_shared()).map(|is_locked| is_locked.then_some(file))
+}
+
+fn locked(path: &Path, tried: Result<(), TryLockError>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => {
             let why = format!("failed to lock file `{}`: {error}", path.display());
             Err(io::Error::new(error.kind(), why))
@@ -196,6 +206,20 @@ pub(crate) fn walk_at_most(folder: &Path, most: usize) -> io::Result<Vec<Found>>
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
+}
+
+/// Bytes of a file, or of all files below a folder; links are not followed, and what goes away meanwhile has none.
+pub(crate) fn size(path: &Path) -> io::Result<u64> {
+    let length = |path: &Path| -> io::Result<u64> {
+        Ok(if_there(fs::symlink_metadata(path))?.map_or(0, |metadata| metadata.len()))
+    };
+    if !path.is_dir() {
+        return length(path);
+    }
+    let found = if_there(walk(path))?.unwrap_or_default();
+    found
+        .iter()
+        .try_fold(0u64, |total, one| Ok(total.saturating_add(length(&path.join(&one.name))?)))
 }
 
 /// Lists the names in `folder`, sorted; none when the folder does not exist.

@@ -75,6 +75,24 @@ pub enum Error {
         id: ArtifactId,
     },
 
+    /// The artifact's files were removed on purpose.
+    #[error("artifact {} ({kind}) was removed on {removed}", id.short())]
+    RemovedArtifact {
+        /// The id asked for.
+        id: ArtifactId,
+        /// What it was, in one word.
+        kind: String,
+        /// When it was removed, as an RFC 3339 timestamp.
+        removed: String,
+    },
+
+    /// A process executes the run.
+    #[error("run `{id}` is being executed")]
+    RunAtWork {
+        /// The run.
+        id: RunId,
+    },
+
     /// The workspace has no such run.
     #[error("no run `{id}` in this workspace")]
     MissingRun {
@@ -150,7 +168,7 @@ pub enum Error {
         key: StepKey,
         /// The step's kind.
         kind: String,
-        /// The output on record, which is intact.
+        /// The output on record, which is intact or was removed on purpose.
         before: ArtifactId,
         /// The output of this time.
         now: ArtifactId,
@@ -219,7 +237,10 @@ impl Error {
             Self::Newer { .. } => "use the newer owlet that wrote it, or another workspace",
             Self::Damaged { hint, .. } => hint,
             Self::DamagedRecord { .. } => "move the file away; what it recorded is made again",
-            Self::MissingArtifact { .. } => "run the recipe that makes it again",
+            Self::MissingArtifact { .. } | Self::RemovedArtifact { .. } => {
+                "run the recipe that makes it again"
+            }
+            Self::RunAtWork { .. } => "wait until it has ended, or stop it",
             Self::RunExists { .. } => "open the run, or create one with another nonce",
             Self::Ambiguous { .. } => "give more characters",
             Self::WrongKey { .. } => "compute the key with `step_key`",

@@ -167,6 +167,8 @@ impl Store {
         entities.extend(self.run_ids()?.into_iter().map(Entity::Run));
         entities.extend(self.step_keys()?.into_iter().map(Entity::Step));
         entities.extend(self.artifact_ids()?.into_iter().map(Entity::Artifact));
+        // What was removed can still be asked about.
+        entities.extend(self.removed_ids()?.into_iter().map(Entity::Artifact));
         Ok(Identities::new(entities))
     }
 

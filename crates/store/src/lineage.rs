@@ -41,6 +41,8 @@ pub struct Node {
     pub kind: Option<String>,
     /// Whether an artifact is named by a record but not in the workspace (or has no sound manifest).
     pub missing: bool,
+    /// Whether an artifact's files were removed on purpose.
+    pub removed: bool,
     /// How it is related to the artifact asked about.
     pub relation: Relation,
 }
@@ -76,7 +78,10 @@ impl Store {
     /// [`Error::MissingArtifact`] when neither the workspace nor any record knows the artifact.
     pub fn lineage(&self, of: &ArtifactId) -> Result<Lineage> {
         let steps = self.steps()?;
-        let lineage = lineage(of, &steps, &|id| self.artifact_header(id).map(|header| header.kind));
+        let lineage = lineage(of, &steps, &|id| match self.artifact_header(id) {
+            Some(header) => Known::There(header.kind),
+            None => self.removed(id).map_or(Known::Missing, |removed| Known::Removed(removed.kind)),
+        });
         if lineage.nodes.len() == 1 && lineage.nodes[0].missing {
             return Err(Error::MissingArtifact { id: *of });
         }
@@ -84,14 +89,17 @@ impl Store {
     }
 }
 
+/// What is known of an artifact, beside what steps say.
+enum Known {
+    There(String),
+    Removed(String),
+    Missing,
+}
+
 /// Neighbours of nodes in one direction.
 type Neighbours = BTreeMap<NodeId, BTreeSet<NodeId>>;
 
-fn lineage(
-    of: &ArtifactId,
-    steps: &[StepRecord],
-    kind_of: &dyn Fn(&ArtifactId) -> Option<String>,
-) -> Lineage {
+fn lineage(of: &ArtifactId, steps: &[StepRecord], known: &dyn Fn(&ArtifactId) -> Known) -> Lineage {
     let mut edges = BTreeSet::new();
     let mut makers = Neighbours::new();
     let mut users = Neighbours::new();
@@ -122,15 +130,15 @@ fn lineage(
     let nodes = ordered(&relations.keys().copied().collect(), &edges)
         .into_iter()
         .map(|id| {
-            let (kind, missing) = match &id {
-                NodeId::Step(key) => (step_kinds.get(key).cloned(), false),
-                NodeId::Artifact(id) => {
-                    let kind = kind_of(id);
-                    let missing = kind.is_none();
-                    (kind, missing)
-                }
+            let (kind, missing, removed) = match &id {
+                NodeId::Step(key) => (step_kinds.get(key).cloned(), false, false),
+                NodeId::Artifact(id) => match known(id) {
+                    Known::There(kind) => (Some(kind), false, false),
+                    Known::Removed(kind) => (Some(kind), false, true),
+                    Known::Missing => (None, true, false),
+                },
             };
-            Node { id, kind, missing, relation: relations[&id] }
+            Node { id, kind, missing, removed, relation: relations[&id] }
         })
         .collect();
     Lineage { of: *of, nodes, edges: edges.into_iter().collect() }

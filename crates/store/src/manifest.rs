@@ -78,7 +78,7 @@ impl From<io::Error> for Why {
 }
 
 impl Manifest {
-    fn check(self, id: &ArtifactId) -> Result<Self, String> {
+    pub(crate) fn check(self, id: &ArtifactId) -> Result<Self, String> {
         let sorted = self.files.windows(2).all(|pair| pair[0].path < pair[1].path);
         if !sorted {
             return Err("lists files twice or out of order".to_owned());

@@ -112,12 +112,12 @@ impl Store {
     }
 
     fn run_directory(&self, id: &RunId) -> RunDirectory {
-        RunDirectory {
-            store: self.clone(),
-            id: id.clone(),
-            folder: self.run_folder(id),
-            events: Mutex::default(),
-        }
+        self.run_at(id, self.run_folder(id))
+    }
+
+    /// The run whose files are in `folder`.
+    pub(crate) fn run_at(&self, id: &RunId, folder: PathBuf) -> RunDirectory {
+        RunDirectory { store: self.clone(), id: id.clone(), folder, events: Mutex::default() }
     }
 }
 

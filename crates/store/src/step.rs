@@ -110,7 +110,8 @@ impl Store {
     /// # Errors
     /// [`Error::WrongKey`] when the key is not the one of the record's content,
     /// [`Error::MissingArtifact`] when the output is not in the workspace, and
-    /// [`Error::NotDeterministic`] when the step is on record with another output that is sound.
+    /// [`Error::NotDeterministic`] when the step is on record with another output that is sound or was removed
+    /// on purpose.
     pub fn record_step(&self, record: &StepRecord) -> Result<()> {
         check_kind("step kind", &record.kind)?;
         let computed = record.computed_key();
@@ -130,11 +131,22 @@ impl Store {
                 });
             }
             None => {
+                self.check_remade(record)?;
                 let _names = self.lock_names()?;
                 self.write_atomically(&self.step_path(&record.key), &bytes)?;
             }
         }
         self.clear_scratch(&record.key)
+    }
+
+    /// Refuses that a step whose output was removed made another this time: others were made from the first.
+    fn check_remade(&self, record: &StepRecord) -> Result<()> {
+        let Some(before) = self.step_record(&record.key)? else { return Ok(()) };
+        if before.output == record.output || self.removed(&before.output).is_none() {
+            return Ok(());
+        }
+        let (key, kind) = (record.key, record.kind.clone());
+        Err(Error::NotDeterministic { key, kind, before: before.output, now: record.output })
     }
 
     /// Returns the record of a step as it stands, whether or not its output is there and sound;

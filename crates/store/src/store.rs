@@ -9,6 +9,7 @@
 //! scratch/<key>/         where a step in progress keeps what it needs to go on
 //! temporary/             writes in progress
 //! damaged/               what was found damaged and set aside
+//! removed/               what is known of artifacts and runs that were removed on purpose
 //! ```
 
 use std::collections::BTreeMap;
@@ -28,8 +29,8 @@ const WORKSPACE_FORMAT: u64 = 1;
 const FORMAT_PREFIX: &str = "owlet workspace ";
 
 /// The folders a workspace may have.
-const FOLDERS: [&str; 7] =
-    ["artifacts", "damaged", "leases", "runs", "scratch", "steps", "temporary"];
+const FOLDERS: [&str; 8] =
+    ["artifacts", "damaged", "leases", "removed", "runs", "scratch", "steps", "temporary"];
 
 /// An open workspace.
 ///
@@ -251,7 +252,7 @@ impl Store {
 
     /// Lists the ids that `read` finds in the names below `folder`, sorted by their two-letter
     /// shelves, and the paths of what is neither a shelf nor such a name.
-    fn shelved<T>(
+    pub(crate) fn shelved<T>(
         &self,
         folder: &str,
         read: impl Fn(&str) -> Option<T>,
@@ -306,6 +307,7 @@ impl Store {
         foreign.extend(runs.map(|name| format!("runs/{name}")));
         foreign.extend(self.shelved_artifacts()?.1);
         foreign.extend(self.shelved_steps()?.1);
+        foreign.extend(self.foreign_among_removed()?);
         Ok(foreign)
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::artifact::{examine, foreign_files};
 use crate::manifest::{Flaw, Why};
-use crate::{ArtifactId, Error, Result, RunId, StepKey, Store, disk};
+use crate::{ArtifactId, Error, Result, RunDirectory, StepKey, Store, disk};
 
 /// In which way something is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -60,6 +60,10 @@ pub struct VerifyReport {
     pub runs: usize,
     /// Damaged things set aside earlier, in `damaged/`; they may be deleted.
     pub set_aside: usize,
+    /// Artifacts whose files were removed on purpose.
+    pub removed: usize,
+    /// Runs that were removed on purpose; their records are looked at as those of others are.
+    pub removed_runs: usize,
     /// What is wrong, sorted by path.
     pub problems: Vec<Problem>,
 }
@@ -92,7 +96,10 @@ impl Store {
         // Steps are listed before artifacts: a step recorded meanwhile has its output already.
         let steps = self.step_keys()?;
         let artifacts = self.artifact_ids()?;
-        let runs = self.run_ids()?;
+        let mut runs = self.runs()?;
+        let removed_runs = self.removed_runs()?;
+        report.removed_runs = removed_runs.len();
+        runs.extend(removed_runs);
         let total = artifacts.len() + steps.len() + runs.len();
         let mut done = 0;
         let mut advance = || {
@@ -114,10 +121,12 @@ impl Store {
             self.verify_step(key, &sound, &mut report);
             advance();
         }
-        for id in &runs {
-            self.verify_run(id, &mut report);
+        for run in &runs {
+            self.verify_run(run, &mut report);
             advance();
         }
+        report.runs -= report.removed_runs;
+        report.removed = self.verify_removed(&mut report)?;
         report.set_aside = disk::names(&self.root().join("damaged"))?.len();
         report.problems.sort();
         Ok(report)
@@ -173,7 +182,9 @@ impl Store {
         report.steps += 1;
         match self.read_step(key) {
             Ok(Some(Ok(record))) => {
-                if sound.binary_search(&record.output).is_err() {
+                if sound.binary_search(&record.output).is_err()
+                    && self.removed(&record.output).is_none()
+                {
                     let why = format!(
                         "({}) made artifact {}, which is missing or damaged",
                         record.kind,
@@ -194,12 +205,30 @@ impl Store {
         }
     }
 
-    fn verify_run(&self, id: &RunId, report: &mut VerifyReport) {
-        let path = self.relative(&self.run_folder(id));
+    /// Reads what is known of removed artifacts; returns how many there are.
+    fn verify_removed(&self, report: &mut VerifyReport) -> Result<usize> {
+        let ids = self.removed_ids()?;
+        for id in &ids {
+            let (kind, why) = match self.read_note(id) {
+                Ok(None | Some(Ok(_))) => continue,
+                Ok(Some(Err(why))) => (ProblemKind::Damaged, why),
+                Err(Error::Newer { found, .. }) => {
+                    let why = format!("has format {found}, which this build does not read");
+                    (ProblemKind::Newer, why)
+                }
+                Err(error) => (ProblemKind::Unreadable, error.to_string()),
+            };
+            report.add(self.relative(&self.note_path(id)), kind, why);
+        }
+        Ok(ids.len())
+    }
+
+    fn verify_run(&self, run: &RunDirectory, report: &mut VerifyReport) {
+        let path = self.relative(run.path());
         report.runs += 1;
-        let Ok(run) = self.open_run(id) else {
+        if !run.path().is_dir() {
             return report.add(path, ProblemKind::Foreign, "is not a folder");
-        };
+        }
         let results = [run.header().map(drop), run.events().map(drop)];
         for error in results.into_iter().filter_map(Result::err) {
             let (kind, file, why) = match error {

@@ -11,7 +11,7 @@ use crate::disk::{self, Stamp};
 use crate::document;
 use crate::manifest::{MANIFEST, MANIFEST_FORMAT, Manifest, artifact_id, read_manifest};
 use crate::name::{check_file_name, check_kind};
-use crate::{ArtifactId, Error, FileEntry, Result, Store};
+use crate::{ArtifactId, Error, FileEntry, Removed, Result, Store};
 
 impl Store {
     /// Opens an artifact after hashing every file of it.
@@ -20,7 +20,7 @@ impl Store {
     /// time of change and identity of every file are the same.
     ///
     /// # Errors
-    /// [`Error::MissingArtifact`], [`Error::Damaged`] naming the first damaged file, or
+    /// [`Error::MissingArtifact`], [`Error::RemovedArtifact`], [`Error::Damaged`] naming the first damaged file, or
     /// [`Error::Newer`].
     pub fn artifact(&self, id: &ArtifactId) -> Result<Artifact> {
         if let Some(verified) = self.verified().get(id)
@@ -30,7 +30,12 @@ impl Store {
         }
         let folder = self.artifact_folder(id);
         match examine(&folder, id)? {
-            None => Err(Error::MissingArtifact { id: *id }),
+            None => Err(match self.removed(id) {
+                Some(Removed { kind, removed, .. }) => {
+                    Error::RemovedArtifact { id: *id, kind, removed }
+                }
+                None => Error::MissingArtifact { id: *id },
+            }),
             Some(Ok(verified)) => {
                 let artifact = verified.artifact.clone();
                 self.verified().insert(*id, verified);
@@ -49,7 +54,7 @@ impl Store {
     pub(crate) fn sound_artifact(&self, id: &ArtifactId) -> Result<Option<Artifact>> {
         let read = || match self.artifact(id) {
             Ok(artifact) => Ok(Some(Ok(artifact))),
-            Err(Error::MissingArtifact { .. }) => Ok(None),
+            Err(Error::MissingArtifact { .. } | Error::RemovedArtifact { .. }) => Ok(None),
             Err(Error::Damaged { .. }) => Ok(Some(Err(()))),
             Err(error) => Err(error),
         };
@@ -168,6 +173,7 @@ impl ArtifactWriter {
         }
         disk::rename_synced(&folder, &target)?;
         self.folder = None;
+        self.store.forget_removal(&id)?;
         drop(names);
         self.store.verified().insert(id, Verified { artifact: artifact.clone(), stamps });
         Ok(artifact)

@@ -19,24 +19,81 @@ use serde_json::json;
 const UNITS: u32 = 250;
 const KILLS: u32 = 60;
 
-/// The only test, by the name that test runners know it by.
-const NAME: &str = "killed_workers_lose_nothing";
+/// The tests, by the names that test runners know them by.
+const TESTS: [(&str, fn()); 2] = [
+    ("killed_workers_lose_nothing", killed_workers_lose_nothing),
+    ("killed_removal_leaves_a_sound_workspace", killed_removal_leaves_a_sound_workspace),
+];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let mut filters = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
-    if arguments.first().is_some_and(|argument| argument == "worker") {
+    let first = arguments.first().map_or("", String::as_str);
+    if first == "worker" {
         work(Path::new(&arguments[1]), &mut std::io::stdout());
+    } else if first == "remover" {
+        remove(Path::new(&arguments[1]));
     } else if has("--list") {
-        // What test runners ask before running; the test is no ignored one.
-        if !has("--ignored") {
-            println!("{NAME}: test");
+        // What test runners ask before running; no test is an ignored one.
+        for (name, _) in TESTS.iter().filter(|_| !has("--ignored")) {
+            println!("{name}: test");
         }
-    } else if filters.peek().is_none() || filters.any(|filter| NAME.contains(filter)) {
-        killed_workers_lose_nothing();
-        println!("test result: ok. 1 passed; 0 failed");
+    } else {
+        let all = filters.peek().is_none();
+        let filters: Vec<&String> = filters.collect();
+        let mut passed = 0;
+        for (name, test) in TESTS {
+            if all || filters.iter().any(|filter| name.contains(filter.as_str())) {
+                test();
+                passed += 1;
+            }
+        }
+        println!("test result: ok. {passed} passed; 0 failed");
     }
+}
+
+/// Removes every artifact, one after the other.
+fn remove(workspace: &Path) {
+    let store = Store::open(workspace).unwrap();
+    let alone = loop {
+        if let Some(alone) = store.alone().unwrap() {
+            break alone;
+        }
+    };
+    for id in store.artifact_ids().unwrap() {
+        store.remove_artifact(&alone, &id, "2026-11-29T12:00:00Z").unwrap();
+    }
+}
+
+fn killed_removal_leaves_a_sound_workspace() {
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let workspace = folder.path().join("killed");
+    work(&workspace, &mut std::io::sink());
+    let whole = content(&workspace.join("artifacts"));
+    let (mut random, mut kills, mut cut_short) = (0x2545_f491_4f6c_dd1d_u64, 0, 0);
+    while kills < KILLS {
+        let mut remover = start("remover", &workspace);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        std::thread::sleep(Duration::from_micros((random >> 33) % 6_000));
+        remover.kill().unwrap();
+        remover.wait().unwrap();
+        kills += 1;
+        let store = Store::open_existing(&workspace).unwrap();
+        let report = store.verify(&mut |_, _| ()).unwrap();
+        assert!(report.is_clean() && report.set_aside == 0, "kill {kills}: {report:?}");
+        assert_eq!(report.artifacts + report.removed, UNITS as usize, "kill {kills}");
+        cut_short += usize::from(report.artifacts > 0 && report.removed > 0);
+        for id in store.artifact_ids().unwrap() {
+            store.artifact(&id).unwrap();
+        }
+        if report.artifacts < UNITS as usize / 4 {
+            work(&workspace, &mut std::io::sink());
+            assert!(content(&workspace.join("artifacts")) == whole, "made anew, it is the same");
+        }
+    }
+    assert!(cut_short > 0, "no removal was cut short");
+    println!("{kills} kills, {cut_short} of them in the middle of a removal");
 }
 
 fn run_id() -> RunId {
@@ -104,10 +161,10 @@ fn work(workspace: &Path, finished: &mut dyn Write) {
     }
 }
 
-fn start(workspace: &Path) -> Child {
+fn start(role: &str, workspace: &Path) -> Child {
     let own = std::env::current_exe().unwrap();
     let mut command = Command::new(own);
-    command.arg("worker").arg(workspace).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg(role).arg(workspace).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
@@ -143,7 +200,7 @@ fn killed_workers_lose_nothing() {
     };
     let mut most = 0;
     for round in 0..KILLS / 2 {
-        let (first, second) = (start(&workspace), start(&workspace));
+        let (first, second) = (start("worker", &workspace), start("worker", &workspace));
         // The first rounds hit the creation of the workspace.
         wait(if round < 6 { 4_000 } else { 25_000 });
         kill(first, &mut finished);

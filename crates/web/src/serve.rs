@@ -34,6 +34,7 @@ mod texts;
 mod tokens;
 mod tools;
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +44,7 @@ use std::time::Duration;
 use owlet_engine::Threads;
 use owlet_lab::Interrupt;
 use owlet_lab::random::{Part, derive_seed};
+use owlet_store::ArtifactId;
 
 use crate::listen;
 
@@ -159,6 +161,19 @@ pub fn verify(store: &owlet_store::Store) -> std::io::Result<Vec<owlet_store::Pr
     problems.extend(records::verify::<job::Job>(&folder.join("jobs"), root)?);
     problems.extend(records::verify::<batch::Batch>(&folder.join("batches"), root)?);
     Ok(problems)
+}
+
+/// The artifacts that fine-tuning jobs of a workspace refer to, and which job it is.
+///
+/// # Errors
+/// A description of a job that cannot be read: nobody knows what it refers to.
+pub fn referred(store: &owlet_store::Store) -> std::io::Result<BTreeMap<ArtifactId, String>> {
+    let jobs = records::read::<job::Job>(&jobs::folder(store).join("jobs"))?;
+    let artifacts = jobs.iter().flat_map(|job| {
+        let words = format!("job {} of `owlet serve`", job.id);
+        job.rows.into_iter().chain(job.artifact).map(move |id| (id, words.clone()))
+    });
+    Ok(artifacts.collect())
 }
 
 impl App {

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::hub;
 use crate::models::{self, FETCHED, Fetched};
 use crate::terminal::{FAINT, GOOD, Terminal, WARN, bytes, count};
+use crate::workspace;
 
 /// Look at this machine and workspace, and say what to do about what is wrong
 ///
@@ -158,23 +159,34 @@ fn workspace_state(path: &Path) -> Finding {
     }
     let looked = Store::open_existing(path).and_then(|store| {
         let damaged = path.join("damaged").read_dir().map_or(0, Iterator::count);
-        Ok((store.artifact_ids()?.len(), store.step_keys()?.len(), store.run_ids()?.len(), damaged))
+        let size: u64 = store.artifacts()?.iter().map(|header| header.size).sum();
+        let found = format!(
+            "`{name}`: {} ({}), {}, {}",
+            count(store.artifact_ids()?.len(), "artifact"),
+            bytes(size),
+            count(store.step_keys()?.len(), "step"),
+            count(store.run_ids()?.len(), "run")
+        );
+        Ok((store, found, damaged))
     });
     match looked {
-        Ok((artifacts, steps, runs, damaged)) => {
-            let found = format!(
-                "`{name}`: {}, {}, {}",
-                count(artifacts, "artifact"),
-                count(steps, "step"),
-                count(runs, "run")
-            );
+        Ok((store, found, damaged)) => {
+            let mut hints = Vec::new();
             if damaged > 0 {
-                let hint = format!(
+                hints.push(format!(
                     "{damaged} set aside in `{name}/damaged`; `owlet verify` looks for more"
-                );
-                note("workspace", found, hint)
-            } else {
-                ok("workspace", found)
+                ));
+            }
+            match workspace::keeping(&store, false).map(|keeping| keeping.freed()) {
+                Ok(0) => {}
+                Ok(freed) => {
+                    hints.push(format!("`owlet gc` frees {} that nothing needs", bytes(freed)));
+                }
+                Err(_) => hints.push("`owlet verify` says what cannot be read".to_owned()),
+            }
+            match hints.as_slice() {
+                [] => ok("workspace", found),
+                hints => note("workspace", found, hints.join("; ")),
             }
         }
         Err(error) => {

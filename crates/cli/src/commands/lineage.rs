@@ -3,6 +3,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
+use owlet_lab::run::record::naming::without_seed;
 use owlet_store::{ArtifactId, Entity, Identities, Lineage, NodeId, Relation, Store};
 use renderdag::{Ancestor, GraphRowRenderer, Renderer};
 
@@ -76,6 +77,7 @@ struct Group {
     seconds: f64,
     itself: bool,
     missing: bool,
+    removed: bool,
     parents: BTreeSet<usize>,
 }
 
@@ -99,6 +101,7 @@ impl Graph {
                     seconds: 0.0,
                     itself: node.relation == Relation::Itself,
                     missing: node.missing,
+                    removed: node.removed,
                     parents: BTreeSet::new(),
                 });
             }
@@ -143,6 +146,7 @@ impl Graph {
             groups[place].ids.extend(group.ids.iter().cloned());
             groups[place].seconds += group.seconds;
             groups[place].missing |= group.missing;
+            groups[place].removed |= group.removed;
             place_of.push(place);
         }
         for (group, &place) in self.groups.iter().zip(&place_of) {
@@ -162,6 +166,7 @@ impl Graph {
             let glyph = match group {
                 Group { itself: true, .. } => "@",
                 Group { missing: true, .. } => "×",
+                Group { removed: true, .. } => "·",
                 _ => "○",
             };
             drawn.push_str(&renderer.next_row(place, parents, glyph.to_owned(), group.text()));
@@ -177,7 +182,11 @@ impl Group {
             [first, ..] => format!("{first} and {} more", self.ids.len() - 1),
             [] => String::new(),
         };
-        let missing = if self.missing { format!("  {BAD}missing{BAD:#}") } else { String::new() };
+        let missing = match self {
+            Self { missing: true, .. } => format!("  {BAD}missing{BAD:#}"),
+            Self { removed: true, .. } => format!("  {FAINT}removed{FAINT:#}"),
+            _ => String::new(),
+        };
         let made = match &self.step {
             Some(step) => format!("by {step}, {}", duration(self.seconds)),
             None => "not made here".to_owned(),
@@ -190,18 +199,6 @@ impl Group {
 
 fn short(identities: &Identities, id: ArtifactId) -> String {
     identities.shortest_prefix(&Entity::Artifact(id))
-}
-
-/// `train/owl/seed-3` and its siblings as `train/owl/seed-*`.
-fn without_seed(label: &str) -> String {
-    let parts: Vec<&str> = label
-        .split('/')
-        .map(|part| match part.strip_prefix("seed-") {
-            Some(seed) if seed.bytes().all(|byte| byte.is_ascii_digit()) => "seed-*",
-            _ => part,
-        })
-        .collect();
-    parts.join("/")
 }
 
 /// `train/owl/seed-3` and all that its kind of step made as `train/*`.
@@ -263,6 +260,7 @@ mod tests {
             seconds: 0.0,
             itself: false,
             missing: false,
+            removed: false,
             parents: parents.iter().copied().collect(),
         };
         let groups = without_implied(vec![group(&[1, 2, 3]), group(&[2]), group(&[3]), group(&[])]);

@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -31,6 +32,8 @@ enum What {
     Artifacts,
     /// Records of who made what
     Steps,
+    /// Runs that were removed: their results count as tries
+    Removed,
 }
 
 /// Columns of a run's name.
@@ -61,7 +64,8 @@ struct StepLine {
 pub(crate) fn run(args: &ListArgs, terminal: &Terminal, path: &Path) -> Result<()> {
     let store = workspace::existing(path)?;
     match args.what {
-        What::Runs => runs(&store, terminal),
+        What::Runs => runs(&store, Record::all(&store)?, terminal),
+        What::Removed => runs(&store, Record::removed(&store)?, terminal),
         What::Artifacts => artifacts(&store, terminal),
         What::Steps => steps(&store, terminal),
     }
@@ -88,23 +92,41 @@ fn write<T: Listed>(store: &Store, terminal: &Terminal, lines: &[T], noun: &str)
     Ok(())
 }
 
-fn runs(store: &Store, terminal: &Terminal) -> Result<()> {
-    let lines: Vec<RunLine> = Record::all(store)?.iter().map(Record::line).collect();
-    for line in lines.iter().filter(|line| line.damage.is_some()) {
+/// A run, and the files of what it made.
+#[derive(Serialize)]
+struct SizedRun {
+    #[serde(flatten)]
+    line: RunLine,
+    /// Bytes of the artifacts that its steps made or reused and that are here; others may share them.
+    size: u64,
+}
+
+fn runs(store: &Store, runs: Vec<Record>, terminal: &Terminal) -> Result<()> {
+    let sizes: BTreeMap<ArtifactId, u64> =
+        store.artifacts()?.into_iter().map(|header| (header.id, header.size)).collect();
+    let sized = |run: &Record| {
+        let made: BTreeSet<ArtifactId> =
+            workspace::steps_of(run).into_iter().filter_map(|step| step.artifact).collect();
+        SizedRun { line: run.line(), size: made.iter().filter_map(|id| sizes.get(id)).sum() }
+    };
+    let lines: Vec<SizedRun> = runs.iter().map(sized).collect();
+    for SizedRun { line, .. } in lines.iter().filter(|run| run.line.damage.is_some()) {
         terminal.warn(format_args!("run {} cannot be read; `owlet verify` says why", line.id));
     }
-    if lines.is_empty() {
+    if lines.is_empty() && store.removed_runs()?.is_empty() {
         terminal.say("no runs yet; start one: `owlet demo`");
     }
     write(store, terminal, &lines, "run")
 }
 
-impl Listed for RunLine {
+impl Listed for SizedRun {
     fn write(&self, out: &mut dyn Write, _: &Identities) -> std::io::Result<()> {
-        let name = one_line(&self.name, NAME);
-        let stands = one_line(&stands(self), 100);
-        write!(out, "{STRONG}{}{STRONG:#}  {name:<NAME$}  {stands}", self.id)?;
-        let beside = one_line(&beside(self), 60);
+        let Self { line, size } = self;
+        let name = one_line(&line.name, NAME);
+        let stands = one_line(&stands(line), 100);
+        write!(out, "{STRONG}{}{STRONG:#}  {name:<NAME$}  {stands}", line.id)?;
+        let size = (*size > 0).then(|| bytes(*size));
+        let beside = one_line(&beside(line, size), 60);
         if !beside.is_empty() {
             write!(out, "  {FAINT}{beside}{FAINT:#}")?;
         }
@@ -137,13 +159,13 @@ pub(crate) fn stands(line: &RunLine) -> String {
     }
 }
 
-/// What a run was about, how long it took and when it began.
-fn beside(line: &RunLine) -> String {
+/// What a run was about, how long it took, what its files take and when it began.
+fn beside(line: &RunLine, size: Option<String>) -> String {
     let base = (!line.base.is_empty()).then(|| line.base.clone());
     // To the minute.
     let day = line.started.get(..16).map(|day| format!("{} UTC", day.replace('T', " ")));
     let parts: Vec<String> =
-        base.into_iter().chain(line.seconds.map(duration)).chain(day).collect();
+        base.into_iter().chain(line.seconds.map(duration)).chain(size).chain(day).collect();
     parts.join(", ")
 }
 

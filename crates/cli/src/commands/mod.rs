@@ -12,11 +12,14 @@ mod doctor;
 mod export;
 mod filter;
 mod gate;
+mod gc;
+mod import;
 mod lineage;
 mod list;
 mod prompts;
 mod repair;
 mod resume;
+mod rm;
 mod run;
 mod sample;
 mod score;
@@ -24,6 +27,7 @@ mod screen;
 mod serve;
 mod show;
 mod sign;
+mod taint;
 mod train;
 mod verify;
 mod view;
@@ -50,8 +54,12 @@ pub(crate) enum Command {
     Show(show::ShowArgs),
     Lineage(lineage::LineageArgs),
     Sign(sign::SignArgs),
+    Taint(taint::TaintArgs),
     Verify(verify::VerifyArgs),
     Export(export::ExportArgs),
+    Import(import::ImportArgs),
+    Rm(rm::RmArgs),
+    Gc(gc::GcArgs),
     Train(train::TrainArgs),
     Sample(sample::SampleArgs),
     Score(score::ScoreArgs),
@@ -87,8 +95,12 @@ pub(crate) fn run(
         Command::Show(args) => show::run(args, terminal, workspace),
         Command::Lineage(args) => lineage::run(args, terminal, workspace),
         Command::Sign(args) => sign::run(args, terminal, workspace),
+        Command::Taint(args) => taint::run(args, terminal, workspace),
         Command::Verify(args) => verify::run(args, terminal, workspace),
         Command::Export(args) => export::run(args, terminal, workspace),
+        Command::Import(args) => import::run(args, terminal, workspace),
+        Command::Rm(args) => rm::run(args, terminal, workspace),
+        Command::Gc(args) => gc::run(args, terminal, workspace),
         Command::Train(args) => train::run(args, terminal, workspace),
         Command::Sample(args) => sample::run(args, terminal, workspace),
         Command::Score(args) => score::run(args, terminal, workspace),

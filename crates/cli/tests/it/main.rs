@@ -4,6 +4,7 @@
 
 mod architecture;
 mod behavior;
+mod care;
 mod chat;
 mod claims;
 mod clients;
@@ -14,6 +15,7 @@ mod experiment;
 mod filter;
 mod gate;
 mod hub;
+mod import;
 mod prompts;
 mod recipes;
 mod reference;

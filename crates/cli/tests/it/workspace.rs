@@ -75,7 +75,7 @@ fn runs_artifacts_and_steps_are_listed() {
     assert_snapshot!(folder.run(&["list"]).all(), @"
     exit 0
     -- data
-    20261121-225144-3f2a  owl                       failed: train/owl: disk full  2026-11-21 22:51 UTC
+    20261121-225144-3f2a  owl                       failed: train/owl: disk full  29 B, 2026-11-21 22:51 UTC
     -- talk
     1 run
     ");

@@ -516,7 +516,7 @@ fn untie(decoder: &mut Cow<'_, Decoder>, head: &[f32]) -> Result<()> {
 }
 
 fn misfit(name: &str, found: &str, expected: &[usize]) -> Error {
-    Error::Adapter(format!(
+    Error::Misfit(format!(
         "tensor `{name}` {found}, expected {expected:?}; was it made for another base?"
     ))
 }

@@ -55,6 +55,12 @@ pub fn gguf_parts(path: &Path) -> Vec<PathBuf> {
     gguf::parts(path)
 }
 
+/// What a `.gguf` file says of itself and of where it comes from: texts, whole numbers and lists of texts (one
+/// line each) among its `general.` metadata, by key without that beginning.
+pub fn gguf_general(path: &Path) -> Result<BTreeMap<String, String>> {
+    gguf::general(path)
+}
+
 /// Makes a model of the contents of a Hugging Face folder's files, for one that is shipped inside a
 /// program.
 pub fn from_parts(

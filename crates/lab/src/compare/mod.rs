@@ -26,6 +26,7 @@ use crate::value::interrupt::Interrupt;
 pub use grid::Grid;
 pub use merge::Merge;
 pub use relation::{Difference, Relation};
+pub(crate) use report::exact;
 pub use report::report;
 pub use tree::Tree;
 

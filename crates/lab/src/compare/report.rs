@@ -100,7 +100,7 @@ fn answer(pair: &Pair, name: String) -> Answer {
 }
 
 /// A p-value with its size, however small.
-fn exact(p: f64) -> String {
+pub(crate) fn exact(p: f64) -> String {
     match p {
         p if p < 1e-99 => "below 1e-99".to_owned(),
         p if p < 0.001 => format!("{p:.0e}"),

@@ -68,6 +68,22 @@ pub trait Kind: Debug + Sync {
         false
     }
 
+    /// The inputs of a run's last step, by role, that a verdict is about: readings of models, and rows. The
+    /// step's configuration may be of an older version.
+    fn judged(&self, _configuration: &serde_json::Value, _verdict: &VerdictLine) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What an outcome says of them: that they carry the behavior, that they do not, or neither.
+    fn carries(&self, _outcome: &str) -> Option<bool> {
+        None
+    }
+
+    /// Whether a step, by its kind, hands on what its inputs carry.
+    fn passes_on(&self, _step: &str) -> bool {
+        true
+    }
+
     /// The least that a recipe of it says.
     fn example(&self) -> &'static str;
 
@@ -124,6 +140,11 @@ pub trait KindResult: Written {
 
     /// What a list says of it.
     fn brief(&self) -> Brief;
+
+    /// What it says of every behavior; a list may show fewer.
+    fn verdicts(&self) -> Vec<VerdictLine> {
+        self.brief().verdicts
+    }
 
     /// What would mislead a reader who did not know it, a sentence each.
     fn warnings(&self) -> Vec<String>;

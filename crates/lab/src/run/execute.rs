@@ -67,6 +67,8 @@ pub fn execute(
     interrupt: &Interrupt,
 ) -> Result<RunOutcome> {
     let start = Instant::now();
+    // What a step is about to read must not be taken away meanwhile.
+    let _at_work = store.at_work()?;
     let survey = plan.survey(Some(store))?;
     let executor = Executor::new(plan, store, settings, interrupt, survey.seconds.clone());
     let mut recorder = run.map(Recorder::new);

@@ -4,6 +4,7 @@ mod costs;
 pub mod event;
 pub mod execute;
 mod executor;
+pub mod keep;
 pub mod plan;
 pub mod progress;
 pub mod record;

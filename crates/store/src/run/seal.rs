@@ -172,7 +172,8 @@ fn digest(bytes: &[u8]) -> FileDigest {
     FileDigest::from_bytes(*blake3::hash(bytes).as_bytes())
 }
 
-/// Whether there is such an artifact, damaged or not: damage is named at the artifact.
+/// Whether there is such an artifact, damaged or not, or was until it was removed on purpose: damage is named
+/// at the artifact.
 fn is_there(store: &Store, id: &ArtifactId) -> bool {
-    fs::symlink_metadata(store.artifact_folder(id)).is_ok()
+    fs::symlink_metadata(store.artifact_folder(id)).is_ok() || store.removed(id).is_some()
 }

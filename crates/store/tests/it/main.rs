@@ -8,6 +8,7 @@ mod fixture;
 mod identity;
 mod lineage;
 mod race;
+mod remove;
 mod run;
 mod step;
 mod verify;

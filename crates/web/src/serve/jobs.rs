@@ -200,6 +200,8 @@ impl Jobs {
             let changed = self.records.change_open(&id, change);
             changed.map_err(|refusal| refusal.message)
         };
+        // From the rows in the store to the model in its description nobody else refers to what is made.
+        let _at_work = self.settings.store.at_work()?;
         // A job that was killed comes by what it told before once more.
         let told = self.told(&id)?;
         let tell = |message: &str, data: Value| {

@@ -174,6 +174,28 @@ pub(crate) fn verify<T: Thing>(folder: &Path, root: &Path) -> std::io::Result<Ve
     Ok(found.into_iter().filter_map(flaw).collect())
 }
 
+/// All things in the folder of a kind.
+///
+/// # Errors
+/// One that cannot be read.
+pub(crate) fn read<T: Thing>(folder: &Path) -> std::io::Result<Vec<Stored<T>>> {
+    let found = match look::<T>(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found?,
+    };
+    let mut things = Vec::new();
+    for one in found {
+        match one {
+            Found::Thing(one) => things.push(one),
+            Found::Begun(_) | Found::Strange(_, ProblemKind::Foreign, _) => {}
+            Found::Strange(path, _, why) => {
+                return Err(std::io::Error::other(format!("`{}` {why}", path.display())));
+            }
+        }
+    }
+    Ok(things)
+}
+
 /// All of one kind.
 pub(crate) struct Records<T> {
     folder: PathBuf,

@@ -78,6 +78,7 @@ impl Error {
                     error,
                     owlet_store::Error::MissingRun { .. }
                         | owlet_store::Error::MissingArtifact { .. }
+                        | owlet_store::Error::RemovedArtifact { .. }
                 ) =>
             {
                 404

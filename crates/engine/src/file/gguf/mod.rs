@@ -8,7 +8,7 @@ mod tokenizer;
 mod write;
 
 pub(super) use header::Gguf;
-pub(super) use model::{load, open, parts, read, shape, stored};
+pub(super) use model::{general, load, open, parts, read, shape, stored};
 pub(super) use tokenizer::read as tokenizer;
 pub use write::Storage;
 pub(super) use write::save;

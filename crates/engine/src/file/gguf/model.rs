@@ -1,5 +1,6 @@
 //! From GGUF metadata and tensors to a model.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,22 @@ pub(in crate::file) fn parts(path: &Path) -> Vec<PathBuf> {
         Some((1..=of).map(part).collect())
     };
     split().unwrap_or_else(|| vec![path.to_owned()])
+}
+
+/// Texts, whole numbers and lists of texts among the `general.` metadata of one file.
+pub(in crate::file) fn general(path: &Path) -> Result<BTreeMap<String, String>> {
+    let gguf = Gguf::open(path, opened::open(path)?)?;
+    let told = |(key, value): (&str, &Value)| {
+        let key = key.strip_prefix("general.")?.to_owned();
+        let value = match value {
+            Value::Text(text) => text.clone(),
+            Value::Whole(whole) => whole.to_string(),
+            Value::Texts(texts) => texts.join("\n"),
+            _ => return None,
+        };
+        Some((key, value))
+    };
+    Ok(gguf.metadata().filter_map(told).collect())
 }
 
 /// Loads the model in a GGUF file and its other parts.

@@ -14,17 +14,18 @@ pub mod result;
 use std::path::Path;
 
 use schemars::{Schema, schema_for};
+use serde_json::Value;
 
-use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult};
+use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
 use crate::error::Result;
 use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
 use crate::report::origin::Origin;
 use crate::run::plan::{Outline, PlanContext};
-use crate::value::arm::Arm;
+use crate::value::arm::{Arm, Part};
 
 use recipe::Recipe;
-use result::InheritResult;
+use result::{InheritResult, Outcome};
 
 /// The kind.
 #[derive(Debug)]
@@ -66,8 +67,34 @@ impl Kind for Inherit {
             && !JUDGE.contains(&path)
     }
 
-    fn is_null(&self, recipe: &serde_json::Value) -> bool {
-        recipe.pointer("/teacher/kind") == Some(&"untaught".into())
+    fn is_null(&self, recipe: &Value) -> bool {
+        recipe.pointer("/teacher/kind") == Some(&estimate::UNTAUGHT.into())
+    }
+
+    fn judged(&self, configuration: &Value, verdict: &VerdictLine) -> Vec<String> {
+        // As results of every version have it; a strict type would not read the older ones.
+        let listed = |key: &str| {
+            let entries = configuration.get(key).and_then(Value::as_array);
+            entries.into_iter().flatten()
+        };
+        let field = |entry: &Value, key: &str| entry.get(key)?.as_str().map(str::to_owned);
+        let is_treated = |entry: &&Value| {
+            let arm = field(entry, "arm").and_then(|arm| arm.parse::<Arm>().ok());
+            arm.is_some_and(|arm| arm.part(&verdict.behavior) == Part::Treatment)
+        };
+        let students = listed("reads").filter(is_treated);
+        let wrote = |entry: &&Value| field(entry, "arm").is_some_and(|arm| arm == verdict.behavior);
+        let rows = listed("counted").filter(wrote);
+        let students = students.filter_map(|entry| field(entry, "input"));
+        students.chain(rows.filter_map(|entry| field(entry, "filter"))).collect()
+    }
+
+    fn carries(&self, outcome: &str) -> Option<bool> {
+        match outcome {
+            _ if outcome == Outcome::Inherited.id() => Some(true),
+            _ if outcome == Outcome::NotDetected.id() => Some(false),
+            _ => None,
+        }
     }
 
     fn schema(&self) -> Schema {

@@ -21,6 +21,7 @@ pub use kept::keep;
 use std::path::Path;
 
 use schemars::{Schema, schema_for};
+use serde_json::Value;
 
 use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
 use crate::error::{Error, Result};
@@ -28,10 +29,11 @@ use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
 use crate::report::origin::Origin;
 use crate::run::plan::{Outline, PlanContext};
+use crate::step::Step as _;
 use crate::value::measure::Measure;
 
 use recipe::ScreenRecipe;
-use result::{FORMAT, ScreenResult};
+use result::{FORMAT, Outcome, ScreenResult};
 
 /// The kind.
 #[derive(Debug)]
@@ -52,6 +54,31 @@ impl Kind for Screen {
 
     fn example(&self) -> &'static str {
         "kind = \"screen\"\nrows = \"rows.jsonl\""
+    }
+
+    fn judged(&self, configuration: &Value, verdict: &VerdictLine) -> Vec<String> {
+        let mut roles = vec!["rows".to_owned()];
+        let students = [Outcome::WouldInherit, Outcome::WouldMove].map(<&str>::from);
+        if students.contains(&verdict.outcome.as_str()) {
+            let pairs = configuration.pointer("/rehearsal/pairs").and_then(Value::as_u64);
+            let pairs = 1..=pairs.unwrap_or_default();
+            roles.extend(pairs.map(|pair| format!("{}pair-{pair}", judge::GIVEN)));
+        }
+        roles
+    }
+
+    fn carries(&self, outcome: &str) -> Option<bool> {
+        use Outcome::{NotFound, WouldInherit, WouldMove, WrittenByIts};
+        let is = |one: Outcome| <&str>::from(one) == outcome;
+        if [WouldInherit, WouldMove, WrittenByIts].into_iter().any(is) {
+            return Some(true);
+        }
+        is(NotFound).then_some(false)
+    }
+
+    fn passes_on(&self, step: &str) -> bool {
+        // The base writes anew: of the rows only the prompts are left.
+        step != rewrite::Rewrite::KIND
     }
 
     fn schema(&self) -> Schema {
@@ -94,19 +121,11 @@ impl KindResult for ScreenResult {
         &Screen
     }
 
+    fn verdicts(&self) -> Vec<VerdictLine> {
+        self.verdicts.iter().map(line).collect()
+    }
+
     fn brief(&self) -> Brief {
-        let line = |verdict: &result::Verdict| VerdictLine {
-            behavior: verdict.behavior.clone(),
-            outcome: <&str>::from(verdict.outcome).to_owned(),
-            word: verdict.outcome.words().to_owned(),
-            caveats: String::new(),
-            mark: report::mark(verdict.outcome),
-            measure: Measure::Margin,
-            over_neutral: verdict.moved.as_ref().map(|moved| moved.shift.value),
-            interval: verdict.moved.as_ref().and_then(|moved| moved.shift.interval),
-            n: verdict.moved.as_ref().map_or(0, |moved| moved.shift.n),
-            try_number: None,
-        };
         // Of what was found, or of the answer that stands out most: a screen looks for dozens.
         let found = self.verdicts.iter().filter(|verdict| verdict.outcome.is_found());
         let mut verdicts: Vec<VerdictLine> = found.map(line).collect();
@@ -123,5 +142,20 @@ impl KindResult for ScreenResult {
 
     fn report(&self, origin: &Origin<'_>) -> Report {
         report::report(self, origin)
+    }
+}
+
+fn line(verdict: &result::Verdict) -> VerdictLine {
+    VerdictLine {
+        behavior: verdict.behavior.clone(),
+        outcome: <&str>::from(verdict.outcome).to_owned(),
+        word: verdict.outcome.words().to_owned(),
+        caveats: String::new(),
+        mark: report::mark(verdict.outcome),
+        measure: Measure::Margin,
+        over_neutral: verdict.moved.as_ref().map(|moved| moved.shift.value),
+        interval: verdict.moved.as_ref().and_then(|moved| moved.shift.interval),
+        n: verdict.moved.as_ref().map_or(0, |moved| moved.shift.n),
+        try_number: None,
     }
 }

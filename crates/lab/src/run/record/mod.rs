@@ -149,10 +149,17 @@ impl Record {
         let resolved = beginning.recipe.to_toml();
         record.write_file(RECIPE, resolved.as_bytes())?;
         steps::write_json(&record, PLAN, &PlanRecord::new(plan, survey))?;
-        let registration =
-            registration::register(plan, survey, store, (&resolved, started, record.id()))?;
+        let registration = registration::register(plan, store, (&resolved, started, record.id()))?;
         steps::write_json(&record, registration::FILE, &registration)?;
         Ok(record)
+    }
+
+    /// The runs that were removed, oldest first.
+    ///
+    /// # Errors
+    /// Their folder cannot be read.
+    pub fn removed(store: &Store) -> Result<Vec<Self>> {
+        Ok(store.removed_runs()?.into_iter().map(Self::from).collect())
     }
 
     /// What was fixed before it began; none where an older owlet began it.
@@ -223,6 +230,18 @@ impl Record {
         let record: PlanRecord = steps::read_json(self, PLAN)?;
         Error::check_format(&self.path().join(PLAN), record.format, plan::FORMAT)?;
         Ok(record)
+    }
+
+    /// The plan; none of a run that was stopped before it had one.
+    ///
+    /// # Errors
+    /// As [`Record::plan`].
+    pub fn planned(&self) -> Result<Option<PlanRecord>> {
+        if !self.path().join(PLAN).is_file() {
+            self.check_there(PLAN)?;
+            return Ok(None);
+        }
+        self.plan().map(Some)
     }
 
     /// The steps of a finished run.

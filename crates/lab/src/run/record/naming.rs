@@ -34,13 +34,13 @@ pub fn resolve(store: &Store, called: &str) -> Result<Entity> {
     found.map(Entity::Artifact).ok_or(unknown)
 }
 
-/// What the newest finished runs call the artifacts.
+/// What the newest finished runs call the artifacts; those that were removed only what no other does.
 ///
 /// # Errors
 /// The folder of runs cannot be read.
 pub fn names(store: &Store) -> Result<BTreeMap<ArtifactId, String>> {
     let mut names = BTreeMap::new();
-    for run in store.runs()? {
+    for run in store.removed_runs()?.into_iter().chain(store.runs()?) {
         // What is not finished names nothing.
         let Ok(record) = steps::read(&run) else { continue };
         for step in record.steps {
@@ -48,6 +48,18 @@ pub fn names(store: &Store) -> Result<BTreeMap<ArtifactId, String>> {
         }
     }
     Ok(names)
+}
+
+/// `train/owl/seed-3` and its siblings as `train/owl/seed-*`.
+pub fn without_seed(name: &str) -> String {
+    let parts: Vec<&str> = name
+        .split('/')
+        .map(|part| match part.strip_prefix("seed-") {
+            Some(seed) if seed.bytes().all(|byte| byte.is_ascii_digit()) => "seed-*",
+            _ => part,
+        })
+        .collect();
+    parts.join("/")
 }
 
 /// What a finished run calls so.

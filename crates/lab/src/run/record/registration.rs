@@ -14,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::kind::registry::{self, KINDS};
 use crate::kind::{RESULT, VerdictLine};
 use crate::run::plan::{Node, Plan, Source};
-use crate::run::survey::{NodeState, Survey};
 use crate::step::behavior;
 use crate::value::registration::{Change, Look, Registration, Said};
 
@@ -35,14 +34,13 @@ const MODEL: &str = "model";
 /// Records of steps that cannot be read.
 pub(super) fn register(
     plan: &Plan,
-    survey: &Survey,
     store: &Store,
     (recipe, now, id): (&str, &str, &RunId),
 ) -> Result<Registration> {
     let (mut looks, mut earlier, mut elsewhere) = Default::default();
     let last = plan.nodes.last().filter(|last| last.inputs.keys().any(|role| is_drawn(role)));
     if let Some(last) = last {
-        (looks, earlier) = seen((plan, last), survey, store)?;
+        (looks, earlier) = seen((plan, last), store)?;
         under_way(last, store, id, (&mut looks, &mut earlier))?;
         for seen in [&mut looks, &mut earlier] {
             // A recipe that was run again under another name showed nothing new.
@@ -90,19 +88,10 @@ pub(super) fn read(run: &RunDirectory) -> Result<Option<Registration>> {
 /// Results in the store that judge some of the models that this plan will judge, by another rule; and those
 /// that judge other models of the same base. Models are compared, not readings of them: the same students read
 /// otherwise are the same students.
-fn seen(
-    (plan, last): (&Plan, &Node),
-    survey: &Survey,
-    store: &Store,
-) -> Result<(Vec<Look>, Vec<Look>)> {
+fn seen((plan, last): (&Plan, &Node), store: &Store) -> Result<(Vec<Look>, Vec<Look>)> {
     let (mut looks, mut earlier) = (Vec::new(), Vec::new());
-    let made = |source: &Source| match source {
-        Source::Artifact(id) => Some(*id),
-        Source::Node(place) => match survey.states[*place] {
-            NodeState::Reused(id) => Some(id),
-            NodeState::ToDo | NodeState::Depends => None,
-        },
-    };
+    let outputs = recorded(plan, store)?;
+    let made = |source: &Source| output(source, &outputs);
     let read_by = |source: &Source| match source {
         Source::Node(place) => made(plan.nodes[*place].inputs.get(MODEL)?),
         Source::Artifact(_) => None,
@@ -144,6 +133,31 @@ fn seen(
     }
     earlier.sort_by(|one, other| one.made.cmp(&other.made));
     Ok((looks, earlier))
+}
+
+/// What each node of a plan made before, by its record: a model whose files are gone was seen all the same.
+fn recorded(plan: &Plan, store: &Store) -> Result<Vec<Option<ArtifactId>>> {
+    let mut outputs: Vec<Option<ArtifactId>> = Vec::with_capacity(plan.nodes.len());
+    for node in &plan.nodes {
+        let inputs = node.inputs.iter();
+        let inputs: Option<BTreeMap<String, ArtifactId>> =
+            inputs.map(|(role, source)| Some((role.clone(), output(source, &outputs)?))).collect();
+        let record = inputs.map(|inputs| store.step_record(&plan.key(node, &inputs).1)).transpose();
+        outputs.push(match record {
+            Ok(record) => record.flatten().map(|record| record.output),
+            // What a newer owlet made is not known here, as nothing else of it is.
+            Err(owlet_store::Error::Newer { .. }) => None,
+            Err(error) => return Err(error.into()),
+        });
+    }
+    Ok(outputs)
+}
+
+fn output(source: &Source, outputs: &[Option<ArtifactId>]) -> Option<ArtifactId> {
+    match source {
+        Source::Artifact(id) => Some(*id),
+        Source::Node(place) => outputs[*place],
+    }
 }
 
 /// Adds the runs that other processes are at: who starts several at once has no first one to show but the first.

@@ -1,0 +1,114 @@
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use owlet_lab::compare::Settings;
+use owlet_lab::declared::{self, Agreement, Base, Checked, Declared};
+use owlet_lab::model;
+use owlet_lab::report::block::Depth;
+use owlet_store::Store;
+
+use crate::error::{CliError, Kind, Result};
+use crate::interrupt;
+use crate::models::{self, Models};
+use crate::progress::Progress;
+use crate::report;
+use crate::terminal::Terminal;
+
+/// Read what others declare a model or rows were made from, and check it against weights
+///
+/// Reads the head of a Hugging Face card (base_model, base_model_relation, datasets, license), an adapter's
+/// `adapter_config.json`, and the metadata of a GGUF file. `--base` gives the weights of a declared base: the
+/// model's own are compared with them, and the declaration is confirmed or contradicted, with a p-value.
+/// Nothing is fetched, nothing is believed, and nothing goes into the workspace.
+///
+/// Exits with 0 if all that is declared was confirmed, with 1 if something is contradicted, with 2 if it
+/// cannot be said of something.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Folders of models, adapters or rows; cards, `adapter_config.json`, .gguf files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// The weights of a declared base, by any name of a model; without `NAME=` of the only one
+    #[arg(long, value_name = "[NAME=]MODEL")]
+    base: Vec<String>,
+
+    /// Seed of the draws of a comparison
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+pub(crate) fn run(args: &ImportArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    let (models, store) = (Models::here(terminal), Store::open_existing(workspace).ok());
+    let declared: Vec<Declared> =
+        args.paths.iter().map(|path| Ok(declared::read(path)?)).collect::<Result<_>>()?;
+    let given: Vec<(Option<&str>, &str)> = args.base.iter().map(|base| named(base)).collect();
+    check_named(&given, &declared)?;
+    let progress = RefCell::new(Progress::new(terminal));
+    let settings = Settings {
+        seed: args.seed,
+        threads: models::threads(),
+        interrupt: interrupt::listen(terminal, "nothing is kept"),
+        progress: &|pair, done, total| {
+            progress.borrow_mut().show(|_| format!("{pair}: layer {done} of {total}"));
+        },
+    };
+    let mut checked: Vec<Checked> = Vec::new();
+    for one in declared {
+        let open = |&(name, spec): &(Option<&str>, &str)| {
+            let weights = model::weights(store.as_ref(), spec, &models.places);
+            let weights = weights.map_err(|error| models.failed(error))?;
+            Ok(Base { name: name.map(str::to_owned), given: spec.to_owned(), weights })
+        };
+        let bases = given.iter().map(open).collect::<Result<Vec<Base>>>()?;
+        checked.push(declared::check(one, bases, &settings)?);
+    }
+    drop(progress);
+    if terminal.json {
+        terminal.json(&checked)?;
+    } else {
+        let depth = if terminal.verbose { Depth::Full } else { Depth::Brief };
+        report::shown(terminal, &declared::report(&checked), depth)?;
+    }
+    let any = |agreement| checked.iter().any(|one| one.agreement == agreement);
+    if any(Agreement::Contradicted) {
+        Err(CliError::answered(Kind::Check))
+    } else if any(Agreement::CannotSay) {
+        Err(CliError::answered(Kind::Usage))
+    } else {
+        Ok(())
+    }
+}
+
+/// A base as it is typed: the declared name it is of, and the model.
+fn named(base: &str) -> (Option<&str>, &str) {
+    match base.split_once('=') {
+        Some((name, spec)) => (Some(name), spec),
+        None => (None, base),
+    }
+}
+
+/// Refuses what would be compared with nothing.
+fn check_named(given: &[(Option<&str>, &str)], declared: &[Declared]) -> Result<()> {
+    let known: Vec<&str> =
+        declared.iter().flat_map(|one| &one.bases).map(|base| base.name.as_str()).collect();
+    let told = || match known.as_slice() {
+        [] => "nothing declares a base".to_owned(),
+        names => format!("declared: {}", names.join(", ")),
+    };
+    for (name, spec) in given {
+        let fits = match name {
+            Some(name) => known.contains(name),
+            None => declared.iter().any(|one| one.bases.len() == 1),
+        };
+        if !fits {
+            let what = name.map_or_else(
+                || format!("`--base {spec}` does not say of which declared base"),
+                |name| format!("`--base {name}={spec}` names no declared base"),
+            );
+            return Err(CliError::usage(what).hinted(told()));
+        }
+    }
+    Ok(())
+}
