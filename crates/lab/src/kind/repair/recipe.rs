@@ -87,7 +87,7 @@ pub struct Gates {
     pub smallest_shift: f64,
     /// The part of the shift that may be left of one that is undone.
     pub most_left: f64,
-    /// The shift of another answer's margin that is called a side effect, in nats.
+    /// The shift of another answer's margin, or of the loss on text, that is called a side effect, in nats.
     pub most_aside: f64,
 }
 

@@ -112,6 +112,15 @@ fn answer(result: &RepairResult) -> Option<Section> {
             .into(),
         );
     }
+    if let Some(lost) = result.text_lost() {
+        lines.push(
+            format!(
+                "side effect: the loss of repaired students on natural text is {} nats a token above the student's",
+                text::plain(lost)
+            )
+            .into(),
+        );
+    }
     if result.stopped_answering() {
         lines.push("side effect: repaired students give all answers that are compared less than half of the probability they had: they stopped answering".into());
     }
@@ -206,7 +215,7 @@ fn looked_at(result: &RepairResult, origin: &Origin<'_>) -> Option<Section> {
     fact("updates of each", count(result.updates).into());
     fact("held-out questions", count(result.questions).into());
     let rule = format!(
-        "undone: at most {} of the shift is left, at both ends of the interval; side effect: more than {} nats at another answer",
+        "undone: at most {} of the shift is left, at both ends of the interval; side effect: more than {} nats at another answer or a token of text",
         text::percent(result.most_left),
         text::plain(result.most_aside)
     );

@@ -44,7 +44,7 @@ pub struct RepairResult {
     pub smallest_shift: f64,
     /// The part of the shift that may be left of one that is undone.
     pub most_left: f64,
-    /// The shift of another answer that is called a side effect, in nats.
+    /// The shift of another answer, or of the loss on text, that is called a side effect, in nats.
     pub most_aside: f64,
     /// What it comes to.
     pub outcome: Outcome,
@@ -188,11 +188,18 @@ impl RepairResult {
         mass.is_some_and(|mass| mass.repaired.value < mass.base.min(mass.student) / 2.0)
     }
 
+    /// How much the loss on natural text rose over the student's, in nats per token, where that is a side effect.
+    pub fn text_lost(&self) -> Option<f64> {
+        let text = self.panel.iter().find(|one| one.what == Aside::NaturalText)?;
+        Some(text.repaired.value - text.student).filter(|lost| *lost > self.most_aside)
+    }
+
     /// Whether it is undone, nothing else was found moved, and no trace of it was found.
     pub fn is_clean(&self) -> bool {
         self.outcome == Outcome::Undone
             && !self.comes_back()
             && self.moved_aside().is_empty()
             && !self.stopped_answering()
+            && self.text_lost().is_none()
     }
 }
