@@ -16,7 +16,7 @@ use crate::report;
 use crate::terminal::{BAD, GOOD, Terminal, WARN, bytes, count, one_line};
 use crate::workspace::{self, Files};
 
-/// Verify a signature, or hash everything in the workspace again and name what is damaged
+/// Verify a signature, or hash the whole workspace again and name what is damaged
 ///
 /// Without anything named, the workspace: nothing is changed, and a damaged artifact is never used; the next run
 /// that needs it makes it again. Exits with 1 if something is damaged or missing; files that merely do not belong

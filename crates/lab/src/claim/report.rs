@@ -94,7 +94,10 @@ fn sources(made: &Made) -> String {
         let given = "given from outside";
         return if made.is_given() { given } else { "its settings alone" }.to_owned();
     }
-    let mut from: Vec<String> = made.from.iter().take(MOST_SOURCES).map(source).collect();
+    // Rows and models before what there are many of: readings, probes, behaviors.
+    let mut nearest: Vec<&Use> = made.from.iter().collect();
+    nearest.sort_by_key(|used| used.role.contains([':', '/']));
+    let mut from: Vec<String> = nearest.into_iter().take(MOST_SOURCES).map(source).collect();
     if made.from.len() > MOST_SOURCES {
         from.push(format!("{} more", made.from.len() - MOST_SOURCES));
     }
