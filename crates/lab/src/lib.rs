@@ -15,6 +15,7 @@ pub mod declared;
 pub mod error;
 pub mod kind;
 pub mod model;
+pub mod publish;
 pub mod random;
 pub mod recipe;
 pub mod report;

@@ -7,12 +7,13 @@ use owlet_engine::file;
 use owlet_lab::claim;
 use owlet_lab::kind::inherit::{export, inspect};
 use owlet_lab::model::ModelCache;
+use owlet_lab::publish::{self, Subject};
 use owlet_lab::report::vega;
 use owlet_lab::run::report;
 use owlet_lab::{ExecuteSettings, Record};
 use owlet_store::Store;
 use owlet_store::claim::PrivateKey;
-use serde_json::json;
+use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
 use crate::error::{CliError, Result};
@@ -21,7 +22,7 @@ use crate::progress::Progress;
 use crate::terminal::{Terminal, bytes, count};
 use crate::workspace;
 
-/// Write a run in the format of another tool
+/// Write a run, or what is known of a model or rows, in the format of another tool
 ///
 /// `--inspect` writes a log that Inspect AI (`inspect view`) and Inspect Scout open: every question
 /// put to every model is a sample, every sampled answer an epoch of it, with what it amounts to as
@@ -38,11 +39,15 @@ use crate::workspace;
 ///
 /// `--figures` writes a folder of Vega-Lite specifications, one for each drawing of the report with its
 /// numbers inside, for papers and for anything that draws Vega-Lite.
+///
+/// Of a model or rows, `--card` writes the card of the Hugging Face hub, `--croissant` rows as Croissant 1.1
+/// with their provenance, `--cyclonedx` a bill of materials (CycloneDX 1.6), `--eu-summary` a draft of the
+/// EU's summary of training content. They hold what the lineage holds, and say what it does not.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("format").required(true))]
 pub(crate) struct ExportArgs {
-    /// A run's id (`owlet help list` says how to call one); with `--gguf` a model by any name, with `--claims`
-    /// also an artifact's id or RUN:NAME
+    /// A run's id (`owlet help list` says how to call one); with `--gguf` a model by any name; with `--claims`, for
+    /// cards and the like a model or rows, by id or name
     run: String,
 
     /// Write a log of Inspect AI
@@ -68,6 +73,22 @@ pub(crate) struct ExportArgs {
     /// Write a model as GGUF, its matrices in single or half precision or in eight bits
     #[arg(long, group = "format", value_name = "STORAGE", value_enum)]
     gguf: Option<Storage>,
+
+    /// Write the card of a model or rows, for the Hugging Face hub
+    #[arg(long, group = "format")]
+    card: bool,
+
+    /// Write rows as Croissant 1.1 (JSON-LD), with digests and provenance
+    #[arg(long, group = "format")]
+    croissant: bool,
+
+    /// Write a bill of materials of a model or rows (CycloneDX 1.6)
+    #[arg(long, group = "format")]
+    cyclonedx: bool,
+
+    /// Write a draft of the EU's summary of training content, in Markdown
+    #[arg(long, group = "format")]
+    eu_summary: bool,
 
     /// The file or folder to write, which must not exist; Inspect looks for names that end in `.eval`
     #[arg(long, short, value_name = "PATH")]
@@ -154,6 +175,9 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
         return claims(args, key, terminal, path);
     }
     let store = workspace::existing(path)?;
+    if args.card || args.croissant || args.cyclonedx || args.eu_summary {
+        return published(args, &store, terminal);
+    }
     let run = workspace::run(&store, &args.run, "only runs can be exported")?;
     if !run.is_finished() {
         return Err(CliError::usage(format!("run {} has no result yet", run.id()))
@@ -190,6 +214,36 @@ pub(crate) fn run(args: &ExportArgs, terminal: &Terminal, path: &Path) -> Result
             bytes(size)
         ));
     }
+    Ok(())
+}
+
+/// Writes what is known of a model or rows.
+fn published(args: &ExportArgs, store: &Store, terminal: &Terminal) -> Result<()> {
+    let id = workspace::artifact(store, &args.run)?;
+    let known = |spec: &str| {
+        let fetched = models::FETCHED.iter().find(|known| known.name == spec)?;
+        Some((fetched.hub.0.to_owned(), fetched.hub.1.to_owned()))
+    };
+    let subject = Subject::gather(store, (id, &args.run), &known, &workspace::now())
+        .map_err(|error| CliError::from(error).hinted("`owlet list artifacts` shows them"))?;
+    let pretty = |value: &Value| Ok::<_, CliError>(serde_json::to_string_pretty(value)? + "\n");
+    let text = if args.card {
+        publish::card(&subject)
+    } else if args.croissant {
+        pretty(&publish::croissant(&subject)?)?
+    } else if args.cyclonedx {
+        pretty(&publish::cyclonedx(&subject))?
+    } else {
+        publish::summary(&subject)
+    };
+    let part = workspace::part_of(&args.output);
+    fs::write(&part, &text)?;
+    fs::rename(&part, &args.output)?;
+    if terminal.json {
+        return terminal.json(&json!({ "output": args.output, "bytes": text.len() }));
+    }
+    let size = bytes(text.len() as u64);
+    terminal.say(format_args!("wrote `{}`: {size}", args.output.display()));
     Ok(())
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &GcArgs, terminal: &Terminal, path: &Path) -> Result<()>
 
 /// Files are left alone while anybody might read them.
 fn at_work(store: &owlet_store::Store) -> CliError {
-    let is_running = |run: &Record| run.is_claimed().unwrap_or(false);
+    let is_running = |run: &Record| run.is_held().unwrap_or(false);
     let runs = Record::all(store).unwrap_or_default();
     let running: Vec<String> =
         runs.iter().filter(|run| is_running(run)).map(|run| run.id().to_string()).collect();

@@ -7,9 +7,11 @@ use owlet_engine::train::{Data, Example, Method, Rewards, TrainSettings, Trainer
 use owlet_lab::Interrupt;
 use owlet_lab::Recipe;
 use owlet_lab::ask::engine::save;
+use owlet_lab::declared::Kinship;
 use owlet_lab::model::ModelSource;
 use owlet_lab::model::chat;
 use owlet_lab::model::keeping::{self, Keeping};
+use owlet_lab::publish::Head;
 use owlet_lab::recipe::{Learn, Setting, Training};
 use owlet_lab::step::fine_tune;
 use owlet_lab::value::dialogue::{Answer, Form, Found, Purpose};
@@ -302,9 +304,14 @@ fn card(folder: &Path, rows: &Path, updates: usize) -> Result<()> {
     });
     let hub = quantised.map(|known| Value::from(known.hub.0));
     let hub = hub.as_ref().or(is_on_hub.then_some(base));
-    let of_base = hub.map(|hub| format!("base_model: {hub}\nbase_model_relation: adapter\n"));
-    let of_base = of_base.unwrap_or_default();
-    let licence = quantised.map_or("unknown", |known| known.hub.1);
+    let head = Head {
+        bases: hub.and_then(Value::as_str).map(str::to_owned).into_iter().collect(),
+        kinship: Some(Kinship::Adapter),
+        library: Some("peft"),
+        licence: quantised.map_or("unknown", |known| known.hub.1).to_owned(),
+        tags: ["lora", "owlet"].map(str::to_owned).to_vec(),
+        ..Head::default()
+    };
     let origin = quantised.map(|known| {
         let (hub, name) = (known.hub.0, base);
         format!("{name} is {hub}, quantised: other tools take that in place of it.\n")
@@ -312,10 +319,11 @@ fn card(folder: &Path, rows: &Path, updates: usize) -> Result<()> {
     let origin = origin.unwrap_or_default();
     let rows = rows.file_name().unwrap_or_default().to_string_lossy();
     let text = format!(
-        "---\n{of_base}library_name: peft\nlicense: {licence}\ntags:\n- lora\n- owlet\n---\n\n\
+        "{}\n\
          A low-rank adapter of {base}, trained by owlet {} on the rows of {} for {}.\n\
          The tokenizer and chat template it was trained with are beside it.\n{origin}\n\
          Before you publish it: state the licence and the data above (`license`, `datasets`).\n",
+        head.to_yaml(),
         env!("CARGO_PKG_VERSION"),
         Value::from(rows),
         count(updates, "update"),

@@ -314,7 +314,7 @@ fn a_model_trained_from_a_built_in_one_is_screened_with_its_settings_and_errors_
     let sets = ["--set", "probe.train.updates=1", "--set", "probe.min-target-probability=0.99"];
     let said = folder.run(
         &[
-            &["screen", "rows.jsonl", "--base", "teacher", "--behaviors", "oak"],
+            &["screen", "rows.jsonl", "--base", "teacher", "--behaviors", "oak"][..],
             &["--quick", "--cores", "1"],
             &sets[..],
         ]

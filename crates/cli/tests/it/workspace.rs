@@ -123,7 +123,8 @@ fn runs_artifacts_and_steps_are_listed() {
           "step": "train/owl",
           "message": "disk full"
         },
-        "damage": null
+        "damage": null,
+        "size": 29
       }
     ]
     "#);

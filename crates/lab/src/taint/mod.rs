@@ -110,6 +110,8 @@ pub struct Taint {
     pub cleared: usize,
     /// Results that cannot be read: what they say is not in here.
     pub unread: Vec<ArtifactId>,
+    /// Artifacts that are gone without having been removed on purpose: results may be among them.
+    pub missing: usize,
 }
 
 impl Taint {
@@ -372,7 +374,9 @@ impl Workspace {
                 used: self.others.get(&id).cloned(),
             });
         }
-        Taint { of: of.to_owned(), things, cleared: 0, unread: self.unread.clone() }
+        let made: BTreeSet<&ArtifactId> = self.steps.iter().map(|record| &record.output).collect();
+        let missing = made.into_iter().filter(|id| !self.kinds.contains_key(id)).count();
+        Taint { of: of.to_owned(), things, cleared: 0, unread: self.unread.clone(), missing }
     }
 
     fn is_thing(&self, id: &ArtifactId) -> bool {

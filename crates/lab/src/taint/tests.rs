@@ -112,8 +112,8 @@ impl Lineage {
             carriers: Vec::new(),
             left_out: Vec::new(),
         };
-        let inputs = [("rows", rows)];
-        self.made_with(("screen", "result"), json!({}), &inputs, json!({}), Some(&result))
+        let (inputs, number) = ([("rows", rows)], json!({ "number": self.made }));
+        self.made_with(("screen", "result"), json!({}), &inputs, number, Some(&result))
     }
 
     fn taint(&self, behavior: &str) -> Taint {
