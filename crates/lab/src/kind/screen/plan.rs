@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::kind::cost::{Reading, Tokens};
 use crate::kind::models::{Bound, Models};
 use crate::model::world::World;
-use crate::model::{ModelSource, chat};
+use crate::model::{self, ModelAbout, ModelSource, chat};
 use crate::random::derive_seed;
 use crate::run::plan::{Builder, Outline, PlanContext, Source, named};
 use crate::step::readout::{self, Sampled};
@@ -30,6 +30,7 @@ struct Screen<'a> {
     asked: Vec<(String, Source)>,
     rows: Source,
     form: Form,
+    suspects: Vec<Source>,
 }
 
 pub(super) fn plan(recipe: &ScreenRecipe, context: &PlanContext) -> Result<Outline> {
@@ -49,8 +50,10 @@ pub(super) fn plan(recipe: &ScreenRecipe, context: &PlanContext) -> Result<Outli
     let configuration = import::Configuration { conversations: given.conversations.clone() };
     let kept = kept.map(|id| ("given", Source::Artifact(id)));
     let rows = build.node::<import::Import>("rows", &configuration, kept.as_slice(), 0.0)?;
+    let suspects = suspects(recipe, &mut models, &mut build, tokens, context)?;
     let (form, asked) = (given.form.clone(), Vec::new());
-    let mut screen = Screen { recipe, build, base, behaviors: &behaviors, asked, rows, form };
+    let mut screen =
+        Screen { recipe, build, base, behaviors: &behaviors, asked, rows, form, suspects };
     let (likelihood, rehearsal, left_out) = screen.asks(&given)?;
     screen.ask_behaviors()?;
     let mut inputs = vec![("rows".to_owned(), rows)];
@@ -79,12 +82,61 @@ pub(super) fn plan(recipe: &ScreenRecipe, context: &PlanContext) -> Result<Outli
         behaviors: behaviors.iter().map(|behavior| behavior.name.clone()).collect(),
         temperature: likelihood.then_some(recipe.likelihood.temperature),
         rehearsal,
+        suspects: recipe.likelihood.suspects.iter().map(ToString::to_string).collect(),
         left_out: left_out.clone(),
     };
     screen.build.node::<Judge>("screen", &configuration, &named(&inputs), 0.0)?;
     let Models { sources, endpoints } = models;
     let nodes = screen.build.nodes;
     Ok(Outline { nodes, sources, left_out, power: String::new(), model_size, endpoints })
+}
+
+/// The models that may have written the rows: their tokens must be the base's.
+///
+/// # Errors
+/// One that cannot be loaded, reads other tokens, or answers under a prompt of its own.
+fn suspects(
+    recipe: &ScreenRecipe,
+    models: &mut Models,
+    build: &mut Builder,
+    tokens: Tokens,
+    context: &PlanContext,
+) -> Result<Vec<Source>> {
+    let places = &context.places;
+    let mut found = Vec::new();
+    for spec in &recipe.likelihood.suspects {
+        let name = spec.to_string();
+        let Some(here) = spec.here() else {
+            let reason = "is behind an endpoint; a suspect's log-probabilities of all numbers are read, so name weights";
+            return Err(Error::model(name, reason));
+        };
+        let names = |spec: &str| -> Result<Vec<Option<String>>> {
+            let tokenizer = model::weights(None, spec, places)?.tokenizer()?;
+            Ok((0..tokenizer.vocabulary() as u32).map(|id| tokenizer.name(id)).collect())
+        };
+        if names(here)? != names(recipe.base.here().unwrap_or_default())? {
+            let reason = format!(
+                "reads other tokens than the base `{}`: what the two find likely cannot be compared",
+                recipe.base
+            );
+            return Err(Error::model(name, reason));
+        }
+        let known = model::artifact(here, places)?;
+        if let Some(artifact) = &known
+            && ModelAbout::read(artifact)?.system_prompt().is_some()
+        {
+            let reason = "answers under a system prompt of its own, which likelihoods do not read";
+            return Err(Error::model(name, reason));
+        }
+        found.push(if let Some(artifact) = known {
+            Source::Artifact(artifact.id)
+        } else {
+            let source = ModelSource::find(here, places)?;
+            let (node, at) = (format!("suspect/{here}"), "likelihood.suspects");
+            models.bind(build, (&node, at), spec, Some(source), tokens)?.node
+        });
+    }
+    Ok(found)
 }
 
 impl Screen<'_> {
@@ -122,6 +174,10 @@ impl Screen<'_> {
                 "rehearsal: some rows are plain texts that answer nothing, so the base cannot write them anew"
                     .to_owned(),
             );
+        }
+        if !likelihood && !recipe.likelihood.suspects.is_empty() {
+            let reason = format!("`likelihood.suspects` cannot be judged: {}", left_out.join("; "));
+            return Err(Error::unusable(&recipe.name, reason));
         }
         if !likelihood && rehearsal.is_none() {
             let reason = format!(
@@ -171,12 +227,18 @@ impl Screen<'_> {
             let node = self.build.node::<teach::Teach>(name, &configuration, &from, cost)?;
             inputs.push((format!("{}{}", likelihood::PROBE, behavior.name), node));
         }
+        let suspects: Vec<(String, Source)> = (1..)
+            .zip(&self.suspects)
+            .map(|(at, node)| (format!("{}{at}", likelihood::SUSPECT), *node))
+            .collect();
+        inputs.extend(suspects.iter().cloned());
         let configuration = likelihood::Configuration {
+            suspects: suspects.into_iter().map(|(role, _)| role).collect(),
             probes: self.behaviors.iter().map(|behavior| behavior.name.clone()).collect(),
             rows: self.recipe.likelihood.rows,
             temperature: self.recipe.likelihood.temperature,
         };
-        let read = self.recipe.likelihood.rows * (self.behaviors.len() + 1);
+        let read = self.recipe.likelihood.rows * (self.behaviors.len() + self.suspects.len() + 1);
         let cost = self.base.pace.side_effects(read, 0);
         self.build.node::<Likelihood>("likelihood", &configuration, &named(&inputs), cost)
     }
