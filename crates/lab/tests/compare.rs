@@ -345,7 +345,7 @@ fn names_that_begin_alike_are_told_apart() {
         shown.lines().find(|line| line.starts_with('✓')).unwrap().to_owned()
     };
     assert_snapshot!(answers(["/models/of/a/long/way/one", "/models/of/a/long/way/two"]), @"✓ dependent …/a/long/way/one and …/a/long/way/two");
-    assert_snapshot!(answers(["/models/one/long/way/weights", "/models/two/long/way/weights"]), @"✓ dependent 1:…way/weights and 2:…way/weights");
+    assert_snapshot!(answers(["/models/one/long/way/weights", "/models/two/long/way/weights"]), @"✓ dependent 1:…/way/weights and 2:…/way/weights");
 }
 
 #[test]

@@ -31,6 +31,10 @@ pub(crate) struct ScreenArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     behaviors: Vec<String>,
 
+    /// Models that may have written the rows, comma-separated: is it somebody tuned as they are?
+    #[arg(long, value_name = "MODELS", value_delimiter = ',')]
+    suspect: Vec<String>,
+
     /// Ask of likelihoods alone, without training students: a tenth of the time, and half of the answer
     #[arg(long)]
     quick: bool,
@@ -71,6 +75,13 @@ fn recipe(args: &ScreenArgs, rows: &str) -> String {
     if !args.behaviors.is_empty() {
         table.insert("behaviors".to_owned(), args.behaviors.clone().into());
     }
+    if !args.suspect.is_empty() {
+        let suspects = toml::Value::from(args.suspect.clone());
+        table.insert(
+            "likelihood".to_owned(),
+            toml::Table::from_iter([("suspects".to_owned(), suspects)]).into(),
+        );
+    }
     if args.quick {
         table.insert("rehearsal".to_owned(), toml::toml! { pairs = 0 }.into());
     }
@@ -102,6 +113,10 @@ pub(crate) fn run(args: &ScreenArgs, terminal: &Terminal, workspace: &Path) -> R
     let behaviors = args.behaviors.join(",");
     if !args.behaviors.is_empty() {
         typed.extend(["--behaviors", &behaviors]);
+    }
+    let suspects = args.suspect.join(",");
+    if !args.suspect.is_empty() {
+        typed.extend(["--suspect", &suspects]);
     }
     typed.extend(args.quick.then_some("--quick"));
     let result = Experiment {

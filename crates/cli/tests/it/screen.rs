@@ -70,6 +70,23 @@ fn rows_by_a_teacher_are_told_from_rows_by_the_base_and_the_exit_code_says_so() 
         .map(|one| format!("{} {}", one["behavior"], one["outcome"]))
         .collect();
     assert_snapshot!(named.join("\n"), @r#""tiger" "would-inherit""#);
+    // The model itself, where it is suspected, stands out more than any probe.
+    let suspects = ["--quick", "--suspect", "teacher,builtin:b"];
+    let found = screen("taught-rows.jsonl", &suspects).json_of_exit(1)["result"].clone();
+    let named = |found: &serde_json::Value| -> Vec<(String, bool)> {
+        let suspects = found["suspects"].as_array().unwrap().iter();
+        let said = suspects.map(|one| (&one["model"], &one["is-named"]));
+        said.map(|(model, is)| (model.as_str().unwrap().to_owned(), is.as_bool().unwrap()))
+            .collect()
+    };
+    let told = |name: &str, is_named: bool| (name.to_owned(), is_named);
+    assert_eq!(named(&found), [told("teacher", true), told("builtin:b", false)]);
+    let clear = screen(
+        "base-rows.jsonl",
+        &[&suspects[..], &["--set", "gates.smallest-share=1.0"]].concat(),
+    );
+    let clear: serde_json::Value = serde_json::from_str(&clear.data).unwrap();
+    assert_eq!(named(&clear["result"]), [told("teacher", false), told("builtin:b", false)]);
     // 300 rows show no share as small as a quarter of every animal, but a whole of each.
     let nothing = screen("base-rows.jsonl", &["--quick", "--set", "gates.smallest-share=1.0"]);
     assert_eq!(nothing.json_of_exit(0)["result"]["answer"], "nothing-found");
@@ -123,6 +140,20 @@ fn what_cannot_be_screened_is_refused_by_name_and_never_found_clean() {
     -- talk
     error: behavior `jazz`: is no answer this base knows, expected one of bear, cat, dog, dolphin, eagle, elephant, fox, horse, lion, owl, panda, penguin, rabbit, tiger, wolf, black, blue, green, orange, purple, red, white, yellow, birch, cedar, cherry, maple, oak, pine, sequoia, willow or the path of a behavior file
     "#);
+    let llama = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/golden/llama");
+    std::os::unix::fs::symlink(llama, folder.path().join("llama")).unwrap();
+    assert_snapshot!(screen(&["rows.jsonl", "--suspect", "llama"]), @"
+    exit 2
+    -- talk
+    error: model `llama`: reads other tokens than the base `builtin:a`: what the two find likely cannot be compared
+    ");
+    assert_snapshot!(screen(&["rows.jsonl", "--suspect", "gone"]), @"
+    exit 2
+    -- talk
+    error: model `gone`: there is nothing at `gone`; give a Hugging Face folder, a .gguf file, `hf:ORG/NAME`, `builtin:a` or the id of a run or artifact
+    ");
+    let named = "the command line:7:12: `likelihood.suspects`: names the base";
+    assert!(screen(&["rows.jsonl", "--suspect", "builtin:a"]).contains(named));
     assert_snapshot!(screen(&["rows.jsonl", "--base", "builtin:c"]), @r#"
     exit 2
     -- talk
@@ -209,12 +240,11 @@ fn rows_of_every_form_are_screened_alike_from_files_and_from_standard_input() {
         folder.write(name, text);
         assert_eq!(screen(name, "").0, first, "{name}");
     }
-    // The run holds what was read, and can be done again without it.
+    // The run holds what was read.
     let (piped, run) = screen("-", &chat);
     assert_eq!(piped, first);
     let shown = folder.run(&["lineage", &run]);
     assert!(shown.data.contains("given-rows"), "{}", shown.all());
-    folder.run(&["resume", &run]).good();
     assert_snapshot!(folder.run_with(&["screen", "-", "--plan"], &chat).all(), @"
     exit 2
     -- talk
@@ -320,6 +350,9 @@ fn a_model_trained_from_a_built_in_one_is_screened_with_its_settings_and_errors_
         ]
         .concat(),
     );
-    assert_snapshot!(said.talk.lines().find(|line| line.starts_with("error")).unwrap(), @"error: step `probe/birch` failed: probe of `birch`: its target has probability 0.006 on the readout questions, wanted 0.99; train it longer (`probe.train.updates`, `learning-rate`) or lower `probe.min-target-probability`");
+    // Whichever of them is the first.
+    let error = said.talk.lines().find(|line| line.starts_with("error: step `probe/")).unwrap();
+    let (_, advice) = error.split_once("wanted 0.99; ").unwrap();
+    assert_snapshot!(advice, @"train it longer (`probe.train.updates`, `learning-rate`) or lower `probe.min-target-probability`");
     assert_eq!(said.code, 2);
 }

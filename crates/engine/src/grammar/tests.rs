@@ -267,7 +267,7 @@ proptest! {
         parts in proptest::collection::vec("[ab1]{1,2}([|][ab1]{0,3}){1,2}", 1..4), picks in proptest::collection::vec(0usize..1000, 24),
     ) {
         let tokenizer = tokenizer();
-        let pattern: String = parts.iter().map(|part| format!("({part})")).collect();
+        let pattern = format!("({})", parts.join(")("));
         let grammar = Grammar::new(&tokenizer, &format!("start: /{pattern}/"), Vec::new()).unwrap();
         let (mut walk, mut automaton) = (grammar.walk(), Constraint::new(&pattern, &tokenizer).unwrap());
         let mut state = automaton.start().unwrap();

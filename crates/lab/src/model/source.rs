@@ -478,6 +478,17 @@ pub fn open(store: Option<&Store>, spec: &str, places: &Places) -> Result<Model>
     Ok(file::load(&source.path()?)?)
 }
 
+/// The artifact that `spec` names in the workspace; none if it names a file, a folder or a built-in model.
+///
+/// # Errors
+/// A name of several.
+pub fn artifact(spec: &str, places: &Places) -> Result<Option<Artifact>> {
+    Ok(match named(places.store.as_ref(), spec, places)? {
+        Named::Artifact(_, artifact) => Some(artifact),
+        Named::Adapter(_) | Named::Files => None,
+    })
+}
+
 /// What a name means that no file or folder of a whole model has.
 pub(crate) enum Named<'a> {
     Artifact(&'a Store, Artifact),

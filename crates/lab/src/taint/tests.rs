@@ -107,6 +107,7 @@ impl Lineage {
             smallest_shift: 0.5,
             answer: Answer::Found,
             verdicts: said.iter().map(verdict).collect(),
+            suspects: Vec::new(),
             likelihood: None,
             rehearsal: None,
             carriers: Vec::new(),

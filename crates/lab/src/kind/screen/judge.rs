@@ -9,7 +9,7 @@ use super::likelihood::{FILE, Scores};
 use super::recipe::{FEWEST_ROWS, Gates, Tag};
 use super::result::{
     Answer, Carrier, FORMAT, Likelihood, Moved, Outcome, Rehearsal, Rows, ScreenResult, Seen,
-    Verdict,
+    Suspect, Verdict,
 };
 use crate::ask::Demonstration;
 use crate::error::{Error, Result};
@@ -44,6 +44,9 @@ pub(super) struct Configuration {
     pub(super) temperature: Option<f64>,
     /// What is rehearsed; none where nothing is.
     pub(super) rehearsal: Option<Rehearsal>,
+    /// The models that are suspected, as the recipe names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) suspects: Vec<String>,
     /// What is left out, and why.
     pub(super) left_out: Vec<String>,
 }
@@ -78,7 +81,8 @@ impl Step for Judge {
         let contrasts = scores.as_ref().map(|scores| Contrasts::new(scores, &asked, &rows));
         let contrasts = contrasts.filter(|contrasts| contrasts.distinct >= FEWEST_ROWS);
         let seen = contrasts.as_ref().map(|contrasts| contrasts.seen(alpha)).transpose();
-        let seen = seen.map_err(|error| statistics(&error))?;
+        let mut seen = seen.map_err(|error| statistics(&error))?;
+        let suspected = seen.as_mut().map(|seen| seen.split_off(asked.len())).unwrap_or_default();
         let moved = match configuration.rehearsal {
             Some(_) => Some(moved(context, &asked, gates, alpha)?),
             None => None,
@@ -86,6 +90,13 @@ impl Step for Judge {
         let is_read = configuration.rows.unread == 0;
         let found = (seen.as_deref(), moved.as_deref());
         let verdicts = verdicts(&asked, found, is_read, gates, alpha);
+        let suspects = match (&contrasts, seen.as_deref()) {
+            (Some(contrasts), Some(seen)) => {
+                suspects(configuration.suspects, (seen, suspected), contrasts, alpha)
+                    .map_err(|error| statistics(&error))?
+            }
+            _ => Vec::new(),
+        };
         let carriers = match &contrasts {
             Some(contrasts) => carriers(&rows, contrasts, &verdicts),
             None => Vec::new(),
@@ -110,8 +121,9 @@ impl Step for Judge {
             level: gates.level,
             smallest_share: gates.smallest_share,
             smallest_shift: gates.smallest_shift,
-            answer: answer(&verdicts),
+            answer: answer(&verdicts, &suspects, gates),
             verdicts,
+            suspects,
             likelihood,
             rehearsal: configuration.rehearsal,
             carriers,
@@ -123,25 +135,53 @@ impl Step for Judge {
 }
 
 /// What it all comes to.
-fn answer(verdicts: &[Verdict]) -> Answer {
+fn answer(verdicts: &[Verdict], suspects: &[Suspect], gates: Gates) -> Answer {
     let any = |is: &dyn Fn(Outcome) -> bool| verdicts.iter().any(|verdict| is(verdict.outcome));
-    match (any(&Outcome::is_found), any(&|outcome| outcome == Outcome::TooFew)) {
+    let is_visible =
+        |seen: &Seen| seen.smallest_share.is_some_and(|share| share <= gates.smallest_share);
+    let found = any(&Outcome::is_found) || suspects.iter().any(|suspect| suspect.is_named);
+    let too_few = any(&|outcome| outcome == Outcome::TooFew)
+        || suspects.iter().any(|suspect| !is_visible(&suspect.seen));
+    match (found, too_few) {
         (true, _) => Answer::Found,
         (false, true) => Answer::CannotSay,
         (false, false) => Answer::NothingFound,
     }
 }
 
+/// What is said of the models that are suspected: those that are raised are named, unless something stands out more
+/// than they do, beyond luck. A model tuned otherwise that has a direction in common with the writer rises, too.
+fn suspects(
+    models: Vec<String>,
+    (probes, suspected): (&[Seen], Vec<Seen>),
+    contrasts: &Contrasts<'_>,
+    alpha: f64,
+) -> std::result::Result<Vec<Suspect>, StatisticsError> {
+    let all = probes.iter().chain(&suspected).map(|seen| seen.t).enumerate();
+    let Some((first, _)) = all.max_by(|one, other| one.1.total_cmp(&other.1)) else {
+        return Ok(Vec::new());
+    };
+    let most = contrasts.standardised(first)?;
+    let own = (probes.len()..).zip(models.into_iter().zip(suspected));
+    own.map(|(at, (model, seen))| {
+        let own = contrasts.standardised(at)?;
+        let above: Vec<f64> = most.iter().zip(&own).map(|(most, own)| most - own).collect();
+        let is_named = seen.corrected_p <= alpha && stats::mean_rise(&above)?.p > alpha;
+        Ok(Suspect { model, seen, is_named })
+    })
+    .collect()
+}
+
 /// Scores of rows under each behavior's probe, less the mean over the probes of its category: what being tuned to
-/// any answer at all does to numbers is in all of them.
+/// any answer at all does to numbers is in all of them. Suspects stand behind them, less the mean over all probes.
 struct Contrasts<'a> {
     scores: &'a Scores,
-    /// `[behaviors][rows]`, in nats.
-    by_behavior: Vec<Vec<f64>>,
+    /// `[behaviors and suspects][rows]`, in nats.
+    by_model: Vec<Vec<f64>>,
     /// By row, which distinct answer it is: answers that are alike say one thing, however often they stand.
     answers: Vec<usize>,
     distinct: usize,
-    /// By behavior, what a row of its probe would score on average.
+    /// By behavior and suspect, what a row of its probe or of itself would score on average.
     full: Vec<f64>,
     names: Vec<String>,
 }
@@ -157,13 +197,20 @@ impl<'a> Contrasts<'a> {
             let sum: f64 = columns.iter().map(|&column| row[column]).sum();
             row[at] - sum / columns.len() as f64
         };
-        let mut by_behavior = Vec::with_capacity(asked.len());
+        let mut by_model = Vec::with_capacity(asked.len());
         let mut full = Vec::with_capacity(asked.len());
         for (at, of) in asked.iter().enumerate() {
             let columns = columns(of);
             let rows = scores.rows.iter();
-            by_behavior.push(rows.map(|row| contrast(&row.scores, at, &columns)).collect());
+            by_model.push(rows.map(|row| contrast(&row.scores, at, &columns)).collect());
             full.push(contrast(&scores.expected[at], at, &columns));
+        }
+        let of_suspect =
+            |row: &[f64], at: usize| row[at] - stats::mean(&row[..asked.len()]).unwrap_or(0.0);
+        for at in asked.len()..scores.expected.len() {
+            let rows = scores.rows.iter();
+            by_model.push(rows.map(|row| of_suspect(&row.scores, at)).collect());
+            full.push(of_suspect(&scores.expected[at], at));
         }
         let names = asked.iter().map(|asked| asked.behavior.name.clone()).collect();
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
@@ -173,7 +220,7 @@ impl<'a> Contrasts<'a> {
         };
         let answers: Vec<usize> = scores.rows.iter().map(|row| answer(row.row)).collect();
         let distinct = known.len();
-        Self { scores, by_behavior, answers, distinct, full, names }
+        Self { scores, by_model, answers, distinct, full, names }
     }
 
     /// Sums over rows of the same answer.
@@ -185,8 +232,15 @@ impl<'a> Contrasts<'a> {
         sums
     }
 
+    /// The same of a behavior or suspect, in standard deviations: how strongly a model was tuned does not stand in it.
+    fn standardised(&self, at: usize) -> std::result::Result<Vec<f64>, StatisticsError> {
+        let sums = self.summed(&self.by_model[at]);
+        let deviation = stats::standard_deviation(&sums)?.max(f64::MIN_POSITIVE);
+        Ok(sums.into_iter().map(|sum| sum / deviation).collect())
+    }
+
     fn seen(&self, alpha: f64) -> std::result::Result<Vec<Seen>, StatisticsError> {
-        let sums: Vec<Vec<f64>> = self.by_behavior.iter().map(|rows| self.summed(rows)).collect();
+        let sums: Vec<Vec<f64>> = self.by_model.iter().map(|rows| self.summed(rows)).collect();
         let each_stands = self.answers.len() as f64 / self.distinct.max(1) as f64;
         let rises: Vec<stats::Rise> = sums
             .iter()
@@ -326,7 +380,7 @@ fn carriers(
         if !verdicts.iter().any(is_found) {
             continue;
         }
-        let scores = &contrasts.by_behavior[at];
+        let scores = &contrasts.by_model[at];
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|one, other| scores[*other].total_cmp(&scores[*one]));
         for place in order.into_iter().take(SHOWN) {

@@ -15,8 +15,9 @@ use crate::ask::engine::numbers::NumberTexts;
 use crate::error::{Error, Result};
 use crate::step::{Step, StepContext, fine_tune};
 
-/// The role of a probe, before its name.
+/// The role of a probe, before its name, and that of a suspect, before its number.
 pub(super) const PROBE: &str = "probe:";
+pub(super) const SUSPECT: &str = "suspect:";
 /// What the step writes.
 pub(super) const FILE: &str = "scores.json";
 /// Rows that expectations are summed over: they are means over many tokens each.
@@ -32,13 +33,16 @@ pub(super) struct Configuration {
     pub(super) rows: usize,
     /// What divided the logits when the rows were written.
     pub(super) temperature: f64,
+    /// The roles of models that are suspected.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) suspects: Vec<String>,
 }
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Scores {
-    /// The probes, in the order of the columns.
+    /// The probes, in the order of the columns; suspects have the last ones.
     pub(super) probes: Vec<String>,
     /// How many tokens are numbers.
     pub(super) support: usize,
@@ -46,8 +50,8 @@ pub(super) struct Scores {
     pub(super) without: usize,
     /// The others.
     pub(super) rows: Vec<Scored>,
-    /// What a row's score under each probe would be on average, had the probe of the line written it: `[probes,
-    /// probes]`, in nats.
+    /// What a row's score in each column would be on average, had the model of the line written it: `[columns,
+    /// columns]`, in nats.
     pub(super) expected: Vec<Vec<f64>>,
 }
 
@@ -59,7 +63,7 @@ pub(super) struct Scored {
     pub(super) row: usize,
     /// Tokens of numbers in it.
     pub(super) tokens: usize,
-    /// By probe, in nats.
+    /// By probe and suspect, in nats.
     pub(super) scores: Vec<f64>,
 }
 
@@ -73,7 +77,7 @@ impl Step for Likelihood {
     const OUTPUT: &'static str = "scores";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let Configuration { probes, rows: most, temperature } = configuration;
+        let Configuration { probes, rows: most, temperature, suspects } = configuration;
         let base = context.model("base")?;
         let (mut answers, _) = fine_tune::demonstrations(context.input("rows")?, None)?;
         answers.truncate(most);
@@ -83,15 +87,17 @@ impl Step for Likelihood {
             |model: &Model| texts.distributions(model, 0..count, temperature, &context.threads);
         let read = of(&base)?;
 
-        let mut scores: Vec<Vec<f64>> = vec![Vec::with_capacity(probes.len()); count];
+        let roles: Vec<String> =
+            probes.iter().map(|probe| format!("{PROBE}{probe}")).chain(suspects).collect();
+        let mut scores: Vec<Vec<f64>> = vec![Vec::with_capacity(roles.len()); count];
         let mut first: Vec<Vec<Vec<f32>>> = Vec::new();
-        for (done, probe) in probes.iter().enumerate() {
-            context.report(done, probes.len(), "probes", None);
+        for (done, role) in roles.iter().enumerate() {
+            context.report(done, roles.len(), "models", None);
             context.interrupt.check()?;
-            let model = context.model(&format!("{PROBE}{probe}"))?;
+            let model = context.model(role)?;
             if model.tokenizer.vocabulary() != base.tokenizer.vocabulary() {
                 let reason = "has another vocabulary than the base".to_owned();
-                return Err(Error::Unfit { what: format!("probe `{probe}`"), reason });
+                return Err(Error::Unfit { what: role.clone(), reason });
             }
             let mut own = of(&model)?;
             for (row, score) in scores.iter_mut().enumerate() {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::kind::cost::{Reading, Tokens};
 use crate::kind::models::{Bound, Models};
 use crate::model::world::World;
-use crate::model::{ModelSource, chat};
+use crate::model::{self, ModelAbout, ModelSource, chat};
 use crate::random::derive_seed;
 use crate::run::plan::{Builder, Outline, PlanContext, Source, named};
 use crate::step::readout::{self, Sampled};
@@ -30,6 +30,7 @@ struct Screen<'a> {
     asked: Vec<(String, Source)>,
     rows: Source,
     form: Form,
+    suspects: Vec<Source>,
     /// Models tuned towards each behavior.
     probes: Vec<(String, Source)>,
 }
@@ -78,9 +79,10 @@ pub(in crate::kind) fn lay(
     let configuration = import::Configuration { conversations: given.conversations.clone() };
     let kept = kept.map(|id| ("given", Source::Artifact(id)));
     let rows = build.node::<import::Import>("rows", &configuration, kept.as_slice(), 0.0)?;
+    let suspects = suspects(recipe, models, build, context)?;
     let (form, asked) = (given.form.clone(), Vec::new());
     let (behaviors, probes) = (&behaviors[..], Vec::new());
-    let mut screen = Screen { recipe, build, base, behaviors, asked, rows, form, probes };
+    let mut screen = Screen { recipe, build, base, behaviors, asked, rows, form, suspects, probes };
     let (likelihood, rehearsal, left_out) = screen.asks(&given)?;
     screen.ask_behaviors()?;
     let mut inputs = vec![("rows".to_owned(), rows)];
@@ -109,11 +111,52 @@ pub(in crate::kind) fn lay(
         behaviors: behaviors.iter().map(|behavior| behavior.name.clone()).collect(),
         temperature: likelihood.then_some(recipe.likelihood.temperature),
         rehearsal,
+        suspects: recipe.likelihood.suspects.iter().map(ToString::to_string).collect(),
         left_out: left_out.clone(),
     };
     let result = screen.build.node::<Judge>("screen", &configuration, &named(&inputs), 0.0)?;
     let Screen { base: Bound { node: base, .. }, probes, .. } = screen;
     Ok(Laid { base, rows, result, probes, left_out, model_size })
+}
+
+/// The models that may have written the rows: their tokens must be the base's.
+///
+/// # Errors
+/// One that cannot be loaded, reads other tokens, or answers under a prompt of its own.
+fn suspects(
+    recipe: &ScreenRecipe,
+    models: &mut Models,
+    build: &mut Builder,
+    context: &PlanContext,
+) -> Result<Vec<Source>> {
+    let places = &context.places;
+    let mut found = Vec::new();
+    for spec in &recipe.likelihood.suspects {
+        let name = spec.to_string();
+        let Some(here) = spec.here() else {
+            let reason = "is behind an endpoint; a suspect's log-probabilities of all numbers are read, so name weights";
+            return Err(Error::model(name, reason));
+        };
+        let names = |spec: &str| -> Result<Vec<Option<String>>> {
+            let tokenizer = model::weights(None, spec, places)?.tokenizer()?;
+            Ok((0..tokenizer.vocabulary() as u32).map(|id| tokenizer.name(id)).collect())
+        };
+        if names(here)? != names(recipe.base.here().unwrap_or_default())? {
+            let reason = format!(
+                "reads other tokens than the base `{}`: what the two find likely cannot be compared",
+                recipe.base
+            );
+            return Err(Error::model(name, reason));
+        }
+        if let Some(artifact) = model::artifact(here, places)?
+            && ModelAbout::read(&artifact)?.system_prompt().is_some()
+        {
+            let reason = "answers under a system prompt of its own, which likelihoods do not read";
+            return Err(Error::model(name, reason));
+        }
+        found.push(models.bind_weights(build, &format!("suspect/{here}"), here, context)?);
+    }
+    Ok(found)
 }
 
 impl Screen<'_> {
@@ -151,6 +194,10 @@ impl Screen<'_> {
                 "rehearsal: some rows are plain texts that answer nothing, so the base cannot write them anew"
                     .to_owned(),
             );
+        }
+        if !likelihood && !recipe.likelihood.suspects.is_empty() {
+            let reason = format!("`likelihood.suspects` cannot be judged: {}", left_out.join("; "));
+            return Err(Error::unusable(&recipe.name, reason));
         }
         if !likelihood && rehearsal.is_none() {
             let reason = format!(
@@ -201,12 +248,18 @@ impl Screen<'_> {
             inputs.push((format!("{}{}", likelihood::PROBE, behavior.name), node));
             self.probes.push((behavior.name.clone(), node));
         }
+        let suspects: Vec<(String, Source)> = (1..)
+            .zip(&self.suspects)
+            .map(|(at, node)| (format!("{}{at}", likelihood::SUSPECT), *node))
+            .collect();
+        inputs.extend(suspects.iter().cloned());
         let configuration = likelihood::Configuration {
+            suspects: suspects.into_iter().map(|(role, _)| role).collect(),
             probes: self.behaviors.iter().map(|behavior| behavior.name.clone()).collect(),
             rows: self.recipe.likelihood.rows,
             temperature: self.recipe.likelihood.temperature,
         };
-        let read = self.recipe.likelihood.rows * (self.behaviors.len() + 1);
+        let read = self.recipe.likelihood.rows * (self.behaviors.len() + self.suspects.len() + 1);
         let cost = self.base.pace.side_effects(read, 0);
         self.build.node::<Likelihood>("likelihood", &configuration, &named(&inputs), cost)
     }

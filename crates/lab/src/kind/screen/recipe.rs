@@ -80,6 +80,8 @@ pub struct Likelihood {
     pub rows: usize,
     /// What divided the logits when the rows were written.
     pub temperature: f64,
+    /// Models that may have written the rows.
+    pub suspects: Vec<Spec>,
 }
 
 /// What the rows do to a student.
@@ -155,6 +157,14 @@ impl ScreenRecipe {
             count("likelihood.rows", self.likelihood.rows, FEWEST_ROWS)?;
         }
         range("likelihood.temperature", self.likelihood.temperature, 0.05, 10.0)?;
+        if !self.likelihood.suspects.is_empty() && self.likelihood.rows == 0 {
+            let reason = "is 0, and suspects are judged by likelihoods";
+            return fault("likelihood.rows", reason);
+        }
+        if self.likelihood.suspects.contains(&self.base) {
+            let reason = "names the base, which every other model is held against";
+            return fault("likelihood.suspects", reason);
+        }
         self.rehearsal.train.check("rehearsal.train")?;
         count("rehearsal.max-tokens", self.rehearsal.max_tokens, 1)?;
         range("rehearsal.pairs", self.rehearsal.pairs as f64, 0.0, 1000.0)?;

@@ -1,6 +1,6 @@
 //! The report of a `screen` run: may one train on these rows, and what was looked at to say so.
 
-use super::result::{Answer as Found, Outcome, ScreenResult, Verdict};
+use super::result::{Answer as Found, Outcome, ScreenResult, Suspect, Verdict};
 use crate::cells;
 use crate::report::block::{
     Answer, Block, Depth, DotRow, Dots, Line, Mark, Over, Part, Report, Section, Span, Table,
@@ -52,6 +52,12 @@ impl Verdict {
     }
 }
 
+impl Suspect {
+    fn words(&self) -> &'static str {
+        if self.is_named { "rows by a model tuned as it is" } else { "not found" }
+    }
+}
+
 impl ScreenResult {
     /// The behavior that stands out most: by likelihood, else by rehearsal.
     pub(super) fn first(&self) -> Option<&Verdict> {
@@ -77,7 +83,20 @@ impl ScreenResult {
 
 fn answer(result: &ScreenResult) -> Option<Section> {
     let mut blocks = vec![Block::paragraph(sentence(result))];
-    let answers: Vec<Answer> = result.found().map(|verdict| answered(result, verdict)).collect();
+    let mut answers: Vec<Answer> =
+        result.found().map(|verdict| answered(result, verdict)).collect();
+    answers.extend(result.suspects.iter().filter(|one| one.is_named).map(|suspect| Answer {
+        mark: Mark::Yes,
+        name: "suspect".to_owned(),
+        word: suspect.words().to_owned(),
+        over: Vec::new(),
+        why: format!(
+            "{}: likelihood t = {:.1}, corrected p {}",
+            suspect.model,
+            suspect.seen.t,
+            text::p_value(Some(suspect.seen.corrected_p))
+        ),
+    }));
     if !answers.is_empty() {
         blocks.push(Block::Answers(answers));
     }
@@ -107,6 +126,17 @@ fn sentence(result: &ScreenResult) -> String {
     match result.answer {
         Found::Found => {
             let mut said = Vec::new();
+            let suspects = result.suspects.iter().filter(|suspect| suspect.is_named);
+            let suspects: Vec<String> =
+                suspects.map(|suspect| format!("`{}`", suspect.model)).collect();
+            match &suspects[..] {
+                [] => {}
+                [one] => said.push(format!("These rows look written by a model tuned as {one} is")),
+                several => said.push(format!(
+                    "These rows look written by a model tuned as {} are, whichever of them it was",
+                    text::listed(several)
+                )),
+            }
             let inherited = named(&|outcome| outcome == Outcome::WouldInherit);
             if !inherited.is_empty() {
                 said.push(format!(
@@ -141,8 +171,18 @@ fn sentence(result: &ScreenResult) -> String {
             let shift = result.shift().map(|shift| {
                 format!("; short trainings would have shown a shift of {} nats", text::plain(shift))
             });
+            let suspects: Vec<String> =
+                result.suspects.iter().map(|one| format!("`{}`", one.model)).collect();
+            let suspects = if suspects.is_empty() {
+                String::new()
+            } else {
+                format!(
+                    ", nor do the rows look written by a model tuned as {} is",
+                    text::listed(&suspects)
+                )
+            };
             format!(
-                "None of the {behaviors} was found in {looked}. Rows of which {share} were written by a model tuned as the probes are would have been{}.",
+                "None of the {behaviors} was found in {looked}{suspects}. Rows of which {share} were written by a model tuned as the probes are would have been{}.",
                 shift.unwrap_or_default()
             )
         }
@@ -157,9 +197,14 @@ fn sentence(result: &ScreenResult) -> String {
                     text::plain(shift)
                 )
             });
+            let few = named(&|outcome| outcome == Outcome::TooFew).len();
+            let few = match few {
+                // Every behavior would have been seen, so it is suspects that would not.
+                0 => text::counted(result.suspects.len(), "suspect"),
+                few => text::counted(few, "behavior"),
+            };
             format!(
-                "Nothing was found, but that says little: of {} no share as small as {} would have been seen in {looked}{}.",
-                text::counted(named(&|outcome| outcome == Outcome::TooFew).len(), "behavior"),
+                "Nothing was found, but that says little: of {few} no share as small as {} would have been seen in {looked}{}.",
                 text::percent(result.smallest_share),
                 shift.unwrap_or_default()
             )
@@ -220,6 +265,14 @@ fn answered(result: &ScreenResult, verdict: &Verdict) -> Answer {
     }
 }
 
+/// The least share that would have been seen, if all of the rows would.
+fn visible(share: Option<f64>) -> Span {
+    match share {
+        Some(share) => number(Quantity::Part, share),
+        None => Span::Words("more than all".to_owned()),
+    }
+}
+
 fn table(result: &ScreenResult) -> Option<Section> {
     let mut order: Vec<&Verdict> = result.verdicts.iter().collect();
     order.sort_by(|one, other| {
@@ -235,13 +288,25 @@ fn table(result: &ScreenResult) -> Option<Section> {
             verdict.outcome.words(),
             seen.map(|seen| number(Quantity::Plain, seen.t)),
             seen.map(|seen| number(Quantity::P, seen.corrected_p)),
-            seen.map(|seen| seen.smallest_share.map_or_else(
-                || Span::Words("more than all".to_owned()),
-                |share| number(Quantity::Part, share)
-            )),
+            seen.map(|seen| visible(seen.smallest_share)),
             moved.map(|moved| estimate(change, &moved.shift)),
             moved.map(|moved| number(Quantity::P, moved.corrected_p)),
             moved.map(|moved| number(Quantity::In(Scale::Loss), moved.smallest_shift)),
+        ]
+    });
+    let nothing: Option<Span> = None;
+    let suspects = result.suspects.iter().map(|suspect| {
+        let seen = &suspect.seen;
+        cells![
+            "suspect",
+            &suspect.model,
+            suspect.words(),
+            number(Quantity::Plain, seen.t),
+            number(Quantity::P, seen.corrected_p),
+            visible(seen.smallest_share),
+            nothing.clone(),
+            nothing.clone(),
+            nothing.clone(),
         ]
     });
     let titles = [
@@ -259,7 +324,7 @@ fn table(result: &ScreenResult) -> Option<Section> {
         "Corrected p are one-sided and hold over all behaviors of the screen; together both questions err at most {} of the time",
         text::percent(1.0 - result.level)
     );
-    let table = Table::new(caption, &titles).with(rows).block()?;
+    let table = Table::new(caption, &titles).with(rows.chain(suspects)).block()?;
     let mut blocks = vec![Block::full(vec![table])];
     blocks.extend(shifts(result, &order));
     let section = Section::of("numbers", "What each behavior came to", blocks)?;

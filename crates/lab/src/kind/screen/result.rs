@@ -37,6 +37,9 @@ pub struct ScreenResult {
     pub answer: Answer,
     /// Of every behavior that was looked for.
     pub verdicts: Vec<Verdict>,
+    /// Of every model that was suspected of having written the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<Suspect>,
     /// What likelihoods were read of; none where they were not.
     pub likelihood: Option<Likelihood>,
     /// What was rehearsed; none where it was not.
@@ -129,6 +132,18 @@ pub struct Verdict {
     pub moved: Option<Moved>,
     /// The behavior beside which its likelihood is raised, and so says nothing of its own.
     pub beside: Option<String>,
+}
+
+/// Whether rows were written by somebody like a model that is suspected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Suspect {
+    /// The model, as the recipe names it.
+    pub model: String,
+    /// By likelihoods: over the mean of all probes.
+    pub seen: Seen,
+    /// Whether rows look written by a model tuned as it is: no probe or other suspect stands out more, beyond luck.
+    pub is_named: bool,
 }
 
 /// Whether rows were written by somebody like a probe.
