@@ -90,12 +90,10 @@ impl Step for Judge {
         let is_read = configuration.rows.unread == 0;
         let found = (seen.as_deref(), moved.as_deref());
         let verdicts = verdicts(&asked, found, is_read, gates, alpha);
-        let suspects = match (&contrasts, seen.as_deref()) {
-            (Some(contrasts), Some(seen)) => {
-                suspects(configuration.suspects, (seen, suspected), contrasts, alpha)
-                    .map_err(|error| statistics(&error))?
-            }
-            _ => Vec::new(),
+        let suspects = match &contrasts {
+            Some(contrasts) => suspects(configuration.suspects, suspected, contrasts, alpha)
+                .map_err(|error| statistics(&error))?,
+            None => Vec::new(),
         };
         let carriers = match &contrasts {
             Some(contrasts) => carriers(&rows, contrasts, &verdicts),
@@ -153,19 +151,20 @@ fn answer(verdicts: &[Verdict], suspects: &[Suspect], gates: Gates) -> Answer {
 /// than they do, beyond luck. A model tuned otherwise that has a direction in common with the writer rises, too.
 fn suspects(
     models: Vec<String>,
-    (probes, suspected): (&[Seen], Vec<Seen>),
+    suspected: Vec<Seen>,
     contrasts: &Contrasts<'_>,
     alpha: f64,
 ) -> std::result::Result<Vec<Suspect>, StatisticsError> {
-    let all = probes.iter().chain(&suspected).map(|seen| seen.t).enumerate();
-    let Some((first, _)) = all.max_by(|one, other| one.1.total_cmp(&other.1)) else {
-        return Ok(Vec::new());
-    };
-    let most = contrasts.standardised(first)?;
-    let own = (probes.len()..).zip(models.into_iter().zip(suspected));
-    own.map(|(at, (model, seen))| {
-        let own = contrasts.standardised(at)?;
-        let above: Vec<f64> = most.iter().zip(&own).map(|(most, own)| most - own).collect();
+    let all: Vec<Vec<f64>> = (0..contrasts.full.len())
+        .map(|at| contrasts.standardised(at))
+        .collect::<std::result::Result<_, _>>()?;
+    let heights: Vec<f64> =
+        all.iter().map(|rows| stats::mean(rows)).collect::<std::result::Result<_, _>>()?;
+    let first = (0..all.len()).max_by(|&one, &other| heights[one].total_cmp(&heights[other]));
+    let own = all.iter().skip(all.len() - suspected.len()).zip(models.into_iter().zip(suspected));
+    own.map(|(own, (model, seen))| {
+        let most = first.map_or(own, |first| &all[first]);
+        let above: Vec<f64> = most.iter().zip(own).map(|(most, own)| most - own).collect();
         let is_named = seen.corrected_p <= alpha && stats::mean_rise(&above)?.p > alpha;
         Ok(Suspect { model, seen, is_named })
     })
@@ -232,9 +231,11 @@ impl<'a> Contrasts<'a> {
         sums
     }
 
-    /// The same of a behavior or suspect, in standard deviations: how strongly a model was tuned does not stand in it.
+    /// Whole scores under a probe or suspect, in standard deviations: how strongly it was tuned does not stand in them.
+    /// What is subtracted from a contrast would, and differs between probes and suspects.
     fn standardised(&self, at: usize) -> std::result::Result<Vec<f64>, StatisticsError> {
-        let sums = self.summed(&self.by_model[at]);
+        let scores: Vec<f64> = self.scores.rows.iter().map(|row| row.scores[at]).collect();
+        let sums = self.summed(&scores);
         let deviation = stats::standard_deviation(&sums)?.max(f64::MIN_POSITIVE);
         Ok(sums.into_iter().map(|sum| sum / deviation).collect())
     }
