@@ -76,6 +76,13 @@ fn everything(terminal: &Terminal, path: &Path) -> Result<()> {
                 count(report.runs, "run"),
             )?;
         }
+        if report.removed + report.removed_runs > 0 {
+            terminal.say(format_args!(
+                "{} and the files of {} were removed on purpose; their records are kept, and were looked at",
+                count(report.removed_runs, "run"),
+                count(report.removed, "artifact"),
+            ));
+        }
         if report.set_aside > 0 {
             terminal.say(format_args!(
                 "{} set aside earlier in `{}`; they may be deleted",
