@@ -353,10 +353,9 @@ impl ModelCache {
         Self { store, most: bytes, models: Mutex::new(Vec::new()) }
     }
 
-    /// The weights of a model, teacher or student artifact at its end of training, opened to be read row by row;
-    /// errors call it `name`.
-    pub fn weights(&self, name: &str, artifact: &Artifact) -> Result<file::Weights> {
-        super::weights::of_artifact(&self.store, name, artifact)
+    /// Where it loads from.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// A model, teacher or student artifact at its end of training.

@@ -4,7 +4,7 @@ use owlet_engine::file::Weights;
 use owlet_store::{Artifact, Store};
 
 use super::about::{ModelAbout, SCRIPT, Weights as Kept, trained};
-use super::source::{self, FINAL, ModelSource, Named, Places};
+use super::source::{self, FINAL, ModelCache, ModelSource, Named, Places};
 use crate::ask::script;
 use crate::error::{Error, Result};
 use crate::model::world::BuiltinModel;
@@ -47,7 +47,18 @@ pub fn weights(store: Option<&Store>, spec: &str, places: &Places) -> Result<Wei
     }
 }
 
-pub(super) fn of_artifact(store: &Store, spec: &str, artifact: &Artifact) -> Result<Weights> {
+impl ModelCache {
+    /// The weights of a model, teacher or student artifact at its end of training, opened to be read row by row;
+    /// errors call it `name`.
+    ///
+    /// # Errors
+    /// What has no weights, and files that cannot be read.
+    pub fn weights(&self, name: &str, artifact: &Artifact) -> Result<Weights> {
+        of_artifact(self.store(), name, artifact)
+    }
+}
+
+fn of_artifact(store: &Store, spec: &str, artifact: &Artifact) -> Result<Weights> {
     match ModelAbout::read(artifact)? {
         ModelAbout::Whole {} => Ok(Weights::open(&source::model_path(artifact))?),
         ModelAbout::Endpoint(_) => Err(Error::model(spec, ENDPOINT)),
