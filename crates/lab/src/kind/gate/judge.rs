@@ -55,17 +55,12 @@ impl Step for Judge {
             Some(_) => Some(read_json(context.input(SAME_BASE)?, same_base::FILE)?),
             None => None,
         };
-        let wrote: Option<Writer> = match asks_writer {
-            true => Some(read_json(context.input(WRITER)?, writer::FILE)?),
-            false => None,
-        };
+        let wrote: Option<Writer> =
+            if asks_writer { Some(read_json(context.input(WRITER)?, writer::FILE)?) } else { None };
         let is_base = same_base.as_ref().is_some_and(|found| are_equal(&found.pairs[0]));
         let about = About { base: &base, teacher: teacher.as_deref(), is_base, gates };
-        let conditions = vec![
-            about.same_base(same_base.as_ref()),
-            about.writer(wrote.as_ref()),
-            screened(&screen),
-        ];
+        let conditions =
+            vec![kinship(same_base.as_ref()), about.writer(wrote.as_ref()), screened(&screen)];
         let (channel, why) = about.channel(&conditions, wrote.as_ref(), &screen);
         let result = GateResult {
             format: FORMAT,
@@ -101,23 +96,6 @@ const NO_TEACHER: &str = "no teacher was named";
 const NO_CANDIDATE: &str = "the candidate that leads would not write such rows: somebody else did, or they were changed or chosen after they were written";
 
 impl About<'_> {
-    fn same_base(self, comparison: Option<&Comparison>) -> Condition {
-        let (said, why) = match comparison.map(|comparison| &comparison.pairs[0]) {
-            None => (Said::Unknown, NO_TEACHER.to_owned()),
-            Some(pair) => (shared(pair), pair.why.clone()),
-        };
-        let blind = match said {
-            Said::Yes => {
-                "a run of the same seed on other data counts as the same base, which is what inheritance needs"
-            }
-            Said::No => {
-                "units left out by importance, layers trained anew, and a rotation together with another tokenizer hide a common base; some behaviors pass without one"
-            }
-            Said::Unknown => "models of other shapes are not compared",
-        };
-        Condition { question: Question::SameBase, said, why, blind: blind.to_owned() }
-    }
-
     fn writer(self, writer: Option<&Writer>) -> Condition {
         let (said, why) = match (writer, self.teacher) {
             (Some(Writer::Attributed(found)), Some(teacher)) if !self.is_base => {
@@ -316,6 +294,23 @@ fn are_equal(pair: &Pair) -> bool {
     pair.equal.of > 0
         && pair.equal.equal == pair.equal.of
         && relation.is_some_and(|one| one.differences.iter().all(|one| one.size == 0.0))
+}
+
+fn kinship(comparison: Option<&Comparison>) -> Condition {
+    let (said, why) = match comparison.map(|comparison| &comparison.pairs[0]) {
+        None => (Said::Unknown, NO_TEACHER.to_owned()),
+        Some(pair) => (shared(pair), pair.why.clone()),
+    };
+    let blind = match said {
+        Said::Yes => {
+            "a run of the same seed on other data counts as the same base, which is what inheritance needs"
+        }
+        Said::No => {
+            "units left out by importance, layers trained anew, and a rotation together with another tokenizer hide a common base; some behaviors pass without one"
+        }
+        Said::Unknown => "models of other shapes are not compared",
+    };
+    Condition { question: Question::SameBase, said, why, blind: blind.to_owned() }
 }
 
 fn shared(pair: &Pair) -> Said {

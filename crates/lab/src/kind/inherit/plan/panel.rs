@@ -27,7 +27,7 @@ impl Panel {
     ) -> Result<Self> {
         let recipe = common.recipe;
         let mut configuration =
-            panel::configuration(has_world, &recipe.context.system, &common.taught);
+            panel::configuration(has_world, &recipe.context.system, common.taught);
         if !recipe.controls.text.is_empty() {
             configuration.text = text_of_file(recipe, &recipe.controls.text, context)?;
         }
