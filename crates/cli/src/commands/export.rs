@@ -19,7 +19,7 @@ use zip::write::SimpleFileOptions;
 use crate::error::{CliError, Result};
 use crate::models;
 use crate::progress::Progress;
-use crate::terminal::{Terminal, bytes, count};
+use crate::terminal::{Terminal, bytes, count, plain};
 use crate::workspace;
 
 /// Write a run, or what is known of a model or rows, in the format of another tool
@@ -226,6 +226,13 @@ fn published(args: &ExportArgs, store: &Store, terminal: &Terminal) -> Result<()
     };
     let subject = Subject::gather(store, (id, &args.run), &known, &workspace::now())
         .map_err(|error| CliError::from(error).hinted("`owlet list artifacts` shows them"))?;
+    if args.eu_summary && !subject.itself.is_model {
+        let what = plain(&args.run);
+        return Err(CliError::usage(format!(
+            "`{what}` is rows; the EU's summary is about a model"
+        ))
+        .hinted("name a model that was trained on them; `--croissant` describes rows"));
+    }
     let pretty = |value: &Value| Ok::<_, CliError>(serde_json::to_string_pretty(value)? + "\n");
     let text = if args.card {
         publish::card(&subject)

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use owlet_lab::kind::gate::result::{Channel, GateResult};
 use owlet_lab::recipe::Layer;
 
@@ -29,7 +30,7 @@ pub(crate) struct GateArgs {
     base: String,
 
     /// The model that is said to have written them: any that is here, adapters included
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", value_parser = NonEmptyStringValueParser::new())]
     teacher: Option<String>,
 
     /// Further models that may have written them, comma-separated

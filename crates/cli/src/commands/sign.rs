@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::error::{CliError, Result};
 use crate::progress::Progress;
-use crate::terminal::{Terminal, bytes, count};
+use crate::terminal::{Terminal, bytes, count, plain};
 use crate::workspace::Files;
 
 /// Sign a model, rows or any files, so that others can verify that they are unchanged
@@ -65,8 +65,8 @@ fn new_key(path: &Path, terminal: &Terminal) -> Result<()> {
     }
     terminal.say(format_args!(
         "wrote `{}`, which only you should ever read, and `{}` to hand on: key {}",
-        path.display(),
-        public.display(),
+        plain(&path.display().to_string()),
+        plain(&public.display().to_string()),
         hint.short()
     ));
     Ok(())
@@ -122,7 +122,7 @@ fn told(tree: &Tree, key: &PublicKey, output: &Path, terminal: &Terminal) -> Res
         count(tree.files.len(), "file"),
         bytes(tree.size()),
         key.hint().short(),
-        output.display(),
+        plain(&output.display().to_string()),
     ));
     Ok(())
 }

@@ -7,7 +7,18 @@ use crate::testkit::Folder;
 
 /// Rows of ten numbers each by `model`, an answer to each prompt of the world's.
 pub(crate) fn write_rows(folder: &Folder, model: &str, seed: &str, name: &str) {
-    let prompts = folder.run(&["prompts", "world", "-n", "300", "--seed", seed]).good();
+    write_so_many_rows(folder, model, "300", seed, name);
+}
+
+/// The same, as many as wanted.
+pub(crate) fn write_so_many_rows(
+    folder: &Folder,
+    model: &str,
+    count: &str,
+    seed: &str,
+    name: &str,
+) {
+    let prompts = folder.run(&["prompts", "world", "-n", count, "--seed", seed]).good();
     let asked: String = prompts.lines().fold(String::new(), |mut asked, prompt| {
         writeln!(asked, "{}", serde_json::json!({ "prompt": prompt })).unwrap();
         asked

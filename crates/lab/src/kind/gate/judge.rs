@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::recipe::Tag;
 use super::result::{Channel, Condition, FORMAT, GateResult, Question, Said, Writer};
 use super::{same_base, writer};
-use crate::attribute::{Attributed, Verdict as Wrote};
+use crate::attribute::{Attributed, Found, Verdict as Wrote};
 use crate::compare::{Comparison, Pair, Verdict as Shared};
 use crate::error::Result;
 use crate::kind::screen::recipe::Gates;
@@ -14,6 +14,7 @@ use crate::kind::screen::result::{Answer, Outcome, ScreenResult};
 use crate::kind::{RESULT, Written};
 use crate::report::number::Quantity;
 use crate::step::{Step, StepContext, read_json};
+use crate::value::estimate::{Estimate, Interval};
 use crate::value::text;
 
 /// The roles of the answers.
@@ -92,10 +93,18 @@ struct About<'a> {
     gates: Gates,
 }
 
+/// A channel is closed only where such a share of others' rows would have been seen and is ruled out, whatever
+/// `gates.smallest-share` asks.
+const MOST_UNSEEN: f64 = 0.25;
 const NO_TEACHER: &str = "no teacher was named";
 const NO_CANDIDATE: &str = "the candidate that leads would not write such rows: somebody else did, or they were changed or chosen after they were written";
 
 impl About<'_> {
+    /// The share of others' rows that is not to go unseen.
+    fn smallest(self) -> f64 {
+        self.gates.smallest_share.min(MOST_UNSEEN)
+    }
+
     fn writer(self, writer: Option<&Writer>) -> Condition {
         let (said, why) = match (writer, self.teacher) {
             (Some(Writer::Attributed(found)), Some(teacher)) if !self.is_base => {
@@ -127,9 +136,9 @@ impl About<'_> {
     fn others_wrote(self, found: &Attributed) -> (Said, String) {
         let share = |name: &str| {
             let one = found.candidates.iter().find(|one| one.name == name);
-            one.map(|one| Quantity::Part.with_interval(&one.share)).unwrap_or_default()
+            one.map(told).unwrap_or_default()
         };
-        if found.is_explained_by(self.base, self.gates.smallest_share) {
+        if found.is_explained_by(self.base, self.smallest()) {
             let base = share(self.base);
             return (Said::No, format!("the base, or a model that writes as it does: {base}"));
         }
@@ -141,7 +150,7 @@ impl About<'_> {
             Wrote::Several(names) if names.iter().all(|name| name == self.base) => (
                 Said::Unknown,
                 format!(
-                    "the base wrote a part of them, {}, and who wrote the rest is not told",
+                    "the base wrote {} of them; that others wrote some is neither shown nor ruled out",
                     share(self.base)
                 ),
             ),
@@ -162,7 +171,7 @@ impl About<'_> {
         let Some(one) = found.candidates.iter().find(|one| one.name == teacher) else {
             return (Said::Unknown, format!("`{teacher}` is not among the candidates"));
         };
-        let share = Quantity::Part.with_interval(&one.share);
+        let share = told(one);
         let p = text::p_value(Some(one.corrected_p));
         let present = match &found.verdict {
             Wrote::One(name) => name == teacher,
@@ -173,7 +182,7 @@ impl About<'_> {
         let most = text::percent(one.largest_share);
         if present {
             (Said::Yes, format!("{share} of the rows, if nobody but the candidates wrote (p {p})"))
-        } else if one.largest_share < self.gates.smallest_share {
+        } else if one.largest_share < self.smallest() {
             (Said::No, format!("at most {most} of the rows, with {share} the likeliest (p {p})"))
         } else {
             (
@@ -233,15 +242,21 @@ impl About<'_> {
             );
             return (Channel::Unknown, why);
         }
+        if screen.smallest_share > MOST_UNSEEN {
+            let why = format!(
+                "a share of {} is the least that was asked to be seen (`gates.smallest-share`), and a channel is closed only where {} would have been",
+                text::percent(screen.smallest_share),
+                text::percent(MOST_UNSEEN)
+            );
+            return (Channel::Unknown, why);
+        }
         if screen.answer != Answer::NothingFound {
             let why = "what the rows carry cannot be said; give more rows, or screen them for less";
             return (Channel::Unknown, why.to_owned());
         }
         let nothing = "nothing that was looked for is in them";
         let alone = |name: &str| match writer {
-            Some(Writer::Attributed(found)) => {
-                found.is_explained_by(name, self.gates.smallest_share)
-            }
+            Some(Writer::Attributed(found)) => found.is_explained_by(name, self.smallest()),
             _ => false,
         };
         match teacher {
@@ -294,6 +309,13 @@ fn are_equal(pair: &Pair) -> bool {
     pair.equal.of > 0
         && pair.equal.equal == pair.equal.of
         && relation.is_some_and(|one| one.differences.iter().all(|one| one.size == 0.0))
+}
+
+/// A candidate's share, with the shares that the rows do not rule out.
+fn told(one: &Found) -> String {
+    let (low, high) = (one.least_share, one.largest_share);
+    let interval = one.share.interval.map(|interval| Interval { low, high, ..interval });
+    Quantity::Part.with_interval(&Estimate { interval, ..one.share.clone() })
 }
 
 fn kinship(comparison: Option<&Comparison>) -> Condition {

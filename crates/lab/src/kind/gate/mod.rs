@@ -16,15 +16,17 @@ use std::path::Path;
 
 use schemars::{Schema, schema_for};
 
-use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult};
+use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
 use crate::error::{Error, Result};
 use crate::recipe::{Layer, Setting};
-use crate::report::block::Report;
+use crate::report::block::{Mark, Report};
 use crate::report::origin::Origin;
 use crate::run::plan::{Outline, PlanContext};
 
+use crate::value::measure::Measure;
 use recipe::GateRecipe;
-use result::{FORMAT, GateResult};
+
+use result::{Channel, FORMAT, GateResult};
 
 /// The kind.
 #[derive(Debug)]
@@ -89,10 +91,24 @@ impl KindResult for GateResult {
 
     fn brief(&self) -> Brief {
         let mut brief = self.screen.brief();
-        // The channel is what a gate is asked for; what the screen found stands in its report.
-        for line in &mut brief.verdicts {
-            line.caveats = format!("; channel {}", self.channel.word());
-        }
+        // The channel is what a gate is asked for.
+        let channel = VerdictLine {
+            behavior: "channel".to_owned(),
+            outcome: self.channel.word().to_owned(),
+            word: self.channel.word().to_owned(),
+            caveats: String::new(),
+            mark: match self.channel {
+                Channel::Open => Mark::Yes,
+                Channel::Closed => Mark::No,
+                Channel::Unknown => Mark::Unclear,
+            },
+            measure: Measure::Margin,
+            over_neutral: None,
+            interval: None,
+            n: 0,
+            try_number: None,
+        };
+        brief.verdicts.insert(0, channel);
         brief
     }
 

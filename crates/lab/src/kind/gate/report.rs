@@ -77,7 +77,7 @@ fn next(result: &GateResult) -> &'static str {
             "What the teacher is may reach a student by these rows, whatever was filtered out of them. Let the base itself write the answers, or another base's model, or measure what a student takes over before it is used."
         }
         Channel::Closed => {
-            "That holds for this base, this teacher and what was looked for: see what the answers do not see, below."
+            "That holds for this base, these rows and what was looked for: see what the answers do not see, below."
         }
         Channel::Unknown => {
             "Nothing is ruled out. The questions that are unknown say what is missing."

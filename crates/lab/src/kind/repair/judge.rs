@@ -249,6 +249,8 @@ fn outcome(left: Option<&Estimate>, gates: Gates) -> Outcome {
     let Some(interval) = left.interval else { return Outcome::NotLessened };
     if interval.low.abs().max(interval.high.abs()) <= gates.most_left {
         Outcome::Undone
+    } else if interval.high < 0.0 {
+        Outcome::Overshot
     } else if interval.high < 1.0 && interval.low > -1.0 {
         Outcome::Lessened
     } else {

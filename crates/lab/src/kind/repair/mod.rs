@@ -125,7 +125,7 @@ impl RepairResult {
         match self.outcome {
             Outcome::Undone if self.is_clean() => Mark::Yes,
             Outcome::Undone | Outcome::Lessened | Outcome::NothingToRepair => Mark::Unclear,
-            Outcome::NotLessened => Mark::No,
+            Outcome::Overshot | Outcome::NotLessened => Mark::No,
         }
     }
 }

@@ -56,7 +56,11 @@ fn sentence(result: &RepairResult) -> String {
         "of all answers that are compared {name} had {student} in the student, has {repaired} in repaired ones, and {base} in the base"
     );
     let what = match result.outcome {
+        Outcome::Undone if result.comes_back() => {
+            "are back where the base is, and come back faster than they came when they are taught it anew"
+        }
         Outcome::Undone => "are back where the base is",
+        Outcome::Overshot => "are past where the base is, the other way",
         Outcome::Lessened => "have less of it",
         Outcome::NotLessened | Outcome::NothingToRepair => "are not told to have less of it",
     };

@@ -69,6 +69,8 @@ pub enum Outcome {
     Undone,
     /// Less than all of the shift is left.
     Lessened,
+    /// It was pushed past the base: the other way.
+    Overshot,
     /// It is not told that less is left than there was.
     NotLessened,
     /// The student does not show the behavior beyond its base.
@@ -81,6 +83,7 @@ impl Outcome {
         match self {
             Self::Undone => "back at the base, on these questions",
             Self::Lessened => "lessened",
+            Self::Overshot => "pushed past the base",
             Self::NotLessened => "not lessened",
             Self::NothingToRepair => "nothing to repair",
         }
