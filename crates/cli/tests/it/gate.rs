@@ -35,7 +35,13 @@ fn a_gate_is_open_where_the_teacher_wrote_rows_and_closed_where_the_base_did_and
     let unknown = gate("others-rows.jsonl", &[]).json_of_exit(2)["result"].clone();
     assert_eq!((&unknown["channel"], &unknown["same-base"]), (&"unknown".into(), &Value::Null));
     let empty = folder.run(&["gate", "base-rows.jsonl", "--teacher", ""]).all();
-    assert_snapshot!(empty, @"");
+    assert_snapshot!(empty, @r"
+    exit 2
+    -- talk
+    error: a value is required for '--teacher <MODEL>' but none was supplied
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
