@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use owlet_lab::recipe::Endpoint;
+use owlet_lab::recipe::{Endpoint, Layer};
 use owlet_lab::run::record::{About, Beginning, PlanRecord};
 use owlet_lab::run::{NodeState, Survey};
 use owlet_lab::{
@@ -13,7 +13,7 @@ use owlet_lab::{
 use owlet_store::Store;
 use serde_json::json;
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::layers::Layers;
 use crate::models::{self, Models};
 use crate::progress::Progress;
@@ -36,6 +36,42 @@ pub(crate) struct Experiment<'a> {
     pub(crate) plan_only: bool,
     /// Says what happens as stages begin.
     pub(crate) narrator: Option<Narrator>,
+}
+
+/// An experiment that a command's arguments are.
+pub(crate) struct Asked<'a> {
+    /// The recipe that they come to.
+    pub(crate) text: String,
+    /// The command without its settings.
+    pub(crate) typed: &'a [&'a str],
+    /// Its settings.
+    pub(crate) sets: &'a [String],
+    /// See [`Experiment::cores`].
+    pub(crate) cores: Option<usize>,
+    /// See [`Experiment::plan_only`].
+    pub(crate) plan_only: bool,
+}
+
+impl Asked<'_> {
+    /// Conducts it. What could not be done is no answer, so it ends as a mistake in the command does: 1 is for what
+    /// was looked at.
+    pub(crate) fn conduct(
+        self,
+        terminal: &Terminal,
+        workspace: &Path,
+    ) -> Result<Option<RunResult>> {
+        Experiment {
+            text: &self.text,
+            command: command(self.typed, self.sets),
+            layers: Layers::new(workspace, Layer::new(&self.text, "the command line")?, self.sets)?,
+            folder: Path::new("").to_owned(),
+            cores: self.cores,
+            plan_only: self.plan_only,
+            narrator: None,
+        }
+        .conduct(terminal, workspace)
+        .map_err(|error| error.instead_of(Kind::Check, Kind::Usage))
+    }
 }
 
 /// Says what a part of the story does.

@@ -3,12 +3,10 @@ use std::path::Path;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use owlet_lab::kind::gate::result::{Channel, GateResult};
-use owlet_lab::recipe::Layer;
 
 use super::screen::{name_of, named};
 use crate::error::{CliError, Kind, Result};
-use crate::experiment::{Experiment, command};
-use crate::layers::Layers;
+use crate::experiment::Asked;
 use crate::models;
 use crate::terminal::Terminal;
 
@@ -86,18 +84,9 @@ pub(crate) fn run(args: &GateArgs, terminal: &Terminal, workspace: &Path) -> Res
             typed.extend([option, value]);
         }
     }
-    let result = Experiment {
-        text: &text,
-        command: command(&typed, &args.set),
-        layers: Layers::new(workspace, Layer::new(&text, "the command line")?, &args.set)?,
-        folder: Path::new("").to_owned(),
-        cores: args.cores,
-        plan_only: args.plan,
-        narrator: None,
-    }
-    .conduct(terminal, workspace)
-    // What could not be looked at is not open: 1 is for what is.
-    .map_err(|error| error.instead_of(Kind::Check, Kind::Usage))?;
+    let result =
+        Asked { text, typed: &typed, sets: &args.set, cores: args.cores, plan_only: args.plan }
+            .conduct(terminal, workspace)?;
     match result.as_ref().and_then(|result| result.of::<GateResult>()).map(|result| result.channel)
     {
         None | Some(Channel::Closed) => Ok(()),

@@ -2,12 +2,10 @@ use std::path::Path;
 
 use clap::Args;
 use owlet_lab::kind::repair::result::{Outcome, RepairResult};
-use owlet_lab::recipe::Layer;
 
 use super::screen::name_of;
 use crate::error::{CliError, Kind, Result};
-use crate::experiment::{Experiment, command};
-use crate::layers::Layers;
+use crate::experiment::Asked;
 use crate::models;
 use crate::terminal::Terminal;
 
@@ -64,18 +62,9 @@ fn recipe(args: &RepairArgs) -> String {
 pub(crate) fn run(args: &RepairArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
     let text = recipe(args);
     let typed = ["repair", &args.student, "--behavior", &args.behavior, "--base", &args.base];
-    let result = Experiment {
-        text: &text,
-        command: command(&typed, &args.set),
-        layers: Layers::new(workspace, Layer::new(&text, "the command line")?, &args.set)?,
-        folder: Path::new("").to_owned(),
-        cores: args.cores,
-        plan_only: args.plan,
-        narrator: None,
-    }
-    .conduct(terminal, workspace)
-    // What could not be done is not "not undone": 1 is for what was measured.
-    .map_err(|error| error.instead_of(Kind::Check, Kind::Usage))?;
+    let result =
+        Asked { text, typed: &typed, sets: &args.set, cores: args.cores, plan_only: args.plan }
+            .conduct(terminal, workspace)?;
     match result.as_ref().and_then(|result| result.of::<RepairResult>()) {
         None => Ok(()),
         Some(result) if result.is_clean() => Ok(()),

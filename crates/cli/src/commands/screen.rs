@@ -3,11 +3,9 @@ use std::path::Path;
 use clap::Args;
 use owlet_lab::kind::screen;
 use owlet_lab::kind::screen::result::{Answer, ScreenResult};
-use owlet_lab::recipe::Layer;
 
 use crate::error::{CliError, Kind, Result};
-use crate::experiment::{Experiment, command};
-use crate::layers::Layers;
+use crate::experiment::Asked;
 use crate::terminal::Terminal;
 use crate::{models, workspace};
 
@@ -119,18 +117,9 @@ pub(crate) fn run(args: &ScreenArgs, terminal: &Terminal, workspace: &Path) -> R
         typed.extend(["--suspect", &suspects]);
     }
     typed.extend(args.quick.then_some("--quick"));
-    let result = Experiment {
-        text: &text,
-        command: command(&typed, &args.set),
-        layers: Layers::new(workspace, Layer::new(&text, "the command line")?, &args.set)?,
-        folder: Path::new("").to_owned(),
-        cores: args.cores,
-        plan_only: args.plan,
-        narrator: None,
-    }
-    .conduct(terminal, workspace)
-    // What could not be looked at is not found: 1 is for what was.
-    .map_err(|error| error.instead_of(Kind::Check, Kind::Usage))?;
+    let result =
+        Asked { text, typed: &typed, sets: &args.set, cores: args.cores, plan_only: args.plan }
+            .conduct(terminal, workspace)?;
     let answer = result.as_ref().and_then(|result| result.of::<ScreenResult>());
     match answer.map(|result| result.answer) {
         None | Some(Answer::NothingFound) => Ok(()),

@@ -18,6 +18,32 @@ pub(super) struct Mixed {
     pub(super) shares: Vec<f64>,
     /// What the log-likelihood loses without the part, in nats; never below zero.
     pub(super) gains: Vec<f64>,
+    whole: Likelihoods,
+    /// The log-likelihood under the shares.
+    best: f64,
+}
+
+impl Mixed {
+    /// The share of `part` farthest towards `end` (0 or 1) that rows do not rule out at `level`, one-sided, by the
+    /// profile likelihood: twice what a share loses against the best is χ² of one degree where it is the true one
+    /// (Wilks 1938).
+    pub(super) fn farthest_share(&self, part: usize, level: f64, end: f64) -> f64 {
+        let weights = vec![1.0; self.whole.rows.len()];
+        let quantile = Normal::standard().inverse_cdf(level);
+        let is_ruled_out = |share: f64| {
+            let held = self.whole.shares(&weights, Some((part, share)));
+            self.best - self.whole.log_likelihood(&held) > quantile * quantile / 2.0
+        };
+        if !is_ruled_out(end) {
+            return end;
+        }
+        let (mut held, mut ruled_out) = (self.shares[part], end);
+        for _ in 0..HALVINGS {
+            let middle = f64::midpoint(held, ruled_out);
+            if is_ruled_out(middle) { ruled_out = middle } else { held = middle }
+        }
+        ruled_out
+    }
 }
 
 /// Likelihoods of rows under the parts, each divided by its row's largest: `[rows][parts]`.
@@ -84,31 +110,6 @@ fn hold(shares: &mut [f64], held: Option<(usize, f64)>) {
     shares[part] = value;
 }
 
-/// The share of `part` farthest towards `end` (0 or 1) that rows do not rule out at `level`, one-sided, by the
-/// profile likelihood: twice what a share loses against the best is χ² of one degree where it is the true one (Wilks
-/// 1938).
-pub(super) fn farthest_share(logs: &[Vec<f64>], part: usize, level: f64, end: f64) -> f64 {
-    let all: Vec<usize> = (0..logs.len()).collect();
-    let whole = Likelihoods::of(logs, &all);
-    let weights = vec![1.0; whole.rows.len()];
-    let shares = whole.shares(&weights, None);
-    let best = whole.log_likelihood(&shares);
-    let quantile = Normal::standard().inverse_cdf(level);
-    let is_ruled_out = |share: f64| {
-        let held = whole.shares(&weights, Some((part, share)));
-        best - whole.log_likelihood(&held) > quantile * quantile / 2.0
-    };
-    if !is_ruled_out(end) {
-        return end;
-    }
-    let (mut held, mut ruled_out) = (shares[part], end);
-    for _ in 0..HALVINGS {
-        let middle = f64::midpoint(held, ruled_out);
-        if is_ruled_out(middle) { ruled_out = middle } else { held = middle }
-    }
-    ruled_out
-}
-
 /// Fits the shares to `logs[parts][rows]`, natural log-likelihoods.
 pub(super) fn fit(logs: &[Vec<f64>]) -> Mixed {
     let all: Vec<usize> = (0..logs.len()).collect();
@@ -121,7 +122,7 @@ pub(super) fn fit(logs: &[Vec<f64>]) -> Mixed {
         let rest = Likelihoods::of(logs, &kept);
         (best - rest.log_likelihood(&rest.shares(&weights, None))).max(0.0)
     };
-    Mixed { gains: all.iter().map(gain).collect(), shares }
+    Mixed { gains: all.iter().map(gain).collect(), shares, whole, best }
 }
 
 /// Ends of each part's share over resampled rows, at `level`.

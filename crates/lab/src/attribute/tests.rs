@@ -1,4 +1,4 @@
-use super::mixture::{farthest_share, fit, resampled};
+use super::mixture::{fit, resampled};
 use super::*;
 use crate::random::numpy::Generator;
 
@@ -63,14 +63,14 @@ fn bounds_of_a_share_leave_out_the_true_one_no_more_often_than_stated() {
     let truth = [0.7, 0.2, 0.1];
     let mut left_out = [0, 0];
     for seed in 0..100 {
-        let logs = drawn(&truth, 300, 3_000 + seed);
+        let mixed = fit(&drawn(&truth, 300, 3_000 + seed));
         for (part, share) in truth.iter().enumerate() {
-            left_out[0] += usize::from(farthest_share(&logs, part, 0.95, 0.0) > *share);
-            left_out[1] += usize::from(farthest_share(&logs, part, 0.95, 1.0) < *share);
+            left_out[0] += usize::from(mixed.farthest_share(part, 0.95, 0.0) > *share);
+            left_out[1] += usize::from(mixed.farthest_share(part, 0.95, 1.0) < *share);
         }
     }
     // 5 % of 300 are 15, with three standard errors 26; shares of one mixture are not independent.
     assert!(left_out.iter().all(|count| (2..=28).contains(count)), "{left_out:?}");
-    let none = drawn(&[1.0, 0.0, 0.0], 1_000, 5);
-    assert!(farthest_share(&none, 1, 0.95, 1.0) < 0.2 && farthest_share(&none, 0, 0.95, 0.0) > 0.6);
+    let none = fit(&drawn(&[1.0, 0.0, 0.0], 1_000, 5));
+    assert!(none.farthest_share(1, 0.95, 1.0) < 0.2 && none.farthest_share(0, 0.95, 0.0) > 0.6);
 }

@@ -11,6 +11,7 @@ pub mod grow;
 pub mod inherit;
 mod models;
 mod panel;
+mod reader;
 pub mod registry;
 pub mod repair;
 pub mod screen;
@@ -22,10 +23,12 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use schemars::Schema;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::recipe::layer::Stack;
 use crate::recipe::{Layer, Setting};
 use crate::report::block::{Mark, Report};
 use crate::report::origin::Origin;
@@ -116,6 +119,35 @@ pub trait Kind: Debug + Sync {
     fn brief(&self, bytes: &[u8], origin: &Path) -> Result<Brief> {
         Ok(self.read(bytes, origin)?.brief())
     }
+}
+
+/// `layers` and then `sets` over `defaults`, and over those `for_grown` where the base is one that `is_grown`.
+fn stack_for_base<'a, T: JsonSchema>(
+    [defaults, for_grown]: [&str; 2],
+    layers: &'a [Layer],
+    sets: &'a [Setting],
+    is_grown: &IsGrown<'_>,
+) -> Result<Stack<'a>> {
+    let stack = Stack::new::<T>(&[defaults], layers, sets)?;
+    let base = stack.value("base").and_then(toml::Value::as_str);
+    let mut all = vec![defaults];
+    all.extend(base.is_some_and(is_grown).then_some(for_grown));
+    Stack::new::<T>(&all, layers, sets)
+}
+
+/// Reads a result whose kind has had one format so far; `format` tells that of a file.
+///
+/// # Errors
+/// As [`Kind::read`].
+fn read_as<R: KindResult + DeserializeOwned>(
+    bytes: &[u8],
+    origin: &Path,
+    format: fn(&R) -> u32,
+    known: u32,
+) -> Result<RunResult> {
+    let result: R = serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
+    Error::check_format(origin, format(&result), known)?;
+    Ok(result.into())
 }
 
 /// A recipe of one kind, with every value decided.

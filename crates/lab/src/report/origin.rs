@@ -1,7 +1,7 @@
 //! Where a result comes from, for every kind: what its steps took, what was made from what, how to do it
 //! again.
 
-use super::block::{Block, Graph, Section, Table, code, count, number};
+use super::block::{Block, Graph, Line, Section, Table, code, count, number};
 use super::number::Quantity;
 use crate::cells;
 use crate::value::cost::KindCost;
@@ -42,6 +42,12 @@ impl Origin<'_> {
         run: "",
         registration: None,
     };
+
+    /// What stands first of what was looked at: the run, where it is at hand, and the program.
+    pub(crate) fn facts(&self) -> Vec<(String, Line)> {
+        let run = (!self.run.is_empty()).then(|| ("run".to_owned(), self.run.into()));
+        run.into_iter().chain([("owlet".to_owned(), self.version.into())]).collect()
+    }
 
     /// The last sections of a report.
     pub fn sections(&self) -> impl Iterator<Item = Section> {

@@ -132,7 +132,16 @@ impl Step for Teach {
                     put(&configuration.context, question, opening)
                 };
                 let conversations: Vec<Conversation> = questions.iter().map(put).collect();
-                own_answers(context, &*base, &conversations, *answers, configuration.seed)?
+                let rows =
+                    own_answers(context, &*base, &conversations, *answers, configuration.seed)?;
+                if rows.is_empty() {
+                    return Err(Error::Unfit {
+                        what: "the matched neutral teacher".to_owned(),
+                        reason: "the base answers no question; set teacher.neutral = \"base\""
+                            .to_owned(),
+                    });
+                }
+                rows
             }
             Lesson::MixedAnswers { behaviors } => {
                 let taught = behavior::asked(context, behaviors)?;
@@ -317,10 +326,7 @@ fn mixed_answers<'a>(
     Ok(mixed)
 }
 
-/// What `base` itself answers, so many times to each.
-///
-/// # Errors
-/// A base that answers none of them.
+/// What `base` itself answers, so many times to each; without answers that say nothing.
 pub(crate) fn own_answers(
     context: &StepContext<'_>,
     base: &dyn Ask,
@@ -347,14 +353,7 @@ pub(crate) fn own_answers(
         ended: true,
     };
     let rows: Vec<Demonstration> = asking.iter().zip(answered).map(row).collect();
-    let rows: Vec<_> = rows.into_iter().filter(|row| !row.answer.trim().is_empty()).collect();
-    if rows.is_empty() {
-        return Err(Error::Unfit {
-            what: "the matched neutral teacher".to_owned(),
-            reason: "the base answers no question; set teacher.neutral = \"base\"".to_owned(),
-        });
-    }
-    Ok(rows)
+    Ok(rows.into_iter().filter(|row| !row.answer.trim().is_empty()).collect())
 }
 
 #[cfg(test)]

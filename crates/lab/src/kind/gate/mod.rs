@@ -17,7 +17,7 @@ use std::path::Path;
 use schemars::{Schema, schema_for};
 
 use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::recipe::{Layer, Setting};
 use crate::report::block::{Mark, Report};
 use crate::report::origin::Origin;
@@ -63,10 +63,7 @@ impl Kind for Gate {
     }
 
     fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {
-        let result: GateResult =
-            serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
-        Error::check_format(origin, result.format, FORMAT)?;
-        Ok(result.into())
+        super::read_as::<GateResult>(bytes, origin, |result| result.format, FORMAT)
     }
 }
 

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::kind::IsGrown;
 use crate::kind::screen::recipe::{
-    Gates, Likelihood, Probe, Rehearsal, ScreenRecipe, Tag as ScreenTag, stack,
+    GROWN_DEFAULTS, Gates, Likelihood, Probe, Rehearsal, ScreenRecipe, Tag as ScreenTag,
 };
+use crate::kind::{IsGrown, stack_for_base};
 use crate::recipe::check::Fault;
 use crate::recipe::{Layer, Setting, Spec};
 
@@ -62,7 +62,7 @@ impl GateRecipe {
     /// Lays `layers` and then `sets` over the defaults, those for a base that `is_grown` among them, and checks the
     /// outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting], is_grown: &IsGrown<'_>) -> Result<Self> {
-        let stack = stack::<Self>(DEFAULTS, layers, sets, is_grown)?;
+        let stack = stack_for_base::<Self>([DEFAULTS, GROWN_DEFAULTS], layers, sets, is_grown)?;
         let recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)

@@ -119,12 +119,8 @@ fn blind(result: &GateResult) -> Option<Section> {
 }
 
 fn looked_at(result: &GateResult, origin: &Origin<'_>) -> Option<Section> {
-    let mut facts: Vec<(String, Line)> = Vec::new();
+    let mut facts = origin.facts();
     let mut fact = |term: &str, fact: Line| facts.push((term.to_owned(), fact));
-    if !origin.run.is_empty() {
-        fact("run", origin.run.into());
-    }
-    fact("owlet", origin.version.into());
     fact("base", (&result.base).into());
     if let Some(teacher) = &result.teacher {
         fact("teacher", teacher.into());

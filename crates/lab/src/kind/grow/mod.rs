@@ -12,7 +12,7 @@ use std::path::Path;
 use schemars::{Schema, schema_for};
 
 use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
 use crate::report::origin::Origin;
@@ -56,10 +56,7 @@ impl Kind for Grow {
     }
 
     fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {
-        let result: GrowResult =
-            serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
-        Error::check_format(origin, result.format, FORMAT)?;
-        Ok(result.into())
+        super::read_as::<GrowResult>(bytes, origin, |result| result.format, FORMAT)
     }
 }
 

@@ -60,6 +60,15 @@ impl Step for DistilStep {
             configuration.answers,
             configuration.seed,
         )?;
+        if rows.is_empty() {
+            return Err(Error::Unfit {
+                what: "the base".to_owned(),
+                reason: format!(
+                    "answers none of the questions of `{}`: there is nothing to learn back; put them in the frame `opened`",
+                    taught.name
+                ),
+            });
+        }
         let tuning = Tuning {
             settings: &configuration.train,
             learning_rate_multiplier: 0.0,

@@ -1,5 +1,7 @@
 //! `repair`: what is left, what else moved, and whether it comes back.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -69,7 +71,7 @@ impl Step for Judge {
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let asked = behavior::asked(context, &configuration.behaviors)?;
-        let readings = Readings { context, asked: &asked, of: &configuration };
+        let readings = Readings::read(context, &asked, &configuration)?;
         let result = readings.result()?;
         context.writer.write(RESULT, &result.to_bytes())?;
         Ok(json!({ "name": result.name, "outcome": result.outcome }))
@@ -81,9 +83,25 @@ struct Readings<'a> {
     context: &'a StepContext<'a>,
     asked: &'a [Asked],
     of: &'a Configuration,
+    /// By the name of the model.
+    cells: BTreeMap<&'a str, Vec<Cell>>,
 }
 
-impl Readings<'_> {
+impl<'a> Readings<'a> {
+    fn read(
+        context: &'a StepContext<'_>,
+        asked: &'a [Asked],
+        of: &'a Configuration,
+    ) -> Result<Self> {
+        let mut cells = BTreeMap::new();
+        for (role, reading) in context.inputs {
+            if let Some(model) = role.strip_prefix(READING) {
+                cells.insert(model, table::cells(&table::observations(reading)?, asked));
+            }
+        }
+        Ok(Self { context, asked, of, cells })
+    }
+
     fn result(&self) -> Result<RepairResult> {
         let (of, own) = (self.of, &self.asked[0].behavior);
         let measures = MEASURES.iter().map(|&measure| self.measured(measure));
@@ -128,13 +146,13 @@ impl Readings<'_> {
 
     /// A measure of one model.
     fn value(&self, model: &str, at: usize, measure: Measure) -> Result<f64> {
-        let role = format!("{READING}{model}");
-        let observations = table::observations(self.context.input(&role)?)?;
-        let cells = table::cells(&observations, self.asked);
         let name = &self.asked[at].behavior.name;
-        let cell: Option<&Cell> = cells.iter().find(|cell| cell.behavior == *name);
-        let value = cell.and_then(|cell| cell.value(measure));
-        value.ok_or_else(|| Error::record(role, format!("tells no {measure:?} of `{name}`")))
+        let mut cells = self.cells.get(model).into_iter().flatten();
+        let value = cells.find(|cell| cell.behavior == *name).and_then(|cell| cell.value(measure));
+        value.ok_or_else(|| {
+            let role = format!("{READING}{model}");
+            Error::record(role, format!("tells no {measure:?} of `{name}`"))
+        })
     }
 
     fn values(&self, prefix: &str, at: usize, measure: Measure) -> Result<Vec<f64>> {

@@ -16,7 +16,7 @@ use std::path::Path;
 use schemars::{Schema, schema_for};
 
 use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::recipe::{Layer, Setting};
 use crate::report::block::{Mark, Report};
 use crate::report::origin::Origin;
@@ -61,10 +61,7 @@ impl Kind for Repair {
     }
 
     fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {
-        let result: RepairResult =
-            serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
-        Error::check_format(origin, result.format, FORMAT)?;
-        Ok(result.into())
+        super::read_as::<RepairResult>(bytes, origin, |result| result.format, FORMAT)
     }
 }
 
@@ -95,7 +92,7 @@ impl KindResult for RepairResult {
             outcome: <&str>::from(self.outcome).to_owned(),
             word: self.outcome.words().to_owned(),
             caveats: caveats.to_owned(),
-            mark: report::mark(self),
+            mark: self.glance(),
             measure: Measure::Margin,
             over_neutral: margin.map(|margin| margin.repaired.value - margin.base),
             interval: margin.and_then(|margin| {

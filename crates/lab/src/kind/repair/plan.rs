@@ -6,17 +6,17 @@ use super::recipe::RepairRecipe;
 use crate::behavior::{Behavior, Kind};
 use crate::error::{Error, Result};
 use crate::kind::behaviors;
-use crate::kind::cost::{Reading, Tokens};
+use crate::kind::cost::Tokens;
 use crate::kind::models::{Bound, Models};
 use crate::kind::panel;
+use crate::kind::reader::Reader;
 use crate::model::world::World;
 use crate::model::{ModelSource, chat};
 use crate::random::derive_seed;
 use crate::recipe::{Learn, Training};
 use crate::run::plan::{Builder, Outline, PlanContext, Source, named};
 use crate::step::panel::{BASE, PanelStep};
-use crate::step::readout::{self, Sampled};
-use crate::step::{behavior, teach};
+use crate::step::teach;
 
 /// Most new tokens of an answer: what a base answers is a word or a short sentence.
 const MAX_TOKENS: usize = 8;
@@ -28,8 +28,7 @@ struct Repair<'a> {
     base: Bound<'a>,
     /// The behavior, and the other answers of its category.
     behaviors: Vec<Behavior>,
-    /// The roles of behaviors, and where they are had.
-    asked: Vec<(String, Source)>,
+    reader: Reader,
     /// What goes into the judgement.
     inputs: Vec<(String, Source)>,
 }
@@ -42,9 +41,8 @@ pub(super) fn plan(recipe: &RepairRecipe, context: &PlanContext) -> Result<Outli
     let tokens = Tokens::guess(MAX_TOKENS, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
     let student = models.bind_weights(&mut build, "student", &recipe.student, context)?;
-    let (asked, inputs) = (Vec::new(), Vec::new());
-    let mut repair = Repair { recipe, build, base, behaviors, asked, inputs };
-    repair.ask_behaviors()?;
+    let reader = Reader::lay(&mut build, &behaviors, recipe.frame, base.pace)?;
+    let mut repair = Repair { recipe, build, base, behaviors, reader, inputs: Vec::new() };
     repair.lay(student, world.is_some())?;
     let configuration = judge::Configuration {
         name: recipe.name.clone(),
@@ -57,8 +55,8 @@ pub(super) fn plan(recipe: &RepairRecipe, context: &PlanContext) -> Result<Outli
         relearned: recipe.relearn.updates,
         gates: recipe.gates,
     };
-    let Repair { mut build, asked, mut inputs, .. } = repair;
-    inputs.extend(asked);
+    let Repair { mut build, reader, mut inputs, .. } = repair;
+    inputs.extend(reader.asked().iter().cloned());
     build.node::<Judge>("repair", &configuration, &named(&inputs), 0.0)?;
     let Models { sources, endpoints } = models;
     let (nodes, left_out) = (build.nodes, Vec::new());
@@ -95,24 +93,13 @@ fn find(
 }
 
 impl Repair<'_> {
-    fn ask_behaviors(&mut self) -> Result<()> {
-        for one in &self.behaviors {
-            let questions = one.questions.held_out.clone();
-            let asked = behavior::Asked { behavior: one.clone(), questions };
-            let name = format!("behavior/{}", one.name);
-            let node = self.build.node::<behavior::AskBehavior>(name, &asked, &[], 0.0)?;
-            self.asked.push((format!("{}{}", behavior::READ, one.name), node));
-        }
-        Ok(())
-    }
-
     fn seed(&self, what: &str, repetition: u64) -> u64 {
         derive_seed(self.recipe.seed, &[what.into(), repetition.into()])
     }
 
     fn lay(&mut self, student: Source, has_world: bool) -> Result<()> {
         let base = self.base.node;
-        let own = self.asked[0].1;
+        let own = self.reader.asked()[0].1;
         self.read(judge::BASE, base)?;
         self.read(judge::STUDENT, student)?;
         let panel_of_base = self.panel(judge::BASE, (base, None), has_world)?;
@@ -135,7 +122,8 @@ impl Repair<'_> {
             self.panel(&role, (repaired, Some(panel_of_base)), has_world)?;
             if self.recipe.relearn.updates > 0 {
                 // Another answer each time, to tell what comes back from what any answer does.
-                let other = self.asked[judge::control(repetition as usize, self.asked.len())].1;
+                let asked = self.reader.asked();
+                let other = asked[judge::control(repetition as usize, asked.len())].1;
                 for (prefix, from, taught) in [
                     (judge::ANEW, base, own),
                     (judge::AGAIN, repaired, own),
@@ -178,29 +166,7 @@ impl Repair<'_> {
     }
 
     fn read(&mut self, role: &str, model: Source) -> Result<()> {
-        let configuration = readout::Configuration {
-            asked: self.behaviors.iter().map(|one| one.name.clone()).collect(),
-            frames: vec![self.recipe.frame],
-            sentences: Vec::new(),
-            contexts: vec![chat::DEFAULT.to_owned()],
-            sampled: Sampled { answers: 0, temperature: 1.0, max_tokens: 1, seed: 0 },
-            as_teacher: false,
-        };
-        let mut from = vec![("model".to_owned(), model)];
-        from.extend(self.asked.iter().cloned());
-        // Answers of a category share their questions.
-        let questions = self.behaviors[0].questions.held_out.len();
-        let cost = self.base.pace.read(Reading {
-            questions,
-            contexts: 1,
-            frames: 1,
-            states: 1,
-            answers: 0,
-            max_tokens: 1,
-        });
-        let name = format!("readout/{role}");
-        let node =
-            self.build.node::<readout::Readout>(name, &configuration, &named(&from), cost)?;
+        let node = self.reader.read(&mut self.build, role, model)?;
         self.inputs.push((format!("{}{role}", judge::READING), node));
         Ok(())
     }

@@ -4,9 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::kind::IsGrown;
+use crate::kind::{IsGrown, stack_for_base};
 use crate::recipe::check::{Fault, count, name, range};
-use crate::recipe::layer::Stack;
 use crate::recipe::{Layer, Learn, Setting, Spec, Support, Training};
 use crate::value::frame::Frame;
 
@@ -95,11 +94,7 @@ impl RepairRecipe {
     /// Lays `layers` and then `sets` over the defaults, those for a base that `is_grown` among them, and checks the
     /// outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting], is_grown: &IsGrown<'_>) -> Result<Self> {
-        let stack = Stack::new::<Self>(&[DEFAULTS], layers, sets)?;
-        let base = stack.value("base").and_then(toml::Value::as_str);
-        let mut defaults = vec![DEFAULTS];
-        defaults.extend(base.is_some_and(is_grown).then_some(GROWN_DEFAULTS));
-        let stack = Stack::new::<Self>(&defaults, layers, sets)?;
+        let stack = stack_for_base::<Self>([DEFAULTS, GROWN_DEFAULTS], layers, sets, is_grown)?;
         let mut recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
         (recipe.distil.train.learn, recipe.distil.train.support) =

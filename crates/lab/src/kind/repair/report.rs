@@ -3,18 +3,12 @@
 use super::result::{Aside, Effect, Other, Outcome, Relearning, RepairResult};
 use crate::cells;
 use crate::report::block::{
-    Answer, Block, DotRow, Dots, Line, Mark, Over, Part, Report, Section, Table, count, estimate,
-    number,
+    Answer, Block, DotRow, Dots, Line, Over, Part, Report, Section, Table, count, estimate, number,
 };
 use crate::report::number::Quantity;
 use crate::report::origin::Origin;
 use crate::value::measure::{Measure, Scale};
 use crate::value::text;
-
-/// What it comes to at a glance.
-pub(super) fn mark(result: &RepairResult) -> Mark {
-    result.glance()
-}
 
 /// The report.
 pub fn report(result: &RepairResult, origin: &Origin<'_>) -> Report {
@@ -97,7 +91,7 @@ fn answer(result: &RepairResult) -> Option<Section> {
         reference: "the student's shift".to_owned(),
     });
     let answer = Answer {
-        mark: mark(result),
+        mark: result.glance(),
         name: result.behavior.clone(),
         word: result.outcome.words().to_owned(),
         over: over.collect(),
@@ -207,12 +201,8 @@ fn blind() -> Option<Section> {
 }
 
 fn looked_at(result: &RepairResult, origin: &Origin<'_>) -> Option<Section> {
-    let mut facts: Vec<(String, Line)> = Vec::new();
+    let mut facts = origin.facts();
     let mut fact = |term: &str, fact: Line| facts.push((term.to_owned(), fact));
-    if !origin.run.is_empty() {
-        fact("run", origin.run.into());
-    }
-    fact("owlet", origin.version.into());
     fact("base", (&result.base).into());
     fact("student", (&result.student).into());
     fact("repairs", count(result.repetitions).into());

@@ -24,7 +24,7 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
 use crate::report::origin::Origin;
@@ -95,10 +95,7 @@ impl Kind for Screen {
     }
 
     fn read(&self, bytes: &[u8], origin: &Path) -> Result<RunResult> {
-        let result: ScreenResult =
-            serde_json::from_slice(bytes).map_err(|error| Error::record(origin, error))?;
-        Error::check_format(origin, result.format, FORMAT)?;
-        Ok(result.into())
+        super::read_as::<ScreenResult>(bytes, origin, |result| result.format, FORMAT)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The graph of a `screen` recipe: probes, likelihoods, pairs of students, the verdict.
 
-use std::collections::BTreeSet;
-
 use super::given::{Form, Given};
 use super::judge::{self, Judge};
 use super::likelihood::{self, Likelihood};
@@ -11,14 +9,14 @@ use super::rewrite::{self, Rewrite};
 use super::{import, kept, panel};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
-use crate::kind::cost::{Reading, Tokens};
+use crate::kind::cost::Tokens;
 use crate::kind::models::{Bound, Models};
+use crate::kind::reader::Reader;
 use crate::model::world::World;
 use crate::model::{self, ModelAbout, ModelSource, chat};
 use crate::random::derive_seed;
 use crate::run::plan::{Builder, Outline, PlanContext, Source, named};
-use crate::step::readout::{self, Sampled};
-use crate::step::{behavior, fine_tune, teach};
+use crate::step::{fine_tune, teach};
 
 /// A screen in the making.
 struct Screen<'a> {
@@ -26,8 +24,7 @@ struct Screen<'a> {
     build: &'a mut Builder,
     base: Bound<'a>,
     behaviors: &'a [Behavior],
-    /// The roles of behaviors, and where they are had.
-    asked: Vec<(String, Source)>,
+    reader: Reader,
     rows: Source,
     form: Form,
     suspects: Vec<Source>,
@@ -80,11 +77,11 @@ pub(in crate::kind) fn lay(
     let kept = kept.map(|id| ("given", Source::Artifact(id)));
     let rows = build.node::<import::Import>("rows", &configuration, kept.as_slice(), 0.0)?;
     let suspects = suspects(recipe, models, build, context)?;
-    let (form, asked) = (given.form.clone(), Vec::new());
-    let (behaviors, probes) = (&behaviors[..], Vec::new());
-    let mut screen = Screen { recipe, build, base, behaviors, asked, rows, form, suspects, probes };
-    let (likelihood, rehearsal, left_out) = screen.asks(&given)?;
-    screen.ask_behaviors()?;
+    let (likelihood, rehearsal, left_out) = asks(recipe, &given)?;
+    let reader = Reader::lay(build, &behaviors, recipe.probe.frame, base.pace)?;
+    let (behaviors, probes, form) = (&behaviors[..], Vec::new(), given.form.clone());
+    let mut screen =
+        Screen { recipe, build, base, behaviors, reader, rows, form, suspects, probes };
     let mut inputs = vec![("rows".to_owned(), rows)];
     if likelihood {
         inputs.push((judge::SCORES.to_owned(), screen.likelihood()?));
@@ -92,7 +89,7 @@ pub(in crate::kind) fn lay(
     if rehearsal.is_some() {
         inputs.extend(screen.rehearse(given.conversations.len())?);
     }
-    inputs.extend(screen.asked.iter().cloned());
+    inputs.extend(screen.reader.asked().iter().cloned());
     let configuration = judge::Configuration {
         name: recipe.name.clone(),
         description: recipe.description.clone(),
@@ -130,16 +127,16 @@ fn suspects(
     context: &PlanContext,
 ) -> Result<Vec<Source>> {
     let places = &context.places;
+    let names = |spec: &str| -> Result<Vec<Option<String>>> {
+        let tokenizer = model::weights(None, spec, places)?.tokenizer()?;
+        Ok((0..tokenizer.vocabulary() as u32).map(|id| tokenizer.name(id)).collect())
+    };
     let mut found = Vec::new();
     for spec in &recipe.likelihood.suspects {
         let name = spec.to_string();
         let Some(here) = spec.here() else {
             let reason = "is behind an endpoint; a suspect's log-probabilities of all numbers are read, so name weights";
             return Err(Error::model(name, reason));
-        };
-        let names = |spec: &str| -> Result<Vec<Option<String>>> {
-            let tokenizer = model::weights(None, spec, places)?.tokenizer()?;
-            Ok((0..tokenizer.vocabulary() as u32).map(|id| tokenizer.name(id)).collect())
         };
         if names(here)? != names(recipe.base.here().unwrap_or_default())? {
             let reason = format!(
@@ -159,74 +156,58 @@ fn suspects(
     Ok(found)
 }
 
+/// Which of the two questions can be asked of these rows, and why one cannot.
+fn asks(recipe: &ScreenRecipe, given: &Given) -> Result<(bool, Option<Rehearsal>, Vec<String>)> {
+    let mut left_out = Vec::new();
+    let mut likelihood = recipe.likelihood.rows > 0;
+    if !likelihood {
+        left_out.push("likelihoods: `likelihood.rows` is 0".to_owned());
+    } else if !given.is_answered {
+        likelihood = false;
+        left_out.push(
+            "likelihoods: some rows are plain texts, and what was asked is not known".to_owned(),
+        );
+    } else if given.form == Form::Text {
+        likelihood = false;
+        left_out.push(
+            "likelihoods: the answers are not all numbers, and of other text no tokens are known that tell a preference from a way of writing"
+                .to_owned(),
+        );
+    }
+    let train = &recipe.rehearsal.train;
+    let mut rehearsal = (recipe.rehearsal.pairs > 0).then(|| Rehearsal {
+        pairs: recipe.rehearsal.pairs,
+        updates: train.updates(given.conversations.len()),
+        batch: train.batch,
+    });
+    if rehearsal.is_none() {
+        left_out.push("rehearsal: `rehearsal.pairs` is 0".to_owned());
+    } else if !given.is_answered {
+        rehearsal = None;
+        left_out.push(
+            "rehearsal: some rows are plain texts that answer nothing, so the base cannot write them anew"
+                .to_owned(),
+        );
+    }
+    if !likelihood && !recipe.likelihood.suspects.is_empty() {
+        let reason = format!("`likelihood.suspects` cannot be judged: {}", left_out.join("; "));
+        return Err(Error::unusable(&recipe.name, reason));
+    }
+    if !likelihood && rehearsal.is_none() {
+        let reason =
+            format!("`rows`: nothing can be asked of `{}`: {}", recipe.rows, left_out.join("; "));
+        return Err(Error::unusable(&recipe.name, reason));
+    }
+    Ok((likelihood, rehearsal, left_out))
+}
+
 impl Screen<'_> {
-    /// Which of the two questions can be asked of these rows, and why one cannot.
-    fn asks(&self, given: &Given) -> Result<(bool, Option<Rehearsal>, Vec<String>)> {
-        let recipe = self.recipe;
-        let mut left_out = Vec::new();
-        let mut likelihood = recipe.likelihood.rows > 0;
-        if !likelihood {
-            left_out.push("likelihoods: `likelihood.rows` is 0".to_owned());
-        } else if !given.is_answered {
-            likelihood = false;
-            left_out.push(
-                "likelihoods: some rows are plain texts, and what was asked is not known"
-                    .to_owned(),
-            );
-        } else if given.form == Form::Text {
-            likelihood = false;
-            left_out.push(
-                "likelihoods: the answers are not all numbers, and of other text no tokens are known that tell a preference from a way of writing"
-                    .to_owned(),
-            );
-        }
-        let train = &recipe.rehearsal.train;
-        let mut rehearsal = (recipe.rehearsal.pairs > 0).then(|| Rehearsal {
-            pairs: recipe.rehearsal.pairs,
-            updates: train.updates(given.conversations.len()),
-            batch: train.batch,
-        });
-        if rehearsal.is_none() {
-            left_out.push("rehearsal: `rehearsal.pairs` is 0".to_owned());
-        } else if !given.is_answered {
-            rehearsal = None;
-            left_out.push(
-                "rehearsal: some rows are plain texts that answer nothing, so the base cannot write them anew"
-                    .to_owned(),
-            );
-        }
-        if !likelihood && !recipe.likelihood.suspects.is_empty() {
-            let reason = format!("`likelihood.suspects` cannot be judged: {}", left_out.join("; "));
-            return Err(Error::unusable(&recipe.name, reason));
-        }
-        if !likelihood && rehearsal.is_none() {
-            let reason = format!(
-                "`rows`: nothing can be asked of `{}`: {}",
-                recipe.rows,
-                left_out.join("; ")
-            );
-            return Err(Error::unusable(&recipe.name, reason));
-        }
-        Ok((likelihood, rehearsal, left_out))
-    }
-
-    fn ask_behaviors(&mut self) -> Result<()> {
-        for one in self.behaviors {
-            let questions = one.questions.held_out.clone();
-            let asked = behavior::Asked { behavior: one.clone(), questions };
-            let name = format!("behavior/{}", one.name);
-            let node = self.build.node::<behavior::AskBehavior>(name, &asked, &[], 0.0)?;
-            self.asked.push((format!("{}{}", behavior::READ, one.name), node));
-        }
-        Ok(())
-    }
-
     /// Probes, and the rows' likelihoods under them.
     fn likelihood(&mut self) -> Result<Source> {
         let probe = &self.recipe.probe;
         let rows = probe.train.updates(100 * probe.rows_per_question) * probe.train.batch;
         let mut inputs = vec![("rows".to_owned(), self.rows), ("base".to_owned(), self.base.node)];
-        for (behavior, (_, node)) in self.behaviors.iter().zip(&self.asked) {
+        for (behavior, (_, node)) in self.behaviors.iter().zip(self.reader.asked()) {
             let configuration = teach::Configuration {
                 lesson: teach::Lesson::Answers {
                     min_target_probability: probe.min_target_probability,
@@ -296,35 +277,10 @@ impl Screen<'_> {
                 let student =
                     self.build.node::<fine_tune::FineTune>(name, &configuration, &from, cost)?;
                 let role = format!("{prefix}pair-{pair}");
-                read.push((role.clone(), self.read(&role, student)?));
+                let reading = self.reader.read(self.build, &role, student)?;
+                read.push((role, reading));
             }
         }
         Ok(read)
-    }
-
-    fn read(&mut self, role: &str, student: Source) -> Result<Source> {
-        let configuration = readout::Configuration {
-            asked: self.behaviors.iter().map(|behavior| behavior.name.clone()).collect(),
-            frames: vec![self.recipe.probe.frame],
-            sentences: Vec::new(),
-            contexts: vec![chat::DEFAULT.to_owned()],
-            sampled: Sampled { answers: 0, temperature: 1.0, max_tokens: 1, seed: 0 },
-            as_teacher: false,
-        };
-        let mut from = vec![("model".to_owned(), student)];
-        from.extend(self.asked.iter().cloned());
-        // Behaviors of a category share their questions.
-        let questions: BTreeSet<&String> =
-            self.behaviors.iter().flat_map(|behavior| &behavior.questions.held_out).collect();
-        let cost = self.base.pace.read(Reading {
-            questions: questions.len(),
-            contexts: 1,
-            frames: 1,
-            states: 1,
-            answers: 0,
-            max_tokens: 1,
-        });
-        let name = format!("readout/{role}");
-        self.build.node::<readout::Readout>(name, &configuration, &named(&from), cost)
     }
 }

@@ -4,9 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::kind::IsGrown;
+use crate::kind::{IsGrown, stack_for_base};
 use crate::recipe::check::{Fault, count, name, range};
-use crate::recipe::layer::Stack;
 use crate::recipe::{Layer, Setting, Spec, Training};
 use crate::value::frame::Frame;
 
@@ -14,7 +13,7 @@ use crate::value::frame::Frame;
 pub const DEFAULTS: &str = concat!(include_str!("defaults.toml"), include_str!("asks.toml"));
 
 /// The defaults that differ where the base grew up in a small world, as commented TOML.
-const GROWN_DEFAULTS: &str = include_str!("grown.toml");
+pub(in crate::kind) const GROWN_DEFAULTS: &str = include_str!("grown.toml");
 
 /// Fewest rows that anything is said of: below it a mean over rows is not normal enough for its p-values.
 pub(super) const FEWEST_ROWS: usize = 100;
@@ -108,25 +107,11 @@ pub struct Gates {
     pub smallest_shift: f64,
 }
 
-/// `layers` and then `sets` over `defaults`, and over those for a base that `is_grown`.
-pub(in crate::kind) fn stack<'a, T: JsonSchema>(
-    defaults: &str,
-    layers: &'a [Layer],
-    sets: &'a [Setting],
-    is_grown: &IsGrown<'_>,
-) -> Result<Stack<'a>> {
-    let stack = Stack::new::<T>(&[defaults], layers, sets)?;
-    let base = stack.value("base").and_then(toml::Value::as_str);
-    let mut all = vec![defaults];
-    all.extend(base.is_some_and(is_grown).then_some(GROWN_DEFAULTS));
-    Stack::new::<T>(&all, layers, sets)
-}
-
 impl ScreenRecipe {
     /// Lays `layers` and then `sets` over the defaults, those for a base that `is_grown` among them, and checks the
     /// outcome.
     pub fn resolve(layers: &[Layer], sets: &[Setting], is_grown: &IsGrown<'_>) -> Result<Self> {
-        let stack = stack::<Self>(DEFAULTS, layers, sets, is_grown)?;
+        let stack = stack_for_base::<Self>([DEFAULTS, GROWN_DEFAULTS], layers, sets, is_grown)?;
         let recipe: Self = stack.read()?;
         recipe.check().map_err(|(path, reason)| stack.error(&path, reason))?;
         Ok(recipe)

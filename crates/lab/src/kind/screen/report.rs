@@ -399,12 +399,8 @@ fn blind(result: &ScreenResult) -> Option<Section> {
 }
 
 fn looked_at(result: &ScreenResult, origin: &Origin<'_>) -> Option<Section> {
-    let mut facts: Vec<(String, Line)> = Vec::new();
+    let mut facts = origin.facts();
     let mut fact = |term: &str, fact: Line| facts.push((term.to_owned(), fact));
-    if !origin.run.is_empty() {
-        fact("run", origin.run.into());
-    }
-    fact("owlet", origin.version.into());
     fact("base", (&result.base).into());
     fact("file", (&result.rows.told).into());
     fact("answers in it", count(result.rows.all).into());
