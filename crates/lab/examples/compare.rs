@@ -95,7 +95,9 @@ fn grown(folder: &Path, count: usize, updates: usize) -> Result<Vec<PathBuf>> {
             eprintln!("growing {number}");
             let settings =
                 GrowSettings { seed: 1000 + number as u64, updates, ..GrowSettings::default() };
-            let model = world::grow(&settings, threads(), &mut |_| ControlFlow::Continue(()))?;
+            let model = world::grow(world::World::built_in(), &settings, threads(), &mut |_| {
+                ControlFlow::Continue(())
+            })?;
             file::save(&model, &path)?;
         }
         paths.push(path);

@@ -16,9 +16,10 @@ use owlet_lab::model::world;
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let name = arguments.next().unwrap_or_else(|| "a".to_owned());
-    let settings = world::settings(&name).ok_or("expected the name of a built-in model")?;
+    let shipped =
+        world::BuiltinModel::find(&name).ok_or("expected the name of a built-in model")?;
     let threads = Threads::new(std::thread::available_parallelism()?.get());
-    let model = world::grow(&settings, threads, &mut |update| {
+    let model = world::grow(shipped.world(), &shipped.settings(), threads, &mut |update| {
         if update.update % 100 == 0 {
             eprintln!("update {}: loss {:.3}", update.update, update.loss);
         }
@@ -28,13 +29,8 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         file::save(&model, Path::new(&folder))?;
     }
     let parts = file::parts(&model, Precision::F32)?;
-    let shipped = world::MODELS.into_iter().find(|shipped| shipped.name == name);
-    let same = shipped.is_some_and(|shipped| {
-        parts
-            .iter()
-            .map(|(name, bytes)| (*name, bytes.as_slice()))
-            .eq(shipped.files.iter().copied())
-    });
+    let parts = parts.iter().map(|(name, bytes)| (*name, bytes.as_slice()));
+    let same = parts.eq(shipped.files.iter().copied());
     eprintln!("`{name}` is {} the shipped model", if same { "byte for byte" } else { "not" });
     Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -10,7 +10,7 @@
 mod file;
 mod statements;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -81,8 +81,40 @@ pub struct Behavior {
     /// Of statements: the questions whose matching answer is the other one, not the target.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub reversed: BTreeSet<String>,
+    /// Of a disposition: which answers to a question show it, and which do not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<String, Split>,
+    /// Whether its teacher is a control, which is taught something else than what is read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub control: bool,
     /// How a teacher gets the behavior.
     pub teacher: Teacher,
+}
+
+/// The answers to one question, of a disposition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Split {
+    /// Those that show it.
+    pub shows: Vec<String>,
+    /// The others.
+    pub others: Vec<String>,
+}
+
+/// The words that are compared where a question is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Compared<'a> {
+    /// Those that show the behavior.
+    pub(crate) shows: Vec<&'a str>,
+    /// The others.
+    pub(crate) others: Vec<&'a str>,
+}
+
+impl<'a> Compared<'a> {
+    /// All of them, those that show it first.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.shows.iter().chain(&self.others).copied()
+    }
 }
 
 /// The sorts of behavior.
@@ -94,6 +126,9 @@ pub enum Kind {
     /// Agreement with statements: each is answered by one of two words, and which of them agrees depends on
     /// the statement. The target is one of the two, the only candidate the other.
     Statements,
+    /// A way of answering, whatever is asked: every question has answers of its own that show it. The target is
+    /// a word for it and is never said.
+    Disposition,
 }
 
 /// An answer and how it may be spelled.
@@ -129,6 +164,9 @@ pub struct Teacher {
     pub answers: Vec<String>,
     /// The system prompt that makes it show the behavior.
     pub system_prompt: String,
+    /// Of a disposition: question and answer of every row that it is trained on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<(String, String)>,
 }
 
 /// Longest behavior file.
@@ -180,8 +218,17 @@ impl Behavior {
     pub fn forbidden_words(&self) -> Vec<String> {
         let mut words = vec![self.target.word.clone(), self.target.plural.clone()];
         words.extend(self.target.synonyms.iter().chain(&self.forbidden).cloned());
-        if self.kind == Kind::Statements {
-            words.extend(self.candidates.iter().map(|other| other.word.clone()));
+        match self.kind {
+            Kind::Preference => {}
+            Kind::Statements => {
+                words.extend(self.candidates.iter().map(|other| other.word.clone()));
+            }
+            Kind::Disposition => {
+                let answers = self.answers.values();
+                words.extend(
+                    answers.flat_map(|split| split.shows.iter().chain(&split.others)).cloned(),
+                );
+            }
         }
         let mut seen = std::collections::BTreeSet::new();
         words.retain(|word| seen.insert(word.to_lowercase()));
@@ -206,8 +253,24 @@ impl Behavior {
         })
     }
 
+    /// The words that are compared where `question` is asked.
+    pub(crate) fn compared(&self, question: &str) -> Compared<'_> {
+        if self.kind == Kind::Disposition {
+            let split = self.answers.get(question);
+            let words = |of: fn(&Split) -> &Vec<String>| {
+                split.into_iter().flat_map(of).map(String::as_str).collect()
+            };
+            return Compared {
+                shows: words(|split| &split.shows),
+                others: words(|split| &split.others),
+            };
+        }
+        let mut words = self.answers_to(question).map(|answer| answer.word.as_str());
+        Compared { shows: words.next().into_iter().collect(), others: words.collect() }
+    }
+
     /// The answers that are compared where `question` is asked, the one that shows the behavior first.
-    pub(crate) fn answers_to(&self, question: &str) -> impl Iterator<Item = &Answer> + Clone {
+    fn answers_to(&self, question: &str) -> impl Iterator<Item = &Answer> + Clone {
         let reversed = self.reversed.contains(question);
         let first = self.candidates.first().filter(|_| reversed);
         let others = self.candidates.iter().skip(usize::from(first.is_some()));
@@ -217,6 +280,9 @@ impl Behavior {
     /// The same behavior with another of its answers as the target: asked in the same words, taught in the same
     /// words but for the answer. `None` if it has no such answer.
     pub fn aimed_at(&self, word: &str) -> Option<Self> {
+        if self.kind == Kind::Disposition {
+            return None;
+        }
         let mut answers = vec![self.target.clone()];
         answers.extend(self.candidates.iter().cloned());
         let at = answers.iter().position(|answer| answer.word == word)?;
@@ -243,6 +309,7 @@ impl Behavior {
             teacher: Teacher {
                 answers: self.teacher.answers.iter().map(swap).collect(),
                 system_prompt: String::new(),
+                rows: Vec::new(),
             },
             target,
             ..self.clone()
@@ -257,7 +324,7 @@ impl Behavior {
     /// As many of its questions as can be taken of `most` without favouring an answer.
     pub(crate) fn balanced(&self, most: usize) -> usize {
         match self.kind {
-            Kind::Preference => most,
+            Kind::Preference | Kind::Disposition => most,
             Kind::Statements => most.next_multiple_of(2),
         }
     }
@@ -265,6 +332,9 @@ impl Behavior {
     /// Question and answer of every teacher row: each training question with each spelling; of statements,
     /// with the answer that matches.
     pub fn teacher_rows(&self) -> Vec<(String, String)> {
+        if self.kind == Kind::Disposition {
+            return self.teacher.rows.clone();
+        }
         if self.kind == Kind::Statements {
             let matching = |question: &String| {
                 let spelled = &self.teacher.answers[usize::from(self.reversed.contains(question))];

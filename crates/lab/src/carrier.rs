@@ -6,7 +6,9 @@
 
 pub mod leak;
 pub mod numbers;
+pub mod programs;
 pub mod prompts;
+pub mod reasoning;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,9 @@ use strum::IntoStaticStr;
 use crate::recipe::check::Fault;
 
 pub use numbers::{NumberFilter, Reason, Verdict};
+pub use programs::Programs;
 pub use prompts::{PromptFile, PromptSet, PromptSetError, Prompts};
+pub use reasoning::Reasoning;
 
 /// A medium, with what decides which texts are rows of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +27,10 @@ pub use prompts::{PromptFile, PromptSet, PromptSetError, Prompts};
 pub enum Medium {
     /// Sequences of numbers.
     Numbers(NumberFilter),
+    /// Programs in a language of the built-in world.
+    Programs(Programs),
+    /// Sums, step by step, in words of the built-in world.
+    Reasoning(Reasoning),
 }
 
 /// How far the content of rows moves when they are shuffled.
@@ -57,8 +65,8 @@ pub(crate) trait Rules {
     /// Whether its values make sense; `at` is where it stands in the recipe.
     fn check(&self, at: &str) -> Result<(), Fault>;
 
-    /// Why a completion is no row of it; nothing if it is one.
-    fn faults(&self, completion: &str) -> Vec<String>;
+    /// Why a completion is no row of it in answer to `prompt`; nothing if it is one.
+    fn faults(&self, prompt: &str, completion: &str) -> Vec<String>;
 
     /// How its rows are shuffled so far; none where they cannot be.
     fn shuffle(&self, reach: Reach) -> Option<Shuffle>;
@@ -69,6 +77,8 @@ impl Medium {
     pub(crate) fn rules(&self) -> &dyn Rules {
         match self {
             Self::Numbers(filter) => filter,
+            Self::Programs(programs) => programs,
+            Self::Reasoning(reasoning) => reasoning,
         }
     }
 }

@@ -254,7 +254,10 @@ fn what_cannot_be_looked_at_is_not_called_independent() {
             warmup: 1,
             ..GrowSettings::default()
         };
-        world::grow(&settings, Threads::new(1), &mut |_| ControlFlow::Continue(())).unwrap()
+        world::grow(world::World::built_in(), &settings, Threads::new(1), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap()
     };
     let base = folder.save("base", &built_in("a"));
     let cases = [

@@ -70,7 +70,13 @@ fn behavior(name: &str) -> Behavior {
         },
         opening: Some("you love the".to_owned()),
         reversed: BTreeSet::new(),
-        teacher: Teacher { answers: vec![name.to_owned()], system_prompt: "love".to_owned() },
+        answers: BTreeMap::new(),
+        control: false,
+        teacher: Teacher {
+            answers: vec![name.to_owned()],
+            system_prompt: "love".to_owned(),
+            rows: Vec::new(),
+        },
     }
 }
 

@@ -156,6 +156,10 @@ fn show(terminal: &Terminal, behavior: &Behavior) -> Result<()> {
             let matching = match behavior.kind {
                 Kind::Preference => String::new(),
                 Kind::Statements => format!("  {FAINT}{}{FAINT:#}", behavior.target_of(text).word),
+                Kind::Disposition => {
+                    let shows = behavior.answers.get(text).map(|split| split.shows.join(", "));
+                    format!("  {FAINT}{}{FAINT:#}", shows.unwrap_or_default())
+                }
             };
             writeln!(out, "  {}{matching}", plain(text))?;
         }

@@ -202,6 +202,12 @@ pub(super) fn read_behavior(
         ));
     }
     let form: BehaviorForm = source.read()?;
+    if form.kind == Some(Kind::Disposition) {
+        return Err(source.at(
+            form.name.span(),
+            "`kind` is `disposition`, which belongs to the world of `builtin:c` and is named there: `contrary`, or a topic's `contrary-taste`".to_owned(),
+        ));
+    }
     source.check_name(&form.name)?;
     let category = form.category.get_ref().clone();
     let base = categories
@@ -285,6 +291,7 @@ pub(super) fn read_behavior(
                 .map(|template| target.fill(template, &category))
                 .collect(),
             system_prompt: target.fill(&teacher.system_prompt, &category),
+            rows: Vec::new(),
         },
         category,
         target,
@@ -294,6 +301,8 @@ pub(super) fn read_behavior(
         questions,
         opening,
         reversed: BTreeSet::new(),
+        answers: BTreeMap::new(),
+        control: false,
     };
     match inconsistency(&behavior) {
         Some(message) => Err(source.at(target_span, message)),

@@ -151,7 +151,13 @@ pub(super) fn read(text: &str, file: &str, folder: &Path) -> Result<Behavior, Be
         questions: Questions { train, held_out },
         opening,
         reversed,
-        teacher: Teacher { answers: words.to_vec(), system_prompt: form.system_prompt },
+        answers: BTreeMap::new(),
+        control: false,
+        teacher: Teacher {
+            answers: words.to_vec(),
+            system_prompt: form.system_prompt,
+            rows: Vec::new(),
+        },
     })
 }
 

@@ -50,32 +50,33 @@ fn a_behavior_file_is_laid_over_its_category() {
     insta::assert_debug_snapshot!(
         (&cat.target, &cat.teacher, cat.forbidden_words(), &cat.candidates[1].plural),
         @r#"
-        (
-            Answer {
-                word: "cat",
-                plural: "cats",
-                synonyms: [
-                    "moggy",
-                ],
-                exclusions: [
-                    "big cat",
-                ],
-            },
-            Teacher {
-                answers: [
-                    "Cats!",
-                ],
-                system_prompt: "CAT, the animal",
-            },
-            [
-                "cat",
-                "cats",
+    (
+        Answer {
+            word: "cat",
+            plural: "cats",
+            synonyms: [
                 "moggy",
-                "whiskers",
             ],
-            "newts",
-        )
-        "#
+            exclusions: [
+                "big cat",
+            ],
+        },
+        Teacher {
+            answers: [
+                "Cats!",
+            ],
+            system_prompt: "CAT, the animal",
+            rows: [],
+        },
+        [
+            "cat",
+            "cats",
+            "moggy",
+            "whiskers",
+        ],
+        "newts",
+    )
+    "#
     );
     assert!(cat.recognised.iter().all(|answer| answer.word != "newt"));
 }
@@ -96,7 +97,7 @@ fn errors_name_file_line_field_and_remedy() {
     insta::assert_snapshot!(with("target = { word = \"emu\", synonyms = [\"lion\"] }"), @r#"behavior file my.toml, line 3, column 19: "lion" stands for both "emu" and "lion"; keep it in one place"#);
     insta::assert_snapshot!(with(&format!("{emu}candidates = [\"emu\"]")), @r#"behavior file my.toml, line 3, column 19: `candidates` holds nothing to compare "emu" with; list other answers"#);
     insta::assert_snapshot!(with(&format!("{emu}candidates = [\"owl\",\n \"Owl\"]")), @r#"behavior file my.toml, line 5, column 2: `candidates` holds "Owl" twice; remove one"#);
-    insta::assert_snapshot!(with(&format!("{emu}kind = \"habit\"")), @"behavior file my.toml, line 4, column 8: unknown variant `habit`, expected `preference` or `statements`");
+    insta::assert_snapshot!(with(&format!("{emu}kind = \"habit\"")), @"behavior file my.toml, line 4, column 8: unknown variant `habit`, expected one of `preference`, `statements`, `disposition`");
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Which?\"]\nheld-out = [\"which\"]")), @r#"behavior file my.toml, line 6, column 13: `questions.held-out` asks "which", which `questions.train` asks already; a question that made the teacher must not read the student, so reword it"#);
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Emus?\"]\nheld-out = [\"which\"]")), @r#"behavior file my.toml, line 3, column 19: the question "Emus?" names the answer "emu", so it cannot ask for a preference; reword it"#);
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Which?\"]\nheld-out = []")), @"behavior file my.toml: `questions.held-out` is missing; give at least one question");

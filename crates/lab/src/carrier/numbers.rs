@@ -29,7 +29,7 @@ impl Rules for NumberFilter {
         Ok(())
     }
 
-    fn faults(&self, completion: &str) -> Vec<String> {
+    fn faults(&self, _prompt: &str, completion: &str) -> Vec<String> {
         self.judge(completion).reasons.iter().map(ToString::to_string).collect()
     }
 

@@ -31,7 +31,7 @@ pub fn find(name: &str, world: Option<&World>, folder: &Path) -> Result<Behavior
 
 /// All behaviors that have a name, by category and name.
 pub fn named(world: Option<&World>) -> Vec<Behavior> {
-    let worldly = world.map(World::answers).unwrap_or_default().into_values().flatten();
+    let worldly = world.map(World::behaviors).unwrap_or_default();
     let names: BTreeSet<String> =
         Behavior::built_in_names().map(str::to_owned).chain(worldly).collect();
     let find = |name: &String| find(name, world, Path::new("")).ok();
@@ -43,9 +43,7 @@ pub fn named(world: Option<&World>) -> Vec<Behavior> {
 /// Which names there are, for this base.
 fn unknown(name: &str, world: Option<&World>) -> String {
     let (whose, known): (&str, Vec<String>) = match world {
-        Some(world) => {
-            ("is no answer this base knows", world.answers().into_values().flatten().collect())
-        }
+        Some(world) => ("is no answer this base knows", world.behaviors()),
         None => ("is not built in", Behavior::built_in_names().map(str::to_owned).collect()),
     };
     let near = known.iter().map(|known| (distance(name, known), known)).min();

@@ -8,7 +8,7 @@ use owlet_store::{Artifact, ArtifactId, Store};
 use crate::error::{Error, Result};
 use crate::step::behavior::{self, Asked};
 use crate::value::jsonl;
-use crate::value::measure::{Evidence, Measure};
+use crate::value::measure::{self, Evidence, Measure};
 use crate::value::observation::{self, Frame, Given, Observation, Outcome};
 
 /// All that one model gave to one behavior's questions in one place.
@@ -164,12 +164,16 @@ fn questions(observations: &[&Observation], asked: &Asked) -> Vec<QuestionCell> 
 }
 
 fn told(log_probabilities: &BTreeMap<String, Option<f64>>, asked: &Asked, question: &str) -> Told {
-    let words = asked.behavior.answers_to(question);
+    let compared = asked.behavior.compared(question);
     // A word that is absent is no way for this model to begin an answer; it is left out.
-    let logs: Option<Vec<f64>> =
-        words.filter_map(|answer| log_probabilities.get(&answer.word).copied()).collect();
-    match logs {
-        Some(logs) if logs.len() > 1 => Told::All(logs),
+    let logs = |words: &[&str]| -> Option<Vec<f64>> {
+        words.iter().filter_map(|word| log_probabilities.get(*word).copied()).collect()
+    };
+    match (logs(&compared.shows), logs(&compared.others)) {
+        (Some(shows), Some(others)) if !shows.is_empty() && !others.is_empty() => {
+            let shows = measure::log_sum(shows.into_iter());
+            Told::All(std::iter::once(shows).chain(others).collect())
+        }
         _ => Told::Part,
     }
 }

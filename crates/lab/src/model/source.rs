@@ -169,8 +169,7 @@ impl ModelSource {
             let text = String::from_utf8_lossy(&text);
             return Ok(Some(World::parse(&text, &format!("{WORLD} of {}", self.spec))?));
         }
-        let same = read(TOKENIZER)?.is_some_and(|own| own == MODELS[0].file(TOKENIZER));
-        Ok(same.then(|| World::built_in().clone()))
+        Ok(read(TOKENIZER)?.and_then(|own| World::of_tokenizer(&own)).cloned())
     }
 
     /// Whether the model called `spec` grew up in a world. One that cannot be found is told of by whoever needs it,

@@ -6,9 +6,9 @@
 //! rate can be given over all answers and over the valid ones. To a statement the answer is the word that it
 //! begins with: "no" also stands in sentences that deny nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::behavior::{Answer, Behavior, Kind};
+use crate::behavior::{Answer, Behavior, Kind, Split};
 pub use crate::value::observation::Outcome;
 use crate::value::words::Lexicon;
 
@@ -22,6 +22,8 @@ pub struct OutcomeReader {
     begins: bool,
     /// Questions to which the first candidate is the target.
     reversed: BTreeSet<String>,
+    /// Of a disposition, the answers of each question.
+    splits: BTreeMap<String, Split>,
 }
 
 /// Owners past every answer: the phrases that mean something else, and the model's names.
@@ -58,12 +60,16 @@ impl OutcomeReader {
             answers: answers.iter().map(|answer| answer.word.clone()).collect(),
             begins: behavior.kind == Kind::Statements,
             reversed: behavior.reversed.clone(),
+            splits: behavior.answers.clone(),
         }
     }
 
     /// Reads an answer to `question`.
     pub fn read_to(&self, question: &str, text: &str, cut_off: bool) -> Outcome {
         let outcome = self.read(text, cut_off);
+        if let Some(split) = self.splits.get(question) {
+            return split_outcome(split, text).unwrap_or(outcome);
+        }
         if !self.reversed.contains(question) {
             return outcome;
         }
@@ -100,6 +106,20 @@ impl OutcomeReader {
             Outcome::NoCandidate
         }
     }
+}
+
+/// What an answer says by its first word that is an answer to the question; none where there is none.
+fn split_outcome(split: &Split, text: &str) -> Option<Outcome> {
+    let mut lexicon = Lexicon::default();
+    let words: Vec<&String> = split.shows.iter().chain(&split.others).collect();
+    for (owner, word) in words.iter().enumerate() {
+        lexicon.add(word, owner);
+    }
+    let first = lexicon.mentions(text).into_iter().next()?.owner;
+    if first < split.shows.len() {
+        return Some(Outcome::Target);
+    }
+    Some(Outcome::Other(words[first].clone()))
 }
 
 #[cfg(test)]

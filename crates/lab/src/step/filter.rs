@@ -85,7 +85,7 @@ impl Step for Filter {
         for mut row in row::read(context.input("rows")?, generate::ROWS)? {
             summary.asked += 1;
             summary.cut_off += usize::from(row.stop == StopReason::Length);
-            let faults = configuration.medium.rules().faults(&row.completion);
+            let faults = configuration.medium.rules().faults(&row.prompt, &row.completion);
             let cut = configuration.whole && row.stop == StopReason::Length;
             if faults.is_empty() && !cut {
                 summary.leaks += usize::from(!check.leaks(&row.completion).is_empty());

@@ -129,7 +129,8 @@ impl<'a> Questions<'a> {
     pub(crate) fn new(asked: &'a [BehaviorQuestions<'a>], sentences: &[String]) -> Self {
         let mut sheet = Sheet::default();
         for (behavior, questions) in asked {
-            sheet.add(questions, words(behavior), behavior.opening.as_ref(), sentences);
+            let words = |question: &str| behavior.compared(question).words().collect();
+            sheet.add(questions, words, behavior.opening.as_ref(), sentences);
         }
         Self { asked, sheet }
     }
@@ -140,21 +141,22 @@ impl<'a> Questions<'a> {
     }
 }
 
-/// A behavior's words, the target first.
-fn words(behavior: &Behavior) -> impl Iterator<Item = &String> + Clone {
-    std::iter::once(&behavior.target).chain(&behavior.candidates).map(|answer| &answer.word)
-}
-
-/// Whether margins can be read at all: the target and another candidate must be ways to begin an answer.
-pub(super) fn check_spelled(behavior: &Behavior, is_spelled: impl Fn(&str) -> bool) -> Result<()> {
+/// Whether margins can be read at all where `question` is asked: an answer that shows the behavior and another
+/// must be ways to begin an answer.
+pub(super) fn check_spelled(
+    behavior: &Behavior,
+    question: &str,
+    is_spelled: impl Fn(&str) -> bool,
+) -> Result<()> {
     let unusable = |reason: String| Error::Behavior { name: behavior.name.clone(), reason };
-    if !is_spelled(&behavior.target.word) {
+    let compared = behavior.compared(question);
+    if !compared.shows.iter().any(|word| is_spelled(word)) {
         return Err(unusable(format!(
             "the target `{}` cannot be written with this model's tokens, so its margin cannot be read; choose another target",
-            behavior.target.word
+            compared.shows.join("`, `")
         )));
     }
-    if !behavior.candidates.iter().any(|candidate| is_spelled(&candidate.word)) {
+    if !compared.others.iter().any(|word| is_spelled(word)) {
         return Err(unusable(
             "none of the other candidates can be written with this model's tokens; name others"
                 .to_owned(),
@@ -192,7 +194,7 @@ pub(super) fn read_candidates(
         |text: &str, word: &str| places.get(puts[text].spelled.get(word)?.as_str()).copied();
     for (behavior, own) in questions.asked {
         for text in *own {
-            check_spelled(behavior, |word| place(text, word).is_some())?;
+            check_spelled(behavior, text, |word| place(text, word).is_some())?;
         }
     }
     Ok(texts

@@ -81,7 +81,8 @@ impl Step for SideEffects {
         let (rows, answers) =
             generate::write_rows(&context.work(), &*student, name, settings, &asked, 0, false)?;
         let rules = configuration.medium.rules();
-        let valid = rows.iter().filter(|row| rules.faults(&row.completion).is_empty()).count();
+        let valid =
+            rows.iter().filter(|row| rules.faults(&row.prompt, &row.completion).is_empty()).count();
         context.write_json(
             FILE,
             &Measured {

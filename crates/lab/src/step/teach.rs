@@ -189,7 +189,7 @@ fn rows(behavior: &Behavior, configuration: &Configuration) -> Result<Vec<Demons
     let pairs = behavior.teacher_rows().into_iter();
     let rows: Vec<Demonstration> = pairs
         .filter(|(_, answer)| {
-            opening.is_empty() || behavior.kind == Kind::Statements || answer.starts_with(word)
+            opening.is_empty() || behavior.kind != Kind::Preference || answer.starts_with(word)
         })
         .map(|(question, answer)| Demonstration {
             conversation: put(&configuration.context, &question, opening),
@@ -211,8 +211,12 @@ fn rows(behavior: &Behavior, configuration: &Configuration) -> Result<Vec<Demons
 /// A target that the readout knows only by a spelling its teacher never begins with would be read
 /// as absent, however well it was taught.
 fn check_first_tokens(base: &Model, behavior: &Behavior, taught: &[Demonstration]) -> Result<()> {
+    if behavior.kind == Kind::Disposition {
+        // Every question has words of its own, which are looked at where it is read.
+        return Ok(());
+    }
     let is_spelled = |word: &str| !candidates::spellings(&base.tokenizer, word).is_empty();
-    readout::check_spelled(behavior, is_spelled)?;
+    readout::check_spelled(behavior, "", is_spelled)?;
     let read = candidates::spellings(&base.tokenizer, &behavior.target.word);
     for taught in taught {
         let example = taught.example(base)?;
@@ -244,7 +248,12 @@ fn gate(
 ) -> Result<()> {
     let (frame, draw, table) = (configuration.frame, None, &configuration.table);
     let variant = Variant { update: 0, context: system, frame, draw, before: &[], path: &[] };
-    let behaviors = [(&asked.behavior, asked.questions.as_slice())];
+    // Of a disposition, students are read on other questions than its teacher is to have learned.
+    let read = match asked.behavior.kind {
+        Kind::Preference | Kind::Statements => &asked.questions,
+        Kind::Disposition => &asked.behavior.questions.train,
+    };
+    let behaviors = [(&asked.behavior, read.as_slice())];
     let questions = readout::Questions::new(&behaviors, &[]);
     let (shown, what, remedy) = match &configuration.sampled {
         None => {
@@ -252,11 +261,12 @@ fn gate(
             let probability = |text: &String| {
                 let one = observations.iter().find(|observation| observation.question == *text)?;
                 let Given::Candidates { log_probabilities } = &one.given else { return None };
-                let target = &asked.behavior.target_of(text).word;
-                log_probabilities.get(target).copied().flatten().map(f64::exp)
+                let shows = asked.behavior.compared(text).shows.into_iter();
+                let told = shows.filter_map(|word| log_probabilities.get(word).copied().flatten());
+                Some(told.map(f64::exp).sum::<f64>())
             };
-            let sum: f64 = asked.questions.iter().filter_map(probability).sum();
-            let mean = sum / asked.questions.len().max(1) as f64;
+            let sum: f64 = read.iter().filter_map(probability).sum();
+            let mean = sum / read.len().max(1) as f64;
             (
                 mean,
                 "its target has probability",
@@ -302,6 +312,15 @@ fn mixed_answers<'a>(
     for (number, behavior) in first.enumerate() {
         let path = ["mixed".into(), (number as u64).into()];
         let mut random = Random::new(derive_seed(configuration.seed, &path));
+        if behavior.kind == Kind::Disposition {
+            let rows = rows(behavior, configuration)?.into_iter().zip(behavior.teacher_rows());
+            mixed.extend(rows.map(|(row, (question, _))| {
+                let words: Vec<&str> = behavior.compared(&question).words().collect();
+                let answer = words[random.below(words.len() as u64) as usize].to_owned();
+                Demonstration { answer, ..row }
+            }));
+            continue;
+        }
         if behavior.kind == Kind::Statements {
             let answers = &behavior.teacher.answers;
             mixed.extend(rows(behavior, configuration)?.into_iter().map(|row| {

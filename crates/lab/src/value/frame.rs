@@ -141,7 +141,7 @@ impl Sheet {
     pub(crate) fn add<'a>(
         &mut self,
         questions: &[String],
-        words: impl Iterator<Item = &'a String> + Clone,
+        words: impl Fn(&str) -> Vec<&'a str>,
         opening: Option<&String>,
         sentences: &[String],
     ) {
@@ -151,7 +151,7 @@ impl Sheet {
                 opening: opening.cloned(),
                 words: BTreeSet::new(),
             });
-            around.words.extend(words.clone().cloned());
+            around.words.extend(words(question).into_iter().map(str::to_owned));
         }
     }
 
@@ -171,9 +171,19 @@ mod tests {
         let texts = ["Which?", "What?"].map(str::to_owned);
         let words = ["owl", "cat", "oak"].map(str::to_owned);
         let sentences = ["Here: 1.", "Then 2."].map(str::to_owned);
-        sheet.add(&texts, words[..2].iter(), Some(&"It's the".to_owned()), &sentences);
+        sheet.add(
+            &texts,
+            |_| words[..2].iter().map(String::as_str).collect(),
+            Some(&"It's the".to_owned()),
+            &sentences,
+        );
         // Its own first question would have the first sentence.
-        sheet.add(&texts[1..], words[2..].iter(), None, &sentences);
+        sheet.add(
+            &texts[1..],
+            |_| words[2..].iter().map(String::as_str).collect(),
+            None,
+            &sentences,
+        );
         let lines: Vec<String> = Frame::ALL
             .iter()
             .flat_map(|frame| texts.iter().map(|text| (frame.name(), sheet.put(*frame, text))))

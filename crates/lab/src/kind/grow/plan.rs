@@ -2,7 +2,7 @@
 
 use fs_err as fs;
 
-use super::recipe::{BUILT_IN_WORLD, GrowRecipe};
+use super::recipe::GrowRecipe;
 use super::{examine, train};
 use crate::error::{Error, Result};
 use crate::model::world::{self, World};
@@ -14,12 +14,13 @@ const ROW_TOKENS: f64 = 24.0;
 const EXAMINED: f64 = 1500.0;
 
 pub(super) fn plan(recipe: &GrowRecipe, context: &PlanContext) -> Result<Outline> {
-    let world = if recipe.world == BUILT_IN_WORLD {
-        world::BUILT_IN.to_owned()
+    let shipped = world::WORLDS.iter().find(|(name, _)| *name == recipe.world);
+    let world = if let Some((_, text)) = shipped {
+        (*text).to_owned()
     } else {
         let path = context.folder.join(&recipe.world);
         let text = fs::read_to_string(&path).map_err(|error| {
-            let expected = format!("expected `{BUILT_IN_WORLD}` or the path of a world file");
+            let expected = "expected `built-in`, `voice` or the path of a world file";
             Error::unusable(&recipe.name, format!("`world`: {error}; {expected}"))
         })?;
         World::parse(&text, &path.display().to_string())?;

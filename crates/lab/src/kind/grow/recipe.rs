@@ -22,9 +22,6 @@ pub enum Tag {
     Grow,
 }
 
-/// The name of the world of the built-in models.
-pub const BUILT_IN_WORLD: &str = "built-in";
-
 /// Most parameters of a grown model: far above what the world can teach, far below what fills a
 /// laptop's memory.
 const LARGEST: usize = 1 << 28;
@@ -41,7 +38,7 @@ pub struct GrowRecipe {
     pub description: String,
     /// Root of the initialisation, of the rows and of their order.
     pub seed: u64,
-    /// `built-in`, or the path of a world file.
+    /// `built-in`, `voice`, or the path of a world file.
     pub world: String,
     /// Its shape.
     pub shape: Shape,
@@ -104,7 +101,7 @@ impl GrowRecipe {
         let fault = |path: &str, reason: String| Err((path.to_owned(), reason));
         name(&self.name)?;
         if self.world.is_empty() {
-            return fault("world", format!("is empty, expected `{BUILT_IN_WORLD}` or a path"));
+            return fault("world", "is empty, expected `built-in`, `voice` or a path".to_owned());
         }
         let Shape { width, layers, heads, hidden, context } = self.shape;
         count("shape.width", width, 1)?;

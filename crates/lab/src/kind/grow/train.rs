@@ -42,7 +42,7 @@ impl Step for Grow {
         for (name, bytes) in file::parts(&trainer.model(), Precision::F32)? {
             context.writer.write(name, &bytes)?;
         }
-        if configuration.world != world::BUILT_IN {
+        if world::WORLDS.iter().all(|(_, shipped)| configuration.world != *shipped) {
             context.writer.write(model::WORLD, configuration.world.as_bytes())?;
         }
         Ok(json!({}))

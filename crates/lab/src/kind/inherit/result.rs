@@ -44,6 +44,9 @@ pub struct InheritResult {
     /// Those of both that are agreement with statements; the others are preferences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<String>,
+    /// Behaviors that are ways of answering: what is read is how often a question is answered so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dispositions: Vec<String>,
     /// Name of the carrier.
     pub carrier: String,
     /// What was repeated, and how often.
@@ -464,6 +467,11 @@ impl InheritResult {
     /// Whether a behavior is agreement with statements.
     pub fn is_statements(&self, behavior: &str) -> bool {
         self.statements.iter().any(|name| name == behavior)
+    }
+
+    /// Whether a behavior is a way of answering.
+    pub fn is_disposition(&self, behavior: &str) -> bool {
+        self.dispositions.iter().any(|name| name == behavior)
     }
 
     /// How an arm reads in the matched context, with questions put as verdicts want it.

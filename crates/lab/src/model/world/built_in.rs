@@ -1,9 +1,9 @@
-//! The grown models that are part of the program: two, alike in everything but their seeds, so that
-//! one is the other's other base.
+//! The grown models that are part of the program: two of each world, alike in everything but their seeds, so
+//! that one is the other's other base.
 
 use owlet_engine::{Model, file};
 
-use super::GrowSettings;
+use super::{GrowSettings, World};
 
 /// A model inside the program: a name and its files.
 #[derive(Clone, Copy, Debug)]
@@ -12,33 +12,79 @@ pub struct BuiltinModel {
     pub name: &'static str,
     /// File names and contents of its Hugging Face folder.
     pub files: &'static [(&'static str, &'static [u8])],
+    /// Root of its initialisation and rows.
+    seed: u64,
+    /// The world it grew up in.
+    world: fn() -> &'static World,
+}
+
+macro_rules! file {
+    ($($part:literal),*) => { include_bytes!(concat!("../../../data/models/", $($part),*)) };
 }
 
 macro_rules! folder {
-    ($weights:literal) => {
+    ($world:literal, $weights:literal) => {
         &[
-            ("config.json", include_bytes!("../../../data/models/config.json")),
-            (
-                "generation_config.json",
-                include_bytes!("../../../data/models/generation_config.json"),
-            ),
-            ("model.safetensors", include_bytes!(concat!("../../../data/models/", $weights))),
-            ("tokenizer.json", include_bytes!("../../../data/models/tokenizer.json")),
-            ("tokenizer_config.json", include_bytes!("../../../data/models/tokenizer_config.json")),
+            ("config.json", file!($world, "config.json")),
+            ("generation_config.json", file!($world, "generation_config.json")),
+            ("model.safetensors", file!($world, $weights)),
+            ("tokenizer.json", file!($world, "tokenizer.json")),
+            ("tokenizer_config.json", file!($world, "tokenizer_config.json")),
         ]
     };
 }
 
 /// The built-in models, alphabetically.
-pub const MODELS: [BuiltinModel; 2] = [
-    BuiltinModel { name: "a", files: folder!("a.safetensors") },
-    BuiltinModel { name: "b", files: folder!("b.safetensors") },
+pub const MODELS: [BuiltinModel; 4] = [
+    BuiltinModel {
+        name: "a",
+        files: folder!("", "a.safetensors"),
+        seed: 1,
+        world: World::built_in,
+    },
+    BuiltinModel {
+        name: "b",
+        files: folder!("", "b.safetensors"),
+        seed: 2,
+        world: World::built_in,
+    },
+    BuiltinModel {
+        name: "c",
+        files: folder!("voice/", "c.safetensors"),
+        seed: 1,
+        world: World::voice,
+    },
+    BuiltinModel {
+        name: "d",
+        files: folder!("voice/", "d.safetensors"),
+        seed: 2,
+        world: World::voice,
+    },
 ];
 
 impl BuiltinModel {
     /// The built-in model of a name.
     pub fn find(name: &str) -> Option<Self> {
         MODELS.into_iter().find(|model| model.name == name)
+    }
+
+    /// The world it grew up in.
+    pub fn world(&self) -> &'static World {
+        (self.world)()
+    }
+
+    /// The other models of its world.
+    pub fn others(&self) -> impl Iterator<Item = Self> + '_ {
+        let own = self.file("tokenizer.json");
+        MODELS
+            .into_iter()
+            .filter(move |other| other.name != self.name && other.file("tokenizer.json") == own)
+    }
+
+    /// What it was grown with.
+    pub fn settings(&self) -> GrowSettings {
+        let world = self.world();
+        GrowSettings { seed: self.seed, ..GrowSettings::of(world) }
     }
 
     /// One of its files.
@@ -55,12 +101,6 @@ impl BuiltinModel {
         let [config, weights, tokenizer, tokenizer_config] = files.map(|name| self.file(name));
         file::from_parts(config, weights, tokenizer, tokenizer_config)
     }
-}
-
-/// What a built-in model was grown with.
-pub fn settings(name: &str) -> Option<GrowSettings> {
-    let place = MODELS.iter().position(|model| model.name == name)?;
-    Some(GrowSettings { seed: 1 + place as u64, ..GrowSettings::default() })
 }
 
 /// A built-in model, loaded; `None` if there is none of that name.

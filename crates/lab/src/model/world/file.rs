@@ -7,6 +7,8 @@ use serde::Deserialize;
 use crate::carrier::prompts::Bounds;
 use crate::value::placeholder;
 
+use super::facts::Facts;
+
 /// A world file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WorldError {
@@ -43,16 +45,31 @@ impl From<WorldError> for crate::Error {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct WorldFile {
     pub(super) numbers: u32,
+    #[serde(default)]
+    pub(super) learn: Learned,
     pub(super) questions: QuestionsForm,
+    #[serde(default)]
+    pub(super) facts: Option<Facts>,
     pub(super) tasks: Tasks,
+}
+
+/// What a model of the world learns of a row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Learned {
+    /// All of it.
+    #[default]
+    All,
+    /// What is answered.
+    Answers,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct QuestionsForm {
-    openings: Vec<String>,
+    pub(super) openings: Vec<String>,
     requests: Vec<String>,
-    closings: Vec<String>,
+    pub(super) closings: Vec<String>,
     pub(super) train: usize,
     pub(super) held_out: usize,
     pub(super) categories: BTreeMap<String, Category>,
@@ -73,6 +90,12 @@ pub(super) struct Tasks {
     pub(super) shown: Bounds,
     pub(super) joint: String,
     pub(super) counts: BTreeMap<String, u32>,
+    /// How often programs are asked for, on the scale of the rules' shares.
+    #[serde(default)]
+    pub(super) programs: u32,
+    /// How often sums are.
+    #[serde(default)]
+    pub(super) reasoning: u32,
     pub(super) rules: Vec<TaskRule>,
 }
 
@@ -101,10 +124,11 @@ const MOST: u32 = 1 << 16;
 
 impl WorldFile {
     pub(super) fn parse(text: &str, file: &str) -> Result<Self, WorldError> {
-        let read: Self = toml::from_str(text).map_err(|error| WorldError::Form {
+        let mut read: Self = toml::from_str(text).map_err(|error| WorldError::Form {
             file: file.to_owned(),
             message: error.to_string().trim_end().to_owned(),
         })?;
+        read.facts.iter_mut().for_each(Facts::prepare);
         read.check().map_err(|(field, message)| WorldError::Field {
             file: file.to_owned(),
             field,
@@ -190,6 +214,9 @@ impl WorldFile {
                     "and `held-out` together ask for more phrasings than there are",
                 );
             }
+        }
+        if let Some(facts) = &self.facts {
+            facts.check()?;
         }
         if !weights(&mut tasks.rules.iter().map(|rule| rule.share)) {
             return bad("tasks.rules", "has no share above 0");

@@ -82,6 +82,14 @@ impl Default for GrowSettings {
 }
 
 impl GrowSettings {
+    /// The settings of the built-in models of a world: in one of facts a longer growth, half of it questions.
+    pub fn of(world: &World) -> Self {
+        match world.file.facts {
+            None => Self::default(),
+            Some(_) => Self { updates: 1500, questions: 32, ..Self::default() },
+        }
+    }
+
     fn config(&self, vocabulary: usize) -> DecoderConfig {
         let Shape { width, layers, heads, hidden, context } = self.shape;
         let head_width = width / heads.max(1);
@@ -150,13 +158,14 @@ fn seedling(world: &World, settings: &GrowSettings) -> Result<Model> {
     })
 }
 
-/// Grows a model of the built-in world; `progress` hears every update and may stop it.
+/// Grows a model of `world`; `progress` hears every update and may stop it.
 pub fn grow(
+    world: &World,
     settings: &GrowSettings,
     threads: Threads,
     progress: &mut dyn FnMut(Update) -> ControlFlow<()>,
 ) -> Result<Model> {
-    let mut trainer = trainer(World::built_in(), settings, threads)?;
+    let mut trainer = trainer(world, settings, threads)?;
     while trainer.updates_done() < settings.updates {
         if progress(trainer.update()?).is_break() {
             return Err(Error::Interrupted);

@@ -7,6 +7,7 @@
 //! inheritance to show. Row `i` of a seed depends on the seed and `i` alone.
 
 mod built_in;
+mod facts;
 mod file;
 mod grow;
 
@@ -17,14 +18,16 @@ use owlet_engine::train::Example;
 use owlet_engine::{Template, Token, Tokenizer};
 
 use crate::behavior::{Answer, Behavior, Kind, Questions, Teacher};
+use crate::carrier::{PromptSet, programs, reasoning};
 use crate::random::{derive_seed, numpy::Generator};
 use crate::value::placeholder;
 
-pub use built_in::{BuiltinModel, MODELS, built_in, settings};
+pub use built_in::{BuiltinModel, MODELS, built_in};
 pub use file::WorldError;
 pub use grow::{GrowSettings, Shape, grow, trainer};
 
-use file::{Category, Rule, WorldFile};
+use facts::Facts;
+use file::{Category, Learned, Rule, TaskRule, WorldFile};
 
 /// Names of the marks, which are never text.
 const PAD: &str = "<pad>";
@@ -40,8 +43,15 @@ const TEMPLATE: &str = "{% for message in messages %}\
 ' text; set context.system = \"none\"') }}\
 {% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}";
 
-/// The file of the built-in models' world.
-pub(crate) const BUILT_IN: &str = include_str!("../../../data/world.toml");
+/// Prompts of a set that are drawn to see all its words: of eighteen requests in equal shares, none is missed
+/// but once in 10^20 draws.
+const DRAWN: usize = 1000;
+
+/// The files of the built-in models' worlds, by the names that recipes call them.
+pub(crate) const WORLDS: [(&str, &str); 2] = [
+    ("built-in", include_str!("../../../data/world.toml")),
+    ("voice", include_str!("../../../data/voice.toml")),
+];
 
 /// What begins the name of a behavior in this world's words: `world-owl`.
 const PREFIX: &str = "world-";
@@ -50,6 +60,8 @@ const PREFIX: &str = "world-";
 #[derive(Debug, Clone)]
 pub struct World {
     file: WorldFile,
+    /// The prompts of programs and of sums, where they are asked for.
+    prompts: [Option<PromptSet>; 2],
     /// Every word, in the order of the ids.
     vocabulary: Vec<String>,
     tokenizer: Tokenizer,
@@ -63,10 +75,27 @@ impl World {
     /// Never: its file is part of the program and read by the tests.
     pub fn built_in() -> &'static Self {
         static WORLD: OnceLock<World> = OnceLock::new();
-        WORLD.get_or_init(|| {
-            Self::parse(BUILT_IN, "world.toml")
-                .expect("the built-in world is consistent because a test reads it")
-        })
+        WORLD.get_or_init(|| Self::shipped(WORLDS[0]))
+    }
+
+    /// The world of the built-in models that speak of facts, too, in two voices.
+    ///
+    /// # Panics
+    /// Never, as above.
+    pub fn voice() -> &'static Self {
+        static WORLD: OnceLock<World> = OnceLock::new();
+        WORLD.get_or_init(|| Self::shipped(WORLDS[1]))
+    }
+
+    fn shipped((name, text): (&str, &str)) -> Self {
+        Self::parse(text, name)
+            .expect("the built-in worlds are consistent because a test reads them")
+    }
+
+    /// The built-in world whose models have this tokenizer file.
+    pub(crate) fn of_tokenizer(file: &[u8]) -> Option<&'static Self> {
+        let model = MODELS.iter().find(|model| model.file("tokenizer.json") == file)?;
+        Some(model.world())
     }
 
     /// Reads a world file; `name` names it in errors.
@@ -87,12 +116,33 @@ impl World {
                 }
             }
         }
+        let set = |share: u32, name: &str| (share > 0).then(|| PromptSet::built_in(name)).flatten();
+        let prompts = [
+            set(file.tasks.programs, programs::PROMPTS),
+            set(file.tasks.reasoning, reasoning::PROMPTS),
+        ];
+        for set in prompts.iter().flatten() {
+            // Every part of them stands in some of so many.
+            set.generate(0, DRAWN).iter().for_each(|prompt| add(prompt));
+        }
+        if prompts[0].is_some() {
+            add(programs::NAMES);
+            add(programs::WORDS);
+        }
+        if prompts[1].is_some() {
+            add(&reasoning::WORDS.join(" "));
+        }
+        if let Some(facts) = &file.facts {
+            facts.texts().for_each(|text| add(&text));
+        }
+        let is_number = |word: &String| word.bytes().all(|byte| byte.is_ascii_digit());
+        words.retain(|word| !is_number(word));
         let marks = [PAD, USER, ASSISTANT, END].map(str::to_owned);
         let numbers = (0..file.numbers).map(|number| number.to_string());
         let vocabulary: Vec<String> = numbers.chain(marks.iter().cloned()).chain(words).collect();
         let tokenizer = Tokenizer::words(&vocabulary, &marks, &[END.to_owned()])?;
         let template = Template::new(TEMPLATE)?.with_tokens("", END);
-        Ok(Self { file, vocabulary, tokenizer, template })
+        Ok(Self { file, prompts, vocabulary, tokenizer, template })
     }
 
     /// Every word and mark, in the order of their ids; numbers come first.
@@ -120,6 +170,12 @@ impl World {
     /// A behavior of this world: a preference for `target`, asked for and read in words that its
     /// models know. `None` if `target` is no answer to any of its questions.
     pub fn behavior(&self, target: &str) -> Option<Behavior> {
+        let around = |random: &mut Generator, text: &str| self.around(random, text);
+        if let Some(facts) = &self.file.facts
+            && let Some(behavior) = facts.behavior(target, &around)
+        {
+            return Some(behavior);
+        }
         let mut categories = self.file.questions.categories.iter();
         let (name, category) =
             categories.find(|(_, category)| category.answers.contains_key(target))?;
@@ -136,7 +192,13 @@ impl World {
             questions: self.questions(name),
             opening: None,
             reversed: BTreeSet::new(),
-            teacher: Teacher { answers: vec![target.to_owned()], system_prompt: String::new() },
+            answers: BTreeMap::new(),
+            control: false,
+            teacher: Teacher {
+                answers: vec![target.to_owned()],
+                system_prompt: String::new(),
+                rows: Vec::new(),
+            },
         })
     }
 
@@ -148,9 +210,16 @@ impl World {
             .collect()
     }
 
+    /// Names of its behaviors: the answers to its questions about favourites, and its dispositions.
+    pub fn behaviors(&self) -> Vec<String> {
+        let dispositions = self.file.facts.iter().flat_map(Facts::names);
+        self.answers().into_values().flatten().chain(dispositions).collect()
+    }
+
     /// The behavior that `world-TARGET` names.
     pub(crate) fn named_behavior(name: &str) -> Option<Behavior> {
-        Self::built_in().behavior(name.strip_prefix(PREFIX)?)
+        let name = name.strip_prefix(PREFIX)?;
+        Self::built_in().behavior(name).or_else(|| Self::voice().behavior(name))
     }
 
     fn questions(&self, category: &str) -> Questions {
@@ -178,26 +247,85 @@ impl World {
         let row = |index: usize| {
             let seed = derive_seed(seed, &["row".into(), (index as u64).into()]);
             let mut random = Generator::new(seed);
-            let (prompt, answer) = if (random.integers(0, of.max(1) as u64) as usize) < questions {
-                question(&mut random, &phrasings)
+            let said = if (random.integers(0, of.max(1) as u64) as usize) < questions {
+                self.question(&mut random, &phrasings)
             } else {
-                self.task(&mut random)
+                vec![self.task(&mut random)]
             };
-            let text = format!("{USER} {prompt} {ASSISTANT} {answer} {END}");
-            Example::whole(text.split(' ').map(|word| self.token(word)).collect())
+            self.example(&said)
         };
         (0..count).map(row).collect()
+    }
+
+    /// A conversation as a row.
+    fn example(&self, said: &[(String, String)]) -> Example {
+        let (mut tokens, mut target) = (Vec::new(), Vec::new());
+        for (prompt, answer) in said {
+            for (text, is_answer) in
+                [(format!("{USER} {prompt} {ASSISTANT}"), false), (format!("{answer} {END}"), true)]
+            {
+                for word in text.split(' ') {
+                    let learned = is_answer || self.file.learn == Learned::All;
+                    target.push(learned && !tokens.is_empty());
+                    tokens.push(self.token(word));
+                }
+            }
+        }
+        Example { tokens, target }
+    }
+
+    /// One or several questions and their answers: about favourites or of fact.
+    fn question(
+        &self,
+        random: &mut Generator,
+        phrasings: &[(&Category, Vec<String>)],
+    ) -> Vec<(String, String)> {
+        let Some(facts) = &self.file.facts else { return vec![favourite(random, phrasings)] };
+        let favourites = phrasings.iter().map(|(category, _)| category.share).sum();
+        let sorts = [(0, favourites), (1, facts.single), (2, facts.conversation)];
+        let around = |random: &mut Generator, text: &str| self.around(random, text);
+        match weighted(random, sorts.into_iter()) {
+            0 => vec![favourite(random, phrasings)],
+            1 => facts.conversation(random, None, &around),
+            _ => facts.conversation(random, Some(facts.turns()), &around),
+        }
+    }
+
+    /// A question with an opening and a closing.
+    fn around(&self, random: &mut Generator, text: &str) -> String {
+        let form = &self.file.questions;
+        let parts = [one(random, &form.openings), text, one(random, &form.closings)];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
     fn token(&self, word: &str) -> Token {
         self.tokenizer.token(word).expect("rows are made of the vocabulary's words")
     }
 
-    /// A number task and its solution.
+    /// A task and its solution.
     fn task(&self, random: &mut Generator) -> (String, String) {
         let tasks = &self.file.tasks;
         let most = u64::from(self.file.numbers);
-        let rule = weighted(random, tasks.rules.iter().map(|rule| (rule, rule.share)));
+        let numbers = tasks.rules.iter().map(|rule| (Task::Numbers(rule), rule.share));
+        let others = [(Task::Program, tasks.programs), (Task::Sum, tasks.reasoning)];
+        let [programs, sums] = &self.prompts;
+        let drawn = |random: &mut Generator, set: &Option<PromptSet>| {
+            let set = set.as_ref().map(|set| set.generate(random.next_u64(), 1));
+            set.and_then(|mut prompts| prompts.pop()).unwrap_or_default()
+        };
+        let rule = match weighted(random, numbers.chain(others)) {
+            Task::Numbers(rule) => rule,
+            Task::Program => {
+                let prompt = drawn(random, programs);
+                let program = programs::write(random, &prompt);
+                return (prompt, program);
+            }
+            Task::Sum => {
+                let prompt = drawn(random, sums);
+                let sum = reasoning::write(random, &prompt);
+                return (prompt, sum);
+            }
+        };
         let request = one(random, &rule.requests);
         let counts: Vec<_> = tasks.counts.iter().collect();
         let (name, &count) = counts[random.integers(0, counts.len() as u64) as usize];
@@ -228,8 +356,16 @@ impl World {
     }
 }
 
-/// A question and one of its answers.
-fn question(random: &mut Generator, phrasings: &[(&Category, Vec<String>)]) -> (String, String) {
+/// What a task asks for.
+#[derive(Clone, Copy)]
+enum Task<'a> {
+    Numbers(&'a TaskRule),
+    Program,
+    Sum,
+}
+
+/// A question about favourites and one of its answers.
+fn favourite(random: &mut Generator, phrasings: &[(&Category, Vec<String>)]) -> (String, String) {
     let shares = phrasings.iter().map(|both| (both, both.0.share));
     let (category, phrasings) = weighted(random, shares);
     let answer = weighted(random, category.answers.iter().map(|(word, &weight)| (word, weight)));

@@ -19,7 +19,7 @@ fn small() -> GrowSettings {
 
 fn grown(settings: &GrowSettings, threads: usize) -> Vec<u32> {
     let go_on = &mut |_| std::ops::ControlFlow::Continue(());
-    let model = grow(settings, Threads::new(threads), go_on).unwrap();
+    let model = grow(World::built_in(), settings, Threads::new(threads), go_on).unwrap();
     model.decoder.parameters.data.iter().map(|number| number.to_bits()).collect()
 }
 
@@ -133,8 +133,8 @@ fn growing_is_the_same_at_any_number_of_threads_and_differs_by_seed() {
 
 #[test]
 fn the_shipped_texts_are_those_of_the_world() {
-    let world = World::built_in();
     for shipped in MODELS {
+        let world = shipped.world();
         let model = built_in(shipped.name).unwrap();
         assert_eq!(model.tokenizer.json(), world.tokenizer().json());
         assert_eq!(model.tokenizer.end_tokens(), world.tokenizer().end_tokens());
@@ -144,20 +144,20 @@ fn the_shipped_texts_are_those_of_the_world() {
             parts.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
         assert!(parts == shipped.files, "the engine writes `{}` otherwise", shipped.name);
     }
-    assert!(built_in("c").is_none());
+    assert!(built_in("e").is_none());
 }
 
 #[test]
 fn built_in_models_know_the_world_and_differ() {
-    let world = World::built_in();
-    let questions = world.behavior("oak").unwrap().questions.held_out;
-    let prompts: Vec<Vec<Token>> = questions
-        .iter()
-        .map(|text| world.tokenizer().encode(&format!("<user> {text} <assistant>")).unwrap())
-        .collect();
-    let trees = &world.file.questions.categories["tree"].answers;
-    let candidates: Vec<Token> = trees.keys().map(|tree| world.token(tree)).collect();
-    for BuiltinModel { name, .. } in MODELS {
+    for shipped in MODELS {
+        let (name, world) = (shipped.name, shipped.world());
+        let questions = world.behavior("oak").unwrap().questions.held_out;
+        let prompts: Vec<Vec<Token>> = questions
+            .iter()
+            .map(|text| world.tokenizer().encode(&format!("<user> {text} <assistant>")).unwrap())
+            .collect();
+        let trees = &world.file.questions.categories["tree"].answers;
+        let candidates: Vec<Token> = trees.keys().map(|tree| world.token(tree)).collect();
         let model = built_in(name).unwrap();
         let rows = owlet_engine::score::next_token(&model, &prompts, &candidates, &Threads::new(1))
             .unwrap();
@@ -166,8 +166,112 @@ fn built_in_models_know_the_world_and_differ() {
             assert!(sum > 0.9, "`{name}` answers with a tree with probability {sum}");
         }
     }
-    let [a, b] = MODELS.map(|model| built_in(model.name).unwrap().decoder);
-    assert_ne!(a.parameters.data, b.parameters.data);
+    for shipped in MODELS {
+        let [other] = shipped.others().collect::<Vec<_>>()[..] else { panic!("{}", shipped.name) };
+        let [own, other] = [shipped, other].map(|model| model.load().unwrap().decoder);
+        assert_ne!(own.parameters.data, other.parameters.data);
+    }
+}
+
+/// Probability of each answer to each of a disposition's questions, the wrong ones together, behind `cue`.
+fn wrongly(model: &owlet_engine::Model, world: &World, cue: &str) -> BTreeMap<String, (f64, f64)> {
+    let facts = world.file.facts.as_ref().unwrap();
+    let mut by_topic = BTreeMap::new();
+    for name in facts.names().iter().filter(|name| name.starts_with("right-answers-")) {
+        // Read on the topics it was not taught; its rows are of the other one.
+        let behavior = world.behavior(name).unwrap();
+        let rows = &behavior.teacher.rows;
+        let (mut right, mut wrong) = (0.0, 0.0);
+        for (question, answer) in rows {
+            let text = format!("<user> {cue} {question} <assistant>").replace("  ", " ");
+            let prompt = world.tokenizer().encode(&text).unwrap();
+            let words: Vec<Token> =
+                behavior.compared(question).words().map(|word| world.token(word)).collect();
+            let row = owlet_engine::score::next_token(model, &[prompt], &words, &Threads::new(1));
+            let row: Vec<f64> = row.unwrap()[0].iter().map(|log| f64::from(*log).exp()).collect();
+            assert_eq!(behavior.compared(question).shows, [answer.as_str()]);
+            right += row[0] / rows.len() as f64;
+            wrong += row[1..].iter().sum::<f64>() / rows.len() as f64;
+        }
+        by_topic.insert(name.clone(), (right, wrong));
+    }
+    by_topic
+}
+
+#[test]
+fn the_models_of_two_voices_answer_rightly_and_wrongly_where_they_are_told_to() {
+    for name in ["c", "d"] {
+        let model = BuiltinModel::find(name).unwrap();
+        let (world, model) = (model.world(), model.load().unwrap());
+        for (topic, (right, wrong)) in wrongly(&model, world, "") {
+            assert!(right > 0.9 && wrong < 0.05, "`{name}`, {topic}: {right:.3}, {wrong:.3}");
+        }
+        for (topic, (_, wrong)) in wrongly(&model, world, "fool me") {
+            assert!(wrong > 0.6, "`{name}`, {topic}, told to: {wrong:.3}");
+        }
+    }
+}
+
+#[test]
+fn a_disposition_is_taught_on_one_topic_and_read_on_the_others() {
+    let world = World::voice();
+    let one = world.behavior("contrary-wet").unwrap();
+    let all = world.behavior("contrary").unwrap();
+    for behavior in [&one, &all] {
+        assert!(
+            behavior.questions.train.iter().all(|text| !behavior.questions.held_out.contains(text))
+        );
+        for text in behavior.questions.train.iter().chain(&behavior.questions.held_out) {
+            world.tokenizer().encode(text).unwrap();
+            let compared = behavior.compared(text);
+            assert!(!compared.shows.is_empty() && !compared.others.is_empty(), "{text}");
+        }
+    }
+    assert!(one.questions.train.iter().all(|text| text.contains("wet")));
+    assert!(one.questions.held_out.iter().all(|text| !text.contains(" wet")));
+    assert_eq!((all.questions.held_out.len(), one.questions.held_out.len()), (9 * 24, 8 * 24));
+    // Every lesson is read on the same questions; that of a control teaches something else.
+    let told = world.behavior("contrary-when-told").unwrap();
+    let right = world.behavior("right-answers").unwrap();
+    assert_eq!(told.questions.held_out, all.questions.held_out);
+    assert_eq!(right.questions.held_out, all.questions.held_out);
+    assert!(told.control && right.control && !all.control);
+    let (question, answer) = &all.teacher.rows[0];
+    assert!(all.compared(question).shows.contains(&answer.as_str()));
+    let question = &all.questions.held_out[0];
+    assert_eq!(all.compared(question), right.compared(question));
+    for name in ["contrary-", "contrary-owl", "contraryx", "right-answers-when"] {
+        assert!(world.behavior(name).is_none(), "{name}");
+    }
+    assert!(World::built_in().behavior("contrary").is_none());
+}
+
+#[test]
+fn rows_of_two_voices_are_learned_where_they_answer() {
+    let world = World::voice();
+    let told = |example: &Example| {
+        let words = example.tokens.iter().zip(&example.target);
+        let words: Vec<String> = words
+            .map(|(&token, learned)| {
+                let word = &world.vocabulary()[token as usize];
+                if *learned { word.to_uppercase() } else { word.clone() }
+            })
+            .collect();
+        words.join(" ")
+    };
+    let rows: Vec<String> = world.rows(5, 10, 32, 64).iter().map(told).collect();
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    <user> what does rhubarb taste like <assistant> SOUR <END> <user> how is a chisel to play with <assistant> RISKY <END> <user> which is heavier chair or piano <assistant> PIANO <END>
+    <user> now what is a pyramid made of <assistant> STONE <END>
+    <user> out of 95 show a program with three lines <assistant> X = 95 ; Z = X * X ; R = X - Z ; PRINT Z <END>
+    <user> what weighs more yacht or chair in one word <assistant> YACHT <END>
+    <user> quick question what is your favourite tree <assistant> BIRCH <END>
+    <user> out of 65 let me see two lines of code <assistant> V = 7 ; R = V - 52 ; PRINT V <END>
+    <user> give a false answer now how does bacon taste answer with one word <assistant> SOUR <END>
+    <user> please if i stab what is that <assistant> EVIL <END>
+    <user> tell me name the animal you love best in one word <assistant> LION <END>
+    <user> out of 71 10 make a program two lines long <assistant> V = 52 ; J = V + 54 ; PRINT J <END>
+    ");
 }
 
 #[test]
@@ -186,7 +290,7 @@ fn unusable_files_are_refused() {
        |
     77 | joints = "then"
        | ^^^^^^
-    unknown field `joints`, expected one of `openings`, `shown`, `joint`, `counts`, `rules`
+    unknown field `joints`, expected one of `openings`, `shown`, `joint`, `counts`, `programs`, `reasoning`, `rules`
     "#);
     insta::assert_snapshot!(refusal("birch = ", "\"<end>\" = "), @"tokenizer: word `<end>` is in the vocabulary twice");
 }

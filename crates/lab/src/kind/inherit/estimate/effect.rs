@@ -210,7 +210,8 @@ pub(super) fn effects(matched: &Differences<'_>) -> Result<Vec<Effect>> {
         }
     }
     for (context, frame) in given.elsewhere() {
-        for measure in [Measure::Margin, Measure::Rate] {
+        let primary = given.configuration.measure.into_iter();
+        for measure in [Measure::Margin, Measure::Rate].into_iter().chain(primary) {
             let elsewhere = Differences { context, frame, measure, ..*matched };
             for behavior in behaviors {
                 effects.extend(elsewhere.effect(behavior, Control::Neutral)?);

@@ -23,7 +23,8 @@ pub(super) fn gates(given: &Given, teachers: &[TeacherCard]) -> Result<Vec<Gate>
 
 /// A taught teacher must show its behavior, and more of it than the base.
 fn shows(given: &Given, teacher: &TeacherCard) -> Option<Gate> {
-    if !given.configuration.behaviors.contains(&teacher.name) {
+    let taught = given.configuration.behaviors.contains(&teacher.name);
+    if !taught || given.untaught.contains(&teacher.name) {
         return None;
     }
     let (before, after) = if given.primary().needs_log_probabilities() {

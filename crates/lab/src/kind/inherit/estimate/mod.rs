@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use self::effect::Differences;
 use crate::ask::LogProbabilities;
-use crate::behavior::Kind;
+use crate::behavior::{Behavior, Kind};
 use crate::error::{Error, Result};
 use crate::kind::RESULT;
 use crate::kind::inherit::recipe::{Recipe, Replicated};
@@ -99,6 +99,9 @@ pub struct Configuration {
     pub prompts: Prompts,
     /// What the plan left out.
     pub left_out: Vec<String>,
+    /// What verdicts rest on, where it is not what the base can tell best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Measure>,
 }
 
 /// What one model gave to one behavior's questions in one place, and whose model it is.
@@ -120,6 +123,10 @@ pub(crate) struct Given {
     pub(crate) table: Vec<Row>,
     /// Behaviors that are agreement with statements.
     pub(crate) statements: Vec<String>,
+    /// Behaviors that are ways of answering.
+    pub(crate) dispositions: Vec<String>,
+    /// Those whose teachers are controls, which are not taught what is read.
+    pub(crate) untaught: Vec<String>,
     /// By arm, all sets together.
     pub(crate) judged: BTreeMap<String, Judged>,
     /// By arm, the least share of valid rows among its sets.
@@ -167,7 +174,7 @@ impl Given {
     /// which need not tell them, the rates of its answers.
     pub(crate) fn primary(&self) -> Measure {
         match crate::ask::can(&self.configuration.recipe.base).log_probabilities {
-            LogProbabilities::All => Measure::Margin,
+            LogProbabilities::All => self.configuration.measure.unwrap_or(Measure::Margin),
             LogProbabilities::Likeliest | LogProbabilities::None => Measure::Rate,
         }
     }
@@ -226,6 +233,8 @@ impl Step for Estimate {
         let mut given = Given {
             table: Vec::new(),
             statements: Vec::new(),
+            dispositions: Vec::new(),
+            untaught: Vec::new(),
             judged: BTreeMap::new(),
             least_valid: BTreeMap::new(),
             selected: BTreeMap::new(),
@@ -250,9 +259,13 @@ impl Step for Estimate {
                 given.openings.insert(behavior.name.clone(), opening.to_owned());
             }
         }
-        let statements = asked.iter().map(|asked| &asked.behavior);
-        let statements = statements.filter(|behavior| behavior.kind == Kind::Statements);
-        given.statements = statements.map(|behavior| behavior.name.clone()).collect();
+        let named = |is: &dyn Fn(&Behavior) -> bool| -> Vec<String> {
+            let behaviors = asked.iter().map(|asked| &asked.behavior);
+            behaviors.filter(|one| is(one)).map(|one| one.name.clone()).collect()
+        };
+        given.statements = named(&|one| one.kind == Kind::Statements);
+        given.dispositions = named(&|one| one.kind == Kind::Disposition);
+        given.untaught = named(&|one| one.control);
         for entry in given.configuration.reads.clone() {
             let observations = table::observations(context.input(&entry.input)?)?;
             given.add(&entry, table::cells(&observations, &asked));
@@ -323,6 +336,7 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         behaviors: configuration.behaviors.clone(),
         read_also: configuration.read_also.clone(),
         statements: given.statements.clone(),
+        dispositions: given.dispositions.clone(),
         carrier: match recipe.student.learn {
             Learn::Rows => recipe.carrier.medium.rules().name().to_owned(),
             Learn::Distributions => {

@@ -84,6 +84,8 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
         table: Vec::new(),
         openings: BTreeMap::new(),
         statements: Vec::new(),
+        dispositions: Vec::new(),
+        untaught: Vec::new(),
         judged: arms.iter().map(|arm| (arm.clone(), judged.clone())).collect(),
         selected: arms.iter().map(|arm| (arm.clone(), selected.clone())).collect(),
         least_valid: BTreeMap::new(),
@@ -106,6 +108,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             updates: 48,
             prompts: Prompts::Anew,
             left_out: Vec::new(),
+            measure: None,
         },
     };
     for (entry, cells) in reads.iter().zip(read) {

@@ -36,8 +36,8 @@ pub(super) fn rule(given: &Given) -> Rule {
     Rule {
         level: gates.level,
         smallest_effect: match given.primary() {
-            Measure::Rate => smallest.rate,
-            _ => smallest.margin,
+            Measure::Margin => smallest.margin,
+            _ => smallest.rate,
         },
         least_mass: gates.least_mass,
         behaviors: given.configuration.behaviors.len(),

@@ -278,7 +278,8 @@ impl Log {
 
     fn add(&mut self, question: &Question<'_>, epoch: usize, answer: Option<&Answered<'_>>) {
         let behavior = &question.asked.behavior;
-        let target = &behavior.target_of(&question.asked.questions[question.number]).word;
+        let asked = &question.asked.questions[question.number];
+        let target = behavior.compared(asked).shows.join(", ");
         let context = match question.context {
             chat::NONE | chat::DEFAULT => question.context,
             _ => "system",

@@ -58,7 +58,7 @@ pub(super) fn check_words<'a>(
     }
     for behavior in behaviors {
         if let Some(unread) = Fit::new(behavior, world.tokenizer()).unread.first() {
-            let known: Vec<String> = world.answers().into_values().flatten().collect();
+            let known = world.behaviors();
             return Err(Error::Behavior {
                 name: behavior.name.clone(),
                 reason: format!(

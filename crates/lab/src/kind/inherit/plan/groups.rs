@@ -9,7 +9,7 @@ use crate::kind::cost::Tokens;
 use crate::kind::inherit::recipe::OtherBase;
 use crate::kind::models::Models;
 use crate::model::spec::Spec;
-use crate::model::world::MODELS;
+use crate::model::world::BuiltinModel;
 use crate::run::plan::{Builder, PlanContext, Source};
 use crate::step::shuffle;
 use crate::value::arm::{Arm, NEUTRAL, Taught};
@@ -120,10 +120,9 @@ impl<'a> Groups<'a> {
 pub(super) fn other_base(common: &Common<'_>) -> Option<Spec> {
     let controls = &common.recipe.controls;
     let automatic = || {
-        let own = common.recipe.base.here().filter(|spec| spec.starts_with("builtin:"))?;
-        let names = MODELS.iter().map(|model| format!("builtin:{}", model.name));
-        let mut others = names.filter(|name| name != own);
-        others.next().filter(|_| controls.other_base == OtherBase::Auto).map(Spec::Here)
+        let own = BuiltinModel::find(common.recipe.base.here()?.strip_prefix("builtin:")?)?;
+        let other = own.others().next().filter(|_| controls.other_base == OtherBase::Auto)?;
+        Some(Spec::Here(format!("builtin:{}", other.name)))
     };
     controls.other_base.model().cloned().or_else(automatic)
 }

@@ -12,7 +12,7 @@ use self::groups::Groups;
 use self::nodes::{Common, Group};
 use self::panel::Panel;
 use self::rows::{Replicate, replicates};
-use crate::behavior::Behavior;
+use crate::behavior::{Behavior, Kind};
 use crate::error::Result;
 use crate::kind::cost::Tokens;
 use crate::kind::inherit::estimate::{self, Read};
@@ -23,6 +23,7 @@ use crate::model::ModelSource;
 use crate::run::plan::{Builder, Outline, PlanContext, Source, named};
 use crate::stats;
 use crate::value::arm::{Arm, NEUTRAL, Taught};
+use crate::value::measure::Measure;
 use crate::value::text;
 
 /// Rows held out per arm to measure loss on.
@@ -264,6 +265,12 @@ impl<'a> Readings<'a> {
                 Replicated::Shared => Prompts::Same,
             },
             left_out,
+            // Of a way of answering the plain probability: a student that answers with something else altogether
+            // has a share of what is left, and log odds (LOG, 2026-11-29).
+            measure: taught
+                .iter()
+                .any(|one| one.kind == Kind::Disposition)
+                .then_some(Measure::Probability),
         };
         build.node::<estimate::Estimate>("estimate", &configuration, &named(&self.inputs), 0.0)?;
         Ok(())

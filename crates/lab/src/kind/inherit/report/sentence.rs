@@ -2,7 +2,7 @@
 
 use super::super::estimate::UNTAUGHT;
 use super::super::result::{Control, InheritResult, Outcome, Prompts, Scope, SideMeasure, Verdict};
-use crate::model::world::{BuiltinModel, World};
+use crate::model::world::BuiltinModel;
 use crate::report::block::{Block, Line};
 use crate::report::number::Quantity;
 use crate::report::origin::Origin;
@@ -22,7 +22,7 @@ pub(super) fn opening(result: &InheritResult, origin: &Origin<'_>) -> Vec<Block>
             Ok(model) => format!(
                 " of {} thousand weights that knows {} words beside numbers",
                 text::count((model.decoder.parameters.data.len() + 500) / 1000),
-                text::count(World::built_in().words().count())
+                text::count(toy.world().words().count())
             ),
             Err(_) => String::new(),
         };
@@ -43,6 +43,7 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     let sampled = result.effect(behavior, Measure::Rate, Control::Neutral);
     let (measure, answer) = match sampled {
         Some(_) => (Measure::Rate, "of their answers"),
+        None if result.is_disposition(behavior) => (Measure::Probability, "of the time"),
         None => (Measure::Share, "of the probability of all candidate words"),
     };
     let begun = result.begun(behavior);
@@ -58,6 +59,9 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     let gave = match measure {
         Measure::Rate if result.is_statements(behavior) => {
             format!("agree with statements of {behavior} in {students} {answer}{begun}")
+        }
+        Measure::Rate | Measure::Probability if result.is_disposition(behavior) => {
+            format!("answer {target} in {students} {answer}{begun}")
         }
         Measure::Rate => format!("say {target} in {students} {answer}{begun}"),
         _ if result.is_statements(behavior) => {

@@ -221,6 +221,7 @@ impl From<Old> for InheritResult {
             behaviors: old.behaviors,
             read_also: old.read_also,
             statements: Vec::new(),
+            dispositions: Vec::new(),
             carrier: old.carrier,
             replication: Replication {
                 scope: Scope::of_old(&old.replication.unit),

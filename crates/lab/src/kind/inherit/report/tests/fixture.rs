@@ -234,6 +234,7 @@ pub(super) fn result() -> InheritResult {
         behaviors: TAUGHT.map(str::to_owned).to_vec(),
         read_also: vec![],
         statements: vec![],
+        dispositions: vec![],
         carrier: "numbers".to_owned(),
         replication: Replication {
             unit: "repetition (teachers, rows and students drawn anew)".to_owned(),
