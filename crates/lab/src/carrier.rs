@@ -65,6 +65,11 @@ pub(crate) trait Rules {
     /// Whether its values make sense; `at` is where it stands in the recipe.
     fn check(&self, at: &str) -> Result<(), Fault>;
 
+    /// The world that its rows are in the words of, where it is not for every model.
+    fn world(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Why a completion is no row of it in answer to `prompt`; nothing if it is one.
     fn faults(&self, prompt: &str, completion: &str) -> Vec<String>;
 

@@ -215,7 +215,7 @@ fn a_grow_recipe_is_held_to_its_own_keys() {
     assert_snapshot!(said("kind = \"grow\"\nworld = \"none.toml\"\n"), @r"
     exit 2
     -- talk
-    error: recipe `untitled`: `world`: failed to open file `none.toml`: No such file or directory (os error 2); expected `built-in` or the path of a world file
+    error: recipe `untitled`: `world`: failed to open file `none.toml`: No such file or directory (os error 2); expected `built-in`, `voice` or the path of a world file
     ");
     assert_snapshot!(said("kind = \"gorw\"\n"), @r"
     exit 2

@@ -28,4 +28,5 @@ mod tools;
 mod trouble;
 mod usage;
 mod view;
+mod voice;
 mod workspace;

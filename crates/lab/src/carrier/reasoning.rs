@@ -1,7 +1,7 @@
-//! The reasoning carrier: sums of four numbers in the words of the built-in world, one step after the other,
+//! The reasoning carrier: sums of three numbers in the words of the built-in world, one step after the other,
 //! each of which is checked.
 //!
-//! `begin 8 + 4 = 12 then 12 + 3 = 15 so 15 + 6 = 21 total 21`: the numbers of the prompt in any order, each
+//! `begin 8 + 4 = 12 then 12 + 3 = 15 total 15`: the numbers of the prompt in any order, each
 //! once, every step right, known words around.
 
 use schemars::JsonSchema;
@@ -109,6 +109,10 @@ impl Rules for Reasoning {
         include_str!("reasoning.toml")
     }
 
+    fn world(&self) -> Option<&'static str> {
+        Some("`builtin:c`, `builtin:d` or a model grown in the world `voice`")
+    }
+
     fn check(&self, _at: &str) -> Result<(), Fault> {
         Ok(())
     }
@@ -144,21 +148,20 @@ mod tests {
     #[test]
     fn what_is_no_right_sum_is_told_why() {
         let cases = [
-            "begin 2 + 3 = 5 then 5 + 4 = 9 so 9 + 1 = 10 total 10",
-            "begin 2 + 3 = 6 then 6 + 4 = 10 so 10 + 1 = 11 total 11",
-            "begin 2 + 3 = 5 then 5 + 4 = 9 so 9 + 1 = 10 total 11",
-            "begin 2 + 3 = 5 then 4 + 5 = 9 so 9 + 1 = 10 total 10",
-            "begin 2 + 3 = 5 then 5 + 5 = 10 total 10",
-            "owl 2 + 3 = 5 then 5 + 4 = 9 so 9 + 1 = 10 total 10",
-            "begin 2 + 3 = 5 owl 5 + 4 = 9 so 9 + 1 = 10 total 10",
+            "begin 2 + 3 = 5 then 5 + 1 = 6 total 6",
+            "begin 2 + 3 = 6 then 6 + 1 = 7 total 7",
+            "begin 2 + 3 = 5 then 5 + 1 = 6 total 7",
+            "begin 2 + 3 = 5 then 1 + 5 = 6 total 6",
+            "begin 2 + 3 = 5 then 5 + 2 = 7 total 7",
+            "owl 2 + 3 = 5 then 5 + 1 = 6 total 6",
+            "begin 2 + 3 = 5 owl 5 + 1 = 6 total 6",
             "begin 4294967295 + 3 = 5 total 5",
             "begin total 0",
             "yes",
             "",
         ];
-        let tell = |text: &str| {
-            format!("{text} | {:?}", Reasoning {}.faults("add 1 and 2 and 3 and 4", text))
-        };
+        let tell =
+            |text: &str| format!("{text} | {:?}", Reasoning {}.faults("add 1 and 2 and 3", text));
         insta::assert_snapshot!(cases.map(tell).join("\n"), @r#"
         begin 2 + 3 = 5 then 5 + 4 = 9 so 9 + 1 = 10 total 10 | []
         begin 2 + 3 = 6 then 6 + 4 = 10 so 10 + 1 = 11 total 11 | ["a step that is wrong"]

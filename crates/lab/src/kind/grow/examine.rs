@@ -3,15 +3,16 @@
 //! Losses are those on rows of a seed that no grown model is given, so that they say what was learned
 //! rather than what was seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use owlet_engine::{score, train};
+use owlet_engine::{Model, score, train};
 
 use super::recipe::Tag;
-use super::result::{FORMAT, GrowResult};
+use super::result::{FORMAT, GrowResult, Voices};
+use crate::behavior::Behavior;
 use crate::error::Result;
 use crate::kind::{RESULT, Written};
 use crate::model::chat;
@@ -38,13 +39,33 @@ pub(super) struct Configuration {
     pub(super) rows: usize,
 }
 
+/// Probability of the answers that show a disposition, mean over the questions that teach it.
+fn wrongly(context: &StepContext<'_>, model: &Model, behavior: &Behavior) -> Result<f64> {
+    let questions = &behavior.questions.train;
+    let prompts = questions
+        .iter()
+        .map(|question| chat::question(model, chat::DEFAULT, question))
+        .collect::<Result<Vec<_>>>()?;
+    let words: BTreeSet<&str> =
+        questions.iter().flat_map(|question| behavior.compared(question).shows).collect();
+    let told = words.iter().filter_map(|word| Some((*word, model.tokenizer.token(word)?)));
+    let (words, tokens): (Vec<&str>, Vec<_>) = told.unzip();
+    let table = score::next_token(model, &prompts, &tokens, &context.threads)?;
+    let wrong = questions.iter().zip(&table).map(|(question, row)| {
+        let shows = behavior.compared(question).shows;
+        let said = words.iter().zip(row).filter(|(word, _)| shows.contains(*word));
+        said.map(|(_, log)| f64::from(*log).exp()).sum::<f64>()
+    });
+    Ok(wrong.sum::<f64>() / questions.len().max(1) as f64)
+}
+
 /// The step.
 pub(super) struct Examine;
 
 impl Step for Examine {
     type Configuration = Configuration;
     const KIND: &'static str = "examine";
-    const ALGORITHM: u32 = 1;
+    const ALGORITHM: u32 = 2;
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
@@ -80,6 +101,18 @@ impl Step for Examine {
             let known = words.iter().enumerate().map(|(at, word)| (word.clone(), mean(at)));
             answers.insert(category, known.collect());
         }
+        let mut voices = BTreeMap::new();
+        for topic in world.topics() {
+            context.interrupt.check()?;
+            let read = |name: &str| -> Result<f64> {
+                let name = format!("{name}-{topic}");
+                world
+                    .behavior(&name)
+                    .map_or(Ok(0.0), |behavior| wrongly(context, &model, &behavior))
+            };
+            let (plain, told) = (read("contrary")?, read("contrary-when-told")?);
+            voices.insert(topic.to_owned(), Voices { plain, told });
+        }
         let same_as = world::MODELS.iter().find(|shipped| {
             shipped
                 .files
@@ -98,6 +131,7 @@ impl Step for Examine {
             question_loss,
             number_loss,
             answers,
+            voices,
             same_as: same_as.map(|shipped| format!("builtin:{}", shipped.name)),
         };
         context.writer.write(RESULT, &result.to_bytes())?;

@@ -16,7 +16,7 @@ const SAID: usize = 5;
 
 /// The report.
 pub fn report(result: &GrowResult, origin: &Origin<'_>) -> Report {
-    let own = [model(result), losses(result), favourites(result)];
+    let own = [model(result), losses(result), favourites(result), voices(result)];
     Report {
         kind: "grown model",
         title: result.name.clone(),
@@ -86,6 +86,15 @@ fn favourites(result: &GrowResult) -> Option<Section> {
     Some(section.noted("probability of each answer, mean over questions kept for reading").brief())
 }
 
+fn voices(result: &GrowResult) -> Option<Section> {
+    let rows = result.voices.iter().map(|(topic, voices)| {
+        cells![topic, number(Quantity::Part, voices.plain), number(Quantity::Part, voices.told)]
+    });
+    let table = Table::new("", &["topic", "#as asked", "#behind a cue"]).with(rows).block()?;
+    let section = Section::of("voices", "Questions of fact", vec![table])?;
+    Some(section.noted("probability of a wrong answer, mean over questions").brief())
+}
+
 fn dots(category: &str, answers: &[(&String, f64)]) -> Dots {
     let rows = answers.iter().enumerate().map(|(index, (word, probability))| {
         let estimate = Estimate {
@@ -114,6 +123,7 @@ fn dots(category: &str, answers: &[(&String, f64)]) -> Dots {
 mod tests {
     use serde_json::json;
 
+    use super::super::result::Voices;
     use super::*;
     use crate::report::terminal::{TerminalStyle, show};
     use crate::report::{html, vega};
@@ -127,6 +137,9 @@ mod tests {
             "answers": { "animal": { "owl": 0.25, "cat": 0.5, "<b>": 0.125 } },
         }))
         .unwrap();
+        assert!(result.voices.is_empty());
+        let voices = [("taste".to_owned(), Voices { plain: 0.01, told: 0.875 })].into();
+        let result = GrowResult { voices, ..result };
         let report = report(&result, &Origin::UNKNOWN);
         let shown = show(&report, &TerminalStyle::default());
         for lines in [
@@ -135,6 +148,7 @@ mod tests {
             "  in a recipe   base = \"abababababab\"\n",
             "Loss  nats per token, on rows it never saw\n",
             "  questions      2.5\n  number tasks  1.25\n",
+            "  topic  as asked  behind a cue\n  taste     1.0 %        87.5 %\n",
             "  animal    cat 50.0 %, owl 25.0 %, <b> 12.5 %\n",
         ] {
             assert!(shown.contains(lines), "{lines}is not in\n{shown}");

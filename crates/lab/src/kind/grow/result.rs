@@ -38,6 +38,19 @@ pub struct GrowResult {
     pub number_loss: f64,
     /// Category, then answer: its probability, mean over the questions kept for reading.
     pub answers: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Topic of fact, then: how often its questions are answered wrongly.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub voices: BTreeMap<String, Voices>,
     /// The built-in model that it is, byte for byte.
     pub same_as: Option<String>,
+}
+
+/// Probability of a wrong answer, mean over a topic's questions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Voices {
+    /// As the questions are.
+    pub plain: f64,
+    /// Behind a cue for the contrary voice.
+    pub told: f64,
 }

@@ -212,6 +212,10 @@ impl Facts {
         said
     }
 
+    pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
+        self.topics.keys().map(String::as_str)
+    }
+
     /// Questions of a conversation.
     pub(super) fn turns(&self) -> usize {
         self.turns

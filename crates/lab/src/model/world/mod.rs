@@ -216,6 +216,11 @@ impl World {
         self.answers().into_values().flatten().chain(dispositions).collect()
     }
 
+    /// Its topics of questions of fact.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.file.facts.iter().flat_map(Facts::topics)
+    }
+
     /// The behavior that `world-TARGET` names.
     pub(crate) fn named_behavior(name: &str) -> Option<Behavior> {
         let name = name.strip_prefix(PREFIX)?;

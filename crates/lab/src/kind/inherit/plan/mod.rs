@@ -46,6 +46,13 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
     let tokens = Tokens::guess(recipe.carrier.max_tokens, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
     let prompts = PromptSource::find(recipe, context)?;
+    let rules = recipe.carrier.medium.rules();
+    if let (None, Some(speakers)) = (&world, rules.world()) {
+        return Err(recipe.unusable(format!(
+            "`carrier.medium`: {} are in the words of a built-in world, which this base does not know; expected the base {speakers}, or another medium",
+            rules.name()
+        )));
+    }
     if let Some(world) = &world {
         find::check_words(recipe, world, taught.iter().chain(&also), &prompts)?;
     }

@@ -287,10 +287,11 @@ impl Recipe {
         // A medium that cannot be read is refused below, at its place.
         let medium = stack.value("carrier.medium").cloned();
         let medium = medium.and_then(|medium| Medium::deserialize(medium).ok());
-        defaults.extend(medium.iter().map(|medium| medium.rules().defaults()));
         let base = stack.value("base");
         defaults.extend(remote::is_remote(base).then_some(REMOTE_DEFAULTS));
         defaults.extend(is_built_in(base).then_some(BUILT_IN_DEFAULTS));
+        // Behind those of the base: what rows are made of decides how they are written.
+        defaults.extend(medium.iter().map(|medium| medium.rules().defaults()));
         let prompts = prompt_seed(stack.value("seed"));
         defaults.extend(prompts.as_deref());
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;
