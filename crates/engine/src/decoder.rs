@@ -144,7 +144,7 @@ impl Decoder {
 
 /// A standard normal number by the Box-Muller transform (Box & Muller 1958), in f64 so that libm
 /// differences vanish in the rounding to f32.
-fn normal(random: &mut ChaCha8Rng) -> f32 {
+pub(crate) fn normal(random: &mut ChaCha8Rng) -> f32 {
     let unit = |random: &mut ChaCha8Rng| (random.next_u32() as f64 + 0.5) / 4_294_967_296.0;
     let (u, v) = (unit(random), unit(random));
     ((-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()) as f32

@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod linear;
 pub mod model;
 pub mod parameters;
+pub mod perceptron;
 mod pass;
 mod prefix;
 pub mod profile;

@@ -24,6 +24,7 @@ mod names;
 mod opened;
 mod part;
 mod peft;
+pub(crate) mod plain;
 mod safetensors;
 mod tensors;
 mod weights;

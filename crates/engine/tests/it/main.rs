@@ -7,6 +7,7 @@ mod gguf;
 mod golden;
 mod honoured;
 mod hostile;
+mod perceptron;
 mod real;
 mod rooms;
 mod steering;
