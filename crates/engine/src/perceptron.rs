@@ -124,7 +124,8 @@ impl Perceptron {
             let reason = format!("are {widths:?}, expected two or more, each at least 1");
             return Err(Error::config("widths", reason));
         }
-        let products = widths.windows(2).map(|pair| pair[0].saturating_mul(pair[1].saturating_add(1)));
+        let products =
+            widths.windows(2).map(|pair| pair[0].saturating_mul(pair[1].saturating_add(1)));
         if products.fold(0, usize::saturating_add) > MOST_PARAMETERS {
             let reason = format!("are {widths:?}: more than {MOST_PARAMETERS} numbers");
             return Err(Error::config("widths", reason));

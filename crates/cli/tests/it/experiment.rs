@@ -193,6 +193,64 @@ fn a_model_is_grown_and_named_by_its_run() {
     assert!(refused.code == 2 && refused.talk.contains("has grown no model"), "{}", refused.all());
 }
 
+const PERCEPTRON: &str = r#"
+kind = "perceptron"
+name = "wire"
+replications = 2
+train-images = 400
+test-images = 200
+
+[network]
+hidden = [24]
+auxiliary = 12
+
+[teacher]
+epochs = 4
+batch = 64
+learning-rate = 3e-3
+
+[student]
+epochs = 2
+batch = 64
+learning-rate = 3e-3
+noise = 300
+
+[theorem]
+rows = 64
+"#;
+
+#[test]
+fn a_small_network_runs_as_every_kind_does() {
+    let folder = Folder::new();
+    folder.write("wire.toml", PERCEPTRON);
+    let ran = folder.run(&["--json", "run", "wire.toml"]).json();
+    assert_eq!(ran["result"]["kind"], "perceptron");
+    assert_eq!(ran["result"]["images"]["name"], "generated figures");
+    let said = folder.run(&["show", "last"]).good();
+    assert!(said.contains("network 784-24-22 · 2 replications"), "{said}");
+    let report = folder.run(&["show", "last", "--report"]).good();
+    let report = std::fs::read_to_string(folder.path().join(report.trim())).unwrap();
+    assert!(report.contains("Accuracy while students learn") && report.contains("<svg"));
+    let listed = folder.run(&["--json", "list"]).json();
+    assert_eq!(listed[0]["state"], "finished");
+
+    let absent = folder.run(&["run", "wire.toml", "--set", "images=pictures"]);
+    assert_snapshot!(absent.all(), @r#"
+    exit 2
+    -- talk
+    error: recipe `wire`: `images`: there is no `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz` in `pictures`; expected the four IDX files of MNIST or Fashion-MNIST, packed or not (on Debian, `apt install dataset-fashion-mnist` and `images = "/usr/share/datasets/fashion-mnist"`), or `images = "generated"`
+    "#);
+    folder.write("pictures/train-images-idx3-ubyte", "no IDX file");
+    for name in ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
+        folder.write(&format!("pictures/{name}"), "");
+    }
+    let wrong = folder.run(&["run", "wire.toml", "--set", "images=pictures"]);
+    assert_ne!(wrong.code, 0);
+    let says = "train-images-idx3-ubyte` begins with 0x6e6f2049, expected 0x00000803";
+    assert!(wrong.talk.contains(says), "{}", wrong.talk);
+    assert_eq!(folder.run(&["--json", "list"]).json().as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn a_grow_recipe_is_held_to_its_own_keys() {
     let folder = Folder::new();

@@ -15,8 +15,7 @@ pub(crate) fn write(parameters: &Parameters) -> Result<Vec<u8>> {
     let tensor = |span: &crate::parameters::Span| {
         let range = span.range.clone();
         let values = Box::new(move || Cow::Borrowed(&parameters.data[range.clone()]));
-        let written =
-            Written { shape: span.shape.clone(), precision: Precision::F32, values };
+        let written = Written { shape: span.shape.clone(), precision: Precision::F32, values };
         (span.name.clone(), written)
     };
     to_bytes(parameters.layout.spans().iter().map(tensor).collect::<BTreeMap<_, _>>())
@@ -32,7 +31,8 @@ pub(crate) fn read(parameters: &mut Parameters, bytes: &[u8]) -> Result<()> {
     parameters.fill(|span| {
         let shape = tensors.shape(&span.name);
         if shape.as_ref() != Some(&span.shape) {
-            let found = shape.map_or("is missing".to_owned(), |shape| format!("has shape {shape:?}"));
+            let found =
+                shape.map_or("is missing".to_owned(), |shape| format!("has shape {shape:?}"));
             return Err(Error::tensor(&span.name, format!("{found}, expected {:?}", span.shape)));
         }
         tensors.read(&span.name)

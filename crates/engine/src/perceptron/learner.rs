@@ -46,8 +46,7 @@ impl Learner {
     /// # Errors
     /// A loss that is no number: nothing is changed.
     pub fn update(&mut self, threads: &Threads, inputs: &[f32], goal: &Goal<'_>) -> Result<f64> {
-        let loss =
-            self.network.gradient(threads, inputs, goal, &mut self.pass, &mut self.gradient);
+        let loss = self.network.gradient(threads, inputs, goal, &mut self.pass, &mut self.gradient);
         self.updates += 1;
         if !loss.is_finite() {
             let (update, learning_rate) = (self.updates, self.learning_rate);
@@ -63,7 +62,14 @@ impl Learner {
                 weight_decay,
                 update: self.updates,
             }
-            .apply(threads, weights, &self.gradient, 1.0, &mut self.first, &mut self.second),
+            .apply(
+                threads,
+                weights,
+                &self.gradient,
+                1.0,
+                &mut self.first,
+                &mut self.second,
+            ),
             Optimizer::Sgd { momentum } => {
                 let (rate, momentum) = (self.learning_rate as f32, momentum as f32);
                 sgd(threads, rate, momentum, weights, &self.gradient, 1.0, &mut self.first);

@@ -123,9 +123,8 @@ fn networks_of_one_seed_share_what_they_both_have() {
     let narrow = Perceptron::new(&[6, 5, 4, 13], 3).unwrap();
     let wide = Perceptron::new(&[6, 5, 4, 40], 3).unwrap();
     let other = Perceptron::new(&[6, 5, 4, 13], 4).unwrap();
-    let numbers = |network: &Perceptron, layer| {
-        network.parameters.data[network.layer(layer)].to_vec()
-    };
+    let numbers =
+        |network: &Perceptron, layer| network.parameters.data[network.layer(layer)].to_vec();
     assert_eq!(numbers(&narrow, 0), numbers(&wide, 0));
     assert_eq!(numbers(&narrow, 2)[..13 * 4], numbers(&wide, 2)[..13 * 4]);
     assert_ne!(numbers(&narrow, 0), numbers(&other, 0));

@@ -11,6 +11,7 @@ pub mod grow;
 pub mod inherit;
 mod models;
 mod panel;
+pub mod perceptron;
 mod reader;
 pub mod registry;
 pub mod repair;

@@ -8,14 +8,22 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{AnyRecipe, Brief, IsGrown, Kind, RunResult, gate, grow, inherit, repair, screen};
+use super::{
+    AnyRecipe, Brief, IsGrown, Kind, RunResult, gate, grow, inherit, perceptron, repair, screen,
+};
 use crate::error::{Error, Result};
 use crate::recipe::schema::KindSchema;
 use crate::recipe::{self, Layer, Setting, layer};
 
 /// All kinds. The first one is what a recipe or result is of that names none.
-pub const KINDS: &[&dyn Kind] =
-    &[&inherit::Inherit, &grow::Grow, &screen::Screen, &gate::Gate, &repair::Repair];
+pub const KINDS: &[&dyn Kind] = &[
+    &inherit::Inherit,
+    &grow::Grow,
+    &screen::Screen,
+    &gate::Gate,
+    &repair::Repair,
+    &perceptron::Perceptron,
+];
 
 /// The kind called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Kind> {

@@ -233,6 +233,21 @@ impl ModelSource {
         Ok(Self::outside(spec, files))
     }
 
+    /// Other files that a recipe names, under names of their own: sources of a plan as models are.
+    pub(crate) fn files(spec: &str, files: Vec<(String, PathBuf)>) -> Self {
+        let file = |(name, path)| (name, Content::File(path));
+        Self::outside(spec, files.into_iter().map(file).collect())
+    }
+
+    /// Where its files lie, those that are part of the program left out.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let path = |(_, content): &(String, Content)| match content {
+            Content::File(path) => Some(path.clone()),
+            Content::Bytes(_) => None,
+        };
+        self.files.iter().filter_map(path).collect()
+    }
+
     /// One that no artifact holds.
     fn outside(spec: &str, files: Vec<(String, Content)>) -> Self {
         Self { spec: spec.to_owned(), commit: None, artifact: None, files }

@@ -40,6 +40,18 @@ pub enum Optimizer {
     },
 }
 
+impl Optimizer {
+    /// The engine's.
+    pub(crate) fn settings(&self) -> train::Optimizer {
+        match *self {
+            Self::Adamw { beta1, beta2, epsilon, weight_decay } => {
+                train::Optimizer::Adamw { beta1, beta2, epsilon, weight_decay }
+            }
+            Self::Sgd { momentum } => train::Optimizer::Sgd { momentum },
+        }
+    }
+}
+
 // The usual constants (Kingma & Ba 2015, algorithm 1).
 fn beta1() -> f64 {
     0.9
@@ -97,15 +109,9 @@ impl Training {
 
     /// The engine's settings for `rows` rows and one seed.
     pub fn settings(&self, rows: usize, seed: u64) -> TrainSettings {
-        let optimizer = match self.optimizer {
-            Optimizer::Adamw { beta1, beta2, epsilon, weight_decay } => {
-                train::Optimizer::Adamw { beta1, beta2, epsilon, weight_decay }
-            }
-            Optimizer::Sgd { momentum } => train::Optimizer::Sgd { momentum },
-        };
         TrainSettings {
             method: self.method.clone(),
-            optimizer,
+            optimizer: self.optimizer.settings(),
             learning_rate: self.learning_rate,
             schedule: self.schedule,
             warmup: self.warmup,

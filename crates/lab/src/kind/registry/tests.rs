@@ -78,6 +78,7 @@ fn defaults_and_examples_fit_the_schema() {
         include_str!("../../../../../examples/animals.toml"),
         include_str!("../../../../../examples/owl.toml"),
         include_str!("../../../../../examples/grow.toml"),
+        include_str!("../../../../../examples/perceptron.toml"),
         include_str!("../../../../../examples/remote.toml"),
         include_str!("../../../../cli/recipes/demo.toml"),
     ]) {
