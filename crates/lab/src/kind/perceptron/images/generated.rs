@@ -153,7 +153,7 @@ fn stroke(ink: &mut [f64; SIDE * SIDE], from: Point, to: Point, thickness: f64) 
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     #[test]
