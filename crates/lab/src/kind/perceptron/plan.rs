@@ -35,8 +35,8 @@ pub(super) fn plan(recipe: &PerceptronRecipe, context: &PlanContext) -> Result<O
     let arms = arms(recipe);
     let mut inputs = vec![("images".to_owned(), images)];
     for number in 1..=recipe.replications as u64 {
-        let replication = derive_seed(recipe.seed, &["replication".into(), number.into()]);
-        let one = Replication { recipe, images, pixels, number, replication };
+        let root = derive_seed(recipe.seed, &["replication".into(), number.into()]);
+        let one = Replication { recipe, images, pixels, number, root };
         inputs.extend(one.nodes(&arms, &mut build)?);
     }
     let configuration = estimate::Configuration { recipe: recipe.clone() };
@@ -68,7 +68,7 @@ struct Replication<'a> {
     pixels: usize,
     number: u64,
     /// The root of its chance.
-    replication: u64,
+    root: u64,
 }
 
 impl Replication<'_> {
@@ -86,7 +86,7 @@ impl Replication<'_> {
                 None => self.teacher(auxiliary, &mut made, build)?,
             };
             let configuration = study::Configuration {
-                replication: self.replication,
+                replication: self.root,
                 hidden: self.recipe.network.hidden.clone(),
                 study: arm.study.clone(),
             };
@@ -103,7 +103,7 @@ impl Replication<'_> {
         }
         if self.recipe.theorem.check {
             let configuration = theorem::Configuration {
-                replication: self.replication,
+                replication: self.root,
                 network: self.recipe.network.clone(),
                 theorem: self.recipe.theorem,
             };
@@ -126,7 +126,7 @@ impl Replication<'_> {
         let course: Course = self.recipe.teacher.clone();
         let cost = self.cost(auxiliary, self.recipe.train_images, course.epochs);
         let configuration = teach::Configuration {
-            replication: self.replication,
+            replication: self.root,
             network: Network { hidden: self.recipe.network.hidden.clone(), auxiliary },
             course,
         };

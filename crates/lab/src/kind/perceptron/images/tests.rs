@@ -102,7 +102,6 @@ fn what_is_wrong_with_a_file_is_named() {
 
 /// Where Debian's package is, its images are known by their digest.
 #[test]
-#[expect(clippy::print_stdout, reason = "a test that is left out says so")]
 fn fashion_mnist_is_known() {
     let folder = Path::new("/usr/share/datasets/fashion-mnist");
     if !folder.is_dir() {
