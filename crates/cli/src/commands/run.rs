@@ -39,7 +39,10 @@ pub(crate) fn run(args: &RunArgs, terminal: &Terminal, workspace: &Path) -> Resu
     let mut text = rows::recipe(&args.recipe)?;
     let name = args.recipe.file_name().unwrap_or_default().to_string_lossy();
     if let Some(recipe) = behaviors::smallest_recipe(&text, &name) {
-        terminal.say(format_args!("a behavior file; its recipe is `{}`", plain(recipe.lines().last().unwrap_or_default())));
+        terminal.say(format_args!(
+            "a behavior file; its recipe is `{}`",
+            plain(recipe.lines().last().unwrap_or_default())
+        ));
         text = recipe;
     }
     let layer = Layer::new(&text, &args.recipe.display().to_string())?;

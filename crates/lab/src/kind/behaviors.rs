@@ -40,7 +40,8 @@ pub fn smallest_recipe(text: &str, name: &str) -> Option<String> {
     let names = toml::Value::Array(names.map(toml::Value::String).collect());
     let title = name.strip_suffix(".toml").unwrap_or(name).to_owned();
     // A file may be called what no run can be.
-    let title = check::name(&title).is_ok().then(|| format!("name = {}\n", toml::Value::String(title)));
+    let title =
+        check::name(&title).is_ok().then(|| format!("name = {}\n", toml::Value::String(title)));
     Some(format!("{}behaviors = {names}\n", title.unwrap_or_default()))
 }
 
