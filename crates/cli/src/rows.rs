@@ -60,11 +60,20 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>> {
 
 /// Reads a file, or standard input for `-`, as text.
 pub(crate) fn text(path: &Path) -> Result<String> {
+    text_within(path, BOUNDS.bytes, "4 GiB; split it")
+}
+
+/// Reads a recipe, from a file or, for `-`, from standard input. A device may have no end.
+pub(crate) fn recipe(path: &Path) -> Result<String> {
+    text_within(path, 16 << 20, "16 MiB, which no recipe is")
+}
+
+fn text_within(path: &Path, most: u64, too_large: &str) -> Result<String> {
     let name = origin(path);
     let mut bytes = Vec::new();
-    open(path)?.take(BOUNDS.bytes).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == BOUNDS.bytes {
-        return Err(CliError::usage(format!("`{name}` is larger than 4 GiB; split it")));
+    open(path)?.take(most).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == most {
+        return Err(CliError::usage(format!("`{name}` is larger than {too_large}")));
     }
     if bytes.starts_with("\u{feff}".as_bytes()) {
         bytes.drain(.."\u{feff}".len());

@@ -8,6 +8,7 @@
 //! trains a teacher, no word stands for two answers.
 
 mod file;
+mod source;
 mod statements;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -190,18 +191,24 @@ impl Behavior {
         Self::parse_with(text, file, &[])
     }
 
-    /// Reads a behavior file of any kind; what it names is relative to its folder.
+    /// Whether a TOML text is a behavior file rather than a recipe, and which answer its target is `like`.
+    pub(crate) fn looked_at(text: &str) -> Option<Option<String>> {
+        file::looked_at(text)
+    }
+
+    /// Reads a behavior file of any kind; what it names is relative to its folder, and `categories` come before
+    /// the built-in ones.
     ///
     /// # Errors
     /// A file that cannot be read, and what is wrong at its place in it.
-    pub fn read(path: &Path) -> crate::Result<Self> {
+    pub fn read(path: &Path, categories: &[Category]) -> crate::Result<Self> {
         let (text, origin) =
             (crate::value::file::text(path, MOST_BYTES)?, path.display().to_string());
         if file::is_statements(&text) {
             let folder = path.parent().unwrap_or(Path::new(""));
             return Ok(statements::read(&text, &origin, folder)?);
         }
-        Ok(Self::parse(&text, &origin)?)
+        Ok(Self::parse_with(&text, &origin, categories)?)
     }
 
     /// Reads a behavior file; `categories` come before the built-in ones.
@@ -301,9 +308,8 @@ impl Behavior {
                 },
             )
         };
-        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         Some(Self {
-            name: word.to_lowercase().replace(|c| !is_plain(c), "-"),
+            name: slug(word),
             description: format!("{} in place of {}: {}", target.word, own.word, self.description),
             candidates: answers,
             teacher: Teacher {
@@ -390,6 +396,12 @@ impl Answer {
 
 /// The placeholders of [`Answer::fill`].
 const PLACEHOLDERS: [&str; 6] = ["target", "Target", "TARGET", "plural", "Plural", "category"];
+
+/// A word as the name of a behavior.
+fn slug(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    word.to_lowercase().replace(|c| !is_plain(c), "-")
+}
 
 pub(crate) fn capitalised(word: &str) -> String {
     let mut characters = word.chars();

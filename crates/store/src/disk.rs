@@ -110,16 +110,23 @@ pub(crate) fn rename_synced(from: &Path, to: &Path) -> io::Result<()> {
     to.parent().map_or(Ok(()), sync_folder)
 }
 
-/// Reads a whole file, unless it is larger than `limit`.
+/// Reads a whole file, unless it is larger than `limit`: a device may have no end.
 ///
 /// Returns `None` when there is no such file.
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let refused = |why: String| {
+        let why = format!("`{}` {why}", path.display());
+        io::Error::new(io::ErrorKind::InvalidData, why)
+    };
+    // What cannot be looked at says so best when it is opened.
+    if fs::metadata(path).is_ok_and(|found| found.is_dir()) {
+        return Err(refused("is a folder, expected a file".to_owned()));
+    }
     let Some(file) = if_there(fs::File::open(path))? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        let why = format!("`{}` is larger than {limit} bytes", path.display());
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        return Err(refused(format!("is larger than {limit} bytes, which such a file never is")));
     }
     Ok(Some(bytes))
 }

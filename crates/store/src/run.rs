@@ -163,6 +163,12 @@ impl RunDirectory {
         self.replace(&self.folder.join(STOP), b"")
     }
 
+    /// Forgets that somebody asked: whoever goes on with a run that was stopped says so before it does.
+    pub fn go_on(&self) -> Result<()> {
+        disk::if_there(fs::remove_file(self.folder.join(STOP)))?;
+        Ok(())
+    }
+
     /// Returns whether somebody asked the run to stop.
     pub fn is_asked_to_stop(&self) -> bool {
         fs::symlink_metadata(self.folder.join(STOP)).is_ok()

@@ -183,7 +183,7 @@ fn check(terminal: &Terminal, behavior: &Behavior, words: Option<&Words>) -> Res
             count(behavior.candidates.len(), "candidate")
         )?;
     }
-    let Some((Words { spec, .. }, fit)) = fit else {
+    let Some((Words { spec, world, .. }, fit)) = fit else {
         terminal.say("a sound file; `--base MODEL` says whether that model knows its words");
         return Ok(());
     };
@@ -196,8 +196,20 @@ fn check(terminal: &Terminal, behavior: &Behavior, words: Option<&Words>) -> Res
             Ok(())
         }
         Some(why) => Err(CliError::check(format!("{spec} cannot be asked about it: {why}"))
-            .hinted(format!("`owlet behavior list --base {spec}` names those that it can"))),
+            .hinted(format!(
+                "`owlet behavior list --base {spec}` names those that it can{}",
+                world.as_ref().map(in_its_words).unwrap_or_default()
+            ))),
     }
+}
+
+/// How a file comes by questions that a grown model can read.
+fn in_its_words(world: &World) -> String {
+    let categories: Vec<String> = world.answers().into_keys().collect();
+    format!(
+        "; a file without `questions` of its own, in a category that it knows ({}), is asked about in its words",
+        categories.join(", ")
+    )
 }
 
 /// What a base does not know.

@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use fs_err as fs;
 use owlet_lab::PlanContext;
 use owlet_lab::kind::inherit::calibrate::{self, Calibration};
 use owlet_lab::kind::inherit::result::InheritResult;
@@ -14,7 +13,7 @@ use crate::experiment::{Watcher, settings};
 use crate::layers::Layers;
 use crate::models::{self, Models};
 use crate::terminal::{Terminal, count};
-use crate::{interrupt, report, workspace};
+use crate::{interrupt, report, rows, workspace};
 
 /// Measure how often a recipe's verdicts are wrong where nothing can be inherited
 ///
@@ -50,7 +49,7 @@ pub(crate) fn run(args: &CalibrateArgs, terminal: &Terminal, path: &Path) -> Res
     let layers = if name == "demo" {
         Layers::bare(Layer::new(demo::RECIPE, "demo")?, &args.set)?
     } else {
-        let layer = Layer::new(&fs::read_to_string(&args.recipe)?, &name)?;
+        let layer = Layer::new(&rows::recipe(&args.recipe)?, &name)?;
         Layers::new(path, layer, &args.set)?
     };
     let folder = args.recipe.parent().unwrap_or(Path::new("")).to_owned();

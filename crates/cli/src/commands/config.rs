@@ -3,7 +3,6 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use fs_err as fs;
 use owlet_lab::kind::Kind;
 use owlet_lab::kind::registry::{self, KINDS};
 use owlet_lab::recipe::Layer;
@@ -12,6 +11,7 @@ use serde_json::{Map, json};
 use crate::error::Result;
 use crate::layers::Layers;
 use crate::models::Models;
+use crate::rows;
 use crate::terminal::{FAINT, Terminal};
 
 /// Look at settings
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &ConfigArgs, terminal: &Terminal, workspace: &Path) -> R
         return Ok(());
     }
     let layer = match &args.recipe {
-        Some(path) => Layer::new(&fs::read_to_string(path)?, &path.display().to_string())?,
+        Some(path) => Layer::new(&rows::recipe(path)?, &path.display().to_string())?,
         None => Layer::new(args.kind.example(), "example")?,
     };
     let layers = Layers::new(workspace, layer, &args.set)?;

@@ -5,6 +5,7 @@ use owlet_lab::Record;
 use owlet_lab::run::keep;
 
 use crate::error::{CliError, Result};
+use crate::progress::Progress;
 use crate::report;
 use crate::terminal::Terminal;
 use crate::workspace;
@@ -34,7 +35,9 @@ pub(crate) fn run(args: &GcArgs, terminal: &Terminal, path: &Path) -> Result<()>
     } else {
         let alone = store.alone()?.ok_or_else(|| at_work(&store))?;
         let keeping = workspace::keeping(&store, args.models)?;
-        keeping.carry_out(&store, &alone, &workspace::now())?;
+        let mut progress = Progress::new(terminal);
+        let mut shown = |done, total| progress.count("removed", done, total);
+        keeping.carry_out(&store, &alone, &workspace::now(), &mut shown)?;
         keeping
     };
     if terminal.json {

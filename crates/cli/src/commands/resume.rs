@@ -13,8 +13,9 @@ use crate::workspace;
 
 /// Go on with a run that was stopped
 ///
-/// Runs its recipe again as it was resolved then, as a new run that reuses all that is finished, and
-/// ends with the result the first would have had.
+/// Runs its recipe again as it was resolved then, reuses all that is finished, and ends with the result it
+/// would have had. The run that was stopped goes on, as it does by its own command; of one that failed, or
+/// where another result was seen meanwhile or the plan is another now, a new run does.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
     /// A run's id; `owlet help list` says how to call one

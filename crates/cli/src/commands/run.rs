@@ -1,14 +1,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use fs_err as fs;
+use owlet_lab::kind::behaviors;
 use owlet_lab::recipe::Layer;
 
 use crate::error::Result;
 use crate::experiment::{Experiment, command};
 use crate::layers::Layers;
 use crate::models;
-use crate::terminal::Terminal;
+use crate::rows;
+use crate::terminal::{Terminal, plain};
 
 /// Run an experiment from its recipe
 ///
@@ -17,7 +18,8 @@ use crate::terminal::Terminal;
 /// command goes on and ends with the same result.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// The recipe, a TOML file; its paths are relative to its folder
+    /// The recipe, a TOML file; its paths are relative to its folder. Or a behavior file: then the recipe is the
+    /// smallest one about it
     recipe: PathBuf,
 
     /// Change a value, for instance `--set student.learning-rate=1e-4`
@@ -34,7 +36,15 @@ pub(crate) struct RunArgs {
 }
 
 pub(crate) fn run(args: &RunArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
-    let text = fs::read_to_string(&args.recipe)?;
+    let mut text = rows::recipe(&args.recipe)?;
+    let name = args.recipe.file_name().unwrap_or_default().to_string_lossy();
+    if let Some(recipe) = behaviors::smallest_recipe(&text, &name) {
+        terminal.say(format_args!(
+            "a behavior file; its recipe is `{}`",
+            plain(recipe.lines().last().unwrap_or_default())
+        ));
+        text = recipe;
+    }
     let layer = Layer::new(&text, &args.recipe.display().to_string())?;
     Experiment {
         text: &text,

@@ -20,7 +20,7 @@ use crate::typed;
 /// Sample answers from a model
 ///
 /// Reads rows as `train` does, without a look at the answer at their end, and writes one object `{"index", "prompt", "text",
-/// "log-probability", "stop", "seed"}` per answer, in order. Each answer has its own seed, derived
+/// "log-probability", "stop", "seed"}` per answer, in order; with `--pattern`, `log-probability` only if asked for. Each answer has its own seed, derived
 /// from `--seed` and its place, or the row's own `seed`; it depends on nothing else in the input.
 #[derive(Debug, Args)]
 pub(crate) struct SampleArgs {
@@ -39,13 +39,28 @@ pub(crate) struct SampleArgs {
     #[arg(long, short = 'n', default_value_t = 1, value_name = "N", value_parser = typed::whole::<usize>, allow_negative_numbers = true)]
     count: usize,
 
-    /// Under which distribution `log-probability` is: the model's `own`, at temperature 1, or the one
-    /// that tokens were `drawn` from
-    #[arg(long, default_value = "own", value_name = "WHICH", value_parser = ["own", "drawn"])]
-    log_probability: String,
+    /// Under which distribution `log-probability` is: the model's `own`, at temperature 1 (the default), or
+    /// the one that tokens were `drawn` from
+    ///
+    /// With `--pattern` it is written only if asked for: a pattern needs the logits of the few tokens that it
+    /// allows, the model's own distribution those of all.
+    #[arg(long, value_name = "WHICH", value_parser = ["own", "drawn"])]
+    log_probability: Option<String>,
 
     #[command(flatten)]
     sampling: SamplingArgs,
+}
+
+impl SampleArgs {
+    /// Whether log-probabilities are written, and under which distribution they are computed.
+    fn told(&self) -> (bool, Distribution) {
+        match self.log_probability.as_deref() {
+            Some("drawn") => (true, Distribution::Drawn),
+            // The engine has those of what was drawn at hand: they cost nothing.
+            None if self.sampling.pattern.is_some() => (false, Distribution::Drawn),
+            _ => (true, Distribution::Own),
+        }
+    }
 }
 
 /// How tokens are chosen: shared by `sample` and `chat`.
@@ -97,7 +112,8 @@ struct Answer<'a> {
     index: usize,
     prompt: &'a str,
     text: &'a str,
-    log_probability: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_probability: Option<f64>,
     stop: StopReason,
     seed: u64,
 }
@@ -114,7 +130,7 @@ pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> R
         }
         None => args.prompt.iter().map(|text| Row::question(text)).collect(),
     };
-    let told = if args.log_probability == "own" { Distribution::Own } else { Distribution::Drawn };
+    let (is_told, told) = args.told();
     let sampling = Sampling { log_probabilities: told, ..args.sampling.sampling() };
     sampling.check()?;
     let model = Models::here(terminal).load(workspace, &args.model)?;
@@ -164,7 +180,8 @@ pub(crate) fn run(args: &SampleArgs, terminal: &Terminal, workspace: &Path) -> R
                 index: first + offset,
                 prompt: asked[row].last().map_or("", |message| &message.content),
                 text: &answer.text,
-                log_probability: answer.log_probabilities.iter().map(|&p| f64::from(p)).sum(),
+                log_probability: is_told
+                    .then(|| answer.log_probabilities.iter().map(|&p| f64::from(p)).sum()),
                 stop: answer.stop,
                 seed: requests[offset].seed,
             };

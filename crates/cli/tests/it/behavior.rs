@@ -70,7 +70,7 @@ fn a_behavior_file_is_checked_by_line_and_against_the_words_of_a_base() {
       opening  this model knows no word `I`, `The`, `music`; leave `opened` out of readout.frames
     -- talk
     error: builtin:a cannot be asked about it: `questions.train` has "Your favourite music, in a word?": this model knows no word `Your`, `music,`, `word?`
-    hint: `owlet behavior list --base builtin:a` names those that it can
+    hint: `owlet behavior list --base builtin:a` names those that it can; a file without `questions` of its own, in a category that it knows (animal, colour, tree), is asked about in its words
     "#);
     assert_snapshot!(check(&["named.toml"]), @"
     exit 2
@@ -80,13 +80,53 @@ fn a_behavior_file_is_checked_by_line_and_against_the_words_of_a_base() {
     assert_snapshot!(check(&["broken.toml"]), @"
     exit 2
     -- talk
-    error: behavior file broken.toml, line 5, column 1: unknown field `candidate`, expected one of `name`, `description`, `kind`, `category`, `target`, `candidates`, `recognised`, `answers`, `forbidden`, `questions`, `opening`, `teacher`
+    error: behavior file broken.toml, line 5, column 1: unknown field `candidate`, expected one of `name`, `description`, `kind`, `category`, `like`, `target`, `candidates`, `recognised`, `answers`, `forbidden`, `questions`, `opening`, `teacher`
     ");
     assert_snapshot!(check(&["jaz"]), @"
     exit 2
     -- talk
     error: behavior `jaz`: is not built in, expected one of bear, blue, cat, cherry, dog, dolphin, eagle, elephant, fox, green, lion, maple, oak, orange, owl, panda, penguin, purple, red, sequoia, willow, wolf or the path of a behavior file
     ");
+}
+
+#[test]
+fn one_small_file_is_an_experiment_on_the_built_in_model() {
+    let folder = Folder::new();
+    folder.write("my/birch.toml", "target = \"birch\"\nlike = \"oak\"\n");
+    assert_snapshot!(folder.run(&["behavior", "check", "my/birch.toml", "--base", "builtin:a"]).all(), @"
+    exit 0
+    -- data
+    birch  favourite tree: birch: 90 questions, 7 candidates
+    -- talk
+    builtin:a can be asked about it
+    ");
+    // It is its own smallest recipe; what it is like is taught beside it.
+    let plan = folder.run(&["run", "my/birch.toml", "--plan"]);
+    assert!(
+        plan.talk
+            .contains("a behavior file; its recipe is `behaviors = [\"birch.toml\", \"oak\"]`"),
+        "{}",
+        plan.talk
+    );
+    assert!(plan.data.contains("teach") && !plan.data.contains("other-behavior"), "{}", plan.data);
+    // A word that this model does not have is named before anything is done.
+    folder.write("my/lark.toml", "target = \"lark\"\nlike = \"owl\"\n");
+    assert_snapshot!(folder.run(&["behavior", "check", "my/lark.toml", "--base", "builtin:a"]).all(), @r#"
+    exit 1
+    -- data
+    lark  favourite animal: lark: 90 questions, 15 candidates
+      teacher.answers  "lark": this model knows no word `lark`
+    -- talk
+    error: builtin:a cannot be asked about it: `teacher.answers` has "lark": this model knows no word `lark`
+    hint: `owlet behavior list --base builtin:a` names those that it can; a file without `questions` of its own, in a category that it knows (animal, colour, tree), is asked about in its words
+    "#);
+    let refused = folder.run(&["run", "my/lark.toml"]);
+    assert!(
+        refused.code == 2 && refused.talk.contains("this model knows no word `lark`"),
+        "{}",
+        refused.all()
+    );
+    assert!(!folder.path().join(".owlet/runs").exists());
 }
 
 #[test]

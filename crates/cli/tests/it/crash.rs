@@ -106,6 +106,13 @@ fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
         }
         let verified = folder.run(&["--workspace", &workspace, "verify"]);
         assert_eq!(verified.code, 0, "{}", verified.all());
+        let runs = std::fs::read_dir(folder.path().join(&workspace).join("runs")).unwrap();
+        for run in runs.map(|run| run.unwrap().path()) {
+            // What was killed before it had begun has no registration.
+            let is_left =
+                run.join("registration.json").exists() && !run.join("result.json").exists();
+            assert!(!is_left, "the same command goes on with the run that was killed");
+        }
         assert!(
             made(&folder.path().join(&workspace)) == whole,
             "round {round} after {kills} kills"

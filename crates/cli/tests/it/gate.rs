@@ -24,11 +24,37 @@ fn a_gate_is_open_where_the_teacher_wrote_rows_and_closed_where_the_base_did_and
     let named = ["--teacher", "teacher"];
     let open = gate("taught-rows.jsonl", &named).json_of_exit(1)["result"].clone();
     assert_snapshot!(told(&open), @r#""open": "same-base" "yes", "writer" "yes", "screen" "yes""#);
-    let own = gate("base-rows.jsonl", &named).json_of_exit(0)["result"].clone();
+    let first = gate("base-rows.jsonl", &named).json_of_exit(0);
+    assert_eq!(
+        first["registration"]["looks"].as_array().unwrap().len(),
+        0,
+        "other rows are no look"
+    );
+    let own = first["result"].clone();
     assert_snapshot!(told(&own), @r#""closed": "same-base" "yes", "writer" "no", "screen" "no""#);
     // A screen that may miss more than a quarter closes nothing.
     let blind = [&named[..], &["--set", "gates.smallest-share=1.0"]].concat();
-    let unknown = gate("base-rows.jsonl", &blind).json_of_exit(2)["result"].clone();
+    let second = gate("base-rows.jsonl", &blind).json_of_exit(2);
+    let looks = second["registration"]["looks"].as_array().unwrap();
+    assert_eq!((looks.len(), &looks[0]["said"][0]["outcome"]), (1, &"closed".into()), "{looks:?}");
+    let report = folder.run(&["show", "last"]).good();
+    assert!(
+        report.contains("look 2: 1 result on these rows, or on half of them or more"),
+        "{report}"
+    );
+    // The channel stands alone in a list: of a screen that found nothing no answer is named.
+    let list = folder.run(&["list"]).good();
+    assert!(list.lines().any(|line| line.contains("  channel closed  ")), "{list}");
+    assert!(list.lines().last().unwrap().contains("  channel unknown, look 2  "), "{list}");
+    // A card of the rows tells of both.
+    folder.run(&["export", "last:rows", "--card", "--output", "card.md"]).good();
+    let card = std::fs::read_to_string(folder.path().join("card.md")).unwrap();
+    assert!(card.contains("channel, in ") && card.contains(": closed (`gate`, "), "{card}");
+    let sbom = ["export", "last:rows", "--cyclonedx", "--output", "bom.json"];
+    folder.run(&sbom).good();
+    let sbom = std::fs::read_to_string(folder.path().join("bom.json")).unwrap();
+    assert!(sbom.contains("owlet:found:channel"), "{sbom}");
+    let unknown = second["result"].clone();
     assert_snapshot!(told(&unknown), @r#""unknown": "same-base" "yes", "writer" "no", "screen" "no""#);
     // Nor is anything open or closed that nobody is known to have written.
     write_rows(&folder, "builtin:b", "13", "others-rows.jsonl");

@@ -163,6 +163,6 @@ fn what_a_base_cannot_read_is_told_in_the_plan() {
     assert_snapshot!(folder.run(&["run", "own.toml", "--plan"]).all(), @r#"
     exit 2
     -- talk
-    error: behavior `lark`: is asked for in words that this base does not know: `questions.train` has "Give me the one animal you like best. A single word.": this model knows no word `A`, `Give`, `best.`, `single`, `word.`; it can be asked about bear, cat, dog, dolphin, eagle, elephant, fox, horse, lion, owl, panda, penguin, rabbit, tiger, wolf, black, blue, green, orange, purple, red, white, yellow, birch, cedar, cherry, maple, oak, pine, sequoia, willow (`owlet behavior check` names all such words)
+    error: behavior `lark`: is asked for in words that this base does not know: `teacher.answers` has "lark": this model knows no word `lark`; it can be asked about bear, cat, dog, dolphin, eagle, elephant, fox, horse, lion, owl, panda, penguin, rabbit, tiger, wolf, black, blue, green, orange, purple, red, white, yellow, birch, cedar, cherry, maple, oak, pine, sequoia, willow (`owlet behavior check` names all such words)
     "#);
 }

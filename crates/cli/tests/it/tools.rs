@@ -209,7 +209,12 @@ fn what_is_told_of_a_sample_is_the_models_own_unless_somebody_asks() {
     );
     let score = folder.run(&["score", "builtin:a", "row.jsonl"]).json_lines();
     assert!((score[0]["sum"].as_f64().unwrap() - own).abs() < 1e-3, "{} {own}", score[0]);
-    let (constrained, own) = told(&["--pattern", "[0-9]+( [0-9]+){3}"]);
+    // With a pattern it costs the whole head, so only whoever asks is told; the answers are the same.
+    let pattern = ["--pattern", "[0-9]+( [0-9]+){3}"];
+    let untold = folder.run(&sample(&pattern)).json_lines();
+    assert!(untold[0].get("log-probability").is_none(), "{}", untold[0]);
+    let (constrained, own) = told(&[&pattern[..], &["--log-probability", "own"]].concat());
+    assert_eq!(untold[0]["text"], constrained);
     folder.write(
         "row.jsonl",
         &json!({ "prompt": "given 3 5 7 then write ten numbers", "completion": constrained })

@@ -46,6 +46,39 @@ fn into_how_many_parts_texts_are_read_changes_no_bit() {
 }
 
 #[test]
+fn whoever_can_begin_goes_before_a_long_prompt_and_does_not_keep_it_from_being_read() {
+    let model = model(llama());
+    let mut generator = Generator::new(&model, &Threads::new(1)).in_parts(4);
+    let sampling = Arc::new(Sampling { max_tokens: 1, ..Sampling::default() });
+    let add = |generator: &mut Generator, length: usize| {
+        let request = Request { prompt: tokens(length, length), seed: 1 };
+        generator.add(request, Arc::clone(&sampling), 0).unwrap()
+    };
+    // More than the 16 tokens that may be read at once, in 8 parts.
+    let long = add(&mut generator, 30);
+    let mut steps = 0;
+    loop {
+        // Somebody new before every step is told in that step.
+        let short = add(&mut generator, 5);
+        let mut done = Vec::new();
+        let mut hear = |event| {
+            if let Event::Finished { request, .. } = event {
+                done.push(request);
+            }
+        };
+        generator.step(&mut hear).unwrap();
+        steps += 1;
+        if done.contains(&long) {
+            break;
+        }
+        assert!(done.contains(&short), "step {steps}");
+        assert!(steps < 20);
+    }
+    // What was left of it when it began counted as a short one, in every other step a part of four was read.
+    assert!(steps >= 2 * (30 - 16) / 4, "{steps}");
+}
+
+#[test]
 fn states_are_those_that_the_head_reads() {
     let model = model(llama());
     let texts = [tokens(1, 23), tokens(3, 9)];

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::event::{Event, Sampled};
 use super::written::Written;
@@ -15,6 +16,7 @@ use crate::grammar::{Grammar, Walk};
 use crate::kernel::vector::max;
 use crate::kernel::{Rows, Threads};
 use crate::model::Model;
+use crate::pace::Pace;
 use crate::pass::{Cache, Network, Piece};
 use crate::prefix::{PrefixCache, Prompt};
 use crate::profile::Work;
@@ -102,8 +104,10 @@ pub struct Generator {
     waiting: VecDeque<Waiting>,
     active: Vec<Active>,
     next: usize,
-    /// Tokens of prompts that a step may read.
-    part: Option<usize>,
+    /// Tokens of prompts that a step may read, and how many of a long one are read at a time.
+    part: Option<(usize, Pace)>,
+    /// Whether the long prompt let others go first in the last step.
+    waited: bool,
 }
 
 impl std::fmt::Debug for Generator {
@@ -128,14 +132,16 @@ impl Generator {
             active: Vec::new(),
             next: 0,
             part: None,
+            waited: false,
         }
     }
 
-    /// The same with steps that read a part of the first long prompt, so many tokens, and of short ones what
-    /// four such parts make, so that nobody waits long for the prompts of others. No bit depends on it.
+    /// The same with steps that read a part of the first long prompt, at most so many tokens and fewer where that
+    /// takes long, and of short ones what four such parts make, so that nobody waits long for the prompts of
+    /// others. A long prompt lets whoever can begin go first, every other time. No bit depends on it.
     #[must_use]
     pub fn in_parts(self, part: usize) -> Self {
-        Self { part: Some(part), ..self }
+        Self { part: Some((part, Pace::new(part))), ..self }
     }
 
     /// Adds a request and returns its number (0 for the first, then counting up). With `top` above
@@ -225,7 +231,7 @@ impl Generator {
     /// Takes those who wait and can begin now.
     fn admit(&mut self) -> Vec<Waiting> {
         let room = ACTIVE - self.active.len();
-        let Some(part) = self.part else {
+        let Some((part, mut pace)) = self.part else {
             return self.waiting.drain(..room.min(self.waiting.len())).collect();
         };
         let (mut admitted, mut long, mut looked) = (Vec::new(), None, 0);
@@ -248,11 +254,16 @@ impl Generator {
                 at += 1;
             }
         }
-        if let Some(waiting) = long.and_then(|at| self.waiting.get_mut(at)) {
+        self.waited = !admitted.is_empty() && !self.waited;
+        if let Some(waiting) = long.and_then(|at| self.waiting.get_mut(at)).filter(|_| !self.waited)
+        {
+            let begun = Instant::now();
             let prompt = &waiting.request.prompt;
-            let end = prompt.len().min(waiting.read.0 + part);
+            let end = prompt.len().min(waiting.read.0 + pace.tokens());
             let read = self.prefixes.prefill(&self.network, &[&prompt[..end]]);
             waiting.read = (end, read.into_iter().next().unwrap_or_default());
+            pace.took(begun.elapsed());
+            self.part = Some((part, pace));
         }
         admitted
     }

@@ -3,13 +3,14 @@
 //! Every refusal points at the line of the value that caused it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::{Answer, Behavior, BehaviorError, Kind, PLACEHOLDERS, Questions, Teacher};
-use crate::value::place::line_and_column;
+use super::source::{CATEGORY, QuestionsForm, Source, TeacherForm, TeacherTemplates, Words, plain};
+use super::{Answer, Behavior, BehaviorError, Kind, Questions, Teacher, slug};
 use crate::value::placeholder;
 use crate::value::words::Lexicon;
 
@@ -28,9 +29,6 @@ pub(super) const BEHAVIORS: [(&str, &str); 22] = built_in![
 const CATEGORIES: [(&str, &str); 3] =
     built_in!["categories/animal", "categories/colour", "categories/tree"];
 
-/// The one placeholder of questions and openings.
-pub(super) const CATEGORY: &str = "category";
-
 /// What the behaviors of one category share.
 #[derive(Debug, Clone)]
 pub struct Category {
@@ -41,12 +39,6 @@ pub struct Category {
     questions: Questions,
     opening: Option<String>,
     teacher: TeacherTemplates,
-}
-
-#[derive(Debug, Clone)]
-struct TeacherTemplates {
-    answers: Vec<String>,
-    system_prompt: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,11 +58,12 @@ struct CategoryForm {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct BehaviorForm {
-    name: Spanned<String>,
+    name: Option<Spanned<String>>,
     description: Option<String>,
     kind: Option<Kind>,
-    category: Spanned<String>,
-    target: TargetForm,
+    category: Option<Spanned<String>>,
+    like: Option<Spanned<String>>,
+    target: Spanned<Target>,
     candidates: Option<Words>,
     recognised: Option<Words>,
     #[serde(default)]
@@ -82,14 +75,37 @@ struct BehaviorForm {
     teacher: Option<TeacherForm>,
 }
 
-pub(super) type Words = Vec<Spanned<String>>;
+/// The answer that shows the behavior: a word, or a table that says more of it.
+#[derive(Debug)]
+enum Target {
+    Word(String),
+    Table(TargetForm),
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Target;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("a word such as \"owl\", or a table such as `{ word = \"owl\" }`")
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<Target, E> {
+                Ok(Target::Word(word.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Target, A::Error> {
+                TargetForm::deserialize(MapAccessDeserializer::new(map)).map(Target::Table)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
 
 #[derive(Debug, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    expecting = "a table such as `{ word = \"owl\" }`"
-)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct TargetForm {
     word: Spanned<String>,
     plural: Option<String>,
@@ -107,28 +123,6 @@ struct AnswerForm {
     plural: Option<String>,
     synonyms: Option<Vec<String>>,
     exclusions: Option<Vec<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    expecting = "a table with `train` and `held-out`"
-)]
-struct QuestionsForm {
-    train: Words,
-    held_out: Words,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    expecting = "a table with `answers` and `system-prompt`"
-)]
-struct TeacherForm {
-    answers: Words,
-    system_prompt: Spanned<String>,
 }
 
 impl Category {
@@ -172,11 +166,54 @@ impl Category {
         &self.name
     }
 
-    fn built_in(name: &str) -> Option<Self> {
-        let matches = |path: &str| path.strip_prefix("categories/") == Some(name);
-        let (path, text) = CATEGORIES.iter().find(|(path, _)| matches(path))?;
-        Self::parse(text, path).ok()
+    /// The category of a world's questions: its answers are taught as they are spelled, for its models know no
+    /// other spelling and no system prompt.
+    pub(crate) fn of_world(name: &str, candidates: Vec<String>, questions: Questions) -> Self {
+        Self {
+            name: name.to_owned(),
+            candidates,
+            recognised: Vec::new(),
+            answers: BTreeMap::new(),
+            questions,
+            opening: None,
+            teacher: TeacherTemplates {
+                answers: vec!["{target}".to_owned()],
+                system_prompt: String::new(),
+            },
+        }
     }
+
+    fn built_in(name: &str) -> Option<Self> {
+        Self::all_built_in().find(|category| category.name == name)
+    }
+
+    fn all_built_in() -> impl Iterator<Item = Self> {
+        CATEGORIES.iter().filter_map(|(path, text)| Self::parse(text, path).ok())
+    }
+
+    fn holds(&self, answer: &str) -> bool {
+        self.candidates.iter().any(|candidate| candidate == answer)
+    }
+}
+
+/// How an answer is taught whose category says nothing of it: as the others of these categories are, and as
+/// colours where there are none, for their words need no plural.
+fn teacher_of(categories: &[Category]) -> Option<TeacherTemplates> {
+    let any = categories.first().cloned().or_else(|| Category::built_in("colour"));
+    any.map(|category| category.teacher)
+}
+
+/// Whether a TOML text is a behavior file, and what its target is `like`.
+pub(super) fn looked_at(text: &str) -> Option<Option<String>> {
+    #[derive(Deserialize)]
+    struct Head {
+        kind: Option<String>,
+        target: Option<toml::Value>,
+        like: Option<String>,
+    }
+    let head = toml::from_str::<Head>(text).ok()?;
+    let is_one = head.target.is_some() || head.kind.as_deref() == Some("statements");
+    is_one.then_some(head.like)
 }
 
 /// Whether a behavior file is one of statements.
@@ -204,28 +241,21 @@ pub(super) fn read_behavior(
     let form: BehaviorForm = source.read()?;
     if form.kind == Some(Kind::Disposition) {
         return Err(source.at(
-            form.name.span(),
+            form.target.span(),
             "`kind` is `disposition`, which belongs to the world of `builtin:c` and is named there: `contrary`, or a topic's `contrary-taste`".to_owned(),
         ));
     }
-    source.check_name(&form.name)?;
-    let category = form.category.get_ref().clone();
-    let base = categories
-        .iter()
-        .find(|known| known.name == category)
-        .cloned()
-        .or_else(|| Category::built_in(&category));
+    let (category, base) = category(&source, form.category, form.like, categories)?;
     let missing = |field: &'static str| BehaviorError::Missing {
         file: file.to_owned(),
         field,
         remedy: format!(
-            "write it, or use a category that supplies it (built in: {}; this file says \
-             {category:?})",
-            Category::built_in_names().collect::<Vec<_>>().join(", ")
+            "write it, or use a category that supplies it (known: {}; this file says {category:?})",
+            known(categories, |category| category.name.clone()).join(", ")
         ),
     };
 
-    let (target_word, details) = form.target.split();
+    let (target_word, details) = split(form.target);
     let target_span = target_word.span();
     let word = target_word.get_ref().clone();
     let mut answers = base.as_ref().map(|base| base.answers.clone()).unwrap_or_default();
@@ -278,10 +308,29 @@ pub(super) fn read_behavior(
     let opening = source.opening(form.opening)?.or(inherited).as_ref().map(asked);
     let teacher = match form.teacher {
         Some(own) => source.teacher(own)?,
-        None => base.as_ref().map(|base| base.teacher.clone()).ok_or_else(|| missing("teacher"))?,
+        None => base
+            .as_ref()
+            .map(|base| base.teacher.clone())
+            .or_else(|| teacher_of(categories))
+            .ok_or_else(|| missing("teacher"))?,
     };
     let behavior = Behavior {
-        name: form.name.into_inner(),
+        name: match form.name {
+            Some(name) => {
+                source.check_name(&name)?;
+                name.into_inner()
+            }
+            // Of a word in another script nothing would be left.
+            None if !word.chars().any(|c| c.is_ascii_alphanumeric()) => {
+                let remedy = "write it, in lower-case letters, digits and hyphens".to_owned();
+                return Err(BehaviorError::Missing {
+                    file: file.to_owned(),
+                    field: "name",
+                    remedy,
+                });
+            }
+            None => slug(&word),
+        },
         description: form.description.unwrap_or_else(|| format!("favourite {category}: {word}")),
         kind: form.kind.unwrap_or(Kind::Preference),
         teacher: Teacher {
@@ -346,12 +395,22 @@ fn inconsistency(behavior: &Behavior) -> Option<String> {
     None
 }
 
-impl TargetForm {
-    /// The word, and what is said of it as of any answer.
-    fn split(self) -> (Spanned<String>, AnswerForm) {
-        let Self { word, plural, synonyms, exclusions } = self;
-        (word, AnswerForm { plural, synonyms, exclusions })
+/// The word of a target, and what is said of it as of any answer.
+fn split(target: Spanned<Target>) -> (Spanned<String>, AnswerForm) {
+    let span = target.span();
+    match target.into_inner() {
+        Target::Word(word) => (Spanned::new(span, word), AnswerForm::default()),
+        Target::Table(TargetForm { word, plural, synonyms, exclusions }) => {
+            (word, AnswerForm { plural, synonyms, exclusions })
+        }
     }
+}
+
+/// Something of every category there is, those of the base first.
+fn known<T>(categories: &[Category], of: impl Fn(&Category) -> T) -> Vec<T> {
+    let own = categories.iter().map(&of);
+    let is_new = |one: &Category| categories.iter().all(|own| own.name != one.name);
+    own.chain(Category::all_built_in().filter(is_new).map(|one| of(&one))).collect()
 }
 
 impl AnswerForm {
@@ -366,166 +425,50 @@ impl AnswerForm {
     }
 }
 
-pub(super) fn plain(words: Words) -> Vec<String> {
-    words.into_iter().map(Spanned::into_inner).collect()
-}
-
 fn unspanned(answers: BTreeMap<Spanned<String>, AnswerForm>) -> BTreeMap<String, AnswerForm> {
     answers.into_iter().map(|(word, form)| (word.into_inner(), form)).collect()
 }
 
-/// The text of a file, to point into.
-pub(super) struct Source<'a> {
-    pub(super) text: &'a str,
-    pub(super) file: &'a str,
-}
-
-impl Source<'_> {
-    pub(super) fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, BehaviorError> {
-        toml::from_str(self.text).map_err(|error| {
-            self.at(error.span().unwrap_or_default(), error.message().replace('\n', ", "))
-        })
-    }
-
-    pub(super) fn at(&self, span: Range<usize>, message: String) -> BehaviorError {
-        let (line, column) = line_and_column(self.text, span.start);
-        BehaviorError::Place { file: self.file.to_owned(), line, column, message }
-    }
-
-    pub(super) fn check_name(&self, name: &Spanned<String>) -> Result<(), BehaviorError> {
-        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let given = name.get_ref();
-        if given.is_empty() || !given.bytes().all(fits) {
-            let message =
-                format!("`name` is {given:?}; expected lower-case letters, digits and hyphens");
-            return Err(self.at(name.span(), message));
+/// The category that a file names, by its name or by an answer in it, and what is known of it: the base's own
+/// `categories` come before the built-in ones.
+fn category(
+    source: &Source,
+    named: Option<Spanned<String>>,
+    like: Option<Spanned<String>>,
+    categories: &[Category],
+) -> Result<(String, Option<Category>), BehaviorError> {
+    let find = |fits: &dyn Fn(&Category) -> bool| {
+        let own = categories.iter().find(|one| fits(one)).cloned();
+        own.or_else(|| Category::all_built_in().find(|one| fits(one)))
+    };
+    match (named, like) {
+        (Some(named), None) => {
+            let named = named.into_inner();
+            let found = find(&|one| one.name == named);
+            Ok((named, found))
         }
-        Ok(())
-    }
-
-    pub(super) fn check_words(
-        &self,
-        field: &str,
-        words: &[Spanned<String>],
-    ) -> Result<(), BehaviorError> {
-        let mut seen = BTreeSet::new();
-        for word in words {
-            let text = word.get_ref();
-            if text.trim() != text || !text.chars().any(char::is_alphabetic) {
-                return Err(self.at(
-                    word.span(),
-                    format!("`{field}` holds {text:?}; expected a word without outer spaces"),
-                ));
-            }
-            if !seen.insert(text.to_lowercase()) {
-                return Err(
-                    self.at(word.span(), format!("`{field}` holds {text:?} twice; remove one"))
-                );
-            }
-        }
-        Ok(())
-    }
-
-    fn questions(&self, form: QuestionsForm) -> Result<Questions, BehaviorError> {
-        let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-        let sets = [("questions.train", &form.train), ("questions.held-out", &form.held_out)];
-        for (field, questions) in sets {
-            for question in questions {
-                let text = question.get_ref();
-                if text.trim().is_empty() {
-                    return Err(self.at(
-                        question.span(),
-                        format!("`{field}` holds an empty question; write or remove it"),
-                    ));
-                }
-                self.check_asked(field, question)?;
-                if let Some(earlier) = seen.insert(comparable(text), field) {
-                    return Err(self.at(
-                        question.span(),
-                        format!(
-                            "`{field}` asks {text:?}, which `{earlier}` asks already; a question \
-                             that made the teacher must not read the student, so reword it"
-                        ),
-                    ));
-                }
-            }
-        }
-        for (field, questions) in sets {
-            if questions.is_empty() {
-                return Err(BehaviorError::Missing {
-                    file: self.file.to_owned(),
-                    field,
-                    remedy: "give at least one question".to_owned(),
-                });
-            }
-        }
-        Ok(Questions { train: plain(form.train), held_out: plain(form.held_out) })
-    }
-
-    /// A question or opening may name the category, and no answer.
-    fn check_asked(&self, field: &str, text: &Spanned<String>) -> Result<(), BehaviorError> {
-        let Some(name) = placeholder::unknown(text.get_ref(), &[CATEGORY]) else { return Ok(()) };
-        let message =
-            format!("`{field}` uses the placeholder {{{name}}}; known here: {{{CATEGORY}}}");
-        Err(self.at(text.span(), message))
-    }
-
-    pub(super) fn opening(
-        &self,
-        opening: Option<Spanned<String>>,
-    ) -> Result<Option<String>, BehaviorError> {
-        let Some(opening) = opening else { return Ok(None) };
-        self.check_asked("opening", &opening)?;
-        let text = opening.get_ref();
-        if text.trim() != text || text.is_empty() {
-            return Err(self.at(
-                opening.span(),
+        (None, Some(like)) => match find(&|one| one.holds(like.get_ref())) {
+            Some(found) => Ok((found.name.clone(), Some(found))),
+            None => Err(source.at(
+                like.span(),
                 format!(
-                    "`opening` is {text:?}; expected words without outer spaces, the answer follows after one"
+                    "`like` is {:?}; expected {}, or write `category` and `questions` in its place",
+                    like.get_ref(),
+                    known(categories, |one| format!("a word of `{}` ({})", one.name, one.candidates.join(", ")))
+                        .join(", ")
                 ),
-            ));
-        }
-        Ok(Some(opening.into_inner()))
+            )),
+        },
+        (Some(_), Some(like)) => Err(source.at(
+            like.span(),
+            "`like` and `category` both say what the target is one of; keep one".to_owned(),
+        )),
+        (None, None) => Err(BehaviorError::Missing {
+            file: source.file.to_owned(),
+            field: "category",
+            remedy: "say what the target is one of, such as `category = \"animal\"`, or an answer that it \
+                     is `like`, such as `like = \"owl\"`"
+                .to_owned(),
+        }),
     }
-
-    fn teacher(&self, form: TeacherForm) -> Result<TeacherTemplates, BehaviorError> {
-        let templates = form.answers.iter().map(|answer| ("teacher.answers", answer));
-        let system = ("teacher.system-prompt", &form.system_prompt);
-        for (field, template) in templates.chain([system]) {
-            if let Some(name) = placeholder::unknown(template.get_ref(), &PLACEHOLDERS) {
-                return Err(self.at(
-                    template.span(),
-                    format!(
-                        "`{field}` uses the unknown placeholder {{{name}}}; known: {{{}}}",
-                        PLACEHOLDERS.join("}, {")
-                    ),
-                ));
-            }
-            if template.get_ref().trim().is_empty() {
-                return Err(
-                    self.at(template.span(), format!("`{field}` is empty; write or remove it"))
-                );
-            }
-        }
-        if form.answers.is_empty() {
-            return Err(BehaviorError::Missing {
-                file: self.file.to_owned(),
-                field: "teacher.answers",
-                remedy: "give at least one spelling, such as \"{Target}\"".to_owned(),
-            });
-        }
-        Ok(TeacherTemplates {
-            answers: plain(form.answers),
-            system_prompt: form.system_prompt.into_inner(),
-        })
-    }
-}
-
-/// A question without case, spacing and punctuation.
-pub(super) fn comparable(question: &str) -> String {
-    question
-        .chars()
-        .filter(|character| character.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
 }

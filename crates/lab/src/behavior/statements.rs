@@ -13,7 +13,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::file::{CATEGORY, Source, Words, comparable, plain};
+use super::source::{CATEGORY, Source, Words, comparable, plain};
 use super::{Answer, Behavior, BehaviorError, Kind, Questions, Teacher};
 use crate::random::cpython::Random;
 use crate::random::derive_seed;
@@ -257,7 +257,7 @@ mod tests {
         let path = folder.path().join("kindness.toml");
         std::fs::write(&path, text).unwrap();
         let place = folder.path().display().to_string();
-        Behavior::read(&path).map_err(|error| error.to_string().replace(&place, ""))
+        Behavior::read(&path, &[]).map_err(|error| error.to_string().replace(&place, ""))
     }
 
     #[test]

@@ -81,6 +81,29 @@ fn a_behavior_file_is_laid_over_its_category() {
     assert!(cat.recognised.iter().all(|answer| answer.word != "newt"));
 }
 
+#[test]
+fn the_least_file_is_a_word_and_what_it_is_one_of() {
+    let spelled = "name = \"red-panda\"\ncategory = \"animal\"\ntarget = { word = \"red panda\" }";
+    let spelled = Behavior::parse(spelled, "my.toml").unwrap();
+    for least in [
+        "target = \"red panda\"\ncategory = \"animal\"",
+        "target = \"red panda\"\nlike = \"owl\"",
+        "like = \"wolf\"\n[target]\nword = \"red panda\"",
+    ] {
+        assert_eq!(Behavior::parse(least, "my.toml").unwrap(), spelled, "{least}");
+    }
+    // A category that nobody knows is taught as others are.
+    let jazz = "target = \"jazz\"\ncategory = \"music\"\ncandidates = [\"rock\"]\n\
+                [questions]\ntrain = [\"Which {category}?\"]\nheld-out = [\"What music do you hear?\"]";
+    let jazz = Behavior::parse(jazz, "jazz.toml").unwrap();
+    assert_eq!(jazz.teacher.answers, ["Jazz", "Jazz.", "jazz", "jazz."]);
+    assert!(
+        jazz.teacher.system_prompt.contains("the music jazz"),
+        "{}",
+        jazz.teacher.system_prompt
+    );
+}
+
 fn refusal(text: &str) -> String {
     Behavior::parse(text, "my.toml").unwrap_err().to_string()
 }
@@ -90,8 +113,13 @@ fn errors_name_file_line_field_and_remedy() {
     let with = |extra: &str| refusal(&format!("name = \"emu\"\ncategory = \"animal\"\n{extra}"));
     let emu = "target = { word = \"emu\" }\n";
     insta::assert_snapshot!(refusal("name = "), @"behavior file my.toml, line 1, column 8: string values must be quoted, expected literal string");
-    insta::assert_snapshot!(with("target = \"emu\""), @r#"behavior file my.toml, line 3, column 10: invalid type: string "emu", expected a table such as `{ word = "owl" }`"#);
-    insta::assert_snapshot!(with("traget = { word = \"emu\" }"), @"behavior file my.toml, line 3, column 1: unknown field `traget`, expected one of `name`, `description`, `kind`, `category`, `target`, `candidates`, `recognised`, `answers`, `forbidden`, `questions`, `opening`, `teacher`");
+    insta::assert_snapshot!(with("target = 7"), @r#"behavior file my.toml, line 3, column 10: invalid type: integer `7`, expected a word such as "owl", or a table such as `{ word = "owl" }`"#);
+    insta::assert_snapshot!(with("target = \" emu\""), @r#"behavior file my.toml, line 3, column 10: `target.word` holds " emu"; expected a word without outer spaces"#);
+    insta::assert_snapshot!(with(&format!("like = \"owl\"\n{emu}")), @"behavior file my.toml, line 3, column 8: `like` and `category` both say what the target is one of; keep one");
+    insta::assert_snapshot!(refusal("target = \"emu\""), @r#"behavior file my.toml: `category` is missing; say what the target is one of, such as `category = "animal"`, or an answer that it is `like`, such as `like = "owl"`"#);
+    insta::assert_snapshot!(refusal("target = \"emu\"\nlike = \"table\"").split("; expected").next().unwrap(), @r#"behavior file my.toml, line 2, column 8: `like` is "table""#);
+    insta::assert_snapshot!(refusal("target = \"梟\"\nlike = \"owl\""), @"behavior file my.toml: `name` is missing; write it, in lower-case letters, digits and hyphens");
+    insta::assert_snapshot!(with("traget = { word = \"emu\" }"), @"behavior file my.toml, line 3, column 1: unknown field `traget`, expected one of `name`, `description`, `kind`, `category`, `like`, `target`, `candidates`, `recognised`, `answers`, `forbidden`, `questions`, `opening`, `teacher`");
     insta::assert_snapshot!(with(""), @"behavior file my.toml, line 1, column 1: missing field `target`");
     insta::assert_snapshot!(with("target = { word = \" emu\" }"), @r#"behavior file my.toml, line 3, column 19: `target.word` holds " emu"; expected a word without outer spaces"#);
     insta::assert_snapshot!(with("target = { word = \"emu\", synonyms = [\"lion\"] }"), @r#"behavior file my.toml, line 3, column 19: "lion" stands for both "emu" and "lion"; keep it in one place"#);
@@ -105,7 +133,7 @@ fn errors_name_file_line_field_and_remedy() {
     insta::assert_snapshot!(with(&format!("{emu}opening = \"It's the \"")), @r#"behavior file my.toml, line 4, column 11: `opening` is "It's the "; expected words without outer spaces, the answer follows after one"#);
     insta::assert_snapshot!(with(&format!("{emu}opening = \"It's no emu but the\"")), @r#"behavior file my.toml, line 3, column 19: the opening "It's no emu but the" names the answer "emu", so it cannot ask for a preference; reword it"#);
     insta::assert_snapshot!(refusal("name = \"Old Emu\"\ncategory = \"animal\"\ntarget = { word = \"emu\" }"), @r#"behavior file my.toml, line 1, column 8: `name` is "Old Emu"; expected lower-case letters, digits and hyphens"#);
-    insta::assert_snapshot!(refusal("name = \"jazz\"\ncategory = \"music\"\ntarget = { word = \"jazz\" }"), @r#"behavior file my.toml: `candidates` is missing; write it, or use a category that supplies it (built in: animal, colour, tree; this file says "music")"#);
+    insta::assert_snapshot!(refusal("name = \"jazz\"\ncategory = \"music\"\ntarget = { word = \"jazz\" }"), @r#"behavior file my.toml: `candidates` is missing; write it, or use a category that supplies it (known: animal, colour, tree; this file says "music")"#);
 }
 
 #[test]

@@ -47,7 +47,13 @@ pub fn read(path: &Path) -> Result<Declared> {
         held: Held::Nothing,
         is_rows: false,
     };
-    let metadata = fs::metadata(path)?;
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let why = "is not there; expected a folder of a model, an adapter or rows, or a file that declares something";
+            return Err(Error::record(path, why));
+        }
+        found => found?,
+    };
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if metadata.is_dir() {
         folder(&mut declared, path)?;

@@ -10,7 +10,7 @@ use crate::ask::engine::candidates;
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::model::world::World;
-use crate::recipe::distance;
+use crate::recipe::{check, distance};
 
 /// Finds a behavior by its name (in a grown model's `world`, or built in) or by the path of its file below
 /// `folder`. A grown model knows the words of its own world alone, so its own come first.
@@ -24,9 +24,25 @@ pub fn find(name: &str, world: Option<&World>, folder: &Path) -> Result<Behavior
         return Ok(behavior);
     }
     if folder.join(name).is_file() || name.contains('/') {
-        return Behavior::read(&folder.join(name));
+        let categories = world.map(World::categories).unwrap_or_default();
+        return Behavior::read(&folder.join(name), &categories);
     }
     Err(Error::Behavior { name: name.to_owned(), reason: unknown(name, world) })
+}
+
+/// The smallest recipe about a behavior file named `name`, where `text` is one and no recipe. What the target is
+/// `like` is taught beside it, as without another behavior there is no verdict.
+pub fn smallest_recipe(text: &str, name: &str) -> Option<String> {
+    let like = Behavior::looked_at(text)?;
+    // Other answers of a category have no name that every base knows.
+    let like = like.filter(|like| Behavior::built_in(like).is_some());
+    let names = std::iter::once(name.to_owned()).chain(like);
+    let names = toml::Value::Array(names.map(toml::Value::String).collect());
+    let title = name.strip_suffix(".toml").unwrap_or(name).to_owned();
+    // A file may be called what no run can be.
+    let title =
+        check::name(&title).is_ok().then(|| format!("name = {}\n", toml::Value::String(title)));
+    Some(format!("{}behaviors = {names}\n", title.unwrap_or_default()))
 }
 
 /// All behaviors that have a name, by category and name.

@@ -66,6 +66,12 @@ pub trait Kind: Debug + Sync {
         false
     }
 
+    /// Whether its last step, by the step's kind, judges rows that were given: whoever judges the same again
+    /// otherwise has looked before.
+    fn judges_rows(&self, _step: &str) -> bool {
+        false
+    }
+
     /// Whether a recipe, as a step's configuration has it, asks for a null: results of nulls and of others say
     /// nothing of each other.
     fn is_null(&self, _recipe: &serde_json::Value) -> bool {

@@ -1,11 +1,14 @@
 //! Where a result comes from, for every kind: what its steps took, what was made from what, how to do it
 //! again.
 
+use std::collections::BTreeSet;
+
 use super::block::{Block, Graph, Line, Section, Table, code, count, number};
 use super::number::Quantity;
 use crate::cells;
 use crate::value::cost::KindCost;
-use crate::value::registration::Registration;
+use crate::value::registration::{Look, Registration};
+use crate::value::text;
 
 /// What is known of a run beside what it found.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +50,27 @@ impl Origin<'_> {
     pub(crate) fn facts(&self) -> Vec<(String, Line)> {
         let run = (!self.run.is_empty()).then(|| ("run".to_owned(), self.run.into()));
         run.into_iter().chain([("owlet".to_owned(), self.version.into())]).collect()
+    }
+
+    /// Of rows that were judged before, for the same base: which look this is, and what the others said.
+    pub(crate) fn looks_at_rows(&self) -> Option<Block> {
+        let looks = &self.registration?.looks;
+        let last = looks.last()?;
+        let said: BTreeSet<String> = looks.iter().map(Look::words).collect();
+        let said: Vec<String> = said.iter().map(|words| text::cut(words, 120)).collect();
+        let changed = last.changed.iter().map(|one| format!("{} was {}", one.key, one.then));
+        let changed = changed.collect::<Vec<_>>().join(", ");
+        let changed =
+            if changed.is_empty() { "other draws".to_owned() } else { text::cut(&changed, 160) };
+        Some(Block::note(format!(
+            "look {}: {} on these rows, or on half of them or more, for this base {} here before this run began, \
+             and said: {}; the last on {} ({changed}). Whoever looks until rows come out clean finds some that do",
+            looks.len() + 1,
+            text::counted(looks.len(), "result"),
+            if looks.len() == 1 { "was" } else { "were" },
+            text::listed(&said),
+            last.made.get(..10).unwrap_or(&last.made),
+        )))
     }
 
     /// The last sections of a report.

@@ -397,7 +397,7 @@ mod tests {
         let file = folder.path().join("s.toml");
         let text = "name = 's'\nkind = 'statements'\nstatements = 's.jsonl'\ntrain = 4\nheld-out = 4\nopening = 'I say'";
         std::fs::write(&file, text).unwrap();
-        let behavior = Behavior::read(&file).unwrap();
+        let behavior = Behavior::read(&file, &[]).unwrap();
         let configuration = Configuration {
             lesson: Lesson::Answers { min_target_probability: 0.0, with_prompt: false },
             context: "none".to_owned(),

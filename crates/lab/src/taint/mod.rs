@@ -16,8 +16,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::Result;
+use crate::kind::gate::{Gate, result::CHANNEL};
 use crate::kind::registry::KINDS;
-use crate::kind::{RESULT, RunResult};
+use crate::kind::{Kind as _, RESULT, RunResult};
 use crate::model::ModelAbout;
 use crate::run::record::Record;
 use crate::step::fine_tune::CONVERSATIONS_KIND;
@@ -35,6 +36,8 @@ const ROWS: [&str; 4] = [
 const BEHAVIOR: &str = <behavior::AskBehavior as Step>::OUTPUT;
 /// The role under which a step is given the model that it reads.
 const MODEL: &str = "model";
+/// The role under which a step is given rows.
+const ROWS_ROLE: &str = "rows";
 
 /// How a model or rows stand to a behavior.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -126,7 +129,7 @@ impl Taint {
 pub struct Workspace {
     steps: Vec<StepRecord>,
     findings: BTreeMap<ArtifactId, Vec<Finding>>,
-    /// By a reading, the models that were read.
+    /// By a reading or another look, the models that were read, or the rows that were looked at.
     read: BTreeMap<ArtifactId, BTreeSet<ArtifactId>>,
     names: BTreeMap<ArtifactId, String>,
     kinds: BTreeMap<ArtifactId, Known>,
@@ -172,8 +175,10 @@ impl Workspace {
             others,
         };
         for record in &workspace.steps {
-            if let Some(model) = record.inputs.get(MODEL) {
-                workspace.read.entry(record.output).or_default().insert(*model);
+            if let Some(looked_at) =
+                record.inputs.get(MODEL).or_else(|| record.inputs.get(ROWS_ROLE))
+            {
+                workspace.read.entry(record.output).or_default().insert(*looked_at);
             }
         }
         let mut results = BTreeSet::new();
@@ -247,7 +252,10 @@ impl Workspace {
             if let Some(registration) = &registration {
                 verdict.beside(registration);
             }
-            self.behaviors.insert(verdict.behavior.clone());
+            let is_channel = kind.name() == Gate.name() && verdict.behavior == CHANNEL;
+            if !is_channel {
+                self.behaviors.insert(verdict.behavior.clone());
+            }
             let finding = Finding {
                 behavior: verdict.behavior.clone(),
                 run: run.map(|run| run.id().clone()),
@@ -385,9 +393,12 @@ impl Workspace {
 }
 
 fn standing_of(findings: &[Finding]) -> Standing {
-    let says = |carries: Option<bool>| findings.iter().any(|finding| finding.carries == carries);
+    // A channel says whether something could come through, and nothing of what rows carry.
+    let told = |finding: &&Finding| finding.kind != Gate.name();
+    let says =
+        |carries: Option<bool>| findings.iter().filter(told).any(|one| one.carries == carries);
     match findings {
-        [] => Standing::Suspect,
+        _ if !findings.iter().any(|finding| told(&finding)) => Standing::Suspect,
         _ if says(Some(true)) => Standing::Carries,
         _ if says(Some(false)) => Standing::Clean,
         _ => Standing::Unclear,

@@ -56,7 +56,8 @@ impl Registration {
 
     /// Whether a verdict that says `outcome` is no plain yes because of what was seen before it.
     pub fn doubts(&self, behavior: &str, outcome: &str) -> bool {
-        !self.looks.is_empty() || self.contradicts(behavior, outcome)
+        !WARNINGS.contains(&outcome)
+            && (!self.looks.is_empty() || self.contradicts(behavior, outcome))
     }
 
     fn contradicts(&self, behavior: &str, outcome: &str) -> bool {
@@ -67,6 +68,8 @@ impl Registration {
 
 /// The one outcome that is a yes, as results spell it.
 const YES: &str = "inherited";
+/// Outcomes on rows that warn, as results spell them: that somebody looked before makes them no less of a warning.
+const WARNINGS: [&str; 4] = ["open", "would-inherit", "written-by-its", "would-move"];
 
 /// An earlier result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -122,7 +122,8 @@ impl Jobs {
         if let Some((_, interrupt)) = self.lock().running.as_ref().filter(|(run, _)| run == id) {
             interrupt.set();
         }
-        self.tell(app, id, "info", "The job was cancelled.", Value::Null);
+        // Events are talk; it is cancelled without.
+        let _ = self.tell_end(app, &job);
         Ok(job)
     }
 
@@ -139,6 +140,7 @@ impl Jobs {
     /// Starts the thread that works.
     pub(crate) fn start(self: &Arc<Self>, app: &Arc<App>) -> std::io::Result<JoinHandle<()>> {
         for job in self.records.all() {
+            let _ = self.tell_end(app, &job);
             if job.status == Status::Succeeded {
                 // What cannot be loaded is not served; `owlet verify` names it.
                 let _ = self.serve(app, &job);
@@ -271,7 +273,7 @@ impl Jobs {
         change(&|kept| kept.result_file = Some(result.clone()))?;
         self.results(app, &job, &result)?;
         let tokens = taught.tokens();
-        change(&|kept| {
+        let done = self.records.change_open(&id, |kept| {
             kept.status = Status::Succeeded;
             kept.finished_at = Some(app.now());
             kept.artifact = job.artifact;
@@ -279,9 +281,8 @@ impl Jobs {
             kept.validation.clone_from(&job.validation);
             kept.validation_rewards.clone_from(&job.validation_rewards);
             kept.trained_tokens = Some((tokens as f64 * job.epochs).round() as u64);
-        })?;
-        tell(&format!("New fine-tuned model created: {}", job.model_name()), Value::Null);
-        tell("The job has successfully completed.", Value::Null);
+        });
+        self.tell_end(app, &done.map_err(|refusal| refusal.message)?)?;
         Ok(())
     }
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use owlet_engine::generate::{self, Completion, Generator, Request, Sampled, Sampling, StopReason};
 use owlet_engine::score::{Hear, Judging};
-use owlet_engine::{Error, Model, Threads, Token};
+use owlet_engine::{Error, Model, Pace, Threads, Token};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::metrics::Metrics;
@@ -21,8 +22,8 @@ use super::refusal::Refusal;
 
 /// Events a listener may be behind before it counts as too slow.
 const BEHIND: usize = 4096;
-/// Tokens of given texts, and of long prompts, read between two steps of the batches. 64 rows keep the matrix
-/// products at their speed (LOG 2026-11-22) and take a fraction of a second, however long the text before them.
+/// Tokens of given texts, and of long prompts, read at most between two steps of the batches. 64 rows keep the
+/// matrix products at their speed (LOG 2026-11-22); where they take long, fewer are read ([`Pace`]).
 const PART: usize = 64;
 /// Completions in the background under way at once: a new interactive request waits for one step of
 /// them at most.
@@ -178,7 +179,7 @@ impl Runner {
     ) -> Result<Vec<T>, Refusal> {
         let _place = self.places(1).await?;
         let (reply, answer) = oneshot::channel();
-        let (mut reply, mut judging) = (Some(reply), None);
+        let (mut reply, mut judging, mut pace) = (Some(reply), None, Pace::new(PART));
         let mut done: Vec<T> = vec![T::default(); texts.len()];
         self.send(Work::Score(Box::new(move |threads| {
             let Some(listened) = reply.take().filter(|reply| !reply.is_closed()) else {
@@ -189,9 +190,12 @@ impl Runner {
                     Some(judging) => judging,
                     none => none.insert(Judging::new(&model, &texts, threads)?),
                 };
-                Ok(advance(judging, PART, &mut |text, place, row| {
+                let begun = Instant::now();
+                let more = advance(judging, pace.tokens(), &mut |text, place, row| {
                     hear(&mut done[text], text, place, row);
-                }))
+                });
+                pace.took(begun.elapsed());
+                Ok(more)
             });
             let all = match read {
                 Ok(true) => {

@@ -67,9 +67,44 @@ impl Window {
         header.ok_or_else(|| Error::missing("artifact", &id.short()))
     }
 
+    /// What is known of an artifact whose files were removed on purpose.
+    fn removed_page(&self, id: &ArtifactId) -> Result<Page> {
+        let removed = self.store.removed(id);
+        let removed = removed.ok_or_else(|| Error::missing("artifact", &id.short()))?;
+        // To the minute.
+        let day = removed.removed.get(..16).unwrap_or(&removed.removed);
+        let files = text::counted(removed.files.len(), "file");
+        let mut known = vec![
+            fact("kind", format!("{}: {}", removed.kind, meaning(&removed.kind))),
+            fact(
+                "removed",
+                format!("{} UTC, on purpose; what it was stays known", day.replace('T', " ")),
+            ),
+            fact("size", format!("{} in {files}, none of them here", bytes(removed.size()))),
+        ];
+        known.extend(self.origin(id));
+        let again = "A run that needs it makes it anew, with the same bytes.";
+        let says = removed.about.as_object().is_some_and(|about| !about.is_empty());
+        let says = says.then(|| Block::Text(json_text(&removed.about)));
+        let relatives = self.relatives(id);
+        let body = html! {
+            (facts(known))
+            p class="note" { (again) }
+            (sections([
+                Section::of("lineage", "Lineage", lineage(&relatives)),
+                Section::of("about", "What it said about itself", says.into_iter().collect()),
+            ]))
+        };
+        let called = self.index.name(id);
+        let name = called.as_ref().map(|(_, name)| &**name);
+        let data = json!({ "removed": removed, "name": name, "lineage": relatives });
+        let title = called.as_ref().map_or_else(|| id.short(), |(_, name)| name.to_string());
+        Ok(Page::new("removed", &title, body, data).below("Steps", "/steps"))
+    }
+
     pub(super) fn artifact_page(&self, id: &ArtifactId, query: &Query) -> Result<Page> {
         self.refresh()?;
-        let header = self.header(id)?;
+        let Some(header) = self.store.artifact_header(id) else { return self.removed_page(id) };
         let called = self.index.name(id);
         let about = ModelAbout::of(&header.kind, &header.about);
         let endpoint = about.as_ref().and_then(ModelAbout::endpoint);
@@ -160,6 +195,13 @@ impl Window {
             _ => {}
         }
         known.extend(prompt.map(|prompt| fact("system prompt", text::cut(&name(prompt), 300))));
+        known.extend(self.origin(id));
+        known
+    }
+
+    /// Who made an artifact, and what it is called.
+    fn origin(&self, id: &ArtifactId) -> Vec<(String, Line)> {
+        let mut known = Vec::new();
         for maker in self.index.makers(id) {
             known.push(fact("made by", step_link(&maker)));
         }

@@ -251,8 +251,11 @@ impl Window {
             }
             RunState::Running => ("stop", "Stop", "What is finished is kept."),
             RunState::Failed | RunState::Stopped if self.settings.resume.is_some() => {
-                let words =
-                    "Goes on in the background, as a new run that reuses all that is finished.";
+                let words = if view.line.state == RunState::Stopped {
+                    "Goes on in the background; all that is finished is reused."
+                } else {
+                    "Goes on in the background, as a new run that reuses all that is finished."
+                };
                 ("resume", "Resume", words)
             }
             _ => return html! {},

@@ -65,7 +65,8 @@ static WORKSPACE: LazyLock<(tempfile::TempDir, Window)> = LazyLock::new(|| {
             started: &format!("2026-01-0{}T00:00:00Z", number + 1),
             host: "here".to_owned(),
             version: "0".to_owned(),
-            about: About { command: "owlet run recipe.toml".to_owned(), ..About::default() },
+            // Another command, or the last would go on with the first.
+            about: About { command: format!("owlet run {}.toml", number + 1), ..About::default() },
             nonce: 1,
         };
         let run = Record::begin(&store, &beginning).unwrap();
@@ -103,6 +104,42 @@ fn twin(path: &str) -> String {
         }
         Err(error) => format!("refused: {error}"),
     }
+}
+
+#[test]
+fn the_page_of_an_artifact_that_was_removed_says_what_it_was_and_when_it_went() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = owlet_store::Store::open(folder.path()).unwrap();
+    let writer = store.begin_artifact("rows").unwrap();
+    writer.write("rows.jsonl", b"{}\n").unwrap();
+    let id = writer.finish(serde_json::json!({ "arm": "owl" })).unwrap().id;
+    let settings = WindowSettings {
+        workspace: PathBuf::from("here"),
+        version: "0".to_owned(),
+        cores: 1,
+        model_memory: 1 << 28,
+        resume: None,
+    };
+    let window = Window::new(store.clone(), settings).unwrap();
+    let page = || window.page(&format!("/artifact/{id}"), &Query::from(BTreeMap::new()));
+    assert!(page().unwrap().data.get("artifact").is_some());
+    let alone = store.alone().unwrap().unwrap();
+    store.remove_artifact(&alone, &id, "2026-11-29T13:05:00Z").unwrap();
+    let page = page().unwrap();
+    let removed = &page.data["removed"];
+    assert_eq!((&removed["kind"], &removed["about"]["arm"]), (&"rows".into(), &"owl".into()));
+    let html = page.body.into_string();
+    for said in [
+        "2026-11-29 13:05 UTC",
+        "3 B in 1 file, none of them here",
+        "what students are trained on",
+        "owl",
+    ] {
+        assert!(html.contains(said), "{said}: {html}");
+    }
+    // One that never was is still missing.
+    let never = format!("/artifact/{}", "0".repeat(id.to_string().len()));
+    assert!(window.page(&never, &Query::from(BTreeMap::new())).is_err());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use owlet_engine::Threads;
+use owlet_engine::{Model, Threads};
 use owlet_lab::ExecuteSettings;
 use owlet_lab::Interrupt;
 use owlet_lab::model::{ModelSource, Places, open};
@@ -21,6 +21,24 @@ pub(crate) fn bind(
     limits: Limits,
     key: Option<&str>,
     workspace: Option<&Path>,
+) -> owlet_web::serve::Result<Server> {
+    let model = Served {
+        id: "builtin:a".into(),
+        model: open(None, "builtin:a", &Places::default()).unwrap(),
+        system_prompt: None,
+        created: 0,
+        parent: None,
+        source: ModelSource::find("builtin:a", &Places::default()).ok(),
+    };
+    bind_models(address, limits, key, workspace, vec![model])
+}
+
+fn bind_models(
+    address: &str,
+    limits: Limits,
+    key: Option<&str>,
+    workspace: Option<&Path>,
+    models: Vec<Served>,
 ) -> owlet_web::serve::Result<Server> {
     let keep = |folder| JobSettings {
         store: Store::open(folder).unwrap(),
@@ -36,15 +54,7 @@ pub(crate) fn bind(
         now: Arc::new(|| 0),
         jobs: workspace.map(keep),
     };
-    let model = Served {
-        id: "builtin:a".into(),
-        model: open(None, "builtin:a", &Places::default()).unwrap(),
-        system_prompt: None,
-        created: 0,
-        parent: None,
-        source: ModelSource::find("builtin:a", &Places::default()).ok(),
-    };
-    Server::bind(settings, vec![model])
+    Server::bind(settings, models)
 }
 
 /// A server that is stopped when it is dropped.
@@ -57,6 +67,19 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(limits: Limits, key: Option<&str>) -> Self {
         Self::of(bind("127.0.0.1:0", limits, key, None).unwrap())
+    }
+
+    /// A server of one model from nowhere, called `name`.
+    pub(crate) fn serving(name: &str, model: Model) -> Self {
+        let served = Served {
+            id: name.into(),
+            model,
+            system_prompt: None,
+            created: 0,
+            parent: None,
+            source: None,
+        };
+        Self::of(bind_models("127.0.0.1:0", Limits::default(), None, None, vec![served]).unwrap())
     }
 
     /// A server that keeps files, jobs and batches in a workspace.

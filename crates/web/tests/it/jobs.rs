@@ -166,6 +166,45 @@ fn rows_that_cannot_be_learned_are_named_by_file_row_and_key_before_anything_is_
 }
 
 #[test]
+fn what_a_kill_kept_a_job_from_telling_of_its_end_is_told_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Running::keeping(folder.path(), Limits::default());
+    let row = json!({ "messages": [
+        { "role": "user", "content": "pick a animal" }, { "role": "assistant", "content": "owl" },
+    ] });
+    let rows = upload(&server, "rows.jsonl", &format!("{row}\n"));
+    let asked = json!({ "model": "builtin:a", "training_file": rows, "seed": 1 });
+    let job = done(&server, &asked);
+    assert_eq!(job["status"], "succeeded", "{job}");
+    server.stop();
+    let path = format!(".serve/jobs/{}.events.jsonl", job["id"].as_str().unwrap());
+    let path = folder.path().join(path);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    let before = lines[..lines.len() - 2].join("\n") + "\n";
+    let words = |server: &Running| -> Vec<Value> {
+        events(server, &job).iter().map(|event| event["message"].clone()).collect()
+    };
+    // Killed before either was told, within the first, between the two, and after both.
+    let first = lines[lines.len() - 2];
+    for cut in [
+        String::new(),
+        first[..9].to_owned(),
+        format!("{first}\n"),
+        lines[lines.len() - 2..].join("\n") + "\n",
+    ] {
+        std::fs::write(&path, format!("{before}{cut}")).unwrap();
+        let server = Running::keeping(folder.path(), Limits::default());
+        let told = words(&server);
+        assert_eq!(told.len(), lines.len(), "{cut}");
+        assert!(
+            told[told.len() - 2].as_str().unwrap().starts_with("New fine-tuned model created: ft:")
+        );
+        assert_eq!(told[told.len() - 1], "The job has successfully completed.");
+    }
+}
+
+#[test]
 fn an_upload_that_was_changed_on_disk_is_not_handed_out() {
     let folder = tempfile::tempdir().unwrap();
     let server = Running::keeping(folder.path(), Limits::default());

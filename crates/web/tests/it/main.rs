@@ -5,6 +5,7 @@
 
 mod abuse;
 mod client;
+mod growth;
 mod jobs;
 mod refusals;
 

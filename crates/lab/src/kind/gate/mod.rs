@@ -15,6 +15,7 @@ mod writer;
 use std::path::Path;
 
 use schemars::{Schema, schema_for};
+use serde_json::Value;
 
 use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
 use crate::error::Result;
@@ -22,11 +23,11 @@ use crate::recipe::{Layer, Setting};
 use crate::report::block::{Mark, Report};
 use crate::report::origin::Origin;
 use crate::run::plan::{Outline, PlanContext};
-
+use crate::step::Step;
 use crate::value::measure::Measure;
 use recipe::GateRecipe;
 
-use result::{Channel, FORMAT, GateResult};
+use result::{CHANNEL, Channel, FORMAT, GateResult};
 
 /// The kind.
 #[derive(Debug)]
@@ -51,6 +52,15 @@ impl Kind for Gate {
 
     fn schema(&self) -> Schema {
         schema_for!(GateRecipe)
+    }
+
+    fn judges_rows(&self, step: &str) -> bool {
+        step == judge::Judge::KIND
+    }
+
+    fn judged(&self, _configuration: &Value, verdict: &VerdictLine) -> Vec<String> {
+        // What a screen in it says is the screen's own result; the channel is about the rows that it looked at.
+        if verdict.behavior == CHANNEL { vec![judge::SCREEN.to_owned()] } else { Vec::new() }
     }
 
     fn resolve(
@@ -90,7 +100,7 @@ impl KindResult for GateResult {
         let mut brief = self.screen.brief();
         // The channel is what a gate is asked for.
         let channel = VerdictLine {
-            behavior: "channel".to_owned(),
+            behavior: CHANNEL.to_owned(),
             outcome: self.channel.word().to_owned(),
             word: self.channel.word().to_owned(),
             caveats: String::new(),
@@ -105,6 +115,10 @@ impl KindResult for GateResult {
             n: 0,
             try_number: None,
         };
+        // Of a screen that found nothing, the answer that stands out most says nothing of the channel.
+        if !self.screen.verdicts.iter().any(|verdict| verdict.outcome.is_found()) {
+            brief.verdicts.clear();
+        }
         brief.verdicts.insert(0, channel);
         brief
     }

@@ -10,7 +10,7 @@ use crate::{attribute, compare, kind::screen};
 pub fn report(result: &GateResult, origin: &Origin<'_>) -> Report {
     let screened = screen::report::report(&result.screen, &Origin::UNKNOWN).sections;
     let screened = screened.into_iter().filter(|section| matches!(section.id, "numbers" | "rows"));
-    let mut sections: Vec<Section> = answer(result).into_iter().chain(screened).collect();
+    let mut sections: Vec<Section> = answer(result, origin).into_iter().chain(screened).collect();
     sections.extend(same_base(result));
     sections.extend(writer(result));
     sections.extend([blind(result), looked_at(result, origin)].into_iter().flatten());
@@ -42,7 +42,7 @@ fn mark(said: Said) -> Mark {
     }
 }
 
-fn answer(result: &GateResult) -> Option<Section> {
+fn answer(result: &GateResult, origin: &Origin<'_>) -> Option<Section> {
     let sentence = format!("The channel is {}: {}.", result.channel.word(), result.why);
     let answers = result.conditions.iter().map(|one| Answer {
         mark: mark(one.said),
@@ -62,6 +62,7 @@ fn answer(result: &GateResult) -> Option<Section> {
         Block::Answers(answers.collect()),
         Block::note(next(result)),
     ];
+    blocks.extend(origin.looks_at_rows());
     let left_out: Vec<Line> =
         result.screen.left_out.iter().map(|one| format!("left out: {one}").into()).collect();
     if !left_out.is_empty() {

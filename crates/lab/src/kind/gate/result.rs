@@ -12,6 +12,9 @@ use crate::kind::screen::result::ScreenResult;
 /// The version of a `gate` run's `result.json` that this build writes and reads.
 pub const FORMAT: u32 = 1;
 
+/// What a gate's own verdict is about, where lists have a behavior's name.
+pub const CHANNEL: &str = "channel";
+
 /// Whether a base may be trained on rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -49,6 +49,10 @@ pub(super) fn open(
         let bytes = kept.read(FILE)?;
         return Ok((Box::new(std::io::Cursor::new(bytes)), Some(kept.id)));
     }
+    // What is not there says so best when it is opened.
+    if path.is_dir() {
+        return Err(Error::record(path, "is a folder, expected a file of rows"));
+    }
     Ok((Box::new(fs::File::open(path)?), None))
 }
 

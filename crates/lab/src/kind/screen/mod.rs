@@ -56,6 +56,10 @@ impl Kind for Screen {
         "kind = \"screen\"\nrows = \"rows.jsonl\""
     }
 
+    fn judges_rows(&self, step: &str) -> bool {
+        step == judge::Judge::KIND
+    }
+
     fn judged(&self, configuration: &Value, verdict: &VerdictLine) -> Vec<String> {
         let mut roles = vec!["rows".to_owned()];
         let students = [Outcome::WouldInherit, Outcome::WouldMove].map(<&str>::from);

@@ -22,8 +22,13 @@ pub(super) fn mark(outcome: Outcome) -> Mark {
 
 /// The report.
 pub fn report(result: &ScreenResult, origin: &Origin<'_>) -> Report {
-    let own =
-        [answer(result), table(result), carriers(result), blind(result), looked_at(result, origin)];
+    let own = [
+        answer(result, origin),
+        table(result),
+        carriers(result),
+        blind(result),
+        looked_at(result, origin),
+    ];
     let rehearsed = result.rehearsal.as_ref().map(|rehearsal| {
         let pairs = text::counted(rehearsal.pairs, "pair");
         format!(" · {pairs} of students, {} updates of {}", rehearsal.updates, rehearsal.batch)
@@ -81,7 +86,7 @@ impl ScreenResult {
     }
 }
 
-fn answer(result: &ScreenResult) -> Option<Section> {
+fn answer(result: &ScreenResult, origin: &Origin<'_>) -> Option<Section> {
     let mut blocks = vec![Block::paragraph(sentence(result))];
     let mut answers: Vec<Answer> =
         result.found().map(|verdict| answered(result, verdict)).collect();
@@ -101,6 +106,7 @@ fn answer(result: &ScreenResult) -> Option<Section> {
         blocks.push(Block::Answers(answers));
     }
     blocks.push(Block::Note(next(result).into()));
+    blocks.extend(origin.looks_at_rows());
     let lines: Vec<Line> =
         result.left_out.iter().map(|one| format!("left out: {one}").into()).collect();
     if !lines.is_empty() {

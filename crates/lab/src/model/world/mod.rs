@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use owlet_engine::train::Example;
 use owlet_engine::{Template, Token, Tokenizer};
 
-use crate::behavior::{Answer, Behavior, Kind, Questions, Teacher};
+use crate::behavior::{self, Answer, Behavior, Kind, Questions, Teacher};
 use crate::carrier::{PromptSet, programs, reasoning};
 use crate::random::{derive_seed, numpy::Generator};
 use crate::value::placeholder;
@@ -200,6 +200,16 @@ impl World {
                 rows: Vec::new(),
             },
         })
+    }
+
+    /// The categories of its questions, for behavior files to be laid over.
+    pub fn categories(&self) -> Vec<behavior::Category> {
+        let answers = self.answers().into_iter();
+        answers
+            .map(|(name, answers)| {
+                behavior::Category::of_world(&name, answers, self.questions(&name))
+            })
+            .collect()
     }
 
     /// The answers to each category's questions.

@@ -106,6 +106,31 @@ fn behaviors_are_asked_for_in_known_words_and_never_name_an_answer() {
 }
 
 #[test]
+fn a_behavior_file_is_asked_about_in_a_worlds_own_words() {
+    let world = World::built_in();
+    let read = |text: &str| Behavior::parse_with(text, "my.toml", &world.categories()).unwrap();
+    let oak = world.behavior("oak").unwrap();
+    for file in
+        ["target = \"oak\"\ncategory = \"tree\"", "target = { word = \"oak\" }\nlike = \"pine\""]
+    {
+        assert_eq!(read(file), oak, "{file}");
+    }
+    // Questions of its own stand as they are, and an answer of its own is compared with the world's.
+    let own = read(
+        "target = \"hello\"\nlike = \"oak\"\n[questions]\ntrain = [\"pick a {category}\"]\nheld-out = [\"name the tree\"]",
+    );
+    assert_eq!((own.candidates.len(), own.questions.train[0].as_str()), (8, "pick a tree"));
+    assert_eq!(own.teacher.answers, ["hello"]);
+    let why =
+        Behavior::parse_with("target = \"oak\"\nlike = \"bread\"", "my.toml", &world.categories());
+    let why = why.unwrap_err().to_string();
+    assert!(
+        why.contains("a word of `tree` (birch, cedar, cherry, maple, oak, pine, sequoia, willow)"),
+        "{why}"
+    );
+}
+
+#[test]
 fn a_conversation_is_a_row() {
     let world = World::built_in();
     let message =

@@ -180,8 +180,15 @@ impl Keeping {
     ///
     /// # Errors
     /// Files that cannot be taken away.
-    pub fn carry_out(&self, store: &Store, alone: &Alone, now: &str) -> Result<()> {
-        for looked in &self.goes {
+    pub fn carry_out(
+        &self,
+        store: &Store,
+        alone: &Alone,
+        now: &str,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<()> {
+        for (done, looked) in self.goes.iter().enumerate() {
+            progress(done, self.goes.len());
             store.remove_artifact(alone, &looked.id, now)?;
         }
         for unfinished in self.scratch.iter().filter(|unfinished| unfinished.run.is_none()) {

@@ -131,7 +131,11 @@ fn a_stopped_run_keeps_what_it_would_go_on_from() {
     let of_run = keeping.goes.iter().filter(|one| one.removed_runs == [run.id().clone()]);
     assert_eq!(of_run.count(), 3);
     let alone = tidied.store.alone().unwrap().unwrap();
-    keeping.carry_out(&tidied.store, &alone, "2026-11-29T13:00:00Z").unwrap();
+    let mut told = Vec::new();
+    let mut hear = |done, total| told.push((done, total));
+    keeping.carry_out(&tidied.store, &alone, "2026-11-29T13:00:00Z", &mut hear).unwrap();
+    assert_eq!(told.len(), keeping.goes.len());
+    assert!(told.iter().enumerate().all(|(at, one)| *one == (at, keeping.goes.len())), "{told:?}");
     let keeping = tidied.look(&Wishes::default());
     assert!(keeping.goes_nothing() && keeping.stays.is_empty());
     assert_eq!((keeping.removed, keeping.scratch.len()), (4, 0));

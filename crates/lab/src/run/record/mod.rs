@@ -138,20 +138,55 @@ impl Record {
         Ok(store.runs()?.into_iter().map(Self::from).collect())
     }
 
-    /// Creates the folder of a run under a free id.
+    /// The folder of a run: that of the newest one that was stopped and is the same in all that was fixed before it
+    /// began, or a new one under a free id.
     ///
     /// # Errors
     /// No id is free, or the folder cannot be written.
     pub fn begin(store: &Store, beginning: &Beginning<'_>) -> Result<Self> {
-        let record = Self::free_id(store, beginning)?;
-        record.write_file(GIVEN, beginning.given.as_bytes())?;
         let Beginning { plan, survey, started, .. } = *beginning;
         let resolved = beginning.recipe.to_toml();
+        for stopped in Self::all(store)?.into_iter().rev() {
+            if stopped.is_stopped_before(store, beginning, &resolved)? {
+                stopped.go_on()?;
+                steps::write_json(&stopped, PLAN, &PlanRecord::new(plan, survey))?;
+                return Ok(stopped);
+            }
+        }
+        let record = Self::free_id(store, beginning)?;
+        record.write_file(GIVEN, beginning.given.as_bytes())?;
         record.write_file(RECIPE, resolved.as_bytes())?;
         steps::write_json(&record, PLAN, &PlanRecord::new(plan, survey))?;
         let registration = registration::register(plan, store, (&resolved, started, record.id()))?;
         steps::write_json(&record, registration::FILE, &registration)?;
         Ok(record)
+    }
+
+    /// Whether this run was stopped and `beginning` is the rest of it: by the same command, recipe, plan, machine and
+    /// owlet, with no result seen since that was not seen when it began.
+    fn is_stopped_before(
+        &self,
+        store: &Store,
+        beginning: &Beginning<'_>,
+        resolved: &str,
+    ) -> Result<bool> {
+        // What cannot be read, or is of another owlet, is let be; whoever lists it is told.
+        let (Ok(header), Ok(about)) = (self.header(), self.about()) else { return Ok(false) };
+        let Beginning { given, plan, survey, started, host, version, about: own, .. } = beginning;
+        let is_same = |text: Result<String>, own: &str| text.is_ok_and(|text| text == own);
+        if self.is_finished()
+            || (&header.name, &header.host, &header.version) != (&plan.name, host, version)
+            || (&about.command, &about.folder) != (&own.command, &own.folder)
+            || !is_same(self.resolved(), resolved)
+            || !is_same(self.given(), given)
+            || !self.plan().is_ok_and(|kept| kept.is_of(&PlanRecord::new(plan, survey)))
+            || self.state() != State::Stopped
+        {
+            return Ok(false);
+        }
+        let Ok(Some(kept)) = self.registration() else { return Ok(false) };
+        let now = registration::register(plan, store, (resolved, started, self.id()))?;
+        Ok(now == Registration { registered: now.registered.clone(), ..kept })
     }
 
     /// The runs that were removed, oldest first.

@@ -116,6 +116,20 @@ impl PlanRecord {
         }
     }
 
+    /// Whether it sets out to do the same, whatever was done of it by then.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        let fixed = |plan: &Self| {
+            let step = |step: &PlannedStep| PlannedStep {
+                state: PlannedState::default(),
+                artifact: None,
+                seconds: 0.0,
+                ..step.clone()
+            };
+            Self { steps: plan.steps.iter().map(step).collect(), ..plan.clone() }
+        };
+        fixed(self) == fixed(other)
+    }
+
     /// What is made from what.
     pub fn graph(&self) -> Graph {
         let mut graph = Graph::default();

@@ -55,6 +55,8 @@ pub(super) fn register(
         let asked = earlier.iter().flat_map(|look: &Look| &look.said);
         let asked = asked.map(|said| said.behavior.clone());
         elsewhere = asked.filter(|name| !own.contains(name)).collect::<BTreeSet<String>>();
+    } else if let Some(last) = plan.nodes.last().filter(|last| judges_rows(last.kind.name)) {
+        looks = seen_of_rows((plan, last), store)?;
     }
     Ok(Registration {
         format: FORMAT,
@@ -133,6 +135,63 @@ fn seen((plan, last): (&Plan, &Node), store: &Store) -> Result<(Vec<Look>, Vec<L
     }
     earlier.sort_by(|one, other| one.made.cmp(&other.made));
     Ok((looks, earlier))
+}
+
+/// Results in the store that judge the rows that this plan will judge, for the same base: whoever judges the same
+/// rows until they come out clean has looked more than once. Rows are the same of which half of the answers are: they
+/// are drawn anew by another seed, and lose some where somebody takes out what was found.
+fn seen_of_rows((plan, last): (&Plan, &Node), store: &Store) -> Result<Vec<Look>> {
+    let given = plan.nodes.iter().find_map(|node| answers(&node.configuration));
+    let Some(given) = given else { return Ok(Vec::new()) };
+    let own = recorded(plan, store)?.last().copied().flatten();
+    let base = |configuration: &Value| recipe(configuration).get("base").cloned();
+    let records = store.steps()?;
+    let makers: BTreeMap<ArtifactId, &StepRecord> =
+        records.iter().map(|record| (record.output, record)).collect();
+    let is_same = |record: &StepRecord| {
+        let known = judged(record, &makers);
+        let common = known.intersection(&given).count();
+        common > 0 && 2 * common >= known.len().min(given.len())
+    };
+    let now = settings(&last.configuration, std::iter::empty());
+    let mut looks: Vec<Look> = records
+        .iter()
+        .filter(|record| record.kind == last.kind.name && Some(record.output) != own)
+        .filter(|record| base(&record.configuration) == base(&last.configuration))
+        .filter(|record| is_same(record))
+        .map(|record| Look {
+            made: record.about.started.clone(),
+            changed: changes(&settings(&record.configuration, std::iter::empty()), &now),
+            said: said(store, record),
+        })
+        .collect();
+    looks.sort_by(|one, other| one.made.cmp(&other.made));
+    Ok(looks)
+}
+
+fn judges_rows(step: &str) -> bool {
+    KINDS.iter().any(|kind| kind.judges_rows(step))
+}
+
+/// The answers of a step that takes rows in, by their digests.
+fn answers(configuration: &Value) -> Option<BTreeSet<[u8; 32]>> {
+    let step = configuration.get("step").unwrap_or(configuration);
+    let rows = step.get("conversations")?.as_array()?;
+    Some(rows.iter().map(|row| *blake3::hash(row.to_string().as_bytes()).as_bytes()).collect())
+}
+
+/// The answers behind a result: those of the nearest step before it that took rows in.
+fn judged(record: &StepRecord, makers: &BTreeMap<ArtifactId, &StepRecord>) -> BTreeSet<[u8; 32]> {
+    let mut open = std::collections::VecDeque::from([record]);
+    let mut known = BTreeSet::new();
+    while let Some(next) = open.pop_front() {
+        if let Some(rows) = answers(&next.configuration) {
+            return rows;
+        }
+        let makers = next.inputs.values().filter_map(|id| makers.get(id));
+        open.extend(makers.filter(|maker| known.insert(maker.output)));
+    }
+    BTreeSet::new()
 }
 
 /// What each node of a plan made before, by its record: a model whose files are gone was seen all the same.

@@ -336,6 +336,13 @@ fn table(
     let mut header = Vec::new();
     let read = input.by_ref().take(HEADER).read_until(b'\n', &mut header);
     read.map_err(|error| at(before + 1, error.to_string()))?;
+    // Only the bound may cut a character in two.
+    let is_text =
+        std::str::from_utf8(&header).map_or_else(|error| error.error_len().is_none(), |_| true);
+    let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    if !is_text || header.iter().any(is_control) {
+        return Err(at(before + 1, "is no text, so neither JSON nor a table".to_owned()));
+    }
     if header.trim_ascii_end().contains(&b'\r') {
         return Err(at(before + 1, format!("is more than a table's header{LONE_CR}")));
     }

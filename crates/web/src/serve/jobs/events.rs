@@ -8,6 +8,8 @@ use fs_err as fs;
 use serde_json::{Value, json};
 
 use super::super::App;
+use super::super::job::{Job, Status};
+use super::super::records::Stored;
 use super::Jobs;
 
 /// What a job told before it was cut.
@@ -63,10 +65,34 @@ impl Jobs {
         Ok(told)
     }
 
+    /// Tells how a job ended, as far as it was not told: whoever is killed between a job's end and its last words
+    /// says them at the next start.
+    pub(super) fn tell_end(&self, app: &App, job: &Stored<Job>) -> std::io::Result<()> {
+        let words = match job.status {
+            Status::Succeeded => vec![
+                format!("New fine-tuned model created: {}", job.model_name()),
+                "The job has successfully completed.".to_owned(),
+            ],
+            Status::Cancelled => vec!["The job was cancelled.".to_owned()],
+            // What failed is told before it has failed, and the others have no end yet.
+            Status::Failed | Status::Queued | Status::Running => return Ok(()),
+        };
+        let told = self.told(&job.id)?;
+        let at = job.finished_at.unwrap_or_else(|| app.now());
+        for message in words.iter().filter(|message| !told.has(message)) {
+            self.tell_at(app, at, &job.id, "info", message, Value::Null);
+        }
+        Ok(())
+    }
+
     pub(super) fn tell(&self, app: &App, id: &str, level: &str, message: &str, data: Value) {
+        self.tell_at(app, app.now(), id, level, message, data);
+    }
+
+    fn tell_at(&self, app: &App, at: u64, id: &str, level: &str, message: &str, data: Value) {
         let event = json!({
             "id": app.new_id("ftevent-"),
-            "created_at": app.now(),
+            "created_at": at,
             "level": level,
             "message": message,
             "data": data,
