@@ -57,11 +57,9 @@ fn a_sweep_is_listed_shown_and_drawn() {
     let set = "sweep.student.learning-rate=[1e-3, 2e-3]";
     folder.run(&["run", "it.toml", "--set", set]).good();
     let listed = folder.run(&["list"]).good();
-    assert!(listed.contains("world-owl"), "{listed}");
+    assert!(listed.contains("owl not detected at student.learning-rate = 0.001"), "{listed}");
     let shown = folder.run(&["show", "last"]).good();
-    for part in
-        ["world-owl 0.001", "world-cat 0.002", "over the first", "corrected over all 4 verdicts"]
-    {
+    for part in ["owl 0.001", "cat 0.002", "over the first", "all 4 verdicts"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     folder.run(&["export", "last", "--figures", "-o", "figures"]).good();
