@@ -101,9 +101,8 @@ impl SweepRecipe {
             let reason = format!("makes {count} points, expected at most {MOST_POINTS}");
             return Err(error(&whole(), reason));
         }
-        let at_place = |number| point(&axes, number, (&plain, &own));
-        let refusal = |(at, refused): (String, Error)| {
-            let reason = said(&refused);
+        let refusal = |at: &str, refused: &Error| {
+            let reason = said(refused);
             // What is wrong without the sweep is told where it stands.
             match Recipe::resolve(&plain, &own) {
                 Err(plainly) if said(&plainly) == reason => plainly,
@@ -114,8 +113,11 @@ impl SweepRecipe {
                 }
             }
         };
-        let mut points: Vec<Point> =
-            (0..count).map(|number| at_place(number).map_err(refusal)).collect::<Result<_>>()?;
+        let resolved = |number: usize| {
+            let (at, point) = point(&axes, number, (&plain, &own));
+            point.map_err(|refused| refusal(&at, &refused))
+        };
+        let mut points = (0..count).map(resolved).collect::<Result<Vec<Point>>>()?;
         let common = points[0].recipe.clone();
         share_prompts(&mut points);
         let sweep = axes.iter().map(|axis| (axis.key.clone(), Value::Array(axis.values.clone())));
@@ -123,26 +125,24 @@ impl SweepRecipe {
     }
 }
 
-/// Point `number` of all combinations; or what it is called, and what is refused of it.
+/// What point `number` of all combinations is called, and the point, or what is refused of it.
 fn point(
     axes: &[Axis],
     number: usize,
     (plain, own): (&[Layer], &[Setting]),
-) -> std::result::Result<Point, (String, Error)> {
+) -> (String, Result<Point>) {
     let places = places(axes, number);
     let set = axes.iter().zip(&places).map(|(axis, &at)| (&axis.key, &axis.values[at]));
     let named: Vec<String> = set.clone().map(|(key, value)| format!("{key} = {value}")).collect();
     let at = named.join(", ");
     let set = set.map(|(key, value)| Setting::of(key, value));
     let all: Vec<Setting> = own.iter().cloned().chain(set).collect();
-    match Recipe::resolve(plain, &all) {
-        Ok(mut recipe) => {
-            // What happens along training is another question, and would be read at every point.
-            recipe.student.checkpoints.clear();
-            Ok(Point { at, places, recipe })
-        }
-        Err(refused) => Err((at, refused)),
-    }
+    let point = Recipe::resolve(plain, &all).map(|mut recipe| {
+        // What happens along training is another question, and would be read at every point.
+        recipe.student.checkpoints.clear();
+        Point { at: at.clone(), places, recipe }
+    });
+    (at, point)
 }
 
 /// What an error says, without its place.

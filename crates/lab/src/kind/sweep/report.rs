@@ -84,7 +84,7 @@ fn one_answer(
     });
     Answer {
         mark,
-        name: format!("{} {}", verdict.behavior, short(result, point)),
+        name: name(result, point, &verdict.behavior),
         word: result.scope.word(verdict.outcome)
             + &seen
             + &result.scope.beside(verdict.outcome, &point.caveats),
@@ -96,16 +96,17 @@ fn one_answer(
     }
 }
 
-/// A point by its values alone, or where those are long by its number: names stand in a narrow column.
-fn short(result: &SweepResult, point: &SweepPoint) -> String {
-    const LONGEST: usize = 10;
+/// A behavior at a point, by the point's values alone, or where that is long by its number: names stand in a narrow
+/// column.
+fn name(result: &SweepResult, point: &SweepPoint, behavior: &str) -> String {
+    const LONGEST: usize = 14;
     let values = result.axes.iter().zip(&point.places).map(|(axis, &at)| axis.values[at].as_str());
-    let values = values.collect::<Vec<_>>().join(" × ");
-    if values.chars().count() <= LONGEST {
-        return values;
+    let name = format!("{behavior} {}", values.collect::<Vec<_>>().join(" × "));
+    if text::width(&name) <= LONGEST {
+        return name;
     }
     let number = result.points.iter().position(|one| one.at == point.at).unwrap_or(0) + 1;
-    format!("at {number}")
+    format!("{behavior} at {number}")
 }
 
 /// The effect over the neutral students along an axis: lines where its values are numbers, else rows of dots.

@@ -210,6 +210,7 @@ pub struct Afterwards {
 }
 
 impl Afterwards {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
