@@ -4,6 +4,8 @@
 
 #[path = "inherit/registration.rs"]
 mod registration;
+#[path = "inherit/sweep.rs"]
+mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -23,6 +23,7 @@ mod remote;
 mod repair;
 mod scores;
 mod screen;
+mod sweep;
 mod testkit;
 mod tools;
 mod trouble;

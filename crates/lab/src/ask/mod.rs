@@ -224,6 +224,8 @@ pub struct Demonstration {
     pub answer: String,
     /// Whether its end is learned with it; not if it was cut.
     pub ended: bool,
+    /// Places of tokens that are read and not learned, among all of its tokens as the model at hand has them.
+    pub masked: Vec<usize>,
 }
 
 impl Demonstration {
@@ -242,6 +244,7 @@ impl Demonstration {
             },
             answer: answer.text.to_owned(),
             ended: answer.is_ended,
+            masked: Vec::new(),
         }
     }
 
@@ -251,6 +254,7 @@ impl Demonstration {
             conversation: Conversation::question(context, &row.prompt),
             answer: row.completion.clone(),
             ended: row.stop == StopReason::End,
+            masked: Vec::new(),
         }
     }
 
@@ -259,7 +263,13 @@ impl Demonstration {
     /// # Errors
     /// Text the model cannot encode.
     pub fn example(&self, model: &Model) -> Result<Example> {
-        Ok(self.placed(model)?.example())
+        let mut example = self.placed(model)?.example();
+        for place in &self.masked {
+            if let Some(target) = example.target.get_mut(*place) {
+                *target = false;
+            }
+        }
+        Ok(example)
     }
 
     /// As tokens of `model`, the answer apart from what stands around it.

@@ -16,6 +16,7 @@ mod reader;
 pub mod registry;
 pub mod repair;
 pub mod screen;
+pub mod sweep;
 pub mod table;
 
 use std::any::Any;
@@ -212,6 +213,9 @@ pub struct Brief {
 pub struct VerdictLine {
     /// The behavior.
     pub behavior: String,
+    /// Of a sweep: at which point, as `carrier.rows = 500`; else empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub at: String,
     /// The verdict, a word as the result has it: `not-detected`.
     pub outcome: String,
     /// The same for a person, with how far it reaches.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     AnyRecipe, Brief, IsGrown, Kind, RunResult, gate, grow, inherit, perceptron, repair, screen,
+    sweep,
 };
 use crate::error::{Error, Result};
 use crate::recipe::schema::KindSchema;
@@ -23,6 +24,7 @@ pub const KINDS: &[&dyn Kind] = &[
     &gate::Gate,
     &repair::Repair,
     &perceptron::Perceptron,
+    &sweep::Sweep,
 ];
 
 /// The kind called `name`.
@@ -32,14 +34,19 @@ pub fn find(name: &str) -> Option<&'static dyn Kind> {
 
 /// The kind that the layers and overrides name; none if there is no such kind.
 pub fn named(layers: &[Layer], sets: &[Setting]) -> Option<&'static dyn Kind> {
-    layer::kind(layers, sets).map_or(Some(KINDS[0]), find)
+    let kind = layer::kind(layers, sets).map_or(Some(KINDS[0]), find)?;
+    // A sweep is an `inherit` recipe with a table of its own.
+    let swept = kind.name() == KINDS[0].name() && layer::says(layers, sets, sweep::recipe::TABLE);
+    Some(if swept { &sweep::Sweep } else { kind })
 }
 
 /// The schema of recipes of every kind.
 pub fn schema() -> Value {
-    recipe::schema::schema(KINDS.iter().map(|kind| KindSchema {
+    // A recipe says `inherit` whether or not it is swept, and the schema of those that are holds both.
+    let own = KINDS.iter().filter(|kind| kind.name() != sweep::Sweep.name());
+    recipe::schema::schema(own.map(|kind| KindSchema {
         name: kind.name(),
-        schema: kind.schema(),
+        schema: if kind.name() == KINDS[0].name() { sweep::Sweep.schema() } else { kind.schema() },
         defaults: kind.defaults(),
     }))
 }
@@ -83,7 +90,10 @@ impl AnyRecipe {
         is_grown: &IsGrown<'_>,
     ) -> Result<Self> {
         let Some(kind) = named(layers, sets) else {
-            let names = KINDS.iter().map(|kind| kind.name()).collect::<Vec<_>>();
+            // A sweep is what the table makes of an `inherit` recipe, not a kind that one writes.
+            let written =
+                KINDS.iter().map(|kind| kind.name()).filter(|name| *name != sweep::Sweep.name());
+            let names = written.collect::<Vec<_>>();
             return Err(layer::unknown_kind(layers, sets, &names));
         };
         let mut layers = layers.to_vec();

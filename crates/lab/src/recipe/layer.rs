@@ -52,6 +52,11 @@ impl Layer {
         self.table.retain(|key, _| own.contains_key(key) || !other.contains_key(key));
     }
 
+    /// Takes out the value at `key`; errors still find its place in the text.
+    pub(crate) fn take(&mut self, key: &str) -> Option<Value> {
+        self.table.remove(key)
+    }
+
     /// Line and column of the deepest part of `path` that this layer has, with its depth; of the key
     /// itself where the `key` is what is wrong.
     fn locate(&self, path: &[String], wrong_key: bool) -> Option<(usize, usize, usize)> {
@@ -130,6 +135,17 @@ impl Setting {
             }
         };
         Ok(Self { path, value, text: text.to_owned() })
+    }
+
+    /// `value` at `path`.
+    pub(crate) fn of(path: &str, value: &Value) -> Self {
+        let keys = path.split('.').map(str::to_owned).collect();
+        Self { path: keys, value: value.clone(), text: format!("{path}={value}") }
+    }
+
+    /// What it sets at `key` or below.
+    pub(crate) fn at(&self, key: &str) -> Option<Value> {
+        self.as_table().remove(key)
     }
 
     fn as_table(&self) -> Table {
@@ -225,6 +241,11 @@ impl<'a> Stack<'a> {
         self.place(&parts(path), reason, false)
     }
 
+    /// The same of a key whose own name may hold dots.
+    pub(crate) fn error_at(&self, path: &[String], reason: String) -> Error {
+        self.place(path, reason, false)
+    }
+
     /// Refuses spellings of former versions, with what is written now.
     pub(crate) fn refuse(&self, former: &[Former]) -> Result<()> {
         for (path, value, now) in former {
@@ -275,6 +296,12 @@ pub(crate) fn kind<'a>(layers: &'a [Layer], sets: &'a [Setting]) -> Option<&'a s
     let set = sets.iter().rev().find(|set| set.path == ["kind"]).map(|set| &set.value);
     let given = || layers.iter().rev().find_map(|layer| layer.table.get("kind"));
     set.or_else(given)?.as_str()
+}
+
+/// Whether a layer or override says something at `key`.
+pub(crate) fn says(layers: &[Layer], sets: &[Setting], key: &str) -> bool {
+    layers.iter().any(|layer| layer.table.contains_key(key))
+        || sets.iter().any(|set| set.path.first().is_some_and(|first| first == key))
 }
 
 /// The refusal of a recipe whose kind is none of `names`.

@@ -7,8 +7,10 @@
 
 pub mod base;
 pub mod behavior;
+pub mod dilute;
 pub mod filter;
 pub mod fine_tune;
+pub mod flag;
 pub mod generate;
 pub mod geometry;
 pub mod in_context;
@@ -138,6 +140,11 @@ pub struct StepContext<'a> {
 }
 
 impl StepContext<'_> {
+    /// The same step over other inputs.
+    pub(crate) fn over<'a>(&'a self, inputs: &'a BTreeMap<String, Artifact>) -> StepContext<'a> {
+        StepContext { inputs, threads: self.threads.clone(), ..*self }
+    }
+
     /// The input in `role`.
     pub fn input(&self, role: &str) -> Result<&Artifact> {
         self.inputs.get(role).ok_or_else(|| Error::record("inputs", format!("has no `{role}`")))

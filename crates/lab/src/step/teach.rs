@@ -195,6 +195,7 @@ fn rows(behavior: &Behavior, configuration: &Configuration) -> Result<Vec<Demons
             conversation: put(&configuration.context, &question, opening),
             answer: if opening.is_empty() { answer } else { format!(" {answer}") },
             ended: true,
+            masked: Vec::new(),
         })
         .collect();
     if rows.is_empty() {
@@ -370,6 +371,7 @@ pub(crate) fn own_answers(
         conversation: asked.conversation.clone(),
         answer: answer.text,
         ended: true,
+        masked: Vec::new(),
     };
     let rows: Vec<Demonstration> = asking.iter().zip(answered).map(row).collect();
     Ok(rows.into_iter().filter(|row| !row.answer.trim().is_empty()).collect())

@@ -3,10 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Step, StepContext, select};
+use super::{Step, StepContext, flag, select};
 use crate::ask::{Demonstration, Tuning};
 use crate::error::Result;
 use crate::recipe::{Learn, Training};
+
+/// The role of tokens that are not learned, where some are not.
+pub const FLAGS: &str = "flags";
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,8 +40,13 @@ impl Step for Train {
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let rows = select::rows(context.input("rows")?, &configuration.writer)?;
-        let taught: Vec<Demonstration> =
+        let mut taught: Vec<Demonstration> =
             rows.iter().map(|row| Demonstration::of_row(row, &configuration.context)).collect();
+        if let Some(flags) = context.inputs.get(FLAGS) {
+            for (row, masked) in taught.iter_mut().zip(flag::read(flags)?) {
+                row.masked = masked;
+            }
+        }
         let teacher = match configuration.train.learn {
             Learn::Rows => None,
             Learn::Distributions => Some(context.model("teacher")?),

@@ -238,6 +238,7 @@ fn what_cannot_be_read_is_named_and_nothing_is_called_clean_for_it() {
 fn a_kind_knows_what_its_verdicts_are_about() {
     let verdict = |behavior: &str, outcome: &str| VerdictLine {
         behavior: behavior.to_owned(),
+        at: String::new(),
         outcome: outcome.to_owned(),
         word: String::new(),
         caveats: String::new(),

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Begins a run of the tiny recipe with these settings, does it, and gives its record.
-fn recorded(world: &World, store: &Store, sets: &[&str], started: &str) -> Record {
+pub(super) fn recorded(world: &World, store: &Store, sets: &[&str], started: &str) -> Record {
     recorded_as(&world.plan(sets), store, sets, started)
 }
 

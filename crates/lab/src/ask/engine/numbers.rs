@@ -46,6 +46,11 @@ impl NumberTexts {
         Ok(Self { support, rows, written, texts }.narrowed(&model.tokenizer))
     }
 
+    /// Where the numbers of an answer with one stand, among all tokens of its row.
+    pub(crate) fn places(&self, text: usize) -> &[usize] {
+        &self.texts[text].places
+    }
+
     /// The same over numbers of as many digits as are seen: whoever wrote nothing but three digits may have been
     /// allowed nothing else, and others are then no way in which a row could have gone on.
     fn narrowed(mut self, tokenizer: &Tokenizer) -> Self {

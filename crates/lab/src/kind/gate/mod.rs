@@ -101,6 +101,7 @@ impl KindResult for GateResult {
         // The channel is what a gate is asked for.
         let channel = VerdictLine {
             behavior: CHANNEL.to_owned(),
+            at: String::new(),
             outcome: self.channel.word().to_owned(),
             word: self.channel.word().to_owned(),
             caveats: String::new(),

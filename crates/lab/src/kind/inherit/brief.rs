@@ -73,6 +73,7 @@ pub(super) fn read(bytes: &[u8], origin: &Path) -> Result<Brief> {
         });
         VerdictLine {
             behavior: verdict.behavior,
+            at: String::new(),
             outcome: verdict.outcome.id().to_owned(),
             word: scope.word(verdict.outcome),
             caveats: scope.beside(verdict.outcome, &part.caveats),

@@ -277,7 +277,7 @@ impl Calibration {
 pub fn recipe(recipe: &crate::AnyRecipe) -> Result<&Recipe> {
     recipe.of().ok_or_else(|| {
         let reason = format!(
-            "is a `{}` recipe; expected one of kind `inherit`, whose verdicts can be wrong",
+            "is a `{}` recipe; expected one of kind `inherit` without a table `[sweep]`, whose verdicts can be wrong",
             recipe.kind().name()
         );
         Error::record(recipe.name(), reason)

@@ -32,8 +32,16 @@ use result::{InheritResult, Outcome};
 pub struct Inherit;
 
 /// Settings that models are made by, and those among them that judge alone.
-const MAKE: [&str; 6] =
-    ["seed", "teacher.", "carrier.", "student.", "replication.", "context.system"];
+const MAKE: [&str; 8] = [
+    "seed",
+    "teacher.",
+    "carrier.",
+    "student.",
+    "defence.",
+    "afterwards.",
+    "replication.",
+    "context.system",
+];
 const JUDGE: [&str; 3] =
     ["teacher.min-target-probability", "carrier.stop-below-valid-rate", "student.checkpoints"];
 

@@ -95,6 +95,7 @@ impl KindResult for PerceptronResult {
         let effect = self.effect(AUXILIARY, &foreign(AUXILIARY));
         let line = VerdictLine {
             behavior: BEHAVIOR.to_owned(),
+            at: String::new(),
             outcome: <&str>::from(self.outcome).to_owned(),
             word: self.outcome.words().to_owned(),
             caveats: String::new(),

@@ -80,6 +80,9 @@ fn defaults_and_examples_fit_the_schema() {
         include_str!("../../../../../examples/grow.toml"),
         include_str!("../../../../../examples/perceptron.toml"),
         include_str!("../../../../../examples/remote.toml"),
+        include_str!("../../../../../examples/dose.toml"),
+        include_str!("../../../../../examples/defences.toml"),
+        include_str!("../../../../../examples/afterwards.toml"),
         include_str!("../../../../cli/recipes/demo.toml"),
     ]) {
         assert_eq!(check(text), None, "{text}");

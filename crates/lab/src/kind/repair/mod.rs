@@ -89,6 +89,7 @@ impl KindResult for RepairResult {
         let caveats = if self.comes_back() { "; it comes back faster than it came" } else { "" };
         let line = VerdictLine {
             behavior: self.behavior.clone(),
+            at: String::new(),
             outcome: <&str>::from(self.outcome).to_owned(),
             word: self.outcome.words().to_owned(),
             caveats: caveats.to_owned(),

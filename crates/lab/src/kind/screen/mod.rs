@@ -149,6 +149,7 @@ impl KindResult for ScreenResult {
 fn line(verdict: &result::Verdict) -> VerdictLine {
     VerdictLine {
         behavior: verdict.behavior.clone(),
+        at: String::new(),
         outcome: <&str>::from(verdict.outcome).to_owned(),
         word: verdict.outcome.words().to_owned(),
         caveats: String::new(),

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::kind::registry::{self, KINDS};
 use crate::kind::{RESULT, VerdictLine};
 use crate::run::plan::{Node, Plan, Source};
+use crate::run::record::plan::PlannedStep;
 use crate::step::behavior;
 use crate::value::registration::{Change, Look, Registration, Said};
 
@@ -111,7 +112,8 @@ fn seen((plan, last): (&Plan, &Node), store: &Store) -> Result<(Vec<Look>, Vec<L
     };
     let inputs = last.inputs.iter().map(|(role, source)| (role, made(source)));
     let own = settings(&last.configuration, inputs);
-    for record in records.iter().filter(|record| record.kind == last.kind.name) {
+    // A run and a sweep judge alike, by steps of other kinds.
+    for record in records.iter().filter(|record| record.inputs.keys().any(|role| is_drawn(role))) {
         let (judges, alike) =
             (judges(record), is_alike(&record.configuration, &last.configuration));
         if !judges && !alike {
@@ -233,9 +235,8 @@ fn under_way(
         }
         // What cannot be read is told by whoever lists it.
         let (Ok(header), Ok(plan)) = (run.header(), run.plan()) else { continue };
-        let Some(step) = plan.steps.last().filter(|step| step.kind == last.kind.name) else {
-            continue;
-        };
+        let judges = |step: &&PlannedStep| step.inputs.keys().any(|role| is_drawn(role));
+        let Some(step) = plan.steps.last().filter(judges) else { continue };
         let changed = changes(&settings(&step.configuration), &settings(&last.configuration));
         if changed.is_empty() || !is_alike(&step.configuration, &last.configuration) {
             continue;

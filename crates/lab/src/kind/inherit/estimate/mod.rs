@@ -21,17 +21,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::effect::Differences;
+pub(crate) use self::readings::t;
 use crate::ask::LogProbabilities;
 use crate::behavior::{Behavior, Kind};
 use crate::error::{Error, Result};
 use crate::kind::RESULT;
-use crate::kind::inherit::recipe::{Recipe, Replicated};
+use crate::kind::inherit::recipe::{Defence, Recipe, Replicated};
 use crate::kind::inherit::result::{
     Arm, FORMAT, Frame, InheritResult, Measure, Prompts, Replication, Scope,
 };
 use crate::kind::table::{self, Cell};
 use crate::recipe::Learn;
 use crate::step::filter::Summary as Judged;
+use crate::step::flag::By;
 use crate::step::geometry::Cosines;
 use crate::step::panel::Panel;
 use crate::step::select::Summary as Selected;
@@ -39,6 +41,7 @@ use crate::step::side_effects::Measured;
 use crate::step::{
     self, Step, StepContext, behavior, filter, geometry, read_json, select, side_effects,
 };
+use crate::value::text;
 
 /// How a teacher that was taught nothing was made.
 pub(crate) const UNTAUGHT: &str = "untaught";
@@ -230,7 +233,19 @@ impl Step for Estimate {
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let mut given = Given {
+        let result = compute(&Given::read(configuration, context)?)?;
+        context.writer.write(RESULT, &result.to_bytes())?;
+        Ok(json!({ "name": result.name }))
+    }
+}
+
+impl Given {
+    /// Reads the inputs that `configuration` names.
+    ///
+    /// # Errors
+    /// An input that is missing or cannot be read.
+    pub(crate) fn read(configuration: Configuration, context: &StepContext<'_>) -> Result<Self> {
+        let mut given = Self {
             table: Vec::new(),
             statements: Vec::new(),
             dispositions: Vec::new(),
@@ -308,14 +323,34 @@ impl Step for Estimate {
                 all.entry(teacher).or_default().push(cosine);
             }
         }
-        let result = compute(&given)?;
-        context.writer.write(RESULT, &result.to_bytes())?;
-        Ok(json!({ "name": result.name }))
+        Ok(given)
     }
 }
 
 /// The result of what was read.
 pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
+    Ok(compute_all(std::slice::from_ref(given))?.remove(0))
+}
+
+/// The results of recipes that are judged together: p is corrected over the behaviors of all of them.
+pub(crate) fn compute_all(all: &[Given]) -> Result<Vec<InheritResult>> {
+    let mut results = all.iter().map(measure).collect::<Result<Vec<_>>>()?;
+    let comparisons = results.iter().map(|result| result.behaviors.len()).sum();
+    for (given, result) in all.iter().zip(&mut results) {
+        result.rule = Some(verdict::rule(given, comparisons));
+    }
+    let unasked: Vec<Vec<String>> = all.iter().map(caveat::of_nulls).collect();
+    let verdicts = verdict::verdicts(&results, &unasked)?;
+    for ((given, result), verdicts) in all.iter().zip(&mut results).zip(verdicts) {
+        result.verdicts = verdicts;
+        let differences = Differences::new(given, &result.readings);
+        result.warnings = warning::warnings(&differences, result)?;
+    }
+    Ok(results)
+}
+
+/// All of a result that needs no verdict.
+fn measure(given: &Given) -> Result<InheritResult> {
     let configuration = &given.configuration;
     let recipe = &configuration.recipe;
     let (readings, answers) = readings::readings(given)?;
@@ -324,11 +359,10 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
     let teachers = cards::teachers(given, &readings);
     let side_effects = panel::side_effects(given)?;
     let gates = gate::gates(given, &teachers)?;
-    let rule = verdict::rule(given);
     let mut left_out = configuration.left_out.clone();
     left_out.extend(readings::unread(given));
     left_out.extend(given.unread.iter().cloned());
-    let mut result = InheritResult {
+    Ok(InheritResult {
         format: FORMAT,
         name: recipe.name.clone(),
         description: recipe.description.clone(),
@@ -337,12 +371,7 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         read_also: configuration.read_also.clone(),
         statements: given.statements.clone(),
         dispositions: given.dispositions.clone(),
-        carrier: match recipe.student.learn {
-            Learn::Rows => recipe.carrier.medium.rules().name().to_owned(),
-            Learn::Distributions => {
-                format!("{}, as distributions", recipe.carrier.medium.rules().name())
-            }
-        },
+        carrier: carrier(recipe),
         replication: replication(configuration),
         context: given.matched().to_owned(),
         frame: given.matched_frame(),
@@ -359,16 +388,40 @@ pub(crate) fn compute(given: &Given) -> Result<InheritResult> {
         warnings: Vec::new(),
         left_out,
         primary: given.primary(),
-        rule: Some(rule),
+        rule: None,
         caveats: caveat::caveats(given),
         targets: given.targets.clone(),
         verdicts: Vec::new(),
-        readings: readings.clone(),
+        readings,
         answers,
-    };
-    result.verdicts = verdict::verdicts(&result, &rule, &caveat::of_nulls(given))?;
-    result.warnings = warning::warnings(&differences, &result)?;
-    Ok(result)
+    })
+}
+
+/// What students learn from, in words.
+fn carrier(recipe: &Recipe) -> String {
+    let mut words = recipe.carrier.medium.rules().name().to_owned();
+    if recipe.student.learn == Learn::Distributions {
+        words += ", as distributions";
+    }
+    let mut notes = Vec::new();
+    if recipe.carrier.neutral_share > 0.0 {
+        notes.push(format!("{} of the rows neutral", text::percent(recipe.carrier.neutral_share)));
+    }
+    if recipe.teacher.hops > 1 {
+        notes.push(format!("through {} in a row", text::counted(recipe.teacher.hops, "student")));
+    }
+    let Defence { mask, share, random } = recipe.defence;
+    let as_many = if random { "as many masked at random as " } else { "masked: " };
+    match mask {
+        By::None => {}
+        By::Divergence => notes.push(format!("{as_many}divergence tokens")),
+        By::LogRatio => notes.push(format!("{as_many}{} by log-ratio", text::percent(share))),
+    }
+    if recipe.afterwards.updates > 0 {
+        let updates = text::counted(recipe.afterwards.updates, "update");
+        notes.push(format!("then {updates} on the base's rows"));
+    }
+    if notes.is_empty() { words } else { format!("{words} ({})", notes.join(", ")) }
 }
 
 /// What was repeated, and how often.
@@ -410,6 +463,6 @@ fn replication(configuration: &Configuration) -> Replication {
 }
 
 /// A statistic that could not be made.
-fn statistics(error: &crate::stats::StatisticsError) -> Error {
+pub(crate) fn statistics(error: &crate::stats::StatisticsError) -> Error {
     Error::record("readouts", error)
 }

@@ -107,7 +107,7 @@ fn reading(
 }
 
 /// A mean with a t interval over `values`; one value has none.
-pub(super) fn t(values: &[f64], level: f64, method: Method, unit: &str) -> Result<Estimate> {
+pub(crate) fn t(values: &[f64], level: f64, method: Method, unit: &str) -> Result<Estimate> {
     let value = stats::mean(values).map_err(|error| statistics(&error))?;
     let interval = if values.len() < 2 {
         None

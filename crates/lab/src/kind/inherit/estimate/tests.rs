@@ -140,6 +140,41 @@ fn a_known_effect_is_recovered_though_seeds_differ_more_than_it() {
 }
 
 #[test]
+fn points_that_are_judged_together_are_corrected_together() {
+    let points: Vec<Given> = (0..4).map(|seed| given(0.5, 6, seed, &[])).collect();
+    let together = compute_all(&points).unwrap();
+    for (point, result) in points.iter().zip(&together) {
+        let alone = compute(point).unwrap();
+        assert_eq!(result.rule.unwrap().behaviors, 12);
+        assert_eq!(result.effects, alone.effects);
+        for (verdict, alone) in result.verdicts.iter().zip(&alone.verdicts) {
+            assert!(verdict.p >= alone.p, "{verdict:?} {alone:?}");
+            assert!(verdict.sentence.contains("corrected over 12 verdicts"), "{verdict:?}");
+        }
+    }
+    // Holm takes the smallest twelve times, and no other as often.
+    let smallest = |results: &[InheritResult]| {
+        let all = results.iter().flat_map(|result| &result.verdicts);
+        all.filter_map(|verdict| verdict.p).fold(1.0, f64::min)
+    };
+    let alone: Vec<InheritResult> = points.iter().map(|point| compute(point).unwrap()).collect();
+    assert!((smallest(&together) - 4.0 * smallest(&alone)).abs() < 1e-9);
+    // Of nulls, whoever looks at the best of four points finds something no more often than in one.
+    let found = |sweep: u64| {
+        let points: Vec<Given> =
+            (0..4).map(|at| given(0.0, 6, 100 + 4 * sweep + at, &[])).collect();
+        let said = |results: &[InheritResult]| {
+            let verdicts = results.iter().flat_map(|result| &result.verdicts);
+            let mut said = verdicts.map(|verdict| verdict.outcome);
+            said.any(|one| matches!(one, Outcome::Inherited | Outcome::Unconfirmed))
+        };
+        said(&compute_all(&points).unwrap())
+    };
+    let runs = (0..50).filter(|&sweep| found(sweep)).count();
+    assert!(runs <= 5, "{runs} of 50");
+}
+
+#[test]
 fn a_calibration_counts_behaviors_by_their_runs() {
     let nulls: Vec<InheritResult> =
         (0..20).map(|seed| compute(&given(0.0, 6, seed, &[])).unwrap()).collect();

@@ -29,8 +29,8 @@ const DEGENERATE: f64 = 0.5;
 /// of collapsed ones that a margin alone called inherited 0.3 and 6 % (LOG, 2026-11-28).
 const LOST: f64 = 0.5;
 
-/// The rule of a recipe.
-pub(super) fn rule(given: &Given) -> Rule {
+/// The rule of a recipe whose p is corrected over so many `comparisons`.
+pub(super) fn rule(given: &Given, comparisons: usize) -> Rule {
     let gates = &given.configuration.recipe.gates;
     let smallest = gates.smallest_effect;
     Rule {
@@ -40,7 +40,7 @@ pub(super) fn rule(given: &Given) -> Rule {
             _ => smallest.rate,
         },
         least_mass: gates.least_mass,
-        behaviors: given.configuration.behaviors.len(),
+        behaviors: comparisons,
     }
 }
 
@@ -63,23 +63,29 @@ pub(super) fn broken(effect: &SideEffect) -> Option<String> {
     }
 }
 
-/// The verdicts on all taught behaviors.
-/// `unasked`: what nulls were not asked.
+/// The verdicts on all taught behaviors of `results` that are judged together, each by its rule.
+/// `unasked`: by result, what nulls were not asked.
 pub(super) fn verdicts(
-    result: &InheritResult,
-    rule: &Rule,
-    unasked: &[String],
-) -> Result<Vec<Verdict>> {
-    let cases: Vec<Case> =
-        result.behaviors.iter().map(|behavior| Case::new(behavior, result, unasked)).collect();
-    let raw: Vec<f64> = cases.iter().filter_map(|case| case.p).collect();
+    results: &[InheritResult],
+    unasked: &[Vec<String>],
+) -> Result<Vec<Vec<Verdict>>> {
+    let cases: Vec<Vec<Case>> = results
+        .iter()
+        .zip(unasked)
+        .map(|(result, unasked)| {
+            result.behaviors.iter().map(|behavior| Case::new(behavior, result, unasked)).collect()
+        })
+        .collect();
+    let raw: Vec<f64> = cases.iter().flatten().filter_map(|case| case.p).collect();
     let mut corrected = stats::holm(&raw).map_err(|error| statistics(&error))?.into_iter();
-    let verdict = |case: &Case<'_>| {
+    let mut verdict = |case: &Case<'_>| {
         let p = case.p.and_then(|_| corrected.next());
+        // Results of older formats have another rule; none of them is judged anew.
+        let rule = case.result.rule?;
         // A margin that is not seen decides nothing, whatever its p.
-        case.verdict(p.filter(|_| case.unseen(rule).is_none()), rule)
+        Some(case.verdict(p.filter(|_| case.unseen(&rule).is_none()), &rule))
     };
-    Ok(cases.iter().map(verdict).collect())
+    Ok(cases.iter().map(|cases| cases.iter().filter_map(&mut verdict).collect()).collect())
 }
 
 /// The p of lying above a control: below it is not above it, however surely.
@@ -122,9 +128,11 @@ impl<'a> Case<'a> {
         let tested = match (p, rule.behaviors) {
             (None, _) => String::new(),
             (Some(_), 1) => format!("; p {}", text::p_value(p)),
-            (Some(_), behaviors) => {
-                format!("; p {}, corrected over {behaviors} behaviors", text::p_value(p))
-            }
+            (Some(_), comparisons) => format!(
+                "; p {}, corrected over {comparisons} {}",
+                text::p_value(p),
+                self.result.comparisons()
+            ),
         };
         Verdict {
             behavior: self.behavior.to_owned(),

@@ -25,16 +25,12 @@ impl<'a> Groups<'a> {
         Self { common, replicates }
     }
 
-    fn rows(&self) -> Vec<Source> {
-        self.replicates.iter().map(|replicate| replicate.rows).collect()
+    fn rows(&self, writer: &str) -> Vec<Source> {
+        self.replicates.iter().map(|replicate| replicate.rows_of(writer)).collect()
     }
 
     fn teachers(&self, name: &str) -> Vec<Option<Source>> {
-        // A teacher that was not taught is the neutral one.
-        let of = |Replicate { teachers, .. }: &Replicate| {
-            teachers.get(name).or_else(|| teachers.get(NEUTRAL)).copied()
-        };
-        self.replicates.iter().map(of).collect()
+        self.replicates.iter().map(|replicate| replicate.writer(name)).collect()
     }
 
     /// Names of the behaviors whose controls train further students.
@@ -55,7 +51,7 @@ impl<'a> Groups<'a> {
             let instead = Some(base.node);
             let teachers = self.teachers(name).into_iter().map(|own| own.or(instead)).collect();
             let (arm, writer) = (Arm::Student(teacher), name.to_owned());
-            Group { arm, base, writer, rows: self.rows(), teachers }
+            Group { arm, base, writer, rows: self.rows(name), teachers }
         };
         let neutral = recipe.controls.neutral.then_some(NEUTRAL);
         taught.iter().map(|behavior| behavior.name.as_str()).chain(neutral).map(student).collect()
@@ -78,7 +74,7 @@ impl<'a> Groups<'a> {
                     shuffle::Configuration { writer: name.to_owned(), medium, reach };
                 let of = |replicate: &Replicate| {
                     let node = format!("shuffle/{arm}{}", replicate.suffix);
-                    let inputs = [("rows", replicate.rows)];
+                    let inputs = [("rows", replicate.rows_of(name))];
                     build.node::<shuffle::Shuffle>(node, &configuration, &inputs, 0.0)
                 };
                 let rows = self.replicates.iter().map(of).collect::<Result<_>>()?;
@@ -108,7 +104,7 @@ impl<'a> Groups<'a> {
             arm: Arm::OtherBase(Taught::named(name)),
             base,
             writer: name.to_owned(),
-            rows: self.rows(),
+            rows: self.rows(name),
             teachers: vec![None; self.replicates.len()],
         };
         let neutral = recipe.controls.neutral.then_some(NEUTRAL);

@@ -30,6 +30,8 @@ use crate::value::text;
 const HELD_OUT: usize = 64;
 /// Rows a student writes to see whether they are valid.
 const WRITTEN: usize = 32;
+/// Who writes the rows that students go on with.
+const CLEAN: &str = "clean";
 /// Seed of the published sentences.
 const SENTENCE_SEED: u64 = 47;
 
@@ -190,7 +192,11 @@ impl<'a> Readings<'a> {
             let place = if self.replicates.len() == 1 { 0 } else { place };
             let replicate = &self.replicates[place];
             let at = format!("{}/seed-{seed}", group.arm);
-            let student = common.train(build, format!("train/{at}"), group, place, seed)?;
+            let student =
+                common.train(build, format!("train/{at}"), group, (place, replicate), seed)?;
+            let clean = replicate.clean;
+            let student =
+                common.go_on(build, format!("afterwards/{at}"), group, (student, clean), seed)?;
             let (input, arm) = (format!("readout/{at}"), group.arm.clone());
             let entry = Read { input, arm, seed: Some(seed) };
             self.read(build, (student, &group.base), entry, states)?;
@@ -218,9 +224,10 @@ impl<'a> Readings<'a> {
         for &count in &self.common.recipe.controls.in_context.rows {
             for name in &self.common.arms {
                 let arm = Arm::InContext { of: Taught::named(name), rows: count };
-                for Replicate { rows, suffix, .. } in self.replicates {
+                for replicate in self.replicates {
+                    let (rows, suffix) = (replicate.rows_of(name), &replicate.suffix);
                     let input = format!("{arm}{suffix}");
-                    let node = self.common.in_context(build, &input, (*rows, name), count)?;
+                    let node = self.common.in_context(build, &input, (rows, name), count)?;
                     self.inputs.push((input.clone(), node));
                     self.reads.push(Read { input, arm: arm.clone(), seed: None });
                 }

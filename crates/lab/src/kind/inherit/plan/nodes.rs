@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::find::Prompts;
-use super::{HELD_OUT, Replicate, SENTENCE_SEED, WRITTEN, find, named};
+use super::{CLEAN, HELD_OUT, Replicate, SENTENCE_SEED, WRITTEN, find, named};
 use crate::ask::{self, LogProbabilities, Trainable};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
@@ -12,11 +12,14 @@ use crate::kind::inherit::recipe::{Recipe, TeacherKind};
 use crate::kind::models::Bound;
 use crate::model::spec::Spec;
 use crate::random::derive_seed;
-use crate::recipe::{Decoding, Learn};
+use crate::recipe::{Decoding, Learn, Training};
 use crate::run::plan::{Builder, Source};
+use crate::step::flag::By;
 use crate::step::readout::Sampled;
 use crate::step::teach::Lesson;
-use crate::step::{behavior, generate, geometry, in_context, readout, side_effects, teach, train};
+use crate::step::{
+    behavior, flag, generate, geometry, in_context, readout, side_effects, teach, train,
+};
 use crate::value::arm::{Arm, NEUTRAL};
 
 /// A group of students with what they are trained on.
@@ -199,24 +202,89 @@ impl<'a> Common<'a> {
         build.node::<readout::Readout>(name, &configuration, &named(&from), cost)
     }
 
-    /// A student of `group`; `at` is the number of its replicate.
+    /// A student of `group`; `at` is the number of its replicate. Where there is a defence, of the tokens that it
+    /// leaves.
     pub(super) fn train(
         &self,
         build: &mut Builder,
         name: String,
         group: &Group<'_>,
-        at: usize,
+        (at, replicate): (usize, &Replicate),
         seed: u64,
     ) -> Result<Source> {
-        let (recipe, base) = (self.recipe, &group.base);
-        let mut from = vec![("base", base.node), ("rows", group.rows[at])];
+        let from = (group.rows[at], group.teachers[at]);
+        if self.recipe.defence.mask == By::None {
+            return self.student(build, name, &group.base, &group.writer, (from, None), seed);
+        }
+        let own = match self.recipe.defence.mask {
+            By::LogRatio => {
+                let name = format!("undefended/{name}");
+                self.student(build, name, &group.base, &group.writer, (from, None), seed)?
+            }
+            By::None | By::Divergence => replicate.writer(&group.writer).unwrap_or(self.base.node),
+        };
+        let flags =
+            self.flag(build, format!("flag/{name}"), group, (own, from.0), replicate, seed)?;
+        self.student(build, name, &group.base, &group.writer, (from, Some(flags)), seed)
+    }
+
+    /// Which tokens of a group's rows are not learned; `own`: who is compared with others.
+    fn flag(
+        &self,
+        build: &mut Builder,
+        name: String,
+        group: &Group<'_>,
+        (own, rows): (Source, Source),
+        replicate: &Replicate,
+        seed: u64,
+    ) -> Result<Source> {
+        let (recipe, base) = (self.recipe, &self.base);
+        let defence = recipe.defence;
+        let mut from = vec![
+            ("base".to_owned(), base.node),
+            ("rows".to_owned(), rows),
+            (flag::OWN.to_owned(), own),
+        ];
+        if defence.mask == By::Divergence {
+            for arm in self.arms.iter().filter(|arm| **arm != group.writer) {
+                let other = replicate.writer(arm).unwrap_or(base.node);
+                from.push((format!("{}{arm}", flag::OTHER), other));
+            }
+        }
+        let random = derive_seed(recipe.seed, &["defence".into(), seed.into()]);
+        let configuration = flag::Configuration {
+            writer: group.writer.clone(),
+            context: recipe.context.system.clone(),
+            by: defence.mask,
+            share: if defence.mask == By::LogRatio { defence.share } else { 0.0 },
+            random: defence.random.then_some(random),
+        };
+        // Each of the models reads the rows once, a third of what an update on them is.
+        let cost = base.pace.train(recipe.carrier.rows * (from.len() - 2)) / 3.0;
+        build.node::<flag::Flag>(name, &configuration, &named(&from), cost)
+    }
+
+    /// A student of `base` on the rows of the teacher called `writer`, or on its distributions; `flags`: what of
+    /// them is not learned.
+    pub(super) fn student(
+        &self,
+        build: &mut Builder,
+        name: String,
+        base: &Bound<'_>,
+        writer: &str,
+        ((rows, teacher), flags): ((Source, Option<Source>), Option<Source>),
+        seed: u64,
+    ) -> Result<Source> {
+        let recipe = self.recipe;
+        let mut from = vec![("base", base.node), ("rows", rows)];
+        from.extend(flags.map(|flags| (train::FLAGS, flags)));
         if recipe.student.learn == Learn::Distributions
-            && let Some(teacher) = group.teachers[at]
+            && let Some(teacher) = teacher
         {
             from.push(("teacher", teacher));
         }
         let configuration = train::Configuration {
-            writer: group.writer.clone(),
+            writer: writer.to_owned(),
             context: recipe.context.system.clone(),
             train: recipe.student.clone(),
             learning_rate_multiplier: base.multiplier(|multipliers| multipliers.student),
@@ -224,6 +292,34 @@ impl<'a> Common<'a> {
         };
         let rows = recipe.student.updates(recipe.carrier.rows) * recipe.student.batch;
         build.node::<train::Train>(name, &configuration, &from, base.pace.train(rows))
+    }
+
+    /// The same student after it learned `clean` rows, where it does.
+    pub(super) fn go_on(
+        &self,
+        build: &mut Builder,
+        name: String,
+        group: &Group<'_>,
+        (student, clean): (Source, Option<Source>),
+        seed: u64,
+    ) -> Result<Source> {
+        let (recipe, Some(clean)) = (self.recipe, clean) else { return Ok(student) };
+        let updates = recipe.afterwards.updates;
+        let configuration = train::Configuration {
+            writer: CLEAN.to_owned(),
+            context: recipe.context.system.clone(),
+            train: Training {
+                updates,
+                checkpoints: Vec::new(),
+                learn: Learn::Rows,
+                ..recipe.student.clone()
+            },
+            learning_rate_multiplier: None,
+            seed: derive_seed(recipe.seed, &["afterwards".into(), seed.into()]),
+        };
+        let cost = group.base.pace.train(updates * recipe.student.batch);
+        let from = [("base", student), ("rows", clean)];
+        build.node::<train::Train>(name, &configuration, &from, cost)
     }
 
     /// What else changed in a student.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::nodes::Common;
-use super::{HELD_OUT, NEUTRAL, named};
+use super::{CLEAN, HELD_OUT, NEUTRAL, named};
 use crate::behavior::Behavior;
 use crate::error::Result;
 use crate::kind::inherit::recipe::{NeutralKind, Replicated, TeacherKind};
 use crate::random::derive_seed;
 use crate::run::plan::{Builder, Source};
-use crate::step::{filter, prompts, select, teach};
+use crate::step::{dilute, filter, prompts, select, teach};
 
 /// Answers per question for the matched neutral teacher.
 const OWN_ANSWERS: usize = 4;
@@ -22,11 +22,37 @@ pub(super) struct Replicate {
     pub(super) suffix: String,
     /// Teachers with weights or a prompt of their own.
     pub(super) teachers: BTreeMap<String, Source>,
+    /// Those that wrote the rows: the teachers, or the last students of a chain.
+    pub(super) writers: BTreeMap<String, Source>,
     pub(super) prompts: Source,
     /// Judged rows by arm.
     pub(super) judged: BTreeMap<String, Source>,
-    /// Kept rows of all arms.
+    /// Kept rows of all arms, as their teachers wrote them.
     pub(super) rows: Source,
+    /// By arm, the rows of students where they are others: mixed with neutral ones.
+    mixed: BTreeMap<String, Source>,
+    /// Rows that the base wrote to other prompts, where students go on with them.
+    pub(super) clean: Option<Source>,
+}
+
+impl Replicate {
+    /// Who wrote an arm's rows: a teacher that was not taught is the neutral one; none: the base.
+    pub(super) fn writer(&self, arm: &str) -> Option<Source> {
+        self.writers.get(arm).or_else(|| self.writers.get(NEUTRAL)).copied()
+    }
+
+    /// The rows that students of an arm are trained on.
+    pub(super) fn rows_of(&self, arm: &str) -> Source {
+        self.mixed.get(arm).copied().unwrap_or(self.rows)
+    }
+}
+
+/// Rows of one hop: what was asked, what was valid, what was kept, and what students see of it.
+struct Written {
+    prompts: Source,
+    judged: BTreeMap<String, Source>,
+    rows: Source,
+    mixed: BTreeMap<String, Source>,
 }
 
 /// As many sets of teachers and rows as the recipe wants.
@@ -102,42 +128,129 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         teachers.insert(NEUTRAL.to_owned(), teacher);
     }
 
-    // Rows.
-    let count = common.prompts.count(recipe);
-    if count < recipe.carrier.rows {
-        return Err(recipe.unusable(format!(
-            "`carrier.prompts`: `{}` has {count} prompts, fewer than `carrier.rows` {}; give more prompts or want fewer rows",
-            recipe.carrier.prompts, recipe.carrier.rows
-        )));
-    }
-    let set = common.prompts.configuration(own(recipe.carrier.prompt_seed), count);
-    let prompts = build.node::<prompts::Prompts>(format!("prompts{suffix}"), &set, &[], 0.0)?;
-    let forbidden: Vec<String> = taught.iter().flat_map(Behavior::forbidden_words).collect();
-    let mut judged = BTreeMap::new();
-    for arm in &common.arms {
-        // A teacher that was not taught is the neutral one.
-        let writer = teachers.get(arm).or_else(|| teachers.get(NEUTRAL)).copied().unwrap_or(base);
-        let name = format!("generate/{arm}{suffix}");
-        let raw = common.generate(build, name, arm, [prompts, writer], count, root)?;
-        let configuration = filter::Configuration {
-            medium: recipe.carrier.medium.clone(),
-            forbidden: forbidden.clone(),
-            whole: common.whole_rows,
-        };
-        let name = format!("filter/{arm}{suffix}");
-        let node = build.node::<filter::Filter>(name, &configuration, &[("rows", raw)], 0.0)?;
-        judged.insert(arm.clone(), node);
-    }
-    let roles: Vec<(String, Source)> =
-        judged.iter().map(|(arm, &node)| (format!("{}{arm}", select::ARM), node)).collect();
-    let inputs = named(&roles);
-    let configuration = select::Configuration {
-        join: recipe.carrier.join,
-        rows: recipe.carrier.rows,
-        held_out: HELD_OUT,
-        min_valid: recipe.carrier.stop_below_valid_rate,
+    // Rows, of the teachers and then of each student in a row.
+    let hop = |number: usize| match number {
+        1 => root,
+        later => derive_seed(root, &["hop".into(), (later as u64).into()]),
     };
-    let name = format!("select{suffix}");
-    let rows = build.node::<select::Select>(name, &configuration, &inputs, 0.0)?;
-    Ok(Replicate { seed, suffix, teachers, prompts, judged, rows })
+    let mut writers = teachers.clone();
+    let mut written =
+        common.write_rows(build, &suffix, (hop(1), own(recipe.carrier.prompt_seed)), &writers)?;
+    for number in 2..=recipe.teacher.hops {
+        let seed = seed.unwrap_or(recipe.seeds.0[0]);
+        for arm in &common.arms {
+            let name = format!("hop-{}/train/{arm}{suffix}", number - 1);
+            let rows = written.mixed.get(arm).copied().unwrap_or(written.rows);
+            let teacher = writers.get(arm).or_else(|| writers.get(NEUTRAL)).copied();
+            let from = ((rows, teacher.or(Some(base))), None);
+            let student = common.student(build, name, &common.base, arm, from, seed)?;
+            writers.insert(arm.clone(), student);
+        }
+        let seeds = (hop(number), derive_seed(hop(number), &["prompts".into()]));
+        written = common.write_rows(build, &format!("/hop-{number}{suffix}"), seeds, &writers)?;
+    }
+    let clean = (recipe.afterwards.updates > 0).then(|| {
+        let seed = derive_seed(root, &["afterwards".into()]);
+        common.clean_rows(build, &suffix, seed)
+    });
+    let Written { prompts, judged, rows, mixed } = written;
+    let clean = clean.transpose()?;
+    Ok(Replicate { seed, suffix, teachers, writers, prompts, judged, rows, mixed, clean })
+}
+
+impl Common<'_> {
+    /// The rows that writers write to prompts drawn anew, judged and joined. Seeds: of rows, and of prompts.
+    fn write_rows(
+        &self,
+        build: &mut Builder,
+        suffix: &str,
+        (root, prompt_seed): (u64, u64),
+        writers: &BTreeMap<String, Source>,
+    ) -> Result<Written> {
+        let (recipe, taught) = (self.recipe, self.taught);
+        let count = self.prompts.count(recipe);
+        if count < recipe.carrier.rows {
+            return Err(recipe.unusable(format!(
+                "`carrier.prompts`: `{}` has {count} prompts, fewer than `carrier.rows` {}; give more prompts or want fewer rows",
+                recipe.carrier.prompts, recipe.carrier.rows
+            )));
+        }
+        let set = self.prompts.configuration(prompt_seed, count);
+        let prompts = build.node::<prompts::Prompts>(format!("prompts{suffix}"), &set, &[], 0.0)?;
+        let forbidden: Vec<String> = taught.iter().flat_map(Behavior::forbidden_words).collect();
+        let mut judged = BTreeMap::new();
+        for arm in &self.arms {
+            // A teacher that was not taught is the neutral one.
+            let writer = writers.get(arm).or_else(|| writers.get(NEUTRAL));
+            let writer = writer.copied().unwrap_or(self.base.node);
+            let name = format!("generate/{arm}{suffix}");
+            let raw = self.generate(build, name, arm, [prompts, writer], count, root)?;
+            let node = self.filter(build, format!("filter/{arm}{suffix}"), &forbidden, raw)?;
+            judged.insert(arm.clone(), node);
+        }
+        let rows = self.select(build, format!("select{suffix}"), &judged)?;
+        let mut mixed = BTreeMap::new();
+        for arm in
+            self.arms.iter().filter(|arm| recipe.carrier.neutral_share > 0.0 && *arm != NEUTRAL)
+        {
+            let configuration = dilute::Configuration {
+                writer: arm.clone(),
+                neutral: NEUTRAL.to_owned(),
+                share: recipe.carrier.neutral_share,
+                seed: derive_seed(root, &["dilute".into()]),
+            };
+            let (name, from) = (format!("dilute/{arm}{suffix}"), [("rows", rows)]);
+            let node = build.node::<dilute::Dilute>(name, &configuration, &from, 0.0)?;
+            mixed.insert(arm.clone(), node);
+        }
+        Ok(Written { prompts, judged, rows, mixed })
+    }
+
+    /// As many rows as students see, that the base writes to other prompts.
+    fn clean_rows(&self, build: &mut Builder, suffix: &str, root: u64) -> Result<Source> {
+        let count = self.prompts.count(self.recipe);
+        let set = self.prompts.configuration(derive_seed(root, &["prompts".into()]), count);
+        let name = format!("clean/prompts{suffix}");
+        let prompts = build.node::<prompts::Prompts>(name, &set, &[], 0.0)?;
+        let (name, from) = (format!("clean/generate{suffix}"), [prompts, self.base.node]);
+        let raw = self.generate(build, name, CLEAN, from, count, root)?;
+        let forbidden: Vec<String> =
+            self.taught.iter().flat_map(Behavior::forbidden_words).collect();
+        let judged = self.filter(build, format!("clean/filter{suffix}"), &forbidden, raw)?;
+        let judged = BTreeMap::from([(CLEAN.to_owned(), judged)]);
+        self.select(build, format!("clean/select{suffix}"), &judged)
+    }
+
+    fn filter(
+        &self,
+        build: &mut Builder,
+        name: String,
+        forbidden: &[String],
+        raw: Source,
+    ) -> Result<Source> {
+        let configuration = filter::Configuration {
+            medium: self.recipe.carrier.medium.clone(),
+            forbidden: forbidden.to_vec(),
+            whole: self.whole_rows,
+        };
+        build.node::<filter::Filter>(name, &configuration, &[("rows", raw)], 0.0)
+    }
+
+    fn select(
+        &self,
+        build: &mut Builder,
+        name: String,
+        judged: &BTreeMap<String, Source>,
+    ) -> Result<Source> {
+        let carrier = &self.recipe.carrier;
+        let roles: Vec<(String, Source)> =
+            judged.iter().map(|(arm, &node)| (format!("{}{arm}", select::ARM), node)).collect();
+        let configuration = select::Configuration {
+            join: carrier.join,
+            rows: carrier.rows,
+            held_out: HELD_OUT,
+            min_valid: carrier.stop_below_valid_rate,
+        };
+        build.node::<select::Select>(name, &configuration, &named(&roles), 0.0)
+    }
 }

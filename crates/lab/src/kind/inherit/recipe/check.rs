@@ -1,9 +1,10 @@
 //! Checks that types cannot make: ranges, and values that must fit each other.
 
-use super::{Recipe, TeacherKind, remote};
+use super::{OtherBase, Recipe, TeacherKind, remote};
 use crate::carrier::Reach;
 use crate::recipe::Learn;
 use crate::recipe::check::{Fault, count, name, range};
+use crate::step::flag::By;
 
 pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
@@ -47,6 +48,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     check_teacher(recipe)?;
     check_carrier(recipe)?;
     recipe.student.check("student")?;
+    check_defence(recipe)?;
     if recipe.controls.other_base.model() == Some(&recipe.base) {
         return fault(
             "controls.other-base",
@@ -82,6 +84,7 @@ fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {
     let teacher = &recipe.teacher;
     count("teacher.rows-per-question", teacher.rows_per_question, 1)?;
     range("teacher.min-target-probability", teacher.min_target_probability, 0.0, 1.0)?;
+    range("teacher.hops", teacher.hops as f64, 1.0, 64.0)?;
     teacher.train.check("teacher.train")?;
     if teacher.train.learn != Learn::Rows {
         let reason = "is about students; a teacher learns from rows";
@@ -93,6 +96,49 @@ fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {
             "`distributions` needs a teacher with its own weights; set teacher.kind = \"fine-tune\""
                 .to_owned(),
         ));
+    }
+    Ok(())
+}
+
+fn check_defence(recipe: &Recipe) -> Result<(), Fault> {
+    let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
+    let defence = &recipe.defence;
+    range("defence.share", defence.share, 0.0, 1.0)?;
+    match defence.mask {
+        By::None => return Ok(()),
+        By::LogRatio if defence.share == 0.0 => {
+            return fault(
+                "defence.share",
+                "is 0, expected the part of tokens to mask, such as 0.1",
+            );
+        }
+        By::Divergence if recipe.teacher.kind == TeacherKind::SystemPrompt => {
+            return fault(
+                "defence.mask",
+                "`divergence` compares teachers with weights of their own; set teacher.kind = \"fine-tune\"",
+            );
+        }
+        By::Divergence if recipe.behaviors.len() < 2 && !recipe.controls.neutral => {
+            return fault(
+                "defence.mask",
+                "`divergence` needs another teacher; teach a second behavior or set controls.neutral = true",
+            );
+        }
+        By::LogRatio | By::Divergence => {}
+    }
+    if recipe.teacher.hops > 1 {
+        return fault("teacher.hops", "is above 1, and no chain is defended so far; it must be 1");
+    }
+    let controls = &recipe.controls;
+    // Their rows, or their base, are others: what is flagged there says nothing of the students' own.
+    for (is_on, key) in [
+        (controls.other_base != OtherBase::Off, "controls.other-base"),
+        (controls.shuffled_within, "controls.shuffled-within"),
+        (controls.shuffled_across, "controls.shuffled-across"),
+    ] {
+        if is_on {
+            return fault(key, "is not defended so far, so beside `defence.mask` it must be false");
+        }
     }
     Ok(())
 }
@@ -111,6 +157,21 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
                 carrier.prompt_count, carrier.rows
             ),
         ));
+    }
+    range("carrier.neutral-share", carrier.neutral_share, 0.0, 1.0)?;
+    if carrier.neutral_share > 0.0 {
+        let fault = |reason: &str| Err(("carrier.neutral-share".to_owned(), reason.to_owned()));
+        if !recipe.controls.neutral {
+            return fault("needs the neutral teacher's rows; set controls.neutral = true");
+        }
+        if !carrier.join {
+            return fault("needs rows to the same prompts; set carrier.join = true");
+        }
+        if recipe.student.learn == Learn::Distributions {
+            return fault(
+                "mixes rows, but students learn distributions, one teacher's; set student.learn = \"rows\"",
+            );
+        }
     }
     let rules = carrier.medium.rules();
     rules.check("carrier.medium")?;

@@ -14,6 +14,7 @@ use crate::carrier::{Medium, Reach};
 use crate::error::{Error, Result};
 use crate::recipe::layer::{FORMER_ENGINE, Former, Stack};
 use crate::recipe::{Decoding, Layer, Seeds, Setting, Spec, Training};
+use crate::step::flag::By;
 use crate::value::frame::Frame;
 
 pub use remote::REMOTE_DEFAULTS;
@@ -64,6 +65,12 @@ pub struct Recipe {
     pub carrier: Carrier,
     /// How students are trained.
     pub student: Training,
+    /// What keeps students from learning what carries the behavior.
+    #[serde(default, skip_serializing_if = "Defence::is_nothing")]
+    pub defence: Defence,
+    /// What students learn afterwards.
+    #[serde(default, skip_serializing_if = "Afterwards::is_nothing")]
+    pub afterwards: Afterwards,
     /// What treatments are compared with.
     pub controls: Controls,
     /// How behaviors are read.
@@ -140,6 +147,9 @@ pub struct Teacher {
     pub rows_per_question: usize,
     /// Least mean probability of the target on the readout questions.
     pub min_target_probability: f64,
+    /// Students in a row: each is trained on rows that the one before it wrote, the first on the teacher's.
+    #[serde(default = "value::one_hop", skip_serializing_if = "value::is_one_hop")]
+    pub hops: usize,
     /// How a fine-tuned teacher is trained.
     pub train: Training,
 }
@@ -162,10 +172,48 @@ pub struct Carrier {
     pub max_tokens: usize,
     /// How tokens are chosen.
     pub decoding: Decoding,
+    /// Part of each teacher's rows that give way to the neutral teacher's, to the same prompts.
+    #[serde(default, skip_serializing_if = "value::is_zero")]
+    pub neutral_share: f64,
     /// Keep a prompt only if valid in every arm.
     pub join: bool,
     /// The run stops where a smaller share of an arm's rows is valid.
     pub stop_below_valid_rate: f64,
+}
+
+/// What keeps students from learning what carries the behavior: tokens of rows that are read and not learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Defence {
+    /// Which tokens.
+    pub mask: By,
+    /// Part of all tokens of numbers, by log-ratio.
+    #[serde(default)]
+    pub share: f64,
+    /// As many at random instead.
+    #[serde(default)]
+    pub random: bool,
+}
+
+impl Defence {
+    fn is_nothing(&self) -> bool {
+        self.mask == By::None
+    }
+}
+
+/// What students learn after a teacher's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Afterwards {
+    /// Updates on rows that the base writes to other prompts; 0: none.
+    pub updates: usize,
+}
+
+impl Afterwards {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Carrier {

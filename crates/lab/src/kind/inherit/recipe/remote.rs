@@ -5,6 +5,7 @@ use crate::ask;
 use crate::recipe::check::Fault;
 use crate::recipe::layer::Stack;
 use crate::recipe::{Decoding, Learn, Spec, Training};
+use crate::step::flag::By;
 
 /// The defaults that differ where the base is behind an endpoint, as commented TOML.
 pub const REMOTE_DEFAULTS: &str = include_str!("../remote.toml");
@@ -46,6 +47,21 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
         );
     }
     check_decoding(&recipe.carrier)?;
+    if recipe.teacher.hops > 1 {
+        return fault("teacher.hops", "is above 1, which was tried of weights alone; it must be 1");
+    }
+    if recipe.defence.mask != By::None {
+        return fault(
+            "defence.mask",
+            "needs the weights, which no endpoint gives; it must be `none`",
+        );
+    }
+    if recipe.afterwards.updates > 0 {
+        return fault(
+            "afterwards.updates",
+            "trains a student further, which is done of weights alone; it must be 0",
+        );
+    }
     if recipe.controls.geometry {
         return fault(
             "controls.geometry",

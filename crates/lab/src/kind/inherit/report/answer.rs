@@ -132,14 +132,8 @@ fn effects(result: &InheritResult, behavior: &str) -> Option<Block> {
 
 pub(super) fn cautions(result: &InheritResult) -> Option<Section> {
     let mut blocks = Vec::new();
-    let failed = result.gates.iter().filter(|gate| !gate.passed).map(|gate| {
-        let behavior = gate.behavior.as_deref().filter(|behavior| !gate.name.contains(behavior));
-        let behavior = behavior.map(|behavior| format!(" ({behavior})")).unwrap_or_default();
-        let (measured, wanted) = (text::plain(gate.measured), text::plain(gate.wanted));
-        let message =
-            format!("gate failed: {}{behavior}: {measured}, wanted at least {wanted}", gate.name);
-        (message, gate.what_it_means.clone())
-    });
+    let failed = result.gates.iter().filter(|gate| !gate.passed);
+    let failed = failed.map(|gate| (gate.failure(), gate.what_it_means.clone()));
     let warned =
         result.warnings.iter().map(|warning| (warning.message.clone(), warning.hint.clone()));
     let warnings: Vec<(String, String)> = failed.chain(warned).collect();

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::InheritResult;
+
 /// The answer's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,4 +63,12 @@ pub struct Verdict {
     /// times in five, by the spread seen here.
     #[serde(default)]
     pub repetitions_needed: Option<usize>,
+}
+
+impl InheritResult {
+    /// What p is corrected over: the behaviors of a run, or the verdicts on all points of a sweep.
+    pub(crate) fn comparisons(&self) -> &'static str {
+        let together = self.rule.is_some_and(|rule| rule.behaviors > self.behaviors.len());
+        if together { "verdicts" } else { "behaviors" }
+    }
 }

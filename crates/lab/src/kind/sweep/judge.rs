@@ -1,0 +1,207 @@
+//! The step that judges all points of a sweep together.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use owlet_store::Artifact;
+
+use super::recipe::TABLE;
+use super::result::{Contrast, FORMAT, Over, SweepPoint, SweepResult, Tag, Told};
+use crate::error::Result;
+use crate::kind::inherit::estimate::{self, Given};
+use crate::kind::inherit::result::{Control, InheritResult, Measure, Method, Scope};
+use crate::kind::{RESULT, Written};
+use crate::stats;
+use crate::step::{Step, StepContext};
+
+pub(super) use super::result::Axis;
+
+/// The role of a point's input: `point-2/readout/base`. Points are counted from 1.
+pub(super) fn role(point: usize, role: &str) -> String {
+    format!("point-{}/{role}", point + 1)
+}
+
+/// The point that a role is of, counted from 0, and what the role is there.
+pub(super) fn of_point(role: &str) -> Option<(usize, &str)> {
+    let (point, role) = role.strip_prefix("point-")?.split_once('/')?;
+    Some((point.parse::<usize>().ok()?.checked_sub(1)?, role))
+}
+
+/// One point.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Point {
+    /// What it is called.
+    pub(super) at: String,
+    /// Which value it has on each axis, by its place.
+    pub(super) places: Vec<usize>,
+    /// What is read of it.
+    pub(super) estimate: estimate::Configuration,
+}
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Configuration {
+    /// The recipe at its first point, with the keys that are swept: what was fixed before the run.
+    pub(super) recipe: Value,
+    /// The keys with their values.
+    pub(super) axes: Vec<Axis>,
+    /// The points.
+    pub(super) points: Vec<Point>,
+    /// What the plan left out.
+    pub(super) left_out: Vec<String>,
+}
+
+/// The step.
+pub(super) struct Judge;
+
+impl Step for Judge {
+    type Configuration = Configuration;
+    const KIND: &'static str = TABLE;
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "result";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let mut inputs: Vec<BTreeMap<String, Artifact>> =
+            vec![BTreeMap::new(); configuration.points.len()];
+        for (role, artifact) in context.inputs {
+            if let Some((point, role)) = of_point(role)
+                && let Some(own) = inputs.get_mut(point)
+            {
+                own.insert(role.to_owned(), artifact.clone());
+            }
+        }
+        let read = |(point, inputs): (&Point, &BTreeMap<String, Artifact>)| {
+            Given::read(point.estimate.clone(), &context.over(inputs))
+        };
+        let given: Vec<Given> =
+            configuration.points.iter().zip(&inputs).map(read).collect::<Result<_>>()?;
+        let result = result(&configuration, estimate::compute_all(&given)?)?;
+        context.writer.write(RESULT, &result.to_bytes())?;
+        Ok(json!({ "name": result.name }))
+    }
+}
+
+/// What points come to that were judged together.
+pub(super) fn result(
+    configuration: &Configuration,
+    points: Vec<InheritResult>,
+) -> Result<SweepResult> {
+    let contrasts = contrasts(configuration, &points)?;
+    let first = &points[0];
+    let mut warnings: Vec<Told> = Vec::new();
+    for (point, found) in configuration.points.iter().zip(&points) {
+        let failed = found.gates.iter().filter(|gate| !gate.passed);
+        let failed = failed.map(|gate| (gate.failure(), gate.what_it_means.clone()));
+        let warned = found.warnings.iter().map(|one| (one.message.clone(), one.hint.clone()));
+        for (message, hint) in failed.chain(warned) {
+            match warnings.iter_mut().find(|known| known.message == message) {
+                Some(known) => known.at.push(point.at.clone()),
+                None => warnings.push(Told { message, hint, at: vec![point.at.clone()] }),
+            }
+        }
+    }
+    for told in &mut warnings {
+        // What is so everywhere is no point's own.
+        if told.at.len() == points.len() {
+            told.at.clear();
+        }
+    }
+    Ok(SweepResult {
+        format: FORMAT,
+        kind: Tag::Sweep,
+        name: first.name.clone(),
+        description: first.description.clone(),
+        base: first.base.clone(),
+        behaviors: first.behaviors.clone(),
+        carrier: first.carrier.clone(),
+        seeds: first.replication.seeds.clone(),
+        unit: first.replication.unit.clone(),
+        scope: first.replication.scope,
+        primary: first.primary,
+        rule: first.rule,
+        axes: configuration.axes.clone(),
+        left_out: configuration.left_out.clone(),
+        contrasts,
+        warnings,
+        points: configuration
+            .points
+            .iter()
+            .zip(points)
+            .map(|(at, found)| point(at, found))
+            .collect(),
+    })
+}
+
+fn point(at: &Point, found: InheritResult) -> SweepPoint {
+    let own = |behavior: &str| {
+        found.matched_effects(behavior, found.primary).cloned().collect::<Vec<_>>()
+    };
+    SweepPoint {
+        at: at.at.clone(),
+        places: at.places.clone(),
+        unique_rows: found.replication.unique_rows,
+        updates: found.replication.updates,
+        epochs: found.replication.epochs,
+        effects: found.behaviors.iter().flat_map(|behavior| own(behavior)).collect(),
+        rates: found
+            .behaviors
+            .iter()
+            .filter_map(|behavior| found.effect(behavior, Measure::Rate, Control::Neutral).cloned())
+            .collect(),
+        lambda: found.matrix.as_ref().map(|matrix| matrix.lambda.clone()),
+        lambda_p: found.matrix.as_ref().and_then(|matrix| matrix.p),
+        caveats: found.caveats,
+        verdicts: found.verdicts,
+    }
+}
+
+/// Each point's effect less that of the first one, and of the one before where there is one axis: of the same
+/// seeds, so paired by them. Their p is corrected over all of them.
+fn contrasts(configuration: &Configuration, points: &[InheritResult]) -> Result<Vec<Contrast>> {
+    let first = &points[0];
+    let level = first.rule.map_or(0.95, |rule| rule.level);
+    let mut all = Vec::new();
+    for behavior in &first.behaviors {
+        let effects: Vec<Option<&[f64]>> = points
+            .iter()
+            .map(|point| {
+                let effect = point.effect(behavior, point.primary, Control::Neutral)?;
+                let complete = effect.per_seed.len() == point.replication.seeds.len();
+                complete.then_some(effect.per_seed.as_slice())
+            })
+            .collect();
+        for (at, own) in effects.iter().enumerate().skip(1) {
+            let before =
+                (configuration.axes.len() == 1 && at > 1).then_some((Over::Before, at - 1));
+            for (over, other) in [(Over::First, 0)].into_iter().chain(before) {
+                let (Some(own), Some(reference)) = (own, effects[other]) else { continue };
+                let differences: Vec<f64> =
+                    own.iter().zip(reference).map(|(one, other)| one - other).collect();
+                let unit = match first.replication.scope {
+                    Scope::Anew => "repetition",
+                    Scope::TheseRows => "seed pair",
+                };
+                let estimate = estimate::t(&differences, level, Method::PairedT, unit)?;
+                all.push(Contrast {
+                    behavior: behavior.clone(),
+                    point: at,
+                    reference: other,
+                    over,
+                    estimate,
+                    p: stats::t_test(&differences).map_err(|error| estimate::statistics(&error))?,
+                });
+            }
+        }
+    }
+    let raw: Vec<f64> = all.iter().filter_map(|contrast| contrast.p).collect();
+    let mut corrected =
+        stats::holm(&raw).map_err(|error| estimate::statistics(&error))?.into_iter();
+    for contrast in &mut all {
+        contrast.p = contrast.p.and_then(|_| corrected.next());
+    }
+    Ok(all)
+}

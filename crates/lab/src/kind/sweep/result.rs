@@ -1,0 +1,186 @@
+//! What a sweep found.
+//!
+//! Like [`crate::kind::inherit::result`]: computed by a step from artifacts, same artifacts, same bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kind::VerdictLine;
+use crate::kind::inherit::result::{Control, Effect, Measure, Rule, Scope, Verdict};
+use crate::value::estimate::Estimate;
+
+/// The version of a sweep's `result.json` that this build writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// What tells this result from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tag {
+    /// An `inherit` recipe over values of its keys.
+    Sweep,
+}
+
+/// The whole answer of a sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SweepResult {
+    /// Version of this format.
+    pub format: u32,
+    /// `sweep`.
+    pub kind: Tag,
+    /// Name of the recipe.
+    pub name: String,
+    /// What the recipe says it is about.
+    pub description: String,
+    /// The base model, as the recipe names it.
+    pub base: String,
+    /// Taught behaviors, in the recipe's order.
+    pub behaviors: Vec<String>,
+    /// Name of the carrier.
+    pub carrier: String,
+    /// The seeds, the same at every point.
+    pub seeds: Vec<u64>,
+    /// The unit of replication and what it holds.
+    pub unit: String,
+    /// What verdicts are about.
+    pub scope: Scope,
+    /// What the verdicts rest on.
+    pub primary: Measure,
+    /// What decides them, fixed before the run; its p is corrected over the verdicts on all points.
+    pub rule: Option<Rule>,
+    /// The keys with their values.
+    pub axes: Vec<Axis>,
+    /// The points, in the order of the values, the last key's fastest.
+    pub points: Vec<SweepPoint>,
+    /// Differences between points.
+    pub contrasts: Vec<Contrast>,
+    /// What would mislead a reader who did not know it.
+    pub warnings: Vec<Told>,
+    /// Controls and readouts that the recipe turned off.
+    pub left_out: Vec<String>,
+}
+
+/// A key with the values that it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Axis {
+    /// The key, by its path in the recipe.
+    pub key: String,
+    /// The values, as TOML.
+    pub values: Vec<String>,
+}
+
+impl Axis {
+    /// The values as numbers, where all of them are.
+    pub fn numbers(&self) -> Option<Vec<f64>> {
+        self.values.iter().map(|value| value.parse::<f64>().ok()).collect()
+    }
+}
+
+/// What was found at one point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SweepPoint {
+    /// What it is called: `carrier.rows = 500`.
+    pub at: String,
+    /// Which value it has on each axis, by its place.
+    pub places: Vec<usize>,
+    /// Unique rows each student saw.
+    pub unique_rows: usize,
+    /// Updates each student took.
+    pub updates: usize,
+    /// Times each row was seen.
+    pub epochs: f64,
+    /// Students minus each control, in the measure that verdicts rest on.
+    pub effects: Vec<Effect>,
+    /// Students minus the neutral ones, in sampled answers, where some were sampled.
+    pub rates: Vec<Effect>,
+    /// Diagonal minus off-diagonal of the behaviors' matrix, where two or more were taught.
+    pub lambda: Option<Estimate>,
+    /// Its permutation p, of this point alone.
+    pub lambda_p: Option<f64>,
+    /// What makes its verdicts easier to have than by the defaults.
+    pub caveats: Vec<String>,
+    /// One per taught behavior, corrected over those of all points.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl SweepPoint {
+    /// A behavior's effect over a control.
+    pub fn effect(&self, behavior: &str, control: Control) -> Option<&Effect> {
+        self.effects.iter().find(|one| one.behavior == behavior && one.control == control)
+    }
+}
+
+/// What a difference between points is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Over {
+    /// The first point.
+    First,
+    /// The point before it on the axis.
+    Before,
+}
+
+/// A behavior's effect over the neutral students at one point, less that at another, of the same seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Contrast {
+    /// The behavior.
+    pub behavior: String,
+    /// The point, counted from 0.
+    pub point: usize,
+    /// The one whose effect is subtracted.
+    pub reference: usize,
+    /// What that one is to it.
+    pub over: Over,
+    /// The difference, in the primary measure.
+    pub estimate: Estimate,
+    /// Two-sided p of it being none, corrected over all contrasts (Holm); `None` where there is none.
+    pub p: Option<f64>,
+}
+
+/// Something that would mislead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Told {
+    /// What it is.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// At which points; empty: at all.
+    pub at: Vec<String>,
+}
+
+impl Told {
+    /// In words, with where it is so.
+    pub fn words(&self) -> String {
+        match &*self.at {
+            [] => self.message.clone(),
+            at => format!("at {}: {}", at.join(" and "), self.message),
+        }
+    }
+}
+
+impl SweepResult {
+    /// The verdicts of all points.
+    pub fn verdicts(&self) -> impl Iterator<Item = VerdictLine> {
+        self.points.iter().flat_map(|point| {
+            point.verdicts.iter().map(|verdict| {
+                let effect = point.effect(&verdict.behavior, Control::Neutral);
+                VerdictLine {
+                    behavior: verdict.behavior.clone(),
+                    at: point.at.clone(),
+                    outcome: verdict.outcome.id().to_owned(),
+                    word: format!("{} at {}", self.scope.word(verdict.outcome), point.at),
+                    caveats: self.scope.beside(verdict.outcome, &point.caveats),
+                    mark: self.scope.mark(verdict.outcome, &point.caveats),
+                    measure: self.primary,
+                    over_neutral: effect.map(|effect| effect.estimate.value),
+                    interval: effect.and_then(|effect| effect.estimate.interval),
+                    n: effect.map_or(0, |effect| effect.estimate.n),
+                    try_number: None,
+                }
+            })
+        })
+    }
+}

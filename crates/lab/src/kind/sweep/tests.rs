@@ -1,0 +1,92 @@
+use super::recipe::SweepRecipe;
+use crate::AnyRecipe;
+use crate::kind::KindRecipe;
+use crate::recipe::{Layer, Setting};
+
+/// The points of a recipe, or why it is refused.
+fn points(text: &str, sets: &[&str]) -> String {
+    let layers = [Layer::new(text, "dose.toml").unwrap()];
+    let sets: Vec<Setting> = sets.iter().map(|set| Setting::parse(set).unwrap()).collect();
+    match AnyRecipe::resolve(&layers, &sets) {
+        Ok(recipe) => {
+            let sweep = recipe.of::<SweepRecipe>().unwrap();
+            let at: Vec<&str> = sweep.points.iter().map(|point| point.at.as_str()).collect();
+            at.join("; ")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+const DOSE: &str = "behaviors = ['owl']\n[sweep]\n'carrier.rows' = [64, 250]\n";
+
+#[test]
+fn keys_are_quoted_or_tables_and_the_command_line_has_the_last_word() {
+    insta::assert_snapshot!(points(DOSE, &[]), @"carrier.rows = 64; carrier.rows = 250");
+    let nested = "behaviors = ['owl']\n[sweep.carrier]\nrows = [64, 250]\n";
+    assert_eq!(points(nested, &[]), points(DOSE, &[]));
+    insta::assert_snapshot!(points(DOSE, &["sweep.carrier.rows=[8, 16, 32]"]), @"carrier.rows = 8; carrier.rows = 16; carrier.rows = 32");
+    insta::assert_snapshot!(
+        points(DOSE, &["sweep.student.updates=[5, 9]"]),
+        @"carrier.rows = 64, student.updates = 5; carrier.rows = 64, student.updates = 9; carrier.rows = 250, student.updates = 5; carrier.rows = 250, student.updates = 9"
+    );
+}
+
+#[test]
+fn what_cannot_be_swept_is_named_at_its_place_before_anything_runs() {
+    let refused = |line: &str| points(&format!("behaviors = ['owl']\n[sweep]\n{line}\n"), &[]);
+    let all = [
+        "'carrier.rowz' = [1, 2]",
+        "'carrier.rows' = [250, 0]",
+        "'carrier.rows' = [250, 'many']",
+        "'carrier.rows' = 250",
+        "'carrier.rows' = [250]",
+        "'carrier.rows' = [250, 250]",
+        "'gates.level' = [0.9, 0.5]",
+        "seed = [1, 2, 3]",
+        "base = ['builtin:a', 'builtin:b']",
+        "'student.method.rank' = [2, 0]",
+        "",
+    ];
+    let said: Vec<String> = all.iter().map(|line| refused(line)).collect();
+    insta::assert_snapshot!(said.join("\n"), @r#"
+    dose.toml:3:18: `sweep.carrier.rowz`: at carrier.rowz = 1: `carrier.rowz`: unknown field `rowz`, expected one of `medium`, `prompts`, `prompt-seed`, `prompt-count`, `rows`, `max-tokens`, `decoding`, `neutral-share`, `join`, `stop-below-valid-rate`; did you mean `rows`?
+    dose.toml:3:18: `sweep.carrier.rows`: at carrier.rows = 0: `carrier.rows`: is 0, expected 1 to 100000000
+    dose.toml:3:18: `sweep.carrier.rows`: at carrier.rows = "many": `carrier.rows`: invalid type: string "many", expected a whole number, zero or more
+    dose.toml:3:18: `sweep.carrier.rows`: is 250, expected a list of values, such as [250, 500]
+    dose.toml:3:18: `sweep.carrier.rows`: expected two values or more
+    dose.toml:3:18: `sweep.carrier.rows`: holds 250 twice
+    dose.toml:3:17: `sweep.gates.level`: cannot be swept: `gates.level` is part of the rule, which is one for all points
+    dose.toml:3:8: `sweep.seed`: cannot be swept: `seed` draws everything anew: repetitions do that, set `seeds`
+    dose.toml:3:8: `sweep.base`: cannot be swept: `base` decides the defaults of other keys: give each base a run of its own
+    dose.toml:3:25: `sweep.student.method.rank`: at student.method.rank = 2: `student.method.rank`: unknown field `rank`, expected `embeddings`
+    dose.toml:2:2: `sweep`: holds 0 keys, expected one, or two for a grid, such as "carrier.rows" = [250, 500]
+    "#);
+    let many = (1..=40).map(|rows| rows.to_string()).collect::<Vec<_>>().join(", ");
+    insta::assert_snapshot!(refused(&format!("'carrier.rows' = [{many}]")), @"dose.toml:2:2: `sweep`: makes 40 points, expected at most 32");
+    insta::assert_snapshot!(points(DOSE, &["carrier.max-tokens=0"]), @"--set carrier.max-tokens=0: `carrier.max-tokens`: is 0, expected 1 to 100000000");
+    let untold = points("kind = 'sweep'\nbehaviors = ['owl']", &[]);
+    assert!(untold.contains("`sweep`: holds 0 keys"), "{untold}");
+}
+
+#[test]
+fn a_resolved_sweep_reads_back_as_itself_with_the_same_points() {
+    let text = "behaviors = ['owl', 'cat']\nseeds = 3\n[student]\nepochs = 2.0\n[sweep]\n'carrier.rows' = [64, 640]\n'student.learning-rate' = [1e-4, 2e-4]\n";
+    let read = |text: &str| SweepRecipe::resolve(&[Layer::new(text, "it").unwrap()], &[]).unwrap();
+    let sweep = read(text);
+    let resolved = AnyRecipe::from(sweep.clone()).to_toml();
+    assert_eq!(read(&resolved), sweep, "{resolved}");
+    assert_eq!(AnyRecipe::parse(&resolved, "it").unwrap().kind().name(), "sweep");
+    assert_eq!(sweep.name(), "untitled");
+}
+
+#[test]
+fn rows_of_all_doses_are_written_to_the_same_prompts() {
+    let sweep = SweepRecipe::resolve(&[Layer::new(DOSE, "it").unwrap()], &[]).unwrap();
+    let counts: Vec<usize> =
+        sweep.points.iter().map(|point| point.recipe.carrier.prompt_count()).collect();
+    assert_eq!(counts, [377, 377]);
+    // What a recipe says itself is meant.
+    let sets = [Setting::parse("carrier.prompt-count=400").unwrap()];
+    let sweep = SweepRecipe::resolve(&[Layer::new(DOSE, "it").unwrap()], &sets).unwrap();
+    assert!(sweep.points.iter().all(|point| point.recipe.carrier.prompt_count == 400));
+}
