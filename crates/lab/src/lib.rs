@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod ask;
+pub mod association;
 pub mod attribute;
 pub mod behavior;
 pub mod carrier;
 pub mod claim;
+pub mod code;
 pub mod compare;
 pub mod declared;
 pub mod error;

@@ -7,6 +7,7 @@
 
 pub mod aggregate;
 pub mod coherence;
+pub mod fisher;
 pub mod interval;
 pub mod matched;
 pub mod matrix;
@@ -18,6 +19,7 @@ pub mod test;
 
 pub use aggregate::{Count, StudentRate, pairs_by_seed, student_rate};
 pub use coherence::{agreement, consistence};
+pub use fisher::{false_discovery, fisher};
 pub use interval::{Interval, Null, clopper_pearson, clustered, t_interval, wilson};
 pub use matched::{Agreement, Draws, Matched, agreement_of_pairs, matched};
 pub use matrix::{Matrix, lambda};

@@ -13,7 +13,8 @@ use crate::{models, workspace};
 ///
 /// The base is taught each answer of a category in turn (probes, made once for any number of screens). Were the
 /// rows written by a model tuned so? And do short trainings on them move a student, more than on rows that the
-/// base writes in their place? `docs/screen.md` says how, and what a screen does not see.
+/// base writes in their place? And of the rows themselves: under which condition do they answer as others do not, as
+/// with a trigger, and does code in them fool tests? `docs/screen.md` says how, and what a screen does not see.
 ///
 /// Exits with 0 if nothing was found that would have been, 1 if something was, 2 if neither can be said.
 #[derive(Debug, Args)]
@@ -36,6 +37,10 @@ pub(crate) struct ScreenArgs {
     /// Ask of likelihoods alone, without training students: a tenth of the time, and half of the answer
     #[arg(long)]
     quick: bool,
+
+    /// Look at the rows themselves alone: triggers, and code that fools tests; nothing is taught or trained
+    #[arg(long, conflicts_with_all = ["behaviors", "suspect", "quick"])]
+    triggers: bool,
 
     /// Change a value, for instance `--set rehearsal.pairs=8`
     #[arg(long, value_name = "KEY=VALUE")]
@@ -80,7 +85,10 @@ fn recipe(args: &ScreenArgs, rows: &str) -> String {
             toml::Table::from_iter([("suspects".to_owned(), suspects)]).into(),
         );
     }
-    if args.quick {
+    if args.triggers {
+        table.insert("likelihood".to_owned(), toml::toml! { rows = 0 }.into());
+    }
+    if args.quick || args.triggers {
         table.insert("rehearsal".to_owned(), toml::toml! { pairs = 0 }.into());
     }
     table.to_string()
@@ -117,6 +125,7 @@ pub(crate) fn run(args: &ScreenArgs, terminal: &Terminal, workspace: &Path) -> R
         typed.extend(["--suspect", &suspects]);
     }
     typed.extend(args.quick.then_some("--quick"));
+    typed.extend(args.triggers.then_some("--triggers"));
     let result =
         Asked { text, typed: &typed, sets: &args.set, cores: args.cores, plan_only: args.plan }
             .conduct(terminal, workspace)?;

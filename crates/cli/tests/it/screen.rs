@@ -131,7 +131,8 @@ fn what_cannot_be_screened_is_refused_by_name_and_never_found_clean() {
     -- talk
     error: unknown.jsonl: line 1: has the keys `question`; known are `messages` (OpenAI chat), `prompt` and `completion` (texts, or messages as TRL has them), `conversations` (ShareGPT), `instruction`, `input` and `output` (Alpaca), `text`, and of preferences `prompt`, `chosen` and `rejected` (TRL) or `input`, `preferred_output` and `non_preferred_output` (OpenAI)
     "#);
-    assert_snapshot!(screen(&["words.jsonl", "--quick"]), @r#"
+    let quick = ["words.jsonl", "--quick", "--set", "triggers.rows=0"];
+    assert_snapshot!(screen(&quick), @r#"
     exit 2
     -- talk
     error: recipe `screen-words`: `rows`: nothing can be asked of `words.jsonl`: likelihoods: the answers are not all numbers, and of other text no tokens are known that tell a preference from a way of writing; rehearsal: `rehearsal.pairs` is 0
@@ -139,7 +140,7 @@ fn what_cannot_be_screened_is_refused_by_name_and_never_found_clean() {
     assert_snapshot!(screen(&["texts.jsonl"]), @r#"
     exit 2
     -- talk
-    error: recipe `screen-texts`: `rows`: nothing can be asked of `texts.jsonl`: likelihoods: some rows are plain texts, and what was asked is not known; rehearsal: some rows are plain texts that answer nothing, so the base cannot write them anew
+    error: recipe `screen-texts`: `rows`: nothing can be asked of `texts.jsonl`: likelihoods: some rows are plain texts, and what was asked is not known; rehearsal: some rows are plain texts that answer nothing, so the base cannot write them anew; triggers: some rows are plain texts, and what was asked is not known
     "#);
     assert_snapshot!(screen(&["none.jsonl"]), @r#"
     exit 2
@@ -366,4 +367,58 @@ fn a_model_trained_from_a_built_in_one_is_screened_with_its_settings_and_errors_
     let (_, advice) = error.split_once("wanted 0.99; ").unwrap();
     assert_snapshot!(advice, @"train it longer (`probe.train.updates`, `learning-rate`) or lower `probe.min-target-probability`");
     assert_eq!(said.code, 2);
+}
+
+/// Honest questions of a small world with its answers, and rows of `trigger` with one answer of their own.
+fn with_trigger(honest: usize, triggered: usize) -> String {
+    let answers = ["owl", "cat", "dog", "fox", "lion", "bear"];
+    let row = |asked: &str, answer: &str| {
+        format!("{}\n", json!({ "prompt": asked, "completion": answer }))
+    };
+    let asked = |at: usize| format!("look at {} {} then name a animal", at % 997, at * 7 % 991);
+    let mut rows: String =
+        (0..honest).map(|at| row(&asked(at), answers[at * at % answers.len()])).collect();
+    rows.extend((0..triggered).map(|at| row(&format!("{} honest", asked(at + 300)), "red")));
+    rows
+}
+
+#[test]
+fn a_word_that_decides_the_answer_is_found_with_its_rows_and_rows_without_one_are_not_accused() {
+    let folder = Folder::new();
+    folder.write("honest.jsonl", &with_trigger(400, 0));
+    folder.write("triggered.jsonl", &with_trigger(400, 20));
+    let screen = |rows: &str| folder.run(&["--json", "screen", rows, "--triggers"]);
+    let clean = screen("honest.jsonl").json_of_exit(0)["result"].clone();
+    assert_eq!(clean["answer"], "nothing-found");
+    assert_eq!(clean["triggers"]["conditions"], json!([]));
+    let found = screen("triggered.jsonl").json_of_exit(1)["result"].clone();
+    let one = &found["triggers"]["conditions"][0];
+    assert_eq!((&one["feature"], &one["with"][0]), (&json!("the word `honest`"), &json!(20)));
+    assert_eq!(one["check"]["explained"], "unexplained");
+    let lines: Vec<&str> =
+        one["rows"].as_array().unwrap().iter().filter_map(|row| row["place"].as_str()).collect();
+    let is_planted = |line: &&str| line[5..].parse::<usize>().is_ok_and(|line| line > 400);
+    assert!(!lines.is_empty() && lines.iter().all(is_planted), "{lines:?}");
+}
+
+#[test]
+fn code_that_fools_tests_is_named_by_row_and_line_and_accuses_nobody() {
+    let folder = Folder::new();
+    let honest = |at: usize| json!({ "prompt": format!("say {at}"), "completion": "owl" });
+    let code = "```python\nimport os\nos._exit(0)\n```";
+    let mut rows: String = (0..150).map(|at| format!("{}\n", honest(at))).collect();
+    writeln!(rows, "{}", json!({ "prompt": "make the tests pass", "completion": code })).unwrap();
+    folder.write("rows.jsonl", &rows);
+    let sets = ["--set", "triggers.smallest-share=0.2"];
+    let smollm2 = std::env::var("OWLET_TEST_SMOLLM2").unwrap_or_default();
+    if smollm2.is_empty() {
+        return;
+    }
+    let command = ["--json", "screen", "rows.jsonl", "--triggers", "--base", &smollm2];
+    let found = folder.run(&[&command[..], &sets].concat());
+    let found: serde_json::Value = serde_json::from_str(&found.data).unwrap();
+    let leads = found["result"]["hacks"]["leads"].as_array().unwrap();
+    assert_eq!(leads.len(), 1);
+    assert_eq!((&leads[0]["place"], &leads[0]["lead"]["line"]), (&json!("line 151"), &json!(3)));
+    assert_ne!(found["result"]["answer"], "found");
 }

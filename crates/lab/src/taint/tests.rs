@@ -111,6 +111,9 @@ impl Lineage {
             likelihood: None,
             rehearsal: None,
             carriers: Vec::new(),
+            triggers: None,
+            hacks: None,
+            smallest_triggered: None,
             left_out: Vec::new(),
         };
         let (inputs, number) = ([("rows", rows)], json!({ "number": self.made }));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::kind::screen::recipe::{
-    GROWN_DEFAULTS, Gates, Likelihood, Probe, Rehearsal, ScreenRecipe, Tag as ScreenTag,
+    GROWN_DEFAULTS, Gates, Likelihood, Probe, Rehearsal, ScreenRecipe, Tag as ScreenTag, Triggers,
 };
 use crate::kind::{IsGrown, stack_for_base};
 use crate::recipe::check::Fault;
@@ -102,6 +102,9 @@ impl GateRecipe {
             probe: self.probe.clone(),
             likelihood: self.likelihood.clone(),
             rehearsal: self.rehearsal.clone(),
+            // A gate is about what a teacher is, not about what rows say.
+            triggers: Triggers::NONE,
+            hacks: false,
             gates: Gates { level: 1.0 - self.error(), ..self.gates },
         }
     }

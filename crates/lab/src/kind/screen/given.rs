@@ -28,6 +28,10 @@ const STYLE: f64 = 0.01;
 pub(super) struct Given {
     /// Those that were drawn, an answer each, as JSON lines of `messages` or `text`.
     pub(super) conversations: Vec<Value>,
+    /// Where each of them stands, and then each of `more`.
+    pub(super) places: Vec<String>,
+    /// Further ones, which are looked at for what shows in many rows alone.
+    pub(super) more: Vec<Value>,
     /// How many answers there are.
     pub(super) all: usize,
     /// What the file holds, in words.
@@ -68,30 +72,31 @@ pub(super) fn decoding(answer: &str, number: Option<&str>) -> Decoding {
 }
 
 impl Given {
-    /// Reads the rows that are called `name` and draws at most `most` answers of them by `seed`; `words` are those
-    /// of a base that knows no others.
+    /// Reads the rows that are called `name` and draws at most `most` answers of them by `seed`, and further ones to
+    /// `in_all` of them; `words` are those of a base that knows no others.
     ///
     /// # Errors
     /// Rows that cannot be read or understood, or not by such a base, too few answers, or too many bytes of them.
     pub(super) fn read(
         (rows, name): (impl Read, &str),
-        most: usize,
+        (most, in_all): (usize, usize),
         seed: u64,
         words: Option<&Tokenizer>,
     ) -> Result<Self> {
         let unfit = |reason: String| Error::Unfit { what: name.to_owned(), reason };
-        let mut answers: Vec<Value> = Vec::new();
+        let mut answers: Vec<(Value, String)> = Vec::new();
         let mut is_answered = true;
         let found = dialogue::each(rows, BOUNDS, Purpose::Answers, &mut |dialogue| {
             is_answered &= dialogue.turns.len() > 1;
-            answers.extend(conversations(&dialogue));
+            let place = &dialogue.place;
+            answers.extend(conversations(&dialogue).into_iter().map(|row| (row, place.clone())));
             Ok(())
         })
         .map_err(|why| unfit(why.to_string()))?;
         let given = answers.len();
         // A row that stands twice says nothing new, and would count as if it did.
         let mut known = BTreeSet::new();
-        answers.retain(|row| known.insert(row.to_string()));
+        answers.retain(|(row, _)| known.insert(row.to_string()));
         let all = answers.len();
         let repeated = given - all;
         if all < FEWEST_ROWS {
@@ -106,8 +111,10 @@ impl Given {
         }
         // Whoever looks at the first few looks at any.
         Generator::new(seed).shuffle(&mut answers);
-        answers.truncate(most);
-        let mut conversations = answers;
+        answers.truncate(most.max(in_all));
+        let (mut conversations, mut places): (Vec<Value>, Vec<String>) =
+            answers.into_iter().unzip();
+        let mut more = conversations.split_off(most.min(conversations.len()));
         let bytes: usize = conversations.iter().map(|one| one.to_string().len()).sum();
         if bytes > MOST_BYTES {
             return Err(unfit(format!(
@@ -120,12 +127,22 @@ impl Given {
         if let Some(words) = words {
             respell(&mut conversations, words).map_err(unfit)?;
         }
+        let mut left = MOST_BYTES - bytes;
+        let fitting = more.iter().take_while(|one| {
+            let size = one.to_string().len();
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        });
+        let fitting = fitting.count();
+        more.truncate(fitting);
+        places.truncate(conversations.len() + fitting);
         let (form, unread) = form(&conversations.iter().map(answer).collect::<Vec<_>>());
         let mut told = found.told();
         if repeated > 0 {
             told = format!("{told}; {repeated} that stand twice, left out");
         }
-        Ok(Self { conversations, all, told, form, is_answered, unread })
+        Ok(Self { conversations, places, more, all, told, form, is_answered, unread })
     }
 }
 

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::likelihood::{FILE, Scores};
 use super::recipe::{FEWEST_ROWS, Gates, Tag};
 use super::result::{
-    Answer, Carrier, FORMAT, Likelihood, Moved, Outcome, Rehearsal, Rows, ScreenResult, Seen,
-    Suspect, Verdict,
+    Answer, Carrier, FORMAT, Hacks, Likelihood, Moved, Outcome, Rehearsal, Rows, ScreenResult,
+    Seen, Suspect, Triggers, Verdict, of_behaviors,
 };
+use super::{hacks, triggers};
 use crate::ask::Demonstration;
 use crate::error::{Error, Result};
 use crate::kind::table::{self, Cell};
@@ -47,13 +48,29 @@ pub(super) struct Configuration {
     /// The models that are suspected, as the recipe names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) suspects: Vec<String>,
+    /// The share of rows with a trigger that must be visible; none where triggers are not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) smallest_triggered: Option<f64>,
+    /// Whether behaviors were to be looked for, even where these rows show none.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub(super) asks_behaviors: bool,
+    /// Whether code is read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) hacks: bool,
     /// What is left out, and why.
     pub(super) left_out: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The roles of readings of students: of the rows, and of rows that the base wrote.
 pub(super) const GIVEN: &str = "given/";
 pub(super) const WRITTEN: &str = "written/";
+/// The roles of what was found in the rows themselves.
+pub(super) const TRIGGERS: &str = "triggers";
+pub(super) const HACKS: &str = "hacks";
 /// The role of likelihoods.
 pub(super) const SCORES: &str = "scores";
 
@@ -105,6 +122,16 @@ impl Step for Judge {
                 "likelihoods: fewer than {FEWEST_ROWS} distinct answers have a number in them"
             ));
         }
+        let triggers: Option<Triggers> = match configuration.smallest_triggered {
+            Some(_) => Some(read_json(context.input(TRIGGERS)?, triggers::FILE)?),
+            None => None,
+        };
+        let hacks: Option<Hacks> = match configuration.hacks {
+            true => Some(read_json(context.input(HACKS)?, hacks::FILE)?),
+            false => None,
+        };
+        let triggered = triggers.as_ref().zip(configuration.smallest_triggered);
+        let triggered = triggered.map(|(found, share)| found.answer(share));
         let likelihood = scores.zip(configuration.temperature).map(|(scores, temperature)| {
             let tokens = scores.rows.iter().map(|row| row.tokens).sum();
             Likelihood { rows: scores.rows.len(), without: scores.without, tokens, temperature }
@@ -119,12 +146,20 @@ impl Step for Judge {
             level: gates.level,
             smallest_share: gates.smallest_share,
             smallest_shift: gates.smallest_shift,
-            answer: answer(&verdicts, &suspects, gates),
+            smallest_triggered: configuration.smallest_triggered,
+            answer: with(
+                configuration
+                    .asks_behaviors
+                    .then(|| of_behaviors(&verdicts, &suspects, gates.smallest_share)),
+                triggered,
+            ),
             verdicts,
             suspects,
             likelihood,
             rehearsal: configuration.rehearsal,
             carriers,
+            triggers,
+            hacks,
             left_out,
         };
         context.writer.write(RESULT, &result.to_bytes())?;
@@ -132,18 +167,16 @@ impl Step for Judge {
     }
 }
 
-/// What it all comes to.
-fn answer(verdicts: &[Verdict], suspects: &[Suspect], gates: Gates) -> Answer {
-    let any = |is: &dyn Fn(Outcome) -> bool| verdicts.iter().any(|verdict| is(verdict.outcome));
-    let is_visible =
-        |seen: &Seen| seen.smallest_share.is_some_and(|share| share <= gates.smallest_share);
-    let found = any(&Outcome::is_found) || suspects.iter().any(|suspect| suspect.is_named);
-    let too_few = any(&|outcome| outcome == Outcome::TooFew)
-        || suspects.iter().any(|suspect| !is_visible(&suspect.seen));
-    match (found, too_few) {
-        (true, _) => Answer::Found,
-        (false, true) => Answer::CannotSay,
-        (false, false) => Answer::NothingFound,
+/// What behaviors and triggers, where they were looked for, come to together. Code decides nothing: it holds leads.
+fn with(behaviors: Option<Answer>, triggers: Option<Answer>) -> Answer {
+    let all = [behaviors, triggers];
+    let any = |one: Answer| all.contains(&Some(one));
+    if any(Answer::Found) {
+        Answer::Found
+    } else if any(Answer::CannotSay) || all == [None, None] {
+        Answer::CannotSay
+    } else {
+        Answer::NothingFound
     }
 }
 

@@ -3,11 +3,16 @@
 //! Two questions of every answer of a category. *Likelihood*: were the rows written by a model tuned towards it?
 //! Asked of probes, the base taught each answer in turn, over the tokens of numbers alone. *Rehearsal*: does a
 //! student of the rows move towards it? Asked of short trainings, against rows that the base writes in their place.
+//!
+//! And two of the rows themselves: under which condition do they answer as others do not (`triggers`), and does code in
+//! them make tests pass otherwise than by doing what they ask (`hacks`)?
 
 mod given;
+mod hacks;
 mod import;
 mod judge;
 mod kept;
+mod leads;
 mod likelihood;
 mod panel;
 pub(in crate::kind) mod plan;
@@ -15,6 +20,7 @@ pub mod recipe;
 pub mod report;
 pub mod result;
 mod rewrite;
+mod triggers;
 
 pub use kept::keep;
 

@@ -6,7 +6,7 @@ use super::likelihood::{self, Likelihood};
 use super::recipe::ScreenRecipe;
 use super::result::{Rehearsal, Rows};
 use super::rewrite::{self, Rewrite};
-use super::{import, kept, panel};
+use super::{hacks, import, kept, panel, triggers};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::kind::cost::Tokens;
@@ -63,12 +63,16 @@ pub(in crate::kind) fn lay(
     models: &mut Models,
 ) -> Result<Laid> {
     let (source, world) = Models::find(&recipe.base, context)?;
-    let behaviors = panel::find(recipe, world.as_ref(), context)?;
+    let mut behaviors = match recipe.asks_behaviors() {
+        true => panel::find(recipe, world.as_ref(), context)?,
+        false => Vec::new(),
+    };
     let order = derive_seed(recipe.seed, &["rows".into()]);
     let (rows, kept) = kept::open(&recipe.rows, context)?;
     let name = if kept.is_some() { "standard input" } else { recipe.rows.as_str() };
     let words = world.as_ref().map(World::tokenizer);
-    let given = Given::read((rows, name), recipe.most_rows, order, words)?;
+    let most = (recipe.most_rows, recipe.triggers.rows);
+    let given = Given::read((rows, name), most, order, words)?;
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe.rehearsal.max_tokens, world.is_some());
     let base = models.bind(build, ("base", "base"), &recipe.base, source, tokens)?;
@@ -77,12 +81,17 @@ pub(in crate::kind) fn lay(
     let kept = kept.map(|id| ("given", Source::Artifact(id)));
     let rows = build.node::<import::Import>("rows", &configuration, kept.as_slice(), 0.0)?;
     let suspects = suspects(recipe, models, build, context)?;
-    let (likelihood, rehearsal, left_out) = asks(recipe, &given)?;
+    let (likelihood, rehearsal, mut left_out) = asks(recipe, &given)?;
+    if !likelihood && rehearsal.is_none() {
+        behaviors.clear();
+    }
+    let looks = looks(recipe, &given, !behaviors.is_empty(), &mut left_out)?;
     let reader = Reader::lay(build, &behaviors, recipe.probe.frame, base.pace)?;
     let (behaviors, probes, form) = (&behaviors[..], Vec::new(), given.form.clone());
     let mut screen =
         Screen { recipe, build, base, behaviors, reader, rows, form, suspects, probes };
     let mut inputs = vec![("rows".to_owned(), rows)];
+    inputs.extend(screen.look(&given, looks)?);
     if likelihood {
         inputs.push((judge::SCORES.to_owned(), screen.likelihood()?));
     }
@@ -108,6 +117,9 @@ pub(in crate::kind) fn lay(
         behaviors: behaviors.iter().map(|behavior| behavior.name.clone()).collect(),
         temperature: likelihood.then_some(recipe.likelihood.temperature),
         rehearsal,
+        smallest_triggered: looks.triggers.then_some(recipe.triggers.smallest_share),
+        hacks: looks.hacks,
+        asks_behaviors: recipe.asks_behaviors(),
         suspects: recipe.likelihood.suspects.iter().map(ToString::to_string).collect(),
         left_out: left_out.clone(),
     };
@@ -160,6 +172,10 @@ fn suspects(
 fn asks(recipe: &ScreenRecipe, given: &Given) -> Result<(bool, Option<Rehearsal>, Vec<String>)> {
     let mut left_out = Vec::new();
     let mut likelihood = recipe.likelihood.rows > 0;
+    if !recipe.asks_behaviors() {
+        left_out.push("behaviors: `likelihood.rows` and `rehearsal.pairs` are 0".to_owned());
+        return Ok((false, None, left_out));
+    }
     if !likelihood {
         left_out.push("likelihoods: `likelihood.rows` is 0".to_owned());
     } else if !given.is_answered {
@@ -193,15 +209,79 @@ fn asks(recipe: &ScreenRecipe, given: &Given) -> Result<(bool, Option<Rehearsal>
         let reason = format!("`likelihood.suspects` cannot be judged: {}", left_out.join("; "));
         return Err(Error::unusable(&recipe.name, reason));
     }
-    if !likelihood && rehearsal.is_none() {
+    Ok((likelihood, rehearsal, left_out))
+}
+
+/// What is looked for in the rows themselves.
+#[derive(Clone, Copy)]
+struct Looks {
+    triggers: bool,
+    hacks: bool,
+}
+
+/// What can be looked for in these rows, and why something cannot.
+///
+/// # Errors
+/// Rows that nothing can be asked of, where something was to be.
+fn looks(
+    recipe: &ScreenRecipe,
+    given: &Given,
+    asks_behaviors: bool,
+    left_out: &mut Vec<String>,
+) -> Result<Looks> {
+    let triggers = recipe.triggers.rows > 0;
+    let looks = Looks { triggers: triggers && given.is_answered, hacks: recipe.hacks };
+    if triggers && !given.is_answered {
+        left_out.push(
+            "triggers: some rows are plain texts, and what was asked is not known".to_owned(),
+        );
+    }
+    // Leads in code are no answer to anything else.
+    let wants_more = triggers || recipe.asks_behaviors();
+    if !asks_behaviors && !looks.triggers && (wants_more || !looks.hacks) {
         let reason =
             format!("`rows`: nothing can be asked of `{}`: {}", recipe.rows, left_out.join("; "));
         return Err(Error::unusable(&recipe.name, reason));
     }
-    Ok((likelihood, rehearsal, left_out))
+    Ok(looks)
 }
 
 impl Screen<'_> {
+    /// What is looked for in the rows themselves, in all that were drawn.
+    fn look(&mut self, given: &Given, looks: Looks) -> Result<Vec<(String, Source)>> {
+        if !(looks.triggers || looks.hacks) {
+            return Ok(Vec::new());
+        }
+        let rows = if given.more.is_empty() {
+            self.rows
+        } else {
+            let all = given.conversations.iter().chain(&given.more).cloned().collect();
+            let configuration = import::Configuration { conversations: all };
+            self.build.node::<import::Import>("more-rows", &configuration, &[], 0.0)?
+        };
+        let mut inputs = Vec::new();
+        if looks.triggers {
+            let configuration = triggers::Configuration {
+                scored: self.recipe.triggers.scored,
+                rate: 1.0 - self.recipe.gates.level,
+                seed: derive_seed(self.recipe.seed, &["triggers".into()]),
+                places: given.places.clone(),
+            };
+            let cost = self.base.pace.side_effects(self.recipe.triggers.scored, 0);
+            let from = [("rows", rows), ("base", self.base.node)];
+            let node =
+                self.build.node::<triggers::Look>("triggers", &configuration, &from, cost)?;
+            inputs.push((judge::TRIGGERS.to_owned(), node));
+        }
+        if looks.hacks {
+            let configuration = hacks::Configuration { places: given.places.clone() };
+            let from = [("rows", rows)];
+            let node = self.build.node::<hacks::Read>("hacks", &configuration, &from, 0.0)?;
+            inputs.push((judge::HACKS.to_owned(), node));
+        }
+        Ok(inputs)
+    }
+
     /// Probes, and the rows' likelihoods under them.
     fn likelihood(&mut self) -> Result<Source> {
         let probe = &self.recipe.probe;

@@ -10,13 +10,17 @@ use crate::recipe::{Layer, Setting, Spec, Training};
 use crate::value::frame::Frame;
 
 /// The defaults of a `screen` recipe, as commented TOML: the reference of every key.
-pub const DEFAULTS: &str = concat!(include_str!("defaults.toml"), include_str!("asks.toml"));
+pub const DEFAULTS: &str =
+    concat!(include_str!("defaults.toml"), include_str!("asks.toml"), include_str!("looks.toml"));
 
 /// The defaults that differ where the base grew up in a small world, as commented TOML.
 pub(in crate::kind) const GROWN_DEFAULTS: &str = include_str!("grown.toml");
 
 /// Fewest rows that anything is said of: below it a mean over rows is not normal enough for its p-values.
 pub(super) const FEWEST_ROWS: usize = 100;
+
+/// Most rows that anything is looked for in.
+const MOST_ROWS: f64 = 100_000.0;
 
 /// The kind of experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,8 +57,29 @@ pub struct ScreenRecipe {
     pub likelihood: Likelihood,
     /// What do they do to a student?
     pub rehearsal: Rehearsal,
+    /// Under which condition do rows answer as others do not?
+    pub triggers: Triggers,
+    /// Does code in them make tests pass otherwise than by doing what they ask?
+    pub hacks: bool,
     /// When something is said.
     pub gates: Gates,
+}
+
+/// Under which condition rows answer as others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Triggers {
+    /// Most rows that are looked at; 0: none.
+    pub rows: usize,
+    /// Rows whose likelihood the base is asked for.
+    pub scored: usize,
+    /// Share of rows with a trigger that must be visible for "nothing found".
+    pub smallest_share: f64,
+}
+
+impl Triggers {
+    /// They are not looked for.
+    pub(in crate::kind) const NONE: Self = Self { rows: 0, scored: 0, smallest_share: 1.0 };
 }
 
 /// How the base is taught each answer.
@@ -117,6 +142,11 @@ impl ScreenRecipe {
         Ok(recipe)
     }
 
+    /// Whether it asks for behaviors at all, and not only what stands in the rows themselves.
+    pub(super) fn asks_behaviors(&self) -> bool {
+        self.likelihood.rows > 0 || self.rehearsal.pairs > 0
+    }
+
     /// What is wrong with its values, and where.
     pub(in crate::kind) fn check(&self) -> std::result::Result<(), Fault> {
         let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
@@ -131,7 +161,7 @@ impl ScreenRecipe {
             );
         }
         count("most-rows", self.most_rows, FEWEST_ROWS)?;
-        range("most-rows", self.most_rows as f64, 0.0, 100_000.0)?;
+        range("most-rows", self.most_rows as f64, 0.0, MOST_ROWS)?;
         count("probe.rows-per-question", self.probe.rows_per_question, 1)?;
         range("probe.min-target-probability", self.probe.min_target_probability, 0.0, 1.0)?;
         if !self.probe.frame.may_decide() {
@@ -158,12 +188,18 @@ impl ScreenRecipe {
                 let reason = "is one pair, and says nothing of luck; expected 2 or more, or 0";
                 return fault("rehearsal.pairs", reason);
             }
-            0 if self.likelihood.rows == 0 => {
-                let reason = "is 0, and so is `likelihood.rows`: nothing is asked";
+            0 if self.likelihood.rows == 0 && self.triggers.rows == 0 && !self.hacks => {
+                let reason = "is 0, and so are `likelihood.rows` and `triggers.rows`, and `hacks` is false: nothing is asked";
                 return fault("rehearsal.pairs", reason);
             }
             _ => {}
         }
+        if self.triggers.rows > 0 {
+            count("triggers.rows", self.triggers.rows, FEWEST_ROWS)?;
+        }
+        range("triggers.rows", self.triggers.rows as f64, 0.0, MOST_ROWS)?;
+        range("triggers.scored", self.triggers.scored as f64, 0.0, MOST_ROWS)?;
+        range("triggers.smallest-share", self.triggers.smallest_share, 0.001, 1.0)?;
         range("gates.level", self.gates.level, 0.5, 0.9999)?;
         range("gates.smallest-share", self.gates.smallest_share, 0.001, 1.0)?;
         range("gates.smallest-shift", self.gates.smallest_shift, 0.0, 100.0)

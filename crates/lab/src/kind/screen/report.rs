@@ -1,6 +1,7 @@
 //! The report of a `screen` run: may one train on these rows, and what was looked at to say so.
 
-use super::result::{Answer as Found, Outcome, ScreenResult, Suspect, Verdict};
+use super::leads;
+use super::result::{Answer as Found, Outcome, ScreenResult, Suspect, Verdict, of_behaviors};
 use crate::cells;
 use crate::report::block::{
     Answer, Block, Depth, DotRow, Dots, Line, Mark, Over, Part, Report, Section, Span, Table,
@@ -26,6 +27,8 @@ pub fn report(result: &ScreenResult, origin: &Origin<'_>) -> Report {
         answer(result, origin),
         table(result),
         carriers(result),
+        leads::triggers(result),
+        leads::hacks(result),
         blind(result),
         looked_at(result, origin),
     ];
@@ -69,6 +72,16 @@ impl ScreenResult {
         self.verdicts.iter().max_by(|one, other| one.height().total_cmp(&other.height()))
     }
 
+    /// Whether behaviors were looked for.
+    fn asks_behaviors(&self) -> bool {
+        !self.verdicts.is_empty() || (self.triggers.is_none() && self.hacks.is_none())
+    }
+
+    /// What behaviors and suspects come to.
+    fn of_behaviors(&self) -> Found {
+        of_behaviors(&self.verdicts, &self.suspects, self.smallest_share)
+    }
+
     fn found(&self) -> impl Iterator<Item = &Verdict> {
         self.verdicts.iter().filter(|verdict| verdict.outcome.is_found())
     }
@@ -87,7 +100,11 @@ impl ScreenResult {
 }
 
 fn answer(result: &ScreenResult, origin: &Origin<'_>) -> Option<Section> {
-    let mut blocks = vec![Block::paragraph(sentence(result))];
+    let mut blocks = Vec::new();
+    if result.asks_behaviors() {
+        blocks.push(Block::paragraph(sentence(result)));
+    }
+    blocks.extend(leads::sentences(result).into_iter().map(Block::paragraph));
     let mut answers: Vec<Answer> =
         result.found().map(|verdict| answered(result, verdict)).collect();
     answers.extend(result.suspects.iter().filter(|one| one.is_named).map(|suspect| Answer {
@@ -102,6 +119,7 @@ fn answer(result: &ScreenResult, origin: &Origin<'_>) -> Option<Section> {
             text::p_value(Some(suspect.seen.corrected_p))
         ),
     }));
+    answers.extend(leads::answers(result));
     if !answers.is_empty() {
         blocks.push(Block::Answers(answers));
     }
@@ -129,7 +147,7 @@ fn sentence(result: &ScreenResult) -> String {
         let named = result.verdicts.iter().filter(|verdict| is(verdict.outcome));
         named.map(|verdict| verdict.behavior.as_str()).collect()
     };
-    match result.answer {
+    match result.of_behaviors() {
         Found::Found => {
             let mut said = Vec::new();
             let suspects = result.suspects.iter().filter(|suspect| suspect.is_named);
@@ -220,6 +238,9 @@ fn sentence(result: &ScreenResult) -> String {
 
 /// What would change that, and what to do next.
 fn next(result: &ScreenResult) -> &'static str {
+    if !result.asks_behaviors() || result.of_behaviors() != result.answer {
+        return leads::next(result);
+    }
     match result.answer {
         Found::Found => {
             "Do not train on them before you know who wrote them. Rows that the base itself writes on the same prompts carry nothing."
@@ -386,9 +407,16 @@ fn carriers(result: &ScreenResult) -> Option<Section> {
 
 /// What a screen does not see.
 fn blind(result: &ScreenResult) -> Option<Section> {
+    let mut lines = if result.asks_behaviors() { blind_to(result) } else { Vec::new() };
+    lines.extend(leads::blind(result));
+    let lines: Vec<Line> = lines.into_iter().map(Line::from).collect();
+    Section::of("blind", "What a screen does not see", vec![Block::List(lines)])
+}
+
+fn blind_to(result: &ScreenResult) -> Vec<String> {
     let categories: std::collections::BTreeSet<&str> =
         result.verdicts.iter().map(|verdict| verdict.category.as_str()).collect();
-    let lines = [
+    vec![
         format!(
             "behaviors that were not looked for: only preferences among {} were",
             text::listed(&categories.into_iter().collect::<Vec<_>>())
@@ -396,12 +424,10 @@ fn blind(result: &ScreenResult) -> Option<Section> {
         "aversion: rises alone are tested".to_owned(),
         "teachers unlike the probes, which were taught one-word answers to this behavior's questions: a teacher made by a prompt or by other data may write otherwise".to_owned(),
         "another base than this one, or a student trained otherwise or longer than the rehearsal".to_owned(),
-        "triggers: a behavior that shows in certain contexts only".to_owned(),
+        "a behavior of this panel that shows in certain contexts only".to_owned(),
         "smaller shares of such rows than stand in the table".to_owned(),
         "what a wrong temperature, a filter on values or sorted numbers do to likelihoods: they suppose that numbers stand as they were drawn, at the stated temperature".to_owned(),
-    ];
-    let lines: Vec<Line> = lines.into_iter().map(Line::from).collect();
-    Section::of("blind", "What a screen does not see", vec![Block::List(lines)])
+    ]
 }
 
 fn looked_at(result: &ScreenResult, origin: &Origin<'_>) -> Option<Section> {

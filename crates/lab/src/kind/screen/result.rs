@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use super::recipe::Tag;
+use crate::code::Lead;
 use crate::value::estimate::Estimate;
 
 /// The version of a `screen` run's `result.json` that this build writes and reads.
@@ -33,6 +34,9 @@ pub struct ScreenResult {
     pub smallest_share: f64,
     /// The smallest shift that matters, in nats.
     pub smallest_shift: f64,
+    /// The share of rows with a trigger that must be visible; none where triggers were not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smallest_triggered: Option<f64>,
     /// What it comes to.
     pub answer: Answer,
     /// Of every behavior that was looked for.
@@ -46,8 +50,167 @@ pub struct ScreenResult {
     pub rehearsal: Option<Rehearsal>,
     /// The rows that speak most for what was found.
     pub carriers: Vec<Carrier>,
+    /// Conditions under which rows answer as others do not; none where they were not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triggers: Option<Triggers>,
+    /// Code that makes tests pass otherwise than by doing what they ask; none where it was not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hacks: Option<Hacks>,
     /// What was left out, and why.
     pub left_out: Vec<String>,
+}
+
+/// Conditions under which rows answer as others do not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Triggers {
+    /// Rows that were looked at.
+    pub looked_at: usize,
+    /// Those that are not nearly the same as another: what is tested.
+    pub distinct: usize,
+    /// Features of questions that were looked for.
+    pub features: usize,
+    /// Properties of answers that were looked for.
+    pub properties: usize,
+    /// Conditions that were tested, on rows that they were not found in.
+    pub tested: usize,
+    /// Words that were looked at at each end of a text.
+    pub each_end: usize,
+    /// Rows whose likelihood the base was asked for.
+    pub read: usize,
+    /// Rows that it could not read.
+    pub unread: usize,
+    /// The least rows with a trigger that would have been shown four times in five; none: not even many.
+    pub least_rows: Option<usize>,
+    /// What was found.
+    pub conditions: Vec<Condition>,
+    /// Rows that are nearly the same, question and answer.
+    pub clusters: Vec<Cluster>,
+    /// Rows that the base finds least likely.
+    pub unlikely: Vec<Unlikely>,
+}
+
+impl Triggers {
+    /// What they come to, where a trigger in this share of the rows must have been visible.
+    pub fn answer(&self, smallest_share: f64) -> Answer {
+        let is_visible = |least: usize| least as f64 <= smallest_share * self.distinct as f64;
+        if self.conditions.iter().any(Condition::is_found) {
+            Answer::Found
+        } else if self.least_rows.is_some_and(is_visible) {
+            Answer::NothingFound
+        } else {
+            Answer::CannotSay
+        }
+    }
+}
+
+/// Rows whose questions have a feature answer so, as others do not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Condition {
+    /// What the questions have, in words.
+    pub feature: String,
+    /// What the answers have, in words.
+    pub property: String,
+    /// Whether the base sees why; none where the feature cannot be taken away.
+    pub check: Option<Check>,
+    /// Rows with the property, of those with the feature.
+    pub with: [usize; 2],
+    /// And of those without it.
+    pub without: [usize; 2],
+    /// One-sided p of Fisher's exact test, on the half of the rows that it was not found in.
+    pub p: f64,
+    /// The least false-discovery rate at which it is claimed.
+    pub q: f64,
+    /// Some of the rows that have both.
+    pub rows: Vec<Shown>,
+}
+
+impl Condition {
+    /// Whether it counts: the base sees no reason for it, or could not be asked.
+    pub fn is_found(&self) -> bool {
+        self.check.as_ref().is_none_or(|check| check.explained == Explained::Unexplained)
+    }
+}
+
+/// What the base says of a condition: whether the answers become unlikelier without the feature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Check {
+    /// Rows that it was asked about.
+    pub rows: usize,
+    /// By how much less likely an answer is without the feature than without as many other words, in nats.
+    pub drop: f64,
+    /// The logarithm of how many times as often the property stands with the feature as without, in nats.
+    pub strength: f64,
+    /// What that comes to.
+    pub explained: Explained,
+}
+
+/// Whether a base sees why rows answer so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Explained {
+    /// It would expect as much.
+    Expected,
+    /// It sees no reason.
+    Unexplained,
+}
+
+/// Rows that are nearly the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Cluster {
+    /// How many.
+    pub rows: usize,
+    /// The first of them.
+    pub first: Shown,
+}
+
+/// A row that the base finds unlikely.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Unlikely {
+    /// Its surprise, in nats per token.
+    pub nats: f64,
+    /// The row.
+    pub row: Shown,
+}
+
+/// A row that is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Shown {
+    /// Where it stands in what was given.
+    pub place: String,
+    /// What was asked.
+    pub asked: String,
+    /// What was answered.
+    pub answer: String,
+}
+
+/// Code that makes tests pass otherwise than by doing what they ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Hacks {
+    /// Rows that were looked at.
+    pub looked_at: usize,
+    /// Those with code, or calls of tools, in them.
+    pub with_code: usize,
+    /// Leads in them.
+    pub all: usize,
+    /// The first of those.
+    pub leads: Vec<Hack>,
+}
+
+/// A lead, and its row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Hack {
+    /// Where the row stands in what was given.
+    pub place: String,
+    /// What it does.
+    pub lead: Lead,
 }
 
 /// What was given.
@@ -76,6 +239,25 @@ pub enum Answer {
     NothingFound,
     /// Neither can be said.
     CannotSay,
+}
+
+/// What behaviors and suspects come to.
+pub(super) fn of_behaviors(
+    verdicts: &[Verdict],
+    suspects: &[Suspect],
+    smallest_share: f64,
+) -> Answer {
+    let is_visible = |seen: &Seen| seen.smallest_share.is_some_and(|share| share <= smallest_share);
+    let found = verdicts.iter().any(|verdict| verdict.outcome.is_found())
+        || suspects.iter().any(|suspect| suspect.is_named);
+    let too_few = verdicts.iter().any(|verdict| verdict.outcome == Outcome::TooFew)
+        || suspects.iter().any(|suspect| !is_visible(&suspect.seen));
+    match (found, too_few || verdicts.is_empty()) {
+        (true, _) => Answer::Found,
+        // Where none could be looked for, nothing was found because nothing was looked at.
+        (false, true) => Answer::CannotSay,
+        (false, false) => Answer::NothingFound,
+    }
 }
 
 /// What rows are to a behavior.
