@@ -20,7 +20,6 @@ pub use crate::value::arm::{Arm, Control, Part, Taught};
 pub use crate::value::estimate::{Estimate, Interval, Method};
 pub use crate::value::measure::{Measure, SideMeasure};
 pub use crate::value::observation::Frame;
-use crate::value::text;
 pub use verdict::{Outcome, Verdict};
 
 /// The version of `result.json` this build writes. It reads 1 and 2 as well.
@@ -452,16 +451,6 @@ pub struct Gate {
     pub wanted: f64,
     /// What a failure means for the answer.
     pub what_it_means: String,
-}
-
-impl Gate {
-    /// That it did not hold, in words.
-    pub(crate) fn failure(&self) -> String {
-        let behavior = self.behavior.as_deref().filter(|behavior| !self.name.contains(behavior));
-        let behavior = behavior.map(|behavior| format!(" ({behavior})")).unwrap_or_default();
-        let (measured, wanted) = (text::plain(self.measured), text::plain(self.wanted));
-        format!("gate failed: {}{behavior}: {measured}, wanted at least {wanted}", self.name)
-    }
 }
 
 /// Something that would mislead.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::InheritResult;
+use super::{Gate, InheritResult};
+use crate::value::text;
 
 /// The answer's kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,5 +71,15 @@ impl InheritResult {
     pub(crate) fn comparisons(&self) -> &'static str {
         let together = self.rule.is_some_and(|rule| rule.behaviors > self.behaviors.len());
         if together { "verdicts" } else { "behaviors" }
+    }
+}
+
+impl Gate {
+    /// That it did not hold, in words.
+    pub(crate) fn failure(&self) -> String {
+        let behavior = self.behavior.as_deref().filter(|behavior| !self.name.contains(behavior));
+        let behavior = behavior.map(|behavior| format!(" ({behavior})")).unwrap_or_default();
+        let (measured, wanted) = (text::plain(self.measured), text::plain(self.wanted));
+        format!("gate failed: {}{behavior}: {measured}, wanted at least {wanted}", self.name)
     }
 }
