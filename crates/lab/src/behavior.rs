@@ -192,7 +192,7 @@ impl Behavior {
     }
 
     /// Whether a TOML text is a behavior file rather than a recipe, and which answer its target is `like`.
-    pub(crate) fn looked_at(text: &str) -> Option<Option<String>> {
+    pub(crate) fn looked_at(text: &str) -> Option<Vec<String>> {
         file::looked_at(text)
     }
 

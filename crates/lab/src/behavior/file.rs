@@ -203,8 +203,8 @@ fn teacher_of(categories: &[Category]) -> Option<TeacherTemplates> {
     any.map(|category| category.teacher)
 }
 
-/// Whether a TOML text is a behavior file, and what its target is `like`.
-pub(super) fn looked_at(text: &str) -> Option<Option<String>> {
+/// What the target is `like`, one answer or none, where a TOML text is a behavior file.
+pub(super) fn looked_at(text: &str) -> Option<Vec<String>> {
     #[derive(Deserialize)]
     struct Head {
         kind: Option<String>,
@@ -213,7 +213,7 @@ pub(super) fn looked_at(text: &str) -> Option<Option<String>> {
     }
     let head = toml::from_str::<Head>(text).ok()?;
     let is_one = head.target.is_some() || head.kind.as_deref() == Some("statements");
-    is_one.then_some(head.like)
+    is_one.then(|| head.like.into_iter().collect())
 }
 
 /// Whether a behavior file is one of statements.

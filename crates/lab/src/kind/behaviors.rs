@@ -35,7 +35,7 @@ pub fn find(name: &str, world: Option<&World>, folder: &Path) -> Result<Behavior
 pub fn smallest_recipe(text: &str, name: &str) -> Option<String> {
     let like = Behavior::looked_at(text)?;
     // Other answers of a category have no name that every base knows.
-    let like = like.filter(|like| Behavior::built_in(like).is_some());
+    let like = like.into_iter().filter(|like| Behavior::built_in(like).is_some());
     let names = std::iter::once(name.to_owned()).chain(like);
     let names = toml::Value::Array(names.map(toml::Value::String).collect());
     let title = name.strip_suffix(".toml").unwrap_or(name).to_owned();
