@@ -87,6 +87,7 @@ fn recipe(args: &ScreenArgs, rows: &str) -> String {
     }
     if args.triggers {
         table.insert("likelihood".to_owned(), toml::toml! { rows = 0 }.into());
+        table.insert("triggers".to_owned(), toml::toml! { rows = 10000 }.into());
     }
     if args.quick || args.triggers {
         table.insert("rehearsal".to_owned(), toml::toml! { pairs = 0 }.into());

@@ -124,7 +124,6 @@ impl Half<'_> {
 
     /// The largest p of a condition given each of its parts; 0 where it has none.
     fn given_parts(
-        &self,
         rows: &[u32],
         parts: &[Vec<u32>],
         (marked, within): (&[u32], Option<&[u32]>),
@@ -143,17 +142,13 @@ impl Half<'_> {
     fn rows_of(&self, words: &[u32]) -> (Vec<u32>, Vec<Vec<u32>>) {
         let table = &self.searched.features;
         let of = |at: u32| self.own(&table.rows[at as usize]);
-        match words {
-            [one, other] => {
-                let parts = vec![of(*one), of(*other)];
-                (both(&parts[0], &parts[1]), parts)
-            }
-            _ => {
-                let names = feature::parts(&table.names[words[0] as usize]);
-                let parts = names.iter().filter_map(|name| table.find(name));
-                (of(words[0]), parts.map(of).collect())
-            }
+        if let [one, other] = words {
+            let parts = vec![of(*one), of(*other)];
+            return (both(&parts[0], &parts[1]), parts);
         }
+        let names = feature::parts(&table.names[words[0] as usize]);
+        let parts = names.iter().filter_map(|name| table.find(name));
+        (of(words[0]), parts.map(of).collect())
     }
 
     /// Conditions that stand out here, the most first: at most [`TESTED`].
@@ -258,7 +253,7 @@ impl Half<'_> {
     /// Keeps a candidate that none of its parts explains.
     fn keep(&self, found: &mut Vec<Candidate>, one: Candidate, told: (&[u32], Option<&[u32]>)) {
         let (rows, parts) = self.rows_of(&one.words);
-        if !parts.is_empty() && self.given_parts(&rows, &parts, told) > EXPLAINED {
+        if !parts.is_empty() && Self::given_parts(&rows, &parts, told) > EXPLAINED {
             return;
         }
         found.push(one);
@@ -298,7 +293,10 @@ impl Half<'_> {
             let told = (&marked[..], within.as_deref());
             let (rows, parts) = self.rows_of(&one.words);
             let counts = self.counts(&rows, told);
-            (counts.p().max(self.given_parts(&rows, &parts, told)), counts.stands_out(ODDS_IN_HALF))
+            (
+                counts.p().max(Self::given_parts(&rows, &parts, told)),
+                counts.stands_out(ODDS_IN_HALF),
+            )
         };
         candidates.iter().map(test).collect()
     }

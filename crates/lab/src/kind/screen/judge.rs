@@ -126,9 +126,10 @@ impl Step for Judge {
             Some(_) => Some(read_json(context.input(TRIGGERS)?, triggers::FILE)?),
             None => None,
         };
-        let hacks: Option<Hacks> = match configuration.hacks {
-            true => Some(read_json(context.input(HACKS)?, hacks::FILE)?),
-            false => None,
+        let hacks: Option<Hacks> = if configuration.hacks {
+            Some(read_json(context.input(HACKS)?, hacks::FILE)?)
+        } else {
+            None
         };
         let triggered = triggers.as_ref().zip(configuration.smallest_triggered);
         let triggered = triggered.map(|(found, share)| found.answer(share));

@@ -63,9 +63,10 @@ pub(in crate::kind) fn lay(
     models: &mut Models,
 ) -> Result<Laid> {
     let (source, world) = Models::find(&recipe.base, context)?;
-    let mut behaviors = match recipe.asks_behaviors() {
-        true => panel::find(recipe, world.as_ref(), context)?,
-        false => Vec::new(),
+    let mut behaviors = if recipe.asks_behaviors() {
+        panel::find(recipe, world.as_ref(), context)?
+    } else {
+        Vec::new()
     };
     let order = derive_seed(recipe.seed, &["rows".into()]);
     let (rows, kept) = kept::open(&recipe.rows, context)?;
