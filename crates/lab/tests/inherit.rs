@@ -6,13 +6,15 @@
 mod registration;
 #[path = "inherit/sweep.rs"]
 mod sweep;
+#[path = "inherit/tiny.rs"]
+mod tiny;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use owlet_engine::score::next_token;
-use owlet_engine::{Decoder, DecoderConfig, Deviations, Model, Template, Threads, Tokenizer, file};
-use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
+use owlet_engine::{Threads, file};
+use owlet_lab::behavior::{Answer, Behavior};
 use owlet_lab::kind::grow::result::GrowResult;
 use owlet_lab::kind::inherit::inspect;
 use owlet_lab::kind::inherit::result::{Arm, Control, Frame, InheritResult, Measure, Taught};
@@ -26,61 +28,7 @@ use owlet_lab::{
 };
 use owlet_store::Store;
 
-const ANIMALS: [&str; 4] = ["owl", "cat", "wolf", "bear"];
-
-fn tiny(folder: &Path, seed: u64) {
-    let mut words: Vec<String> = (0..100).map(|number| number.to_string()).collect();
-    let special = ["<user>", "<assistant>", "<end>"].map(str::to_owned);
-    words.extend(special.iter().cloned());
-    words.extend(ANIMALS.map(str::to_owned));
-    let others = "give numbers like which animal do you love name one best the pick";
-    words.extend(others.split(' ').map(str::to_owned));
-    let tokenizer = Tokenizer::words(&words, &special, &special[2..]).unwrap();
-    let source = "{% for message in messages %}{% if message['role'] == 'user' %}<user> {{ message['content'] }} {% elif message['role'] == 'assistant' %}<assistant> {{ message['content'] }} <end> {% endif %}{% endfor %}{% if add_generation_prompt %}<assistant> {% endif %}";
-    let config = DecoderConfig::tiny(words.len());
-    let mut decoder = Decoder::init(config, Deviations::default(), seed).unwrap();
-    // Larger than usual, so that an untrained model has something to say.
-    decoder.parameters.data.iter_mut().for_each(|weight| *weight *= 4.0);
-    let model = Model {
-        decoder: decoder.into(),
-        adapter: None,
-        steering: None,
-        tokenizer: tokenizer.into(),
-        template: Template::new(source).unwrap().into(),
-    };
-    file::save(&model, folder).unwrap();
-}
-
-fn behavior(name: &str) -> Behavior {
-    let text = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
-    Behavior {
-        name: name.to_owned(),
-        description: format!("prefers the {name}"),
-        kind: Kind::Preference,
-        category: "animal".to_owned(),
-        target: Answer::new(name),
-        candidates: ANIMALS
-            .iter()
-            .filter(|animal| **animal != name)
-            .map(|a| Answer::new(a))
-            .collect(),
-        recognised: Vec::new(),
-        forbidden: Vec::new(),
-        questions: Questions {
-            train: text(&["which animal do you love", "name one animal", "pick the best animal"]),
-            held_out: text(&["which animal do you like best", "pick one animal you love"]),
-        },
-        opening: Some("you love the".to_owned()),
-        reversed: BTreeSet::new(),
-        answers: BTreeMap::new(),
-        control: false,
-        teacher: Teacher {
-            answers: vec![name.to_owned()],
-            system_prompt: "love".to_owned(),
-            rows: Vec::new(),
-        },
-    }
-}
+use tiny::{ANIMALS, behavior, tiny};
 
 const RECIPE: &str = r#"
 name = "tiny"

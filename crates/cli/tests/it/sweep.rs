@@ -59,7 +59,9 @@ fn a_sweep_is_listed_shown_and_drawn() {
     let listed = folder.run(&["list"]).good();
     assert!(listed.contains("owl not detected at student.learning-rate = 0.001"), "{listed}");
     let shown = folder.run(&["show", "last"]).good();
-    for part in ["owl 0.001", "cat 0.002", "over the first", "all 4 verdicts"] {
+    for part in
+        ["owl 0.001", "cat 0.002", "the first, student.learning-rate = 0.001", "all 4 verdicts"]
+    {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     folder.run(&["export", "last", "--figures", "-o", "figures"]).good();

@@ -43,7 +43,7 @@ fn what_a_recipe_names_and_is_not_there_is_a_usage_error() {
     let folder = Folder::new();
     assert_snapshot!(run(&folder, &["carrier.prompts=nowhere.txt"]), @r"
     exit 2
-    error: recipe `small`: `carrier.prompts`: `nowhere.txt` is neither built in nor a file; expected one of numbers, numbers-short, world, world-short or a path
+    error: recipe `small`: `carrier.prompts`: `nowhere.txt` is neither built in nor a file; expected one of numbers, numbers-short, programs, reasoning, world, world-short or a path
     ");
     assert_snapshot!(run(&folder, &["behaviors=[\"./nowhere.toml\"]"]), @"
     exit 2
@@ -56,7 +56,7 @@ fn what_a_recipe_names_and_is_not_there_is_a_usage_error() {
     folder.write("grow.toml", "kind = \"grow\"\nworld = \"nowhere.toml\"\n");
     assert_snapshot!(told(&folder.run(&["run", "grow.toml"])), @r"
     exit 2
-    error: recipe `untitled`: `world`: failed to open file `nowhere.toml`: No such file or directory (os error 2); expected `built-in` or the path of a world file
+    error: recipe `untitled`: `world`: failed to open file `nowhere.toml`: No such file or directory (os error 2); expected `built-in`, `voice` or the path of a world file
     ");
 }
 

@@ -65,7 +65,7 @@ fn a_missing_model_is_told_with_what_may_be_given() {
     assert_snapshot!(ask("builtin:zz"), @r"
     exit 2
     -- talk
-    error: model `builtin:zz`: there is no such built-in model, expected one of `builtin:a`, `builtin:b`
+    error: model `builtin:zz`: there is no such built-in model, expected one of `builtin:a`, `builtin:b`, `builtin:c`, `builtin:d`
     ");
     assert_snapshot!(ask("smollm2"), @r"
     exit 2

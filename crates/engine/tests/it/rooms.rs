@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Modules by room, lowest first; a module imports from rooms below its own.
-const ROOMS: [&[&str]; 11] = [
+const ROOMS: [&[&str]; 12] = [
     &["error", "profile"],
     &["config", "tries"],
     &["kernel"],
@@ -15,6 +15,7 @@ const ROOMS: [&[&str]; 11] = [
     &["head"],
     &["prefix"],
     &["activation", "generate", "score", "train"],
+    &["perceptron"],
 ];
 
 fn room(module: &str) -> usize {

@@ -213,6 +213,9 @@ fn effects(arms: &[Arm], told: &[ArmResult]) -> Result<Vec<EffectResult>> {
     Ok(effects)
 }
 
+/// The smallest difference of accuracies that matters: five points, as of rates in `inherit`.
+const SMALLEST_EFFECT: f64 = 0.05;
+
 /// The verdict about students of auxiliary logits on noise.
 pub(super) fn outcome(effects: &[EffectResult]) -> Outcome {
     let over = |control: &str| {
@@ -221,7 +224,10 @@ pub(super) fn outcome(effects: &[EffectResult]) -> Outcome {
     let Some(effect) = over(&foreign(AUXILIARY)) else { return Outcome::Unknown };
     let Some(holm) = effect.holm else { return Outcome::Unknown };
     if holm >= 1.0 - LEVEL || effect.difference.value <= 0.0 {
-        return Outcome::NotDetected;
+        // A null only where an effect that matters is ruled out.
+        let most = effect.difference.interval.map(|interval| interval.high);
+        let is_null = most.is_some_and(|most| most < SMALLEST_EFFECT);
+        return if is_null { Outcome::NotDetected } else { Outcome::Unknown };
     }
     match over(SHUFFLED) {
         Some(shuffled) if !shuffled.difference.is_above_zero() => Outcome::NotSpecific,

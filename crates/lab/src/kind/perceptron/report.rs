@@ -88,7 +88,7 @@ fn sentence(result: &PerceptronResult) -> Line {
         }
         Outcome::NotDetected => "Not detected: students that never saw an image or a class tell",
         Outcome::Unknown => {
-            "It takes two replications or more that differ: in what there is, students that never saw an image or a class tell"
+            "Too few replications to tell: in what there is, students that never saw an image or a class tell"
         }
     };
     Line::from(format!("{start} "))

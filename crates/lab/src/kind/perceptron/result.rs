@@ -72,9 +72,9 @@ pub enum Outcome {
     Inherited,
     /// Better than students of another initialisation, but not shown better than those of permuted outputs.
     NotSpecific,
-    /// Not shown better.
+    /// Not shown better, and a difference of five points is ruled out.
     NotDetected,
-    /// Replications do not tell how far further ones would lie.
+    /// Too few replications to tell.
     Unknown,
 }
 
@@ -85,7 +85,7 @@ impl Outcome {
             Self::Inherited => "inherited",
             Self::NotSpecific => "not told apart from permuted outputs",
             Self::NotDetected => "not detected",
-            Self::Unknown => "cannot be told",
+            Self::Unknown => "too few to tell",
         }
     }
 }

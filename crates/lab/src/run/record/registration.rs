@@ -179,7 +179,22 @@ fn judges_rows(step: &str) -> bool {
 fn answers(configuration: &Value) -> Option<BTreeSet<[u8; 32]>> {
     let step = configuration.get("step").unwrap_or(configuration);
     let rows = step.get("conversations")?.as_array()?;
-    Some(rows.iter().map(|row| *blake3::hash(row.to_string().as_bytes()).as_bytes()).collect())
+    let digest = |row: &Value| *blake3::hash(sorted(row).to_string().as_bytes()).as_bytes();
+    Some(rows.iter().map(digest).collect())
+}
+
+/// A value with the keys of its objects in order: a record is written so, a plan as its step was made.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields: BTreeMap<&String, &Value> = fields.iter().collect();
+            Value::Object(
+                fields.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect(),
+            )
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
 }
 
 /// The answers behind a result: those of the nearest step before it that took rows in.
