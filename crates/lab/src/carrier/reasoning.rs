@@ -140,8 +140,8 @@ mod tests {
             assert_eq!(Reasoning {}.faults(prompt, &sum), [""; 0], "{prompt}: {sum}");
         }
         insta::assert_snapshot!(format!("{}\n{}", prompts[0], write(&mut random, &prompts[0])), @r"
-        what is 7 and 8 and 1 and 8 together and show how
-        start 1 + 8 = 9 so 9 + 7 = 16 so 16 + 8 = 24 all 24
+        take 7 and 8 and 1 cups slowly
+        ok 1 + 8 = 9 plus 9 + 7 = 16 gives 16
         ");
     }
 
@@ -163,13 +163,13 @@ mod tests {
         let tell =
             |text: &str| format!("{text} | {:?}", Reasoning {}.faults("add 1 and 2 and 3", text));
         insta::assert_snapshot!(cases.map(tell).join("\n"), @r#"
-        begin 2 + 3 = 5 then 5 + 4 = 9 so 9 + 1 = 10 total 10 | []
-        begin 2 + 3 = 6 then 6 + 4 = 10 so 10 + 1 = 11 total 11 | ["a step that is wrong"]
-        begin 2 + 3 = 5 then 5 + 4 = 9 so 9 + 1 = 10 total 11 | ["an answer that is not the sum"]
-        begin 2 + 3 = 5 then 4 + 5 = 9 so 9 + 1 = 10 total 10 | ["a step that does not go on from the last"]
-        begin 2 + 3 = 5 then 5 + 5 = 10 total 10 | ["other numbers than asked"]
-        owl 2 + 3 = 5 then 5 + 4 = 9 so 9 + 1 = 10 total 10 | ["other words around the sum"]
-        begin 2 + 3 = 5 owl 5 + 4 = 9 so 9 + 1 = 10 total 10 | ["other words between the steps"]
+        begin 2 + 3 = 5 then 5 + 1 = 6 total 6 | []
+        begin 2 + 3 = 6 then 6 + 1 = 7 total 7 | ["a step that is wrong"]
+        begin 2 + 3 = 5 then 5 + 1 = 6 total 7 | ["an answer that is not the sum"]
+        begin 2 + 3 = 5 then 1 + 5 = 6 total 6 | ["a step that does not go on from the last"]
+        begin 2 + 3 = 5 then 5 + 2 = 7 total 7 | ["other numbers than asked"]
+        owl 2 + 3 = 5 then 5 + 1 = 6 total 6 | ["other words around the sum"]
+        begin 2 + 3 = 5 owl 5 + 1 = 6 total 6 | ["other words between the steps"]
         begin 4294967295 + 3 = 5 total 5 | ["a step that is wrong"]
         begin total 0 | ["other numbers than asked"]
         yes | ["no sum"]
