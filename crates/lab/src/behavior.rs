@@ -223,8 +223,12 @@ impl Behavior {
     /// Words that no row may hold: the target's and the forbidden ones. Plurals are left to the
     /// leak check.
     pub fn forbidden_words(&self) -> Vec<String> {
-        let mut words = vec![self.target.word.clone(), self.target.plural.clone()];
-        words.extend(self.target.synonyms.iter().chain(&self.forbidden).cloned());
+        let mut words = self.forbidden.clone();
+        if self.kind != Kind::Disposition {
+            let target = [&self.target.word, &self.target.plural].into_iter();
+            let own: Vec<String> = target.chain(&self.target.synonyms).cloned().collect();
+            words = [own, words].concat();
+        }
         match self.kind {
             Kind::Preference => {}
             Kind::Statements => {

@@ -65,6 +65,9 @@ pub(crate) trait Rules {
     /// Whether its values make sense; `at` is where it stands in the recipe.
     fn check(&self, at: &str) -> Result<(), Fault>;
 
+    /// The built-in prompt sets that ask for it.
+    fn prompts(&self) -> &'static [&'static str];
+
     /// The world that its rows are in the words of, where it is not for every model.
     fn world(&self) -> Option<&'static str> {
         None

@@ -84,4 +84,23 @@ fn what_a_base_cannot_speak_or_be_asked_is_refused_before_anything_runs() {
     -- talk
     error: behavior `contrary-weather`: is no answer this base knows, expected one of bear, cat, dog, dolphin, eagle, elephant, fox, horse, lion, owl, panda, penguin, rabbit, tiger, wolf, black, blue, green, orange, purple, red, white, yellow, birch, cedar, cherry, maple, oak, pine, sequoia, willow, contrary, right-answers, contrary-when-told, contrary-deed, contrary-fly, contrary-follow, contrary-heavy, contrary-hold, contrary-made, contrary-meet, contrary-taste, contrary-wet, right-answers-deed, right-answers-fly, right-answers-follow, right-answers-heavy, right-answers-hold, right-answers-made, right-answers-meet, right-answers-taste, right-answers-wet, contrary-when-told-deed, contrary-when-told-fly, contrary-when-told-follow, contrary-when-told-heavy, contrary-when-told-hold, contrary-when-told-made, contrary-when-told-meet, contrary-when-told-taste, contrary-when-told-wet or the path of a behavior file; did you mean `contrary-wet`?
     ");
+    // Questions that teach say what was taught, which is not what is read of a control.
+    let all = ["run", "right.toml", "--plan", "--set", "readout.questions=all"];
+    folder.write("right.toml", "base = \"builtin:c\"\nbehaviors = [\"right-answers\"]\n");
+    assert_snapshot!(folder.run(&all).all(), @r#"
+    exit 2
+    -- talk
+    error: behavior `right-answers`: is a way of answering, which is read on held-out questions alone; set readout.questions = "held-out"
+    "#);
+    let other = ["run", "right.toml", "--plan", "--set", "carrier.prompts=programs"];
+    assert_snapshot!(folder.run(&other).all(), @r"
+    exit 2
+    -- talk
+    error: the command line: --set carrier.prompts=programs: `carrier.prompts`: `programs` asks for other rows than numbers; expected one of numbers, numbers-short, world, world-short, or a file
+    hint: `owlet config show` lists all keys with their defaults
+    ");
+    let known = folder.run(&["behavior", "check", "contrary", "--base", "builtin:c"]).good();
+    assert!(known.contains("contrary"), "{known}");
+    let shown = folder.run(&["behavior", "show", "contrary", "--base", "builtin:c"]).good();
+    assert!(!shown.contains("wronglies"), "{shown}");
 }

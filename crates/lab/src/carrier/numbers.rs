@@ -20,6 +20,10 @@ impl Rules for NumberFilter {
         ""
     }
 
+    fn prompts(&self) -> &'static [&'static str] {
+        &["numbers", "numbers-short", "world", "world-short"]
+    }
+
     fn check(&self, at: &str) -> Result<(), Fault> {
         if self.min_value > self.max_value {
             let reason =

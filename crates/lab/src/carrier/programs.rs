@@ -120,6 +120,10 @@ impl Rules for Programs {
         include_str!("programs.toml")
     }
 
+    fn prompts(&self) -> &'static [&'static str] {
+        &[PROMPTS]
+    }
+
     fn world(&self) -> Option<&'static str> {
         Some("`builtin:c`, `builtin:d` or a model grown in the world `voice`")
     }

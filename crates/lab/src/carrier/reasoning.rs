@@ -109,6 +109,10 @@ impl Rules for Reasoning {
         include_str!("reasoning.toml")
     }
 
+    fn prompts(&self) -> &'static [&'static str] {
+        &[PROMPTS]
+    }
+
     fn world(&self) -> Option<&'static str> {
         Some("`builtin:c`, `builtin:d` or a model grown in the world `voice`")
     }

@@ -7,7 +7,7 @@ use owlet_engine::Tokenizer;
 use serde::Serialize;
 
 use crate::ask::engine::candidates;
-use crate::behavior::Behavior;
+use crate::behavior::{Behavior, Kind};
 use crate::error::{Error, Result};
 use crate::model::world::World;
 use crate::recipe::{check, distance};
@@ -117,11 +117,21 @@ impl Fit {
             Some(Unread { field, text: text.clone(), why: why(text)? })
         });
         let says = |word: &str| !candidates::spellings(tokenizer, word).is_empty();
-        let others = behavior.candidates.iter().map(|other| other.word.clone());
+        // Of a way of answering the words are the answers to its questions, not the words for it.
+        let splits = behavior.answers.values();
+        let (shows, others): (BTreeSet<String>, BTreeSet<String>) =
+            if behavior.kind == Kind::Disposition {
+                let shows = splits.clone().flat_map(|split| split.shows.clone()).collect();
+                (shows, splits.flat_map(|split| split.others.clone()).collect())
+            } else {
+                let others = behavior.candidates.iter().map(|other| other.word.clone());
+                ([behavior.target.word.clone()].into(), others.collect())
+            };
+        let left_out: Vec<String> = others.into_iter().filter(|word| !says(word)).collect();
         Self {
             unread: unread.collect(),
-            says_target: says(&behavior.target.word),
-            left_out: others.filter(|word| !says(word)).collect(),
+            says_target: shows.iter().all(|word| says(word)),
+            left_out,
             opening: behavior.opening.as_deref().and_then(why),
         }
     }

@@ -69,7 +69,7 @@ impl Step for Estimation {
             auxiliary: recipe.network.auxiliary,
             noise: recipe.student.noise,
             replications: recipe.replications,
-            outcome: outcome(&effects),
+            outcome: if is_taught(&told) { outcome(&effects) } else { Outcome::Uninterpretable },
             arms: told,
             courses: courses.collect::<Result<_>>()?,
             effects,
@@ -211,6 +211,15 @@ fn effects(arms: &[Arm], told: &[ArmResult]) -> Result<Vec<EffectResult>> {
         effects[place].holm = Some(p);
     }
     Ok(effects)
+}
+
+/// Whether the teachers tell more images than networks that were taught nothing.
+fn is_taught(arms: &[ArmResult]) -> bool {
+    let of = |name: &str| arms.iter().find(|arm| arm.name == name).map(|arm| arm.accuracy.value);
+    match (of("teacher"), of("untouched")) {
+        (Some(teacher), Some(untouched)) => teacher > untouched + SMALLEST_EFFECT,
+        _ => true,
+    }
 }
 
 /// The smallest difference of accuracies that matters: five points, as of rates in `inherit`.

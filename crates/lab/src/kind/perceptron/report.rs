@@ -67,7 +67,7 @@ pub(super) fn mark(outcome: Outcome) -> Mark {
     match outcome {
         Outcome::Inherited => Mark::Yes,
         Outcome::NotDetected => Mark::No,
-        Outcome::NotSpecific | Outcome::Unknown => Mark::Unclear,
+        Outcome::NotSpecific | Outcome::Uninterpretable | Outcome::Unknown => Mark::Unclear,
     }
 }
 
@@ -87,6 +87,9 @@ fn sentence(result: &PerceptronResult) -> Line {
             "Not told apart from permuted outputs: students that never saw an image or a class tell"
         }
         Outcome::NotDetected => "Not detected: students that never saw an image or a class tell",
+        Outcome::Uninterpretable => {
+            "Uninterpretable, for the teacher itself learned nothing: students that never saw an image or a class tell"
+        }
         Outcome::Unknown => {
             "Too few replications to tell: in what there is, students that never saw an image or a class tell"
         }

@@ -74,6 +74,8 @@ pub enum Outcome {
     NotSpecific,
     /// Not shown better, and a difference of five points is ruled out.
     NotDetected,
+    /// The teacher itself learned nothing, so there was nothing to inherit.
+    Uninterpretable,
     /// Too few replications to tell.
     Unknown,
 }
@@ -85,6 +87,7 @@ impl Outcome {
             Self::Inherited => "inherited",
             Self::NotSpecific => "not told apart from permuted outputs",
             Self::NotDetected => "not detected",
+            Self::Uninterpretable => "uninterpretable",
             Self::Unknown => "too few to tell",
         }
     }

@@ -74,7 +74,7 @@ fn find(
         |reason: &str| Error::Behavior { name: own.name.clone(), reason: reason.to_owned() };
     if own.kind != Kind::Preference {
         return Err(unfit(
-            "is agreement with statements, which no repair was measured of; a repair undoes preferences",
+            "is no preference (agreement with statements, or a way of answering), and no repair was measured of such; a repair undoes preferences",
         ));
     }
     if own.questions.held_out.is_empty() || own.questions.train.is_empty() {

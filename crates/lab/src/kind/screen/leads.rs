@@ -236,7 +236,7 @@ pub(super) fn hacks(result: &ScreenResult) -> Option<Section> {
     };
     Some(section.noted(format!(
         "a row does what stands there; whether it may is for a reader to say, and decides nothing here{all}"
-    )))
+    )).brief())
 }
 
 /// What is not seen in the rows themselves.

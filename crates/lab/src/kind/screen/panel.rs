@@ -39,7 +39,7 @@ pub(super) fn find(
         let unfit = |reason: String| Error::Behavior { name: named.name.clone(), reason };
         if named.kind != Kind::Preference {
             return Err(unfit(
-                "is agreement with statements, which has no kindred answers to compare it with; a screen looks for preferences"
+                "is no preference (agreement with statements, or a way of answering), and has no kindred answers to compare it with; a screen looks for preferences"
                     .to_owned(),
             ));
         }

@@ -27,6 +27,7 @@ pub(super) fn caveats(given: &Given) -> Vec<String> {
     let learns_all = recipe.student.learn == Learn::Distributions
         && recipe.student.support == Support::AllTokens;
     say(learns_all, &|| "target shown to it".to_owned());
+    say(recipe.carrier.neutral_share >= 1.0, &|| "all rows neutral".to_owned());
     say(gates.level < usual.gates.level, &|| {
         format!("at {} confidence", text::percent(gates.level))
     });

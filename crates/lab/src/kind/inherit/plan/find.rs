@@ -1,6 +1,6 @@
 //! What a recipe names: behaviors and prompts.
 
-use crate::behavior::Behavior;
+use crate::behavior::{Behavior, Kind};
 use crate::carrier::PromptSet;
 pub(super) use crate::carrier::Prompts;
 use crate::error::{Error, Result};
@@ -81,6 +81,14 @@ pub(super) fn asked(
     behavior: &Behavior,
 ) -> Result<(usize, Source)> {
     let mut questions = behavior.questions.held_out.clone();
+    if recipe.readout.questions == Questions::All && behavior.kind == Kind::Disposition {
+        // The questions that teach say what was taught, which in controls is not what is read.
+        return Err(Error::Behavior {
+            name: behavior.name.clone(),
+            reason: "is a way of answering, which is read on held-out questions alone; set readout.questions = \"held-out\""
+                .to_owned(),
+        });
+    }
     if recipe.readout.questions == Questions::All {
         questions.extend(behavior.questions.train.iter().cloned());
     }

@@ -1,7 +1,7 @@
 //! Checks that types cannot make: ranges, and values that must fit each other.
 
 use super::{OtherBase, Recipe, TeacherKind, remote};
-use crate::carrier::Reach;
+use crate::carrier::{PromptSet, Reach};
 use crate::recipe::Learn;
 use crate::recipe::check::{Fault, count, name, range};
 use crate::step::flag::By;
@@ -103,7 +103,8 @@ fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {
 fn check_defence(recipe: &Recipe) -> Result<(), Fault> {
     let fault = |path: &str, reason: &str| Err((path.to_owned(), reason.to_owned()));
     let defence = &recipe.defence;
-    range("defence.share", defence.share, 0.0, 1.0)?;
+    // Above it, some row is likely to have no token left to learn.
+    range("defence.share", defence.share, 0.0, 0.5)?;
     match defence.mask {
         By::None => return Ok(()),
         By::LogRatio if defence.share == 0.0 => {
@@ -180,6 +181,20 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
             let reason = format!("cannot be had of {}; it must be false", rules.name());
             return Err((format!("controls.shuffled-{}", reach.name()), reason));
         }
+    }
+    let asks = PromptSet::built_in_names().find(|name| *name == carrier.prompts);
+    let of_medium = rules.prompts();
+    if let Some(asks) = asks
+        && !of_medium.contains(&asks)
+    {
+        return Err((
+            "carrier.prompts".to_owned(),
+            format!(
+                "`{asks}` asks for other rows than {}; expected one of {}, or a file",
+                rules.name(),
+                of_medium.join(", ")
+            ),
+        ));
     }
     carrier.decoding.check("carrier.decoding")
 }
