@@ -96,7 +96,7 @@ fn what_a_base_cannot_speak_or_be_asked_is_refused_before_anything_runs() {
     assert_snapshot!(folder.run(&other).all(), @r"
     exit 2
     -- talk
-    error: the command line: --set carrier.prompts=programs: `carrier.prompts`: `programs` asks for other rows than numbers; expected one of numbers, numbers-short, world, world-short, or a file
+    error: --set carrier.prompts=programs: `carrier.prompts`: `programs` asks for other rows than numbers; expected one of numbers, numbers-short, world, world-short, or a file
     hint: `owlet config show` lists all keys with their defaults
     ");
     let known = folder.run(&["behavior", "check", "contrary", "--base", "builtin:c"]).good();
