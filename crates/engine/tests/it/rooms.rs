@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// Modules by room, lowest first; a module imports from rooms below its own.
 const ROOMS: [&[&str]; 12] = [
-    &["error", "profile"],
+    &["error", "pace", "profile"],
     &["config", "tries"],
     &["kernel"],
     &["linear", "parameters", "tokenizer"],
