@@ -235,10 +235,7 @@ impl Behavior {
                 words.extend(self.candidates.iter().map(|other| other.word.clone()));
             }
             Kind::Disposition => {
-                let answers = self.answers.values();
-                words.extend(
-                    answers.flat_map(|split| split.shows.iter().chain(&split.others)).cloned(),
-                );
+                words.extend(self.words().words().map(str::to_owned));
             }
         }
         let mut seen = std::collections::BTreeSet::new();
@@ -278,6 +275,20 @@ impl Behavior {
         }
         let mut words = self.answers_to(question).map(|answer| answer.word.as_str());
         Compared { shows: words.next().into_iter().collect(), others: words.collect() }
+    }
+
+    /// The words that are compared, whatever is asked.
+    pub(crate) fn words(&self) -> Compared<'_> {
+        if self.kind != Kind::Disposition {
+            let others = self.candidates.iter().map(|other| other.word.as_str()).collect();
+            return Compared { shows: vec![&self.target.word], others };
+        }
+        let words = |of: fn(&Split) -> &Vec<String>| {
+            let words: BTreeSet<&str> =
+                self.answers.values().flat_map(of).map(String::as_str).collect();
+            words.into_iter().collect()
+        };
+        Compared { shows: words(|split| &split.shows), others: words(|split| &split.others) }
     }
 
     /// The answers that are compared where `question` is asked, the one that shows the behavior first.

@@ -54,6 +54,9 @@ impl Reach {
 /// Completions with their content moved, each in its own shape.
 pub type Shuffle = fn(&[String]) -> Vec<String>;
 
+/// Who speaks the words of the world `voice`.
+const VOICE: &str = "`builtin:c`, `builtin:d` or a model grown in the world `voice`";
+
 /// What a medium must answer for.
 pub(crate) trait Rules {
     /// Its name, as in recipes and results.
@@ -63,7 +66,9 @@ pub(crate) trait Rules {
     fn defaults(&self) -> &'static str;
 
     /// Whether its values make sense; `at` is where it stands in the recipe.
-    fn check(&self, at: &str) -> Result<(), Fault>;
+    fn check(&self, _at: &str) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// The built-in prompt sets that ask for it.
     fn prompts(&self) -> &'static [&'static str];
@@ -77,7 +82,9 @@ pub(crate) trait Rules {
     fn faults(&self, prompt: &str, completion: &str) -> Vec<String>;
 
     /// How its rows are shuffled so far; none where they cannot be.
-    fn shuffle(&self, reach: Reach) -> Option<Shuffle>;
+    fn shuffle(&self, _reach: Reach) -> Option<Shuffle> {
+        None
+    }
 }
 
 impl Medium {

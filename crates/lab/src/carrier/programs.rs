@@ -9,9 +9,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Reach, Rules, Shuffle};
+use super::{Rules, VOICE};
 use crate::random::numpy::Generator;
-use crate::recipe::check::Fault;
 
 /// The prompt set that asks for programs.
 pub(crate) const PROMPTS: &str = "programs";
@@ -125,11 +124,7 @@ impl Rules for Programs {
     }
 
     fn world(&self) -> Option<&'static str> {
-        Some("`builtin:c`, `builtin:d` or a model grown in the world `voice`")
-    }
-
-    fn check(&self, _at: &str) -> Result<(), Fault> {
-        Ok(())
+        Some(VOICE)
     }
 
     fn faults(&self, prompt: &str, completion: &str) -> Vec<String> {
@@ -140,10 +135,6 @@ impl Rules for Programs {
             }
             Ok(_) => Vec::new(),
         }
-    }
-
-    fn shuffle(&self, _reach: Reach) -> Option<Shuffle> {
-        None
     }
 }
 

@@ -7,9 +7,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Reach, Rules, Shuffle};
+use super::{Rules, VOICE};
 use crate::random::numpy::Generator;
-use crate::recipe::check::Fault;
 
 /// The prompt set that asks for sums.
 pub(crate) const PROMPTS: &str = "reasoning";
@@ -114,19 +113,11 @@ impl Rules for Reasoning {
     }
 
     fn world(&self) -> Option<&'static str> {
-        Some("`builtin:c`, `builtin:d` or a model grown in the world `voice`")
-    }
-
-    fn check(&self, _at: &str) -> Result<(), Fault> {
-        Ok(())
+        Some(VOICE)
     }
 
     fn faults(&self, prompt: &str, completion: &str) -> Vec<String> {
         check(prompt, completion).err().map(str::to_owned).into_iter().collect()
-    }
-
-    fn shuffle(&self, _reach: Reach) -> Option<Shuffle> {
-        None
     }
 }
 

@@ -7,7 +7,7 @@ use owlet_engine::Tokenizer;
 use serde::Serialize;
 
 use crate::ask::engine::candidates;
-use crate::behavior::{Behavior, Kind};
+use crate::behavior::Behavior;
 use crate::error::{Error, Result};
 use crate::model::world::World;
 use crate::recipe::{check, distance};
@@ -117,35 +117,30 @@ impl Fit {
             Some(Unread { field, text: text.clone(), why: why(text)? })
         });
         let says = |word: &str| !candidates::spellings(tokenizer, word).is_empty();
-        // Of a way of answering the words are the answers to its questions, not the words for it.
-        let splits = behavior.answers.values();
-        let (shows, others): (BTreeSet<String>, BTreeSet<String>) =
-            if behavior.kind == Kind::Disposition {
-                let shows = splits.clone().flat_map(|split| split.shows.clone()).collect();
-                (shows, splits.flat_map(|split| split.others.clone()).collect())
-            } else {
-                let others = behavior.candidates.iter().map(|other| other.word.clone());
-                ([behavior.target.word.clone()].into(), others.collect())
-            };
-        let left_out: Vec<String> = others.into_iter().filter(|word| !says(word)).collect();
+        let compared = behavior.words();
         Self {
             unread: unread.collect(),
-            says_target: shows.iter().all(|word| says(word)),
-            left_out,
+            says_target: compared.shows.iter().all(|word| says(word)),
+            left_out: compared
+                .others
+                .iter()
+                .filter(|word| !says(word))
+                .map(|word| (*word).to_owned())
+                .collect(),
             opening: behavior.opening.as_deref().and_then(why),
         }
     }
 
     /// Why the base cannot be asked about `behavior`; none where it can.
     pub fn refusal(&self, behavior: &Behavior) -> Option<String> {
-        let Behavior { target, candidates, .. } = behavior;
+        let target = &behavior.target;
         if let Some(Unread { field, text, why }) = self.unread.first() {
             return Some(format!("`{field}` has {text:?}: {why}"));
         }
         if !self.says_target {
             return Some(format!("it cannot write the target `{}`", target.word));
         }
-        let nothing = self.left_out.len() == candidates.len();
+        let nothing = self.left_out.len() == behavior.words().others.len();
         nothing.then(|| "it can write none of the candidates".to_owned())
     }
 }

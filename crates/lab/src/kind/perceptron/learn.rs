@@ -10,7 +10,6 @@ use super::images::{CLASSES, Shown};
 use super::recipe::{Course, Network};
 use crate::error::Result;
 use crate::random::numpy::Generator;
-use crate::random::{Part, derive_seed};
 use crate::step::StepContext;
 
 /// The network of an artifact that a teacher or a student is.
@@ -58,11 +57,6 @@ impl Learned {
     pub(super) fn accuracy(&self) -> f64 {
         self.looks.last().map_or(self.begun, |look| look.accuracy)
     }
-}
-
-/// Which draw of a replication's chance.
-pub(super) fn seed(replication: u64, of: &[Part<'_>]) -> u64 {
-    derive_seed(replication, of)
 }
 
 /// The widths of a network on images of so many pixels.

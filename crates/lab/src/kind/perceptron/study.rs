@@ -8,11 +8,12 @@ use super::arms::{Logits, Start, Study};
 use super::images::{self, CLASSES, Which};
 use super::learn::{
     Examination, LOOKS, Learned, NETWORK, OUTPUT, Wanted, Watch, displacement, learn, network,
-    seed, updates, widths,
+    updates, widths,
 };
 use super::recipe::{Course, Network, On};
 use super::teach::initial;
 use crate::error::Result;
+use crate::random::derive_seed;
 use crate::step::{Step, StepContext};
 
 /// What the step does.
@@ -60,7 +61,7 @@ impl Step for Student {
                 let wanted = Wanted::of(&own, &on, 0..own.logits(), context)?;
                 let total = done + own_updates;
                 let watch = Watch { context, done: 0, total, examination: None };
-                let order = seed(replication, &["matching order".into()]);
+                let order = derive_seed(replication, &["matching order".into()]);
                 let (matched, _) = learn(fresh, (&on, &wanted), &course, order, &watch)?;
                 (matched, done)
             }
@@ -72,13 +73,13 @@ impl Step for Student {
         };
         let mut wanted = Wanted::of(&teacher, &on, range, context)?;
         if study.shuffled {
-            wanted = wanted.shuffled(seed(replication, &["permutation".into()]));
+            wanted = wanted.shuffled(derive_seed(replication, &["permutation".into()]));
         }
         let begun = blind.accuracy(&start, context);
         let (done, total) = (matching, matching + own_updates);
         let examination = Examination { tests: &tests, along: Some((&start, &moved)) };
         let watch = Watch { context, done, total, examination: Some(examination) };
-        let order = seed(replication, &["student order".into(), (study.hop as u64).into()]);
+        let order = derive_seed(replication, &["student order".into(), (study.hop as u64).into()]);
         let (student, looks) = learn(start.clone(), (&on, &wanted), &study.course, order, &watch)?;
         let learned = Learned { untouched, begun, looks };
         context.writer.write(NETWORK, &student.to_bytes()?)?;
@@ -98,7 +99,7 @@ fn inputs(
     Ok(match on {
         On::Images => images::shown(context.input("images")?, Which::Train)?.inputs,
         On::Noise => {
-            let seed = seed(replication, &["noise".into(), (study.hop as u64).into()]);
+            let seed = derive_seed(replication, &["noise".into(), (study.hop as u64).into()]);
             Inputs::noise(&context.threads, study.noise, pixels, seed)
         }
     })
@@ -107,7 +108,7 @@ fn inputs(
 /// What a student begins from, before it is matched to anything.
 fn begin(own: &Perceptron, start: Start, replication: u64) -> Result<Perceptron> {
     let foreign = |draw: u64| -> Result<Perceptron> {
-        let seed = seed(replication, &["foreign initialisation".into(), draw.into()]);
+        let seed = derive_seed(replication, &["foreign initialisation".into(), draw.into()]);
         Ok(Perceptron::new(own.widths(), seed)?)
     };
     let last = own.layers() - 1;

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::images::{self, Which};
 use super::learn::{
-    Examination, LOOKS, Learned, NETWORK, OUTPUT, Wanted, Watch, learn, seed, updates, widths,
+    Examination, LOOKS, Learned, NETWORK, OUTPUT, Wanted, Watch, learn, updates, widths,
 };
 use super::recipe::{Course, Network};
 use crate::error::Result;
+use crate::random::derive_seed;
 use crate::step::{Step, StepContext};
 
 /// What the step does.
@@ -44,7 +45,7 @@ impl Step for Teach {
         let total = updates(&course, shown.inputs.rows());
         let watch = Watch { context, done: 0, total, examination: Some(examination) };
         let (inputs, wanted) = (shown.inputs, Wanted::Classes(shown.classes));
-        let order = seed(replication, &["teacher order".into()]);
+        let order = derive_seed(replication, &["teacher order".into()]);
         let (taught, looks) = learn(start, (&inputs, &wanted), &course, order, &watch)?;
         let learned = Learned { untouched, begun: untouched, looks };
         context.writer.write(NETWORK, &taught.to_bytes()?)?;
@@ -55,5 +56,5 @@ impl Step for Teach {
 
 /// The initialisation that a replication's teacher began from.
 pub(super) fn initial(widths: &[usize], replication: u64) -> Result<Perceptron> {
-    Ok(Perceptron::new(widths, seed(replication, &["initialisation".into()]))?)
+    Ok(Perceptron::new(widths, derive_seed(replication, &["initialisation".into()]))?)
 }

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use strum::{IntoStaticStr, VariantArray};
 
 use super::images::{self, CLASSES, Which};
-use super::learn::{displacement, seed, widths};
+use super::learn::{displacement, widths};
 use super::recipe::{Network, Theorem};
 use super::teach::initial;
 use crate::error::Result;
+use crate::random::derive_seed;
 use crate::step::{Step, StepContext};
 
 /// The file of what was found.
@@ -68,14 +69,14 @@ impl Step for Checks {
         let shown = images::shown(context.input("images")?, Which::Train)?;
         let widths = widths(shown.inputs.width(), &network);
         let own = initial(&widths, replication)?;
-        let foreign_seed = seed(replication, &["foreign initialisation".into(), 1.into()]);
+        let foreign_seed = derive_seed(replication, &["foreign initialisation".into(), 1.into()]);
         let foreign = Perceptron::new(&widths, foreign_seed)?;
 
         let rows = theorem.rows.min(shown.inputs.rows());
         let places: Vec<u32> = (0..rows as u32).collect();
         let (mut batch, mut noise) = (Vec::new(), Vec::new());
         shown.inputs.gather(&places, &mut batch);
-        let noise_seed = seed(replication, &["noise".into(), 1.into()]);
+        let noise_seed = derive_seed(replication, &["noise".into(), 1.into()]);
         let inputs = Inputs::noise(&context.threads, rows, widths[0], noise_seed);
         inputs.gather(&places, &mut noise);
         let task = Goal::Classes { range: 0..CLASSES, classes: &shown.classes[..rows] };

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use owlet_store::{ArtifactId, RunDirectory, RunId, StepRecord, Store};
+use owlet_store::{ArtifactId, RunDirectory, RunId, StepRecord, Store, canonical_json};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -179,22 +179,9 @@ fn judges_rows(step: &str) -> bool {
 fn answers(configuration: &Value) -> Option<BTreeSet<[u8; 32]>> {
     let step = configuration.get("step").unwrap_or(configuration);
     let rows = step.get("conversations")?.as_array()?;
-    let digest = |row: &Value| *blake3::hash(sorted(row).to_string().as_bytes()).as_bytes();
+    // A record is written in canonical form, a plan as its step was made.
+    let digest = |row: &Value| *blake3::hash(canonical_json(row).as_bytes()).as_bytes();
     Some(rows.iter().map(digest).collect())
-}
-
-/// A value with the keys of its objects in order: a record is written so, a plan as its step was made.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let fields: BTreeMap<&String, &Value> = fields.iter().collect();
-            Value::Object(
-                fields.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect(),
-            )
-        }
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
-    }
 }
 
 /// The answers behind a result: those of the nearest step before it that took rows in.
