@@ -22,6 +22,10 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 
+    /// The whole paper in small: a preference and misalignment, through numbers, code and reasoning (ten minutes)
+    #[arg(long)]
+    paper: bool,
+
     /// Print the recipe and do nothing
     #[arg(long)]
     recipe: bool,
@@ -37,17 +41,21 @@ pub(crate) struct DemoArgs {
 
 /// The demonstration's recipe.
 pub(crate) const RECIPE: &str = include_str!("../../recipes/demo.toml");
+/// That of `--paper`.
+const PAPER: &str = include_str!("../../recipes/paper.toml");
 
 pub(crate) fn run(args: &DemoArgs, terminal: &Terminal, workspace: &Path) -> Result<()> {
+    let (text, typed): (_, &[&str]) =
+        if args.paper { (PAPER, &["demo", "--paper"]) } else { (RECIPE, &["demo"]) };
     if args.recipe {
-        write!(terminal.data(), "{RECIPE}")?;
+        write!(terminal.data(), "{text}")?;
         return Ok(());
     }
     Experiment {
-        text: RECIPE,
-        command: command(&["demo"], &args.set),
+        text,
+        command: command(typed, &args.set),
         // The demonstration is the same for everyone: no settings of the user's own.
-        layers: Layers::bare(Layer::new(RECIPE, "demo")?, &args.set)?,
+        layers: Layers::bare(Layer::new(text, "demo")?, &args.set)?,
         folder: Path::new("").to_owned(),
         cores: args.cores,
         plan_only: args.plan,

@@ -27,8 +27,8 @@ const CURVES: usize = 60;
 pub(super) enum Watched {
     /// The list of runs, by a page that knew of so many, and those that were running while it looked.
     Runs { seen: usize, running: BTreeSet<String> },
-    /// One run.
-    Run(RunId),
+    /// One run, by a page that shows it in this state.
+    Run { id: RunId, state: RunState },
 }
 
 /// Parts of a page as they are now: the id of an element and what stands in it.
@@ -43,10 +43,10 @@ impl Window {
     /// How things are.
     pub(super) fn news(&self, watched: &mut Watched) -> Result<News> {
         match watched {
-            Watched::Run(id) => {
+            Watched::Run { id, state } => {
                 let view = self.view(id)?;
                 let parts = vec![("live".to_owned(), self.live_panel(&view).into_string())];
-                Ok(News { parts, over: view.line.state != RunState::Running })
+                Ok(News { parts, over: view.line.state != *state })
             }
             Watched::Runs { seen, running } => {
                 self.refresh()?;

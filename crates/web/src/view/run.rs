@@ -17,6 +17,7 @@ use super::error::{Error, Result};
 use super::index::{RunLine, RunState};
 use super::page::{Page, Tab};
 use super::parts::{duration, fact, moment, name, sections};
+use super::query::url;
 
 /// Pages about a run: what they are called, and where they are below it.
 const TABS: [(&str, &str); 5] = [
@@ -172,9 +173,8 @@ impl Window {
         };
         let data = json!({ "run": *view.line, "progress": *view.progress, "result": null });
         let mut page = view.page("Result", path, body, data);
-        if running {
-            page.live = Some(format!("{path}/live"));
-        }
+        // A stopped one as well: a page that was opened before somebody went on with it is to show that.
+        page.live = Some(url(&format!("{path}/live"), &[("state", view.line.state.name())]));
         page
     }
 

@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{Error, Result};
 use super::export::saved;
+use super::index::RunState;
 use super::live::Watched;
 use super::page::{Frame, Page, framed};
 use super::query::Query;
@@ -301,7 +302,12 @@ impl Server {
                 let running = running.map(str::to_owned).collect();
                 seen.parse().ok().map(|seen| Watched::Runs { seen, running })
             }
-            ["run", id, "live"] => Some(Watched::Run(self.window.run_id(id)?)),
+            ["run", id, "live"] => {
+                let seen = query.raw("state").unwrap_or_default();
+                let seen = RunState::ALL.into_iter().find(|state| state.name() == seen);
+                let state = seen.unwrap_or(RunState::Running);
+                Some(Watched::Run { id: self.window.run_id(id)?, state })
+            }
             _ => None,
         })
     }

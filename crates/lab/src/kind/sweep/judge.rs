@@ -8,13 +8,16 @@ use serde_json::{Value, json};
 use owlet_store::Artifact;
 
 use super::recipe::TABLE;
-use super::result::{Contrast, FORMAT, Over, SweepPoint, SweepResult, Tag, Told};
+use super::result::{
+    ArmReading, Contrast, FORMAT, Over, Published, SweepPoint, SweepResult, Tag, Told,
+};
 use crate::error::Result;
 use crate::kind::inherit::estimate::{self, Given};
-use crate::kind::inherit::result::{Control, InheritResult, Measure, Method, Scope};
+use crate::kind::inherit::result::{Control, InheritResult, Measure, Method, Reading, Scope};
 use crate::kind::{RESULT, Written};
 use crate::stats;
 use crate::step::{Step, StepContext};
+use crate::value::text;
 
 pub(super) use super::result::Axis;
 
@@ -51,6 +54,9 @@ pub(super) struct Configuration {
     pub(super) axes: Vec<Axis>,
     /// The points.
     pub(super) points: Vec<Point>,
+    /// What others found, to be shown beside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) published: Vec<Published>,
     /// What the plan left out.
     pub(super) left_out: Vec<String>,
 }
@@ -61,7 +67,7 @@ pub(super) struct Judge;
 impl Step for Judge {
     type Configuration = Configuration;
     const KIND: &'static str = TABLE;
-    const ALGORITHM: u32 = 1;
+    const ALGORITHM: u32 = 2;
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
@@ -117,7 +123,11 @@ pub(super) fn result(
         description: first.description.clone(),
         base: first.base.clone(),
         behaviors: first.behaviors.clone(),
-        carrier: first.carrier.clone(),
+        carrier: {
+            let mut all: Vec<&str> = points.iter().map(|point| point.carrier.as_str()).collect();
+            all.dedup();
+            text::listed(&all)
+        },
         seeds: first.replication.seeds.clone(),
         unit: first.replication.unit.clone(),
         scope: first.replication.scope,
@@ -126,6 +136,7 @@ pub(super) fn result(
         axes: configuration.axes.clone(),
         left_out: configuration.left_out.clone(),
         contrasts,
+        published: configuration.published.clone(),
         warnings,
         points: configuration
             .points
@@ -140,12 +151,22 @@ fn point(at: &Point, found: InheritResult) -> SweepPoint {
     let own = |behavior: &str| {
         found.matched_effects(behavior, found.primary).cloned().collect::<Vec<_>>()
     };
+    let read = |behavior: &str| {
+        let arm = |reading: &Reading| ArmReading {
+            arm: reading.arm.clone(),
+            behavior: reading.behavior.clone(),
+            estimate: reading.estimate.clone(),
+        };
+        found.concerning(behavior, found.primary).map(arm).collect::<Vec<_>>()
+    };
     SweepPoint {
         at: at.at.clone(),
         places: at.places.clone(),
+        carrier: found.carrier.clone(),
         unique_rows: found.replication.unique_rows,
         updates: found.replication.updates,
         epochs: found.replication.epochs,
+        arms: found.behaviors.iter().flat_map(|behavior| read(behavior)).collect(),
         effects: found.behaviors.iter().flat_map(|behavior| own(behavior)).collect(),
         rates: found
             .behaviors

@@ -97,10 +97,8 @@ pub(super) fn plan(recipe: &SweepRecipe, context: &PlanContext) -> Result<Outlin
         }
         whole.model_size = outline.model_size;
     }
-    let axes = recipe.axes.iter().map(|axis| judge::Axis {
-        key: axis.key.clone(),
-        values: axis.values.iter().map(toml::Value::to_string).collect(),
-    });
+    let axes =
+        recipe.axes.iter().map(|axis| judge::Axis { key: axis.key.clone(), values: axis.words() });
     let mut common = serde_json::to_value(recipe)
         .map_err(|error| Error::record(recipe.common.name.as_str(), error))?;
     common["base"] = serde_json::to_value(recipe.common.base.without_limits())
@@ -109,6 +107,7 @@ pub(super) fn plan(recipe: &SweepRecipe, context: &PlanContext) -> Result<Outlin
         recipe: common,
         axes: axes.collect(),
         points,
+        published: recipe.published.clone(),
         left_out: whole.left_out.clone(),
     };
     let apart = recipe.points.len() + union.all;

@@ -1,16 +1,30 @@
-//! The recipe of a sweep: an `inherit` recipe with a table of keys, each with the values it is to have.
+//! The recipe of a sweep: an `inherit` recipe with a table of keys, each with the values it is to have, or with a
+//! list of points, each with a name and what it says otherwise.
 
 use schemars::{Schema, json_schema, schema_for};
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::result::Published;
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{DEFAULTS, Recipe};
 use crate::recipe::layer::Stack;
-use crate::recipe::{Layer, Setting};
+use crate::recipe::{Layer, Setting, check};
 
 /// The table that makes a sweep of an `inherit` recipe.
 pub const TABLE: &str = "sweep";
+/// The list of published figures that points are shown beside.
+pub(super) const PUBLISHED: &str = "published";
+
+/// What stands for the keys of points that have names.
+const POINT: &str = "point";
+/// The name of a point in its table.
+const NAME: &str = "name";
+/// Longest name of a point, in characters: it stands over columns.
+const LONGEST_NAME: usize = 24;
+
+/// What rows are made of, and what that decides by default: only a point with a name may have its own.
+const OF_MEDIUM: [&str; 3] = ["carrier.medium", "controls", "gates.min-valid-rate"];
 
 /// Most keys that are swept together.
 const MOST_KEYS: usize = 2;
@@ -26,7 +40,10 @@ const FIXED: [(&str, &str); 13] = [
     ("seeds", "are the repetitions of every point"),
     ("carrier.prompt-seed", "draws prompts anew: repetitions do that, set `seeds`"),
     ("base", "decides the defaults of other keys: give each base a run of its own"),
-    ("carrier.medium", "decides the defaults of other keys: give each carrier a run of its own"),
+    (
+        "carrier.medium",
+        "decides the defaults of other keys: write a point for each, `[[sweep]]` with a `name`",
+    ),
     ("behaviors", "are judged at every point; teach them all in one recipe"),
     ("read-also", "are read at every point"),
     ("controls.", "stands beside every point"),
@@ -34,13 +51,31 @@ const FIXED: [(&str, &str); 13] = [
     ("student.checkpoints", "are read in a run of its own: a sweep reads the end of training"),
 ];
 
-/// A key with the values it is to have.
+/// A key with the values it is to have, or `point` with the names of points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
     /// The key, by its path.
     pub key: String,
     /// The values, in the order given.
     pub values: Vec<Value>,
+}
+
+impl Axis {
+    /// The values as they are shown: names as they are, others as TOML.
+    pub(super) fn words(&self) -> Vec<String> {
+        let words = |value: &Value| match value.as_str() {
+            Some(name) if self.key == POINT => name.to_owned(),
+            _ => value.to_string(),
+        };
+        self.values.iter().map(words).collect()
+    }
+}
+
+/// What a point says over the recipe that all have in common.
+struct Variant {
+    at: String,
+    places: Vec<usize>,
+    sets: Vec<Setting>,
 }
 
 /// One point of a sweep.
@@ -60,8 +95,11 @@ pub struct SweepRecipe {
     /// The recipe at its first point.
     #[serde(flatten)]
     pub common: Recipe,
-    /// Keys with the values they are to have.
-    pub sweep: Table,
+    /// Keys with the values they are to have, or the list of points.
+    pub sweep: Value,
+    /// What others found, to be shown beside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
     /// The same in order.
     #[serde(skip)]
     pub axes: Vec<Axis>,
@@ -81,68 +119,93 @@ impl SweepRecipe {
     /// A key that there is not or that cannot be swept, too many points, and what a recipe refuses of a value,
     /// at its place.
     pub fn resolve(layers: &[Layer], sets: &[Setting]) -> Result<Self> {
-        let (plain, own, found) = take(layers, sets);
+        let mut plain = layers.to_vec();
+        let (swept, own) = take(TABLE, &mut plain, sets);
+        let (published, own) = take(PUBLISHED, &mut plain, &own);
         let stack = Stack::new::<Recipe>(&[DEFAULTS], layers, sets)?;
         let error = |at: &Where, reason: String| stack.error_at(at, reason);
         let whole = || vec![TABLE.to_owned()];
-        let mut axes = Vec::new();
-        for (at, value) in &found {
-            axes.push(axis(at, value).map_err(|reason| error(at, reason))?);
-        }
-        if axes.is_empty() || axes.len() > MOST_KEYS {
-            let reason = format!(
-                "holds {} keys, expected one, or two for a grid, such as \"carrier.rows\" = [250, 500]",
-                axes.len()
-            );
-            return Err(error(&whole(), reason));
-        }
-        let count: usize = axes.iter().map(|axis| axis.values.len()).product();
-        if count > MOST_POINTS {
-            let reason = format!("makes {count} points, expected at most {MOST_POINTS}");
-            return Err(error(&whole(), reason));
-        }
+        let given = Given::of(swept).map_err(|reason| error(&whole(), reason))?;
+        let (axes, variants) = given.variants().map_err(|(at, reason)| error(&at, reason))?;
         let refusal = |at: &str, refused: &Error| {
             let reason = said(refused);
             // What is wrong without the sweep is told where it stands.
             match Recipe::resolve(&plain, &own) {
                 Err(plainly) if said(&plainly) == reason => plainly,
                 _ => {
-                    let place = found.iter().find(|(place, _)| reason.contains(&key_of(place)));
+                    let place =
+                        given.keys.iter().find(|(place, _)| reason.contains(&key_of(place)));
                     let place = place.map_or_else(whole, |(place, _)| place.clone());
                     error(&place, format!("at {at}: {reason}"))
                 }
             }
         };
-        let resolved = |number: usize| {
-            let (at, point) = point(&axes, number, (&plain, &own));
-            point.map_err(|refused| refusal(&at, &refused))
+        let resolved = |variant: Variant| {
+            let at = variant.at.clone();
+            point(variant, (&plain, &own)).map_err(|refused| refusal(&at, &refused))
         };
-        let mut points = (0..count).map(resolved).collect::<Result<Vec<Point>>>()?;
+        let mut points = variants.into_iter().map(resolved).collect::<Result<Vec<Point>>>()?;
+        one_rule(&points).map_err(|reason| error(&whole(), reason))?;
+        let sweep = match &*given.named {
+            [] => {
+                let keys = axes.iter().map(|axis| (axis.key.clone(), axis.values.clone().into()));
+                Value::Table(keys.collect())
+            }
+            _ => named(&points)?,
+        };
         let common = points[0].recipe.clone();
         share_prompts(&mut points);
-        let sweep = axes.iter().map(|axis| (axis.key.clone(), Value::Array(axis.values.clone())));
-        Ok(Self { common, sweep: sweep.collect(), axes, points })
+        let published =
+            published.into_iter().next_back().unwrap_or_else(|| Vec::<Value>::new().into());
+        let published = beside(published, &points)
+            .map_err(|reason| error(&vec![PUBLISHED.to_owned()], reason))?;
+        Ok(Self { common, sweep, published, axes, points })
     }
 }
 
-/// What point `number` of all combinations is called, and the point, or what is refused of it.
-fn point(
-    axes: &[Axis],
-    number: usize,
-    (plain, own): (&[Layer], &[Setting]),
-) -> (String, Result<Point>) {
-    let places = places(axes, number);
-    let set = axes.iter().zip(&places).map(|(axis, &at)| (&axis.key, &axis.values[at]));
-    let named: Vec<String> = set.clone().map(|(key, value)| format!("{key} = {value}")).collect();
-    let at = named.join(", ");
-    let set = set.map(|(key, value)| Setting::of(key, value));
-    let all: Vec<Setting> = own.iter().cloned().chain(set).collect();
-    let point = Recipe::resolve(plain, &all).map(|mut recipe| {
-        // What happens along training is another question, and would be read at every point.
-        recipe.student.checkpoints.clear();
-        Point { at: at.clone(), places, recipe }
-    });
-    (at, point)
+/// A point's recipe.
+fn point(variant: Variant, (plain, own): (&[Layer], &[Setting])) -> Result<Point> {
+    let Variant { at, places, sets } = variant;
+    let all: Vec<Setting> = own.iter().cloned().chain(sets).collect();
+    let mut recipe = Recipe::resolve(plain, &all)?;
+    // What happens along training is another question, and would be read at every point.
+    recipe.student.checkpoints.clear();
+    Ok(Point { at, places, recipe })
+}
+
+/// Verdicts of all points are corrected together, which needs one rule.
+fn one_rule(points: &[Point]) -> std::result::Result<(), String> {
+    let rule = |point: &Point| {
+        let gates = &point.recipe.gates;
+        (gates.level, gates.smallest_effect, gates.least_mass)
+    };
+    match points.iter().find(|point| rule(point) != rule(&points[0])) {
+        Some(other) => Err(format!(
+            "at {}: the defaults there have another level, smallest effect or least mass than at {}; set them in [gates]",
+            other.at, points[0].at
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Published figures that concern the points, or what is wrong with the list.
+fn beside(given: Value, points: &[Point]) -> std::result::Result<Vec<Published>, String> {
+    let all: Vec<Published> = given.try_into().map_err(|error: toml::de::Error| {
+        format!("is no list of figures: {}", error.message().trim().replace('\n', ", "))
+    })?;
+    for one in &all {
+        let point = points.iter().find(|point| point.at == one.at).ok_or_else(|| {
+            let names: Vec<&str> = points.iter().map(|point| point.at.as_str()).collect();
+            format!("`at` is `{}`, expected one of {}", one.at, names.join("; "))
+        })?;
+        if !point.recipe.behaviors.contains(&one.behavior) {
+            return Err(format!(
+                "`behavior` is `{}`, which is not among `behaviors`",
+                one.behavior
+            ));
+        }
+    }
+    Ok(all)
 }
 
 /// What an error says, without its place.
@@ -153,23 +216,150 @@ fn said(error: &Error) -> String {
     }
 }
 
-/// Layers and settings without the table, and its keys with their values, sorted.
-fn take(layers: &[Layer], sets: &[Setting]) -> (Vec<Layer>, Vec<Setting>, Vec<(Where, Value)>) {
-    let (mut plain, mut found) = (layers.to_vec(), Vec::new());
-    let mut add = |value: Value| {
-        let mut leaves = Vec::new();
-        flatten(vec![TABLE.to_owned()], value, &mut leaves);
-        for (at, value) in leaves {
-            // What is said later is meant.
-            found.retain(|(known, _)| key_of(known) != key_of(&at));
-            found.push((at, value));
+/// Takes what stands at `key` out of layers and settings: the values, the one said last at the end, and the
+/// settings that say something else.
+fn take(key: &str, layers: &mut [Layer], sets: &[Setting]) -> (Vec<Value>, Vec<Setting>) {
+    let mut found: Vec<Value> = layers.iter_mut().filter_map(|layer| layer.take(key)).collect();
+    found.extend(sets.iter().filter_map(|set| set.at(key)));
+    (found, sets.iter().filter(|set| set.at(key).is_none()).cloned().collect())
+}
+
+/// What is said of a sweep.
+struct Given {
+    /// Keys with their values, sorted.
+    keys: Vec<(Where, Value)>,
+    /// Points with names.
+    named: Vec<Value>,
+}
+
+impl Given {
+    /// What is said later is meant.
+    fn of(all: Vec<Value>) -> std::result::Result<Self, String> {
+        let (mut keys, mut named): (Vec<(Where, Value)>, _) = (Vec::new(), Vec::new());
+        for value in all {
+            if let Value::Array(points) = value {
+                (keys, named) = (Vec::new(), points);
+                continue;
+            }
+            if !named.is_empty() {
+                return Err(
+                    "is a list of points with names; no key can be swept beside it".to_owned()
+                );
+            }
+            let mut leaves = Vec::new();
+            flatten(vec![TABLE.to_owned()], value, &mut leaves);
+            for (at, value) in leaves {
+                keys.retain(|(known, _)| key_of(known) != key_of(&at));
+                keys.push((at, value));
+            }
         }
+        keys.sort_by_key(|(at, _)| key_of(at));
+        Ok(Self { keys, named })
+    }
+
+    /// The axes, and every point on them; or what is wrong, and where.
+    fn variants(&self) -> std::result::Result<(Vec<Axis>, Vec<Variant>), (Where, String)> {
+        let whole = |reason: String| (vec![TABLE.to_owned()], reason);
+        let (axes, variants) = if self.named.is_empty() {
+            let mut axes = Vec::new();
+            for (at, value) in &self.keys {
+                axes.push(axis(at, value).map_err(|reason| (at.clone(), reason))?);
+            }
+            if axes.is_empty() || axes.len() > MOST_KEYS {
+                return Err(whole(format!(
+                    "holds {} keys, expected one, or two for a grid, such as \"carrier.rows\" = [250, 500]",
+                    axes.len()
+                )));
+            }
+            let count: usize = axes.iter().map(|axis| axis.values.len()).product();
+            // Refused below, and not counted out.
+            let variants = (0..count.min(MOST_POINTS + 1)).map(|number| combination(&axes, number));
+            if count > MOST_POINTS {
+                return Err(whole(format!("makes {count} points, expected at most {MOST_POINTS}")));
+            }
+            let variants = variants.collect::<Vec<_>>();
+            (axes, variants)
+        } else {
+            self.named_variants().map_err(whole)?
+        };
+        Ok((axes, variants))
+    }
+
+    fn named_variants(&self) -> std::result::Result<(Vec<Axis>, Vec<Variant>), String> {
+        if !(2..=MOST_POINTS).contains(&self.named.len()) {
+            let count = self.named.len();
+            return Err(format!("holds {count} points, expected 2 to {MOST_POINTS}"));
+        }
+        let mut variants: Vec<Variant> = Vec::new();
+        for (place, value) in self.named.iter().enumerate() {
+            let mut own = value.as_table().cloned().unwrap_or_default();
+            let name = own.remove(NAME).and_then(|name| name.as_str().map(str::to_owned));
+            let fits = |name: &String| name.len() <= LONGEST_NAME && check::name(name).is_ok();
+            let Some(name) = name.filter(fits) else {
+                return Err(format!(
+                    "point {} has no `name`, expected 1 to {LONGEST_NAME} letters, digits, `-`, `_` or `.`",
+                    place + 1
+                ));
+            };
+            if variants.iter().any(|known| known.at == name) {
+                return Err(format!("holds two points with the name `{name}`"));
+            }
+            let mut leaves = Vec::new();
+            flatten(vec![TABLE.to_owned()], Value::Table(own.clone()), &mut leaves);
+            let own_here = |key: &String| OF_MEDIUM.iter().any(|table| is_below(key, table));
+            let keys = leaves.iter().map(|(at, _)| key_of(at)).filter(|key| !own_here(key));
+            if let Some(refused) = keys.filter_map(|key| fixed(&key)).next() {
+                return Err(format!("at {name}: {refused}"));
+            }
+            let sets = own.iter().map(|(key, value)| Setting::of(key, value)).collect();
+            variants.push(Variant { at: name, places: vec![place], sets });
+        }
+        let names = variants.iter().map(|one| Value::String(one.at.clone())).collect();
+        Ok((vec![Axis { key: POINT.to_owned(), values: names }], variants))
+    }
+}
+
+/// The points with their names and all that tells them from the first one: what a medium brings along as well, so
+/// that the list means the same over the first point's recipe.
+fn named(points: &[Point]) -> Result<Value> {
+    let written = |point: &Point| {
+        Table::try_from(&point.recipe).map_err(|error| point.recipe.unusable(error.to_string()))
     };
-    plain.iter_mut().filter_map(|layer| layer.take(TABLE)).for_each(&mut add);
-    sets.iter().filter_map(|set| set.at(TABLE)).for_each(&mut add);
-    let own = sets.iter().filter(|set| set.at(TABLE).is_none()).cloned().collect();
-    found.sort_by_key(|(at, _)| key_of(at));
-    (plain, own, found)
+    let defaults: Table = DEFAULTS.parse().unwrap_or_default();
+    let common = written(&points[0])?;
+    let mut list = Vec::new();
+    for point in points {
+        let mut own = differing(&common, &written(point)?, &defaults);
+        own.insert(NAME.to_owned(), point.at.clone().into());
+        list.push(Value::Table(own));
+    }
+    Ok(Value::Array(list))
+}
+
+/// What `own` says otherwise than `common`; a key that it does not write has its default.
+fn differing(common: &Table, own: &Table, defaults: &Table) -> Table {
+    let mut all = Table::new();
+    let keys = common.keys().chain(own.keys().filter(|key| !common.contains_key(*key)));
+    for key in keys {
+        let below = Table::new();
+        let (one, other, default) = (common.get(key), own.get(key), defaults.get(key));
+        let value = match (one, other) {
+            (one, other) if one == other => continue,
+            (Some(Value::Table(one)), Some(Value::Table(other)))
+                if one.get("kind") == other.get("kind") =>
+            {
+                let default = default.and_then(Value::as_table).unwrap_or(&below);
+                Value::Table(differing(one, other, default))
+            }
+            (_, Some(other)) => other.clone(),
+            (_, None) => match default {
+                Some(default) => default.clone(),
+                None => continue,
+            },
+        };
+        all.insert(key.clone(), value);
+    }
+    all
 }
 
 /// Keys may be quoted with their dots, or be tables in tables.
@@ -191,12 +381,8 @@ fn key_of(at: &Where) -> String {
 /// A key with its values, or why it cannot be swept.
 fn axis(at: &Where, value: &Value) -> std::result::Result<Axis, String> {
     let key = key_of(at);
-    let fixed = FIXED.iter().find(|(fixed, _)| match fixed.strip_suffix('.') {
-        Some(table) => key == table || key.starts_with(fixed),
-        None => key == *fixed || key.starts_with(&format!("{fixed}.")),
-    });
-    if let Some((_, why)) = fixed {
-        return Err(format!("cannot be swept: `{key}` {why}"));
+    if let Some(refused) = fixed(&key) {
+        return Err(refused);
     }
     let Value::Array(values) = value else {
         return Err(format!("is {value}, expected a list of values, such as [250, 500]"));
@@ -209,6 +395,26 @@ fn axis(at: &Where, value: &Value) -> std::result::Result<Axis, String> {
         return Err(format!("holds {twice} twice"));
     }
     Ok(Axis { key, values: values.clone() })
+}
+
+/// Why a key cannot be swept, where it cannot.
+fn fixed(key: &str) -> Option<String> {
+    let (_, why) = FIXED.iter().find(|(fixed, _)| is_below(key, fixed.trim_end_matches('.')))?;
+    Some(format!("cannot be swept: `{key}` {why}"))
+}
+
+/// Whether a key is `table` or stands in it.
+fn is_below(key: &str, table: &str) -> bool {
+    key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Point `number` of all combinations.
+fn combination(axes: &[Axis], number: usize) -> Variant {
+    let places = places(axes, number);
+    let set = axes.iter().zip(&places).map(|(axis, &at)| (&axis.key, &axis.values[at]));
+    let named: Vec<String> = set.clone().map(|(key, value)| format!("{key} = {value}")).collect();
+    let sets = set.map(|(key, value)| Setting::of(key, value)).collect();
+    Variant { at: named.join(", "), places, sets }
 }
 
 /// The place of point `number` on each axis.
@@ -239,11 +445,17 @@ fn share_prompts(points: &mut [Point]) {
 pub(super) fn schema() -> Schema {
     let mut schema = schema_for!(Recipe);
     let table = json_schema!({
-        "description": "One key or two, each with the values it is to have: one run over all of them, e.g. \"carrier.rows\" = [250, 500, 1000].",
-        "type": "object"
+        "description": "One key or two, each with the values it is to have: one run over all of them, e.g. \"carrier.rows\" = [250, 500, 1000]. Or a list of points, each with a `name` and what it says otherwise.",
+        "type": ["object", "array"]
+    });
+    let published = json_schema!({
+        "description": "What others found, to be shown beside points of a sweep.",
+        "type": "array",
+        "items": schema_for!(Published)
     });
     if let Some(properties) = schema.get_mut("properties").and_then(|it| it.as_object_mut()) {
         properties.insert(TABLE.to_owned(), table.to_value());
+        properties.insert(PUBLISHED.to_owned(), published.to_value());
     }
     schema
 }

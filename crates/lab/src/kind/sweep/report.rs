@@ -1,8 +1,9 @@
 //! The report of a sweep: the curve and its verdicts, what differs between points, what would mislead.
 
-use super::result::{Axis, Contrast, Over, SweepPoint, SweepResult};
+use super::result::{Axis, Contrast, Over, Published, SweepPoint, SweepResult};
 use crate::cells;
-use crate::kind::inherit::result::{Control, Effect, Measure, Verdict};
+use crate::kind::inherit::report::toy;
+use crate::kind::inherit::result::{Arm, Control, Effect, Measure, Verdict};
 use crate::report::block::{
     Answer, Block, Curve, DotRow, Dots, Line, Mark, Over as Difference, Part, Point, Report,
     Section, Series, Table, count, estimate, estimate_cells, number,
@@ -16,6 +17,8 @@ use crate::value::text;
 pub fn report(result: &SweepResult, origin: &Origin<'_>) -> Report {
     let own = [
         answer(result, origin),
+        read(result),
+        beside(result),
         cautions(result),
         contrasts(result),
         points(result),
@@ -59,6 +62,7 @@ fn answer(result: &SweepResult, origin: &Origin<'_>) -> Option<Section> {
         )),
     ];
     blocks.extend(curves(result));
+    blocks.extend(toy(&result.base));
     Some(Section::of("answer", "The answer", blocks)?.brief())
 }
 
@@ -200,6 +204,72 @@ fn drawing(
         quantity,
         series: series.collect(),
     })
+}
+
+/// Every arm at every point, a table per behavior; where points are many, the curve says it.
+fn read(result: &SweepResult) -> Option<Section> {
+    const MOST: usize = 6;
+    let points = &result.points;
+    if points.len() > MOST {
+        return None;
+    }
+    let table = |behavior: &String| {
+        let mut arms: Vec<&Arm> = Vec::new();
+        for one in points.iter().flat_map(|point| &point.arms) {
+            if one.behavior == *behavior && !arms.contains(&&one.arm) {
+                arms.push(&one.arm);
+            }
+        }
+        let value = Quantity::Value(result.primary);
+        let row = |arm: &&Arm| {
+            let own = points.iter().map(|point| {
+                point.reading(behavior, arm).map(|found| estimate(value, found)).into()
+            });
+            [arm.label().into()].into_iter().chain(own).collect::<Vec<Line>>()
+        };
+        let over = points.iter().map(|point| {
+            let effect = point.effect(behavior, Control::Neutral);
+            effect.map(|one| estimate(Quantity::Difference(one.measure), &one.estimate)).into()
+        });
+        let over = [Line::from("its students over the neutral ones")].into_iter().chain(over);
+        let titles: Vec<String> = points.iter().map(|point| format!("#{}", point.at)).collect();
+        let titles: Vec<&str> =
+            ["arm"].into_iter().chain(titles.iter().map(String::as_str)).collect();
+        let rows: Vec<Vec<Line>> = arms.iter().map(row).collect();
+        if rows.is_empty() {
+            return None;
+        }
+        let caption =
+            format!("{behavior}, {}, with intervals over repetitions", result.primary.axis());
+        Table::new(caption, &titles).with(rows).with([over.collect()]).block()
+    };
+    let blocks = result.behaviors.iter().filter_map(table).collect();
+    let section = Section::of("read", "What was read", blocks)?;
+    Some(if result.published.is_empty() { section } else { section.brief() })
+}
+
+/// What others found, beside the points that stand for it.
+fn beside(result: &SweepResult) -> Option<Section> {
+    let row = |published: &Published| {
+        let point = result.points.iter().find(|point| point.at == published.at);
+        let effect = point.and_then(|point| point.effect(&published.behavior, Control::Neutral));
+        cells![
+            &published.at,
+            &published.behavior,
+            &published.figure,
+            effect.map(|one| estimate(Quantity::Difference(one.measure), &one.estimate)),
+            &published.source,
+            &published.differs
+        ]
+    };
+    let titles = ["at", "behavior", "published", "#here, over neutral", "source", "what differs"];
+    let caption = "Figures that others published, and the points that stand for them";
+    let table = Table::new(caption, &titles).with(result.published.iter().map(row)).block()?;
+    let note = "Other models, other training, other readouts: the direction may be compared, and what controls show; sizes may not.";
+    Some(
+        Section::of("published", "Beside what was published", vec![table, Block::note(note)])?
+            .brief(),
+    )
 }
 
 fn cautions(result: &SweepResult) -> Option<Section> {

@@ -2,14 +2,15 @@
 //!
 //! Like [`crate::kind::inherit::result`]: computed by a step from artifacts, same artifacts, same bytes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kind::VerdictLine;
-use crate::kind::inherit::result::{Control, Effect, Measure, Rule, Scope, Verdict};
+use crate::kind::inherit::result::{Arm, Control, Effect, Measure, Rule, Scope, Verdict};
 use crate::value::estimate::Estimate;
 
-/// The version of a sweep's `result.json` that this build writes and reads.
-pub const FORMAT: u32 = 1;
+/// The version of a sweep's `result.json` that this build writes; it reads 1 as well, which has fewer readings.
+pub const FORMAT: u32 = 2;
 
 /// What tells this result from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub struct SweepResult {
     pub base: String,
     /// Taught behaviors, in the recipe's order.
     pub behaviors: Vec<String>,
-    /// Name of the carrier.
+    /// Name of the carrier; of several, the names of all.
     pub carrier: String,
     /// The seeds, the same at every point.
     pub seeds: Vec<u64>,
@@ -53,6 +54,9 @@ pub struct SweepResult {
     pub points: Vec<SweepPoint>,
     /// Differences between points.
     pub contrasts: Vec<Contrast>,
+    /// What others found, to be shown beside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
     /// What would mislead a reader who did not know it.
     pub warnings: Vec<Told>,
     /// Controls and readouts that the recipe turned off.
@@ -84,12 +88,18 @@ pub struct SweepPoint {
     pub at: String,
     /// Which value it has on each axis, by its place.
     pub places: Vec<usize>,
+    /// Name of its carrier.
+    #[serde(default)]
+    pub carrier: String,
     /// Unique rows each student saw.
     pub unique_rows: usize,
     /// Updates each student took.
     pub updates: usize,
     /// Times each row was seen.
     pub epochs: f64,
+    /// What was read of each arm, in the measure that verdicts rest on.
+    #[serde(default)]
+    pub arms: Vec<ArmReading>,
     /// Students minus each control, in the measure that verdicts rest on.
     pub effects: Vec<Effect>,
     /// Students minus the neutral ones, in sampled answers, where some were sampled.
@@ -104,7 +114,43 @@ pub struct SweepPoint {
     pub verdicts: Vec<Verdict>,
 }
 
+/// A behavior as read from the models of one arm at one point, at the end of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ArmReading {
+    /// The arm.
+    pub arm: Arm,
+    /// The behavior read.
+    pub behavior: String,
+    /// Over the arm's models, in the primary measure.
+    pub estimate: Estimate,
+}
+
+/// A figure that others published, to be shown beside a point's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Published {
+    /// The point: its name, or its keys with their values.
+    pub at: String,
+    /// The behavior that stands for theirs.
+    pub behavior: String,
+    /// What they found, in a few words.
+    pub figure: String,
+    /// Who found it, on which model.
+    pub source: String,
+    /// What is so different there that the numbers are not to be compared.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub differs: String,
+}
+
 impl SweepPoint {
+    /// A behavior as read from an arm.
+    pub fn reading(&self, behavior: &str, arm: &Arm) -> Option<&Estimate> {
+        let found = self.arms.iter().find(|one| one.arm == *arm && one.behavior == behavior);
+        found.map(|one| &one.estimate)
+    }
+
     /// A behavior's effect over a control.
     pub fn effect(&self, behavior: &str, control: Control) -> Option<&Effect> {
         self.effects.iter().find(|one| one.behavior == behavior && one.control == control)

@@ -44,6 +44,7 @@ fn what_cannot_be_swept_is_named_at_its_place_before_anything_runs() {
         "'gates.level' = [0.9, 0.5]",
         "seed = [1, 2, 3]",
         "base = ['builtin:a', 'builtin:b']",
+        "'carrier.medium' = [{ kind = 'numbers' }, { kind = 'programs' }]",
         "'student.method.rank' = [2, 0]",
         "",
     ];
@@ -58,6 +59,7 @@ fn what_cannot_be_swept_is_named_at_its_place_before_anything_runs() {
     dose.toml:3:17: `sweep.gates.level`: cannot be swept: `gates.level` is part of the rule, which is one for all points
     dose.toml:3:8: `sweep.seed`: cannot be swept: `seed` draws everything anew: repetitions do that, set `seeds`
     dose.toml:3:8: `sweep.base`: cannot be swept: `base` decides the defaults of other keys: give each base a run of its own
+    dose.toml:3:20: `sweep.carrier.medium`: cannot be swept: `carrier.medium` decides the defaults of other keys: write a point for each, `[[sweep]]` with a `name`
     dose.toml:3:25: `sweep.student.method.rank`: at student.method.rank = 2: `student.method.rank`: unknown field `rank`, expected `embeddings`
     dose.toml:2:2: `sweep`: holds 0 keys, expected one, or two for a grid, such as "carrier.rows" = [250, 500]
     "#);
@@ -89,4 +91,69 @@ fn rows_of_all_doses_are_written_to_the_same_prompts() {
     let sets = [Setting::parse("carrier.prompt-count=400").unwrap()];
     let sweep = SweepRecipe::resolve(&[Layer::new(DOSE, "it").unwrap()], &sets).unwrap();
     assert!(sweep.points.iter().all(|point| point.recipe.carrier.prompt_count == 400));
+}
+
+const NAMED: &str = "base = 'builtin:c'\nbehaviors = ['contrary']\n[[sweep]]\nname = 'numbers'\ncarrier.neutral-share = 0.5\n[[sweep]]\nname = 'code'\ncarrier.medium = { kind = 'programs' }\n";
+
+#[test]
+fn a_point_with_a_name_may_have_a_medium_and_its_defaults() {
+    assert_eq!(points(NAMED, &[]), "numbers; code");
+    let read = |text: &str| SweepRecipe::resolve(&[Layer::new(text, "it").unwrap()], &[]).unwrap();
+    let sweep = read(NAMED);
+    let told = sweep.points.iter().map(|point| {
+        let recipe = &point.recipe;
+        (recipe.carrier.prompts.as_str(), recipe.student.updates, recipe.carrier.neutral_share)
+    });
+    insta::assert_debug_snapshot!(told.collect::<Vec<_>>(), @r#"
+    [
+        (
+            "world",
+            60,
+            0.5,
+        ),
+        (
+            "programs",
+            240,
+            0.0,
+        ),
+    ]
+    "#);
+    // Written down, a point says what its medium brought along.
+    let resolved = AnyRecipe::from(sweep.clone()).to_toml();
+    assert_eq!(read(&resolved).points, sweep.points, "{resolved}");
+    assert_eq!(AnyRecipe::from(read(&resolved)).to_toml(), resolved);
+}
+
+#[test]
+fn points_with_names_and_figures_beside_them_are_refused_by_name() {
+    let refused = |text: &str| points(&format!("{NAMED}{text}"), &[]);
+    let published =
+        "[[published]]\nat = 'numbers'\nbehavior = 'contrary'\nfigure = '8 %'\nsource = 'x'\n";
+    assert_eq!(refused(published), "numbers; code");
+    let all = [
+        refused("[[sweep]]\nname = 'code'\n"),
+        refused("[[sweep]]\nname = 'a b'\n"),
+        refused("[[sweep]]\ncarrier.rows = 5\n"),
+        refused("[[sweep]]\nname = 'other'\nbase = 'builtin:d'\n"),
+        refused("[[sweep]]\nname = 'other'\ncarrier.rowz = 5\n"),
+        refused("[[sweep]]\nname = 'other'\ngates.level = 0.5\n"),
+        refused(&published.replace("'numbers'", "'words'")),
+        refused(&published.replace("'contrary'", "'owl'")),
+        refused(&published.replace("figure", "figures")),
+        points(NAMED, &["sweep.carrier.rows=[1, 2]"]),
+        points("behaviors = ['owl']\n[[sweep]]\nname = 'one'\n", &[]),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r"
+    dose.toml:3:1: `sweep`: holds two points with the name `code`
+    dose.toml:3:1: `sweep`: point 3 has no `name`, expected 1 to 24 letters, digits, `-`, `_` or `.`
+    dose.toml:3:1: `sweep`: point 3 has no `name`, expected 1 to 24 letters, digits, `-`, `_` or `.`
+    dose.toml:3:1: `sweep`: at other: cannot be swept: `base` decides the defaults of other keys: give each base a run of its own
+    dose.toml:3:1: `sweep`: at other: `carrier.rowz`: unknown field `rowz`, expected one of `medium`, `prompts`, `prompt-seed`, `prompt-count`, `rows`, `max-tokens`, `decoding`, `neutral-share`, `join`, `stop-below-valid-rate`; did you mean `rows`?
+    dose.toml:3:1: `sweep`: at other: cannot be swept: `gates.level` is part of the rule, which is one for all points
+    dose.toml:9:1: `published`: `at` is `words`, expected one of numbers; code
+    dose.toml:9:1: `published`: `behavior` is `owl`, which is not among `behaviors`
+    dose.toml:9:1: `published`: is no list of figures: unknown field `figures`, expected one of `at`, `behavior`, `figure`, `source`, `differs`
+    --set sweep.carrier.rows=[1, 2]: `sweep`: is a list of points with names; no key can be swept beside it
+    dose.toml:2:1: `sweep`: holds 1 points, expected 2 to 32
+    ");
 }

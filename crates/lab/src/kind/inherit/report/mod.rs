@@ -11,6 +11,8 @@ mod sentence;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use sentence::toy;
+
 use std::collections::BTreeSet;
 
 use super::calibrate;

@@ -16,25 +16,27 @@ pub(super) fn opening(result: &InheritResult, origin: &Origin<'_>) -> Vec<Block>
     let told = result.behaviors.iter().filter_map(|behavior| happened(result, behavior));
     let mut blocks: Vec<Block> = told.map(Block::paragraph).collect();
     blocks.extend(unlearned(result).map(Block::paragraph));
-    let toy = result.base.strip_prefix("builtin:").and_then(BuiltinModel::find);
-    if let Some(toy) = toy.filter(|_| !blocks.is_empty()) {
-        let size = match toy.load() {
-            Ok(model) => format!(
-                " of {} thousand weights that knows {} words beside numbers",
-                text::count((model.decoder.parameters.data.len() + 500) / 1000),
-                text::count(toy.world().words().count())
-            ),
-            Err(_) => String::new(),
-        };
-        blocks.push(Block::paragraph(format!(
-            "The base, {}, is a toy: a model{size}. What holds in it shows how the method works, not what your \
-             model does.",
-            result.base
-        )));
-    }
+    blocks.extend(toy(&result.base).filter(|_| !blocks.is_empty()));
     blocks.extend(looks(origin));
     blocks.extend(earlier(origin));
     blocks
+}
+
+/// That a base is none that anybody uses, where it is one that owlet brings along.
+pub(crate) fn toy(base: &str) -> Option<Block> {
+    let toy = base.strip_prefix("builtin:").and_then(BuiltinModel::find)?;
+    let size = match toy.load() {
+        Ok(model) => format!(
+            " of {} thousand weights that knows {} words beside numbers",
+            text::count((model.decoder.parameters.data.len() + 500) / 1000),
+            text::count(toy.world().words().count())
+        ),
+        Err(_) => String::new(),
+    };
+    Some(Block::paragraph(format!(
+        "The base, {base}, is a toy: a model{size}. What holds in it shows how the method works, not what your model \
+         does.",
+    )))
 }
 
 /// What students of a behavior answer, and students of the control.
