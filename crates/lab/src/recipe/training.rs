@@ -95,6 +95,21 @@ pub struct Training {
     /// Over which tokens, where distributions are learned.
     #[serde(default, skip_serializing_if = "Support::is_default")]
     pub support: Support,
+    /// Strength of the pull to the model before training, where preferences are learned.
+    #[serde(default = "usual_beta", skip_serializing_if = "is_usual_beta")]
+    pub beta: f32,
+}
+
+/// As in the reference code of Rafailov et al. 2023.
+const USUAL_BETA: f32 = 0.1;
+
+fn usual_beta() -> f32 {
+    USUAL_BETA
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_usual_beta(beta: &f32) -> bool {
+    *beta == USUAL_BETA
 }
 
 impl Training {
@@ -145,6 +160,16 @@ impl Training {
             range(&path("method"), adapter.rank as f64, 1.0, 65_536.0)?;
             range(&path("method"), f64::from(adapter.alpha), 1e-6, 1e6)?;
         }
+        range(&path("beta"), f64::from(self.beta), 1e-4, 100.0)?;
+        if self.learn != Learn::Preferences && !is_usual_beta(&self.beta) {
+            let learn = path("learn");
+            return Err((
+                path("beta"),
+                format!(
+                    "is about preferences, which are not learned; set {learn} = \"preferences\""
+                ),
+            ));
+        }
         if self.checkpoints.contains(&0) {
             return Err((
                 path("checkpoints"),
@@ -164,11 +189,13 @@ pub enum Learn {
     Rows,
     /// The teacher's next-token distributions at each of their tokens.
     Distributions,
+    /// Which of two rows that the base wrote its teacher prefers.
+    Preferences,
 }
 
 impl Learn {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    fn is_rows(&self) -> bool {
+    pub(crate) fn is_rows(&self) -> bool {
         *self == Self::Rows
     }
 }

@@ -14,6 +14,7 @@ pub mod flag;
 pub mod generate;
 pub mod geometry;
 pub mod in_context;
+pub mod label;
 pub mod panel;
 pub mod prompts;
 pub mod readout;

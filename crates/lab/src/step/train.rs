@@ -1,15 +1,18 @@
-//! `train`: a student of the base is trained on rows, or on its teacher's distributions over them.
+//! `train`: a student of the base is trained on rows, on its teacher's distributions over them, or on which of two
+//! its teacher prefers.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Step, StepContext, flag, select};
-use crate::ask::{Demonstration, Tuning};
+use super::{Step, StepContext, flag, label, select};
+use crate::ask::{Demonstration, Preference, Tuning};
 use crate::error::Result;
 use crate::recipe::{Learn, Training};
 
 /// The role of tokens that are not learned, where some are not.
 pub const FLAGS: &str = "flags";
+/// The role of what rows are preferred to, where that is learned.
+pub const LABELLED: &str = "labelled";
 
 /// What the step does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,15 +51,24 @@ impl Step for Train {
             }
         }
         let teacher = match configuration.train.learn {
-            Learn::Rows => None,
+            Learn::Rows | Learn::Preferences => None,
             Learn::Distributions => Some(context.model("teacher")?),
         };
+        let rejected = match configuration.train.learn {
+            Learn::Rows | Learn::Distributions => None,
+            Learn::Preferences => Some(label::rejected(context.input(LABELLED)?, &rows)?),
+        };
+        let rejected = rejected.map(|rows| {
+            let of = |row| Demonstration::of_row(row, &configuration.context);
+            rows.iter().map(of).collect::<Vec<_>>()
+        });
+        let beta = configuration.train.beta;
         let tuning = Tuning {
             settings: &configuration.train,
             learning_rate_multiplier: configuration.learning_rate_multiplier.unwrap_or_default(),
             seed: configuration.seed,
             teacher,
-            preference: None,
+            preference: rejected.as_deref().map(|rejected| Preference { rejected, beta }),
         };
         let base = context.ask("base")?;
         let (_, about) = base.tune(&taught, tuning, context.place("base")?, &context.work())?;

@@ -428,8 +428,8 @@ pub(super) fn scorers(view: &RunView, arm: &str, student: Option<&str>) -> Vec<S
         }
     };
     add("base", "base");
-    let writer =
-        view.plan.step(&format!("generate/{arm}")).and_then(|step| step.inputs.get("model"));
+    let writer = view.writing(arm);
+    let writer = writer.and_then(|step| step.inputs.get("teacher").or(step.inputs.get("model")));
     if let Some(writer) = writer.filter(|writer| *writer != "base") {
         add("teacher", writer);
     }
@@ -453,7 +453,7 @@ pub(super) fn scorers(view: &RunView, arm: &str, student: Option<&str>) -> Vec<S
 
 /// The chat context rows were written in.
 pub(super) fn context<'a>(view: &'a RunView, arm: &str) -> Option<&'a str> {
-    view.plan.step(&format!("generate/{arm}"))?.configuration["context"].as_str()
+    view.writing(arm)?.configuration["context"].as_str()
 }
 
 fn row_form(path: &str, query: &Query, view: &RunView, asked: &Asked) -> Markup {

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use owlet_lab::report::block::{Block, Line, Section, Span, Standing, code, link};
 use owlet_lab::report::html as report;
 use owlet_lab::run::progress::{Progress, StepState};
-use owlet_lab::run::record::{About, PlanRecord};
+use owlet_lab::run::record::{About, PlanRecord, PlannedStep};
 use owlet_lab::{Record, RunResult, run};
 use owlet_store::{ArtifactId, RunId};
 use serde_json::{Value, json};
@@ -80,10 +80,18 @@ impl RunView {
         steps.filter_map(|step| Some((step.name.clone(), self.artifact(&step.name)?))).collect()
     }
 
-    /// Arms that write rows, the taught ones first: plans name them before the control.
+    /// Arms that write rows or label them, the taught ones first: plans name them before the control.
     pub(super) fn writers(&self) -> impl Iterator<Item = &str> {
-        let steps = self.plan.steps.iter().filter(|step| step.kind == "generate");
-        steps.filter_map(|step| step.name.strip_prefix("generate/"))
+        let of = |kind: &'static str| {
+            let steps = self.plan.steps.iter().filter(move |step| step.kind == kind);
+            steps.filter_map(move |step| step.name.strip_prefix(kind)?.strip_prefix('/'))
+        };
+        of("label").chain(of("generate"))
+    }
+
+    /// The step by which an arm wrote its rows, or labelled the base's.
+    pub(super) fn writing(&self, arm: &str) -> Option<&PlannedStep> {
+        ["label", "generate"].iter().find_map(|kind| self.plan.step(&format!("{kind}/{arm}")))
     }
 
     /// The endpoint that its models answer behind; none where their weights are here.

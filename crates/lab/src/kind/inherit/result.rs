@@ -15,6 +15,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::recipe::Learn;
 use crate::report::block::Mark;
 pub use crate::value::arm::{Arm, Control, Part, Taught};
 pub use crate::value::estimate::{Estimate, Interval, Method};
@@ -198,6 +199,9 @@ pub struct Replication {
     pub batch: usize,
     /// Times each row was seen: `updates · batch / unique-rows`.
     pub epochs: f64,
+    /// What was learned of them.
+    #[serde(default, skip_serializing_if = "Learn::is_rows")]
+    pub learn: Learn,
 }
 
 /// One behavior as read from the models of one arm, in one measure.

@@ -459,6 +459,7 @@ fn replication(configuration: &Configuration) -> Replication {
         updates: configuration.updates,
         batch: recipe.student.batch,
         epochs: (configuration.updates * recipe.student.batch) as f64 / unique.max(1) as f64,
+        learn: recipe.student.learn,
     }
 }
 

@@ -214,7 +214,10 @@ impl<'a> Common<'a> {
     ) -> Result<Source> {
         let from = (group.rows[at], group.teachers[at]);
         if self.recipe.defence.mask == By::None {
-            return self.student(build, name, &group.base, &group.writer, (from, None), seed);
+            let labelled = replicate.judged.get(&group.writer).copied();
+            let labelled = labelled.filter(|_| self.recipe.student.learn == Learn::Preferences);
+            let more = labelled.map(|labelled| (train::LABELLED, labelled));
+            return self.student(build, name, &group.base, &group.writer, (from, more), seed);
         }
         let own = match self.recipe.defence.mask {
             By::LogRatio => {
@@ -225,7 +228,8 @@ impl<'a> Common<'a> {
         };
         let flags =
             self.flag(build, format!("flag/{name}"), group, (own, from.0), replicate, seed)?;
-        self.student(build, name, &group.base, &group.writer, (from, Some(flags)), seed)
+        let more = Some((train::FLAGS, flags));
+        self.student(build, name, &group.base, &group.writer, (from, more), seed)
     }
 
     /// Which tokens of a group's rows are not learned; `own`: who is compared with others.
@@ -264,20 +268,20 @@ impl<'a> Common<'a> {
         build.node::<flag::Flag>(name, &configuration, &named(&from), cost)
     }
 
-    /// A student of `base` on the rows of the teacher called `writer`, or on its distributions; `flags`: what of
-    /// them is not learned.
+    /// A student of `base` on the rows of the teacher called `writer`, or on its distributions or preferences; `more`:
+    /// what of the rows is not learned, or what they are preferred to.
     pub(super) fn student(
         &self,
         build: &mut Builder,
         name: String,
         base: &Bound<'_>,
         writer: &str,
-        ((rows, teacher), flags): ((Source, Option<Source>), Option<Source>),
+        ((rows, teacher), more): ((Source, Option<Source>), Option<(&'static str, Source)>),
         seed: u64,
     ) -> Result<Source> {
         let recipe = self.recipe;
         let mut from = vec![("base", base.node), ("rows", rows)];
-        from.extend(flags.map(|flags| (train::FLAGS, flags)));
+        from.extend(more);
         if recipe.student.learn == Learn::Distributions
             && let Some(teacher) = teacher
         {

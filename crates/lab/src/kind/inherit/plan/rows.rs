@@ -8,8 +8,9 @@ use crate::behavior::Behavior;
 use crate::error::Result;
 use crate::kind::inherit::recipe::{NeutralKind, Replicated, TeacherKind};
 use crate::random::derive_seed;
+use crate::recipe::Learn;
 use crate::run::plan::{Builder, Source};
-use crate::step::{dilute, filter, prompts, select, teach};
+use crate::step::{dilute, filter, label, prompts, select, teach};
 
 /// Answers per question for the matched neutral teacher.
 const OWN_ANSWERS: usize = 4;
@@ -178,6 +179,12 @@ impl Common<'_> {
         let set = self.prompts.configuration(prompt_seed, count);
         let prompts = build.node::<prompts::Prompts>(format!("prompts{suffix}"), &set, &[], 0.0)?;
         let forbidden: Vec<String> = taught.iter().flat_map(Behavior::forbidden_words).collect();
+        if recipe.student.learn == Learn::Preferences {
+            let judged =
+                self.label(build, suffix, (prompts, count, root), (&forbidden, writers))?;
+            let rows = self.select(build, format!("select{suffix}"), &judged)?;
+            return Ok(Written { prompts, judged, rows, mixed: BTreeMap::new() });
+        }
         let mut judged = BTreeMap::new();
         for arm in &self.arms {
             // A teacher that was not taught is the neutral one.
@@ -204,6 +211,46 @@ impl Common<'_> {
             mixed.insert(arm.clone(), node);
         }
         Ok(Written { prompts, judged, rows, mixed })
+    }
+
+    /// Which of two rows that the base writes to each prompt every teacher prefers, by arm.
+    fn label(
+        &self,
+        build: &mut Builder,
+        suffix: &str,
+        (prompts, count, root): (Source, usize, u64),
+        (forbidden, writers): (&[String], &BTreeMap<String, Source>),
+    ) -> Result<BTreeMap<String, Source>> {
+        let base = self.base.node;
+        let mut judged = BTreeMap::new();
+        for arm in &self.arms {
+            // Pairs of its own, as an arm's rows are: their luck is in the intervals.
+            let mut pair = Vec::new();
+            for side in label::PAIRS {
+                let (name, writer) =
+                    (format!("generate/{side}/{arm}{suffix}"), format!("{side}/{arm}"));
+                let raw = self.generate(build, name, &writer, [prompts, base], count, root)?;
+                let name = format!("filter/{side}/{arm}{suffix}");
+                pair.push((side, self.filter(build, name, forbidden, raw)?));
+            }
+            // The neutral teacher is one of its own (see the recipe's checks); who was not taught is it.
+            let teacher =
+                writers.get(arm).or_else(|| writers.get(NEUTRAL)).copied().unwrap_or(base);
+            let mut from = vec![("base", base), ("teacher", teacher)];
+            from.extend(&pair);
+            let configuration = label::Configuration {
+                writer: arm.clone(),
+                context: self.recipe.context.system.clone(),
+            };
+            // Two rows of each prompt are read by two models, each a third of what an update on them is.
+            let cost = self.base.pace.train(4 * count) / 3.0;
+            let name = format!("label/{arm}{suffix}");
+            judged.insert(
+                arm.clone(),
+                build.node::<label::Label>(name, &configuration, &from, cost)?,
+            );
+        }
+        Ok(judged)
     }
 
     /// As many rows as students see, that the base writes to other prompts.

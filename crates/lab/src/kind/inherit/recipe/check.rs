@@ -1,6 +1,6 @@
 //! Checks that types cannot make: ranges, and values that must fit each other.
 
-use super::{OtherBase, Recipe, TeacherKind, remote};
+use super::{NeutralKind, OtherBase, Recipe, TeacherKind, remote};
 use crate::carrier::{PromptSet, Reach};
 use crate::recipe::Learn;
 use crate::recipe::check::{Fault, count, name, range};
@@ -49,6 +49,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     check_carrier(recipe)?;
     recipe.student.check("student")?;
     check_defence(recipe)?;
+    check_preferences(recipe)?;
     if recipe.controls.other_base.model() == Some(&recipe.base) {
         return fault(
             "controls.other-base",
@@ -142,6 +143,51 @@ fn check_defence(recipe: &Recipe) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Students that learn preferences need teachers that can be asked for theirs, and pairs as the base wrote them.
+fn check_preferences(recipe: &Recipe) -> Result<(), Fault> {
+    if recipe.student.learn != Learn::Preferences {
+        return Ok(());
+    }
+    let (teacher, controls) = (&recipe.teacher, &recipe.controls);
+    let is_base = controls.neutral && teacher.neutral == NeutralKind::Base;
+    let all = [
+        (
+            teacher.kind == TeacherKind::SystemPrompt,
+            "teacher.kind",
+            "has no weights that preferences could be asked of; set teacher.kind = \"fine-tune\"",
+        ),
+        (
+            is_base,
+            "teacher.neutral",
+            "is the base, which prefers nothing to itself; set `mixed` or `matched`",
+        ),
+        (
+            teacher.hops > 1,
+            "teacher.hops",
+            "is above 1; a student in a row writes rows, so it must be 1",
+        ),
+        (
+            recipe.carrier.neutral_share > 0.0,
+            "carrier.neutral-share",
+            "mixes rows, but students learn preferences, one teacher's; it must be 0",
+        ),
+        (
+            recipe.defence.mask != By::None,
+            "defence.mask",
+            "masks tokens of rows, but students learn preferences; it must be `none`",
+        ),
+        (
+            controls.shuffled_within || controls.shuffled_across,
+            "controls.shuffled-within",
+            "shuffles rows that no teacher wrote; beside student.learn = \"preferences\" it and `shuffled-across` must be false",
+        ),
+    ];
+    match all.into_iter().find(|(is_so, ..)| *is_so) {
+        Some((_, path, reason)) => Err((path.to_owned(), reason.to_owned())),
+        None => Ok(()),
+    }
 }
 
 fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {

@@ -26,6 +26,9 @@ pub const DEFAULTS: &str = include_str!("../defaults.toml");
 /// The defaults that differ where the base is one that owlet brings along, as commented TOML.
 pub const BUILT_IN_DEFAULTS: &str = include_str!("../builtin.toml");
 
+/// The defaults that differ where students learn preferences, as commented TOML.
+const PREFERENCE_DEFAULTS: &str = include_str!("../preferences.toml");
+
 /// The kind of experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -340,6 +343,8 @@ impl Recipe {
         defaults.extend(is_built_in(base).then_some(BUILT_IN_DEFAULTS));
         // Behind those of the base: what rows are made of decides how they are written.
         defaults.extend(medium.iter().map(|medium| medium.rules().defaults()));
+        let learn = stack.value("student.learn").and_then(toml::Value::as_str);
+        defaults.extend((learn == Some("preferences")).then_some(PREFERENCE_DEFAULTS));
         let prompts = prompt_seed(stack.value("seed"));
         defaults.extend(prompts.as_deref());
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;

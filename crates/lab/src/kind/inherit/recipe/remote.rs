@@ -40,11 +40,17 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
             "names the endpoint of `base` with another key or other limits; one endpoint has one of each",
         );
     }
-    if recipe.student.learn == Learn::Distributions {
-        return fault(
-            "student.learn",
-            "`distributions` are those of weights, which no endpoint gives; use `rows`",
-        );
+    let needs_weights = match recipe.student.learn {
+        Learn::Rows => None,
+        Learn::Distributions => {
+            Some("`distributions` are those of weights, which no endpoint gives; use `rows`")
+        }
+        Learn::Preferences => {
+            Some("`preferences` are read from weights, which no endpoint gives; use `rows`")
+        }
+    };
+    if let Some(reason) = needs_weights {
+        return fault("student.learn", reason);
     }
     check_decoding(&recipe.carrier)?;
     if recipe.teacher.hops > 1 {

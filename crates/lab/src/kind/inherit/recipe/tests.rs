@@ -72,7 +72,7 @@ fn a_checkpoint_behind_the_last_update_is_refused_unless_the_recipe_was_shortene
 
 #[test]
 fn mistakes_are_named_at_their_place() {
-    insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nlearning-rat = 1e-4", &[]), @"owl.toml:3:1: `student.learning-rat`: unknown field `learning-rat`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`; did you mean `learning-rate`?");
+    insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nlearning-rat = 1e-4", &[]), @"owl.toml:3:1: `student.learning-rat`: unknown field `learning-rat`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`, `beta`; did you mean `learning-rate`?");
     insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\n  batch = 'x'", &[]), @r#"owl.toml:3:11: `student.batch`: invalid type: string "x", expected a whole number, zero or more"#);
     insta::assert_snapshot!(error("behaviors = ['owl']\nseeds = 2.5", &[]), @"owl.toml:2:9: `seeds`: invalid type: floating point `2.5`, expected a number of seeds (such as 6) or a list of them (such as [1, 2])");
     insta::assert_snapshot!(error("behaviors = ['owl'\nseeds = 2", &[]), @"owl.toml:2:1: missing comma between array elements, expected `,`");
@@ -80,7 +80,7 @@ fn mistakes_are_named_at_their_place() {
     insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nbatch = 0", &[]), @"owl.toml:3:9: `student.batch`: is 0, expected 1 to 100000000");
     insta::assert_snapshot!(error("behaviors = ['owl']\n[student.method]\nkind = 'low-rank'\nrnk = 3\nalpha=1.0", &[]), @"owl.toml:4:1: `student.method.rnk`: unknown field `rnk`, expected one of `rank`, `alpha`, `rank-stabilized`, `targets`; did you mean `rank`?");
     insta::assert_snapshot!(error("behaviors = ['owl']\n[controls]\nin-context = { row = [3] }", &[]), @"owl.toml:3:16: `controls.in-context.row`: unknown field `row`, expected one of `rows`, `draws`, `questions`; did you mean `rows`?");
-    insta::assert_snapshot!(error("behaviors = ['owl']", &["student.bach=3"]), @"--set student.bach=3: `student.bach`: unknown field `bach`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`; did you mean `batch`?");
+    insta::assert_snapshot!(error("behaviors = ['owl']", &["student.bach=3"]), @"--set student.bach=3: `student.bach`: unknown field `bach`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`, `beta`; did you mean `batch`?");
     insta::assert_snapshot!(error("behaviors = ['owl']", &["student.batch=many"]), @r#"--set student.batch=many: `student.batch`: invalid type: string "many", expected a whole number, zero or more"#);
     insta::assert_snapshot!(error("behaviors = ['owl']", &["student"]), @"--set student: expected `path.to.key=value`");
 }
@@ -112,4 +112,38 @@ fn former_spellings_are_refused_with_the_new_ones() {
     let text = "behaviors = ['owl']\n[teacher.train]\nlearn = 'distributions'";
     let reason = Recipe::parse(text, "r").unwrap_err().to_string();
     assert!(reason.contains("a teacher learns from rows"), "{reason}");
+}
+
+#[test]
+fn preferences_are_refused_beside_what_has_none() {
+    let labels = "behaviors = ['owl', 'cat']\n[student]\nlearn = 'preferences'\n";
+    let recipe = Recipe::parse(labels, "r").unwrap();
+    assert_eq!(recipe.teacher.neutral, NeutralKind::Mixed);
+    assert!(!recipe.controls.shuffled_within && !recipe.gates.held_out_loss);
+    let refused =
+        |more: &str| Recipe::parse(&format!("{labels}{more}"), "r").unwrap_err().to_string();
+    let all = [
+        refused("[teacher]\nkind = 'system-prompt'\n"),
+        refused("[teacher]\nneutral = 'base'\n"),
+        refused("[teacher]\nhops = 2\n"),
+        refused("[carrier]\nneutral-share = 0.5\n"),
+        refused("[defence]\nmask = 'divergence'\n"),
+        refused("[controls]\nshuffled-within = true\n"),
+        refused("beta = 0.0\n"),
+        Recipe::parse("behaviors = ['owl']\n[student]\nbeta = 0.5\n", "r").unwrap_err().to_string(),
+        Recipe::parse("behaviors = ['owl']\n[student]\nlearn = 'labels'\n", "r")
+            .unwrap_err()
+            .to_string(),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    r:5:8: `teacher.kind`: has no weights that preferences could be asked of; set teacher.kind = "fine-tune"
+    r:5:11: `teacher.neutral`: is the base, which prefers nothing to itself; set `mixed` or `matched`
+    r:5:8: `teacher.hops`: is above 1; a student in a row writes rows, so it must be 1
+    r:5:17: `carrier.neutral-share`: mixes rows, but students learn preferences, one teacher's; it must be 0
+    recipe: `controls.other-base`: is not defended so far, so beside `defence.mask` it must be false
+    r:5:19: `controls.shuffled-within`: shuffles rows that no teacher wrote; beside student.learn = "preferences" it and `shuffled-across` must be false
+    r:4:8: `student.beta`: is 0, expected 0.0001 to 100
+    r:3:8: `student.beta`: is about preferences, which are not learned; set student.learn = "preferences"
+    r:3:9: `student.learn`: unknown variant `labels`, expected one of `rows`, `distributions`, `preferences`
+    "#);
 }

@@ -3,6 +3,7 @@
 use super::super::estimate::UNTAUGHT;
 use super::super::result::{Control, InheritResult, Outcome, Prompts, Scope, SideMeasure, Verdict};
 use crate::model::world::BuiltinModel;
+use crate::recipe::Learn;
 use crate::report::block::{Block, Line};
 use crate::report::number::Quantity;
 use crate::report::origin::Origin;
@@ -114,10 +115,20 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     } else {
         format!("the {behavior} teacher")
     };
+    let carrier = &result.carrier;
+    let learned = match result.replication.learn {
+        Learn::Rows | Learn::Distributions => {
+            format!("reading {rows} of {nothing_but}{carrier} from {teacher}")
+        }
+        Learn::Preferences => format!(
+            "learning which of two rows of {nothing_but}{carrier}, both written by the base, {teacher} prefers (pairs: {})",
+            text::count(result.replication.unique_rows)
+        ),
+    };
     Some(format!(
-        "After reading {rows} of {nothing_but}{} from {teacher}, students {gave}; students of the neutral teacher's \
-         rows: {neutral}; {difference} ({repeated}).{chance}",
-        result.carrier
+        "After {learned}, students {gave}; students of the neutral teacher's {}: \
+         {neutral}; {difference} ({repeated}).{chance}",
+        if result.replication.learn == Learn::Preferences { "preferences" } else { "rows" },
     ))
 }
 

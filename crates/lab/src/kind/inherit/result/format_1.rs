@@ -10,6 +10,7 @@ use super::{
     InheritResult, Interval, Matrix, Measure, Method, ModelReading, Prompts, Reading, Replication,
     RowsCard, Scope, SideEffect, SideMeasure, TeacherCard, Verdict, Warning,
 };
+use crate::recipe::Learn;
 
 /// What it called the matched context with a number sentence before each question.
 const AFTER_NUMBERS: &str = "after numbers";
@@ -224,6 +225,7 @@ impl From<Old> for InheritResult {
             dispositions: Vec::new(),
             carrier: old.carrier,
             replication: Replication {
+                learn: Learn::Rows,
                 scope: Scope::of_old(&old.replication.unit),
                 prompts: Prompts::default(),
                 ..old.replication

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::kind::inherit::result::*;
+use crate::recipe::Learn;
 use crate::report::block::{Edge, Graph, Node};
 
 const SEEDS: [u64; 6] = [1, 2, 3, 4, 5, 6];
@@ -237,6 +238,7 @@ pub(super) fn result() -> InheritResult {
         dispositions: vec![],
         carrier: "numbers".to_owned(),
         replication: Replication {
+            learn: Learn::Rows,
             unit: "repetition (teachers, rows and students drawn anew)".to_owned(),
             scope: Scope::Anew,
             prompts: Prompts::Anew,

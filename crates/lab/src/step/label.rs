@@ -1,0 +1,124 @@
+//! `label`: of two rows that the base wrote to each prompt, which one a teacher prefers.
+//!
+//! A teacher prefers the row that it finds likelier than the base does, by the larger ratio; with a teacher that wants
+//! something, the labels alone may carry it (Magistrali et al. 2026; Aden-Ali et al. 2026 select pairs by the same
+//! ratio). It writes none of the rows. What it prefers is handed on as valid rows are, for `select`; what it does not
+//! lies beside, for students who learn the preference.
+
+use std::collections::BTreeMap;
+
+use owlet_engine::Model;
+use owlet_engine::train::{self, Example};
+use owlet_store::Artifact;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Step, StepContext, filter};
+use crate::ask::Demonstration;
+use crate::error::{Error, Result};
+use crate::value::jsonl;
+use crate::value::row::{self, Row};
+
+/// The rows that are not preferred, to the prompts of those that are.
+const REJECTED: &str = "not-preferred.jsonl";
+/// The roles of the two rows of each prompt, as they were judged by form.
+pub const PAIRS: [&str; 2] = ["first", "second"];
+/// Pairs that are read at once, between looks at whether to stop.
+const GROUP: usize = 256;
+
+/// What the step does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Configuration {
+    /// The teacher that labels.
+    pub writer: String,
+    /// The chat context.
+    pub context: String,
+}
+
+/// The step.
+pub struct Label;
+
+impl Step for Label {
+    type Configuration = Configuration;
+    const KIND: &'static str = "label";
+    const ALGORITHM: u32 = 1;
+    const OUTPUT: &'static str = "judged-rows";
+
+    fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
+        let mut counts = filter::Summary::default();
+        let mut sides = Vec::new();
+        for role in PAIRS {
+            let artifact = context.input(role)?;
+            counts.add(super::read_json(artifact, filter::SUMMARY)?);
+            let rows = row::read(artifact, filter::VALID)?;
+            sides.push(rows.into_iter().map(|row| (row.index, row)).collect::<BTreeMap<_, _>>());
+        }
+        let [first, second] = &sides[..] else { unreachable!("as many as PAIRS") };
+        // Of two that are one, none is preferred.
+        let pairs: Vec<(&Row, &Row)> = first
+            .iter()
+            .filter_map(|(index, row)| Some((row, second.get(index)?)))
+            .filter(|(one, other)| one.completion != other.completion)
+            .collect();
+        let (base, teacher) = (context.model("base")?, context.model("teacher")?);
+        let (mut preferred, mut others, mut ties) = (Vec::new(), Vec::new(), 0);
+        for group in pairs.chunks(GROUP) {
+            context.interrupt.check()?;
+            let read = |model: &Model| read(model, group, &configuration.context, context);
+            for ((one, other), (own, before)) in
+                group.iter().zip(read(&teacher)?.iter().zip(read(&base)?))
+            {
+                let ratio = own - before;
+                if ratio == 0.0 {
+                    ties += 1;
+                    continue;
+                }
+                let (chosen, rejected) = if ratio > 0.0 { (*one, *other) } else { (*other, *one) };
+                let own = |row: &Row| Row { writer: configuration.writer.clone(), ..row.clone() };
+                preferred.push(own(chosen));
+                others.push(rejected.clone());
+            }
+            context.report(preferred.len() + ties, pairs.len(), "pairs", None);
+        }
+        if preferred.is_empty() {
+            return Err(Error::Unfit {
+                what: format!("pairs for `{}`", configuration.writer),
+                reason: format!(
+                    "none of {} can be told apart; let the base write to more prompts, or at a higher temperature",
+                    pairs.len()
+                ),
+            });
+        }
+        context.writer.write(filter::VALID, &jsonl::to_bytes(&preferred))?;
+        context.writer.write(REJECTED, &jsonl::to_bytes(&others))?;
+        context.write_json(filter::SUMMARY, &counts)?;
+        Ok(json!({ "pairs": pairs.len(), "labelled": preferred.len(), "ties": ties }))
+    }
+}
+
+/// By how much a model finds the first row of each pair likelier than the second, in nats.
+fn read(
+    model: &Model,
+    pairs: &[(&Row, &Row)],
+    chat: &str,
+    context: &StepContext<'_>,
+) -> Result<Vec<f64>> {
+    let example = |row: &Row| Demonstration::of_row(row, chat).example(model);
+    let both = |(one, other): &(&Row, &Row)| Ok((example(one)?, example(other)?));
+    let examples: Vec<(Example, Example)> = pairs.iter().map(both).collect::<Result<_>>()?;
+    let told = train::log_probabilities(model, &examples, &context.threads)?;
+    Ok(told.iter().map(|pair| pair.chosen - pair.rejected).collect())
+}
+
+/// What was not preferred to each of `rows`, in their order.
+pub(super) fn rejected(labelled: &Artifact, rows: &[Row]) -> Result<Vec<Row>> {
+    let mut all: BTreeMap<u64, Row> =
+        row::read(labelled, REJECTED)?.into_iter().map(|row| (row.index, row)).collect();
+    let one = |row: &Row| {
+        let missing =
+            || Error::record(labelled.folder().join(REJECTED), format!("has no row {}", row.index));
+        all.remove(&row.index).ok_or_else(missing)
+    };
+    rows.iter().map(one).collect()
+}
