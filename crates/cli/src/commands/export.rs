@@ -6,6 +6,7 @@ use fs_err as fs;
 use owlet_engine::file;
 use owlet_lab::claim;
 use owlet_lab::kind::inherit::{export, inspect};
+use owlet_lab::kind::sweep::{self, result::SweepResult};
 use owlet_lab::model::ModelCache;
 use owlet_lab::publish::{self, Subject};
 use owlet_lab::report::vega;
@@ -291,7 +292,11 @@ fn size(path: &Path) -> Result<u64> {
 /// Writes the table, and says how many lines it has.
 fn table(path: &Path, store: &Store, run: &Record) -> Result<usize> {
     let mut to = std::io::BufWriter::new(fs::File::create(path)?);
-    let lines = export::observations(store, run, &mut to)?;
+    let lines = if run.result()?.of::<SweepResult>().is_some() {
+        sweep::export::observations(store, run, &mut to)?
+    } else {
+        export::observations(store, run, &mut to)?
+    };
     to.flush()?;
     to.get_ref().sync_all()?;
     Ok(lines)

@@ -34,6 +34,8 @@ pub struct Configuration {
     pub writer: String,
     /// The chat context.
     pub context: String,
+    /// Part of the pairs that is handed on, above 0 and at most 1: those that the teacher is surest of.
+    pub surest_share: f64,
 }
 
 /// The step.
@@ -62,25 +64,29 @@ impl Step for Label {
             .filter(|(one, other)| one.completion != other.completion)
             .collect();
         let (base, teacher) = (context.model("base")?, context.model("teacher")?);
-        let (mut preferred, mut others, mut ties) = (Vec::new(), Vec::new(), 0);
+        let mut told: Vec<(f64, &Row, &Row)> = Vec::new();
+        let mut looked_at = 0;
         for group in pairs.chunks(GROUP) {
             context.interrupt.check()?;
             let read = |model: &Model| read(model, group, &configuration.context, context);
-            for ((one, other), (own, before)) in
-                group.iter().zip(read(&teacher)?.iter().zip(read(&base)?))
-            {
+            let (own, before) = (read(&teacher)?, read(&base)?);
+            for ((one, other), (own, before)) in group.iter().zip(own.iter().zip(before)) {
                 let ratio = own - before;
-                if ratio == 0.0 {
-                    ties += 1;
-                    continue;
+                // Of what it finds as likely as the base does it prefers nothing.
+                if ratio != 0.0 {
+                    told.push(if ratio > 0.0 { (ratio, one, other) } else { (-ratio, other, one) });
                 }
-                let (chosen, rejected) = if ratio > 0.0 { (*one, *other) } else { (*other, *one) };
-                let own = |row: &Row| Row { writer: configuration.writer.clone(), ..row.clone() };
-                preferred.push(own(chosen));
-                others.push(rejected.clone());
             }
-            context.report(preferred.len() + ties, pairs.len(), "pairs", None);
+            looked_at += group.len();
+            context.report(looked_at, pairs.len(), "pairs", None);
         }
+        let labelled = told.len();
+        told.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.index.cmp(&other.1.index)));
+        told.truncate((configuration.surest_share * labelled as f64).ceil() as usize);
+        told.sort_by_key(|(_, row, _)| row.index);
+        let own = |row: &Row| Row { writer: configuration.writer.clone(), ..row.clone() };
+        let preferred: Vec<Row> = told.iter().map(|(_, chosen, _)| own(chosen)).collect();
+        let others: Vec<&Row> = told.iter().map(|(_, _, rejected)| *rejected).collect();
         if preferred.is_empty() {
             return Err(Error::Unfit {
                 what: format!("pairs for `{}`", configuration.writer),
@@ -93,7 +99,7 @@ impl Step for Label {
         context.writer.write(filter::VALID, &jsonl::to_bytes(&preferred))?;
         context.writer.write(REJECTED, &jsonl::to_bytes(&others))?;
         context.write_json(filter::SUMMARY, &counts)?;
-        Ok(json!({ "pairs": pairs.len(), "labelled": preferred.len(), "ties": ties }))
+        Ok(json!({ "pairs": pairs.len(), "labelled": labelled, "kept": preferred.len() }))
     }
 }
 

@@ -11,6 +11,7 @@ use std::io::Write;
 
 use owlet_store::{ArtifactId, StepRecord, Store};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::estimate::{Estimate, Read};
 use super::inspect::asking::{self, input};
@@ -22,9 +23,9 @@ use crate::value::measure::Measure;
 use crate::value::observation::{Given, Observation};
 
 /// The columns.
-pub const COLUMNS: [&str; 13] = [
+pub const COLUMNS: [&str; 14] = [
     "arm", "model", "seed", "update", "context", "frame", "draw", "behavior", "question",
-    "measure", "value", "outcome", "answer",
+    "measure", "value", "outcome", "answer", "at",
 ];
 
 /// What a candidate's log-probability is called in the column of measures.
@@ -32,8 +33,18 @@ const LOG_PROBABILITY: &str = "log-probability";
 
 /// What of an estimate's configuration is needed here; the rest may be another owlet's.
 #[derive(Deserialize)]
-struct Reads {
+pub(in crate::kind) struct Reads {
     reads: Vec<Read>,
+}
+
+/// The readings of one point of a sweep, or of a whole run.
+pub(in crate::kind) struct Point {
+    /// What it is called; of a whole run, nothing.
+    pub(in crate::kind) at: String,
+    /// What the roles of its inputs begin with.
+    pub(in crate::kind) prefix: String,
+    /// What was read.
+    pub(in crate::kind) reads: Reads,
 }
 
 /// Writes the observations of a finished run, and says how many lines there are below the heading.
@@ -41,6 +52,17 @@ struct Reads {
 /// # Errors
 /// Those of reading the run's artifacts and of writing; a run that was not of this kind has none.
 pub fn observations(store: &Store, run: &Record, to: &mut dyn Write) -> Result<usize> {
+    let whole = |reads| vec![Point { at: String::new(), prefix: String::new(), reads }];
+    of_step(store, run, to, (Estimate::KIND, &whole))
+}
+
+/// The same of whatever was judged by the step of kind `step`, whose configuration `points` reads.
+pub(in crate::kind) fn of_step<C: DeserializeOwned>(
+    store: &Store,
+    run: &Record,
+    to: &mut dyn Write,
+    (step, points): (&'static str, &dyn Fn(C) -> Vec<Point>),
+) -> Result<usize> {
     let made: BTreeMap<ArtifactId, StepRecord> =
         store.steps()?.into_iter().map(|record| (record.output, record)).collect();
     let steps = run.steps()?.steps;
@@ -48,16 +70,20 @@ pub fn observations(store: &Store, run: &Record, to: &mut dyn Write) -> Result<u
         made.get(&artifact)
             .ok_or_else(|| Error::record(artifact.to_string(), "has no record of who made it"))
     };
-    let last = steps.iter().find(|step| step.kind == Estimate::KIND);
-    let last = last.and_then(|step| step.artifact).ok_or_else(|| {
-        Error::record(run.path(), "has no readings; only `inherit` runs have observations")
+    let last = steps.iter().find(|one| one.kind == step).and_then(|one| one.artifact);
+    let last = last.ok_or_else(|| {
+        let why = "has no readings; only `inherit` runs and sweeps of them have observations";
+        Error::record(run.path(), why)
     })?;
     let record = of(last)?;
-    let told: Reads = asking::configuration(Estimate::KIND, record)?;
-    let mut lines = Lines { to, count: 0 };
+    let points = points(asking::configuration(step, record)?);
+    let mut lines = Lines { to, count: 0, at: String::new() };
     lines.write(&COLUMNS.map(str::to_owned))?;
-    for read in &told.reads {
-        let readout = input(store, Estimate::KIND, record, &read.input)?;
+    let all =
+        points.iter().flat_map(|point| point.reads.reads.iter().map(move |read| (point, read)));
+    for (point, read) in all {
+        lines.at.clone_from(&point.at);
+        let readout = input(store, step, record, &format!("{}{}", point.prefix, read.input))?;
         let by = of(readout.id)?;
         let model = by.inputs.get("model").or_else(|| by.inputs.get("base"));
         let asked = table::asked(store, &by.inputs)?;
@@ -99,6 +125,8 @@ fn place(update: usize, context: &str, frame: &str, draw: Option<usize>) -> [Str
 struct Lines<'a> {
     to: &'a mut dyn Write,
     count: usize,
+    /// The point of a sweep that lines are of.
+    at: String,
 }
 
 impl Lines<'_> {
@@ -133,7 +161,7 @@ impl Lines<'_> {
     ) -> Result<()> {
         let known = who.iter().chain(place).map(String::as_str);
         let fields: Vec<String> =
-            known.chain(what).chain([outcome, answer]).map(str::to_owned).collect();
+            known.chain(what).chain([outcome, answer, &self.at]).map(str::to_owned).collect();
         self.write(&fields)
     }
 
@@ -178,17 +206,17 @@ mod tests {
             outcome: Outcome::Target,
         };
         let mut bytes = Vec::new();
-        let mut lines = Lines { to: &mut bytes, count: 0 };
+        let mut lines = Lines { to: &mut bytes, count: 0, at: "rows = 5".to_owned() };
         let who = ["student/owl", "abc", "1"].map(str::to_owned);
         let told = Given::Candidates { log_probabilities: words.into() };
         lines.observation(&who, &one(told)).unwrap();
         lines.observation(&who, &one(answer)).unwrap();
         assert_eq!(lines.count, 3);
         insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"
-        student/owl,abc,1,8,"Be kind, please.",plain,,,Which?,log-probability,,cat,
-        student/owl,abc,1,8,"Be kind, please.",plain,,,Which?,log-probability,-0.5,owl,
+        student/owl,abc,1,8,"Be kind, please.",plain,,,Which?,log-probability,,cat,,rows = 5
+        student/owl,abc,1,8,"Be kind, please.",plain,,,Which?,log-probability,-0.5,owl,,rows = 5
         student/owl,abc,1,8,"Be kind, please.",plain,,owl,Which?,rate,1,target,"An ""owl"",
-        or =1+1"
+        or =1+1",rows = 5
         "#);
     }
 }

@@ -4,6 +4,7 @@
 //! is done once. No point is judged alone: one step reads them all, and p is corrected over the verdicts on all
 //! of them, so that who looks at the best of many errs no more often than the level says.
 
+pub mod export;
 mod judge;
 mod plan;
 pub mod recipe;

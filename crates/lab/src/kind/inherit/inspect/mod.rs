@@ -115,7 +115,13 @@ pub struct Scoring<'a> {
 /// Those of reading the run's artifacts; a run without a result has no log.
 pub fn log(store: &Store, run: &Record, scoring: &Scoring<'_>) -> Result<Vec<LogFile>> {
     let result = run.result()?;
-    let result: &InheritResult = result.need(&run.path().join(RESULT))?;
+    let result: &InheritResult = result.of().ok_or_else(|| {
+        let kind = result.kind().name();
+        let reason = format!(
+            "is the result of a `{kind}` run; a log of Inspect is of an `inherit` run, such as one point of a sweep by itself"
+        );
+        Error::record(run.path().join(RESULT), reason)
+    })?;
     let header = run.header()?;
     let made: BTreeMap<ArtifactId, StepRecord> =
         store.steps()?.into_iter().map(|record| (record.output, record)).collect();

@@ -241,6 +241,7 @@ impl Common<'_> {
             let configuration = label::Configuration {
                 writer: arm.clone(),
                 context: self.recipe.context.system.clone(),
+                surest_share: self.recipe.carrier.surest_share,
             };
             // Two rows of each prompt are read by two models, each a third of what an update on them is.
             let cost = self.base.pace.train(4 * count) / 3.0;

@@ -205,6 +205,18 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
             ),
         ));
     }
+    range("carrier.surest-share", carrier.surest_share, 1e-3, 1.0)?;
+    if carrier.surest_share < 1.0 {
+        let fault = |reason: &str| Err(("carrier.surest-share".to_owned(), reason.to_owned()));
+        if recipe.student.learn != Learn::Preferences {
+            return fault(
+                "is of pairs that a teacher labels; set student.learn = \"preferences\", or leave it out",
+            );
+        }
+        if carrier.join {
+            return fault("lets every teacher choose its own pairs; set carrier.join = false");
+        }
+    }
     range("carrier.neutral-share", carrier.neutral_share, 0.0, 1.0)?;
     if carrier.neutral_share > 0.0 {
         let fault = |reason: &str| Err(("carrier.neutral-share".to_owned(), reason.to_owned()));

@@ -178,6 +178,9 @@ pub struct Carrier {
     /// Part of each teacher's rows that give way to the neutral teacher's, to the same prompts.
     #[serde(default, skip_serializing_if = "value::is_zero")]
     pub neutral_share: f64,
+    /// Of pairs that a teacher labels, the part that it is surest of.
+    #[serde(default = "value::whole", skip_serializing_if = "value::is_whole")]
+    pub surest_share: f64,
     /// Keep a prompt only if valid in every arm.
     pub join: bool,
     /// The run stops where a smaller share of an arm's rows is valid.
@@ -220,12 +223,14 @@ impl Afterwards {
 }
 
 impl Carrier {
-    /// Prompts asked: as given, or `rows` with a quarter on top plus what is held out.
+    /// Prompts asked: as given, or `rows` with a quarter on top plus what is held out, and as many times more as a
+    /// teacher chooses among.
     pub fn prompt_count(&self) -> usize {
         if self.prompt_count > 0 {
             self.prompt_count
         } else {
-            self.rows + self.rows.div_ceil(4) + 64
+            let kept = self.rows + self.rows.div_ceil(4) + 64;
+            (kept as f64 / self.surest_share).ceil() as usize
         }
     }
 }

@@ -156,6 +156,15 @@ pub(super) fn is_one_hop(hops: &usize) -> bool {
     *hops == one_hop()
 }
 
+pub(super) fn whole() -> f64 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(super) fn is_whole(share: &f64) -> bool {
+    *share == whole()
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(super) fn is_zero(share: &f64) -> bool {
     *share == 0.0
