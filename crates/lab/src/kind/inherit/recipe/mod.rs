@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::carrier::{Medium, Reach};
 use crate::error::{Error, Result};
 use crate::recipe::layer::{FORMER_ENGINE, Former, Stack};
-use crate::recipe::{Decoding, Layer, Seeds, Setting, Spec, Training};
+use crate::recipe::{Decoding, Layer, Seeds, Setting, Spec, Training, is_zero};
 use crate::step::flag::By;
 use crate::value::frame::Frame;
 
@@ -173,7 +173,7 @@ pub struct Carrier {
     /// How tokens are chosen.
     pub decoding: Decoding,
     /// Part of each teacher's rows that give way to the neutral teacher's, to the same prompts.
-    #[serde(default, skip_serializing_if = "value::is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub neutral_share: f64,
     /// Keep a prompt only if valid in every arm.
     pub join: bool,

@@ -155,8 +155,3 @@ pub(super) fn one_hop() -> usize {
 pub(super) fn is_one_hop(hops: &usize) -> bool {
     *hops == one_hop()
 }
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-pub(super) fn is_zero(share: &f64) -> bool {
-    *share == 0.0
-}
