@@ -18,6 +18,7 @@ pub mod repair;
 pub mod screen;
 pub mod sweep;
 pub mod table;
+mod together;
 
 use std::any::Any;
 use std::fmt::Debug;

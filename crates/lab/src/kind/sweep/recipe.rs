@@ -25,7 +25,10 @@ const FIXED: [(&str, &str); 13] = [
     ("seed", "draws everything anew: repetitions do that, set `seeds`"),
     ("seeds", "are the repetitions of every point"),
     ("carrier.prompt-seed", "draws prompts anew: repetitions do that, set `seeds`"),
-    ("base", "decides the defaults of other keys: give each base a run of its own"),
+    (
+        "base",
+        "decides the defaults of other keys: give each base a run of its own, or name them in `bases`",
+    ),
     ("carrier.medium", "decides the defaults of other keys: give each carrier a run of its own"),
     ("behaviors", "are judged at every point; teach them all in one recipe"),
     ("read-also", "are read at every point"),
@@ -133,7 +136,8 @@ fn point(
 ) -> (String, Result<Point>) {
     let places = places(axes, number);
     let set = axes.iter().zip(&places).map(|(axis, &at)| (&axis.key, &axis.values[at]));
-    let named: Vec<String> = set.clone().map(|(key, value)| format!("{key} = {value}")).collect();
+    let named: Vec<String> =
+        set.clone().map(|(key, value)| format!("{key} = {}", called(value))).collect();
     let at = named.join(", ");
     let set = set.map(|(key, value)| Setting::of(key, value));
     let all: Vec<Setting> = own.iter().cloned().chain(set).collect();
@@ -143,6 +147,22 @@ fn point(
         Point { at: at.clone(), places, recipe }
     });
     (at, point)
+}
+
+/// What a point is called by a value: as TOML, but a table by its kind and then what else it says.
+pub(super) fn called(value: &Value) -> String {
+    let Value::Table(table) = value else { return value.to_string() };
+    let (inner, own): (Vec<_>, Vec<_>) =
+        table.iter().filter(|(key, _)| *key != "kind").partition(|(_, value)| value.is_table());
+    let kind = table.get("kind").map(plain);
+    let inner = inner.into_iter().map(|(_, value)| called(value));
+    let own = own.into_iter().map(|(key, value)| format!("{key} {}", plain(value)));
+    kind.into_iter().chain(inner).chain(own).collect::<Vec<_>>().join(", ")
+}
+
+/// A value without the quotes of a text.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// What an error says, without its place.
@@ -173,7 +193,7 @@ fn take(layers: &[Layer], sets: &[Setting]) -> (Vec<Layer>, Vec<Setting>, Vec<(W
 }
 
 /// Keys may be quoted with their dots, or be tables in tables.
-fn flatten(at: Where, value: Value, into: &mut Vec<(Where, Value)>) {
+pub(in crate::kind) fn flatten(at: Where, value: Value, into: &mut Vec<(Where, Value)>) {
     match value {
         Value::Table(table) => {
             for (key, value) in table {
@@ -191,12 +211,21 @@ fn key_of(at: &Where) -> String {
 /// A key with its values, or why it cannot be swept.
 fn axis(at: &Where, value: &Value) -> std::result::Result<Axis, String> {
     let key = key_of(at);
-    let fixed = FIXED.iter().find(|(fixed, _)| match fixed.strip_suffix('.') {
-        Some(table) => key == table || key.starts_with(fixed),
-        None => key == *fixed || key.starts_with(&format!("{fixed}.")),
-    });
-    if let Some((_, why)) = fixed {
-        return Err(format!("cannot be swept: `{key}` {why}"));
+    let fixed = |key: &String| {
+        let (_, why) = FIXED.iter().find(|(fixed, _)| match fixed.strip_suffix('.') {
+            Some(table) => key == table || key.starts_with(fixed),
+            None => key == fixed || key.starts_with(&format!("{fixed}.")),
+        })?;
+        Some(format!("cannot be swept: `{key}` {why}"))
+    };
+    // A table sets what stands in it, whatever it is a table of.
+    let mut all = Vec::new();
+    for value in value.as_array().into_iter().flatten() {
+        flatten(at.clone(), value.clone(), &mut all);
+    }
+    let below = all.iter().map(|(at, _)| key_of(at));
+    if let Some(why) = std::iter::once(key.clone()).chain(below).find_map(|key| fixed(&key)) {
+        return Err(why);
     }
     let Value::Array(values) = value else {
         return Err(format!("is {value}, expected a list of values, such as [250, 500]"));
