@@ -9,6 +9,7 @@ mod cost;
 pub mod gate;
 pub mod grow;
 pub mod inherit;
+pub mod matrix;
 mod models;
 mod panel;
 pub mod perceptron;

@@ -368,6 +368,18 @@ impl Recipe {
         }
     }
 
+    /// Leaves out what no verdict rests on, and costs most of the time: further controls, further readings.
+    pub(crate) fn keep_what_decides(&mut self) {
+        self.student.checkpoints.clear();
+        self.controls.shuffled_within = false;
+        self.controls.shuffled_across = false;
+        self.controls.behaviors.clear();
+        self.controls.in_context = InContext::default();
+        self.controls.geometry = false;
+        self.context.mismatched.clear();
+        self.readout.frames.truncate(1);
+    }
+
     /// How questions are put where verdicts rest on the answers.
     pub(crate) fn matched_frame(&self) -> Frame {
         self.readout.frames.first().copied().unwrap_or_default()
