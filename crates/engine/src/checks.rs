@@ -15,6 +15,7 @@ use crate::template::Template;
 use crate::tokenizer::Tokenizer;
 use crate::train::{Data, Example, Method, Optimizer, Schedule, TrainSettings, Trainer, loss};
 
+mod optimizer_tests;
 mod parts;
 mod preferences;
 

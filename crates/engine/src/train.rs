@@ -1,6 +1,7 @@
 //! Fine-tuning: every weight or a low-rank adapter; cross-entropy, distillation on logits, or
 //! preference pairs; checkpoints that resume bit for bit.
 
+mod optimizer;
 mod preference;
 mod state;
 mod trainer;
@@ -14,6 +15,7 @@ use crate::kernel::Threads;
 use crate::model::Model;
 use crate::pass::{Activations, CommonPrefix, Network, Packing};
 
+pub use optimizer::Optimizer;
 pub use preference::{Answers, Rewards, compare, log_probabilities};
 pub use trainer::Trainer;
 
@@ -107,28 +109,6 @@ pub enum Method {
 
 fn yes() -> bool {
     true
-}
-
-/// The update rule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
-pub enum Optimizer {
-    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
-    Adamw {
-        /// Decay of the first moment.
-        beta1: f64,
-        /// Decay of the second moment.
-        beta2: f64,
-        /// Added to the root of the second moment.
-        epsilon: f64,
-        /// Decay of weights per unit of learning rate.
-        weight_decay: f64,
-    },
-    /// Stochastic gradient descent.
-    Sgd {
-        /// Heavy-ball momentum; 0 is plain.
-        momentum: f64,
-    },
 }
 
 /// How the learning rate goes after warm-up.

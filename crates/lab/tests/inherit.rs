@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "inherit/matrix.rs"]
+mod matrix;
 #[path = "inherit/registration.rs"]
 mod registration;
 #[path = "inherit/sweep.rs"]

@@ -3,7 +3,7 @@
 use super::{Goal, Pass, Perceptron};
 use crate::error::{Error, Result};
 use crate::kernel::Threads;
-use crate::kernel::update::{Adamw, sgd};
+use crate::kernel::update::Slices;
 use crate::train::Optimizer;
 
 /// A network with the state of its optimiser.
@@ -27,7 +27,7 @@ impl Learner {
         Self {
             gradient: zeros(),
             first: zeros(),
-            second: if matches!(optimizer, Optimizer::Adamw { .. }) { zeros() } else { Vec::new() },
+            second: if optimizer.has_second() { zeros() } else { Vec::new() },
             pass: Pass::default(),
             updates: 0,
             network,
@@ -52,29 +52,14 @@ impl Learner {
             let (update, learning_rate) = (self.updates, self.learning_rate);
             return Err(Error::NotFinite { update, what: "loss", learning_rate });
         }
-        let weights = &mut *self.network.parameters.data;
-        match self.optimizer {
-            Optimizer::Adamw { beta1, beta2, epsilon, weight_decay } => Adamw {
-                learning_rate: self.learning_rate,
-                beta1,
-                beta2,
-                epsilon,
-                weight_decay,
-                update: self.updates,
-            }
-            .apply(
-                threads,
-                weights,
-                &self.gradient,
-                1.0,
-                &mut self.first,
-                &mut self.second,
-            ),
-            Optimizer::Sgd { momentum } => {
-                let (rate, momentum) = (self.learning_rate as f32, momentum as f32);
-                sgd(threads, rate, momentum, weights, &self.gradient, 1.0, &mut self.first);
-            }
-        }
+        let slices = Slices {
+            weights: &mut self.network.parameters.data,
+            gradient: &self.gradient,
+            factor: 1.0,
+            first: &mut self.first,
+            second: &mut self.second,
+        };
+        self.optimizer.apply(threads, (self.learning_rate, self.updates), slices);
         Ok(loss)
     }
 }

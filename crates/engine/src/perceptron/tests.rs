@@ -192,7 +192,8 @@ fn noise_is_uniform_and_its_first_rows_stay() {
 #[test]
 fn a_loss_that_is_no_number_ends_the_training() {
     let network = Perceptron::new(&[2, 3], 1).unwrap();
-    let mut learner = Learner::new(network, Optimizer::Sgd { momentum: 0.0 }, 1e30);
+    let mut learner =
+        Learner::new(network, Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0 }, 1e30);
     let goal = Goal::Values { range: 0..3, logits: &[1.0, 2.0, 3.0] };
     let ends = (0..9).find_map(|_| learner.update(&one(), &[1.0, 1.0], &goal).err());
     assert!(ends.unwrap().to_string().contains("loss is not finite"));

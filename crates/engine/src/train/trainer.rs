@@ -8,14 +8,13 @@ use rand_core::{Rng, SeedableRng};
 
 use super::preference::{self, Answers};
 use super::{
-    Data, Example, Method, Optimizer, Rewards, Schedule, TrainSettings, Update, packed, parts,
-    positions,
+    Data, Example, Method, Rewards, Schedule, TrainSettings, Update, packed, parts, positions,
 };
 use crate::Token;
 use crate::adapter::Adapter;
 use crate::error::{Error, Result};
 use crate::head::HeadGradient;
-use crate::kernel::update::{Adamw, sgd};
+use crate::kernel::update::Slices;
 use crate::kernel::vector::square_sum;
 use crate::kernel::{Buffer, Threads};
 use crate::model::Model;
@@ -29,8 +28,8 @@ pub struct Trainer {
     pub(super) settings: TrainSettings,
     /// The distillation teacher, or the preference reference.
     other: Option<Network>,
-    /// In the layout of the numbers trained ([`Network::trained`]), as are the optimiser's two
-    /// moments.
+    /// In the layout of the numbers trained ([`Network::trained`]), as are the optimiser's states; the second
+    /// is empty where it keeps one.
     gradient: Buffer,
     pub(super) first: Buffer,
     pub(super) second: Buffer,
@@ -96,10 +95,8 @@ impl Trainer {
         }
         let network = Network::new(&model, &threads);
         let len = network.trained().data.len();
-        let second = match settings.optimizer {
-            Optimizer::Adamw { .. } => Buffer::zeros(len),
-            Optimizer::Sgd { .. } => Buffer::default(),
-        };
+        let second = if settings.optimizer.has_second() { len } else { 0 };
+        let second = Buffer::zeros(second);
         Ok(Self {
             model,
             network,
@@ -246,27 +243,15 @@ impl Trainer {
             .collect();
         let weights = &mut parameters.data;
         for range in joined(trained) {
-            let weights = &mut weights[range.clone()];
-            let gradient = &self.gradient[range.clone()];
-            let first = &mut self.first[range.clone()];
-            match self.settings.optimizer {
-                Optimizer::Adamw { beta1, beta2, epsilon, weight_decay } => {
-                    let rule = Adamw {
-                        learning_rate,
-                        beta1,
-                        beta2,
-                        epsilon,
-                        weight_decay,
-                        update: self.done + 1,
-                    };
-                    let second = &mut self.second[range];
-                    rule.apply(&threads, weights, gradient, factor, first, second);
-                }
-                Optimizer::Sgd { momentum } => {
-                    let (rate, momentum) = (learning_rate as f32, momentum as f32);
-                    sgd(&threads, rate, momentum, weights, gradient, factor, first);
-                }
-            }
+            let second = if self.second.is_empty() { 0..0 } else { range.clone() };
+            let slices = Slices {
+                weights: &mut weights[range.clone()],
+                gradient: &self.gradient[range.clone()],
+                factor,
+                first: &mut self.first[range],
+                second: &mut self.second[second],
+            };
+            self.settings.optimizer.apply(&threads, (learning_rate, self.done + 1), slices);
         }
     }
 }
@@ -474,19 +459,7 @@ impl TrainSettings {
             let reason = "must be a positive number, or left out to never clip";
             return Err(Error::setting("clip", reason));
         }
-        let fraction =
-            |field, x: f64| Error::unless((0.0..1.0).contains(&x), field, x, "0 to below 1");
-        match self.optimizer {
-            Optimizer::Adamw { beta1, beta2, epsilon, weight_decay: decay } => {
-                fraction("optimizer.beta1", beta1)?;
-                fraction("optimizer.beta2", beta2)?;
-                let expected = "a positive number";
-                Error::unless(positive(epsilon), "optimizer.epsilon", epsilon, expected)?;
-                let fine = decay.is_finite() && decay >= 0.0;
-                Error::unless(fine, "optimizer.weight-decay", decay, "zero or more")
-            }
-            Optimizer::Sgd { momentum } => fraction("optimizer.momentum", momentum),
-        }
+        self.optimizer.check()
     }
 
     /// The learning rate of the update after `done` others.

@@ -28,10 +28,11 @@ fn a_small_network_computes_and_learns_as_in_pytorch() {
     let mut pass = Pass::default();
     close(start.run(&threads, &inputs, &mut pass), &golden.numbers("logits"), 1e-5, "logits");
     let adam = Optimizer::Adamw { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 };
+    let sgd = |momentum| Optimizer::Sgd { momentum, weight_decay: 0.0 };
     let rules = [
         ("adam", adam, 3e-3, 2e-4),
-        ("sgd", Optimizer::Sgd { momentum: 0.0 }, 0.05, 1e-5),
-        ("momentum", Optimizer::Sgd { momentum: 0.9 }, 0.05, 1e-5),
+        ("sgd", sgd(0.0), 0.05, 1e-5),
+        ("momentum", sgd(0.9), 0.05, 1e-5),
     ];
     for (name, goal) in [
         ("classes", Goal::Classes { range: 0..CLASSES, classes: &classes }),
@@ -51,5 +52,40 @@ fn a_small_network_computes_and_learns_as_in_pytorch() {
             let theirs = golden.numbers(&what);
             close(&learner.network.parameters.data, &theirs, *bound, &what);
         }
+    }
+}
+
+#[test]
+fn every_update_rule_moves_weights_as_in_pytorch() {
+    let golden = Golden::read("optimizers.safetensors");
+    let threads = Threads::new(1);
+    let mut start = Perceptron::new(&[12, 11, 9], 0).unwrap();
+    start.parameters.data.copy_from_slice(&golden.numbers("start"));
+    let (inputs, wanted) = (golden.numbers("inputs"), golden.numbers("wanted"));
+    let goal = Goal::Values { range: 0..9, logits: &wanted };
+    let rmsprop = |alpha, epsilon, momentum, weight_decay| Optimizer::Rmsprop {
+        alpha,
+        epsilon,
+        momentum,
+        weight_decay,
+    };
+    let signum = |momentum, weight_decay| Optimizer::Signum { momentum, weight_decay };
+    for (rule, optimizer, learning_rate) in [
+        ("sgd", Optimizer::Sgd { momentum: 0.9, weight_decay: 0.1 }, 0.05),
+        ("rmsprop", rmsprop(0.99, 1e-8, 0.0, 0.0), 1e-3),
+        ("rmsprop-all", rmsprop(0.9, 1e-3, 0.8, 0.1), 1e-3),
+        ("signsgd", signum(0.0, 0.0), 3e-3),
+        ("signum", signum(0.9, 0.0), 3e-3),
+        ("signum-decay", signum(0.7, 0.5), 3e-3),
+    ] {
+        let mut learner = Learner::new(start.clone(), optimizer, learning_rate);
+        for _ in 0..8 {
+            learner.update(&threads, &inputs, &goal).unwrap();
+        }
+        let moved = &learner.network.parameters.data;
+        close(moved, &golden.numbers(rule), 2e-6, rule);
+        // The first input is always zero, so nothing moves its weights but weight decay.
+        let stays = moved[0].to_bits() == start.parameters.data[0].to_bits();
+        assert_eq!(stays, ["rmsprop", "signsgd", "signum"].contains(&rule), "{rule}");
     }
 }

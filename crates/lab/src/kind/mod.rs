@@ -9,6 +9,7 @@ mod cost;
 pub mod gate;
 pub mod grow;
 pub mod inherit;
+pub mod matrix;
 mod models;
 mod panel;
 pub mod perceptron;
@@ -18,6 +19,7 @@ pub mod repair;
 pub mod screen;
 pub mod sweep;
 pub mod table;
+mod together;
 
 use std::any::Any;
 use std::fmt::Debug;

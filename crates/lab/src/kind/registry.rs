@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    AnyRecipe, Brief, IsGrown, Kind, RunResult, gate, grow, inherit, perceptron, repair, screen,
-    sweep,
+    AnyRecipe, Brief, IsGrown, Kind, RunResult, gate, grow, inherit, matrix, perceptron, repair,
+    screen, sweep,
 };
 use crate::error::{Error, Result};
 use crate::recipe::schema::KindSchema;
@@ -25,7 +25,18 @@ pub const KINDS: &[&dyn Kind] = &[
     &repair::Repair,
     &perceptron::Perceptron,
     &sweep::Sweep,
+    &matrix::Matrix,
 ];
+
+/// Kinds that a key of its own makes of an `inherit` recipe, not ones that a person writes.
+const FORMS: [(&str, &dyn Kind); 2] =
+    [(matrix::recipe::KEY, &matrix::Matrix), (sweep::recipe::TABLE, &sweep::Sweep)];
+
+/// The kinds that a recipe's `kind` names.
+fn written() -> impl Iterator<Item = &'static dyn Kind> {
+    let is_form = |kind: &&dyn Kind| FORMS.iter().any(|(_, form)| form.name() == kind.name());
+    KINDS.iter().copied().filter(move |kind| !is_form(kind))
+}
 
 /// The kind called `name`.
 pub fn find(name: &str) -> Option<&'static dyn Kind> {
@@ -35,19 +46,27 @@ pub fn find(name: &str) -> Option<&'static dyn Kind> {
 /// The kind that the layers and overrides name; none if there is no such kind.
 pub fn named(layers: &[Layer], sets: &[Setting]) -> Option<&'static dyn Kind> {
     let kind = layer::kind(layers, sets).map_or(Some(KINDS[0]), find)?;
-    // A sweep is an `inherit` recipe with a table of its own.
-    let swept = kind.name() == KINDS[0].name() && layer::says(layers, sets, sweep::recipe::TABLE);
-    Some(if swept { &sweep::Sweep } else { kind })
+    let form = FORMS.iter().find(|(key, _)| layer::says(layers, sets, key));
+    Some(match form {
+        Some((_, form)) if kind.name() == KINDS[0].name() => *form,
+        _ => kind,
+    })
 }
 
 /// The schema of recipes of every kind.
 pub fn schema() -> Value {
-    // A recipe says `inherit` whether or not it is swept, and the schema of those that are holds both.
-    let own = KINDS.iter().filter(|kind| kind.name() != sweep::Sweep.name());
-    recipe::schema::schema(own.map(|kind| KindSchema {
-        name: kind.name(),
-        schema: if kind.name() == KINDS[0].name() { sweep::Sweep.schema() } else { kind.schema() },
-        defaults: kind.defaults(),
+    recipe::schema::schema(written().map(|kind| {
+        let mut schema = kind.schema();
+        // A recipe says `inherit` whatever is made of it, and the schema holds every key that makes something.
+        if kind.name() == KINDS[0].name()
+            && let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut)
+        {
+            for (key, form) in FORMS {
+                let own = form.schema().get("properties").and_then(|all| all.get(key)).cloned();
+                properties.extend(own.map(|own| (key.to_owned(), own)));
+            }
+        }
+        KindSchema { name: kind.name(), schema, defaults: kind.defaults() }
     }))
 }
 
@@ -90,10 +109,7 @@ impl AnyRecipe {
         is_grown: &IsGrown<'_>,
     ) -> Result<Self> {
         let Some(kind) = named(layers, sets) else {
-            // A sweep is what the table makes of an `inherit` recipe, not a kind that one writes.
-            let written =
-                KINDS.iter().map(|kind| kind.name()).filter(|name| *name != sweep::Sweep.name());
-            let names = written.collect::<Vec<_>>();
+            let names = written().map(Kind::name).collect::<Vec<_>>();
             return Err(layer::unknown_kind(layers, sets, &names));
         };
         let mut layers = layers.to_vec();

@@ -143,6 +143,11 @@ impl Setting {
         Self { path: keys, value: value.clone(), text: format!("{path}={value}") }
     }
 
+    /// What names it in errors.
+    pub(crate) fn origin(&self) -> String {
+        format!("--set {}", self.text)
+    }
+
     /// What it sets at `key` or below.
     pub(crate) fn at(&self, key: &str) -> Option<Value> {
         self.as_table().remove(key)
@@ -275,7 +280,7 @@ impl<'a> Stack<'a> {
             let depth = set.path.iter().zip(parts).take_while(|(one, other)| one == other).count();
             // A `--set` is about this value only if one of the two paths leads to the other.
             if depth == set.path.len().min(parts.len()) && depth > 0 && depth >= best.0 {
-                best = (depth, format!("--set {}", set.text), 0, 0);
+                best = (depth, set.origin(), 0, 0);
             }
         }
         let (_, origin, line, column) = best;

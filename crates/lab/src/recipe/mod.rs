@@ -18,4 +18,5 @@ pub use decoding::Decoding;
 pub(crate) use layer::distance;
 pub use layer::{Layer, Setting};
 pub use seeds::Seeds;
+pub(crate) use training::is_zero;
 pub use training::{Learn, Optimizer, Support, Training};

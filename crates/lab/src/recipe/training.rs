@@ -37,6 +37,33 @@ pub enum Optimizer {
         /// Heavy-ball momentum; 0 is plain.
         #[serde(default)]
         momentum: f64,
+        /// Times the weights, added to the gradient.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        weight_decay: f64,
+    },
+    /// The gradient over the root of its average square.
+    Rmsprop {
+        /// Decay of the average square.
+        #[serde(default = "alpha")]
+        alpha: f64,
+        /// Added to its root.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// Heavy-ball momentum of what comes of it; 0 is plain.
+        #[serde(default)]
+        momentum: f64,
+        /// Times the weights, added to the gradient.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// The sign of the gradient's average: every weight moves by the learning rate.
+    Signum {
+        /// Decay of the average; 0 is the sign of the gradient itself.
+        #[serde(default = "beta1")]
+        momentum: f64,
+        /// Decay of weights per unit of learning rate.
+        #[serde(default)]
+        weight_decay: f64,
     },
 }
 
@@ -47,12 +74,30 @@ impl Optimizer {
             Self::Adamw { beta1, beta2, epsilon, weight_decay } => {
                 train::Optimizer::Adamw { beta1, beta2, epsilon, weight_decay }
             }
-            Self::Sgd { momentum } => train::Optimizer::Sgd { momentum },
+            Self::Sgd { momentum, weight_decay } => {
+                train::Optimizer::Sgd { momentum, weight_decay }
+            }
+            Self::Rmsprop { alpha, epsilon, momentum, weight_decay } => {
+                train::Optimizer::Rmsprop { alpha, epsilon, momentum, weight_decay }
+            }
+            Self::Signum { momentum, weight_decay } => {
+                train::Optimizer::Signum { momentum, weight_decay }
+            }
+        }
+    }
+
+    /// Whether its values make sense; `at` is the path of the table that it stands in.
+    pub(crate) fn check(&self, at: &str) -> Result<(), Fault> {
+        match self.settings().check() {
+            Err(owlet_engine::Error::Setting { field, reason }) => {
+                Err((format!("{at}.{field}"), reason))
+            }
+            _ => Ok(()),
         }
     }
 }
 
-// The usual constants (Kingma & Ba 2015, algorithm 1).
+// The usual constants (Kingma & Ba 2015, algorithm 1; of RMSprop those of PyTorch; of Signum Bernstein et al. 2018).
 fn beta1() -> f64 {
     0.9
 }
@@ -61,6 +106,14 @@ fn beta2() -> f64 {
 }
 fn epsilon() -> f64 {
     1e-8
+}
+fn alpha() -> f64 {
+    0.99
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// How a model is trained.
@@ -156,6 +209,7 @@ impl Training {
             ));
         }
         range(&path("clip"), self.clip, 0.0, 1e9)?;
+        self.optimizer.check(at)?;
         if let Method::LowRank(adapter) = &self.method {
             range(&path("method"), adapter.rank as f64, 1.0, 65_536.0)?;
             range(&path("method"), f64::from(adapter.alpha), 1e-6, 1e6)?;

@@ -27,16 +27,10 @@ pub fn null(recipe: &Recipe, root: u64) -> Recipe {
         derive_seed(root, &["prompts".into(), null.carrier.prompt_seed.into()]);
     null.teacher.kind = TeacherKind::Untaught;
     null.teacher.min_target_probability = 0.0;
+    null.keep_what_decides();
     null.read_also.clear();
-    null.student.checkpoints.clear();
     null.controls.other_base = OtherBase::Off;
-    null.controls.shuffled_within = false;
-    null.controls.shuffled_across = false;
-    null.controls.in_context.rows.clear();
     null.controls.side_effects = false;
-    null.controls.geometry = false;
-    null.context.mismatched.clear();
-    null.readout.frames.truncate(1);
     // Where margins decide, answers can only take an effect back.
     if ask::can(&null.base).log_probabilities == LogProbabilities::All {
         null.readout.samples_per_question = 0;
@@ -277,7 +271,7 @@ impl Calibration {
 pub fn recipe(recipe: &crate::AnyRecipe) -> Result<&Recipe> {
     recipe.of().ok_or_else(|| {
         let reason = format!(
-            "is a `{}` recipe; expected one of kind `inherit` without a table `[sweep]`, whose verdicts can be wrong",
+            "is a `{}` recipe; expected one of kind `inherit` without `[sweep]` or `bases`, whose verdicts can be wrong",
             recipe.kind().name()
         );
         Error::record(recipe.name(), reason)

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::recipe::{Course, On, PerceptronRecipe};
+use crate::recipe::Optimizer;
 use crate::value::arm::Part;
 
 /// What a student begins from. Each replication has one initialisation that its teacher began from, and
@@ -164,7 +165,7 @@ pub(super) fn arms(recipe: &PerceptronRecipe) -> Vec<Arm> {
     }
     if recipe.arms.sgd > 0.0 {
         let mut study = plain.clone();
-        study.course.optimizer = crate::recipe::Optimizer::Sgd { momentum: 0.0 };
+        study.course.optimizer = Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0 };
         study.course.learning_rate = recipe.arms.sgd;
         let words = format!("{count} auxiliary logits, noise, SGD");
         pair(&mut all, ("sgd", &words), ("still learns", ""), study);

@@ -230,7 +230,8 @@ impl PerceptronRecipe {
 fn course(at: &str, course: &Course) -> std::result::Result<(), Fault> {
     whole(&format!("{at}.epochs"), course.epochs, 1, 10_000)?;
     whole(&format!("{at}.batch"), course.batch, 1, MOST_ROWS)?;
-    range(&format!("{at}.learning-rate"), course.learning_rate, 1e-12, 1e3)
+    range(&format!("{at}.learning-rate"), course.learning_rate, 1e-12, 1e3)?;
+    course.optimizer.check(at)
 }
 
 fn whole(path: &str, value: usize, low: usize, high: usize) -> std::result::Result<(), Fault> {

@@ -150,6 +150,7 @@ fn bad_recipes_are_refused_before_anything_runs() {
         refused("network = { hidden = [] }"),
         refused("student = { batch = 0 }"),
         refused("teacher = { optimizer = { kind = 'adma' } }"),
+        refused("teacher = { optimizer = { kind = 'signum', momentum = 2 } }"),
         refused("arms = { heads = [0] }"),
         refused("arms = { hops = 0 }"),
         refused("matched = { on = ['digits'] }"),
@@ -161,7 +162,8 @@ fn bad_recipes_are_refused_before_anything_runs() {
     bad.toml:2:25: `network.auxiliary`: is 1, expected 2 to 1024
     bad.toml:2:22: `network.hidden`: is 0, expected 1 to 8
     bad.toml:2:21: `student.batch`: is 0, expected 1 to 1000000
-    bad.toml:2:34: `teacher.optimizer.kind`: unknown variant `adma`, expected `adamw` or `sgd`
+    bad.toml:2:34: `teacher.optimizer.kind`: unknown variant `adma`, expected one of `adamw`, `sgd`, `rmsprop`, `signum`
+    bad.toml:2:55: `teacher.optimizer.momentum`: is 2, expected 0 to below 1
     bad.toml:2:18: `arms.heads`: is 0, expected 1 to 1024
     bad.toml:2:17: `arms.hops`: is 0, expected 1 to 32
     bad.toml:2:13: `matched.on.0`: unknown variant `digits`, expected `noise` or `images`

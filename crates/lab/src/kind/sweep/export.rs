@@ -9,6 +9,7 @@ use super::judge;
 use super::recipe::TABLE;
 use crate::error::Result;
 use crate::kind::inherit::export::{self, Reads};
+use crate::kind::together;
 use crate::run::record::Record;
 
 /// What of the last step's configuration is needed here; the rest may be another owlet's.
@@ -31,7 +32,7 @@ pub fn observations(store: &Store, run: &Record, to: &mut dyn Write) -> Result<u
     let points = |told: Points| {
         let of = |(place, point): (usize, Point)| export::Point {
             at: point.at,
-            prefix: judge::role(place, ""),
+            prefix: together::role(judge::POINT, place, ""),
             reads: point.estimate,
         };
         told.points.into_iter().enumerate().map(of).collect()

@@ -1,36 +1,22 @@
 //! The step that judges all points of a sweep together.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use owlet_store::Artifact;
-
 use super::recipe::TABLE;
-use super::result::{
-    ArmReading, Contrast, FORMAT, Over, Published, SweepPoint, SweepResult, Tag, Told,
-};
+use super::result::{ArmReading, Contrast, FORMAT, Over, Published, SweepPoint, SweepResult, Tag};
 use crate::error::Result;
-use crate::kind::inherit::estimate::{self, Given};
+use crate::kind::inherit::estimate;
 use crate::kind::inherit::result::{Control, InheritResult, Measure, Method, Reading, Scope};
-use crate::kind::{RESULT, Written};
+use crate::kind::{RESULT, Written, together};
 use crate::stats;
 use crate::step::{Step, StepContext};
 use crate::value::text;
 
 pub(super) use super::result::Axis;
 
-/// The role of a point's input: `point-2/readout/base`. Points are counted from 1.
-pub(super) fn role(point: usize, role: &str) -> String {
-    format!("point-{}/{role}", point + 1)
-}
-
-/// The point that a role is of, counted from 0, and what the role is there.
-pub(super) fn of_point(role: &str) -> Option<(usize, &str)> {
-    let (point, role) = role.strip_prefix("point-")?.split_once('/')?;
-    Some((point.parse::<usize>().ok()?.checked_sub(1)?, role))
-}
+/// What a point is called in roles of inputs, which are counted from 1: `point-2/readout/base`.
+pub(super) const POINT: &str = "point";
 
 /// One point.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,20 +57,8 @@ impl Step for Judge {
     const OUTPUT: &'static str = "result";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let mut inputs: Vec<BTreeMap<String, Artifact>> =
-            vec![BTreeMap::new(); configuration.points.len()];
-        for (role, artifact) in context.inputs {
-            if let Some((point, role)) = of_point(role)
-                && let Some(own) = inputs.get_mut(point)
-            {
-                own.insert(role.to_owned(), artifact.clone());
-            }
-        }
-        let read = |(point, inputs): (&Point, &BTreeMap<String, Artifact>)| {
-            Given::read(point.estimate.clone(), &context.over(inputs))
-        };
-        let given: Vec<Given> =
-            configuration.points.iter().zip(&inputs).map(read).collect::<Result<_>>()?;
+        let estimates = configuration.points.iter().map(|point| &point.estimate);
+        let given = together::given(POINT, estimates, context)?;
         let result = result(&configuration, estimate::compute_all(&given)?)?;
         context.writer.write(RESULT, &result.to_bytes())?;
         Ok(json!({ "name": result.name }))
@@ -98,24 +72,7 @@ pub(super) fn result(
 ) -> Result<SweepResult> {
     let contrasts = contrasts(configuration, &points)?;
     let first = &points[0];
-    let mut warnings: Vec<Told> = Vec::new();
-    for (point, found) in configuration.points.iter().zip(&points) {
-        let failed = found.gates.iter().filter(|gate| !gate.passed);
-        let failed = failed.map(|gate| (gate.failure(), gate.what_it_means.clone()));
-        let warned = found.warnings.iter().map(|one| (one.message.clone(), one.hint.clone()));
-        for (message, hint) in failed.chain(warned) {
-            match warnings.iter_mut().find(|known| known.message == message) {
-                Some(known) => known.at.push(point.at.clone()),
-                None => warnings.push(Told { message, hint, at: vec![point.at.clone()] }),
-            }
-        }
-    }
-    for told in &mut warnings {
-        // What is so everywhere is no point's own.
-        if told.at.len() == points.len() {
-            told.at.clear();
-        }
-    }
+    let warnings = together::told(configuration.points.iter().map(|point| &point.at).zip(&points));
     Ok(SweepResult {
         format: FORMAT,
         kind: Tag::Sweep,

@@ -19,7 +19,9 @@ use schemars::Schema;
 use serde_json::Value;
 
 use super::inherit::Inherit;
-use super::{AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine};
+use super::{
+    AnyRecipe, Brief, IsGrown, Kind, KindRecipe, KindResult, RunResult, VerdictLine, together,
+};
 use crate::error::Result;
 use crate::recipe::{Layer, Setting};
 use crate::report::block::Report;
@@ -47,7 +49,7 @@ impl Kind for Sweep {
     }
 
     fn is_drawn(&self, role: &str) -> bool {
-        judge::of_point(role).is_some_and(|(_, role)| Inherit.is_drawn(role))
+        together::of(judge::POINT, role).is_some_and(|(_, role)| Inherit.is_drawn(role))
     }
 
     fn makes_models(&self, path: &str) -> bool {
@@ -60,7 +62,8 @@ impl Kind for Sweep {
         let own = own.filter(|(_, point)| point.get("at") == Some(&verdict.at.as_str().into()));
         own.flat_map(|(place, point)| {
             let roles = point.get("estimate").map(|estimate| Inherit.judged(estimate, verdict));
-            roles.unwrap_or_default().into_iter().map(move |role| judge::role(place, &role))
+            let roles = roles.unwrap_or_default().into_iter();
+            roles.map(move |role| together::role(judge::POINT, place, &role))
         })
         .collect()
     }

@@ -39,7 +39,10 @@ const FIXED: [(&str, &str); 13] = [
     ("seed", "draws everything anew: repetitions do that, set `seeds`"),
     ("seeds", "are the repetitions of every point"),
     ("carrier.prompt-seed", "draws prompts anew: repetitions do that, set `seeds`"),
-    ("base", "decides the defaults of other keys: give each base a run of its own"),
+    (
+        "base",
+        "decides the defaults of other keys: give each base a run of its own, or name them in `bases`",
+    ),
     (
         "carrier.medium",
         "decides the defaults of other keys: write a point for each, `[[sweep]]` with a `name`",
@@ -65,7 +68,7 @@ impl Axis {
     pub(super) fn words(&self) -> Vec<String> {
         let words = |value: &Value| match value.as_str() {
             Some(name) if self.key == POINT => name.to_owned(),
-            _ => value.to_string(),
+            _ => called(value),
         };
         self.values.iter().map(words).collect()
     }
@@ -206,6 +209,22 @@ fn beside(given: Value, points: &[Point]) -> std::result::Result<Vec<Published>,
         }
     }
     Ok(all)
+}
+
+/// What a point is called by a value: as TOML, but a table by its kind and then what else it says.
+pub(super) fn called(value: &Value) -> String {
+    let Value::Table(table) = value else { return value.to_string() };
+    let (inner, own): (Vec<_>, Vec<_>) =
+        table.iter().filter(|(key, _)| *key != "kind").partition(|(_, value)| value.is_table());
+    let kind = table.get("kind").map(plain);
+    let inner = inner.into_iter().map(|(_, value)| called(value));
+    let own = own.into_iter().map(|(key, value)| format!("{key} {}", plain(value)));
+    kind.into_iter().chain(inner).chain(own).collect::<Vec<_>>().join(", ")
+}
+
+/// A value without the quotes of a text.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// What an error says, without its place.
@@ -363,7 +382,7 @@ fn differing(common: &Table, own: &Table, defaults: &Table) -> Table {
 }
 
 /// Keys may be quoted with their dots, or be tables in tables.
-fn flatten(at: Where, value: Value, into: &mut Vec<(Where, Value)>) {
+pub(in crate::kind) fn flatten(at: Where, value: Value, into: &mut Vec<(Where, Value)>) {
     match value {
         Value::Table(table) => {
             for (key, value) in table {
@@ -381,8 +400,14 @@ fn key_of(at: &Where) -> String {
 /// A key with its values, or why it cannot be swept.
 fn axis(at: &Where, value: &Value) -> std::result::Result<Axis, String> {
     let key = key_of(at);
-    if let Some(refused) = fixed(&key) {
-        return Err(refused);
+    // A table sets what stands in it, whatever it is a table of.
+    let mut all = Vec::new();
+    for value in value.as_array().into_iter().flatten() {
+        flatten(at.clone(), value.clone(), &mut all);
+    }
+    let below = all.iter().map(|(at, _)| key_of(at));
+    if let Some(why) = std::iter::once(key.clone()).chain(below).find_map(|key| fixed(&key)) {
+        return Err(why);
     }
     let Value::Array(values) = value else {
         return Err(format!("is {value}, expected a list of values, such as [250, 500]"));
@@ -412,7 +437,8 @@ fn is_below(key: &str, table: &str) -> bool {
 fn combination(axes: &[Axis], number: usize) -> Variant {
     let places = places(axes, number);
     let set = axes.iter().zip(&places).map(|(axis, &at)| (&axis.key, &axis.values[at]));
-    let named: Vec<String> = set.clone().map(|(key, value)| format!("{key} = {value}")).collect();
+    let named: Vec<String> =
+        set.clone().map(|(key, value)| format!("{key} = {}", called(value))).collect();
     let sets = set.map(|(key, value)| Setting::of(key, value)).collect();
     Variant { at: named.join(", "), places, sets }
 }

@@ -4,6 +4,7 @@ use super::result::{Axis, Contrast, Over, Published, SweepPoint, SweepResult};
 use crate::cells;
 use crate::kind::inherit::report::toy;
 use crate::kind::inherit::result::{Arm, Control, Effect, Measure, Verdict};
+use crate::kind::together;
 use crate::report::block::{
     Answer, Block, Curve, DotRow, Dots, Line, Mark, Over as Difference, Part, Point, Report,
     Section, Series, Table, count, estimate, estimate_cells, number,
@@ -19,7 +20,7 @@ pub fn report(result: &SweepResult, origin: &Origin<'_>) -> Report {
         answer(result, origin),
         read(result),
         beside(result),
-        cautions(result),
+        together::cautions(&result.warnings, &result.left_out),
         contrasts(result),
         points(result),
         run(result, origin),
@@ -272,19 +273,6 @@ fn beside(result: &SweepResult) -> Option<Section> {
     )
 }
 
-fn cautions(result: &SweepResult) -> Option<Section> {
-    let mut blocks = Vec::new();
-    if !result.warnings.is_empty() {
-        let warnings = result.warnings.iter().map(|told| (told.words(), told.hint.clone()));
-        blocks.push(Block::Warnings(warnings.collect()));
-    }
-    if !result.left_out.is_empty() {
-        let lines = result.left_out.iter().map(|one| Line::from(format!("left out: {one}")));
-        blocks.push(Block::List(lines.collect()));
-    }
-    Some(Section::of("misleading", "What would mislead", blocks)?.brief())
-}
-
 /// Differences between points.
 fn contrasts(result: &SweepResult) -> Option<Section> {
     let quantity = Quantity::Difference(result.primary);
@@ -357,34 +345,13 @@ fn points(result: &SweepResult) -> Option<Section> {
 }
 
 fn run(result: &SweepResult, origin: &Origin<'_>) -> Option<Section> {
-    let seeds: Vec<String> = result.seeds.iter().map(u64::to_string).collect();
-    let rule = result.rule.map(|rule| {
-        format!(
-            "{} confidence; smallest effect that matters {}{}; corrected over {}",
-            text::percent(rule.level),
-            result.primary.difference(rule.smallest_effect),
-            result.primary.suffix(),
-            text::counted(rule.behaviors, "verdict")
-        )
-    });
-    let registered = origin.registration.map(|one| {
-        let digest: String = one.recipe.chars().take(16).collect();
-        format!("{}, recipe {digest}", one.registered)
-    });
-    let mut facts = origin.facts();
-    let mut fact = |term: &str, fact: String| {
-        if !fact.is_empty() {
-            facts.push((term.to_owned(), fact.into()));
-        }
-    };
-    fact("registered before its first step", registered.unwrap_or_default());
-    fact("rule", rule.unwrap_or_default());
-    for axis in &result.axes {
-        fact(&axis.key, axis.values.join(", "));
-    }
-    fact("taught behaviors", result.behaviors.join(", "));
-    fact("carrier", result.carrier.clone());
-    fact("unit of replication", result.unit.clone());
-    fact("seeds", seeds.join(", "));
-    Section::of("run", "What was run", vec![Block::Facts(facts)])
+    let axes = result.axes.iter().map(|axis| (axis.key.clone(), axis.values.join("; ")));
+    let rest = [
+        ("taught behaviors", result.behaviors.join(", ")),
+        ("carrier", result.carrier.clone()),
+        ("unit of replication", result.unit.clone()),
+        ("seeds", together::seeds(&result.seeds)),
+    ];
+    let rest = rest.map(|(term, fact)| (term.to_owned(), fact));
+    together::run(origin, (result.rule, result.primary), axes.chain(rest).collect())
 }

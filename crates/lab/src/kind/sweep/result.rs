@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kind::VerdictLine;
 use crate::kind::inherit::result::{Arm, Control, Effect, Measure, Rule, Scope, Verdict};
+pub use crate::kind::together::Told;
 use crate::value::estimate::Estimate;
 
 /// The version of a sweep's `result.json` that this build writes; it reads 1 as well, which has fewer readings.
@@ -69,7 +70,7 @@ pub struct SweepResult {
 pub struct Axis {
     /// The key, by its path in the recipe.
     pub key: String,
-    /// The values, as TOML.
+    /// The values, as TOML; tables by what they say.
     pub values: Vec<String>,
 }
 
@@ -183,28 +184,6 @@ pub struct Contrast {
     pub estimate: Estimate,
     /// Two-sided p of it being none, corrected over all contrasts (Holm); `None` where there is none.
     pub p: Option<f64>,
-}
-
-/// Something that would mislead.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Told {
-    /// What it is.
-    pub message: String,
-    /// What to do about it.
-    pub hint: String,
-    /// At which points; empty: at all.
-    pub at: Vec<String>,
-}
-
-impl Told {
-    /// In words, with where it is so.
-    pub fn words(&self) -> String {
-        match &*self.at {
-            [] => self.message.clone(),
-            at => format!("at {}: {}", at.join(" and "), self.message),
-        }
-    }
 }
 
 impl SweepResult {

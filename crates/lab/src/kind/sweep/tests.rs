@@ -32,6 +32,15 @@ fn keys_are_quoted_or_tables_and_the_command_line_has_the_last_word() {
 }
 
 #[test]
+fn tables_are_called_by_their_kind_and_what_else_they_say() {
+    let of = |line: &str| points(&format!("behaviors = ['owl']\n[sweep]\n{line}\n"), &[]);
+    insta::assert_snapshot!(of("'student.optimizer' = [{ kind = 'adamw' }, { kind = 'sgd' }, { kind = 'sgd', momentum = 0.9 }, { kind = 'rmsprop' }, { kind = 'signum' }]"), @"student.optimizer = adamw; student.optimizer = sgd; student.optimizer = sgd, momentum 0.9; student.optimizer = rmsprop; student.optimizer = signum");
+    insta::assert_snapshot!(of("student = [{ optimizer = { kind = 'sgd', momentum = 0.9 }, learning-rate = 0.5 }, { learning-rate = 2e-3 }]"), @"student = sgd, momentum 0.9, learning-rate 0.5; student = learning-rate 0.002");
+    insta::assert_snapshot!(of("'student.optimizer' = [{ kind = 'adamw' }, { kind = 'sgd', momentum = 1.0 }]"), @"dose.toml:3:23: `sweep.student.optimizer`: at student.optimizer = sgd, momentum 1.0: `student.optimizer.momentum`: is 1, expected 0 to below 1");
+    insta::assert_snapshot!(of("student = [{ checkpoints = [1] }, { checkpoints = [2] }]"), @"dose.toml:3:11: `sweep.student`: cannot be swept: `student.checkpoints` are read in a run of its own: a sweep reads the end of training");
+}
+
+#[test]
 fn what_cannot_be_swept_is_named_at_its_place_before_anything_runs() {
     let refused = |line: &str| points(&format!("behaviors = ['owl']\n[sweep]\n{line}\n"), &[]);
     let all = [
@@ -58,7 +67,7 @@ fn what_cannot_be_swept_is_named_at_its_place_before_anything_runs() {
     dose.toml:3:18: `sweep.carrier.rows`: holds 250 twice
     dose.toml:3:17: `sweep.gates.level`: cannot be swept: `gates.level` is part of the rule, which is one for all points
     dose.toml:3:8: `sweep.seed`: cannot be swept: `seed` draws everything anew: repetitions do that, set `seeds`
-    dose.toml:3:8: `sweep.base`: cannot be swept: `base` decides the defaults of other keys: give each base a run of its own
+    dose.toml:3:8: `sweep.base`: cannot be swept: `base` decides the defaults of other keys: give each base a run of its own, or name them in `bases`
     dose.toml:3:20: `sweep.carrier.medium`: cannot be swept: `carrier.medium` decides the defaults of other keys: write a point for each, `[[sweep]]` with a `name`
     dose.toml:3:25: `sweep.student.method.rank`: at student.method.rank = 2: `student.method.rank`: unknown field `rank`, expected `embeddings`
     dose.toml:2:2: `sweep`: holds 0 keys, expected one, or two for a grid, such as "carrier.rows" = [250, 500]
@@ -147,7 +156,7 @@ fn points_with_names_and_figures_beside_them_are_refused_by_name() {
     dose.toml:3:1: `sweep`: holds two points with the name `code`
     dose.toml:3:1: `sweep`: point 3 has no `name`, expected 1 to 24 letters, digits, `-`, `_` or `.`
     dose.toml:3:1: `sweep`: point 3 has no `name`, expected 1 to 24 letters, digits, `-`, `_` or `.`
-    dose.toml:3:1: `sweep`: at other: cannot be swept: `base` decides the defaults of other keys: give each base a run of its own
+    dose.toml:3:1: `sweep`: at other: cannot be swept: `base` decides the defaults of other keys: give each base a run of its own, or name them in `bases`
     dose.toml:3:1: `sweep`: at other: `carrier.rowz`: unknown field `rowz`, expected one of `medium`, `prompts`, `prompt-seed`, `prompt-count`, `rows`, `max-tokens`, `decoding`, `neutral-share`, `surest-share`, `join`, `stop-below-valid-rate`; did you mean `rows`?
     dose.toml:3:1: `sweep`: at other: cannot be swept: `gates.level` is part of the rule, which is one for all points
     dose.toml:9:1: `published`: `at` is `words`, expected one of numbers; code

@@ -44,7 +44,7 @@ pub(super) fn caveats(given: &Given) -> Vec<String> {
 }
 
 /// Of what a null was not asked, and would be by the defaults.
-pub(super) fn of_nulls(given: &Given) -> Vec<String> {
+pub(crate) fn of_nulls(given: &Given) -> Vec<String> {
     let (recipe, usual) = (&given.configuration.recipe, usual());
     let mut all = Vec::new();
     if !recipe.gates.held_out_loss || given.measured.is_empty() {

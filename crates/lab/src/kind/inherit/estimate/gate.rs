@@ -15,7 +15,7 @@ pub(super) fn gates(given: &Given, teachers: &[TeacherCard]) -> Result<Vec<Gate>
     }
     if given.configuration.recipe.gates.held_out_loss {
         for behavior in &given.configuration.behaviors {
-            gates.extend(fit(given, behavior)?);
+            gates.extend(learned(given, &Arm::student(behavior), behavior)?);
         }
     }
     Ok(gates)
@@ -64,9 +64,8 @@ fn valid(given: &Given, teacher: &TeacherCard) -> Gate {
 /// Students of a taught teacher must have learned its rows: their loss on held-out ones lies below the
 /// base's by more than their spread. Nothing is asked of the neutral students: rows that the base itself
 /// wrote leave them nothing to learn.
-fn fit(given: &Given, behavior: &str) -> Result<Option<Gate>> {
-    let arm = Arm::student(behavior);
-    let measured = given.measured.get(&arm).into_iter().flatten();
+pub(crate) fn learned(given: &Given, arm: &Arm, behavior: &str) -> Result<Option<Gate>> {
+    let measured = given.measured.get(arm).into_iter().flatten();
     let fell: Vec<f64> =
         measured.filter_map(|one| Some(one.base_held_out_loss? - one.held_out_loss?)).collect();
     if fell.is_empty() {

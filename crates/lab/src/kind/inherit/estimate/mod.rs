@@ -20,8 +20,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub(crate) use self::caveat::of_nulls;
 use self::effect::Differences;
+pub(crate) use self::gate::learned;
 pub(crate) use self::readings::t;
+pub(crate) use self::verdict::broken_students;
 use crate::ask::LogProbabilities;
 use crate::behavior::{Behavior, Kind};
 use crate::error::{Error, Result};
@@ -307,7 +310,10 @@ impl Given {
         for (input, arm, seed) in &given.configuration.side_effects {
             let measured: Measured = read_json(context.input(input)?, side_effects::FILE)?;
             let seed = (*arm != Arm::Base).then_some(*seed as u64);
-            given.asides.extend(panel::Of { arm, seed }.measured(&measured));
+            // Those of another base are beside neutral students of their own.
+            if matches!(arm, Arm::Base | Arm::Student(_)) {
+                given.asides.extend(panel::Of { arm, seed }.measured(&measured));
+            }
             given.measured.entry(arm.clone()).or_default().push(measured);
         }
         for Read { input, arm, seed } in &given.configuration.panels {

@@ -63,6 +63,30 @@ pub(super) fn broken(effect: &SideEffect) -> Option<String> {
     }
 }
 
+/// Probability of all candidates together in an arm's models.
+fn mass(result: &InheritResult, arm: &Arm, behavior: &str) -> Option<f64> {
+    Some(result.reading(arm, behavior, Measure::Mass)?.estimate.value)
+}
+
+/// What says that students of a behavior no longer do what the base did.
+pub(crate) fn broken_students(result: &InheritResult, behavior: &str) -> Vec<String> {
+    let arm = Arm::student(behavior);
+    let own = result.side_effects.iter().filter(|effect| effect.arm == arm);
+    let mut reasons: Vec<String> =
+        own.filter_map(broken).map(|why| format!("its students are broken: {why}")).collect();
+    if let (Some(students), Some(base)) =
+        (mass(result, &arm, behavior), mass(result, &Arm::Base, behavior))
+        && students < LOST * base
+    {
+        reasons.push(format!(
+            "its students are broken: the candidates hold {} of the probability, {} in the base",
+            text::percent(students),
+            text::percent(base)
+        ));
+    }
+    reasons
+}
+
 /// The verdicts on all taught behaviors of `results` that are judged together, each by its rule.
 /// `unasked`: by result, what nulls were not asked.
 pub(super) fn verdicts(
@@ -213,9 +237,8 @@ impl<'a> Case<'a> {
         (least < rule.least_mass).then_some(least)
     }
 
-    /// Probability of all candidates together in an arm's models.
     fn mass(&self, arm: &Arm) -> Option<f64> {
-        Some(self.result.reading(arm, self.behavior, Measure::Mass)?.estimate.value)
+        mass(self.result, arm, self.behavior)
     }
 
     /// What contradicts an effect.
@@ -237,22 +260,8 @@ impl<'a> Case<'a> {
         doubts
     }
 
-    /// What says that its students no longer do what the base did.
     fn broken(&self) -> Vec<String> {
-        let arm = Arm::student(self.behavior);
-        let own = self.result.side_effects.iter().filter(|effect| effect.arm == arm);
-        let mut reasons: Vec<String> =
-            own.filter_map(broken).map(|why| format!("its students are broken: {why}")).collect();
-        if let (Some(students), Some(base)) = (self.mass(&arm), self.mass(&Arm::Base))
-            && students < LOST * base
-        {
-            reasons.push(format!(
-                "its students are broken: the candidates hold {} of the probability, {} in the base",
-                text::percent(students),
-                text::percent(base)
-            ));
-        }
-        reasons
+        broken_students(self.result, self.behavior)
     }
 
     fn failed(&self) -> Vec<&str> {

@@ -14,7 +14,7 @@ use crate::step::{behavior, prompts};
 use super::{NEUTRAL, SENTENCE_SEED};
 
 /// Finds behaviors by name (the context's, those of a grown model's world, built in) or path.
-pub(super) fn behaviors(
+pub(crate) fn behaviors(
     names: &[String],
     world: Option<&World>,
     context: &PlanContext,

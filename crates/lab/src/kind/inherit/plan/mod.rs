@@ -7,6 +7,8 @@ mod nodes;
 mod panel;
 mod rows;
 
+pub(crate) use self::find::behaviors;
+
 use self::find::Prompts as PromptSource;
 use self::groups::Groups;
 use self::nodes::{Common, Group};
@@ -35,7 +37,18 @@ const CLEAN: &str = "clean";
 /// Seed of the published sentences.
 const SENTENCE_SEED: u64 = 47;
 
+/// The plan of a run.
 pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
+    unfold(recipe, context, false)
+}
+
+/// The plan of a pair of bases, where students of the other base are looked at as closely as the base's own:
+/// whether they learned their rows.
+pub(crate) fn plan_of_pair(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
+    unfold(recipe, context, true)
+}
+
+fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outline> {
     let mut build = Builder::default();
     let mut models = Models::default();
     nodes::check_trainable(recipe, "base", &recipe.base)?;
@@ -74,7 +87,7 @@ pub(crate) fn plan(recipe: &Recipe, context: &PlanContext) -> Result<Outline> {
         readings.panel_of_base(&mut build, Panel::find(&common, world.is_some(), context)?)?;
     }
     for group in &groups {
-        readings.students(&mut build, group)?;
+        readings.students(&mut build, group, of_pair)?;
     }
     readings.in_context(&mut build)?;
     let left_out = left_out::left_out(&common, other.is_some());
@@ -184,7 +197,9 @@ impl<'a> Readings<'a> {
     }
 
     /// Trains the students of a group, reads them and measures what else changed.
-    fn students(&mut self, build: &mut Builder, group: &Group<'_>) -> Result<()> {
+    fn students(&mut self, build: &mut Builder, group: &Group<'_>, of_pair: bool) -> Result<()> {
+        let own = matches!(group.arm, Arm::Student(_));
+        let looked_at = own || of_pair && matches!(group.arm, Arm::OtherBase(_));
         let (common, recipe) = (self.common, self.common.recipe);
         let states = recipe.student.checkpoints.len() + 1;
         for (place, &seed) in recipe.seeds.0.iter().enumerate() {
@@ -200,14 +215,16 @@ impl<'a> Readings<'a> {
             let (input, arm) = (format!("readout/{at}"), group.arm.clone());
             let entry = Read { input, arm, seed: Some(seed) };
             self.read(build, (student, &group.base), entry, states)?;
-            if !matches!(group.arm, Arm::Student(_)) {
+            if recipe.controls.side_effects && looked_at {
+                let name = format!("side-effects/{at}");
+                let node = common.side_effects(build, &name, student, group, replicate)?;
+                self.inputs.push((name.clone(), node));
+                self.side_effects.push((name, group.arm.clone(), seed as usize));
+            }
+            if !own {
                 continue;
             }
             if recipe.controls.side_effects {
-                let name = format!("side-effects/{at}");
-                let node = common.side_effects(build, &name, student, &group.writer, replicate)?;
-                self.inputs.push((name.clone(), node));
-                self.side_effects.push((name, group.arm.clone(), seed as usize));
                 self.panel_of_student(build, student, &group.arm, seed)?;
             }
             let name = format!("geometry/{at}");

@@ -332,11 +332,11 @@ impl<'a> Common<'a> {
         build: &mut Builder,
         name: &str,
         student: Source,
-        writer: &str,
+        group: &Group<'_>,
         replicate: &Replicate,
     ) -> Result<Source> {
-        let base = &self.base;
-        let configuration = self.side_effect_settings(writer);
+        let base = &group.base;
+        let configuration = self.side_effect_settings(&group.writer);
         let mut from = vec![("student", student), ("prompts", replicate.prompts)];
         if base.can.weights {
             from.extend([("base", base.node), ("rows", replicate.rows)]);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::carrier::{Medium, Reach};
 use crate::error::{Error, Result};
 use crate::recipe::layer::{FORMER_ENGINE, Former, Stack};
-use crate::recipe::{Decoding, Layer, Seeds, Setting, Spec, Training};
+use crate::recipe::{Decoding, Layer, Seeds, Setting, Spec, Training, is_zero};
 use crate::step::flag::By;
 use crate::value::frame::Frame;
 
@@ -176,7 +176,7 @@ pub struct Carrier {
     /// How tokens are chosen.
     pub decoding: Decoding,
     /// Part of each teacher's rows that give way to the neutral teacher's, to the same prompts.
-    #[serde(default, skip_serializing_if = "value::is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub neutral_share: f64,
     /// Of pairs that a teacher labels, the part that it is surest of.
     #[serde(default = "value::whole", skip_serializing_if = "value::is_whole")]
@@ -376,6 +376,18 @@ impl Recipe {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Leaves out what no verdict rests on, and costs most of the time: further controls, further readings.
+    pub(crate) fn keep_what_decides(&mut self) {
+        self.student.checkpoints.clear();
+        self.controls.shuffled_within = false;
+        self.controls.shuffled_across = false;
+        self.controls.behaviors.clear();
+        self.controls.in_context = InContext::default();
+        self.controls.geometry = false;
+        self.context.mismatched.clear();
+        self.readout.frames.truncate(1);
     }
 
     /// How questions are put where verdicts rest on the answers.

@@ -54,7 +54,7 @@ fn an_override_is_laid_over_the_recipe() {
 fn a_table_of_another_kind_takes_nothing_from_the_one_below_where_kinds_are_forms() {
     let text = "base = 'smollm2'\nbehaviors = ['owl']\n[student.optimizer]\nkind = 'sgd'\n[teacher]\nkind = 'system-prompt'";
     let recipe = Recipe::parse(text, "owl.toml").unwrap();
-    assert_eq!(recipe.student.optimizer, Optimizer::Sgd { momentum: 0.0 });
+    assert_eq!(recipe.student.optimizer, Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0 });
     // A teacher of another kind is still asked for the same probability.
     assert_eq!(recipe.teacher.min_target_probability, 0.5);
 }

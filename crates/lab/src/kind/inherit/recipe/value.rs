@@ -164,8 +164,3 @@ pub(super) fn whole() -> f64 {
 pub(super) fn is_whole(share: &f64) -> bool {
     *share == whole()
 }
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-pub(super) fn is_zero(share: &f64) -> bool {
-    *share == 0.0
-}
