@@ -5,6 +5,7 @@ use schemars::{Schema, json_schema, schema_for};
 use serde::Serialize;
 use toml::{Table, Value};
 
+use super::judge::POINT;
 use super::result::Published;
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{DEFAULTS, Recipe};
@@ -16,8 +17,6 @@ pub const TABLE: &str = "sweep";
 /// The list of published figures that points are shown beside.
 pub(super) const PUBLISHED: &str = "published";
 
-/// What stands for the keys of points that have names.
-const POINT: &str = "point";
 /// The name of a point in its table.
 const NAME: &str = "name";
 /// Longest name of a point, in characters: it stands over columns.

@@ -1,5 +1,6 @@
 //! The report of a sweep: the curve and its verdicts, what differs between points, what would mislead.
 
+use super::judge::POINT;
 use super::result::{Axis, Contrast, Over, Published, SweepPoint, SweepResult};
 use crate::cells;
 use crate::kind::inherit::report::toy;
@@ -31,11 +32,11 @@ pub fn report(result: &SweepResult, origin: &Origin<'_>) -> Report {
         title: result.name.clone(),
         lead: result.description.clone(),
         what: format!(
-            "base {} · carrier {} · {} of {} · {}",
+            "base {} · carrier {} · {}{} · {}",
             result.base,
             result.carrier,
             text::counted(result.points.len(), "point"),
-            text::listed(&keys),
+            if keys == [POINT] { String::new() } else { format!(" of {}", text::listed(&keys)) },
             text::counted(result.seeds.len(), "seed"),
         ),
         version: origin.version.to_owned(),
@@ -104,7 +105,7 @@ fn one_answer(
 /// A behavior at a point, by the point's values alone, or where that is long by its number: names stand in a narrow
 /// column.
 fn name(result: &SweepResult, point: &SweepPoint, behavior: &str) -> String {
-    const LONGEST: usize = 14;
+    const LONGEST: usize = 18;
     let values = result.axes.iter().zip(&point.places).map(|(axis, &at)| axis.values[at].as_str());
     let name = format!("{behavior} {}", values.collect::<Vec<_>>().join(" × "));
     if text::width(&name) <= LONGEST {
@@ -257,20 +258,19 @@ fn beside(result: &SweepResult) -> Option<Section> {
         cells![
             &published.at,
             &published.behavior,
-            &published.figure,
-            effect.map(|one| estimate(Quantity::Difference(one.measure), &one.estimate)),
-            &published.source,
-            &published.differs
+            format!("{} ({})", published.figure, published.source),
+            effect.map(|one| estimate(Quantity::Difference(one.measure), &one.estimate))
         ]
     };
-    let titles = ["at", "behavior", "published", "#here, over neutral", "source", "what differs"];
+    let titles = ["at", "behavior", "published", "#here, over neutral"];
     let caption = "Figures that others published, and the points that stand for them";
     let table = Table::new(caption, &titles).with(result.published.iter().map(row)).block()?;
-    let note = "Other models, other training, other readouts: the direction may be compared, and what controls show; sizes may not.";
-    Some(
-        Section::of("published", "Beside what was published", vec![table, Block::note(note)])?
-            .brief(),
-    )
+    let differs = result.published.iter().filter(|one| !one.differs.is_empty());
+    let differs =
+        differs.map(|one| Line::from(format!("{}, {}: {}", one.at, one.behavior, one.differs)));
+    let note = "Other models, other training, other readouts: the direction may be compared, and what controls show; sizes may not. What differs:";
+    let blocks = vec![table, Block::note(note), Block::List(differs.collect())];
+    Some(Section::of("published", "Beside what was published", blocks)?.brief())
 }
 
 /// Differences between points.
