@@ -83,7 +83,7 @@ fn a_sweep_is_listed_shown_and_drawn() {
 fn the_paper_in_small_stands_beside_what_was_published() {
     let folder = Folder::new();
     let recipe = folder.run(&["demo", "--paper", "--recipe"]).good();
-    folder.write("paper.toml", &recipe.replace("student.updates = 120", "student.updates = 2"));
+    folder.write("paper.toml", &recipe.replace("student.updates = 40", "student.updates = 2"));
     let sets = [
         "student.updates=2",
         "teacher.train.updates=2",
