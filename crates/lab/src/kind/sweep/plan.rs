@@ -69,6 +69,13 @@ pub(super) fn plan(recipe: &SweepRecipe, context: &PlanContext) -> Result<Outlin
         let mut outline = inherit::plan::plan(&point.recipe, context)?;
         let Some(last) = outline.nodes.pop() else { continue };
         let stands = union.add(number, outline.nodes);
+        if number == 0 {
+            let before = stands[..outline.first].iter().filter_map(|source| match source {
+                Source::Node(place) => Some(place + 1),
+                Source::Artifact(_) => None,
+            });
+            whole.first = before.max().unwrap_or(0);
+        }
         for (role, source) in last.inputs {
             let source = match source {
                 Source::Node(place) => stands[place],
