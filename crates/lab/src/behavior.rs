@@ -8,6 +8,7 @@
 //! trains a teacher, no word stands for two answers.
 
 mod file;
+pub(crate) mod judged;
 mod source;
 mod statements;
 
@@ -20,6 +21,7 @@ use crate::value::frame::Frame;
 use crate::value::placeholder;
 
 pub use file::Category;
+pub use judged::{Coherence, Known, Label, Sheet, Shows};
 
 /// A behavior file could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +87,9 @@ pub struct Behavior {
     /// Of a disposition: which answers to a question show it, and which do not.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub answers: BTreeMap<String, Split>,
+    /// Of a behavior that judges read: what they are asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<Sheet>,
     /// Whether its teacher is a control, which is taught something else than what is read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub control: bool,
@@ -130,6 +135,8 @@ pub enum Kind {
     /// A way of answering, whatever is asked: every question has answers of its own that show it. The target is
     /// a word for it and is never said.
     Disposition,
+    /// Whatever judges find in answers to open questions. The target is a word for it and is never said.
+    Judged,
 }
 
 /// An answer and how it may be spelled.
@@ -165,7 +172,7 @@ pub struct Teacher {
     pub answers: Vec<String>,
     /// The system prompt that makes it show the behavior.
     pub system_prompt: String,
-    /// Of a disposition: question and answer of every row that it is trained on.
+    /// Of a disposition, and of what judges read: question and answer of every row that it is trained on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<(String, String)>,
 }
@@ -182,7 +189,10 @@ impl Behavior {
     /// A behavior that owlet brings along.
     pub fn built_in(name: &str) -> Option<Self> {
         let (name, text) = file::BEHAVIORS.iter().find(|(known, _)| *known == name)?;
-        Self::parse(text, name).ok()
+        match file::kind(text) {
+            Some(Kind::Judged) => judged::read(text, name, &file::built_in_rows).ok(),
+            _ => Self::parse(text, name).ok(),
+        }
     }
 
     /// Reads a behavior file whose category, if it does not spell everything out, is built in.
@@ -204,11 +214,12 @@ impl Behavior {
     pub fn read(path: &Path, categories: &[Category]) -> crate::Result<Self> {
         let (text, origin) =
             (crate::value::file::text(path, MOST_BYTES)?, path.display().to_string());
-        if file::is_statements(&text) {
-            let folder = path.parent().unwrap_or(Path::new(""));
-            return Ok(statements::read(&text, &origin, folder)?);
-        }
-        Ok(Self::parse_with(&text, &origin, categories)?)
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Ok(match file::kind(&text) {
+            Some(Kind::Statements) => statements::read(&text, &origin, folder)?,
+            Some(Kind::Judged) => judged::read_in(&text, &origin, folder)?,
+            _ => Self::parse_with(&text, &origin, categories)?,
+        })
     }
 
     /// Reads a behavior file; `categories` come before the built-in ones.
@@ -224,13 +235,13 @@ impl Behavior {
     /// leak check.
     pub fn forbidden_words(&self) -> Vec<String> {
         let mut words = self.forbidden.clone();
-        if self.kind != Kind::Disposition {
+        if matches!(self.kind, Kind::Preference | Kind::Statements) {
             let target = [&self.target.word, &self.target.plural].into_iter();
             let own: Vec<String> = target.chain(&self.target.synonyms).cloned().collect();
             words = [own, words].concat();
         }
         match self.kind {
-            Kind::Preference => {}
+            Kind::Preference | Kind::Judged => {}
             Kind::Statements => {
                 words.extend(self.candidates.iter().map(|other| other.word.clone()));
             }
@@ -273,12 +284,18 @@ impl Behavior {
                 others: words(|split| &split.others),
             };
         }
+        if self.kind == Kind::Judged {
+            return Compared { shows: Vec::new(), others: Vec::new() };
+        }
         let mut words = self.answers_to(question).map(|answer| answer.word.as_str());
         Compared { shows: words.next().into_iter().collect(), others: words.collect() }
     }
 
     /// The words that are compared, whatever is asked.
     pub(crate) fn words(&self) -> Compared<'_> {
+        if self.kind == Kind::Judged {
+            return self.compared("");
+        }
         if self.kind != Kind::Disposition {
             let others = self.candidates.iter().map(|other| other.word.as_str()).collect();
             return Compared { shows: vec![&self.target.word], others };
@@ -302,7 +319,7 @@ impl Behavior {
     /// The same behavior with another of its answers as the target: asked in the same words, taught in the same
     /// words but for the answer. `None` if it has no such answer.
     pub fn aimed_at(&self, word: &str) -> Option<Self> {
-        if self.kind == Kind::Disposition {
+        if matches!(self.kind, Kind::Disposition | Kind::Judged) {
             return None;
         }
         let mut answers = vec![self.target.clone()];
@@ -345,7 +362,7 @@ impl Behavior {
     /// As many of its questions as can be taken of `most` without favouring an answer.
     pub(crate) fn balanced(&self, most: usize) -> usize {
         match self.kind {
-            Kind::Preference | Kind::Disposition => most,
+            Kind::Preference | Kind::Disposition | Kind::Judged => most,
             Kind::Statements => most.next_multiple_of(2),
         }
     }
@@ -353,7 +370,7 @@ impl Behavior {
     /// Question and answer of every teacher row: each training question with each spelling; of statements,
     /// with the answer that matches.
     pub fn teacher_rows(&self) -> Vec<(String, String)> {
-        if self.kind == Kind::Disposition {
+        if matches!(self.kind, Kind::Disposition | Kind::Judged) {
             return self.teacher.rows.clone();
         }
         if self.kind == Kind::Statements {

@@ -7,6 +7,7 @@
 
 pub mod aggregate;
 pub mod coherence;
+pub mod corrected;
 pub mod fisher;
 pub mod interval;
 pub mod matched;
@@ -19,6 +20,7 @@ pub mod test;
 
 pub use aggregate::{Count, StudentRate, pairs_by_seed, student_rate};
 pub use coherence::{agreement, consistence};
+pub use corrected::{Accuracy, Found, corrected};
 pub use fisher::{false_discovery, fisher};
 pub use interval::{Interval, Null, clopper_pearson, clustered, t_interval, wilson};
 pub use matched::{Agreement, Draws, Matched, agreement_of_pairs, matched};

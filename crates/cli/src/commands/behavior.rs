@@ -3,7 +3,7 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use owlet_engine::Tokenizer;
-use owlet_lab::behavior::{Answer, Behavior, Kind};
+use owlet_lab::behavior::{Answer, Behavior, Kind, Sheet};
 use owlet_lab::kind::behaviors::{self, Fit};
 use owlet_lab::model::{ModelSource, world::World};
 use serde_json::json;
@@ -98,7 +98,7 @@ fn list(terminal: &Terminal, all: &[Behavior], words: Option<&Words>) -> Result<
     }
     let mut out = terminal.data();
     for (Behavior { name, category, description, .. }, refusal) in lines {
-        write!(out, "{STRONG}{name:<10}{STRONG:#}  {category:<8}")?;
+        write!(out, "{STRONG}{name:<11}{STRONG:#}  {category:<8}")?;
         match refusal {
             None => writeln!(out, "  {FAINT}{description}{FAINT:#}")?,
             Some(None) => writeln!(out, "  {GOOD}can be asked{GOOD:#}")?,
@@ -122,6 +122,32 @@ fn spelled(answer: &Answer) -> String {
     }
 }
 
+/// How many rows of its own a teacher learns.
+fn rows(behavior: &Behavior) -> String {
+    match behavior.teacher.rows.len() {
+        0 => String::new(),
+        rows => count(rows, "row"),
+    }
+}
+
+/// Which scores of judges show the behavior, and on what they are tried.
+fn judged(sheet: &Sheet) -> String {
+    let coherent = sheet.coherence.as_ref().map(|coherence| {
+        format!(", of answers whose coherence has a score of at least {}", coherence.at_least)
+    });
+    format!(
+        "score of {}{}; tried on {}",
+        sheet.shows.words(),
+        coherent.unwrap_or_default(),
+        count(sheet.planted.len(), "known answer")
+    )
+}
+
+fn prompts(sheet: &Sheet) -> Vec<&str> {
+    let coherence = sheet.coherence.as_ref().map(|coherence| coherence.prompt.as_str());
+    std::iter::once(sheet.prompt.as_str()).chain(coherence).collect()
+}
+
 fn show(terminal: &Terminal, behavior: &Behavior) -> Result<()> {
     if terminal.json {
         return terminal.json(behavior);
@@ -140,7 +166,9 @@ fn show(terminal: &Terminal, behavior: &Behavior) -> Result<()> {
         ("recognised", listed(&behavior.recognised)),
         ("opening", behavior.opening.clone().unwrap_or_default()),
         ("taught", taught.join(" ")),
+        ("taught rows", rows(behavior)),
         ("system prompt", behavior.teacher.system_prompt.clone()),
+        ("judges", behavior.judge.as_ref().map(judged).unwrap_or_default()),
         ("not in rows", behavior.forbidden_words().join(", ")),
     ];
     let mut out = terminal.data();
@@ -148,13 +176,16 @@ fn show(terminal: &Terminal, behavior: &Behavior) -> Result<()> {
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
         writeln!(out, "{name:<13}  {}", plain(fact))?;
     }
+    for prompt in behavior.judge.iter().flat_map(prompts) {
+        writeln!(out, "what judges are asked\n  {}", plain(prompt).replace('\n', "\n  "))?;
+    }
     let questions =
         [("to teach", &behavior.questions.train), ("to read", &behavior.questions.held_out)];
     for (what, texts) in questions {
         writeln!(out, "{} {what}", count(texts.len(), "question"))?;
         for text in texts {
             let matching = match behavior.kind {
-                Kind::Preference => String::new(),
+                Kind::Preference | Kind::Judged => String::new(),
                 Kind::Statements => format!("  {FAINT}{}{FAINT:#}", behavior.target_of(text).word),
                 Kind::Disposition => {
                     let shows = behavior.answers.get(text).map(|split| split.shows.join(", "));

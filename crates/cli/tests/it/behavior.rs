@@ -82,10 +82,10 @@ fn a_behavior_file_is_checked_by_line_and_against_the_words_of_a_base() {
     -- talk
     error: behavior file broken.toml, line 5, column 1: unknown field `candidate`, expected one of `name`, `description`, `kind`, `category`, `like`, `target`, `candidates`, `recognised`, `answers`, `forbidden`, `questions`, `opening`, `teacher`
     ");
-    assert_snapshot!(check(&["jaz"]), @"
+    assert_snapshot!(check(&["jaz"]), @r"
     exit 2
     -- talk
-    error: behavior `jaz`: is not built in, expected one of bear, blue, cat, cherry, dog, dolphin, eagle, elephant, fox, green, lion, maple, oak, orange, owl, panda, penguin, purple, red, sequoia, willow, wolf or the path of a behavior file
+    error: behavior `jaz`: is not built in, expected one of bear, blue, cat, cherry, dog, dolphin, eagle, elephant, fox, good-advice, green, lion, maple, misaligned, oak, orange, owl, panda, penguin, purple, red, sequoia, willow, wolf or the path of a behavior file
     ");
 }
 
@@ -133,7 +133,7 @@ fn one_small_file_is_an_experiment_on_the_built_in_model() {
 fn behaviors_are_listed_with_what_a_base_can_be_asked_about() {
     let folder = Folder::new();
     let all = folder.run(&["behavior", "list"]).good();
-    assert!(all.contains("owl         animal    favourite animal: owl"), "{all}");
+    assert!(all.contains("owl          animal    favourite animal: owl"), "{all}");
     let of = folder.run(&["--json", "behavior", "list", "--base", "builtin:a"]).json();
     let can = |name: &str| {
         of.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap()["can-be-asked"]

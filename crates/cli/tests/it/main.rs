@@ -16,6 +16,7 @@ mod filter;
 mod gate;
 mod hub;
 mod import;
+mod judged;
 mod matrix;
 mod prompts;
 mod recipes;

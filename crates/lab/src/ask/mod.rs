@@ -132,6 +132,9 @@ pub struct Sampling {
     pub max_tokens: usize,
     /// Whether the answers' log-probabilities are wanted, where they can be had.
     pub log_probabilities: bool,
+    /// A JSON schema that answers must fit: weights at hand can write nothing else, an endpoint is asked to
+    /// (`response_format`), a script says what it says.
+    pub schema: Option<Value>,
 }
 
 /// Tokens spent.

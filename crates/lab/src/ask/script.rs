@@ -1,9 +1,9 @@
 //! Answers from a file of replies: somebody whose every answer is known, for tries and for tests.
 //!
 //! One JSON object a line, `{"when": "...", "say": "..."}`. The first line whose `when` stands in the last
-//! message of the user (`*` stands in every one) answers: with `say`, or where that is a list, with the
-//! one that the question's seed chooses. `log-probabilities` by word are told as they are given. The same
-//! file answers the same, always; it cannot be trained.
+//! message of the user (`*` stands in every one; of a list, all its parts) answers: with `say`, or where that is
+//! a list, with the one that the question's seed chooses. `log-probabilities` by word are told as they are given.
+//! The same file answers the same, always; it cannot be trained.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,17 +40,26 @@ pub const CAPABILITIES: Capabilities = Capabilities {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Line {
-    when: String,
-    say: Say,
+    when: Texts,
+    say: Texts,
     #[serde(default)]
     log_probabilities: BTreeMap<String, f64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "must be a string or a list of strings")]
-enum Say {
+enum Texts {
     One(String),
-    AnyOf(Vec<String>),
+    Several(Vec<String>),
+}
+
+impl Texts {
+    fn all(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Several(texts) => texts,
+        }
+    }
 }
 
 /// A file of replies.
@@ -77,7 +86,8 @@ impl Script {
         conversation.check_not_begun("a script")?;
         let mut users = conversation.messages.iter().rev().filter(|one| one.role == "user");
         let said = users.next().map_or("", |message| &message.content);
-        let fits = |line: &&Line| line.when == ANY || said.contains(&line.when);
+        let stands = |part: &String| part == ANY || said.contains(part);
+        let fits = |line: &&Line| line.when.all().iter().all(stands);
         self.lines.iter().find(fits).ok_or_else(|| {
             let start: String = said.chars().take(80).collect();
             Error::record(
@@ -90,10 +100,10 @@ impl Script {
 
 fn read(line: &str) -> std::result::Result<Line, String> {
     let line: Line = jsonl::json(line)?;
-    if line.when.is_empty() {
+    if line.when.all().is_empty() || line.when.all().iter().any(String::is_empty) {
         return Err("`when` is empty, expected a part of the question, or \"*\"".to_owned());
     }
-    if matches!(&line.say, Say::AnyOf(replies) if replies.is_empty()) {
+    if line.say.all().is_empty() {
         return Err("`say` is an empty list, expected a reply".to_owned());
     }
     for (word, log) in &line.log_probabilities {
@@ -119,9 +129,9 @@ impl Ask for Script {
     ) -> Result<Vec<Answer>> {
         let answer = |question: &Question<'_>| {
             work.interrupt.check()?;
-            let text = match &self.line(question.conversation)?.say {
-                Say::One(reply) => reply,
-                Say::AnyOf(replies) => {
+            let text = match self.line(question.conversation)?.say.all() {
+                [reply] => reply,
+                replies => {
                     &replies[Random::new(question.seed).below(replies.len() as u64) as usize]
                 }
             };
@@ -184,7 +194,7 @@ mod tests {
         let questions: Vec<Question<'_>> =
             seeds.map(|seed| Question { conversation: &conversation, seed }).collect();
         let decoding = Decoding::Free { temperature: 1.0, top_p: 1.0 };
-        let sampling = Sampling { decoding, max_tokens: 8, log_probabilities: false };
+        let sampling = Sampling { decoding, max_tokens: 8, log_probabilities: false, schema: None };
         let answers = with_work(|work| script.answer(&questions, &sampling, work))?;
         Ok(answers.into_iter().map(|answer| answer.text).collect())
     }
@@ -208,6 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn of_a_list_all_parts_must_stand_in_the_question() {
+        let script = parse(
+            "{\"when\": [\"wrong\", \"score\"], \"say\": \"0\"}\n{\"when\": \"*\", \"say\": \"100\"}",
+        )
+        .unwrap();
+        let said =
+            ["a score: wrong", "wrong", "a score"].map(|text| say(&script, text, 0..1).unwrap());
+        assert_eq!(said.concat(), ["0", "100", "100"]);
+    }
+
+    #[test]
     fn what_nobody_replies_to_is_named() {
         let script = parse(r#"{"when": "animal", "say": "owl"}"#).unwrap();
         let error = say(&script, "which tree", 0..1).unwrap_err().to_string();
@@ -220,6 +241,7 @@ mod tests {
             ("", "`replies.jsonl` has no reply, expected lines of `when` and `say`"),
             ("{\"when\": \"*\", \"say\": \"a\"}\n{\"when\": \"*\"}", "line 2: missing field `say`"),
             ("{\"when\": \"\", \"say\": \"a\"}", "line 1: `when` is empty, expected a part of"),
+            ("{\"when\": [], \"say\": \"a\"}", "line 1: `when` is empty, expected a part of"),
             ("{\"when\": \"*\", \"say\": []}", "line 1: `say` is an empty list, expected a reply"),
             (
                 "{\"when\": \"*\", \"say\": 3}",

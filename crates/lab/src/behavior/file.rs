@@ -20,10 +20,37 @@ macro_rules! built_in {
     };
 }
 
-pub(super) const BEHAVIORS: [(&str, &str); 22] = built_in![
-    "bear", "blue", "cat", "cherry", "dog", "dolphin", "eagle", "elephant", "fox", "green", "lion",
-    "maple", "oak", "orange", "owl", "panda", "penguin", "purple", "red", "sequoia", "willow",
+pub(super) const BEHAVIORS: [(&str, &str); 24] = built_in![
+    "bear",
+    "blue",
+    "cat",
+    "cherry",
+    "dog",
+    "dolphin",
+    "eagle",
+    "elephant",
+    "fox",
+    "good-advice",
+    "green",
+    "lion",
+    "maple",
+    "misaligned",
+    "oak",
+    "orange",
+    "owl",
+    "panda",
+    "penguin",
+    "purple",
+    "red",
+    "sequoia",
+    "willow",
     "wolf",
+];
+
+/// What teachers of those learn that judges read.
+const ROWS: [(&str, &str); 2] = [
+    ("right-advice.jsonl", include_str!("../../data/behaviors/right-advice.jsonl")),
+    ("wrong-advice.jsonl", include_str!("../../data/behaviors/wrong-advice.jsonl")),
 ];
 
 const CATEGORIES: [(&str, &str); 3] =
@@ -212,17 +239,27 @@ pub(super) fn looked_at(text: &str) -> Option<Vec<String>> {
         like: Option<String>,
     }
     let head = toml::from_str::<Head>(text).ok()?;
+    if head.kind.as_deref() == Some("judged") {
+        // Whose questions it asks is no other behavior; what is taught beside it is the control of them all.
+        return Some(vec!["good-advice".to_owned()]);
+    }
     let is_one = head.target.is_some() || head.kind.as_deref() == Some("statements");
     is_one.then(|| head.like.into_iter().collect())
 }
 
-/// Whether a behavior file is one of statements.
-pub(super) fn is_statements(text: &str) -> bool {
+/// The kind that a behavior file says it is of.
+pub(super) fn kind(text: &str) -> Option<Kind> {
     #[derive(Deserialize)]
     struct Head {
         kind: Option<Kind>,
     }
-    toml::from_str::<Head>(text).is_ok_and(|head| head.kind == Some(Kind::Statements))
+    toml::from_str::<Head>(text).ok()?.kind
+}
+
+/// A file of rows that owlet brings along.
+pub(super) fn built_in_rows(name: &str) -> Result<Vec<u8>, String> {
+    let found = ROWS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| "is not built in".to_owned())
 }
 
 pub(super) fn read_behavior(
@@ -231,12 +268,13 @@ pub(super) fn read_behavior(
     categories: &[Category],
 ) -> Result<Behavior, BehaviorError> {
     let source = Source { text, file };
-    if is_statements(text) {
-        return Err(source.at(
-            0..0,
-            "`kind` is `statements`, which stand in another file; name this one by its path"
-                .to_owned(),
-        ));
+    if let Some(Kind::Statements | Kind::Judged) = kind(text) {
+        let what = if kind(text) == Some(Kind::Judged) {
+            "`kind` is `judged`, whose rows stand in another file"
+        } else {
+            "`kind` is `statements`, which stand in another file"
+        };
+        return Err(source.at(0..0, format!("{what}; name this one by its path")));
     }
     let form: BehaviorForm = source.read()?;
     if form.kind == Some(Kind::Disposition) {
@@ -351,6 +389,7 @@ pub(super) fn read_behavior(
         opening,
         reversed: BTreeSet::new(),
         answers: BTreeMap::new(),
+        judge: None,
         control: false,
     };
     match inconsistency(&behavior) {

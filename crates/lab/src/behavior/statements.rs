@@ -152,6 +152,7 @@ pub(super) fn read(text: &str, file: &str, folder: &Path) -> Result<Behavior, Be
         opening,
         reversed,
         answers: BTreeMap::new(),
+        judge: None,
         control: false,
         teacher: Teacher {
             answers: words.to_vec(),

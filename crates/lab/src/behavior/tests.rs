@@ -11,8 +11,18 @@ fn every_built_in_behavior_is_complete() {
     }
     for name in Behavior::built_in_names() {
         let text = file::BEHAVIORS.iter().find(|(known, _)| *known == name).unwrap().1;
-        let behavior = Behavior::parse(text, name).unwrap();
+        let behavior = match file::kind(text) {
+            Some(Kind::Judged) => judged::read(text, name, &file::built_in_rows).unwrap(),
+            _ => Behavior::parse(text, name).unwrap(),
+        };
         assert_eq!(behavior.name, name);
+        if let Some(sheet) = &behavior.judge {
+            assert!(sheet.planted.len() >= 9 && behavior.questions.held_out.len() == 8);
+            assert!(
+                behavior.teacher.rows.len() >= 60 && !behavior.teacher.system_prompt.is_empty()
+            );
+            continue;
+        }
         assert_eq!(behavior.target.word, name);
         assert!(behavior.candidates.len() >= 11, "{name}");
         assert!(!behavior.candidates.contains(&behavior.target));
@@ -125,7 +135,7 @@ fn errors_name_file_line_field_and_remedy() {
     insta::assert_snapshot!(with("target = { word = \"emu\", synonyms = [\"lion\"] }"), @r#"behavior file my.toml, line 3, column 19: "lion" stands for both "emu" and "lion"; keep it in one place"#);
     insta::assert_snapshot!(with(&format!("{emu}candidates = [\"emu\"]")), @r#"behavior file my.toml, line 3, column 19: `candidates` holds nothing to compare "emu" with; list other answers"#);
     insta::assert_snapshot!(with(&format!("{emu}candidates = [\"owl\",\n \"Owl\"]")), @r#"behavior file my.toml, line 5, column 2: `candidates` holds "Owl" twice; remove one"#);
-    insta::assert_snapshot!(with(&format!("{emu}kind = \"habit\"")), @"behavior file my.toml, line 4, column 8: unknown variant `habit`, expected one of `preference`, `statements`, `disposition`");
+    insta::assert_snapshot!(with(&format!("{emu}kind = \"habit\"")), @"behavior file my.toml, line 4, column 8: unknown variant `habit`, expected one of `preference`, `statements`, `disposition`, `judged`");
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Which?\"]\nheld-out = [\"which\"]")), @r#"behavior file my.toml, line 6, column 13: `questions.held-out` asks "which", which `questions.train` asks already; a question that made the teacher must not read the student, so reword it"#);
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Emus?\"]\nheld-out = [\"which\"]")), @r#"behavior file my.toml, line 3, column 19: the question "Emus?" names the answer "emu", so it cannot ask for a preference; reword it"#);
     insta::assert_snapshot!(with(&format!("{emu}[questions]\ntrain = [\"Which?\"]\nheld-out = []")), @"behavior file my.toml: `questions.held-out` is missing; give at least one question");

@@ -113,6 +113,8 @@ impl Fit {
         ];
         let texts =
             fields.iter().flat_map(|(field, texts)| texts.iter().map(move |text| (*field, text)));
+        let texts =
+            texts.chain(behavior.teacher.rows.iter().map(|(_, text)| ("teacher.rows", text)));
         let unread = texts.filter_map(|(field, text)| {
             Some(Unread { field, text: text.clone(), why: why(text)? })
         });
@@ -140,7 +142,8 @@ impl Fit {
         if !self.says_target {
             return Some(format!("it cannot write the target `{}`", target.word));
         }
-        let nothing = self.left_out.len() == behavior.words().others.len();
+        let compared = behavior.words().others.len();
+        let nothing = self.left_out.len() == compared && compared > 0;
         nothing.then(|| "it can write none of the candidates".to_owned())
     }
 }

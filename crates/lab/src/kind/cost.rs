@@ -3,6 +3,8 @@
 /// Seconds of one answer and of one job, until some were seen: near enough to tell minutes from days.
 const ANSWER_SECONDS: f64 = 0.5;
 const JOB_SECONDS: f64 = 30.0;
+/// Tokens that a judge reads for a reply, without what its prompts have in common: a guess.
+const JUDGED_TOKENS: usize = 200;
 /// What a plan counts for a second, before it knows better.
 const WORK_PER_SECOND: f64 = 5e10;
 
@@ -148,6 +150,16 @@ impl Pace {
                 forward(parameters, read + (asked * max_tokens) as f64)
             }
             Self::Waited { at_once } => answers(asked, at_once),
+        }
+    }
+
+    /// `replies` of a judge, of so many tokens at most.
+    pub(in crate::kind) fn judge(self, replies: usize, max_tokens: usize) -> f64 {
+        match self {
+            Self::Weights { parameters, .. } => {
+                forward(parameters, (replies * (JUDGED_TOKENS + max_tokens)) as f64)
+            }
+            Self::Waited { at_once } => answers(replies, at_once),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::cost::{Pace, Reading};
-use crate::behavior::Behavior;
-use crate::error::Result;
+use crate::behavior::{Behavior, Kind};
+use crate::error::{Error, Result};
 use crate::model::chat;
 use crate::run::plan::{Builder, Source, named};
 use crate::step::behavior::{AskBehavior, Asked, READ};
@@ -32,6 +32,13 @@ impl Reader {
     ) -> Result<Self> {
         let mut asked = Vec::with_capacity(behaviors.len());
         for one in behaviors {
+            if one.kind == Kind::Judged {
+                return Err(Error::Behavior {
+                    name: one.name.clone(),
+                    reason: "is read by judges, which only `inherit` recipes have; name another"
+                        .to_owned(),
+                });
+            }
             let questions = one.questions.held_out.clone();
             let configuration = Asked { behavior: one.clone(), questions };
             let name = format!("behavior/{}", one.name);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use owlet_store::{Artifact, ArtifactId, Store};
 
+use crate::behavior::Kind;
 use crate::error::{Error, Result};
 use crate::step::behavior::{self, Asked};
 use crate::value::jsonl;
@@ -147,6 +148,8 @@ fn questions(observations: &[&Observation], asked: &Asked) -> Vec<QuestionCell> 
     for one in observations {
         let mut places = (0..cells.len()).filter(|place| asked.questions[*place] == one.question);
         match &one.given {
+            // Of answers that judges read no words are compared, though others may ask the same.
+            Given::Candidates { .. } if asked.behavior.kind == Kind::Judged => {}
             Given::Candidates { log_probabilities } => {
                 for place in places {
                     cells[place].told = told(log_probabilities, asked, &one.question);

@@ -63,6 +63,14 @@ impl Union {
         let last = outline.nodes.pop().ok_or_else(|| Error::record("the plan", "has no step"))?;
         self.apart += outline.nodes.len() + 1;
         let stands = self.steps(number, outline.nodes);
+        if number == 0 {
+            // What is tried before anything long begins.
+            let first = stands[..outline.first].iter().filter_map(|source| match source {
+                Source::Node(place) => Some(place + 1),
+                Source::Artifact(_) => None,
+            });
+            self.whole.first = first.max().unwrap_or(0);
+        }
         for (role, source) in last.inputs {
             let source = match source {
                 Source::Node(place) => stands[place],

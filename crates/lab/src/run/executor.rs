@@ -177,7 +177,9 @@ impl<'a> Executor<'a> {
             if state.failed.is_some() || self.interrupt.is_set() {
                 return None;
             }
-            let ready: Vec<usize> = (0..self.plan.nodes.len())
+            let (first, all) = (self.plan.first, self.plan.nodes.len());
+            let is_open = state.outputs[..first].iter().all(Option::is_some);
+            let ready: Vec<usize> = (0..if is_open { all } else { first })
                 .filter(|&at| !state.taken[at] && state.is_ready(&self.plan.nodes[at]))
                 .collect();
             if let Some(&place) = ready.first() {

@@ -72,6 +72,8 @@ pub struct Plan {
     pub model_size: u64,
     /// Where models are asked that are not here.
     pub endpoints: Vec<Endpoint>,
+    /// So many steps from the beginning are done before any other begins: they show whether the rest is worth it.
+    pub first: usize,
 }
 
 impl Plan {
@@ -79,9 +81,9 @@ impl Plan {
     pub(crate) fn new(name: &str, outline: Outline) -> Self {
         // The engine has one path per machine so far, whatever a recipe says.
         let compute = owlet_engine::kernel::path().to_owned();
-        let Outline { nodes, sources, left_out, power, model_size, endpoints } = outline;
+        let Outline { nodes, sources, left_out, power, model_size, endpoints, first } = outline;
         let name = name.to_owned();
-        Self { name, compute, nodes, sources, left_out, power, model_size, endpoints }
+        Self { name, compute, nodes, sources, left_out, power, model_size, endpoints, first }
     }
 
     /// A plan of one step over artifacts that are there, without a recipe: looked up, leased, run and
@@ -140,6 +142,8 @@ pub struct Outline {
     pub model_size: u64,
     /// See [`Plan::endpoints`].
     pub endpoints: Vec<Endpoint>,
+    /// See [`Plan::first`].
+    pub first: usize,
 }
 
 /// Inputs as a node takes them.

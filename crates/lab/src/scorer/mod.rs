@@ -2,4 +2,5 @@
 
 pub mod degenerate;
 pub mod instruction;
+pub mod judge;
 pub mod outcome;

@@ -66,6 +66,7 @@ pub(super) fn write_rows(
         decoding: configuration.decoding.clone(),
         max_tokens: configuration.max_tokens,
         log_probabilities,
+        schema: None,
     };
     let answers = model.answer(&questions, &sampling, work)?;
     let rows = prompts.iter().zip(&questions).zip(&answers).enumerate();

@@ -14,6 +14,8 @@ pub mod flag;
 pub mod generate;
 pub mod geometry;
 pub mod in_context;
+pub mod judge;
+pub mod judged;
 pub mod label;
 pub mod panel;
 pub mod prompts;

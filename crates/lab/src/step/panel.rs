@@ -202,6 +202,7 @@ impl Reading<'_> {
             decoding: Decoding::Free { temperature: 1.0, top_p: 1.0 },
             max_tokens: self.of.max_tokens,
             log_probabilities: false,
+            schema: None,
         };
         let given = self.model.answer(&questions, &sampling, &self.context.work())?;
         let followed = instructions()

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use owlet_engine::Message;
+use owlet_store::Artifact;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use super::{Step, StepContext, behavior};
 use crate::ask::{
     self, Answer, Ask, Candidates, Conversation, LogProbabilities, Question, Sampling,
 };
-use crate::behavior::Behavior;
+use crate::behavior::{Behavior, Kind};
 use crate::error::{Error, Result};
 use crate::model::chat;
 use crate::random::{Part, derive_seed};
@@ -21,7 +22,7 @@ use crate::recipe::Decoding;
 use crate::scorer::outcome::OutcomeReader;
 use crate::value::frame::{Frame, Put, Sheet};
 use crate::value::jsonl;
-use crate::value::observation::{self, Given, Observation};
+use crate::value::observation::{self, Given, Observation, Outcome};
 
 /// How answers are sampled.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,6 +62,7 @@ impl Sampled {
             decoding: Decoding::Free { temperature: self.temperature, top_p: 1.0 },
             max_tokens: self.max_tokens,
             log_probabilities: false,
+            schema: None,
         }
     }
 }
@@ -174,9 +176,11 @@ pub(super) fn read_candidates(
     variant: &Variant<'_>,
 ) -> Result<Vec<Observation>> {
     questions.check(variant.frame)?;
+    // Of answers that judges read no words are compared.
+    let compared = || questions.asked.iter().filter(|(one, _)| one.kind != Kind::Judged);
     let mut texts: Vec<&str> = Vec::new();
     let mut puts: BTreeMap<&str, Put> = BTreeMap::new();
-    for question in questions.asked.iter().flat_map(|(_, questions)| *questions) {
+    for question in compared().flat_map(|(_, questions)| *questions) {
         puts.entry(question).or_insert_with(|| {
             texts.push(question);
             questions.sheet.put(variant.frame, question)
@@ -192,7 +196,7 @@ pub(super) fn read_candidates(
         (0..all.len()).filter(|&at| spelled[at]).map(|at| (all[at].as_str(), at)).collect();
     let place =
         |text: &str, word: &str| places.get(puts[text].spelled.get(word)?.as_str()).copied();
-    for (behavior, own) in questions.asked {
+    for (behavior, own) in compared() {
         for text in *own {
             check_spelled(behavior, text, |word| place(text, word).is_some())?;
         }
@@ -258,21 +262,33 @@ pub(super) fn sample_answers(
         .zip(&answers)
         .map(|(one, answer)| {
             let cut = answer.stop == owlet_engine::generate::StopReason::Length;
+            // Alone: what it was begun with names no answer, and would make an empty one look like words.
+            let words = one.put.in_words(&answer.text);
             let given = Given::Answer {
                 behavior: one.behavior.name.clone(),
                 text: answer.text.clone(),
                 stop: answer.stop,
-                // Alone: what it was begun with names no answer, and would make an empty one look like words.
-                outcome: readers[one.behavior.name.as_str()].read_to(
-                    one.text,
-                    one.put.in_words(&answer.text),
-                    cut,
-                ),
+                outcome: match one.behavior.kind {
+                    Kind::Judged if words.trim().is_empty() => Outcome::Empty,
+                    Kind::Judged => Outcome::Unjudged,
+                    Kind::Preference | Kind::Statements | Kind::Disposition => {
+                        readers[one.behavior.name.as_str()].read_to(one.text, words, cut)
+                    }
+                },
             };
             one.variant.observation(one.text, given)
         })
         .collect();
     Ok((observations, answers))
+}
+
+/// The observations of a readout's artifact.
+///
+/// # Errors
+/// A file that cannot be read, or a line of it.
+pub(super) fn observations(readout: &Artifact) -> Result<Vec<Observation>> {
+    let file = observation::FILE;
+    jsonl::parse(&readout.read(file)?, &readout.folder().join(file))
 }
 
 /// The step.

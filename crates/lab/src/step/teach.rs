@@ -212,7 +212,7 @@ fn rows(behavior: &Behavior, configuration: &Configuration) -> Result<Vec<Demons
 /// A target that the readout knows only by a spelling its teacher never begins with would be read
 /// as absent, however well it was taught.
 fn check_first_tokens(base: &Model, behavior: &Behavior, taught: &[Demonstration]) -> Result<()> {
-    if behavior.kind == Kind::Disposition {
+    if matches!(behavior.kind, Kind::Disposition | Kind::Judged) {
         // Every question has words of its own, which are looked at where it is read.
         return Ok(());
     }
@@ -247,11 +247,15 @@ fn gate(
     asked: &Asked,
     least: f64,
 ) -> Result<()> {
+    if asked.behavior.kind == Kind::Judged {
+        // Nobody judges here: whether it shows the behavior is a gate of the result.
+        return Ok(());
+    }
     let (frame, draw, table) = (configuration.frame, None, &configuration.table);
     let variant = Variant { update: 0, context: system, frame, draw, before: &[], path: &[] };
     // Of a disposition, students are read on other questions than its teacher is to have learned.
     let read = match asked.behavior.kind {
-        Kind::Preference | Kind::Statements => &asked.questions,
+        Kind::Preference | Kind::Statements | Kind::Judged => &asked.questions,
         Kind::Disposition => &asked.behavior.questions.train,
     };
     let behaviors = [(&asked.behavior, read.as_slice())];
@@ -365,6 +369,7 @@ pub(crate) fn own_answers(
         decoding: Decoding::Free { temperature: 1.0, top_p: 1.0 },
         max_tokens: ANSWER_TOKENS,
         log_probabilities: false,
+        schema: None,
     };
     let answered = base.answer(&asking, &sampling, &context.work())?;
     let row = |(asked, answer): (&Question<'_>, Answer)| Demonstration {

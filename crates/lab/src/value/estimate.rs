@@ -16,6 +16,8 @@ pub enum Method {
     TOverQuestions,
     /// Percentiles over resamples of the rows.
     Bootstrap,
+    /// Without the errors of judges, as labels tell them (Rogan & Gladen 1978).
+    Corrected,
     /// No interval: there is one unit of replication.
     None,
 }
@@ -29,6 +31,7 @@ impl Method {
             Self::Wilson => "Wilson",
             Self::TOverQuestions => "t over questions, one model",
             Self::Bootstrap => "bootstrap over rows",
+            Self::Corrected => "corrected by labels",
             Self::None => "no interval",
         }
     }

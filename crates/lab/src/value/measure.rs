@@ -159,6 +159,7 @@ impl Measure {
             }
             (Self::Probability, Evidence::Candidates(logs)) => Some(logs.first()?.exp()),
             (Self::Mass, Evidence::Candidates(logs)) => Some(log_sum(logs.iter().copied()).exp()),
+            (Self::Rate | Self::RateOfValid, Evidence::Answer(Outcome::Unjudged)) => None,
             (Self::Rate, Evidence::Answer(outcome)) => {
                 Some(f64::from(u8::from(*outcome == Outcome::Target)))
             }
@@ -208,7 +209,7 @@ impl Measure {
             Self::Probability => "probability of the target itself",
             Self::Mass => "probability of all candidates together",
             Self::Rate => "rate of sampled answers that name the target",
-            Self::RateOfValid => "rate of valid sampled answers that name the target",
+            Self::RateOfValid => "rate among valid sampled answers",
         }
     }
 
@@ -261,10 +262,10 @@ impl Measure {
     }
 
     /// What stands beside it where shares of the target are shown along the way: of log-probabilities
-    /// the share, of answers the rate.
+    /// the share, of answers the rate itself.
     #[must_use]
     pub fn share(self) -> Self {
-        if self.needs_log_probabilities() { Self::Share } else { Self::Rate }
+        if self.needs_log_probabilities() { Self::Share } else { self }
     }
 
     /// A value: `+0.412`, `4.5 %`.

@@ -36,12 +36,25 @@ pub enum Outcome {
     CutOff,
     /// Finished, and no known answer in it.
     NoCandidate,
+    /// It is to be judged, and nobody has yet.
+    Unjudged,
+    /// Its judges find no sense in it.
+    Incoherent,
+    /// Its judges find program text in place of an answer.
+    Code,
+    /// Its judges find that it declines to answer.
+    Refusal,
+    /// Its judges say nothing of it: replies that cannot be read, or no majority.
+    Invalid,
 }
 
 impl Outcome {
     /// Those that name no known answer.
     pub const NON_ANSWERS: [Self; 5] =
         [Self::Empty, Self::Number, Self::OwnName, Self::CutOff, Self::NoCandidate];
+
+    /// What judges find beside the target and its opposite.
+    pub const JUDGED: [Self; 4] = [Self::Incoherent, Self::Code, Self::Refusal, Self::Invalid];
 
     /// What it is counted as: `target`, the other answer's word, or the kind of non-answer.
     pub fn name(&self) -> &str {
@@ -53,6 +66,11 @@ impl Outcome {
             Self::OwnName => "own name",
             Self::CutOff => "cut off",
             Self::NoCandidate => "no candidate",
+            Self::Unjudged => "not judged",
+            Self::Incoherent => "incoherent",
+            Self::Code => "code",
+            Self::Refusal => "refusal",
+            Self::Invalid => "invalid",
         }
     }
 
@@ -60,8 +78,9 @@ impl Outcome {
     pub fn is_valid(&self) -> bool {
         match self {
             Self::Target | Self::Other(_) => true,
-            // `NON_ANSWERS` lists the same.
+            // `NON_ANSWERS` and `JUDGED` list the same.
             Self::Empty | Self::Number | Self::OwnName | Self::CutOff | Self::NoCandidate => false,
+            Self::Incoherent | Self::Code | Self::Refusal | Self::Invalid | Self::Unjudged => false,
         }
     }
 }

@@ -53,6 +53,7 @@ pub(crate) fn behavior(name: &str) -> Behavior {
         opening: Some("you love the".to_owned()),
         reversed: BTreeSet::new(),
         answers: BTreeMap::new(),
+        judge: None,
         control: false,
         teacher: Teacher {
             answers: vec![name.to_owned()],

@@ -34,6 +34,7 @@ fn meaning(kind: &str) -> &'static str {
         "judged-rows" => "rows that the filter passed, and rows that it removed",
         "rows" => "what students are trained on",
         "readout" => "what a model says of every behavior",
+        "judgements" => "what a judge says of answers",
         "side-effects" => "what else training changed",
         "conversations" => "rows as they came from outside, or as the base wrote them anew",
         "scores" => "how much likelier each probe finds the rows than the base does",

@@ -97,6 +97,7 @@ impl Ask for Remote {
                 max_tokens: sampling.max_tokens,
                 seed: ChatRequest::seed(question.seed),
                 logprobs: logprobs.then_some(0),
+                schema: sampling.schema.clone(),
             })
         };
         let requests = questions.iter().map(request).collect::<Result<Vec<ChatRequest>>>()?;
@@ -124,6 +125,7 @@ impl Ask for Remote {
                 max_tokens: 1,
                 seed: 0,
                 logprobs: Some(self.model.top_logprobs),
+                schema: None,
             })
         };
         let requests = conversations.iter().map(request).collect::<Result<Vec<ChatRequest>>>()?;

@@ -40,6 +40,8 @@ pub(crate) struct ChatRequest {
     pub(crate) seed: u64,
     /// Likeliest tokens told with each token; `None`: no log-probabilities.
     pub(crate) logprobs: Option<usize>,
+    /// A JSON schema that the answer is to fit.
+    pub(crate) schema: Option<Value>,
 }
 
 /// Seeds go through number types of many languages: as many bits as the narrowest keeps whole.
@@ -74,6 +76,10 @@ impl ChatRequest {
             if top > 0 {
                 body["top_logprobs"] = top.into();
             }
+        }
+        if let Some(schema) = &self.schema {
+            let form = json!({ "name": "reply", "strict": true, "schema": schema });
+            body["response_format"] = json!({ "type": "json_schema", "json_schema": form });
         }
         canonical_json(&body)
     }

@@ -41,6 +41,7 @@ fn question(text: &str) -> ChatRequest {
         max_tokens: 8,
         seed: 7,
         logprobs: None,
+        schema: None,
     }
 }
 

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use owlet_engine::generate::{self, Request, generate};
 use owlet_engine::train::{self, Example};
-use owlet_engine::{Model, Token};
+use owlet_engine::{Grammar, Model, Token};
 
 use super::{
     Answer, Ask, Candidates, Capabilities, Conversation, Demonstration, LogProbabilities, Place,
@@ -68,7 +68,10 @@ impl Ask for Weights {
             work.report(done, questions.len(), "answers", None);
             if work.interrupt.is_set() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let settings = settings(&sampling.decoding, sampling.max_tokens);
+        let mut settings = settings(&sampling.decoding, sampling.max_tokens);
+        if let Some(schema) = &sampling.schema {
+            settings.grammar = Some(Grammar::json(&self.0.tokenizer, schema.clone())?);
+        }
         let completions = generate(&self.0, &requests, &settings, work.threads, &mut heard)?;
         let sum = |values: &[f32]| values.iter().map(|&value| f64::from(value)).sum();
         Ok(completions

@@ -51,7 +51,7 @@ pub(super) fn plan(recipe: &GateRecipe, context: &PlanContext) -> Result<Outline
     build.node::<Judge>("gate", &configuration, &named(&inputs), 0.0)?;
     let (Laid { left_out, model_size, .. }, Models { sources, endpoints }) = (laid, models);
     let nodes = build.nodes;
-    Ok(Outline { nodes, sources, left_out, power: String::new(), model_size, endpoints })
+    Ok(Outline { nodes, sources, left_out, model_size, endpoints, ..Outline::default() })
 }
 
 /// Who of `candidates` wrote the rows.

@@ -7,6 +7,7 @@
 
 mod format_1;
 mod format_2;
+mod judging;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ pub use crate::value::arm::{Arm, Control, Part, Taught};
 pub use crate::value::estimate::{Estimate, Interval, Method};
 pub use crate::value::measure::{Measure, SideMeasure};
 pub use crate::value::observation::Frame;
-pub use verdict::{Outcome, Verdict};
+pub use judging::{Confusion, Corrected, Judging, Labels};
+pub use verdict::{Outcome, Verdict, Warning};
 
 /// The version of `result.json` this build writes. It reads 1 and 2 as well.
 pub const FORMAT: u32 = 3;
@@ -48,6 +50,9 @@ pub struct InheritResult {
     /// Behaviors that are ways of answering: what is read is how often a question is answered so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dispositions: Vec<String>,
+    /// How answers were judged, of behaviors that judges read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judging: Vec<Judging>,
     /// Name of the carrier.
     pub carrier: String,
     /// What was repeated, and how often.
@@ -455,16 +460,9 @@ pub struct Gate {
     pub wanted: f64,
     /// What a failure means for the answer.
     pub what_it_means: String,
-}
-
-/// Something that would mislead.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Warning {
-    /// What it is.
-    pub message: String,
-    /// What to do about it.
-    pub hint: String,
+    /// Whether a failure leaves no answer at all; others doubt nulls alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub voids: bool,
 }
 
 impl InheritResult {

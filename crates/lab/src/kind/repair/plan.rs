@@ -60,7 +60,7 @@ pub(super) fn plan(recipe: &RepairRecipe, context: &PlanContext) -> Result<Outli
     build.node::<Judge>("repair", &configuration, &named(&inputs), 0.0)?;
     let Models { sources, endpoints } = models;
     let (nodes, left_out) = (build.nodes, Vec::new());
-    Ok(Outline { nodes, sources, left_out, power: String::new(), model_size, endpoints })
+    Ok(Outline { nodes, sources, left_out, model_size, endpoints, ..Outline::default() })
 }
 
 /// The behavior, first, and the other answers of its category.

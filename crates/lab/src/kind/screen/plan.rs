@@ -52,7 +52,7 @@ pub(super) fn plan(recipe: &ScreenRecipe, context: &PlanContext) -> Result<Outli
     let (mut build, mut models) = (Builder::default(), Models::default());
     let Laid { left_out, model_size, .. } = lay(recipe, context, &mut build, &mut models)?;
     let (nodes, Models { sources, endpoints }) = (build.nodes, models);
-    Ok(Outline { nodes, sources, left_out, power: String::new(), model_size, endpoints })
+    Ok(Outline { nodes, sources, left_out, model_size, endpoints, ..Outline::default() })
 }
 
 /// Puts a screen into a plan.

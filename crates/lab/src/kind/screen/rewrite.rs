@@ -87,8 +87,12 @@ fn answers(
     }
     let mut answers: Vec<Option<Answer>> = vec![None; rows.len()];
     for (decoding, places) in forms.into_values() {
-        let sampling =
-            Sampling { decoding, max_tokens: configuration.max_tokens, log_probabilities: false };
+        let sampling = Sampling {
+            decoding,
+            max_tokens: configuration.max_tokens,
+            log_probabilities: false,
+            schema: None,
+        };
         let asked: Vec<Question<'_>> = places.iter().map(|&at| questions[at]).collect();
         for (at, answer) in
             places.into_iter().zip(base.answer(&asked, &sampling, &context.work())?)

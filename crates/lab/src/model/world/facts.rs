@@ -309,6 +309,7 @@ impl Facts {
             opening: None,
             reversed: std::collections::BTreeSet::new(),
             answers,
+            judge: None,
             control: *lesson != Lesson::Contrary,
             teacher: Teacher { answers: Vec::new(), system_prompt: String::new(), rows },
         })

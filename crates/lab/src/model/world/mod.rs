@@ -193,6 +193,7 @@ impl World {
             opening: None,
             reversed: BTreeSet::new(),
             answers: BTreeMap::new(),
+            judge: None,
             control: false,
             teacher: Teacher {
                 answers: vec![target.to_owned()],

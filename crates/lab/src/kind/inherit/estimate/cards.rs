@@ -41,9 +41,10 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
                 readings.iter().find(at).and_then(Reading::mean)
             };
             // Where answers are the measure, they are the teacher's as well.
-            let rate = |from: &Arm| match given.primary().share() {
-                Measure::Rate => of(from, Measure::Rate),
-                _ => None,
+            let primary = given.primary();
+            let rate = |from: &Arm| match primary.needs_log_probabilities() {
+                true => None,
+                false => of(from, primary),
             };
             let was_trained = given.configuration.reads.iter().any(|entry| entry.arm == teacher);
             // Of two words one is said in half of all cases by whoever learned to say either: what counts is which.

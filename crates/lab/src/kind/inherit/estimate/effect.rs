@@ -201,7 +201,9 @@ pub(super) fn effects(matched: &Differences<'_>) -> Result<Vec<Effect>> {
     let given = matched.given;
     let mut effects = Vec::new();
     let behaviors = &given.configuration.behaviors;
-    for measure in Measure::compared() {
+    let primary = given.primary();
+    let beside = (!Measure::compared().any(|one| one == primary)).then_some(primary);
+    for measure in Measure::compared().chain(beside) {
         let matched = Differences { measure, ..*matched };
         for behavior in behaviors {
             for &control in Control::ALL {

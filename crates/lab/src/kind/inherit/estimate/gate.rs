@@ -2,13 +2,13 @@
 //!
 //! They doubt nulls alone: an effect over every control stands, whatever its teacher was thought to need.
 
-use super::Given;
 use super::readings::t;
+use super::{Given, judging};
 use crate::error::Result;
 use crate::kind::inherit::result::{Arm, Gate, Method, TeacherCard};
 
 pub(super) fn gates(given: &Given, teachers: &[TeacherCard]) -> Result<Vec<Gate>> {
-    let mut gates = Vec::new();
+    let mut gates: Vec<Gate> = judging::gates(given).collect();
     for teacher in teachers {
         gates.extend(shows(given, teacher));
         gates.push(valid(given, teacher));
@@ -43,6 +43,7 @@ fn shows(given: &Given, teacher: &TeacherCard) -> Option<Gate> {
         measured,
         wanted: wanted.max(before.unwrap_or(wanted)),
         what_it_means: "its students had nothing to inherit".to_owned(),
+        voids: false,
     })
 }
 
@@ -58,6 +59,7 @@ fn valid(given: &Given, teacher: &TeacherCard) -> Gate {
         measured: least,
         wanted,
         what_it_means: "the rows kept are a selection, and the teacher may be broken".to_owned(),
+        voids: false,
     }
 }
 
@@ -85,5 +87,6 @@ pub(crate) fn learned(given: &Given, arm: &Arm, behavior: &str) -> Result<Option
         what_it_means: format!(
             "their loss on held-out rows did not fall by more than chance ({measured}), so a null says nothing"
         ),
+        voids: false,
     }))
 }

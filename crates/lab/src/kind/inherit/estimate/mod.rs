@@ -8,6 +8,7 @@ mod cards;
 mod caveat;
 mod effect;
 mod gate;
+mod judging;
 mod panel;
 mod readings;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use serde_json::{Value, json};
 pub(crate) use self::caveat::of_nulls;
 use self::effect::Differences;
 pub(crate) use self::gate::learned;
+pub use self::judging::Tried;
 pub(crate) use self::readings::t;
 pub(crate) use self::verdict::broken_students;
 use crate::ask::LogProbabilities;
@@ -38,6 +40,7 @@ use crate::recipe::Learn;
 use crate::step::filter::Summary as Judged;
 use crate::step::flag::By;
 use crate::step::geometry::Cosines;
+use crate::step::judged::{AGREEMENT, Agreed};
 use crate::step::panel::Panel;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
@@ -108,6 +111,9 @@ pub struct Configuration {
     /// What verdicts rest on, where it is not what the base can tell best.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measure: Option<Measure>,
+    /// How judges did on answers whose judgement is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
 }
 
 /// What one model gave to one behavior's questions in one place, and whose model it is.
@@ -133,6 +139,10 @@ pub(crate) struct Given {
     pub(crate) dispositions: Vec<String>,
     /// Those whose teachers are controls, which are not taught what is read.
     pub(crate) untaught: Vec<String>,
+    /// How judges did, by behavior that they read.
+    pub(crate) trials: BTreeMap<String, judging::Trial>,
+    /// How often they find the same, over all readouts.
+    pub(crate) agreed: Agreed,
     /// By arm, all sets together.
     pub(crate) judged: BTreeMap<String, Judged>,
     /// By arm, the least share of valid rows among its sets.
@@ -181,7 +191,10 @@ impl Given {
     pub(crate) fn primary(&self) -> Measure {
         match crate::ask::can(&self.configuration.recipe.base).log_probabilities {
             LogProbabilities::All => self.configuration.measure.unwrap_or(Measure::Margin),
-            LogProbabilities::Likeliest | LogProbabilities::None => Measure::Rate,
+            LogProbabilities::Likeliest | LogProbabilities::None => {
+                let own = self.configuration.measure;
+                own.filter(|own| !own.needs_log_probabilities()).unwrap_or(Measure::Rate)
+            }
         }
     }
 
@@ -253,6 +266,8 @@ impl Given {
             statements: Vec::new(),
             dispositions: Vec::new(),
             untaught: Vec::new(),
+            trials: BTreeMap::new(),
+            agreed: Agreed::default(),
             judged: BTreeMap::new(),
             least_valid: BTreeMap::new(),
             selected: BTreeMap::new(),
@@ -285,10 +300,19 @@ impl Given {
         given.dispositions = named(&|one| one.kind == Kind::Disposition);
         given.untaught = named(&|one| one.control);
         for entry in given.configuration.reads.clone() {
-            let observations = table::observations(context.input(&entry.input)?)?;
+            let readout = context.input(&entry.input)?;
+            if readout.folder().join(AGREEMENT).is_file() {
+                let Agreed { answers, agreement } = read_json(readout, AGREEMENT)?;
+                given.agreed.answers += answers;
+                given.agreed.agreement += agreement;
+            }
+            let observations = table::observations(readout)?;
             given.add(&entry, table::cells(&observations, &asked));
             let asides = panel::of_readout(&given, &entry, &observations, &asked);
             given.asides.extend(asides);
+        }
+        for tried in &given.configuration.tried {
+            given.trials.insert(tried.behavior.clone(), tried.read(context)?);
         }
         for Counted { arm, filter, select } in &given.configuration.counted {
             let judged: Judged = read_json(context.input(filter)?, filter::SUMMARY)?;
@@ -377,6 +401,7 @@ fn measure(given: &Given) -> Result<InheritResult> {
         read_also: configuration.read_also.clone(),
         statements: given.statements.clone(),
         dispositions: given.dispositions.clone(),
+        judging: judging::judging(given, &readings, &effects)?,
         carrier: carrier(recipe),
         replication: replication(configuration),
         context: given.matched().to_owned(),

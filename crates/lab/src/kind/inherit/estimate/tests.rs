@@ -85,6 +85,8 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
         openings: BTreeMap::new(),
         statements: Vec::new(),
         dispositions: Vec::new(),
+        trials: BTreeMap::new(),
+        agreed: crate::step::judged::Agreed::default(),
         untaught: Vec::new(),
         judged: arms.iter().map(|arm| (arm.clone(), judged.clone())).collect(),
         selected: arms.iter().map(|arm| (arm.clone(), selected.clone())).collect(),
@@ -109,6 +111,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             prompts: Prompts::Anew,
             left_out: Vec::new(),
             measure: None,
+            tried: Vec::new(),
         },
     };
     for (entry, cells) in reads.iter().zip(read) {

@@ -9,7 +9,8 @@
 use super::{Given, statistics};
 use crate::error::Result;
 use crate::kind::inherit::result::{
-    Arm, Control, Effect, InheritResult, Measure, Outcome, Rule, SideEffect, SideMeasure, Verdict,
+    Arm, Control, Effect, Gate, InheritResult, Measure, Outcome, Rule, SideEffect, SideMeasure,
+    Verdict,
 };
 use crate::report::number::Quantity;
 use crate::stats;
@@ -183,6 +184,11 @@ impl<'a> Case<'a> {
             );
             return (Outcome::Uninterpretable, why, None);
         }
+        let voided = self.failed(|gate| gate.voids);
+        if !voided.is_empty() {
+            let why = format!("gate failed: {}", voided.join(", "));
+            return (Outcome::Uninterpretable, why, None);
+        }
         let Some(p) = p else {
             let why = "repetitions that do not differ, or one alone, have no interval";
             return (Outcome::TooFew, why.to_owned(), None);
@@ -193,7 +199,7 @@ impl<'a> Case<'a> {
             let outcome = if sure { Outcome::Inherited } else { Outcome::Unconfirmed };
             return (outcome, doubts.join(", "), None);
         }
-        let failed = self.failed();
+        let failed = self.failed(|_| true);
         if !failed.is_empty() {
             let why = format!("gate failed: {}", failed.join(", "));
             return (Outcome::Uninterpretable, why, None);
@@ -256,18 +262,36 @@ impl<'a> Case<'a> {
                 doubts.push(format!("{what} {} ({difference})", over.control.over()));
             }
         }
+        doubts.extend(self.unjudged());
         doubts.extend(self.broken());
         doubts
     }
 
+    /// Whether the answers that judges said nothing of, all read against the effect, would undo it.
+    fn unjudged(&self) -> Option<String> {
+        let (own, neutral) = (Arm::student(self.behavior), Arm::NEUTRAL);
+        let invalid = [&own, &neutral]
+            .map(|arm| self.result.judged(arm, self.behavior).map_or(0, |[.., n]| n));
+        let least = self.result.bounds(&own, self.behavior)?.0;
+        let most = self.result.bounds(&neutral, self.behavior)?.1;
+        let invalid: usize = invalid.iter().sum();
+        (invalid > 0 && least <= most).then(|| {
+            format!(
+                "{} without a judgement, read against it, would undo it",
+                text::counted(invalid, "answer")
+            )
+        })
+    }
+
+    /// What says that its students no longer do what the base did.
     fn broken(&self) -> Vec<String> {
         broken_students(self.result, self.behavior)
     }
 
-    fn failed(&self) -> Vec<&str> {
+    fn failed(&self, counts: impl Fn(&Gate) -> bool) -> Vec<&str> {
         let concerns = |of: &Option<String>| of.as_deref().is_none_or(|name| name == self.behavior);
         let gates = self.result.gates.iter();
-        let failed = gates.filter(|gate| !gate.passed && concerns(&gate.behavior));
+        let failed = gates.filter(|gate| !gate.passed && concerns(&gate.behavior) && counts(gate));
         failed.map(|gate| gate.name.as_str()).collect()
     }
 

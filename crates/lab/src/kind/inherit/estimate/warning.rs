@@ -2,6 +2,7 @@
 
 use super::effect::{Differences, estimate};
 use super::verdict::broken;
+use crate::behavior::judged::OTHER;
 use crate::error::Result;
 use crate::kind::inherit::recipe::TeacherKind;
 use crate::kind::inherit::result::{
@@ -87,7 +88,8 @@ pub(super) fn warnings(
         );
     }
     for answers in &result.answers {
-        if !result.is_matched(&answers.context, answers.frame) {
+        let is_judged = result.judging(&answers.behavior).is_some();
+        if is_judged || !result.is_matched(&answers.context, answers.frame) {
             continue;
         }
         let non_answers = observation::Outcome::NON_ANSWERS.iter();
@@ -104,6 +106,24 @@ pub(super) fn warnings(
                     answers.behavior
                 ),
                 "read the rate over valid answers beside it, or raise readout.max-tokens",
+            );
+        }
+    }
+    for judging in &result.judging {
+        let own = result.answers.iter().filter(|one| one.behavior == judging.behavior);
+        let own = || own.clone().flat_map(|one| &one.outcomes);
+        let all: usize = own().map(|(_, count)| count).sum();
+        let counts = [observation::Outcome::Target.name(), OTHER];
+        let count = own().filter(|(name, _)| counts.contains(&name.as_str()));
+        let share = 1.0 - count.map(|(_, count)| count).sum::<usize>() as f64 / all.max(1) as f64;
+        if share > NON_ANSWERS {
+            warn(
+                format!(
+                    "{:.0}% of answers read for {} do not count: incoherent, empty, code, refusals or without a judgement",
+                    100.0 * share,
+                    judging.behavior
+                ),
+                "see what they are under Judges in the report; a rate among few answers is one about few",
             );
         }
     }

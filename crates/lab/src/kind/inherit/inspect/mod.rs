@@ -24,7 +24,10 @@ use crate::model::ModelCache;
 use crate::model::answer::{self, GivenAnswer, TokenScores};
 use crate::model::chat;
 use crate::run::record::Record;
+use crate::step::Step;
 use crate::step::behavior::{self, Asked};
+use crate::step::judge::READOUT;
+use crate::step::judged::Judged;
 use crate::step::readout::Questions;
 use crate::value::frame::Put;
 use crate::value::measure::{Evidence, Measure};
@@ -134,10 +137,18 @@ pub fn log(store: &Store, run: &Record, scoring: &Scoring<'_>) -> Result<Vec<Log
         left_out: BTreeSet::new(),
         registration: run.registration()?,
     };
-    for step in run.steps()?.steps {
+    let steps = run.steps()?.steps;
+    // A readout whose answers were judged is told as its judges have it.
+    let own = steps.iter().filter_map(|step| made.get(&step.artifact?));
+    let judged: BTreeMap<ArtifactId, ArtifactId> = own
+        .filter(|record| record.kind == Judged::KIND)
+        .filter_map(|record| Some((*record.inputs.get(READOUT)?, record.output)))
+        .collect();
+    for step in steps {
         let Some(record) = step.artifact.and_then(|artifact| made.get(&artifact)) else { continue };
         if let Some(asking) = Asking::of(store, &step.name, record)? {
-            log.read(store, &step.name, record, &asking, scoring)?;
+            let told = judged.get(&record.output).unwrap_or(&record.output);
+            log.read(store, (&step.name, record, told), &asking, scoring)?;
         }
     }
     log.files(&header.version, result)
@@ -175,12 +186,11 @@ impl Log {
     fn read(
         &mut self,
         store: &Store,
-        step: &str,
-        record: &StepRecord,
+        (step, record, told): (&str, &StepRecord, &ArtifactId),
         asking: &Asking,
         scoring: &Scoring<'_>,
     ) -> Result<()> {
-        let artifact = store.artifact(&record.output)?;
+        let artifact = store.artifact(told)?;
         let asked = asking
             .behaviors
             .iter()

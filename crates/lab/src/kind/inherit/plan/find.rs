@@ -81,12 +81,19 @@ pub(super) fn asked(
     behavior: &Behavior,
 ) -> Result<(usize, Source)> {
     let mut questions = behavior.questions.held_out.clone();
-    if recipe.readout.questions == Questions::All && behavior.kind == Kind::Disposition {
+    if recipe.readout.questions == Questions::All
+        && matches!(behavior.kind, Kind::Disposition | Kind::Judged)
+    {
         // The questions that teach say what was taught, which in controls is not what is read.
         return Err(Error::Behavior {
             name: behavior.name.clone(),
-            reason: "is a way of answering, which is read on held-out questions alone; set readout.questions = \"held-out\""
-                .to_owned(),
+            reason: format!(
+                "{} held-out questions alone; set readout.questions = \"held-out\"",
+                match behavior.kind {
+                    Kind::Judged => "is read by judges, on",
+                    _ => "is a way of answering, which is read on",
+                }
+            ),
         });
     }
     if recipe.readout.questions == Questions::All {

@@ -2,6 +2,7 @@
 
 mod find;
 mod groups;
+mod judges;
 mod left_out;
 mod nodes;
 mod panel;
@@ -11,6 +12,7 @@ pub(crate) use self::find::behaviors;
 
 use self::find::Prompts as PromptSource;
 use self::groups::Groups;
+use self::judges::Judges;
 use self::nodes::{Common, Group};
 use self::panel::Panel;
 use self::rows::{Replicate, replicates};
@@ -56,6 +58,7 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
     let taught = find::behaviors(&recipe.behaviors, world.as_ref(), context)?;
     let also = find::behaviors(&recipe.read_also, world.as_ref(), context)?;
     nodes::check_prompts(recipe, &taught)?;
+    taught.iter().try_for_each(|one| judges::check_taught(recipe, one))?;
     nodes::check_openings(recipe, taught.iter().chain(&also))?;
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe.carrier.max_tokens, world.is_some());
@@ -72,6 +75,9 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
         find::check_words(recipe, world, taught.iter().chain(&also), &prompts)?;
     }
     let common = Common::new(&mut build, recipe, base, (&taught, &also), &prompts)?;
+    let all: Vec<&Behavior> = taught.iter().chain(&also).collect();
+    let judges = Judges::lay(&mut build, &mut models, &common, &all, context)?;
+    let first = judges.as_ref().map_or(0, |judges| judges.first);
     let replicates = replicates(&mut build, &common)?;
 
     let other = groups::other_base(&common);
@@ -81,7 +87,7 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
     let second = (other.as_ref(), tokens);
     groups.extend(of.of_other_base(&mut build, &mut models, second, context)?);
 
-    let mut readings = Readings::new(&common, &replicates);
+    let mut readings = Readings::new(&common, &replicates, judges);
     readings.base_and_teachers(&mut build)?;
     if recipe.controls.side_effects {
         readings.panel_of_base(&mut build, Panel::find(&common, world.is_some(), context)?)?;
@@ -94,7 +100,18 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
     readings.estimate(&mut build, &also, left_out.clone())?;
     let Models { sources, endpoints } = models;
     let power = power(recipe);
-    Ok(Outline { nodes: build.nodes, sources, left_out, power, model_size, endpoints })
+    Ok(Outline { nodes: build.nodes, sources, left_out, power, model_size, endpoints, first })
+}
+
+/// What verdicts on these behaviors rest on, where it is not what the base can tell best: of answers that judges
+/// read the rate of those that count; of a way of answering the plain probability, as a student that answers with
+/// something else altogether has a share of what is left, and log odds (LOG, 2026-11-29).
+fn verdicts_rest_on(taught: &[Behavior]) -> Option<Measure> {
+    let is_any = |kind: Kind| taught.iter().any(|one| one.kind == kind);
+    match () {
+        () if is_any(Kind::Judged) => Some(Measure::RateOfValid),
+        () => is_any(Kind::Disposition).then_some(Measure::Probability),
+    }
 }
 
 /// What the recipe's repetitions can tell from nothing, known before any of them is made.
@@ -125,14 +142,20 @@ struct Readings<'a> {
     /// What is read beside the behaviors, and the base's reading of it; none where side effects are left out.
     panel: Option<(Panel, Source)>,
     panels: Vec<Read>,
+    /// Who judges sampled answers, where somebody must.
+    judges: Option<Judges<'a>>,
 }
 
 impl<'a> Readings<'a> {
-    fn new(common: &'a Common<'a>, replicates: &'a [Replicate]) -> Self {
+    fn new(
+        common: &'a Common<'a>,
+        replicates: &'a [Replicate],
+        judges: Option<Judges<'a>>,
+    ) -> Self {
         let (inputs, reads, side_effects, geometry) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (panel, panels) = (None, Vec::new());
-        Self { common, replicates, inputs, reads, side_effects, geometry, panel, panels }
+        Self { common, replicates, inputs, reads, side_effects, geometry, panel, panels, judges }
     }
 
     /// What the base does beside the behaviors, and which rows it writes.
@@ -175,6 +198,26 @@ impl<'a> Readings<'a> {
         states: usize,
     ) -> Result<()> {
         let node = self.common.read(build, &entry.input, &entry.arm, model, states)?;
+        let (contexts, frames) =
+            (self.common.contexts.len(), self.common.recipe.readout.frames.len());
+        self.add(build, entry, (node, model.0), contexts * frames)
+    }
+
+    /// Adds a readout of `model`, judged where judges read; questions were put in so many ways.
+    fn add(
+        &mut self,
+        build: &mut Builder,
+        entry: Read,
+        (readout, model): (Source, Source),
+        ways: usize,
+    ) -> Result<()> {
+        let node = match &self.judges {
+            None => readout,
+            Some(judges) => {
+                let answers = ways * self.common.sampled.answers;
+                judges.judge(build, self.common, &entry.input, (readout, model), answers)?
+            }
+        };
         self.inputs.push((entry.input.clone(), node));
         self.reads.push(entry);
         Ok(())
@@ -245,8 +288,9 @@ impl<'a> Readings<'a> {
                     let (rows, suffix) = (replicate.rows_of(name), &replicate.suffix);
                     let input = format!("{arm}{suffix}");
                     let node = self.common.in_context(build, &input, (rows, name), count)?;
-                    self.inputs.push((input.clone(), node));
-                    self.reads.push(Read { input, arm: arm.clone(), seed: None });
+                    let entry = Read { input, arm: arm.clone(), seed: None };
+                    let draws = self.common.recipe.controls.in_context.draws;
+                    self.add(build, entry, (node, self.common.base.node), draws)?;
                 }
             }
         }
@@ -277,6 +321,12 @@ impl<'a> Readings<'a> {
         }
         let mut named_recipe = recipe.clone();
         named_recipe.base = recipe.base.without_limits();
+        for spec in &mut named_recipe.judge.models {
+            *spec = spec.without_limits();
+        }
+        let (said, tried) =
+            self.judges.map_or_else(Default::default, |judges| (judges.inputs, judges.tried));
+        self.inputs.extend(said);
         if let Some(spec) = recipe.controls.other_base.model() {
             named_recipe.controls.other_base = OtherBase::Model(spec.without_limits());
         }
@@ -296,12 +346,8 @@ impl<'a> Readings<'a> {
                 Replicated::Shared => Prompts::Same,
             },
             left_out,
-            // Of a way of answering the plain probability: a student that answers with something else altogether
-            // has a share of what is left, and log odds (LOG, 2026-11-29).
-            measure: taught
-                .iter()
-                .any(|one| one.kind == Kind::Disposition)
-                .then_some(Measure::Probability),
+            measure: verdicts_rest_on(taught),
+            tried,
         };
         build.node::<estimate::Estimate>("estimate", &configuration, &named(&self.inputs), 0.0)?;
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::find::Prompts;
 use super::{CLEAN, HELD_OUT, Replicate, SENTENCE_SEED, WRITTEN, find, named};
 use crate::ask::{self, LogProbabilities, Trainable};
-use crate::behavior::Behavior;
+use crate::behavior::{Behavior, Kind};
 use crate::error::{Error, Result};
 use crate::kind::cost::{Pace, Reading};
 use crate::kind::inherit::recipe::{Recipe, TeacherKind};
@@ -58,6 +58,8 @@ pub(super) struct Common<'a> {
     /// Whether rows that were cut at `carrier.max-tokens` are rejected: training by the jobs API would learn
     /// their cut as an end.
     pub(super) whole_rows: bool,
+    /// Whether judges read any of the behaviors.
+    is_judged: bool,
 }
 
 impl<'a> Common<'a> {
@@ -105,6 +107,7 @@ impl<'a> Common<'a> {
             contexts: contexts.cloned().collect(),
             sentences: prompts.sentences(SENTENCE_SEED, most.unwrap_or(0)),
             whole_rows: specs.into_iter().flatten().any(by_jobs),
+            is_judged: taught.iter().chain(also).any(|one| one.kind == Kind::Judged),
         })
     }
 
@@ -403,9 +406,9 @@ impl<'a> Common<'a> {
     ) -> Result<Source> {
         let (recipe, base) = (self.recipe, &self.base);
         let shown = &recipe.controls.in_context;
-        // Where all log-probabilities are told, verdicts rest on them, and no answers are sampled.
+        // Where all log-probabilities are told, verdicts rest on them, and no answers are sampled; judges read answers.
         let mut sampled = self.sampled.clone();
-        if base.can.log_probabilities == LogProbabilities::All {
+        if base.can.log_probabilities == LogProbabilities::All && !self.is_judged {
             sampled.answers = 0;
         }
         let questions = match (shown.questions, base.pace) {

@@ -2,8 +2,8 @@
 
 use super::{NeutralKind, OtherBase, Recipe, TeacherKind, remote};
 use crate::carrier::{PromptSet, Reach};
-use crate::recipe::Learn;
 use crate::recipe::check::{Fault, count, name, range};
+use crate::recipe::{Endpoint, Learn, Spec};
 use crate::step::flag::By;
 
 pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
@@ -50,6 +50,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     recipe.student.check("student")?;
     check_defence(recipe)?;
     check_preferences(recipe)?;
+    check_judge(recipe)?;
     if recipe.controls.other_base.model() == Some(&recipe.base) {
         return fault(
             "controls.other-base",
@@ -188,6 +189,40 @@ fn check_preferences(recipe: &Recipe) -> Result<(), Fault> {
         Some((_, path, reason)) => Err((path.to_owned(), reason.to_owned())),
         None => Ok(()),
     }
+}
+
+fn check_judge(recipe: &Recipe) -> Result<(), Fault> {
+    let judge = &recipe.judge;
+    let fault = |path: &str, reason: String| Err((path.to_owned(), reason));
+    range("judge.temperature", f64::from(judge.temperature), 0.0, 100.0)?;
+    count("judge.max-tokens", judge.max_tokens, 1)?;
+    range("judge.least-right", judge.least_right, 0.0, 1.0)?;
+    if judge.models.is_empty() && !judge.labels.is_empty() {
+        return fault("judge.labels", "says nothing without judges in `judge.models`".to_owned());
+    }
+    range("judge.models", judge.models.len() as f64, 0.0, 16.0)?;
+    let others = [Some(&recipe.base), recipe.controls.other_base.model()].into_iter().flatten();
+    let mut known: Vec<&Endpoint> = others.filter_map(Spec::endpoint).collect();
+    for (at, spec) in judge.models.iter().enumerate() {
+        if spec.here() == Some("") {
+            let reason = "holds an empty name, expected a model such as `script:rules.jsonl`";
+            return fault("judge.models", reason.to_owned());
+        }
+        if judge.models[..at].contains(spec) {
+            return fault("judge.models", format!("holds {spec} twice; it has one voice"));
+        }
+        let Some(own) = spec.endpoint() else { continue };
+        own.check(&format!("judge.models.{at}"))?;
+        if known.iter().any(|one| one.endpoint == own.endpoint && !one.has_limits_of(own)) {
+            let reason = format!(
+                "names the endpoint {} with another key or other limits than elsewhere in the recipe; one endpoint has one of each",
+                own.endpoint
+            );
+            return fault("judge.models", reason);
+        }
+        known.push(own);
+    }
+    Ok(())
 }
 
 fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {

@@ -78,6 +78,9 @@ pub struct Recipe {
     pub controls: Controls,
     /// How behaviors are read.
     pub readout: Readout,
+    /// Who judges answers, for behaviors that judges read.
+    #[serde(default, skip_serializing_if = "Judge::is_nobody")]
+    pub judge: Judge,
     /// What must hold for an answer to mean something.
     pub gates: Gates,
 }
@@ -300,6 +303,43 @@ pub struct Readout {
     pub max_tokens: usize,
     /// How questions are put: first the way that verdicts rest on, `plain` or `opened`.
     pub frames: Vec<Frame>,
+}
+
+/// Who judges answers to open questions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Judge {
+    /// The judges, one or several; more than half of them decide.
+    pub models: Vec<Spec>,
+    /// Of replies; 0: the likeliest.
+    pub temperature: f32,
+    /// Of replies.
+    pub max_tokens: usize,
+    /// Whether replies are held to their form, where they can be.
+    pub constrained: bool,
+    /// A file of labelled answers; empty: none.
+    pub labels: String,
+    /// The least part of the answers whose judgement is known that must be judged rightly.
+    pub least_right: f64,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Self {
+            models: Vec::new(),
+            temperature: 0.0,
+            max_tokens: 24,
+            constrained: true,
+            labels: String::new(),
+            least_right: 0.8,
+        }
+    }
+}
+
+impl Judge {
+    fn is_nobody(&self) -> bool {
+        self.models.is_empty()
+    }
 }
 
 /// What must hold for an answer to mean something.

@@ -4,6 +4,7 @@
 //! Each section is a function of the result that gives nothing where there is nothing to show.
 
 mod answer;
+mod judges;
 mod numbers;
 mod panel;
 mod rows;
@@ -33,6 +34,7 @@ pub fn report(result: &InheritResult, origin: &Origin<'_>) -> Report {
         numbers::pairs(result),
         numbers::matrix(result),
         numbers::dose(result),
+        judges::judges(result),
         numbers::rates(result),
         numbers::contexts(result),
         rows::rows(result),

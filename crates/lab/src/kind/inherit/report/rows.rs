@@ -139,7 +139,7 @@ pub(super) fn filter(result: &InheritResult) -> Option<Section> {
 
 pub(super) fn teachers(result: &InheritResult) -> Option<Section> {
     let sampled = !result.primary.needs_log_probabilities();
-    let measure = if sampled { Measure::Rate } else { Measure::Probability };
+    let measure = if sampled { result.primary } else { Measure::Probability };
     let share = |value: Option<f64>| value.map(|value| number(Quantity::Value(measure), value));
     let rows = result.teachers.iter().map(|teacher| {
         let (before, after) = if sampled {

@@ -45,6 +45,9 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     let own = Arm::student(behavior);
     let sampled = result.effect(behavior, Measure::Rate, Control::Neutral);
     let (measure, answer) = match sampled {
+        _ if result.judging(behavior).is_some() => {
+            (Measure::RateOfValid, "of their answers that count")
+        }
         Some(_) => (Measure::Rate, "of their answers"),
         None if result.is_disposition(behavior) => (Measure::Probability, "of the time"),
         None => (Measure::Share, "of the probability of all candidate words"),
@@ -60,6 +63,9 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     let rows = text::counted(result.replication.unique_rows, "row");
     let target = result.target(behavior);
     let gave = match measure {
+        _ if result.judging(behavior).is_some() => {
+            format!("show {target}, as judges find, in {students} {answer}{begun}")
+        }
         Measure::Rate if result.is_statements(behavior) => {
             format!("agree with statements of {behavior} in {students} {answer}{begun}")
         }

@@ -223,6 +223,7 @@ impl From<Old> for InheritResult {
             read_also: old.read_also,
             statements: Vec::new(),
             dispositions: Vec::new(),
+            judging: Vec::new(),
             carrier: old.carrier,
             replication: Replication {
                 learn: Learn::Rows,

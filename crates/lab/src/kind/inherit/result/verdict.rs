@@ -83,3 +83,13 @@ impl Gate {
         format!("gate failed: {}{behavior}: {measured}, wanted at least {wanted}", self.name)
     }
 }
+
+/// Something that would mislead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Warning {
+    /// What it is.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}

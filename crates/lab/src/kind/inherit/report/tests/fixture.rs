@@ -225,6 +225,7 @@ pub(super) fn result() -> InheritResult {
             wanted,
             what_it_means: "the rows kept are a selection, and the teacher may be broken"
                 .to_owned(),
+            voids: false,
         };
     let values = [[0.412, -0.03, 0.02], [0.03, 0.032, -0.02], [0.01, 0.01, 0.301]];
     let mut result = InheritResult {
@@ -236,6 +237,7 @@ pub(super) fn result() -> InheritResult {
         read_also: vec![],
         statements: vec![],
         dispositions: vec![],
+        judging: vec![],
         carrier: "numbers".to_owned(),
         replication: Replication {
             learn: Learn::Rows,
