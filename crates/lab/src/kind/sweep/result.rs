@@ -91,6 +91,10 @@ pub struct SweepPoint {
     pub updates: usize,
     /// Times each row was seen.
     pub epochs: f64,
+    /// By how much the loss of students on held-out rows of their teacher lies below the base's, in nats per token,
+    /// mean over taught behaviors: how well they learned what they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_fall: Option<f64>,
     /// Students minus each control, in the measure that verdicts rest on.
     pub effects: Vec<Effect>,
     /// Students minus the neutral ones, in sampled answers, where some were sampled.
