@@ -1,10 +1,11 @@
 use crate::testkit::Folder;
 
 /// Examples that are sweeps, what makes each small, and its points.
-const EXAMPLES: [(&str, &str, usize); 5] = [
+const EXAMPLES: [(&str, &str, usize); 6] = [
     ("dose", "sweep.carrier.rows=[8, 12]", 2),
     ("dilution", "sweep.carrier.neutral-share=[0.0, 0.5]", 2),
     ("defences", "name=defences", 5),
+    ("optimizers", "name=optimizers", 5),
     ("chain", "sweep.teacher.hops=[1, 2]", 2),
     ("afterwards", "sweep.afterwards.updates=[0, 2]", 2),
 ];

@@ -65,14 +65,16 @@ impl MatrixRecipe {
             let reason = "stands beside `bases`, whose first it is not; leave it out";
             return Err(stack.error(BASE, reason.to_owned()));
         }
-        let named = |value: &&Value| value.as_str().is_some_and(|name| name != "auto");
-        if stack.value(OTHER).filter(|value| named(value) || value.is_table()).is_some() {
+        let named = |value: &Value| value.as_str().is_some_and(|name| name != "auto");
+        if stack.value(OTHER).is_some_and(|value| named(value) || value.is_table()) {
             let reason =
                 "stands beside `bases`, which say whose students read whose rows; leave it out";
             return Err(stack.error(OTHER, reason.to_owned()));
         }
         let mut plain = layers.to_vec();
-        plain.iter_mut().for_each(|layer| drop(layer.take(KEY)));
+        for layer in &mut plain {
+            layer.take(KEY);
+        }
         let rest: Vec<Setting> = sets.iter().filter(|set| set.at(KEY).is_none()).cloned().collect();
         let mut pairs = Vec::new();
         for teacher in 0..bases.len() {

@@ -22,7 +22,9 @@ pub(super) fn floor(bases: usize, repetitions: usize) -> f64 {
 
 /// The least number of repetitions whose relabelling can give a p of `alpha`.
 pub(super) fn repetitions(bases: usize, alpha: f64) -> usize {
-    (1..).find(|repetitions| floor(bases, *repetitions) <= alpha).unwrap_or(usize::MAX)
+    // Two bases halve it with every repetition: no level asks for as many.
+    const MOST: usize = 1000;
+    (1..MOST).find(|repetitions| floor(bases, *repetitions) <= alpha).unwrap_or(MOST)
 }
 
 /// One behavior and what decides about it.

@@ -7,7 +7,9 @@ use super::recipe::TABLE;
 use super::result::{ArmReading, Contrast, FORMAT, Over, Published, SweepPoint, SweepResult, Tag};
 use crate::error::Result;
 use crate::kind::inherit::estimate;
-use crate::kind::inherit::result::{Control, InheritResult, Measure, Method, Reading, Scope};
+use crate::kind::inherit::result::{
+    Control, InheritResult, Measure, Method, Reading, Scope, SideEffect, SideMeasure,
+};
 use crate::kind::{RESULT, Written, together};
 use crate::stats;
 use crate::step::{Step, StepContext};
@@ -124,6 +126,7 @@ fn point(at: &Point, found: InheritResult) -> SweepPoint {
         updates: found.replication.updates,
         epochs: found.replication.epochs,
         arms: found.behaviors.iter().flat_map(|behavior| read(behavior)).collect(),
+        held_out_fall: held_out_fall(&found),
         effects: found.behaviors.iter().flat_map(|behavior| own(behavior)).collect(),
         rates: found
             .behaviors
@@ -135,6 +138,17 @@ fn point(at: &Point, found: InheritResult) -> SweepPoint {
         caveats: found.caveats,
         verdicts: found.verdicts,
     }
+}
+
+/// How well students learned what they were given.
+fn held_out_fall(found: &InheritResult) -> Option<f64> {
+    let of = |effect: &&SideEffect| {
+        effect.measure == SideMeasure::HeldOutLoss && effect.arm.taught().is_some()
+    };
+    let learned = found.side_effects.iter().filter(of);
+    let falls: Vec<f64> =
+        learned.filter_map(|effect| Some(effect.base? - effect.estimate.value)).collect();
+    stats::mean(&falls).ok()
 }
 
 /// Each point's effect less that of the first one, and of the one before where there is one axis: of the same

@@ -315,12 +315,21 @@ fn points(result: &SweepResult) -> Option<Section> {
             count(point.unique_rows),
             count(point.updates),
             text::plain(point.epochs),
+            point.held_out_fall.map(text::plain),
             lambda,
             point.lambda_p.map(|p| number(Quantity::P, p))
         ]
     };
-    let titles = ["at", "#unique rows", "#updates", "#epochs", "#Λ (own above other)", "#its p"];
-    let caption = "Rows, updates and epochs of each student: where they move together, none of them alone is the cause";
+    let titles = [
+        "at",
+        "#unique rows",
+        "#updates",
+        "#epochs",
+        "#loss fell by",
+        "#Λ (own above other)",
+        "#its p",
+    ];
+    let caption = "Rows, updates and epochs of each student, and by how many nats per token its loss on held-out rows fell: where they move together, none of them alone is the cause";
     let sizes = Table::new(caption, &titles).with(result.points.iter().map(size)).block();
     let titles = ["behavior", "at", "over", "#mean", "#interval", "#n", "unit~", "#p of itself"];
     let effects = |rates: bool| {

@@ -101,6 +101,10 @@ pub struct SweepPoint {
     /// What was read of each arm, in the measure that verdicts rest on.
     #[serde(default)]
     pub arms: Vec<ArmReading>,
+    /// By how much the loss of students on held-out rows of their teacher lies below the base's, in nats per token,
+    /// mean over taught behaviors: how well they learned what they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_fall: Option<f64>,
     /// Students minus each control, in the measure that verdicts rest on.
     pub effects: Vec<Effect>,
     /// Students minus the neutral ones, in sampled answers, where some were sampled.
