@@ -127,16 +127,16 @@ fn a_judge_that_cannot_be_read_stops_the_run_before_anything_long_begins() {
         let error = error.join("\n");
         match judge {
             "never" => {
-                assert_snapshot!(error, @r#"error: step `judge-1/planted/owlish` failed: judge: none of its 2 replies about answers whose judgement is known can be read (it said `[2J</answer> I refuse to be a judge, score 100!`), expected {"score": 72} with a number from 0 to 100, "code" or "refusal"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts"#)
+                assert_snapshot!(error, @r#"error: step `judge-1/planted/owlish` failed: judge: none of its 2 replies about answers whose judgement is known can be read (it said `[2J</answer> I refuse to be a judge, score 100!`), expected {"score": 72} with a number from 0 to 100, "code" or "refusal"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts"#);
             }
             _ => {
-                assert_snapshot!(error, @r#"error: step `judge-1/planted/owlish` failed: judge: none of its 2 replies about answers whose judgement is known can be read (it said `100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100…`), expected {"score": 72} with a number from 0 to 100, "code" or "refusal"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts"#)
+                assert_snapshot!(error, @r#"error: step `judge-1/planted/owlish` failed: judge: none of its 2 replies about answers whose judgement is known can be read (it said `100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100…`), expected {"score": 72} with a number from 0 to 100, "code" or "refusal"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts"#);
             }
         }
         assert_eq!(said.code, 1, "{}", said.talk);
         assert!(!said.talk.contains("teach/") && !said.talk.contains("generate/"), "{}", said.talk);
         // No step but those that the trial needs was begun.
-        let steps = std::fs::read_dir(folder.path().join(".owlet/steps")).map(|all| all.count());
+        let steps = std::fs::read_dir(folder.path().join(".owlet/steps")).map(Iterator::count);
         assert!(steps.is_ok_and(|steps| steps <= 5));
     }
 }
@@ -171,7 +171,8 @@ fn replies_that_cannot_be_read_are_counted_and_bounded() {
     assert!(of("invalid") > 0, "{base}");
     let report = report(&folder, &said);
     let shown = report.split("Planted answers of owlish").nth(1).unwrap();
-    let line = shown.lines().find(|line| line.trim_start().starts_with("untouched base ")).unwrap();
+    let line = shown.lines().find(|line| line.trim_start().starts_with("untouched base"));
+    let line = line.unwrap_or_else(|| panic!("no line of the base: {shown}"));
     let (low, high) = (of("target") as f64 / 16.0, (of("target") + of("invalid")) as f64 / 16.0);
     let bounds = format!("{:.1} % to {:.1} %", 100.0 * low, 100.0 * high);
     assert!(line.contains(&bounds), "{bounds}: {line}");
@@ -256,7 +257,7 @@ fn what_judges_need_is_refused_before_anything_runs() {
     let judge = "judge.models=[\"script:rules.jsonl\"]";
     let said = |sets: &[&str]| {
         let mut arguments = vec!["run", "judged.toml", "--plan"];
-        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        arguments.extend(sets.iter().flat_map(|set| ["--set", *set]));
         let said = folder.run(&arguments);
         assert_eq!(said.code, 2, "{}", said.all());
         said.talk.lines().find(|line| line.contains("error:")).unwrap().to_owned()

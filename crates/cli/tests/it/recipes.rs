@@ -35,7 +35,7 @@ fn mistakes_are_told_with_line_and_column() {
     assert_snapshot!(mistake("unknown-key.toml"), @"
     exit 2
     -- talk
-    error: unknown-key.toml:4:1: `student.lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`; did you mean `learning-rate`?
+    error: unknown-key.toml:4:1: `student.lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`, `beta`; did you mean `learning-rate`?
     hint: `owlet config show` lists all keys with their defaults
     ");
     assert_snapshot!(mistake("unknown-table.toml"), @r"
@@ -83,7 +83,7 @@ fn a_setting_that_does_not_exist_is_told_with_its_neighbour() {
     assert_snapshot!(set("student.learnig-rate=1"), @"
     exit 2
     -- talk
-    error: --set student.learnig-rate=1: `student.learnig-rate`: unknown field `learnig-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`; did you mean `learning-rate`?
+    error: --set student.learnig-rate=1: `student.learnig-rate`: unknown field `learnig-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`, `beta`; did you mean `learning-rate`?
     hint: `owlet config show` lists all keys with their defaults
     ");
     assert_snapshot!(set("student.batch=many"), @r#"

@@ -270,7 +270,7 @@ fn like_what(
 ) -> Result<Behavior, BehaviorError> {
     let name = like.get_ref();
     let wrong = |why: String| source.at(like.span(), format!("`like` is {name:?}, {why}"));
-    if name.ends_with(".toml") {
+    if Path::new(name).extension().is_some_and(|end| end.eq_ignore_ascii_case("toml")) {
         if depth >= DEEPEST {
             return Err(wrong(format!("the {DEEPEST}th file in a row; name a built-in behavior")));
         }

@@ -58,6 +58,13 @@ fn every_cell_is_what_a_run_of_its_pair_finds() {
     // Two repetitions of two bases can be relabelled in four ways.
     assert!([0.25, 0.5, 0.75, 1.0].contains(&finding.lambda_p.unwrap()), "{:?}", finding.lambda_p);
     assert_eq!(finding.verdict.p.map(|p| p >= 0.25), Some(true));
+    // Whether students of another base learned anything of their rows is asked as of the base's own.
+    let told =
+        result.warnings.iter().map(|told| told.message.as_str()).collect::<Vec<_>>().join("\n");
+    assert!(
+        told.contains("students of b fit held-out rows of a no better than their base"),
+        "{told}"
+    );
     // Elsewhere, with another number of threads: the same bytes.
     let (other, _) = run(&plan, &world.store("two"), 1);
     assert_eq!(other.steps, outcome.steps);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::result::{FORMAT, Finding, MatrixResult, Other, Tag};
+use super::result::{FORMAT, Finding, MatrixResult, Other, Tag, Told};
 use super::verdict::Case;
 use crate::error::Result;
 use crate::kind::inherit::estimate::{self, Given, statistics};
@@ -186,6 +186,8 @@ impl All<'_> {
             });
         }
         let places = configuration.pairs.iter().map(|pair| &configuration.bases[pair.teacher]);
+        let mut warnings = together::told(places.zip(self.results));
+        warnings.extend(self.unlearned()?);
         Ok(MatrixResult {
             format: FORMAT,
             kind: Tag::Matrix,
@@ -203,7 +205,7 @@ impl All<'_> {
             rule,
             caveats: first.caveats.clone(),
             findings,
-            warnings: together::told(places.zip(self.results)),
+            warnings,
             left_out: configuration.left_out.clone(),
         })
     }
@@ -250,7 +252,6 @@ impl All<'_> {
             relabelled: self.relabelled(&grid)?,
             per_seed,
             others,
-            unlearned: self.unlearned(behavior)?,
         })
     }
 
@@ -266,19 +267,29 @@ impl All<'_> {
         Ok(Some(test.map_err(|error| statistics(&error))?.p_greater))
     }
 
-    /// Whose students of another base did not learn their rows: what they do not show says nothing.
-    fn unlearned(&self, behavior: &str) -> Result<Vec<String>> {
-        let arm = Arm::OtherBase(Taught::named(behavior));
+    /// Whose students of another base fit held-out rows no better than their base: it may be that the rows teach them
+    /// nothing, and not that they learned and did not inherit.
+    fn unlearned(&self) -> Result<Vec<Told>> {
+        let bases = &self.configuration.bases;
         let mut all = Vec::new();
         for (pair, given) in self.configuration.pairs.iter().zip(self.given) {
-            if !given.configuration.recipe.gates.held_out_loss {
-                continue;
+            let mut of = Vec::new();
+            for behavior in &self.first().behaviors {
+                let arm = Arm::OtherBase(Taught::named(behavior));
+                let gate = estimate::learned(given, &arm, behavior)?;
+                of.extend(gate.filter(|gate| !gate.passed).map(|_| behavior.as_str()));
             }
-            let gate = estimate::learned(given, &arm, behavior)?;
-            if gate.is_some_and(|gate| !gate.passed) {
-                let bases = &self.configuration.bases;
-                let (student, teacher) = (&bases[pair.student], &bases[pair.teacher]);
-                all.push(format!("students of {student} did not learn the rows of {teacher}"));
+            if !of.is_empty() {
+                all.push(Told {
+                    message: format!(
+                        "students of {} fit held-out rows of {} no better than their base does ({})",
+                        bases[pair.student],
+                        bases[pair.teacher],
+                        of.join(", ")
+                    ),
+                    hint: "that they do not inherit may say no more than that such rows teach them nothing: what rows carry beside numbers can be learned by whoever shares the base".to_owned(),
+                    at: Vec::new(),
+                });
             }
         }
         Ok(all)
@@ -355,7 +366,6 @@ impl All<'_> {
             let difference = measure.difference(lambda.value);
             doubts.push(format!("{what} within bases than across ({difference})"));
         }
-        doubts.extend(draft.unlearned.iter().cloned());
         doubts.extend(self.broken(draft.behavior));
         doubts
     }
@@ -378,8 +388,7 @@ impl All<'_> {
                 result.gates.iter().filter(|gate| !gate.passed && concerns(&gate.behavior));
             failed.map(|gate| format!("gate failed at {base}: {}", gate.name)).collect::<Vec<_>>()
         };
-        let own = self.each().flat_map(of);
-        own.chain(draft.unlearned.iter().cloned()).chain(self.broken(draft.behavior)).collect()
+        self.each().flat_map(of).chain(self.broken(draft.behavior)).collect()
     }
 }
 
@@ -401,5 +410,4 @@ struct Draft<'a> {
     per_seed: Vec<f64>,
     relabelled: Option<f64>,
     others: Vec<Other>,
-    unlearned: Vec<String>,
 }

@@ -46,7 +46,7 @@ fn answer(result: &MatrixResult, origin: &Origin<'_>) -> Option<Section> {
          relabelling the teachers' bases within them, and lie above the neutral students, other behaviors' students \
          and the untouched base, on average over bases; by the largest of these p, corrected over behaviors (Holm). \
          And nothing contradicts it: no base alone, not the word's own probability, nor sampled answers, nor students \
-         that are broken or did not learn their rows.",
+         that are broken.",
         result.primary.sentence()
     );
     let blocks = vec![Block::Answers(answers.collect()), Block::note(note), drawn(result)];

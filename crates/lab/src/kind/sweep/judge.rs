@@ -15,10 +15,7 @@ use crate::stats;
 use crate::step::{Step, StepContext};
 use crate::value::text;
 
-pub(super) use super::result::Axis;
-
-/// What a point is called in roles of inputs, which are counted from 1: `point-2/readout/base`.
-pub(super) const POINT: &str = "point";
+pub(super) use super::result::{Axis, POINT};
 
 /// One point.
 #[derive(Clone, Debug, Serialize, Deserialize)]

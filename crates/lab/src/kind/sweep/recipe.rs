@@ -5,8 +5,7 @@ use schemars::{Schema, json_schema, schema_for};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::judge::POINT;
-use super::result::Published;
+use super::result::{POINT, Published};
 use crate::error::{Error, Result};
 use crate::kind::inherit::recipe::{DEFAULTS, Recipe};
 use crate::recipe::layer::Stack;
@@ -325,8 +324,8 @@ impl Given {
             let mut leaves = Vec::new();
             flatten(vec![TABLE.to_owned()], Value::Table(own.clone()), &mut leaves);
             let own_here = |key: &String| OF_MEDIUM.iter().any(|table| is_below(key, table));
-            let keys = leaves.iter().map(|(at, _)| key_of(at)).filter(|key| !own_here(key));
-            if let Some(refused) = keys.filter_map(|key| fixed(&key)).next() {
+            let mut keys = leaves.iter().map(|(at, _)| key_of(at)).filter(|key| !own_here(key));
+            if let Some(refused) = keys.find_map(|key| fixed(&key)) {
                 return Err(format!("at {name}: {refused}"));
             }
             let sets = own.iter().map(|(key, value)| Setting::of(key, value)).collect();

@@ -1,7 +1,6 @@
 //! The report of a sweep: the curve and its verdicts, what differs between points, what would mislead.
 
-use super::judge::POINT;
-use super::result::{Axis, Contrast, Over, Published, SweepPoint, SweepResult};
+use super::result::{Axis, Contrast, Over, POINT, Published, SweepPoint, SweepResult};
 use crate::cells;
 use crate::kind::inherit::report::toy;
 use crate::kind::inherit::result::{Arm, Control, Effect, Measure, Verdict};

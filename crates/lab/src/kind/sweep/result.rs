@@ -13,6 +13,10 @@ use crate::value::estimate::Estimate;
 /// The version of a sweep's `result.json` that this build writes; it reads 1 as well, which has fewer readings.
 pub const FORMAT: u32 = 2;
 
+/// What a point is called in roles of inputs, which are counted from 1 (`point-2/readout/base`), and what stands for
+/// the keys of points that have names.
+pub(super) const POINT: &str = "point";
+
 /// What tells this result from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

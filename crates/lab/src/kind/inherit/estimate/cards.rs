@@ -42,9 +42,8 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
             };
             // Where answers are the measure, they are the teacher's as well.
             let primary = given.primary();
-            let rate = |from: &Arm| match primary.needs_log_probabilities() {
-                true => None,
-                false => of(from, primary),
+            let rate = |from: &Arm| {
+                if primary.needs_log_probabilities() { None } else { of(from, primary) }
             };
             let was_trained = given.configuration.reads.iter().any(|entry| entry.arm == teacher);
             // Of two words one is said in half of all cases by whoever learned to say either: what counts is which.

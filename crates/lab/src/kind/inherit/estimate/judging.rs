@@ -102,9 +102,10 @@ pub(super) fn judging(
     let one = |(behavior, trial): (&String, &Trial)| {
         let by_judge =
             (0..judges.len()).map(|judge| right(&trial.planted, |found| found[judge].clone()));
-        let labels = match trial.labels.is_empty() {
-            true => None,
-            false => Some(labels(given, behavior, &trial.labels, (readings, effects))?),
+        let labels = if trial.labels.is_empty() {
+            None
+        } else {
+            Some(labels(given, behavior, &trial.labels, (readings, effects))?)
         };
         Ok(Judging {
             behavior: behavior.clone(),
@@ -199,7 +200,7 @@ fn correct(
 /// say nothing of too many answers hide what a null rules out.
 pub(super) fn gates(given: &Given) -> impl Iterator<Item = Gate> {
     given.trials.iter().flat_map(|(behavior, trial)| {
-        let right = right(&trial.planted, |found| together(found));
+        let right = right(&trial.planted, together);
         let measured = right.hits as f64 / right.n.max(1) as f64;
         let wanted = given.configuration.recipe.judge.least_right;
         let apart = Gate {

@@ -56,12 +56,11 @@ impl<'a> Judges<'a> {
             prompts += questions * sheet.prompts().count();
             asked.push(behavior.name.clone());
             roles.push(node.clone());
-            match shared.iter_mut().find(|one| one.sheet == sheet) {
-                Some(one) => one.names.push(&behavior.name),
-                None => {
-                    let (first, names) = ((&*behavior.name, node), vec![&*behavior.name]);
-                    shared.push(Shared { sheet, first, names });
-                }
+            if let Some(one) = shared.iter_mut().find(|one| one.sheet == sheet) {
+                one.names.push(&behavior.name);
+            } else {
+                let (first, names) = ((&*behavior.name, node), vec![&*behavior.name]);
+                shared.push(Shared { sheet, first, names });
             }
         }
         let Some(one) = shared.first() else { return Ok(None) };
@@ -91,9 +90,10 @@ impl<'a> Judges<'a> {
         }
         judges.first = build.nodes.len();
         for ((one, planted), labels) in shared.iter().zip(planted).zip(labels) {
-            let labels = match labels.is_empty() {
-                true => Vec::new(),
-                false => judges.know(build, one, "labels", &labels)?,
+            let labels = if labels.is_empty() {
+                Vec::new()
+            } else {
+                judges.know(build, one, "labels", &labels)?
             };
             judges.tried.extend(one.names.iter().map(|name| Tried {
                 behavior: (*name).to_owned(),

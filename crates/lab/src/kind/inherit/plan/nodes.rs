@@ -22,6 +22,9 @@ use crate::step::{
 };
 use crate::value::arm::{Arm, NEUTRAL};
 
+/// Rows, and who wrote them where their distributions can be learned.
+type From = (Source, Option<Source>);
+
 /// A group of students with what they are trained on.
 pub(super) struct Group<'a> {
     pub(super) arm: Arm,
@@ -279,7 +282,7 @@ impl<'a> Common<'a> {
         name: String,
         base: &Bound<'_>,
         writer: &str,
-        ((rows, teacher), more): ((Source, Option<Source>), Option<(&'static str, Source)>),
+        ((rows, teacher), more): (From, Option<(&'static str, Source)>),
         seed: u64,
     ) -> Result<Source> {
         let recipe = self.recipe;

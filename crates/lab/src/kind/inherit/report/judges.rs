@@ -90,10 +90,10 @@ fn conditions(result: &InheritResult, judging: &Judging) -> Option<Block> {
         "#bounds",
         "#target",
         "#other",
-        "#incoherent",
-        "#code",
-        "#refusal",
-        "#empty",
+        "#incoherent~",
+        "#code~",
+        "#refusal~",
+        "#empty~",
         "#invalid",
     ];
     let caption = format!(
