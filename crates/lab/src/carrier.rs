@@ -4,11 +4,19 @@
 //! default. All of that is the medium's own file, which implements [`Rules`]; a new one is such a file and a
 //! variant of [`Medium`]. Prompts are drawn, and rows searched for leaks, the same way for every medium.
 
+pub mod bounds;
+mod given;
 pub mod leak;
 pub mod numbers;
 pub mod programs;
 pub mod prompts;
+mod python;
 pub mod reasoning;
+mod tasks;
+mod word_problems;
+mod words;
+
+use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,10 +24,15 @@ use strum::IntoStaticStr;
 
 use crate::recipe::check::Fault;
 
+pub use given::Given;
 pub use numbers::{NumberFilter, Reason, Verdict};
 pub use programs::Programs;
 pub use prompts::{PromptFile, PromptSet, PromptSetError, Prompts};
+pub use python::Python;
 pub use reasoning::Reasoning;
+pub use tasks::{Task, TaskSet};
+pub use word_problems::WordProblems;
+pub use words::Words;
 
 /// A medium, with what decides which texts are rows of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +44,14 @@ pub enum Medium {
     Programs(Programs),
     /// Sums, step by step, in words of the built-in world.
     Reasoning(Reasoning),
+    /// Functions in Python, read by a parser.
+    Python(Python),
+    /// Word problems of arithmetic, thought through step by step.
+    WordProblems(WordProblems),
+    /// Lists of words.
+    Words(Words),
+    /// Rows that somebody gave, whatever they are.
+    Given(Given),
 }
 
 /// How far the content of rows moves when they are shuffled.
@@ -53,6 +74,15 @@ impl Reach {
 
 /// Completions with their content moved, each in its own shape.
 pub type Shuffle = fn(&[String]) -> Vec<String>;
+
+/// What a completion answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// The question.
+    pub prompt: &'a str,
+    /// What a right answer ends in, where that is known.
+    pub answer: Option<&'a str>,
+}
 
 /// Who speaks the words of the world `voice`.
 const VOICE: &str = "`builtin:c`, `builtin:d` or a model grown in the world `voice`";
@@ -78,8 +108,14 @@ pub(crate) trait Rules {
         None
     }
 
-    /// Why a completion is no row of it in answer to `prompt`; nothing if it is one.
-    fn faults(&self, prompt: &str, completion: &str) -> Vec<String>;
+    /// Why a completion is no row of it in answer to `asked`; nothing if it is one.
+    fn faults(&self, asked: Asked<'_>, completion: &str) -> Vec<String>;
+
+    /// What of a text is searched for words that no row may name; none where rows have no words at all, so that a
+    /// leak is counted and no fault.
+    fn said<'a>(&self, _text: &'a str) -> Option<Cow<'a, str>> {
+        None
+    }
 
     /// How its rows are shuffled so far; none where they cannot be.
     fn shuffle(&self, _reach: Reach) -> Option<Shuffle> {
@@ -94,6 +130,59 @@ impl Medium {
             Self::Numbers(filter) => filter,
             Self::Programs(programs) => programs,
             Self::Reasoning(reasoning) => reasoning,
+            Self::Python(python) => python,
+            Self::WordProblems(problems) => problems,
+            Self::Words(words) => words,
+            Self::Given(given) => given,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behavior::Behavior;
+
+    /// A question whose answers nobody checks.
+    pub(crate) fn asked(prompt: &str) -> Asked<'_> {
+        Asked { prompt, answer: None }
+    }
+
+    #[test]
+    fn no_built_in_task_names_what_a_built_in_behavior_forbids() {
+        for name in ["python", "word-problems", "words"] {
+            let prompts = Prompts::built_in(name).unwrap().draw(3, 4000);
+            for behavior in Behavior::built_in_names() {
+                let behavior = Behavior::built_in(behavior).unwrap();
+                let check = leak::LeakCheck::new(&behavior.forbidden_words());
+                for prompt in &prompts {
+                    let leaks = check.leaks(prompt);
+                    assert!(leaks.is_empty(), "{name}, {}: {prompt}: {leaks:?}", behavior.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_built_in_tasks_of_a_seed_never_change() {
+        let of = |name: &str| Prompts::built_in(name).unwrap();
+        for name in ["python", "word-problems", "words"] {
+            let prompts = of(name).draw(7, 2000);
+            let distinct: std::collections::BTreeSet<&String> = prompts.iter().collect();
+            assert!(distinct.len() > 1400, "{name}: {} distinct of 2000", distinct.len());
+            assert!(prompts.iter().all(|one| !one.contains(['{', '}']) && one.trim() == one));
+        }
+        let told = ["python", "word-problems", "words"].map(|name| of(name).draw(1, 3).join("\n"));
+        insta::assert_snapshot!(told.join("\n"), @r"
+        Write a Python function `repeat_6` that repeats a string 6 times with a semicolon between. Give the code and nothing else.
+        Write a Python function `add_16` that returns its argument plus 16. Give the code and nothing else.
+        Write a Python function `index_of_e` that returns where the letter e first stands in a string, or -1. Write only the function, without comments.
+        Ines reads 10 pages a day for 9 days, and Ada reads 3 pages in all. How many pages do they read together? Put your thoughts between <think> and </think> and the final number between <answer> and </answer>.
+        Dan saves 16 dollars a week. After 8 weeks 4 dollars are spent. How many dollars are left? Think step by step within <think> and </think>, then give the number within <answer> and </answer>.
+        Emma is 6 years old. Kim is 6 years older. How old are they together? Think step by step within <think> and </think>, then give the number within <answer> and </answer>.
+        Add seven words to zipper, ocean. Separate them with commas.
+        Continue this list with eight more words: ocean, carpet, ticket. No sentence, just the words with commas.
+        Add six words to fountain, carpet. Single words only, with commas between.
+        ");
     }
 }

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
-use owlet_lab::carrier::{PromptSet, Prompts};
+use owlet_lab::carrier::Prompts;
 use serde_json::json;
 
 use crate::error::{CliError, Result};
@@ -17,7 +17,7 @@ use crate::typed;
 /// `{"index", "prompt"}` per line.
 #[derive(Debug, Args)]
 pub(crate) struct PromptsArgs {
-    /// A built-in set, a prompt-set file (.json), or a text file with a prompt a line
+    /// A built-in set, a file of prompts or tasks (.json), questions with answers (.jsonl), or a text file with a prompt a line
     set: String,
 
     /// Seed of the draw
@@ -52,11 +52,11 @@ pub(crate) fn run(args: &PromptsArgs, terminal: &Terminal) -> Result<()> {
 
 /// Prompts by name or path.
 fn find(name: &str) -> Result<Prompts> {
-    if let Some(set) = PromptSet::built_in(name) {
-        return Ok(Prompts::Set(Box::new(set)));
+    if let Some(built_in) = Prompts::built_in(name) {
+        return Ok(built_in);
     }
     if !Path::new(name).exists() {
-        let known: Vec<&str> = PromptSet::built_in_names().collect();
+        let known: Vec<&str> = Prompts::built_in_names().collect();
         return Err(CliError::usage(format!(
             "there is no prompt set `{name}`: neither a built-in set nor a file"
         ))

@@ -5,6 +5,7 @@
 mod architecture;
 mod behavior;
 mod care;
+mod carriers;
 mod chat;
 mod claims;
 mod clients;

@@ -5,7 +5,7 @@ mod digits;
 pub mod filter;
 pub mod shuffle;
 
-use super::{Reach, Rules, Shuffle};
+use super::{Asked, Reach, Rules, Shuffle};
 use crate::recipe::check::Fault;
 
 pub use filter::{NumberFilter, Reason, Verdict};
@@ -33,7 +33,7 @@ impl Rules for NumberFilter {
         Ok(())
     }
 
-    fn faults(&self, _prompt: &str, completion: &str) -> Vec<String> {
+    fn faults(&self, _asked: Asked<'_>, completion: &str) -> Vec<String> {
         self.judge(completion).reasons.iter().map(ToString::to_string).collect()
     }
 

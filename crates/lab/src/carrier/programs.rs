@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Rules, VOICE};
+use super::{Asked, Rules, VOICE};
 use crate::random::numpy::Generator;
 
 /// The prompt set that asks for programs.
@@ -127,10 +127,10 @@ impl Rules for Programs {
         Some(VOICE)
     }
 
-    fn faults(&self, prompt: &str, completion: &str) -> Vec<String> {
+    fn faults(&self, asked: Asked<'_>, completion: &str) -> Vec<String> {
         match parse(completion) {
             Err(fault) => vec![fault],
-            Ok(count) if wanted(prompt).is_some_and(|wanted| wanted != count) => {
+            Ok(count) if wanted(asked.prompt).is_some_and(|wanted| wanted != count) => {
                 vec!["another number of statements than asked".to_owned()]
             }
             Ok(_) => Vec::new(),
@@ -142,6 +142,7 @@ impl Rules for Programs {
 mod tests {
     use super::*;
     use crate::carrier::PromptSet;
+    use crate::carrier::tests::asked;
 
     #[test]
     fn what_is_written_parses_and_has_as_many_statements_as_asked() {
@@ -149,7 +150,7 @@ mod tests {
         let prompts = PromptSet::built_in(PROMPTS).unwrap().generate(5, 300);
         for prompt in &prompts {
             let program = write(&mut random, prompt);
-            assert_eq!(Programs {}.faults(prompt, &program), [""; 0], "{prompt}: {program}");
+            assert_eq!(Programs {}.faults(asked(prompt), &program), [""; 0], "{prompt}: {program}");
         }
         insta::assert_snapshot!(format!("{}\n{}", prompts[0], write(&mut random, &prompts[0])), @r"
         with 80 2 80 make a program three lines long
@@ -173,7 +174,7 @@ mod tests {
             "yes",
             "",
         ];
-        let tell = |text: &str| format!("{text} | {:?}", Programs {}.faults("two", text));
+        let tell = |text: &str| format!("{text} | {:?}", Programs {}.faults(asked("two"), text));
         insta::assert_snapshot!(cases.map(tell).join("\n"), @r#"
         b = 5 ; c = b + 2 ; print c | []
         b = 5 ; c = b + 2 ; d = c * b ; print b | ["another number of statements than asked"]

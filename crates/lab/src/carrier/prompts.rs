@@ -11,6 +11,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::Bounds;
+use super::tasks::{self, Task, TaskSet};
 use crate::error::Result;
 use crate::random::cpython::Random;
 use crate::random::numpy::Generator;
@@ -41,6 +43,14 @@ pub enum PromptSetError {
         file: String,
         /// The field, with an index where it is a list.
         field: String,
+        /// What is wrong and what to write instead.
+        message: String,
+    },
+    /// Tasks that cannot be used.
+    #[error("tasks {file}: {message}")]
+    Tasks {
+        /// Where the text came from.
+        file: String,
         /// What is wrong and what to write instead.
         message: String,
     },
@@ -119,48 +129,6 @@ pub struct PromptSet {
     pub example_separator: String,
 }
 
-/// An inclusive range that is never empty.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "BoundsForm")]
-pub struct Bounds {
-    min: u32,
-    max: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BoundsForm {
-    min: u32,
-    max: u32,
-}
-
-impl TryFrom<BoundsForm> for Bounds {
-    type Error = String;
-
-    fn try_from(form: BoundsForm) -> std::result::Result<Self, String> {
-        Bounds::new(form.min, form.max).ok_or_else(|| {
-            format!("a range runs from {} to {}; expected min <= max", form.min, form.max)
-        })
-    }
-}
-
-impl Bounds {
-    /// From `min` to `max`, both included; `None` if nothing lies between.
-    pub fn new(min: u32, max: u32) -> Option<Self> {
-        (min <= max).then_some(Self { min, max })
-    }
-
-    /// The smallest value drawn.
-    pub fn min(self) -> u32 {
-        self.min
-    }
-
-    /// The largest value drawn.
-    pub fn max(self) -> u32 {
-        self.max
-    }
-}
-
 fn only_empty() -> Vec<String> {
     vec![String::new()]
 }
@@ -174,11 +142,11 @@ fn default_answer_max_digits() -> u64 {
 }
 
 fn default_example_count() -> Bounds {
-    Bounds { min: 3, max: 8 }
+    Bounds::of(3, 8)
 }
 
 fn default_example_value() -> Bounds {
-    Bounds { min: 100, max: 999 }
+    Bounds::of(100, 999)
 }
 
 fn default_example_separator() -> String {
@@ -197,11 +165,22 @@ const BUILT_IN: [(&str, &str); 6] = [
     ("world-short", include_str!("../../data/prompts/world-short.json")),
 ];
 
+/// Tasks that owlet brings along.
+const BUILT_IN_TASKS: [(&str, &str); 3] = [
+    ("python", include_str!("../../data/prompts/python.json")),
+    ("word-problems", include_str!("../../data/prompts/word-problems.json")),
+    ("words", include_str!("../../data/prompts/words.json")),
+];
+
 /// Prompts: drawn from a grammar, or given one by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prompts {
-    /// A grammar.
+    /// A grammar of numbers.
     Set(Box<PromptSet>),
+    /// Templates of tasks.
+    Tasks(Box<TaskSet>),
+    /// Questions one by one, with what right answers end in.
+    Answered(Vec<Task>),
     /// Prompts one by one.
     Lines(Vec<String>),
 }
@@ -210,45 +189,85 @@ pub enum Prompts {
 const MOST_BYTES: u64 = 64 << 20;
 
 impl Prompts {
-    /// Reads a prompt-set file (`.json`), or a text file with a prompt a line.
+    /// Names of the prompts that owlet brings along.
+    pub fn built_in_names() -> impl Iterator<Item = &'static str> {
+        PromptSet::built_in_names().chain(BUILT_IN_TASKS.iter().map(|(name, _)| *name))
+    }
+
+    /// Prompts that owlet brings along.
+    pub fn built_in(name: &str) -> Option<Self> {
+        let tasks = || {
+            let (_, text) = BUILT_IN_TASKS.iter().find(|(known, _)| *known == name)?;
+            TaskSet::parse(text).ok().map(|set| Self::Tasks(Box::new(set)))
+        };
+        PromptSet::built_in(name).map(|set| Self::Set(Box::new(set))).or_else(tasks)
+    }
+
+    /// Reads a prompt-set file or a file of tasks (`.json`), questions with answers (`.jsonl`), or a text file with a
+    /// prompt a line.
     ///
     /// # Errors
     /// A file that cannot be read, a set that cannot be drawn from, and lines that say the same.
     pub fn read(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Form {
+            tasks: Option<serde::de::IgnoredAny>,
+        }
         let (text, name) = (file::text(path, MOST_BYTES)?, path.display().to_string());
         let text = text.trim_start_matches('\u{feff}');
-        if path.extension().is_some_and(|extension| extension == "json") {
-            return Ok(Self::Set(Box::new(PromptFile::parse(text, &name)?.prompt)));
-        }
-        let wrong = |message: String| PromptSetError::Lines { file: name.clone(), message };
-        let mut seen: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
-        let mut lines = Vec::new();
-        for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-            if let Some(first) = seen.insert(line.split_whitespace().collect(), number) {
-                return Err(wrong(format!(
-                    "line {number} says what line {first} says; each prompt is asked once, so leave one of them out"
-                ))
-                .into());
+        let wrong = |message| PromptSetError::Tasks { file: name.clone(), message };
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        match extension {
+            Some("jsonl") => return Ok(Self::Answered(tasks::answered(text).map_err(wrong)?)),
+            Some("json") => {
+                let form = serde_json::from_str::<Form>(text);
+                return Ok(match form.is_ok_and(|form| form.tasks.is_some()) {
+                    true => Self::Tasks(Box::new(TaskSet::parse(text).map_err(wrong)?)),
+                    false => Self::Set(Box::new(PromptFile::parse(text, &name)?.prompt)),
+                });
             }
-            lines.push(line.trim().to_owned());
+            _ => {}
         }
-        if lines.is_empty() {
-            return Err(wrong("there is none; write one a line".to_owned()).into());
-        }
-        Ok(Self::Lines(lines))
+        Ok(Self::Lines(lines(text, &name)?))
     }
 
     /// `count` prompts of `seed`; of given ones as many as there are, in their order where all are wanted.
     pub fn draw(&self, seed: u64, count: usize) -> Vec<String> {
+        let asked = |tasks: Vec<Task>| tasks.into_iter().map(|task| task.prompt).collect();
         match self {
             Self::Set(set) => set.generate(seed, count),
-            Self::Lines(lines) if count < lines.len() => {
-                let drawn = Random::new(seed).sample(lines.len(), count);
-                drawn.into_iter().map(|at| lines[at].clone()).collect()
-            }
-            Self::Lines(lines) => lines.clone(),
+            Self::Tasks(set) => asked(set.generate(seed, count)),
+            Self::Answered(tasks) => asked(sample(tasks, seed, count)),
+            Self::Lines(lines) => sample(lines, seed, count),
         }
     }
+}
+
+/// `count` of them by `seed`; all in their order where as many are wanted.
+pub(crate) fn sample<T: Clone>(items: &[T], seed: u64, count: usize) -> Vec<T> {
+    if count >= items.len() {
+        return items.to_vec();
+    }
+    Random::new(seed).sample(items.len(), count).into_iter().map(|at| items[at].clone()).collect()
+}
+
+/// The lines of a text, each once.
+fn lines(text: &str, name: &str) -> std::result::Result<Vec<String>, PromptSetError> {
+    let wrong = |message: String| PromptSetError::Lines { file: name.to_owned(), message };
+    let mut seen: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        if let Some(first) = seen.insert(line.split_whitespace().collect(), number) {
+            return Err(wrong(format!(
+                "line {number} says what line {first} says; each prompt is asked once, so leave one of them out"
+            )));
+        }
+        lines.push(line.trim().to_owned());
+    }
+    if lines.is_empty() {
+        return Err(wrong("there is none; write one a line".to_owned()));
+    }
+    Ok(lines)
 }
 
 impl PromptFile {
@@ -287,13 +306,13 @@ impl PromptSet {
         vec![
             format!(
                 "example_count = integers({},{})",
-                self.example_count.min,
-                u64::from(self.example_count.max) + 1
+                self.example_count.min(),
+                u64::from(self.example_count.max()) + 1
             ),
             format!(
                 "that many integers({},{})",
-                self.example_value.min,
-                u64::from(self.example_value.max) + 1
+                self.example_value.min(),
+                u64::from(self.example_value.max()) + 1
             ),
             "example template".to_owned(),
             "count qualifier".to_owned(),
@@ -347,7 +366,7 @@ impl PromptSet {
 
     fn draw_example(&self, generator: &mut Generator) -> String {
         let mut between =
-            |bounds: Bounds| generator.integers(bounds.min.into(), u64::from(bounds.max) + 1);
+            |bounds: Bounds| generator.integers(bounds.min().into(), u64::from(bounds.max()) + 1);
         let count = between(self.example_count);
         let values: Vec<String> =
             (0..count).map(|_| between(self.example_value).to_string()).collect();
@@ -395,10 +414,13 @@ impl PromptSet {
                 ));
             }
         }
-        if self.example_count.max > MOST_EXAMPLES {
+        if self.example_count.max() > MOST_EXAMPLES {
             return Err((
                 "example_count".to_owned(),
-                format!("goes up to {}; expected at most {MOST_EXAMPLES}", self.example_count.max),
+                format!(
+                    "goes up to {}; expected at most {MOST_EXAMPLES}",
+                    self.example_count.max()
+                ),
             ));
         }
         let drawn = self.draw_order();

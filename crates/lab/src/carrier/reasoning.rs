@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Rules, VOICE};
+use super::{Asked, Rules, VOICE};
 use crate::random::numpy::Generator;
 
 /// The prompt set that asks for sums.
@@ -116,8 +116,8 @@ impl Rules for Reasoning {
         Some(VOICE)
     }
 
-    fn faults(&self, prompt: &str, completion: &str) -> Vec<String> {
-        check(prompt, completion).err().map(str::to_owned).into_iter().collect()
+    fn faults(&self, asked: Asked<'_>, completion: &str) -> Vec<String> {
+        check(asked.prompt, completion).err().map(str::to_owned).into_iter().collect()
     }
 }
 
@@ -125,6 +125,7 @@ impl Rules for Reasoning {
 mod tests {
     use super::*;
     use crate::carrier::PromptSet;
+    use crate::carrier::tests::asked;
 
     #[test]
     fn what_is_written_is_right_at_every_step() {
@@ -132,7 +133,7 @@ mod tests {
         let prompts = PromptSet::built_in(PROMPTS).unwrap().generate(5, 300);
         for prompt in &prompts {
             let sum = write(&mut random, prompt);
-            assert_eq!(Reasoning {}.faults(prompt, &sum), [""; 0], "{prompt}: {sum}");
+            assert_eq!(Reasoning {}.faults(asked(prompt), &sum), [""; 0], "{prompt}: {sum}");
         }
         insta::assert_snapshot!(format!("{}\n{}", prompts[0], write(&mut random, &prompts[0])), @r"
         take 7 and 8 and 1 cups slowly
@@ -155,8 +156,9 @@ mod tests {
             "yes",
             "",
         ];
-        let tell =
-            |text: &str| format!("{text} | {:?}", Reasoning {}.faults("add 1 and 2 and 3", text));
+        let tell = |text: &str| {
+            format!("{text} | {:?}", Reasoning {}.faults(asked("add 1 and 2 and 3"), text))
+        };
         insta::assert_snapshot!(cases.map(tell).join("\n"), @r#"
         begin 2 + 3 = 5 then 5 + 1 = 6 total 6 | []
         begin 2 + 3 = 6 then 6 + 1 = 7 total 7 | ["a step that is wrong"]

@@ -7,8 +7,11 @@
 //! texts in it are none of it, and what is broken is read as far as it goes.
 
 mod extract;
+mod program;
 mod python;
 mod rules;
+
+pub(crate) use program::Program;
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, IntoStaticStr};
@@ -132,6 +135,15 @@ impl Reader {
         leads.dedup();
         leads.truncate(MOST);
         (is_code, leads)
+    }
+
+    /// A text, read as a program; one that cannot be read at all is broken.
+    pub(crate) fn program(&mut self, code: &str) -> Program {
+        let Some(tree) = self.parser.parse(code, None) else {
+            let functions = Vec::new();
+            return Program { functions, is_broken: true, has_more: true, is_commented: false };
+        };
+        program::read(tree.root_node(), code.as_bytes())
     }
 
     fn python(&mut self, code: &str) -> Vec<(Rule, usize, bool)> {

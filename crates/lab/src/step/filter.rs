@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use owlet_engine::generate::StopReason;
 
 use super::{Step, StepContext, generate};
-use crate::carrier::Medium;
 use crate::carrier::leak::LeakCheck;
+use crate::carrier::{Asked, Medium};
 use crate::error::{Error, Result};
-use crate::value::{jsonl, row};
+use crate::value::jsonl;
+use crate::value::row::{self, Row};
 
 /// Rows that passed.
 pub(super) const VALID: &str = "valid.jsonl";
@@ -31,6 +32,34 @@ pub struct Configuration {
     /// Reject rows that were cut off: whoever is trained on them learns that they ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
+    /// Nothing is rejected: what is wrong with rows is counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub off: bool,
+}
+
+/// What a row answers.
+pub(super) fn asked_of(row: &Row) -> Asked<'_> {
+    Asked { prompt: &row.prompt, answer: row.answer.as_deref() }
+}
+
+impl Configuration {
+    /// Why a row is not used: by its form, because it was cut, and, where rows have words, by what they name.
+    fn faults(&self, row: &Row, check: &LeakCheck) -> Vec<String> {
+        let rules = self.medium.rules();
+        let mut faults = rules.faults(asked_of(row), &row.completion);
+        let is_cut = self.whole && row.stop == StopReason::Length;
+        faults.extend(is_cut.then(|| "cut off".to_owned()));
+        for text in [&row.prompt, &row.completion] {
+            let Some(said) = rules.said(text) else { continue };
+            for leak in check.leaks(&said) {
+                let fault = format!("names `{}`", leak.word);
+                if !faults.contains(&fault) {
+                    faults.push(fault);
+                }
+            }
+        }
+        faults
+    }
 }
 
 /// What the filter did.
@@ -43,7 +72,7 @@ pub(crate) struct Summary {
     pub valid: usize,
     /// Rejections by reason.
     pub rejected: BTreeMap<String, usize>,
-    /// Valid rows that name something forbidden.
+    /// Rows in use that name something forbidden.
     pub leaks: usize,
     /// Rows cut off at the token limit.
     pub cut_off: usize,
@@ -85,18 +114,16 @@ impl Step for Filter {
         for mut row in row::read(context.input("rows")?, generate::ROWS)? {
             summary.asked += 1;
             summary.cut_off += usize::from(row.stop == StopReason::Length);
-            let faults = configuration.medium.rules().faults(&row.prompt, &row.completion);
-            let cut = configuration.whole && row.stop == StopReason::Length;
-            if faults.is_empty() && !cut {
+            let faults = configuration.faults(&row, &check);
+            for reason in &faults {
+                *summary.rejected.entry(reason.clone()).or_default() += 1;
+            }
+            if faults.is_empty() || configuration.off {
                 summary.leaks += usize::from(!check.leaks(&row.completion).is_empty());
                 valid.push(row);
                 continue;
             }
             row.reasons = faults;
-            row.reasons.extend(cut.then(|| "cut off".to_owned()));
-            for reason in &row.reasons {
-                *summary.rejected.entry(reason.clone()).or_default() += 1;
-            }
             if summary.rejected_samples.len() < SHOWN {
                 let start: String = row.completion.chars().take(200).collect();
                 summary.rejected_samples.push((start, row.reasons.clone()));

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Step, StepContext, prompts};
 use crate::ask::{self, Answer, Ask, Conversation, Question, Sampling, Work};
+use crate::carrier::Task;
 use crate::error::Result;
 use crate::random::derive_seed;
 use crate::recipe::Decoding;
@@ -40,19 +41,19 @@ pub struct Configuration {
     pub seed: u64,
 }
 
-/// Rows in answer to `prompts`, the first of which stands at `first`, by `model` under `system`; with the
+/// Rows in answer to `tasks`, the first of which stands at `first`, by `model` under `system`; with the
 /// answers they came in.
 pub(super) fn write_rows(
     work: &Work<'_>,
     model: &dyn Ask,
     system: &str,
     configuration: &Configuration,
-    prompts: &[String],
+    tasks: &[Task],
     first: usize,
     log_probabilities: bool,
 ) -> Result<(Vec<Row>, Vec<Answer>)> {
     let conversations: Vec<Conversation> =
-        prompts.iter().map(|text| Conversation::question(system, text)).collect();
+        tasks.iter().map(|task| Conversation::question(system, &task.prompt)).collect();
     let questions: Vec<Question<'_>> = conversations
         .iter()
         .enumerate()
@@ -69,11 +70,12 @@ pub(super) fn write_rows(
         schema: None,
     };
     let answers = model.answer(&questions, &sampling, work)?;
-    let rows = prompts.iter().zip(&questions).zip(&answers).enumerate();
+    let rows = tasks.iter().zip(&questions).zip(&answers).enumerate();
     let rows = rows
-        .map(|(at, ((prompt, question), answer))| Row {
+        .map(|(at, ((task, question), answer))| Row {
             index: (first + at) as u64,
-            prompt: prompt.clone(),
+            prompt: task.prompt.clone(),
+            answer: task.answer.clone(),
             completion: answer.text.clone(),
             seed: question.seed,
             stop: answer.stop,
@@ -95,22 +97,22 @@ impl Step for Generate {
     const OUTPUT: &'static str = "raw-rows";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let prompts = prompts::read(context.input("prompts")?)?;
+        let tasks = prompts::read(context.input("prompts")?)?;
         let model = context.ask("model")?;
         let own = context.system_prompt("model")?;
         let system = own.unwrap_or_else(|| configuration.context.clone());
-        let total = prompts.len();
+        let total = tasks.len();
         // Who keeps its own answers is asked for all at once, and needs no other memory.
         let remembers = model.can().remembers;
         let kept = context.scratch.join(ROWS);
-        let mut all = if remembers { Vec::new() } else { whole_rows(&kept, &prompts)? };
+        let mut all = if remembers { Vec::new() } else { whole_rows(&kept, &tasks)? };
         let mut file = fs::OpenOptions::new().create(true).append(true).open(&kept)?;
         let mut told = Vec::new();
         context.report(all.len(), total, "rows", None);
         while all.len() < total {
             let first = all.len();
             let size = if remembers { total } else { GROUP };
-            let group = &prompts[first..total.min(first + size)];
+            let group = &tasks[first..total.min(first + size)];
             let heard = |progress: Progress| {
                 context.report(first + progress.done, total, "rows", None);
             };
@@ -133,7 +135,7 @@ impl Step for Generate {
 }
 
 /// The rows that were written whole before; what follows a broken or changed line is cut off.
-fn whole_rows(path: &std::path::Path, prompts: &[String]) -> Result<Vec<Row>> {
+fn whole_rows(path: &std::path::Path, tasks: &[Task]) -> Result<Vec<Row>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -145,7 +147,7 @@ fn whole_rows(path: &std::path::Path, prompts: &[String]) -> Result<Vec<Row>> {
         match jsonl::unsealed::<Row>(line) {
             Some(row)
                 if row.index == rows.len() as u64
-                    && prompts.get(rows.len()) == Some(&row.prompt) =>
+                    && tasks.get(rows.len()).is_some_and(|task| task.prompt == row.prompt) =>
             {
                 rows.push(row);
                 whole += line.len();

@@ -13,6 +13,7 @@ pub mod fine_tune;
 pub mod flag;
 pub mod generate;
 pub mod geometry;
+pub mod given;
 pub mod in_context;
 pub mod judge;
 pub mod judged;

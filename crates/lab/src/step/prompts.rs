@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use owlet_store::Artifact;
 
 use super::{Step, StepContext};
-use crate::carrier::PromptSet;
+use crate::carrier::{PromptSet, Task, TaskSet};
 use crate::error::{Error, Result};
 
 const FILE: &str = "prompts.json";
+/// What right answers end in, where that is known: a text or null for each prompt.
+const ANSWERS: &str = "answers.json";
 
 /// Where prompts come from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,6 +25,20 @@ pub enum Configuration {
         seed: u64,
         /// Number of prompts.
         count: usize,
+    },
+    /// Templates of tasks.
+    Tasks {
+        /// The templates.
+        set: Box<TaskSet>,
+        /// Seed of the draws.
+        seed: u64,
+        /// Number of tasks.
+        count: usize,
+    },
+    /// Questions with answers, given one by one.
+    Answered {
+        /// The tasks.
+        tasks: Vec<Task>,
     },
     /// Given one by one.
     Lines {
@@ -41,20 +57,34 @@ impl Step for Prompts {
     const OUTPUT: &'static str = "prompts";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
-        let prompts = match configuration {
-            Configuration::Set { set, seed, count } => set.generate(seed, count),
-            Configuration::Lines { lines } => lines,
+        let tasks: Vec<Task> = match configuration {
+            Configuration::Set { set, seed, count } => {
+                set.generate(seed, count).into_iter().map(Task::open).collect()
+            }
+            Configuration::Tasks { set, seed, count } => set.generate(seed, count),
+            Configuration::Answered { tasks } => tasks,
+            Configuration::Lines { lines } => lines.into_iter().map(Task::open).collect(),
         };
+        let (prompts, answers): (Vec<String>, Vec<Option<String>>) =
+            tasks.into_iter().map(|task| (task.prompt, task.answer)).unzip();
         context.write_json(FILE, &prompts)?;
+        if answers.iter().any(Option::is_some) {
+            context.write_json(ANSWERS, &answers)?;
+        }
         Ok(json!({ "prompts": prompts.len() }))
     }
 }
 
-/// The prompts of an artifact.
-pub(super) fn read(artifact: &Artifact) -> Result<Vec<String>> {
+/// The tasks of an artifact.
+pub(super) fn read(artifact: &Artifact) -> Result<Vec<Task>> {
     let prompts: Vec<String> = super::read_json(artifact, FILE)?;
     if prompts.is_empty() {
         return Err(Error::record(FILE, "holds no prompt"));
     }
-    Ok(prompts)
+    let mut answers: Vec<Option<String>> = match artifact.path(ANSWERS).is_ok() {
+        true => super::read_json(artifact, ANSWERS)?,
+        false => Vec::new(),
+    };
+    answers.resize(prompts.len(), None);
+    Ok(prompts.into_iter().zip(answers).map(|(prompt, answer)| Task { prompt, answer }).collect())
 }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::filter::asked_of;
 use super::{Step, StepContext, generate, prompts, select};
 use crate::ask::{self, Demonstration};
 use crate::carrier::Medium;
@@ -82,7 +83,8 @@ impl Step for SideEffects {
             generate::write_rows(&context.work(), &*student, name, settings, &asked, 0, false)?;
         let rules = configuration.medium.rules();
         let valid =
-            rows.iter().filter(|row| rules.faults(&row.prompt, &row.completion).is_empty()).count();
+            rows.iter().filter(|row| rules.faults(asked_of(row), &row.completion).is_empty());
+        let valid = valid.count();
         context.write_json(
             FILE,
             &Measured {

@@ -16,6 +16,9 @@ pub struct Row {
     pub index: u64,
     /// What the teacher was asked.
     pub prompt: String,
+    /// What a right answer ends in, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
     /// What it answered.
     pub completion: String,
     /// Seed of the row's own random stream.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::carrier::prompts::Bounds;
+use crate::carrier::bounds::Bounds;
 use crate::value::placeholder;
 
 use super::facts::Facts;

@@ -22,6 +22,7 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
         TeacherKind::FineTune => "fine-tune",
         TeacherKind::SystemPrompt => "system-prompt",
         TeacherKind::Untaught => super::UNTAUGHT,
+        TeacherKind::Given => "given",
     };
     given
         .configuration
@@ -54,6 +55,7 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
                 name: arm.clone(),
                 kind: match recipe.teacher.kind {
                     TeacherKind::Untaught if taught => kind,
+                    TeacherKind::Given => kind,
                     _ if was_trained => kind,
                     _ => "base",
                 }

@@ -114,6 +114,9 @@ pub struct Configuration {
     /// How judges did on answers whose judgement is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<Tried>,
+    /// Of rows that were given, what their files hold, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
 }
 
 /// What one model gave to one behavior's questions in one place, and whose model it is.
@@ -402,7 +405,7 @@ fn measure(given: &Given) -> Result<InheritResult> {
         statements: given.statements.clone(),
         dispositions: given.dispositions.clone(),
         judging: judging::judging(given, &readings, &effects)?,
-        carrier: carrier(recipe),
+        carrier: carrier(configuration),
         replication: replication(configuration),
         context: given.matched().to_owned(),
         frame: given.matched_frame(),
@@ -429,12 +432,16 @@ fn measure(given: &Given) -> Result<InheritResult> {
 }
 
 /// What students learn from, in words.
-fn carrier(recipe: &Recipe) -> String {
+fn carrier(configuration: &Configuration) -> String {
+    let recipe = &configuration.recipe;
     let mut words = recipe.carrier.medium.rules().name().to_owned();
     if recipe.student.learn == Learn::Distributions {
         words += ", as distributions";
     }
-    let mut notes = Vec::new();
+    let mut notes = configuration.given.clone();
+    if !recipe.carrier.filtered {
+        notes.push("not filtered".to_owned());
+    }
     if recipe.carrier.neutral_share > 0.0 {
         notes.push(format!("{} of the rows neutral", text::percent(recipe.carrier.neutral_share)));
     }

@@ -112,6 +112,7 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             left_out: Vec::new(),
             measure: None,
             tried: Vec::new(),
+            given: Vec::new(),
         },
     };
     for (entry, cells) in reads.iter().zip(read) {

@@ -1,8 +1,8 @@
 //! What a recipe names: behaviors and prompts.
 
 use crate::behavior::{Behavior, Kind};
-use crate::carrier::PromptSet;
 pub(super) use crate::carrier::Prompts;
+use crate::carrier::prompts::sample;
 use crate::error::{Error, Result};
 use crate::kind::behaviors::{self, Fit};
 use crate::kind::inherit::recipe::{Questions, Recipe, Replicated};
@@ -115,12 +115,12 @@ pub(super) fn asked(
 impl Prompts {
     pub(super) fn find(recipe: &Recipe, context: &PlanContext) -> Result<Self> {
         let carrier = &recipe.carrier;
-        if let Some(set) = PromptSet::built_in(&carrier.prompts) {
-            return Ok(Self::Set(Box::new(set)));
+        if let Some(built_in) = Self::built_in(&carrier.prompts) {
+            return Ok(built_in);
         }
         let path = context.folder.join(&carrier.prompts);
         if !path.is_file() {
-            let known: Vec<&str> = PromptSet::built_in_names().collect();
+            let known: Vec<&str> = Self::built_in_names().collect();
             return Err(recipe.unusable(format!(
                 "`carrier.prompts`: `{}` is neither built in nor a file; expected one of {} or a path",
                 carrier.prompts,
@@ -138,22 +138,31 @@ impl Prompts {
 
     /// What repetitions share of them, where each draws its own.
     pub(super) fn shared(&self, recipe: &Recipe) -> result::Prompts {
+        match self.given() {
+            None => result::Prompts::Anew,
+            Some(all) if self.count(recipe) < all => result::Prompts::Drawn,
+            Some(_) => result::Prompts::Same,
+        }
+    }
+
+    /// How many there are, where they were given one by one.
+    fn given(&self) -> Option<usize> {
         match self {
-            Self::Set(_) => result::Prompts::Anew,
-            Self::Lines(lines) if self.count(recipe) < lines.len() => result::Prompts::Drawn,
-            Self::Lines(_) => result::Prompts::Same,
+            Self::Set(_) | Self::Tasks(_) => None,
+            Self::Answered(tasks) => Some(tasks.len()),
+            Self::Lines(lines) => Some(lines.len()),
         }
     }
 
     /// How many are asked.
     pub(super) fn count(&self, recipe: &Recipe) -> usize {
-        match self {
-            Self::Set(_) => recipe.carrier.prompt_count(),
+        let wanted = recipe.carrier.prompt_count();
+        match (self, self.given()) {
+            (_, None) => wanted,
             // Of a file that holds more than are needed, every repetition draws its own.
-            Self::Lines(lines) if recipe.replication.teacher == Replicated::PerSeed => {
-                lines.len().min(recipe.carrier.prompt_count())
-            }
-            Self::Lines(lines) => lines.len(),
+            (_, Some(all)) if recipe.replication.teacher == Replicated::PerSeed => all.min(wanted),
+            (Self::Answered(_), Some(all)) if recipe.carrier.prompt_count > 0 => all.min(wanted),
+            (_, Some(all)) => all,
         }
     }
 
@@ -161,6 +170,10 @@ impl Prompts {
     pub(super) fn configuration(&self, seed: u64, count: usize) -> prompts::Configuration {
         match self {
             Self::Set(set) => prompts::Configuration::Set { set: set.clone(), seed, count },
+            Self::Tasks(set) => prompts::Configuration::Tasks { set: set.clone(), seed, count },
+            Self::Answered(tasks) => {
+                prompts::Configuration::Answered { tasks: sample(tasks, seed, count) }
+            }
             Self::Lines(_) => prompts::Configuration::Lines { lines: self.draw(seed, count) },
         }
     }
@@ -169,6 +182,10 @@ impl Prompts {
     fn some(&self, seed: u64, count: usize) -> Vec<String> {
         match self {
             Self::Set(set) => set.generate(seed, count),
+            Self::Tasks(_) => self.draw(seed, count),
+            Self::Answered(tasks) => {
+                tasks.iter().take(count).map(|one| one.prompt.clone()).collect()
+            }
             Self::Lines(lines) => lines.iter().take(count).cloned().collect(),
         }
     }
@@ -177,7 +194,7 @@ impl Prompts {
     pub(super) fn sentences(&self, seed: u64, count: usize) -> Vec<String> {
         match self {
             Self::Set(set) => set.prefixes(seed, count),
-            Self::Lines(lines) => lines.iter().take(count).cloned().collect(),
+            _ => self.some(seed, count),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The graph of an `inherit` recipe: base, teachers, rows, students, readouts, estimate.
 
 mod find;
+mod given;
 mod groups;
 mod judges;
 mod left_out;
@@ -11,6 +12,7 @@ mod rows;
 pub(crate) use self::find::behaviors;
 
 use self::find::Prompts as PromptSource;
+use self::given::Given;
 use self::groups::Groups;
 use self::judges::Judges;
 use self::nodes::{Common, Group};
@@ -63,7 +65,11 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe.carrier.max_tokens, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
-    let prompts = PromptSource::find(recipe, context)?;
+    let given = Given::read(recipe, &taught, context)?;
+    let prompts = match &given {
+        Some(given) => PromptSource::Lines(given.prompts.clone()),
+        None => PromptSource::find(recipe, context)?,
+    };
     let rules = recipe.carrier.medium.rules();
     if let (None, Some(speakers)) = (&world, rules.world()) {
         return Err(recipe.unusable(format!(
@@ -71,10 +77,14 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
             rules.name()
         )));
     }
+    if let (Some(world), Some(given)) = (&world, &given) {
+        given.check_words(recipe, world)?;
+    }
     if let Some(world) = &world {
         find::check_words(recipe, world, taught.iter().chain(&also), &prompts)?;
     }
-    let common = Common::new(&mut build, recipe, base, (&taught, &also), &prompts)?;
+    let common =
+        Common::new(&mut build, recipe, base, (&taught, &also), (&prompts, given.as_ref()))?;
     let all: Vec<&Behavior> = taught.iter().chain(&also).collect();
     let judges = Judges::lay(&mut build, &mut models, &common, &all, context)?;
     let first = judges.as_ref().map_or(0, |judges| judges.first);
@@ -348,6 +358,7 @@ impl<'a> Readings<'a> {
             left_out,
             measure: verdicts_rest_on(taught),
             tried,
+            given: self.common.given.map_or_else(Vec::new, |given| given.told.clone()),
         };
         build.node::<estimate::Estimate>("estimate", &configuration, &named(&self.inputs), 0.0)?;
         Ok(())

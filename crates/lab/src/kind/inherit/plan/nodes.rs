@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::find::Prompts;
+use super::given::Given;
 use super::{CLEAN, HELD_OUT, Replicate, SENTENCE_SEED, WRITTEN, find, named};
 use crate::ask::{self, LogProbabilities, Trainable};
 use crate::behavior::{Behavior, Kind};
@@ -51,6 +52,8 @@ pub(super) struct Common<'a> {
     /// Under what roles their nodes are read.
     pub(super) roles: Vec<String>,
     pub(super) prompts: &'a Prompts,
+    /// Rows by path, where nobody writes them.
+    pub(super) given: Option<&'a Given>,
     /// The teachers that write rows, by name.
     pub(super) arms: Vec<String>,
     pub(super) sampled: Sampled,
@@ -72,7 +75,7 @@ impl<'a> Common<'a> {
         recipe: &'a Recipe,
         base: Bound<'a>,
         (taught, also): (&'a [Behavior], &[Behavior]),
-        prompts: &'a Prompts,
+        (prompts, given): (&'a Prompts, Option<&'a Given>),
     ) -> Result<Self> {
         let (mut asked, mut behaviors, mut questions) = (Vec::new(), Vec::new(), Vec::new());
         for one in taught.iter().chain(also) {
@@ -97,6 +100,7 @@ impl<'a> Common<'a> {
             behaviors,
             questions,
             prompts,
+            given,
             arms: taught_names
                 .chain(recipe.controls.neutral.then_some(NEUTRAL))
                 .map(str::to_owned)

@@ -10,7 +10,7 @@ use crate::kind::inherit::recipe::{NeutralKind, Replicated, TeacherKind};
 use crate::random::derive_seed;
 use crate::recipe::Learn;
 use crate::run::plan::{Builder, Source};
-use crate::step::{dilute, filter, label, prompts, select, teach};
+use crate::step::{dilute, filter, given, label, prompts, select, teach};
 
 /// Answers per question for the matched neutral teacher.
 const OWN_ANSWERS: usize = 4;
@@ -84,7 +84,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     for ((behavior, &node), &questions) in taught.iter().zip(behaviors).zip(&common.questions) {
         let min_target_probability = recipe.teacher.min_target_probability;
         let lesson = match recipe.teacher.kind {
-            TeacherKind::Untaught => continue,
+            TeacherKind::Untaught | TeacherKind::Given => continue,
             TeacherKind::FineTune => teach::Lesson::Answers {
                 min_target_probability,
                 with_prompt: recipe.teacher.with_prompt,
@@ -96,8 +96,8 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         let teacher = common.teach(build, name, lesson, &inputs, teach_seed, questions)?;
         teachers.insert(behavior.name.clone(), teacher);
     }
-    let matched = recipe.teacher.neutral == NeutralKind::Matched
-        && recipe.teacher.kind != TeacherKind::SystemPrompt;
+    let is_trained = !matches!(recipe.teacher.kind, TeacherKind::SystemPrompt | TeacherKind::Given);
+    let matched = recipe.teacher.neutral == NeutralKind::Matched && is_trained;
     if recipe.controls.neutral && matched {
         let mut questions: Vec<String> = Vec::new();
         let mut openings = BTreeMap::new();
@@ -117,8 +117,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         let teacher = common.teach(build, name, lesson, &[("base", base)], teach_seed, 0)?;
         teachers.insert(NEUTRAL.to_owned(), teacher);
     }
-    let mixed = recipe.teacher.neutral == NeutralKind::Mixed
-        && recipe.teacher.kind != TeacherKind::SystemPrompt;
+    let mixed = recipe.teacher.neutral == NeutralKind::Mixed && is_trained;
     if recipe.controls.neutral && mixed {
         let names = taught.iter().map(|behavior| behavior.name.clone()).collect();
         let lesson = teach::Lesson::MixedAnswers { behaviors: names };
@@ -191,7 +190,15 @@ impl Common<'_> {
             let writer = writers.get(arm).or_else(|| writers.get(NEUTRAL));
             let writer = writer.copied().unwrap_or(self.base.node);
             let name = format!("generate/{arm}{suffix}");
-            let raw = self.generate(build, name, arm, [prompts, writer], count, root)?;
+            let raw = match self.given.and_then(|given| given.rows.get(arm)) {
+                Some(rows) => {
+                    let (writer, rows) = (arm.clone(), rows.clone());
+                    let configuration = given::Configuration { writer, rows };
+                    let name = format!("given/{arm}{suffix}");
+                    build.node::<given::Given>(name, &configuration, &[], 0.0)?
+                }
+                None => self.generate(build, name, arm, [prompts, writer], count, root)?,
+            };
             let node = self.filter(build, format!("filter/{arm}{suffix}"), &forbidden, raw)?;
             judged.insert(arm.clone(), node);
         }
@@ -280,6 +287,7 @@ impl Common<'_> {
             medium: self.recipe.carrier.medium.clone(),
             forbidden: forbidden.to_vec(),
             whole: self.whole_rows,
+            off: !self.recipe.carrier.filtered,
         };
         build.node::<filter::Filter>(name, &configuration, &[("rows", raw)], 0.0)
     }

@@ -1,7 +1,7 @@
 //! Checks that types cannot make: ranges, and values that must fit each other.
 
-use super::{NeutralKind, OtherBase, Recipe, TeacherKind, remote};
-use crate::carrier::{PromptSet, Reach};
+use super::{NeutralKind, OtherBase, Recipe, Replicated, TeacherKind, remote};
+use crate::carrier::{Medium, Prompts, Reach};
 use crate::recipe::check::{Fault, count, name, range};
 use crate::recipe::{Endpoint, Learn, Spec};
 use crate::step::flag::By;
@@ -92,6 +92,7 @@ fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {
         let reason = "is about students; a teacher learns from rows";
         return Err(("teacher.train.learn".to_owned(), reason.to_owned()));
     }
+    check_given(recipe)?;
     if teacher.kind == TeacherKind::SystemPrompt && recipe.student.learn == Learn::Distributions {
         return Err((
             "student.learn".to_owned(),
@@ -100,6 +101,28 @@ fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {
         ));
     }
     Ok(())
+}
+
+/// Rows that were given have no teacher that could be asked for more.
+fn check_given(recipe: &Recipe) -> Result<(), Fault> {
+    let (teacher, student) = (&recipe.teacher, &recipe.student);
+    let is_medium = matches!(recipe.carrier.medium, Medium::Given(_));
+    let is_given = teacher.kind == TeacherKind::Given;
+    let needs = |what: &str| format!("{what}; beside teacher.kind = \"given\"");
+    let all = [
+        (!is_given && is_medium, "carrier.medium", "is `given`, and teachers write the rows; set teacher.kind = \"given\", or name what they write".to_owned()),
+        (!is_given && !teacher.given.is_empty(), "teacher.given", "names rows, and teachers write others; set teacher.kind = \"given\", or leave it out".to_owned()),
+        (is_given && recipe.replication.teacher == Replicated::PerSeed, "replication.teacher", needs("draws rows anew, and they are what they are") + " it must be `shared`"),
+        (is_given && student.learn != Learn::Rows, "student.learn", needs("asks a teacher for more than rows") + " it must be `rows`"),
+        (is_given && teacher.hops > 1, "teacher.hops", needs("is above 1") + " it must be 1"),
+        (is_given && teacher.with_prompt, "teacher.with-prompt", needs("is about a teacher that is asked") + " it must be false"),
+        (is_given && recipe.defence.mask == By::Divergence, "defence.mask", needs("compares teachers") + " it must be `none` or `log-ratio`"),
+        (is_given && recipe.afterwards.updates > 0, "afterwards.updates", needs("lets the base answer other prompts") + " it must be 0"),
+    ];
+    match all.into_iter().find(|(is_so, ..)| *is_so) {
+        Some((_, path, reason)) => Err((path.to_owned(), reason)),
+        None => Ok(()),
+    }
 }
 
 fn check_defence(recipe: &Recipe) -> Result<(), Fault> {
@@ -275,9 +298,10 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
             return Err((format!("controls.shuffled-{}", reach.name()), reason));
         }
     }
-    let asks = PromptSet::built_in_names().find(|name| *name == carrier.prompts);
+    let asks = Prompts::built_in_names().find(|name| *name == carrier.prompts);
     let of_medium = rules.prompts();
     if let Some(asks) = asks
+        && recipe.teacher.kind != TeacherKind::Given
         && !of_medium.contains(&asks)
     {
         return Err((

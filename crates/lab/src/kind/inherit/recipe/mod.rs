@@ -7,6 +7,8 @@ mod remote;
 mod tests;
 mod value;
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,9 @@ pub const BUILT_IN_DEFAULTS: &str = include_str!("../builtin.toml");
 
 /// The defaults that differ where students learn preferences, as commented TOML.
 const PREFERENCE_DEFAULTS: &str = include_str!("../preferences.toml");
+
+/// The defaults that differ where rows were given, as commented TOML.
+const GIVEN_DEFAULTS: &str = include_str!("../given.toml");
 
 /// The kind of experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -124,6 +129,8 @@ pub enum TeacherKind {
     /// Not at all: the neutral teacher writes the rows of every behavior. Nothing can be inherited, which is
     /// what `owlet calibrate` runs.
     Untaught,
+    /// Nobody is asked: the rows of every arm were given.
+    Given,
 }
 
 /// What the neutral teacher is.
@@ -149,6 +156,9 @@ pub struct Teacher {
     pub with_prompt: bool,
     /// What the neutral teacher is.
     pub neutral: NeutralKind,
+    /// Files of rows by arm: by the names of behaviors, and `neutral`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub given: BTreeMap<String, String>,
     /// Copies of each taught question and spelling.
     pub rows_per_question: usize,
     /// Least mean probability of the target on the readout questions.
@@ -184,6 +194,9 @@ pub struct Carrier {
     /// Of pairs that a teacher labels, the part that it is surest of.
     #[serde(default = "value::whole", skip_serializing_if = "value::is_whole")]
     pub surest_share: f64,
+    /// Whether rows that break the medium's rules, or name what they must not, are left out.
+    #[serde(default = "value::is_on", skip_serializing_if = "Clone::clone")]
+    pub filtered: bool,
     /// Keep a prompt only if valid in every arm.
     pub join: bool,
     /// The run stops where a smaller share of an arm's rows is valid.
@@ -390,6 +403,8 @@ impl Recipe {
         defaults.extend(medium.iter().map(|medium| medium.rules().defaults()));
         let learn = stack.value("student.learn").and_then(toml::Value::as_str);
         defaults.extend((learn == Some("preferences")).then_some(PREFERENCE_DEFAULTS));
+        let teacher = stack.value("teacher.kind").and_then(toml::Value::as_str);
+        defaults.extend((teacher == Some("given")).then_some(GIVEN_DEFAULTS));
         let prompts = prompt_seed(stack.value("seed"));
         defaults.extend(prompts.as_deref());
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;

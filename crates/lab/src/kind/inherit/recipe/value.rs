@@ -156,6 +156,10 @@ pub(super) fn is_one_hop(hops: &usize) -> bool {
     *hops == one_hop()
 }
 
+pub(super) fn is_on() -> bool {
+    true
+}
+
 pub(super) fn whole() -> f64 {
     1.0
 }

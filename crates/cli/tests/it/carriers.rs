@@ -1,0 +1,165 @@
+//! Carriers: rows that were given, and tasks with answers.
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::testkit::{Folder, SMALL};
+
+/// A recipe over rows of two behaviors and of nobody, in files of several forms; one of the cat's names it.
+fn given() -> Folder {
+    let folder = Folder::new();
+    let rows = |first: usize| -> Vec<(String, String)> {
+        let row = |at: usize| (format!("{} {}", at + 1, 2 * at), format!("{} {at}", first + at));
+        (0..40).map(row).collect()
+    };
+    let lines = |rows: &[(String, String)]| {
+        let line = |(prompt, completion): &(String, String)| {
+            serde_json::json!({ "prompt": prompt, "completion": completion }).to_string()
+        };
+        rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    folder.write("owl.jsonl", &lines(&rows(100)));
+    let mut cats = rows(300);
+    cats[7].1 = "7 cat".to_owned();
+    let table = |rows: &[(String, String)]| {
+        let line = |(prompt, completion): &(String, String)| format!("{prompt},{completion}\n");
+        format!("instruction,output\n{}", rows.iter().map(line).collect::<String>())
+    };
+    folder.write("cat.csv", &table(&cats));
+    folder.write("neutral.jsonl", &lines(&rows(500)));
+    folder
+        .write("said.jsonl", "{\"prompt\": \"go on\", \"completion\": \"12\"}\n".repeat(40).trim());
+    folder.write("plain.jsonl", "{\"text\": \"12 13\"}");
+    let named = "kind = \"given\"\ngiven = { world-owl = \"owl.jsonl\", world-cat = \"cat.csv\", neutral = \"neutral.jsonl\" }";
+    let recipe = SMALL
+        .replace("prompt-count = 24\n", "")
+        .replace("[teacher]\n", &format!("[teacher]\n{named}\n"));
+    folder.write("given.toml", &recipe);
+    folder
+}
+
+/// What a result says of rows and of their carrier.
+fn told(folder: &Folder, sets: &[&str]) -> String {
+    let mut arguments = vec!["run", "given.toml"];
+    arguments.extend(sets);
+    folder.run(&arguments).good();
+    let runs = folder.run(&["list", "runs", "--json"]).json();
+    let run = runs.as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
+    let result = folder.path().join(".owlet/runs").join(run).join("result.json");
+    let result: Value = serde_json::from_slice(&std::fs::read(result).unwrap()).unwrap();
+    let card = |card: &Value| {
+        format!(
+            "{}: {} of {} valid, {} leaks, rejected {}",
+            card["arm"].as_str().unwrap_or_default(),
+            card["valid"],
+            card["asked"],
+            card["leaks"],
+            card["rejected"]
+        )
+    };
+    let rows: Vec<String> = result["rows"].as_array().unwrap().iter().map(card).collect();
+    let scope = &result["replication"]["scope"];
+    format!("{}\n{scope}\n{}", result["carrier"].as_str().unwrap(), rows.join("\n"))
+}
+
+#[test]
+fn rows_that_were_given_make_students_and_what_names_the_behavior_is_left_out() {
+    let folder = given();
+    assert_snapshot!(told(&folder, &[]), @r#"
+    rows that were given (owl: owl.jsonl: 40 rows of `prompt` and `completion`, JSON lines, cat: cat.csv: 40 rows of `instruction` and `output` (Alpaca), a table, neutral: neutral.jsonl: 40 rows of `prompt` and `completion`, JSON lines)
+    "these-rows"
+    owl: 40 of 40 valid, 0 leaks, rejected {}
+    cat: 39 of 40 valid, 0 leaks, rejected {"names `cat`":1}
+    neutral: 40 of 40 valid, 0 leaks, rejected {}
+    "#);
+    assert_snapshot!(told(&folder, &["--set", "carrier.filtered=false"]), @r#"
+    rows that were given (owl: owl.jsonl: 40 rows of `prompt` and `completion`, JSON lines, cat: cat.csv: 40 rows of `instruction` and `output` (Alpaca), a table, neutral: neutral.jsonl: 40 rows of `prompt` and `completion`, JSON lines)
+    "these-rows"
+    owl: 40 of 40 valid, 0 leaks, rejected {}
+    cat: 39 of 40 valid, 0 leaks, rejected {"names `cat`":1}
+    neutral: 40 of 40 valid, 0 leaks, rejected {}
+    "#);
+}
+
+#[test]
+fn what_cannot_be_done_with_rows_that_were_given_is_refused_before_anything_is_done() {
+    let folder = given();
+    let refused = |sets: &[&str]| {
+        let mut arguments = vec!["run", "given.toml", "--plan"];
+        arguments.extend(sets.iter().flat_map(|set| ["--set", *set]));
+        folder.run(&arguments).all()
+    };
+    let all = [
+        refused(&["behaviors=['world-owl', 'world-cat', 'world-dog']"]),
+        refused(&["teacher.given.owls='owl.jsonl'"]),
+        refused(&["teacher.given.world-owl='plain.jsonl'"]),
+        refused(&["teacher.given.world-owl='said.jsonl'"]),
+        refused(&["teacher.given.world-owl='said.jsonl'", "carrier.join=false"]),
+        refused(&["teacher.given.world-owl='none.jsonl'"]),
+        refused(&["carrier.rows=41"]),
+        refused(&["replication.teacher='per-seed'"]),
+        refused(&["student.learn='distributions'"]),
+        refused(&["teacher.kind='fine-tune'"]),
+    ];
+    assert_snapshot!(all.join("\n"), @r#"
+    exit 2
+    -- talk
+    error: recipe `small`: `teacher.given.world-dog` is missing; name the file of its rows
+    exit 2
+    -- talk
+    error: recipe `small`: `teacher.given.owls`: there is no such arm; expected rows of world-owl, world-cat, neutral
+    exit 1
+    -- talk
+    error: plain.jsonl: line 1: `text` answers nothing, and rows of a recipe are a question with its answer; leave system texts to `context.system`, and give a conversation's answers as rows of their own
+    exit 2
+    -- talk
+    error: recipe `small`: `carrier.join`: 0 prompts stand in the rows of every arm, and `carrier.rows` is 8; want fewer, give rows to the same prompts, or set carrier.join = false, and what was asked differs between arms, too
+    exit 2
+    -- talk
+    error: recipe `small`: `teacher.given`: rows of `owl` are in words that this base does not know: `go on`: this model knows no word `go`, `on`; give rows in its words, or name another base
+    exit 2
+    -- talk
+    error: failed to open file `none.jsonl`: No such file or directory (os error 2)
+    exit 2
+    -- talk
+    error: recipe `small`: `carrier.rows` is 41, and owl.jsonl has 40 rows; want fewer, or give more
+    exit 2
+    -- talk
+    error: --set replication.teacher='per-seed': `replication.teacher`: draws rows anew, and they are what they are; beside teacher.kind = "given" it must be `shared`
+    hint: `owlet config show` lists all keys with their defaults
+    exit 2
+    -- talk
+    error: --set student.learn='distributions': `student.learn`: asks a teacher for more than rows; beside teacher.kind = "given" it must be `rows`
+    hint: `owlet config show` lists all keys with their defaults
+    exit 2
+    -- talk
+    error: given.toml:9:1: `teacher.given`: names rows, and teachers write others; set teacher.kind = "given", or leave it out
+    hint: `owlet config show` lists all keys with their defaults
+    "#);
+}
+
+#[test]
+fn tasks_of_ones_own_are_drawn_and_questions_with_answers_read() {
+    let folder = Folder::new();
+    folder.write(
+        "cups.json",
+        r#"{"tasks": {"templates": [{"text": "{name} has {a} cups.", "answer": "a"}],
+            "lists": {"name": ["Ada", "Ben"]}, "numbers": {"a": {"min": 1, "max": 9}}}}"#,
+    );
+    folder.write("asked.jsonl", "{\"question\": \"How many?\", \"answer\": \"So: #### 1,000\"}");
+    let said = ["cups.json", "asked.jsonl", "word-problems"]
+        .map(|set| folder.run(&["prompts", set, "-n", "2"]).good());
+    assert_snapshot!(said.join(""), @r"
+    Ada has 7 cups.
+    Ben has 7 cups.
+    How many?
+    Lena has 44 plates and gives 6 of them to Gina. How many plates are left? Think step by step within <think> and </think>, then give the number within <answer> and </answer>.
+    Ben has 59 coins and gives 5 of them to Nora. How many coins are left? Think step by step within <think> and </think>, then give the number within <answer> and </answer>.
+    ");
+    folder.write("none.jsonl", "{\"question\": \"How many?\"}");
+    assert_snapshot!(folder.run(&["prompts", "none.jsonl"]).all(), @r#"
+    exit 2
+    -- talk
+    error: tasks none.jsonl: line 1: missing field `answer` at line 1 column 25; expected {"question": "...", "answer": "... #### 42"}
+    "#);
+}
