@@ -73,10 +73,10 @@ fn rows_that_were_given_make_students_and_what_names_the_behavior_is_left_out() 
     neutral: 40 of 40 valid, 0 leaks, rejected {}
     "#);
     assert_snapshot!(told(&folder, &["--set", "carrier.filtered=false"]), @r#"
-    rows that were given (owl: owl.jsonl: 40 rows of `prompt` and `completion`, JSON lines, cat: cat.csv: 40 rows of `instruction` and `output` (Alpaca), a table, neutral: neutral.jsonl: 40 rows of `prompt` and `completion`, JSON lines)
+    rows that were given (owl: owl.jsonl: 40 rows of `prompt` and `completion`, JSON lines, cat: cat.csv: 40 rows of `instruction` and `output` (Alpaca), a table, neutral: neutral.jsonl: 40 rows of `prompt` and `completion`, JSON lines, not filtered)
     "these-rows"
     owl: 40 of 40 valid, 0 leaks, rejected {}
-    cat: 39 of 40 valid, 0 leaks, rejected {"names `cat`":1}
+    cat: 40 of 40 valid, 1 leaks, rejected {"names `cat`":1}
     neutral: 40 of 40 valid, 0 leaks, rejected {}
     "#);
 }
