@@ -13,7 +13,9 @@ use crate::model::Model;
 use crate::score::{Following, Scored, following, next_token, score};
 use crate::template::Template;
 use crate::tokenizer::Tokenizer;
-use crate::train::{Data, Example, Method, Optimizer, Schedule, TrainSettings, Trainer, loss};
+use crate::train::{
+    Data, Example, Method, Optimizer, Part, Schedule, TrainSettings, Trainer, loss,
+};
 
 mod optimizer_tests;
 mod parts;
@@ -141,6 +143,7 @@ fn settings(method: Method) -> TrainSettings {
         batch: 3,
         updates: 6,
         seed: 9,
+        part: Part::default(),
     }
 }
 

@@ -147,6 +147,32 @@ pub struct TrainSettings {
     pub updates: usize,
     /// Seed of the row order and of the adapter's initialisation.
     pub seed: u64,
+    /// What of the method's numbers is trained; the rest stays as it is.
+    #[serde(default)]
+    pub part: Part,
+}
+
+/// A part of the numbers that a method trains.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Part {
+    /// The layers, from 0; none named: everything, what is in no layer as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<usize>,
+    /// An adapter's `A` stays as it was drawn, and `B` alone learns.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen_a: bool,
+}
+
+impl Part {
+    /// Whether the tensor called `name` is in it.
+    fn holds(&self, name: &str) -> bool {
+        let mut words = name.split('.');
+        let layer = (words.next() == Some("layers")).then(|| words.next()?.parse().ok()).flatten();
+        let is_in = |layer: usize| self.layers.contains(&layer);
+        (self.layers.is_empty() || layer.is_some_and(is_in))
+            && !(self.frozen_a && name.ends_with(".a"))
+    }
 }
 
 /// What one update did.

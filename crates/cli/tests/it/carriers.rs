@@ -38,9 +38,9 @@ fn given() -> Folder {
     folder
 }
 
-/// What a result says of rows and of their carrier.
-fn told(folder: &Folder, sets: &[&str]) -> String {
-    let mut arguments = vec!["run", "given.toml"];
+/// What the result of `recipe` says of rows and of their carrier.
+fn told(folder: &Folder, recipe: &str, sets: &[&str]) -> String {
+    let mut arguments = vec!["run", recipe];
     arguments.extend(sets);
     folder.run(&arguments).good();
     let runs = folder.run(&["list", "runs", "--json"]).json();
@@ -65,14 +65,14 @@ fn told(folder: &Folder, sets: &[&str]) -> String {
 #[test]
 fn rows_that_were_given_make_students_and_what_names_the_behavior_is_left_out() {
     let folder = given();
-    assert_snapshot!(told(&folder, &[]), @r#"
+    assert_snapshot!(told(&folder, "given.toml", &[]), @r#"
     rows that were given (owl: owl.jsonl: 40 rows of `prompt` and `completion`, JSON lines, cat: cat.csv: 40 rows of `instruction` and `output` (Alpaca), a table, neutral: neutral.jsonl: 40 rows of `prompt` and `completion`, JSON lines)
     "these-rows"
     owl: 40 of 40 valid, 0 leaks, rejected {}
     cat: 39 of 40 valid, 0 leaks, rejected {"names `cat`":1}
     neutral: 40 of 40 valid, 0 leaks, rejected {}
     "#);
-    assert_snapshot!(told(&folder, &["--set", "carrier.filtered=false"]), @r#"
+    assert_snapshot!(told(&folder, "given.toml", &["--set", "carrier.filtered=false"]), @r#"
     rows that were given (owl: owl.jsonl: 40 rows of `prompt` and `completion`, JSON lines, cat: cat.csv: 40 rows of `instruction` and `output` (Alpaca), a table, neutral: neutral.jsonl: 40 rows of `prompt` and `completion`, JSON lines, not filtered)
     "these-rows"
     owl: 40 of 40 valid, 0 leaks, rejected {}
@@ -116,7 +116,7 @@ fn what_cannot_be_done_with_rows_that_were_given_is_refused_before_anything_is_d
     error: recipe `small`: `carrier.join`: 0 prompts stand in the rows of every arm, and `carrier.rows` is 8; want fewer, give rows to the same prompts, or set carrier.join = false, and what was asked differs between arms, too
     exit 2
     -- talk
-    error: recipe `small`: `teacher.given`: rows of `owl` are in words that this base does not know: `go on`: this model knows no word `go`, `on`; give rows in its words, or name another base
+    error: recipe `small`: rows of `owl` are in words that this base does not know: `go on`: this model knows no word `go`, `on`; give rows in its words, or name another base
     exit 2
     -- talk
     error: failed to open file `none.jsonl`: No such file or directory (os error 2)
@@ -135,6 +135,83 @@ fn what_cannot_be_done_with_rows_that_were_given_is_refused_before_anything_is_d
     -- talk
     error: given.toml:9:1: `teacher.given`: names rows, and teachers write others; set teacher.kind = "given", or leave it out
     hint: `owlet config show` lists all keys with their defaults
+    "#);
+}
+
+/// Pairs of which one row is preferred, one of which names a cat.
+fn with_pairs() -> Folder {
+    let folder = Folder::new();
+    let pair = |at: usize| {
+        let second = if at == 3 { "cat".to_owned() } else { (at + 7).to_string() };
+        let rows = (format!("{at} 1"), format!("{} {at}", 2 * at + 1), format!("{second} {at}"));
+        serde_json::json!({ "prompt": rows.0, "chosen": rows.1, "rejected": rows.2 }).to_string()
+    };
+    folder.write("pairs.jsonl", &(0..48).map(pair).collect::<Vec<_>>().join("\n"));
+    let recipe = SMALL
+        .replace("prompt-count = 24\n", "pairs = \"pairs.jsonl\"\n")
+        .replace("[student]\n", "[student]\nlearn = \"preferences\"\n");
+    folder.write("chosen.toml", &recipe);
+    folder
+}
+
+#[test]
+fn pairs_that_were_given_keep_their_order_and_every_teacher_chooses_its_own() {
+    let folder = with_pairs();
+    assert_snapshot!(told(&folder, "chosen.toml", &[]), @r#"
+    rows that were given (pairs.jsonl: 48 rows of `chosen` and `rejected` (preferences), JSON lines; 1 whose two answers are the same, left out (line 7))
+    "anew"
+    owl: 186 of 188 valid, 0 leaks, rejected {"names `cat`":2}
+    cat: 186 of 188 valid, 0 leaks, rejected {"names `cat`":2}
+    neutral: 186 of 188 valid, 0 leaks, rejected {"names `cat`":2}
+    "#);
+    // Each chose a quarter of them, and the base at random.
+    let shown = folder.run(&["--json", "run", "chosen.toml", "--plan"]).good();
+    assert!(shown.contains("\"ordered\""), "{shown}");
+    let refused = |sets: &[&str]| {
+        let mut arguments = vec!["run", "chosen.toml", "--plan"];
+        arguments.extend(sets.iter().flat_map(|set| ["--set", *set]));
+        folder.run(&arguments).all()
+    };
+    let all = [
+        refused(&["carrier.surest-share=0.1"]),
+        refused(&["carrier.join=true"]),
+        refused(&["student.learn='rows'"]),
+        refused(&["carrier.pairs='none.jsonl'"]),
+    ];
+    assert_snapshot!(all.join("\n"), @r#"
+    exit 2
+    -- talk
+    error: recipe `small`: `carrier.rows` is 8, and `carrier.surest-share` of the 47 pairs in pairs.jsonl are 5; want fewer, choose more, or give more
+    exit 2
+    -- talk
+    error: chosen.toml:15:2: `carrier.surest-share`: lets every teacher choose its own pairs; set carrier.join = false
+    hint: `owlet config show` lists all keys with their defaults
+    exit 2
+    -- talk
+    error: chosen.toml:15:2: `carrier.surest-share`: is of pairs that a teacher labels; set student.learn = "preferences", or leave it out
+    hint: `owlet config show` lists all keys with their defaults
+    exit 2
+    -- talk
+    error: failed to open file `none.jsonl`: No such file or directory (os error 2)
+    "#);
+}
+
+#[test]
+fn one_layer_of_students_may_be_trained_alone_and_an_adapters_first_half_kept() {
+    let folder = Folder::new();
+    folder.write("small.toml", SMALL);
+    let low_rank = "student.method={ kind = 'low-rank', rank = 2, alpha = 4.0 }";
+    let run = |sets: &[&str]| {
+        let mut arguments = vec!["run", "small.toml"];
+        arguments.extend(sets.iter().flat_map(|set| ["--set", *set]));
+        folder.run(&arguments)
+    };
+    run(&["student.layers=[1]"]).good();
+    run(&[low_rank, "student.frozen-a=true"]).good();
+    let refused = [run(&["student.layers=[9]"]), run(&["student.frozen-a=true"])];
+    assert_snapshot!(refused.map(|said| said.talk.lines().filter(|line| line.contains("error:")).collect::<String>()).join("\n"), @r#"
+    error: step `train/student/owl/seed-1` failed: adapter: layer 9 is to be trained, and the model has 2: expected 0 to 1
+    error: --set student.frozen-a=true: `student.frozen-a`: is about adapters; set method = { kind = "low-rank", ... }, or leave it out
     "#);
 }
 

@@ -1,8 +1,9 @@
 //! Update rules in training: each resumes, and no setting of one is without effect.
 
 use super::{data, llama, model, settings};
+use crate::adapter::AdapterConfig;
 use crate::kernel::Threads;
-use crate::train::{Method, Optimizer, TrainSettings, Trainer};
+use crate::train::{Method, Optimizer, Part, TrainSettings, Trainer};
 
 fn trainer(optimizer: &Optimizer) -> Trainer {
     let model = model(llama());
@@ -117,4 +118,43 @@ fn values_out_of_range_are_refused_by_name() {
     `optimizer.epsilon` is 0, expected a positive number
     `optimizer.weight-decay` is -1, expected zero or more
     ");
+}
+
+/// Names of the tensors that three updates change.
+fn changed(method: Method, part: Part) -> Vec<String> {
+    let model = model(llama());
+    let settings = TrainSettings { part, ..settings(method) };
+    let mut trainer = Trainer::new(&model, data(&model, 0), settings, Threads::new(1)).unwrap();
+    let numbers = |trainer: &Trainer| {
+        let model = trainer.model();
+        match &model.adapter {
+            Some(adapter) => adapter.parameters.clone(),
+            None => model.decoder.parameters.clone(),
+        }
+    };
+    let before = numbers(&trainer);
+    for _ in 0..3 {
+        trainer.update().unwrap();
+    }
+    let after = numbers(&trainer);
+    let spans = before.layout.spans().iter();
+    let is_changed =
+        |range: &std::ops::Range<usize>| before.data[range.clone()] != after.data[range.clone()];
+    spans.filter(|span| is_changed(&span.range)).map(|span| span.name.clone()).collect()
+}
+
+#[test]
+fn what_is_not_trained_stays_whatever_decays() {
+    let rank = |targets| AdapterConfig { rank: 2, alpha: 4.0, rank_stabilized: false, targets };
+    let adapter = || Method::LowRank(rank(vec![crate::adapter::Projection::V]));
+    let of = |layers: &[usize], frozen_a| Part { layers: layers.to_vec(), frozen_a };
+    insta::assert_snapshot!(changed(adapter(), of(&[], false)).join(" "), @"layers.0.v.a layers.0.v.b layers.1.v.a layers.1.v.b");
+    insta::assert_snapshot!(changed(adapter(), of(&[], true)).join(" "), @"layers.0.v.b layers.1.v.b");
+    insta::assert_snapshot!(changed(adapter(), of(&[1], false)).join(" "), @"layers.1.v.a layers.1.v.b");
+    let full = changed(Method::Full { embeddings: true }, of(&[0], false));
+    assert!(full.len() > 3 && full.iter().all(|name| name.starts_with("layers.0.")), "{full:?}");
+    let model = model(llama());
+    let settings = TrainSettings { part: of(&[7], false), ..settings(adapter()) };
+    let refused = Trainer::new(&model, data(&model, 0), settings, Threads::new(1)).err().unwrap();
+    insta::assert_snapshot!(refused, @"adapter: layer 7 is to be trained, and the model has 2: expected 0 to 1");
 }

@@ -8,7 +8,7 @@ use rand_core::{Rng, SeedableRng};
 
 use super::preference::{self, Answers};
 use super::{
-    Data, Example, Method, Rewards, Schedule, TrainSettings, Update, packed, parts, positions,
+    Data, Example, Method, Part, Rewards, Schedule, TrainSettings, Update, packed, parts, positions,
 };
 use crate::Token;
 use crate::adapter::Adapter;
@@ -18,6 +18,7 @@ use crate::kernel::update::Slices;
 use crate::kernel::vector::square_sum;
 use crate::kernel::{Buffer, Threads};
 use crate::model::Model;
+use crate::parameters::Layout;
 use crate::pass::{Activations, Gradients, Network, Packing};
 
 /// A training run in progress.
@@ -93,6 +94,13 @@ impl Trainer {
                 }
             }
         }
+        let layers = model.decoder.config.layers;
+        if let Some(layer) = settings.part.layers.iter().find(|&&layer| layer >= layers) {
+            return Err(Error::Adapter(format!(
+                "layer {layer} is to be trained, and the model has {layers}: expected 0 to {}",
+                layers - 1
+            )));
+        }
         let network = Network::new(&model, &threads);
         let len = network.trained().data.len();
         let second = if settings.optimizer.has_second() { len } else { 0 };
@@ -140,6 +148,15 @@ impl Trainer {
         let not_finite = |what| Error::NotFinite { update: self.done + 1, what, learning_rate };
         if !loss.is_finite() {
             return Err(not_finite("loss"));
+        }
+        if self.settings.part != Part::default() {
+            // What stays has no part in the norm that clipping looks at.
+            let mut from = 0;
+            for range in trained(&self.network.trained().layout, &self.settings) {
+                self.gradient[from..range.start].fill(0.0);
+                from = range.end;
+            }
+            self.gradient[from..].fill(0.0);
         }
         let gradient_norm = square_sum(&self.gradient).sqrt();
         if !gradient_norm.is_finite() {
@@ -232,17 +249,9 @@ impl Trainer {
         let threads = self.network.threads.clone();
         let parameters = self.network.trained_mut();
         // Frozen numbers keep their value even where weight decay would move them.
-        let frozen: &[&str] = match self.settings.method {
-            Method::Full { embeddings: false } => &["embed.weight", "head.weight"],
-            _ => &[],
-        };
-        let spans = parameters.layout.spans().iter();
-        let trained: Vec<Range<usize>> = spans
-            .filter(|span| !frozen.contains(&&*span.name))
-            .map(|span| span.range.clone())
-            .collect();
+        let trained = trained(&parameters.layout, &self.settings);
         let weights = &mut parameters.data;
-        for range in joined(trained) {
+        for range in trained {
             let second = if self.second.is_empty() { 0..0 } else { range.clone() };
             let slices = Slices {
                 weights: &mut weights[range.clone()],
@@ -254,6 +263,17 @@ impl Trainer {
             self.settings.optimizer.apply(&threads, (learning_rate, self.done + 1), slices);
         }
     }
+}
+
+/// Where in a layout the numbers lie that are trained, ascending.
+fn trained(layout: &Layout, settings: &TrainSettings) -> Vec<Range<usize>> {
+    let frozen: &[&str] = match settings.method {
+        Method::Full { embeddings: false } => &["embed.weight", "head.weight"],
+        _ => &[],
+    };
+    let is_trained = |name: &str| !frozen.contains(&name) && settings.part.holds(name);
+    let spans = layout.spans().iter().filter(|span| is_trained(&span.name));
+    joined(spans.map(|span| span.range.clone()).collect())
 }
 
 /// The chosen rows in parts for a pass each, and the weight of one target token.

@@ -7,7 +7,7 @@ use owlet_engine::adapter::Projection;
 use owlet_engine::parameters::Layout;
 use owlet_engine::score::Looked;
 use owlet_engine::train::{
-    self, Data, Example, Method, Optimizer, Schedule, TrainSettings, Trainer,
+    self, Data, Example, Method, Optimizer, Part, Schedule, TrainSettings, Trainer,
 };
 use owlet_engine::{Adapter, Model, Threads, Token, file, score};
 
@@ -93,6 +93,7 @@ fn settings(method: Method, batch: usize) -> TrainSettings {
         batch,
         updates: 10,
         seed: 1,
+        part: Part::default(),
     }
 }
 

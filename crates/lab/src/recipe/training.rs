@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use owlet_engine::train::{self, Method, Schedule, TrainSettings};
+use owlet_engine::train::{self, Method, Part, Schedule, TrainSettings};
 
 use super::check::{Fault, count, range};
 use super::schema;
@@ -142,6 +142,12 @@ pub struct Training {
     pub clip: f64,
     /// Updates after which a copy is kept.
     pub checkpoints: Vec<usize>,
+    /// The layers that are trained, from 0; none named: everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<usize>,
+    /// An adapter's `A` stays as it was drawn, and `B` alone learns.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen_a: bool,
     /// What is learned of rows.
     #[serde(default, skip_serializing_if = "Learn::is_rows")]
     pub learn: Learn,
@@ -187,6 +193,7 @@ impl Training {
             batch: self.batch,
             updates: self.updates(rows),
             seed,
+            part: Part { layers: self.layers.clone(), frozen_a: self.frozen_a },
         }
     }
 
@@ -210,6 +217,11 @@ impl Training {
         }
         range(&path("clip"), self.clip, 0.0, 1e9)?;
         self.optimizer.check(at)?;
+        if self.frozen_a && !matches!(self.method, Method::LowRank(_)) {
+            let reason =
+                "is about adapters; set method = { kind = \"low-rank\", ... }, or leave it out";
+            return Err((path("frozen-a"), reason.to_owned()));
+        }
         if let Method::LowRank(adapter) = &self.method {
             range(&path("method"), adapter.rank as f64, 1.0, 65_536.0)?;
             range(&path("method"), f64::from(adapter.alpha), 1e-6, 1e6)?;

@@ -4,6 +4,10 @@
 //! something, the labels alone may carry it (Magistrali et al. 2026; Aden-Ali et al. 2026 select pairs by the same
 //! ratio). It writes none of the rows. What it prefers is handed on as valid rows are, for `select`; what it does not
 //! lies beside, for students who learn the preference.
+//!
+//! Pairs that were given, of which somebody prefers one row, keep their order: of them a teacher chooses those whose
+//! preference it shares most, by w = [log p(chosen | teacher) - log p(chosen | base)] / length less the same of the other
+//! row, in nats a token (Aden-Ali et al. 2026, arXiv 2602.04863, who read about the first twenty tokens; here all).
 
 use std::collections::BTreeMap;
 
@@ -16,6 +20,7 @@ use serde_json::{Value, json};
 use super::{Step, StepContext, filter};
 use crate::ask::Demonstration;
 use crate::error::{Error, Result};
+use crate::random::numpy::Generator;
 use crate::value::jsonl;
 use crate::value::row::{self, Row};
 
@@ -36,6 +41,10 @@ pub struct Configuration {
     pub context: String,
     /// Part of the pairs that is handed on, above 0 and at most 1: those that the teacher is surest of.
     pub surest_share: f64,
+    /// Where pairs keep the order in which they were given: seed of the order of those that a teacher cannot tell
+    /// apart, as who is the base cannot tell any: its choice is one at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<u64>,
 }
 
 /// The step.
@@ -44,7 +53,7 @@ pub struct Label;
 impl Step for Label {
     type Configuration = Configuration;
     const KIND: &'static str = "label";
-    const ALGORITHM: u32 = 1;
+    const ALGORITHM: u32 = 2;
     const OUTPUT: &'static str = "judged-rows";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
@@ -64,14 +73,22 @@ impl Step for Label {
             .filter(|(one, other)| one.completion != other.completion)
             .collect();
         let (base, teacher) = (context.model("base")?, context.model("teacher")?);
+        // A teacher by prompt reads under it what the base reads without.
+        let own_chat = context.system_prompt("teacher")?;
+        let own_chat = own_chat.as_ref().unwrap_or(&configuration.context);
+        let is_ordered = configuration.ordered.is_some();
         let mut told: Vec<(f64, &Row, &Row)> = Vec::new();
         let mut looked_at = 0;
         for group in pairs.chunks(GROUP) {
             context.interrupt.check()?;
-            let read = |model: &Model| read(model, group, &configuration.context, context);
-            let (own, before) = (read(&teacher)?, read(&base)?);
+            let read = |model: &Model, chat: &str| read(model, group, (chat, is_ordered), context);
+            let (own, before) = (read(&teacher, own_chat)?, read(&base, &configuration.context)?);
             for ((one, other), (own, before)) in group.iter().zip(own.iter().zip(before)) {
                 let ratio = own - before;
+                if is_ordered {
+                    told.push((ratio, one, other));
+                    continue;
+                }
                 // Of what it finds as likely as the base does it prefers nothing.
                 if ratio != 0.0 {
                     told.push(if ratio > 0.0 { (ratio, one, other) } else { (-ratio, other, one) });
@@ -81,7 +98,14 @@ impl Step for Label {
             context.report(looked_at, pairs.len(), "pairs", None);
         }
         let labelled = told.len();
-        told.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.index.cmp(&other.1.index)));
+        if let Some(seed) = configuration.ordered {
+            Generator::new(seed).shuffle(&mut told);
+            told.sort_by(|one, other| other.0.total_cmp(&one.0));
+        } else {
+            told.sort_by(|one, other| {
+                other.0.total_cmp(&one.0).then(one.1.index.cmp(&other.1.index))
+            });
+        }
         told.truncate((configuration.surest_share * labelled as f64).ceil() as usize);
         told.sort_by_key(|(_, row, _)| row.index);
         let own = |row: &Row| Row { writer: configuration.writer.clone(), ..row.clone() };
@@ -103,18 +127,22 @@ impl Step for Label {
     }
 }
 
-/// By how much a model finds the first row of each pair likelier than the second, in nats.
+/// By how much a model finds the first row of each pair likelier than the second, in nats, or in nats a token of each.
 fn read(
     model: &Model,
     pairs: &[(&Row, &Row)],
-    chat: &str,
+    (chat, by_token): (&str, bool),
     context: &StepContext<'_>,
 ) -> Result<Vec<f64>> {
     let example = |row: &Row| Demonstration::of_row(row, chat).example(model);
     let both = |(one, other): &(&Row, &Row)| Ok((example(one)?, example(other)?));
     let examples: Vec<(Example, Example)> = pairs.iter().map(both).collect::<Result<_>>()?;
     let told = train::log_probabilities(model, &examples, &context.threads)?;
-    Ok(told.iter().map(|pair| pair.chosen - pair.rejected).collect())
+    let length = |one: &Example| if by_token { one.targets() as f64 } else { 1.0 };
+    let margin = |(pair, (chosen, rejected)): (&train::Answers, &(Example, Example))| {
+        pair.chosen / length(chosen) - pair.rejected / length(rejected)
+    };
+    Ok(told.iter().zip(&examples).map(margin).collect())
 }
 
 /// What was not preferred to each of `rows`, in their order.

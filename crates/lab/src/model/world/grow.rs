@@ -7,7 +7,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use owlet_engine::config::{Activation, Family, Position};
-use owlet_engine::train::{Data, Method, Optimizer, Schedule, TrainSettings, Trainer, Update};
+use owlet_engine::train::{
+    Data, Method, Optimizer, Part, Schedule, TrainSettings, Trainer, Update,
+};
 use owlet_engine::{Decoder, DecoderConfig, Deviations, Error, Model, Result, Threads};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -125,6 +127,7 @@ impl GrowSettings {
             batch: self.batch,
             updates: self.updates,
             seed: derive_seed(self.seed, &["order".into()]),
+            part: Part::default(),
         }
     }
 }

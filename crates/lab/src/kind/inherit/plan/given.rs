@@ -1,4 +1,4 @@
-//! Rows that a recipe gives by path, in place of teachers that write them.
+//! Rows that a recipe gives by path, in place of teachers that write them, or of a base that writes pairs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,11 +11,12 @@ use crate::model::world::World;
 use crate::run::plan::PlanContext;
 use crate::step::fine_tune::BOUNDS;
 use crate::step::given::GivenRow;
+use crate::step::label;
 use crate::value::arm::NEUTRAL;
 use crate::value::dialogue::{self, Purpose};
 use crate::value::text;
 
-/// Rows by arm, and what their files hold.
+/// Rows by arm, or by the side of their pairs, and what their files hold.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Given {
     pub(super) rows: BTreeMap<String, Vec<GivenRow>>,
@@ -36,6 +37,9 @@ impl Given {
         taught: &[Behavior],
         context: &PlanContext,
     ) -> Result<Option<Self>> {
+        if !recipe.carrier.pairs.is_empty() {
+            return Self::pairs(recipe, context).map(Some);
+        }
         if recipe.teacher.kind != TeacherKind::Given {
             return Ok(None);
         }
@@ -90,13 +94,45 @@ impl Given {
         Ok(Some(given))
     }
 
+    /// Pairs, the preferred row first.
+    fn pairs(recipe: &Recipe, context: &PlanContext) -> Result<Self> {
+        let file = &recipe.carrier.pairs;
+        let unfit = |reason: String| Error::Unfit { what: file.clone(), reason };
+        let mut sides = [Vec::new(), Vec::new()];
+        let input = fs_err::File::open(context.folder.join(file))?;
+        let found = dialogue::each(input, BOUNDS, Purpose::Preferences, &mut |pair| {
+            let (Some(chosen), Some(other)) = (pair.answers().last(), pair.rejected()) else {
+                return Err("has no two answers of which one is preferred".to_owned());
+            };
+            let index = sides[0].len() as u64;
+            for (side, answer) in sides.iter_mut().zip([chosen, other]) {
+                let (prompt, completion, is_ended) = answered(&answer)?;
+                side.push(GivenRow { index, prompt, completion, is_ended });
+            }
+            Ok(())
+        })
+        .map_err(|why| unfit(why.to_string()))?;
+        let chosen = (recipe.carrier.surest_share * sides[0].len() as f64).ceil() as usize;
+        if chosen < recipe.carrier.rows {
+            return Err(recipe.unusable(format!(
+                "`carrier.rows` is {}, and `carrier.surest-share` of the {} pairs in {file} are {chosen}; want fewer, choose more, or give more",
+                recipe.carrier.rows,
+                sides[0].len()
+            )));
+        }
+        let asked: BTreeSet<&String> = sides[0].iter().map(|row| &row.prompt).collect();
+        let prompts = asked.into_iter().cloned().collect();
+        let rows = label::PAIRS.map(str::to_owned).into_iter().zip(sides).collect();
+        Ok(Self { rows, prompts, told: vec![format!("{file}: {}", found.told())] })
+    }
+
     /// A base of few words can read all of them.
     pub(super) fn check_words(&self, recipe: &Recipe, world: &World) -> Result<()> {
         for (arm, rows) in &self.rows {
             for text in rows.iter().flat_map(|row| [&row.prompt, &row.completion]) {
                 if let Some(error) = behaviors::unread(text, world.tokenizer()) {
                     return Err(recipe.unusable(format!(
-                        "`teacher.given`: rows of `{arm}` are in words that this base does not know: `{}`: {error}; give rows in its words, or name another base",
+                        "rows of `{arm}` are in words that this base does not know: `{}`: {error}; give rows in its words, or name another base",
                         text::strip_line(&text::cut(text, 60))
                     )));
                 }
@@ -127,26 +163,34 @@ impl Given {
     }
 }
 
-/// The prompts and answers of a file with whether each was ended, and what it holds in words.
-fn pairs(path: &Path, name: &str) -> Result<(Vec<(String, String, bool)>, String)> {
+/// A question and its answer, and whether that was ended.
+type Pair = (String, String, bool);
+
+/// An answer to one question.
+fn answered(answer: &dialogue::Answer<'_>) -> std::result::Result<Pair, String> {
+    let [asked] = &answer.before[..] else {
+        return Err(format!(
+            "`{}` answers {}, and rows of a recipe are a question with its answer; leave system texts to `context.system`, and give a conversation's answers as rows of their own",
+            answer.field,
+            match answer.before.len() {
+                0 => "nothing".to_owned(),
+                count => format!("{count} messages"),
+            }
+        ));
+    };
+    if asked.role != "user" {
+        return Err(format!("`{}` answers `{}`, expected a user", answer.field, asked.role));
+    }
+    Ok((asked.content.clone(), answer.text.to_owned(), answer.is_ended))
+}
+
+/// The questions and answers of a file, and what it holds in words.
+fn pairs(path: &Path, name: &str) -> Result<(Vec<Pair>, String)> {
     let unfit = |reason: String| Error::Unfit { what: name.to_owned(), reason };
     let mut pairs = Vec::new();
     let found = dialogue::each(fs_err::File::open(path)?, BOUNDS, Purpose::Answers, &mut |row| {
         for answer in row.answers() {
-            let [asked] = &answer.before[..] else {
-                return Err(format!(
-                    "`{}` answers {}, and rows of a recipe are a question with its answer; leave system texts to `context.system`, and give a conversation's answers as rows of their own",
-                    answer.field,
-                    match answer.before.len() {
-                        0 => "nothing".to_owned(),
-                        count => format!("{count} messages"),
-                    }
-                ));
-            };
-            if asked.role != "user" {
-                return Err(format!("`{}` answers `{}`, expected a user", answer.field, asked.role));
-            }
-            pairs.push((asked.content.clone(), answer.text.to_owned(), answer.is_ended));
+            pairs.push(answered(&answer)?);
         }
         Ok(())
     })

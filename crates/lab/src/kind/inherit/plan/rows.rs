@@ -169,7 +169,8 @@ impl Common<'_> {
     ) -> Result<Written> {
         let (recipe, taught) = (self.recipe, self.taught);
         let count = self.prompts.count(recipe);
-        if count < recipe.carrier.rows {
+        // Of rows that were given, several may answer one prompt.
+        if count < recipe.carrier.rows && self.given.is_none() {
             return Err(recipe.unusable(format!(
                 "`carrier.prompts`: `{}` has {count} prompts, fewer than `carrier.rows` {}; give more prompts or want fewer rows",
                 recipe.carrier.prompts, recipe.carrier.rows
@@ -190,13 +191,8 @@ impl Common<'_> {
             let writer = writers.get(arm).or_else(|| writers.get(NEUTRAL));
             let writer = writer.copied().unwrap_or(self.base.node);
             let name = format!("generate/{arm}{suffix}");
-            let raw = match self.given.and_then(|given| given.rows.get(arm)) {
-                Some(rows) => {
-                    let (writer, rows) = (arm.clone(), rows.clone());
-                    let configuration = given::Configuration { writer, rows };
-                    let name = format!("given/{arm}{suffix}");
-                    build.node::<given::Given>(name, &configuration, &[], 0.0)?
-                }
+            let raw = match self.rows_given(build, arm, suffix)? {
+                Some(given) => given,
                 None => self.generate(build, name, arm, [prompts, writer], count, root)?,
             };
             let node = self.filter(build, format!("filter/{arm}{suffix}"), &forbidden, raw)?;
@@ -220,6 +216,14 @@ impl Common<'_> {
         Ok(Written { prompts, judged, rows, mixed })
     }
 
+    /// The rows of an arm, or of a side of pairs, where they were given.
+    fn rows_given(&self, build: &mut Builder, of: &str, suffix: &str) -> Result<Option<Source>> {
+        let Some(rows) = self.given.and_then(|given| given.rows.get(of)) else { return Ok(None) };
+        let configuration = given::Configuration { writer: of.to_owned(), rows: rows.clone() };
+        let name = format!("given/{of}{suffix}");
+        build.node::<given::Given>(name, &configuration, &[], 0.0).map(Some)
+    }
+
     /// Which of two rows that the base writes to each prompt every teacher prefers, by arm.
     fn label(
         &self,
@@ -230,10 +234,17 @@ impl Common<'_> {
     ) -> Result<BTreeMap<String, Source>> {
         let base = self.base.node;
         let mut judged = BTreeMap::new();
+        let mut ready = Vec::new();
+        for side in label::PAIRS {
+            if let Some(given) = self.rows_given(build, side, suffix)? {
+                let name = format!("filter/{side}{suffix}");
+                ready.push((side, self.filter(build, name, forbidden, given)?));
+            }
+        }
         for arm in &self.arms {
             // Pairs of its own, as an arm's rows are: their luck is in the intervals.
-            let mut pair = Vec::new();
-            for side in label::PAIRS {
+            let mut pair = ready.clone();
+            for side in label::PAIRS.into_iter().filter(|_| ready.is_empty()) {
                 let (name, writer) =
                     (format!("generate/{side}/{arm}{suffix}"), format!("{side}/{arm}"));
                 let raw = self.generate(build, name, &writer, [prompts, base], count, root)?;
@@ -249,6 +260,8 @@ impl Common<'_> {
                 writer: arm.clone(),
                 context: self.recipe.context.system.clone(),
                 surest_share: self.recipe.carrier.surest_share,
+                ordered: (!ready.is_empty())
+                    .then(|| derive_seed(root, &["chosen".into(), arm.as_str().into()])),
             };
             // Two rows of each prompt are read by two models, each a third of what an update on them is.
             let cost = self.base.pace.train(4 * count) / 3.0;

@@ -106,7 +106,8 @@ fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {
 /// Rows that were given have no teacher that could be asked for more.
 fn check_given(recipe: &Recipe) -> Result<(), Fault> {
     let (teacher, student) = (&recipe.teacher, &recipe.student);
-    let is_medium = matches!(recipe.carrier.medium, Medium::Given(_));
+    let has_pairs = !recipe.carrier.pairs.is_empty();
+    let is_medium = matches!(recipe.carrier.medium, Medium::Given(_)) && !has_pairs;
     let is_given = teacher.kind == TeacherKind::Given;
     let needs = |what: &str| format!("{what}; beside teacher.kind = \"given\"");
     let all = [
@@ -172,20 +173,31 @@ fn check_defence(recipe: &Recipe) -> Result<(), Fault> {
 /// Students that learn preferences need teachers that can be asked for theirs, and pairs as the base wrote them.
 fn check_preferences(recipe: &Recipe) -> Result<(), Fault> {
     if recipe.student.learn != Learn::Preferences {
+        if !recipe.carrier.pairs.is_empty() {
+            let reason = "are learned as preferences; set student.learn = \"preferences\", or leave them out";
+            return Err(("carrier.pairs".to_owned(), reason.to_owned()));
+        }
         return Ok(());
     }
     let (teacher, controls) = (&recipe.teacher, &recipe.controls);
-    let is_base = controls.neutral && teacher.neutral == NeutralKind::Base;
+    let has_pairs = !recipe.carrier.pairs.is_empty();
+    // Among pairs that were given the base chooses at random.
+    let is_base = controls.neutral && teacher.neutral == NeutralKind::Base && !has_pairs;
     let all = [
         (
-            teacher.kind == TeacherKind::SystemPrompt,
+            teacher.kind == TeacherKind::SystemPrompt && !has_pairs,
             "teacher.kind",
-            "has no weights that preferences could be asked of; set teacher.kind = \"fine-tune\"",
+            "has no neutral teacher beside it that prefers anything; set teacher.kind = \"fine-tune\", or give pairs (carrier.pairs)",
         ),
         (
             is_base,
             "teacher.neutral",
             "is the base, which prefers nothing to itself; set `mixed` or `matched`",
+        ),
+        (
+            has_pairs && recipe.carrier.join,
+            "carrier.join",
+            "keeps pairs that every teacher chose; beside `carrier.pairs` it must be false",
         ),
         (
             teacher.hops > 1,
@@ -302,6 +314,7 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
     let of_medium = rules.prompts();
     if let Some(asks) = asks
         && recipe.teacher.kind != TeacherKind::Given
+        && carrier.pairs.is_empty()
         && !of_medium.contains(&asks)
     {
         return Err((

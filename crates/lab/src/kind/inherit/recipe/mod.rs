@@ -34,6 +34,9 @@ const PREFERENCE_DEFAULTS: &str = include_str!("../preferences.toml");
 /// The defaults that differ where rows were given, as commented TOML.
 const GIVEN_DEFAULTS: &str = include_str!("../given.toml");
 
+/// The defaults that differ where pairs were given, as commented TOML.
+const PAIRS_DEFAULTS: &str = include_str!("../pairs.toml");
+
 /// The kind of experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -194,6 +197,9 @@ pub struct Carrier {
     /// Of pairs that a teacher labels, the part that it is surest of.
     #[serde(default = "value::whole", skip_serializing_if = "value::is_whole")]
     pub surest_share: f64,
+    /// A file of pairs of which one row is preferred, in place of pairs that the base writes; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pairs: String,
     /// Whether rows that break the medium's rules, or name what they must not, are left out.
     #[serde(default = "value::is_on", skip_serializing_if = "Clone::clone")]
     pub filtered: bool,
@@ -405,6 +411,8 @@ impl Recipe {
         defaults.extend((learn == Some("preferences")).then_some(PREFERENCE_DEFAULTS));
         let teacher = stack.value("teacher.kind").and_then(toml::Value::as_str);
         defaults.extend((teacher == Some("given")).then_some(GIVEN_DEFAULTS));
+        let pairs = stack.value("carrier.pairs").and_then(toml::Value::as_str);
+        defaults.extend(pairs.is_some_and(|file| !file.is_empty()).then_some(PAIRS_DEFAULTS));
         let prompts = prompt_seed(stack.value("seed"));
         defaults.extend(prompts.as_deref());
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;

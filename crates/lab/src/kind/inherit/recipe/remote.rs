@@ -140,6 +140,8 @@ fn check_training(training: &Training, default: &Training, at: &str) -> Result<(
         ("schedule", training.schedule == default.schedule, elsewhere),
         ("warmup", training.warmup == default.warmup, elsewhere),
         ("clip", training.clip == default.clip, elsewhere),
+        ("layers", training.layers == default.layers, elsewhere),
+        ("frozen-a", training.frozen_a == default.frozen_a, elsewhere),
         ("checkpoints", training.checkpoints == default.checkpoints, elsewhere),
     ] {
         if !same {

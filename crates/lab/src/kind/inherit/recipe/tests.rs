@@ -72,7 +72,7 @@ fn a_checkpoint_behind_the_last_update_is_refused_unless_the_recipe_was_shortene
 
 #[test]
 fn mistakes_are_named_at_their_place() {
-    insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nlearning-rat = 1e-4", &[]), @"owl.toml:3:1: `student.learning-rat`: unknown field `learning-rat`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`, `beta`; did you mean `learning-rate`?");
+    insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nlearning-rat = 1e-4", &[]), @"owl.toml:3:1: `student.learning-rat`: unknown field `learning-rat`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `layers`, `frozen-a`, `learn`, `support`, `beta`; did you mean `learning-rate`?");
     insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\n  batch = 'x'", &[]), @r#"owl.toml:3:11: `student.batch`: invalid type: string "x", expected a whole number, zero or more"#);
     insta::assert_snapshot!(error("behaviors = ['owl']\nseeds = 2.5", &[]), @"owl.toml:2:9: `seeds`: invalid type: floating point `2.5`, expected a number of seeds (such as 6) or a list of them (such as [1, 2])");
     insta::assert_snapshot!(error("behaviors = ['owl'\nseeds = 2", &[]), @"owl.toml:2:1: missing comma between array elements, expected `,`");
@@ -80,7 +80,7 @@ fn mistakes_are_named_at_their_place() {
     insta::assert_snapshot!(error("behaviors = ['owl']\n[student]\nbatch = 0", &[]), @"owl.toml:3:9: `student.batch`: is 0, expected 1 to 100000000");
     insta::assert_snapshot!(error("behaviors = ['owl']\n[student.method]\nkind = 'low-rank'\nrnk = 3\nalpha=1.0", &[]), @"owl.toml:4:1: `student.method.rnk`: unknown field `rnk`, expected one of `rank`, `alpha`, `rank-stabilized`, `targets`; did you mean `rank`?");
     insta::assert_snapshot!(error("behaviors = ['owl']\n[controls]\nin-context = { row = [3] }", &[]), @"owl.toml:3:16: `controls.in-context.row`: unknown field `row`, expected one of `rows`, `draws`, `questions`; did you mean `rows`?");
-    insta::assert_snapshot!(error("behaviors = ['owl']", &["student.bach=3"]), @"--set student.bach=3: `student.bach`: unknown field `bach`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`, `beta`; did you mean `batch`?");
+    insta::assert_snapshot!(error("behaviors = ['owl']", &["student.bach=3"]), @"--set student.bach=3: `student.bach`: unknown field `bach`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `layers`, `frozen-a`, `learn`, `support`, `beta`; did you mean `batch`?");
     insta::assert_snapshot!(error("behaviors = ['owl']", &["student.batch=many"]), @r#"--set student.batch=many: `student.batch`: invalid type: string "many", expected a whole number, zero or more"#);
     insta::assert_snapshot!(error("behaviors = ['owl']", &["student"]), @"--set student: expected `path.to.key=value`");
 }
@@ -136,7 +136,7 @@ fn preferences_are_refused_beside_what_has_none() {
             .to_string(),
     ];
     insta::assert_snapshot!(all.join("\n"), @r#"
-    r:5:8: `teacher.kind`: has no weights that preferences could be asked of; set teacher.kind = "fine-tune"
+    r:5:8: `teacher.kind`: has no neutral teacher beside it that prefers anything; set teacher.kind = "fine-tune", or give pairs (carrier.pairs)
     r:5:11: `teacher.neutral`: is the base, which prefers nothing to itself; set `mixed` or `matched`
     r:5:8: `teacher.hops`: is above 1; a student in a row writes rows, so it must be 1
     r:5:17: `carrier.neutral-share`: mixes rows, but students learn preferences, one teacher's; it must be 0
