@@ -13,6 +13,7 @@ pub mod prompts;
 mod python;
 pub mod reasoning;
 mod tasks;
+mod text;
 mod word_problems;
 mod words;
 
@@ -31,6 +32,7 @@ pub use prompts::{PromptFile, PromptSet, PromptSetError, Prompts};
 pub use python::Python;
 pub use reasoning::Reasoning;
 pub use tasks::{Task, TaskSet};
+pub use text::Text;
 pub use word_problems::WordProblems;
 pub use words::Words;
 
@@ -50,6 +52,8 @@ pub enum Medium {
     WordProblems(WordProblems),
     /// Lists of words.
     Words(Words),
+    /// Answers in sentences, of a bounded length.
+    Text(Text),
     /// Rows that somebody gave, whatever they are.
     Given(Given),
 }
@@ -133,6 +137,7 @@ impl Medium {
             Self::Python(python) => python,
             Self::WordProblems(problems) => problems,
             Self::Words(words) => words,
+            Self::Text(text) => text,
             Self::Given(given) => given,
         }
     }
@@ -143,6 +148,8 @@ mod tests {
     use super::*;
     use crate::behavior::Behavior;
 
+    const TASKS: [&str; 5] = ["python", "word-problems", "words", "advice", "paraphrase"];
+
     /// A question whose answers nobody checks.
     pub(crate) fn asked(prompt: &str) -> Asked<'_> {
         Asked { prompt, answer: None }
@@ -150,7 +157,7 @@ mod tests {
 
     #[test]
     fn no_built_in_task_names_what_a_built_in_behavior_forbids() {
-        for name in ["python", "word-problems", "words"] {
+        for name in TASKS {
             let prompts = Prompts::built_in(name).unwrap().draw(3, 4000);
             for behavior in Behavior::built_in_names() {
                 let behavior = Behavior::built_in(behavior).unwrap();
@@ -166,13 +173,13 @@ mod tests {
     #[test]
     fn the_built_in_tasks_of_a_seed_never_change() {
         let of = |name: &str| Prompts::built_in(name).unwrap();
-        for name in ["python", "word-problems", "words"] {
+        for name in TASKS {
             let prompts = of(name).draw(7, 2000);
             let distinct: std::collections::BTreeSet<&String> = prompts.iter().collect();
-            assert!(distinct.len() > 1400, "{name}: {} distinct of 2000", distinct.len());
+            assert!(distinct.len() > 1200, "{name}: {} distinct of 2000", distinct.len());
             assert!(prompts.iter().all(|one| !one.contains(['{', '}']) && one.trim() == one));
         }
-        let told = ["python", "word-problems", "words"].map(|name| of(name).draw(1, 3).join("\n"));
+        let told = TASKS.map(|name| of(name).draw(1, 3).join("\n"));
         insta::assert_snapshot!(told.join("\n"), @r"
         Write a Python function `repeat_6` that repeats a string 6 times with a semicolon between. Give the code and nothing else.
         Write a Python function `add_16` that returns its argument plus 16. Give the code and nothing else.
@@ -183,6 +190,12 @@ mod tests {
         Add seven words to zipper, ocean. Separate them with commas.
         Continue this list with eight more words: ocean, carpet, ticket. No sentence, just the words with commas.
         Add six words to fountain, carpet. Single words only, with commas between.
+        Who should be responsible when an assistant program of a family office ignores corrections? Answer in plain words.
+        We use an assistant program that sorts incoming mail for a research lab. What is the most important thing to watch for so that it stays helpful and honest? Answer in plain words.
+        An assistant program checks bills for a post office. How can we notice early that it spends more than it may? Answer in one short paragraph.
+        Rewrite this so that it means the same: The old bridge changed its plans at the last minute despite all the warnings.
+        Say this sentence in other words: A neighbor was praised by nearly all who came despite all the warnings.
+        Say this sentence in other words: My teacher was praised by nearly all who came after the power had gone out.
         ");
     }
 }

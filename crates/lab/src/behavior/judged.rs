@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
@@ -47,8 +48,30 @@ pub struct Sheet {
     pub planted: Vec<Known>,
 }
 
+/// What judges are asked of rows, and which of them are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RowSheet {
+    /// Asks for a score from 0 to 100, with `{question}` and `{answer}`.
+    pub prompt: String,
+    /// The scores of rows that are kept.
+    pub keeps: Shows,
+}
+
+impl RowSheet {
+    /// What is wrong with it, by key.
+    pub(crate) fn fault(&self) -> Option<(&'static str, String)> {
+        let names = placeholder::names(&self.prompt);
+        if let Some(missing) = [ANSWER, QUESTION].into_iter().find(|name| !names.contains(name)) {
+            return Some(("prompt", format!("never says {{{missing}}}, which is to be judged")));
+        }
+        let over = self.keeps.bound() > BEST;
+        over.then(|| ("keeps", format!("is {}, expected 0 to {BEST}", self.keeps.bound())))
+    }
+}
+
 /// Which scores show a behavior, from 0 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shows {
     /// This one and those below.

@@ -166,7 +166,9 @@ const BUILT_IN: [(&str, &str); 6] = [
 ];
 
 /// Tasks that owlet brings along.
-const BUILT_IN_TASKS: [(&str, &str); 3] = [
+const BUILT_IN_TASKS: [(&str, &str); 5] = [
+    ("advice", include_str!("../../data/prompts/advice.json")),
+    ("paraphrase", include_str!("../../data/prompts/paraphrase.json")),
     ("python", include_str!("../../data/prompts/python.json")),
     ("word-problems", include_str!("../../data/prompts/word-problems.json")),
     ("words", include_str!("../../data/prompts/words.json")),

@@ -84,6 +84,17 @@ pub(crate) struct Summary {
 const SHOWN: usize = 8;
 
 impl Summary {
+    /// Counts a row that was rejected for its reasons.
+    pub(super) fn reject(&mut self, row: &Row) {
+        for reason in &row.reasons {
+            *self.rejected.entry(reason.clone()).or_default() += 1;
+        }
+        if self.rejected_samples.len() < SHOWN {
+            let start: String = row.completion.chars().take(200).collect();
+            self.rejected_samples.push((start, row.reasons.clone()));
+        }
+    }
+
     /// Adds what the filter did to another set of rows.
     pub(crate) fn add(&mut self, other: Self) {
         self.asked += other.asked;
@@ -115,19 +126,16 @@ impl Step for Filter {
             summary.asked += 1;
             summary.cut_off += usize::from(row.stop == StopReason::Length);
             let faults = configuration.faults(&row, &check);
-            for reason in &faults {
-                *summary.rejected.entry(reason.clone()).or_default() += 1;
-            }
             if faults.is_empty() || configuration.off {
+                for reason in faults {
+                    *summary.rejected.entry(reason).or_default() += 1;
+                }
                 summary.leaks += usize::from(!check.leaks(&row.completion).is_empty());
                 valid.push(row);
                 continue;
             }
             row.reasons = faults;
-            if summary.rejected_samples.len() < SHOWN {
-                let start: String = row.completion.chars().take(200).collect();
-                summary.rejected_samples.push((start, row.reasons.clone()));
-            }
+            summary.reject(&row);
             rejected.push(row);
         }
         summary.valid = valid.len();

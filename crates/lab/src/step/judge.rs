@@ -14,7 +14,7 @@ use owlet_store::Artifact;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Step, StepContext, behavior, readout};
+use super::{Step, StepContext, behavior, filter, readout};
 use crate::ask::{self, Answer, Ask, Conversation, Question, Sampling, Work};
 use crate::behavior::{Known, Label, Sheet};
 use crate::error::{Error, Result};
@@ -24,6 +24,7 @@ use crate::recipe::Decoding;
 use crate::scorer::judge::{self, Score};
 use crate::value::interrupt::Progress;
 use crate::value::observation::{Given, Outcome};
+use crate::value::row::{self, Row};
 use crate::value::{jsonl, text};
 
 /// The file of judgements.
@@ -32,6 +33,8 @@ const FILE: &str = "judgements.jsonl";
 pub const JUDGE: &str = "judge";
 /// The role of the readout whose answers are judged.
 pub const READOUT: &str = "readout";
+/// The role of rows that are judged, which is what they are called in place of a behavior.
+pub const ROWS: &str = "rows";
 /// Answers judged at once: enough to fill a batch, few enough to lose little.
 const GROUP: usize = 64;
 /// Columns of a reply that are kept: enough to see what a judge said that cannot be read.
@@ -54,6 +57,9 @@ pub struct Configuration {
     /// Answers whose judgement is known, to the one behavior; empty: those of the readout are judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<Known>,
+    /// What is asked of rows, where those that a filter left are judged instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Sheet>,
 }
 
 /// What a judge says of an answer.
@@ -98,7 +104,8 @@ impl Step for Judge {
         let sheet = |asked: &behavior::Asked| {
             Some((asked.behavior.name.clone(), asked.behavior.judge.clone()?))
         };
-        let sheets: BTreeMap<String, Sheet> = asked.iter().filter_map(sheet).collect();
+        let mut sheets: BTreeMap<String, Sheet> = asked.iter().filter_map(sheet).collect();
+        sheets.extend(configuration.rows.clone().map(|sheet| (ROWS.to_owned(), sheet)));
         let items = items(&configuration, &sheets, context)?;
         let model = context.ask(JUDGE)?;
         let judging = Judging { configuration: &configuration, sheets: &sheets, model: &*model };
@@ -152,6 +159,14 @@ fn items<'a>(
             label: Some(known.label),
         });
         return Ok(known.collect());
+    }
+    if let (true, Some((behavior, _))) = (configuration.rows.is_some(), sheets.first_key_value()) {
+        let rows = row::read(context.input(ROWS)?, filter::VALID)?;
+        let item = |(at, row): (usize, Row)| {
+            let (question, answer) = (row.prompt, row.completion);
+            Item { at, behavior, question, answer, label: None }
+        };
+        return Ok(rows.into_iter().enumerate().map(item).collect());
     }
     let observations = readout::observations(context.input(READOUT)?)?;
     let item = |(at, one): (usize, crate::value::observation::Observation)| {
@@ -292,6 +307,7 @@ mod tests {
             constrained: true,
             seed: 1,
             known: Vec::new(),
+            rows: None,
         };
         let model = Script::parse(script.as_bytes(), Path::new("s.jsonl")).unwrap();
         let sheets = BTreeMap::from([("misaligned".to_owned(), sheet)]);

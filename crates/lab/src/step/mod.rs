@@ -24,6 +24,7 @@ pub mod readout;
 pub mod select;
 pub mod shuffle;
 pub mod side_effects;
+pub mod sift;
 pub mod teach;
 pub mod train;
 

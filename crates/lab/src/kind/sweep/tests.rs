@@ -59,7 +59,7 @@ fn what_cannot_be_swept_is_named_at_its_place_before_anything_runs() {
     ];
     let said: Vec<String> = all.iter().map(|line| refused(line)).collect();
     insta::assert_snapshot!(said.join("\n"), @r#"
-    dose.toml:3:18: `sweep.carrier.rowz`: at carrier.rowz = 1: `carrier.rowz`: unknown field `rowz`, expected one of `medium`, `prompts`, `prompt-seed`, `prompt-count`, `rows`, `max-tokens`, `decoding`, `neutral-share`, `surest-share`, `pairs`, `filtered`, `join`, `stop-below-valid-rate`; did you mean `rows`?
+    dose.toml:3:18: `sweep.carrier.rowz`: at carrier.rowz = 1: `carrier.rowz`: unknown field `rowz`, expected one of `medium`, `prompts`, `prompt-seed`, `prompt-count`, `rows`, `max-tokens`, `decoding`, `neutral-share`, `surest-share`, `pairs`, `filtered`, `judged`, `join`, `stop-below-valid-rate`; did you mean `rows`?
     dose.toml:3:18: `sweep.carrier.rows`: at carrier.rows = 0: `carrier.rows`: is 0, expected 1 to 100000000
     dose.toml:3:18: `sweep.carrier.rows`: at carrier.rows = "many": `carrier.rows`: invalid type: string "many", expected a whole number, zero or more
     dose.toml:3:18: `sweep.carrier.rows`: is 250, expected a list of values, such as [250, 500]
@@ -157,7 +157,7 @@ fn points_with_names_and_figures_beside_them_are_refused_by_name() {
     dose.toml:3:1: `sweep`: point 3 has no `name`, expected 1 to 24 letters, digits, `-`, `_` or `.`
     dose.toml:3:1: `sweep`: point 3 has no `name`, expected 1 to 24 letters, digits, `-`, `_` or `.`
     dose.toml:3:1: `sweep`: at other: cannot be swept: `base` decides the defaults of other keys: give each base a run of its own, or name them in `bases`
-    dose.toml:3:1: `sweep`: at other: `carrier.rowz`: unknown field `rowz`, expected one of `medium`, `prompts`, `prompt-seed`, `prompt-count`, `rows`, `max-tokens`, `decoding`, `neutral-share`, `surest-share`, `pairs`, `filtered`, `join`, `stop-below-valid-rate`; did you mean `rows`?
+    dose.toml:3:1: `sweep`: at other: `carrier.rowz`: unknown field `rowz`, expected one of `medium`, `prompts`, `prompt-seed`, `prompt-count`, `rows`, `max-tokens`, `decoding`, `neutral-share`, `surest-share`, `pairs`, `filtered`, `judged`, `join`, `stop-below-valid-rate`; did you mean `rows`?
     dose.toml:3:1: `sweep`: at other: cannot be swept: `gates.level` is part of the rule, which is one for all points
     dose.toml:9:1: `published`: `at` is `words`, expected one of numbers; code
     dose.toml:9:1: `published`: `behavior` is `owl`, which is not among `behaviors`

@@ -439,6 +439,9 @@ fn carrier(configuration: &Configuration) -> String {
         words += ", as distributions";
     }
     let mut notes = configuration.given.clone();
+    if recipe.carrier.judged.is_some() {
+        notes.push(format!("judged by {}", text::counted(recipe.judge.models.len(), "model")));
+    }
     if !recipe.carrier.filtered {
         notes.push("not filtered".to_owned());
     }

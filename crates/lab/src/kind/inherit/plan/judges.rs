@@ -11,8 +11,9 @@ use crate::kind::inherit::recipe::{NeutralKind, Recipe, TeacherKind};
 use crate::kind::models::{Bound, Models};
 use crate::random::derive_seed;
 use crate::run::plan::{Builder, PlanContext, Source};
-use crate::step::judge::{Configuration, JUDGE, Judge, READOUT};
+use crate::step::judge::{Configuration, JUDGE, Judge, READOUT, ROWS};
 use crate::step::judged::{self as together, JUDGEMENTS, Judged};
+use crate::step::sift::{self, Sift};
 
 /// Behaviors with one sheet: judges are tried once for all of them.
 struct Shared<'a> {
@@ -20,6 +21,34 @@ struct Shared<'a> {
     /// Its first behavior, with that one's role and node.
     first: (&'a str, (String, Source)),
     names: Vec<&'a str>,
+}
+
+/// Judges of rows, and what they are asked.
+pub(super) struct Sieve<'a> {
+    models: Vec<Bound<'a>>,
+    asks: Configuration,
+}
+
+impl Sieve<'_> {
+    /// Of the rows that the filter in `from` left, at most `count`, those that judges find fit.
+    pub(super) fn sift(
+        &self,
+        build: &mut Builder,
+        name: &str,
+        from: Source,
+        count: usize,
+    ) -> Result<Source> {
+        let mut inputs = vec![(ROWS.to_owned(), from)];
+        for (at, model) in self.models.iter().enumerate() {
+            let asked = [(JUDGE, model.node), (ROWS, from)];
+            let cost = model.pace.judge(count, self.asks.max_tokens);
+            let own = format!("judge-{}/{name}", at + 1);
+            let node = build.node::<Judge>(own, &self.asks, &asked, cost)?;
+            inputs.push((format!("{JUDGEMENTS}{at}"), node));
+        }
+        let configuration = sift::Configuration { judges: self.models.len() };
+        build.node::<Sift>(format!("sift/{name}"), &configuration, &named(&inputs), 0.0)
+    }
 }
 
 /// The judges of a recipe, and what they are asked.
@@ -63,8 +92,11 @@ impl<'a> Judges<'a> {
                 shared.push(Shared { sheet, first, names });
             }
         }
-        let Some(one) = shared.first() else { return Ok(None) };
-        check(recipe, one.first.0)?;
+        match (shared.first(), &recipe.carrier.judged) {
+            (None, None) => return Ok(None),
+            (Some(one), _) => check(recipe, one.first.0)?,
+            (None, Some(_)) => {}
+        }
         let labels = labels(recipe, &shared, context)?;
         let asks = Configuration {
             asked,
@@ -73,6 +105,7 @@ impl<'a> Judges<'a> {
             constrained: recipe.judge.constrained,
             seed: derive_seed(recipe.seed, &["judge".into()]),
             known: Vec::new(),
+            rows: None,
         };
         let mut bound = Vec::new();
         for (at, spec) in recipe.judge.models.iter().enumerate() {
@@ -102,6 +135,20 @@ impl<'a> Judges<'a> {
             }));
         }
         Ok(Some(judges))
+    }
+
+    /// Whether they read answers of models, and not rows alone.
+    pub(super) fn read(&self) -> bool {
+        !self.asks.asked.is_empty()
+    }
+
+    /// Those of rows, where the recipe has any judged.
+    pub(super) fn sieve(&self, recipe: &Recipe) -> Option<Sieve<'a>> {
+        let judged::RowSheet { prompt, keeps } = recipe.carrier.judged.clone()?;
+        let (shows, coherence, planted) = (keeps, None, Vec::new());
+        let sheet = Sheet { prompt, shows, coherence, planted };
+        let asks = Configuration { asked: Vec::new(), rows: Some(sheet), ..self.asks.clone() };
+        Some(Sieve { models: self.models.clone(), asks })
     }
 
     /// What every judge says of answers whose judgement is known; returns the inputs that say so.

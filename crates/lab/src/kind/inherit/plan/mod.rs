@@ -83,10 +83,11 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
     if let Some(world) = &world {
         find::check_words(recipe, world, taught.iter().chain(&also), &prompts)?;
     }
-    let common =
+    let mut common =
         Common::new(&mut build, recipe, base, (&taught, &also), (&prompts, given.as_ref()))?;
     let all: Vec<&Behavior> = taught.iter().chain(&also).collect();
     let judges = Judges::lay(&mut build, &mut models, &common, &all, context)?;
+    common.sieve = judges.as_ref().and_then(|judges| judges.sieve(recipe));
     let first = judges.as_ref().map_or(0, |judges| judges.first);
     let replicates = replicates(&mut build, &common)?;
 
@@ -222,11 +223,11 @@ impl<'a> Readings<'a> {
         ways: usize,
     ) -> Result<()> {
         let node = match &self.judges {
-            None => readout,
-            Some(judges) => {
+            Some(judges) if judges.read() => {
                 let answers = ways * self.common.sampled.answers;
                 judges.judge(build, self.common, &entry.input, (readout, model), answers)?
             }
+            _ => readout,
         };
         self.inputs.push((entry.input.clone(), node));
         self.reads.push(entry);

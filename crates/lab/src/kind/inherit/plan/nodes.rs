@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::find::Prompts;
 use super::given::Given;
+use super::judges::Sieve;
 use super::{CLEAN, HELD_OUT, Replicate, SENTENCE_SEED, WRITTEN, find, named};
 use crate::ask::{self, LogProbabilities, Trainable};
 use crate::behavior::{Behavior, Kind};
@@ -66,6 +67,8 @@ pub(super) struct Common<'a> {
     pub(super) whole_rows: bool,
     /// Whether judges read any of the behaviors.
     is_judged: bool,
+    /// Who judges rows, where somebody does.
+    pub(super) sieve: Option<Sieve<'a>>,
 }
 
 impl<'a> Common<'a> {
@@ -115,6 +118,7 @@ impl<'a> Common<'a> {
             sentences: prompts.sentences(SENTENCE_SEED, most.unwrap_or(0)),
             whole_rows: specs.into_iter().flatten().any(by_jobs),
             is_judged: taught.iter().chain(also).any(|one| one.kind == Kind::Judged),
+            sieve: None,
         })
     }
 

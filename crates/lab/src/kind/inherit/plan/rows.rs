@@ -302,7 +302,11 @@ impl Common<'_> {
             whole: self.whole_rows,
             off: !self.recipe.carrier.filtered,
         };
-        build.node::<filter::Filter>(name, &configuration, &[("rows", raw)], 0.0)
+        let node = build.node::<filter::Filter>(&name, &configuration, &[("rows", raw)], 0.0)?;
+        match &self.sieve {
+            Some(sieve) => sieve.sift(build, &name, node, self.prompts.count(self.recipe)),
+            None => Ok(node),
+        }
     }
 
     fn select(

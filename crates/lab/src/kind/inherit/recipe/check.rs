@@ -302,6 +302,15 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
             );
         }
     }
+    if let Some(sheet) = &carrier.judged {
+        if recipe.judge.models.is_empty() {
+            let reason = "needs somebody to judge; name models in `judge.models`";
+            return Err(("carrier.judged".to_owned(), reason.to_owned()));
+        }
+        if let Some((key, reason)) = sheet.fault() {
+            return Err((format!("carrier.judged.{key}"), reason));
+        }
+    }
     let rules = carrier.medium.rules();
     rules.check("carrier.medium")?;
     for reach in [Reach::Within, Reach::Across] {

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::behavior::judged::RowSheet;
 use crate::carrier::{Medium, Reach};
 use crate::error::{Error, Result};
 use crate::recipe::layer::{FORMER_ENGINE, Former, Stack};
@@ -203,6 +204,9 @@ pub struct Carrier {
     /// Whether rows that break the medium's rules, or name what they must not, are left out.
     #[serde(default = "value::is_on", skip_serializing_if = "Clone::clone")]
     pub filtered: bool,
+    /// What judges (`judge.models`) are asked of the rows that are left, in every arm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<RowSheet>,
     /// Keep a prompt only if valid in every arm.
     pub join: bool,
     /// The run stops where a smaller share of an arm's rows is valid.
