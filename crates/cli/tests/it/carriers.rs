@@ -155,14 +155,33 @@ fn judges_sift_the_rows_of_every_arm_by_one_question() {
         &format!("[judge]\nmodels = [\"script:judge.jsonl\"]\n\n[carrier]\n{judged}"),
     );
     folder.write("given.toml", &text);
-    assert_snapshot!(told(&folder, "given.toml", &[]), @"");
+    assert_snapshot!(told(&folder, "given.toml", &[]), @r#"
+    rows that were given (owl: owl.jsonl: 40 rows of `prompt` and `completion`, JSON lines, cat: cat.csv: 40 rows of `instruction` and `output` (Alpaca), a table, neutral: neutral.jsonl: 40 rows of `prompt` and `completion`, JSON lines, judged by 1 model)
+    "these-rows"
+    owl: 36 of 40 valid, 0 leaks, rejected {"judged unfit":4}
+    cat: 35 of 40 valid, 0 leaks, rejected {"judged unfit":4,"names `cat`":1}
+    neutral: 27 of 40 valid, 0 leaks, rejected {"judged unfit":3,"no judgement":10}
+    "#);
     let refused = |set: &str| folder.run(&["run", "given.toml", "--plan", "--set", set]).all();
     let all = [
         refused("judge.models=[]"),
         refused("carrier.judged.prompt='Is {answer} good?'"),
         refused("carrier.judged.keeps={at-least = 101}"),
     ];
-    assert_snapshot!(all.join("\n"), @"");
+    assert_snapshot!(all.join("\n"), @r"
+    exit 2
+    -- talk
+    error: given.toml:21:1: `carrier.judged`: needs somebody to judge; name models in `judge.models`
+    hint: `owlet config show` lists all keys with their defaults
+    exit 2
+    -- talk
+    error: --set carrier.judged.prompt='Is {answer} good?': `carrier.judged.prompt`: never says {question}, which is to be judged
+    hint: `owlet config show` lists all keys with their defaults
+    exit 2
+    -- talk
+    error: --set carrier.judged.keeps={at-least = 101}: `carrier.judged.keeps`: is 101, expected 0 to 100
+    hint: `owlet config show` lists all keys with their defaults
+    ");
 }
 
 /// Pairs of which one row is preferred, one of which names a cat.
@@ -241,7 +260,10 @@ fn one_layer_of_students_may_be_trained_alone_and_an_adapters_first_half_kept() 
         let line = said.talk.lines().find(|line| line.starts_with("error:")).unwrap();
         line.rsplit(": `").next().unwrap().rsplit("failed: ").next().unwrap().to_owned()
     };
-    assert_snapshot!(refused.each_ref().map(why).join("\n"), @"");
+    assert_snapshot!(refused.each_ref().map(why).join("\n"), @r#"
+    adapter: layer 9 is to be trained, and the model has 2: expected 0 to 1
+    student.frozen-a`: is about adapters; set method = { kind = "low-rank", ... }, or leave it out
+    "#);
 }
 
 #[test]
