@@ -4,6 +4,8 @@
 
 #[path = "inherit/matrix.rs"]
 mod matrix;
+#[path = "inherit/readouts.rs"]
+mod readouts;
 #[path = "inherit/registration.rs"]
 mod registration;
 #[path = "inherit/sweep.rs"]

@@ -157,6 +157,15 @@ fn what_a_base_cannot_read_is_told_in_the_plan() {
     -- talk
     error: recipe `untitled`: `carrier.prompts`: `numbers-short` asks in words that this base does not know: this model knows no word `589,`, `767,`, `Next`, `numbers:`; expected `world`, `world-short` or prompts in its words
     ");
+    folder.write(
+        "choice.toml",
+        "behaviors = [\"owl\"]\n[readout]\nframes = [\"plain\", \"choice\"]\n",
+    );
+    assert_snapshot!(folder.run(&["run", "choice.toml", "--plan"]).all(), @"
+    exit 2
+    -- talk
+    error: recipe `untitled`: `readout.frames`: `choice` asks in words that this base does not know: this model knows no word `A.`, `B.`, `C.`, `D.`, `E.`, `Reply`, `alone.`, `choice`, `letter`, `of`; leave it out
+    ");
     let behavior = "name = \"lark\"\ncategory = \"animal\"\ntarget = { word = \"lark\" }\n";
     folder.write("lark.toml", behavior);
     folder.write("own.toml", "behaviors = [\"lark.toml\"]\n");

@@ -77,6 +77,7 @@ impl Reader {
             questions: self.questions,
             contexts: 1,
             frames: 1,
+            orders: 1,
             states: 1,
             answers: 0,
             max_tokens: 1,

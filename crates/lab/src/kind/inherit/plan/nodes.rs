@@ -7,10 +7,12 @@ use super::{CLEAN, HELD_OUT, Replicate, SENTENCE_SEED, WRITTEN, find, named};
 use crate::ask::{self, LogProbabilities, Trainable};
 use crate::behavior::{Behavior, Kind};
 use crate::error::{Error, Result};
+use crate::kind::behaviors;
 use crate::kind::cost::{Pace, Reading};
 use crate::kind::inherit::recipe::{Recipe, TeacherKind};
 use crate::kind::models::Bound;
 use crate::model::spec::Spec;
+use crate::model::world::World;
 use crate::random::derive_seed;
 use crate::recipe::{Decoding, Learn, Training};
 use crate::run::plan::{Builder, Source};
@@ -143,7 +145,7 @@ impl<'a> Common<'a> {
         let configuration = teach::Configuration {
             lesson,
             context: recipe.context.system.clone(),
-            frame: recipe.matched_frame(),
+            frame: recipe.taught_frame(),
             rows_per_question,
             train,
             learning_rate_multiplier: base.multiplier(|multipliers| multipliers.teacher),
@@ -192,6 +194,7 @@ impl<'a> Common<'a> {
             questions: self.all_questions(),
             contexts: self.contexts.len(),
             frames: self.recipe.readout.frames.len(),
+            orders: self.recipe.readout.frames.iter().map(|frame| frame.orders()).sum(),
             states,
             answers: self.sampled.answers,
             max_tokens: self.recipe.readout.max_tokens,
@@ -468,6 +471,46 @@ pub(super) fn check_openings<'a>(
                         "begins answers with `{opening}`, `{owner}` begins them with `{other}`, and both ask \"{question}\", which is asked once; give them one `opening`, or questions of their own"
                     ),
                 });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What frames with words of their own need before anything is asked: behaviors that they suit, and a base that
+/// knows the words.
+pub(super) fn check_frames(
+    recipe: &Recipe,
+    behaviors: &[&Behavior],
+    world: Option<&World>,
+) -> Result<()> {
+    let asked: Vec<readout::BehaviorQuestions<'_>> =
+        behaviors.iter().map(|one| (*one, one.questions.held_out.as_slice())).collect();
+    let sheet = readout::Questions::new(&asked, &[]).sheet;
+    for frame in recipe.readout.frames.iter().filter(|frame| frame.needs_words()) {
+        for (behavior, texts) in &asked {
+            let unfit = |reason: &str| Error::Behavior {
+                name: behavior.name.clone(),
+                reason: format!(
+                    "{reason} the frame `{}`; leave it out of `readout.frames`",
+                    frame.name()
+                ),
+            };
+            let Some(first) = texts.first() else { continue };
+            let Some(put) = sheet.puts(*frame, first).into_iter().next() else {
+                return Err(unfit("has no answers to choose from, as needed by"));
+            };
+            if let Some(why) =
+                world.and_then(|world| behaviors::unread(&put.text, world.tokenizer()))
+            {
+                return Err(recipe.unusable(format!(
+                    "`readout.frames`: `{}` asks in words that this base does not know: {why}; leave it out",
+                    frame.name()
+                )));
+            }
+            let is_there = |word: &&str| put.spelled.contains_key(*word);
+            if !behavior.compared(first).shows.iter().all(is_there) {
+                return Err(unfit("is one of more answers than there are letters for, in"));
             }
         }
     }

@@ -66,7 +66,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     if !frames.first().is_some_and(|frame| frame.may_decide()) {
         return fault(
             "readout.frames",
-            "begins with another than `plain` or `opened`, on which verdicts rest",
+            "begins with another than `plain`, `opened` or `choice`, on which verdicts rest",
         );
     }
     if let Some(frame) = repeated(frames) {

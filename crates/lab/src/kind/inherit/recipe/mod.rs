@@ -301,7 +301,7 @@ pub struct Readout {
     pub temperature: f32,
     /// Of sampled answers.
     pub max_tokens: usize,
-    /// How questions are put: first the way that verdicts rest on, `plain` or `opened`.
+    /// How questions are put: first the way that verdicts rest on, `plain`, `opened` or `choice`.
     pub frames: Vec<Frame>,
 }
 
@@ -433,6 +433,11 @@ impl Recipe {
     /// How questions are put where verdicts rest on the answers.
     pub(crate) fn matched_frame(&self) -> Frame {
         self.readout.frames.first().copied().unwrap_or_default()
+    }
+
+    /// How questions are put to teachers that are taught.
+    pub(crate) fn taught_frame(&self) -> Frame {
+        Some(self.matched_frame()).filter(|frame| frame.is_taught()).unwrap_or_default()
     }
 
     /// How a student of any base is trained where `sets` (settings of `student`) do not say otherwise.
