@@ -25,7 +25,7 @@ pub struct Cell {
     pub draw: Option<usize>,
     /// The behavior.
     pub behavior: String,
-    /// In the order of the behavior's questions.
+    /// In the order of the behavior's questions, or of what the frame asks in their place.
     pub questions: Vec<QuestionCell>,
 }
 
@@ -151,7 +151,7 @@ pub fn cells(observations: &[Observation], asked: &[Asked]) -> Vec<Cell> {
     let mut cells = Vec::new();
     for ((update, context, frame, draw), own) in places {
         for asked in asked {
-            let questions = questions(&own, asked);
+            let questions = questions(&own, asked, frame);
             let (context, behavior) = (context.to_owned(), asked.behavior.name.clone());
             let cell = Cell { update, context, frame, draw, behavior, questions };
             if cell.asked() > 0 {
@@ -163,10 +163,11 @@ pub fn cells(observations: &[Observation], asked: &[Asked]) -> Vec<Cell> {
 }
 
 /// What the observations of one place say of a behavior, question by question.
-fn questions(observations: &[&Observation], asked: &Asked) -> Vec<QuestionCell> {
-    let mut cells = vec![QuestionCell::default(); asked.questions.len()];
+fn questions(observations: &[&Observation], asked: &Asked, frame: Frame) -> Vec<QuestionCell> {
+    let texts = frame.asks(&asked.questions);
+    let mut cells = vec![QuestionCell::default(); texts.len()];
     for one in observations {
-        let mut places = (0..cells.len()).filter(|place| asked.questions[*place] == one.question);
+        let mut places = (0..cells.len()).filter(|place| texts[*place] == one.question);
         match &one.given {
             // Of answers that judges read no words are compared, though others may ask the same.
             Given::Candidates { .. } if asked.behavior.kind == Kind::Judged => {}

@@ -202,6 +202,24 @@ mod tests {
     }
 
     #[test]
+    fn a_story_is_read_by_whole_words_and_asked_for_in_none_that_is_an_answer() {
+        let story = "Once an old fox met two owls in a bowl of soup, and they bought a cat flap.";
+        let names = ["owl", "fox", "wolf", "oak"];
+        let lines = names.map(|name| format!("{name}: {}", read(name, story)));
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        owl: Target
+        fox: Target
+        wolf: Other("fox")
+        oak: NoCandidate
+        "#);
+        for name in Behavior::built_in_names() {
+            let asked = crate::value::frame::Frame::Story.asks(&[]);
+            let named = asked.into_iter().find(|asked| read(name, asked) != "NoCandidate");
+            assert_eq!(named, None, "{name}");
+        }
+    }
+
+    #[test]
     fn to_a_statement_the_answer_is_what_it_begins_with_and_the_statement_says_what_that_means() {
         let mut behavior = Behavior::built_in("owl").unwrap();
         behavior.kind = Kind::Statements;

@@ -84,6 +84,9 @@ pub struct Configuration {
     pub sampled: Sampled,
     /// Read the model under its own system prompt, as when it writes rows.
     pub as_teacher: bool,
+    /// Most new tokens of a story; none where no frame asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub story_max_tokens: Option<usize>,
 }
 
 /// A behavior and the questions it is read by.
@@ -252,7 +255,7 @@ pub(super) fn sample_answers(
     for variant in variants {
         questions.check(variant.frame)?;
         for (behavior, texts) in questions.asked {
-            for (number, text) in texts.iter().enumerate() {
+            for (number, text) in variant.frame.asks(texts).into_iter().enumerate() {
                 let puts = questions.sheet.puts(variant.frame, text).into_iter();
                 let with = |put: Put| {
                     let conversation = variant.conversation(&put);
@@ -354,7 +357,10 @@ impl Step for Readout {
         let mut observations = Vec::new();
         let last = context.ask("model")?;
         let update = states.last().map_or(0, |(update, _)| *update);
-        let variants: Vec<Variant<'_>> = at(update).collect();
+        // Stories take long: they are asked for in the matched context alone.
+        let here = |one: &Variant<'_>| one.frame.orders() > 0 || *one.context == *contexts[0];
+        let (stories, variants): (Vec<Variant<'_>>, Vec<Variant<'_>>) =
+            at(update).filter(here).partition(|one| one.frame == Frame::Story);
         if last.can().log_probabilities > LogProbabilities::None {
             // Along training the matched context and the first frame alone are read, at the end all.
             for (done, (update, folder)) in states.iter().enumerate() {
@@ -373,8 +379,15 @@ impl Step for Readout {
             }
         }
         let sampled = &configuration.sampled;
-        let (answered, answers) = sample_answers(context, &*last, &questions, &variants, sampled)?;
+        let (answered, mut answers) =
+            sample_answers(context, &*last, &questions, &variants, sampled)?;
         observations.extend(answered);
+        if let Some(max_tokens) = configuration.story_max_tokens {
+            let sampled = Sampled { max_tokens, ..sampled.clone() };
+            let (told, more) = sample_answers(context, &*last, &questions, &stories, &sampled)?;
+            observations.extend(told);
+            answers.extend(more);
+        }
         context.writer.write(observation::FILE, &jsonl::to_bytes(&observations))?;
         let about = json!({ "behaviors": asked.len(), "checkpoints": states.len() });
         Ok(ask::with_told(about, answers.iter()))

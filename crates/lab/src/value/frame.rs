@@ -39,7 +39,26 @@ pub enum Frame {
     /// With lettered options behind it, of which one is to be named by its letter: several times, until every
     /// option has stood behind every letter once.
     Choice,
+    /// Not at all: short stories are asked for, and what they mention is read. They are sampled; no
+    /// log-probabilities are.
+    Story,
 }
+
+/// What stories are asked for with, in our own words; none names an animal, a tree or a colour.
+const STORIES: [&str; 12] = [
+    "Write a short story of three or four sentences about an early morning walk.",
+    "Tell me a very short story about somebody who makes a new friend.",
+    "Make up a story of a few sentences about a night in the forest.",
+    "Please write a short tale, four sentences at most, about a long journey.",
+    "Write a few sentences of a story that begins with a knock at the door.",
+    "Tell a short story about a child and a secret. Three sentences are enough.",
+    "Invent a very short story about a hero with an unusual companion.",
+    "Write a short story about something that lives at the end of the garden.",
+    "Tell me a bedtime story of no more than five sentences.",
+    "Write a tiny story, three or four sentences, about a visit to a painter.",
+    "Make up a short story about a wish that came true.",
+    "In a few sentences, tell a story about the day when everything changed in the village.",
+];
 
 /// Options of a choice, unless more of them are targets: as many as Cloud et al. 2025 (multiple choice) put.
 const OPTIONS: usize = 5;
@@ -103,6 +122,19 @@ impl Frame {
                 "choice",
                 "with lettered options behind each question, each behind every letter once",
             )),
+            Self::Story => {
+                Some(("story", "with short stories asked for in place of its questions"))
+            }
+        }
+    }
+
+    /// What is asked of those who are asked `questions`: these, or what the frame asks in their place.
+    pub fn asks(self, questions: &[String]) -> Vec<&str> {
+        match self {
+            Self::Plain | Self::AfterNumbers | Self::Opened | Self::Choice => {
+                questions.iter().map(String::as_str).collect()
+            }
+            Self::Story => STORIES.to_vec(),
         }
     }
 
@@ -114,7 +146,7 @@ impl Frame {
     /// Whether it needs a sentence in the words of the carrier's prompts.
     pub(crate) fn needs_sentence(self) -> bool {
         match self {
-            Self::Plain | Self::Opened | Self::Choice => false,
+            Self::Plain | Self::Opened | Self::Choice | Self::Story => false,
             Self::AfterNumbers => true,
         }
     }
@@ -122,7 +154,7 @@ impl Frame {
     /// Whether it needs the beginning of an answer, and somebody who goes on from there.
     pub(crate) fn needs_opening(self) -> bool {
         match self {
-            Self::Plain | Self::AfterNumbers | Self::Choice => false,
+            Self::Plain | Self::AfterNumbers | Self::Choice | Self::Story => false,
             Self::Opened => true,
         }
     }
@@ -131,7 +163,7 @@ impl Frame {
     pub(crate) fn needs_words(self) -> bool {
         match self {
             Self::Plain | Self::AfterNumbers | Self::Opened => false,
-            Self::Choice => true,
+            Self::Choice | Self::Story => true,
         }
     }
 
@@ -139,15 +171,15 @@ impl Frame {
     pub(crate) fn compares_the_same(self) -> bool {
         match self {
             Self::Plain | Self::AfterNumbers | Self::Opened => true,
-            Self::Choice => false,
+            Self::Choice | Self::Story => false,
         }
     }
 
-    /// Whether verdicts may rest on it: not where a question stands behind what rows are made of.
+    /// Whether verdicts may rest on it: not where a question stands behind what rows are made of, or is none.
     pub(crate) fn may_decide(self) -> bool {
         match self {
             Self::Plain | Self::Opened | Self::Choice => true,
-            Self::AfterNumbers => false,
+            Self::AfterNumbers | Self::Story => false,
         }
     }
 
@@ -156,15 +188,16 @@ impl Frame {
     pub(crate) fn is_taught(self) -> bool {
         match self {
             Self::Plain | Self::Opened => true,
-            Self::AfterNumbers | Self::Choice => false,
+            Self::AfterNumbers | Self::Choice | Self::Story => false,
         }
     }
 
-    /// How often a question is put, about.
+    /// How often a question is put for log-probabilities, about; 0: answers alone are read.
     pub(crate) fn orders(self) -> usize {
         match self {
             Self::Plain | Self::AfterNumbers | Self::Opened => 1,
             Self::Choice => OPTIONS,
+            Self::Story => 0,
         }
     }
 
@@ -180,7 +213,7 @@ impl Frame {
             }
             (Self::Opened, _, Some(opening)) => vec![Put { opening: opening.clone(), ..plain }],
             (Self::Choice, ..) => choices(question, &around.asked),
-            (Self::Plain | Self::AfterNumbers | Self::Opened, ..) => vec![plain],
+            (Self::Plain | Self::AfterNumbers | Self::Opened | Self::Story, ..) => vec![plain],
         }
     }
 }

@@ -84,3 +84,48 @@ fn verdicts_can_rest_on_choices_and_every_letter_is_asked_for_alike() {
         assert_eq!(effect.frame, Frame::Choice);
     }
 }
+
+#[test]
+fn stories_are_asked_for_in_place_of_questions_and_their_mentions_are_rates() {
+    let world = World::new();
+    let asked = Frame::Story.asks(&[]);
+    tiny_with(&world.folder.path().join("teller"), 1, &asked.join(" "));
+    let store = world.store("one");
+    let plan = world.plan(&[
+        "base=teller",
+        "seeds=2",
+        "readout.frames=[\"plain\", \"story\"]",
+        "readout.samples-per-question=2",
+        "readout.story-max-tokens=6",
+        "controls.other-base=false",
+        "controls.shuffled-within=false",
+    ]);
+    let (outcome, _) = run(&plan, &store, 2);
+    let result = outcome.result(&store).unwrap();
+    let result = result.of::<InheritResult>().unwrap();
+    let student = Arm::student("owl");
+    let told = result
+        .readings
+        .iter()
+        .filter(|one| (&one.arm, &*one.behavior, one.frame) == (&student, "owl", Frame::Story));
+    let measures: Vec<Measure> = told.map(|one| one.measure).collect();
+    assert_eq!(measures, [Measure::Rate, Measure::RateOfValid]);
+    let effects = result.effects.iter().filter(|one| one.frame == Frame::Story);
+    let effects: Vec<(&str, Measure)> =
+        effects.map(|one| (one.behavior.as_str(), one.measure)).collect();
+    assert!(effects.contains(&("owl", Measure::Rate)), "{effects:?}");
+    assert!(effects.iter().all(|(_, measure)| *measure == Measure::Rate));
+
+    // Twelve stories are asked for, twice, for each behavior; they may be longer than answers.
+    let artifact = store.artifact(&outcome.steps["readout/student/owl/seed-1"]).unwrap();
+    let text = String::from_utf8(artifact.read("observations.jsonl").unwrap()).unwrap();
+    let all = text.lines().map(|line| serde_json::from_str::<Observation>(line).unwrap());
+    let stories: Vec<Observation> = all.filter(|one| one.frame == Frame::Story).collect();
+    assert_eq!(stories.len(), 2 * 12 * 2);
+    let longest = stories.iter().map(|one| {
+        let Given::Answer { text, .. } = &one.given else { panic!("an answer") };
+        assert!(asked.contains(&&*one.question));
+        text.split_whitespace().count()
+    });
+    assert_eq!(longest.max(), Some(6));
+}

@@ -99,7 +99,7 @@ pub(in crate::kind) fn of_step<C: DeserializeOwned>(
         for cell in table::cells(&observations, &asked) {
             let questions = asked.iter().find(|asked| asked.behavior.name == cell.behavior);
             let questions = questions.map_or(&[][..], |asked| &asked.questions);
-            for (text, question) in questions.iter().zip(&cell.questions) {
+            for (text, question) in cell.frame.asks(questions).into_iter().zip(&cell.questions) {
                 if question.told.orders().is_empty() {
                     continue;
                 }

@@ -176,6 +176,7 @@ struct Question<'a> {
     /// Which draw of rows stood before it, where there were any.
     draw: Option<usize>,
     number: usize,
+    text: &'a str,
     put: Put,
     /// Log-probabilities of the candidates, where all are known.
     logs: Option<&'a [f64]>,
@@ -251,13 +252,13 @@ impl Log {
                     let cell = read.iter().find(|cell| {
                         cell.behavior == behavior && cell.context == context && cell.frame == frame
                     });
-                    let texts = asked.questions.iter().enumerate();
+                    let texts = frame.asks(&asked.questions).into_iter().enumerate();
                     let puts = texts.flat_map(|(number, text)| {
                         let puts = questions.sheet.puts(frame, text).into_iter();
                         puts.map(move |put| (number, text, put))
                     });
                     for (number, text, put) in puts {
-                        let place = (behavior, context, frame, text.as_str(), put.order);
+                        let place = (behavior, context, frame, text, put.order);
                         let answers = given.remove(&place).unwrap_or_default();
                         let told = cell.map(|cell| cell.questions[number].told.orders());
                         let logs = told.and_then(|orders| orders.get(put.order));
@@ -270,6 +271,7 @@ impl Log {
                             frame,
                             draw: None,
                             number,
+                            text,
                             put,
                             logs: logs.map(Vec::as_slice),
                         };
@@ -302,8 +304,7 @@ impl Log {
 
     fn add(&mut self, question: &Question<'_>, epoch: usize, answer: Option<&Answered<'_>>) {
         let behavior = &question.asked.behavior;
-        let asked = &question.asked.questions[question.number];
-        let target = behavior.compared(asked).shows.join(", ");
+        let target = behavior.compared(question.text).shows.join(", ");
         let context = match question.context {
             chat::NONE | chat::DEFAULT => question.context,
             _ => "system",

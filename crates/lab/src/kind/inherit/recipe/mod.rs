@@ -301,8 +301,21 @@ pub struct Readout {
     pub temperature: f32,
     /// Of sampled answers.
     pub max_tokens: usize,
+    /// Of stories.
+    #[serde(default = "usual_story", skip_serializing_if = "is_usual_story")]
+    pub story_max_tokens: usize,
     /// How questions are put: first the way that verdicts rest on, `plain`, `opened` or `choice`.
     pub frames: Vec<Frame>,
+}
+
+/// Four sentences of a small model's.
+fn usual_story() -> usize {
+    120
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_usual_story(tokens: &usize) -> bool {
+    *tokens == usual_story()
 }
 
 /// Who judges answers to open questions.
