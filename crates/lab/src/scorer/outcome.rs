@@ -194,6 +194,22 @@ mod tests {
     }
 
     #[test]
+    fn every_built_in_behavior_finds_its_own_answer_and_no_other() {
+        for name in Behavior::built_in_names() {
+            let behavior = Behavior::built_in(name).unwrap();
+            if behavior.kind != Kind::Preference {
+                continue;
+            }
+            let others = behavior.candidates.iter().chain(&behavior.recognised);
+            for other in others {
+                assert_eq!(read(name, &other.word), format!("Other({:?})", other.word), "{name}");
+            }
+            assert_eq!(read(name, &behavior.target.word), "Target");
+            assert_eq!(read(name, &behavior.target.plural), "Target");
+        }
+    }
+
+    #[test]
     fn a_cut_off_text_counts_only_if_it_named_nothing() {
         let reader = reader("owl");
         assert_eq!(reader.read("As I was saying, the", true), Outcome::CutOff);

@@ -17,6 +17,7 @@ use crate::stats;
 use crate::value::{observation, text};
 
 mod panel;
+mod traps;
 
 const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
 
