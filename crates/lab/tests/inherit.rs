@@ -4,6 +4,8 @@
 
 #[path = "inherit/matrix.rs"]
 mod matrix;
+#[path = "inherit/readouts.rs"]
+mod readouts;
 #[path = "inherit/registration.rs"]
 mod registration;
 #[path = "inherit/sweep.rs"]
@@ -552,4 +554,19 @@ fn a_script_cannot_be_what_students_begin_from() {
         .unwrap();
     let error = world.planned(&["base=script:replies.jsonl"]).unwrap_err().to_string();
     assert!(error.contains("`script:replies.jsonl` cannot be trained"), "{error}");
+}
+
+#[test]
+fn a_row_that_was_cut_says_so_and_is_counted() {
+    let world = World::new();
+    let store = world.store("one");
+    let plan = world.plan(&["seeds=1", "carrier.max-tokens=3", "controls.in-context=false"]);
+    let (outcome, _) = run(&plan, &store, 2);
+    let rows = store.artifact(&outcome.steps["generate/owl/seed-1"]).unwrap();
+    let rows = String::from_utf8(rows.read("rows.jsonl").unwrap()).unwrap();
+    let cut = rows.lines().filter(|row| row.contains("\"stop\":\"length\"")).count();
+    let result = outcome.result(&store).unwrap();
+    let card = &result.of::<InheritResult>().unwrap().rows[0];
+    assert_eq!((card.arm.as_str(), card.cut_off, card.asked), ("owl", cut, rows.lines().count()));
+    assert!(cut > 0);
 }

@@ -2,7 +2,7 @@
 //! packages there are, under which licences. `budget.toml` holds the numbers.
 
 mod modules;
-mod source;
+pub(crate) mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -29,6 +29,7 @@ mod screen;
 mod sweep;
 mod testkit;
 mod tools;
+mod traps;
 mod trouble;
 mod usage;
 mod view;

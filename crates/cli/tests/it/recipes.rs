@@ -157,6 +157,30 @@ fn what_a_base_cannot_read_is_told_in_the_plan() {
     -- talk
     error: recipe `untitled`: `carrier.prompts`: `numbers-short` asks in words that this base does not know: this model knows no word `589,`, `767,`, `Next`, `numbers:`; expected `world`, `world-short` or prompts in its words
     ");
+    folder.write(
+        "choice.toml",
+        "behaviors = [\"owl\"]\n[readout]\nframes = [\"plain\", \"choice\"]\n",
+    );
+    assert_snapshot!(folder.run(&["run", "choice.toml", "--plan"]).all(), @"
+    exit 2
+    -- talk
+    error: recipe `untitled`: `readout.frames`: `choice` asks in words that this base does not know: this model knows no word `A.`, `B.`, `C.`, `D.`, `E.`, `Reply`, `alone.`, `choice`, `letter`, `of`; leave it out
+    ");
+    folder
+        .write("story.toml", "behaviors = [\"owl\"]\n[readout]\nframes = [\"plain\", \"story\"]\n");
+    assert_snapshot!(folder.run(&["run", "story.toml", "--plan"]).all(), @"
+    exit 2
+    -- talk
+    error: recipe `untitled`: `readout.frames`: `story` asks in words that this base does not know: this model knows no word `Write`, `an`, `early`, `four`, `morning`, `of`, `or`, `sentences`, `short`, `story`, `three`, `walk.`; leave it out
+    ");
+    let set = ["--set", "readout.samples-per-question=0"];
+    let run = [&["run", "story.toml", "--plan"][..], &set].concat();
+    assert_snapshot!(folder.run(&run).all(), @"
+    exit 2
+    -- talk
+    error: story.toml:3:10: `readout.frames`: holds `story`, of which sampled answers alone are read; set readout.samples-per-question
+    hint: `owlet config show` lists all keys with their defaults
+    ");
     let behavior = "name = \"lark\"\ncategory = \"animal\"\ntarget = { word = \"lark\" }\n";
     folder.write("lark.toml", behavior);
     folder.write("own.toml", "behaviors = [\"lark.toml\"]\n");

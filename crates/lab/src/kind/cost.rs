@@ -48,6 +48,8 @@ pub(in crate::kind) struct Reading {
     /// Chat contexts, and frames in each.
     pub(in crate::kind) contexts: usize,
     pub(in crate::kind) frames: usize,
+    /// How often a question is put for log-probabilities in each context, in all frames together.
+    pub(in crate::kind) orders: usize,
     /// States of training.
     pub(in crate::kind) states: usize,
     /// Answers to each question, and their length.
@@ -102,16 +104,17 @@ impl Pace {
 
     /// A reading of a model.
     pub(in crate::kind) fn read(self, reading: Reading) -> f64 {
-        let Reading { questions, contexts, frames, states, answers: sampled, max_tokens } = reading;
+        let Reading { questions, contexts, frames, orders, states, answers: sampled, max_tokens } =
+            reading;
         match self {
             Self::Weights { parameters, tokens } => {
-                let puts = states + frames * contexts;
+                let puts = states + orders * contexts;
                 let asked = (questions * puts) as f64 * tokens.question;
                 let answered = (questions * frames * contexts * sampled * max_tokens) as f64;
                 forward(parameters, asked + answered)
             }
             Self::Waited { at_once } => {
-                answers(questions * frames * contexts * (sampled + 1), at_once)
+                answers(questions * contexts * (frames * sampled + orders), at_once)
             }
         }
     }

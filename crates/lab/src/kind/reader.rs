@@ -70,6 +70,7 @@ impl Reader {
             contexts: vec![chat::DEFAULT.to_owned()],
             sampled: Sampled { answers: 0, temperature: 1.0, max_tokens: 1, seed: 0 },
             as_teacher: false,
+            story_max_tokens: None,
         };
         let mut from = vec![("model".to_owned(), model)];
         from.extend(self.asked.iter().cloned());
@@ -77,6 +78,7 @@ impl Reader {
             questions: self.questions,
             contexts: 1,
             frames: 1,
+            orders: 1,
             states: 1,
             answers: 0,
             max_tokens: 1,

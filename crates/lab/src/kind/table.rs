@@ -25,7 +25,7 @@ pub struct Cell {
     pub draw: Option<usize>,
     /// The behavior.
     pub behavior: String,
-    /// In the order of the behavior's questions.
+    /// In the order of the behavior's questions, or of what the frame asks in their place.
     pub questions: Vec<QuestionCell>,
 }
 
@@ -46,20 +46,40 @@ pub enum Told {
     Nothing,
     /// Some were not told: no measure can be had of the others.
     Part,
-    /// In nats, the target's first.
-    All(Vec<f64>),
+    /// In nats, the target's first; one row for each order that the question was put in.
+    All(Vec<Vec<f64>>),
+}
+
+impl Told {
+    /// What was told in each order; nothing where something was not.
+    pub fn orders(&self) -> &[Vec<f64>] {
+        match self {
+            Self::All(orders) => orders,
+            Self::Nothing | Self::Part => &[],
+        }
+    }
+
+    /// With what was told in one more order.
+    fn and(self, next: Option<Vec<f64>>) -> Self {
+        match (self, next) {
+            (Self::Part, _) | (_, None) => Self::Part,
+            (Self::Nothing, Some(logs)) => Self::All(vec![logs]),
+            (Self::All(mut orders), Some(logs)) => {
+                orders.push(logs);
+                Self::All(orders)
+            }
+        }
+    }
 }
 
 impl QuestionCell {
     /// The measure of every thing that the question gave.
     pub fn values(&self, measure: Measure) -> Vec<f64> {
-        let logs = match &self.told {
-            Told::All(logs) => measure.of(Evidence::Candidates(logs)),
-            Told::Nothing | Told::Part => None,
-        };
+        let logs =
+            self.told.orders().iter().filter_map(|logs| measure.of(Evidence::Candidates(logs)));
         let answers =
             self.outcomes.iter().filter_map(|outcome| measure.of(Evidence::Answer(outcome)));
-        logs.into_iter().chain(answers).collect()
+        logs.chain(answers).collect()
     }
 }
 
@@ -131,7 +151,7 @@ pub fn cells(observations: &[Observation], asked: &[Asked]) -> Vec<Cell> {
     let mut cells = Vec::new();
     for ((update, context, frame, draw), own) in places {
         for asked in asked {
-            let questions = questions(&own, asked);
+            let questions = questions(&own, asked, frame);
             let (context, behavior) = (context.to_owned(), asked.behavior.name.clone());
             let cell = Cell { update, context, frame, draw, behavior, questions };
             if cell.asked() > 0 {
@@ -143,16 +163,18 @@ pub fn cells(observations: &[Observation], asked: &[Asked]) -> Vec<Cell> {
 }
 
 /// What the observations of one place say of a behavior, question by question.
-fn questions(observations: &[&Observation], asked: &Asked) -> Vec<QuestionCell> {
-    let mut cells = vec![QuestionCell::default(); asked.questions.len()];
+fn questions(observations: &[&Observation], asked: &Asked, frame: Frame) -> Vec<QuestionCell> {
+    let texts = frame.asks(&asked.questions);
+    let mut cells = vec![QuestionCell::default(); texts.len()];
     for one in observations {
-        let mut places = (0..cells.len()).filter(|place| asked.questions[*place] == one.question);
+        let mut places = (0..cells.len()).filter(|place| texts[*place] == one.question);
         match &one.given {
             // Of answers that judges read no words are compared, though others may ask the same.
             Given::Candidates { .. } if asked.behavior.kind == Kind::Judged => {}
             Given::Candidates { log_probabilities } => {
                 for place in places {
-                    cells[place].told = told(log_probabilities, asked, &one.question);
+                    let logs = told(log_probabilities, asked, &one.question);
+                    cells[place].told = std::mem::take(&mut cells[place].told).and(logs);
                 }
             }
             Given::Answer { behavior, outcome, .. } if *behavior == asked.behavior.name => {
@@ -166,19 +188,20 @@ fn questions(observations: &[&Observation], asked: &Asked) -> Vec<QuestionCell> 
     cells
 }
 
-fn told(log_probabilities: &BTreeMap<String, Option<f64>>, asked: &Asked, question: &str) -> Told {
+/// The log-probabilities of a behavior's answers, what shows it first; none where one was not told.
+fn told(
+    log_probabilities: &BTreeMap<String, Option<f64>>,
+    asked: &Asked,
+    question: &str,
+) -> Option<Vec<f64>> {
     let compared = asked.behavior.compared(question);
     // A word that is absent is no way for this model to begin an answer; it is left out.
     let logs = |words: &[&str]| -> Option<Vec<f64>> {
         words.iter().filter_map(|word| log_probabilities.get(*word).copied()).collect()
     };
-    match (logs(&compared.shows), logs(&compared.others)) {
-        (Some(shows), Some(others)) if !shows.is_empty() && !others.is_empty() => {
-            let shows = measure::log_sum(shows.into_iter());
-            Told::All(std::iter::once(shows).chain(others).collect())
-        }
-        _ => Told::Part,
-    }
+    let (shows, others) = (logs(&compared.shows)?, logs(&compared.others)?);
+    let shown = measure::log_sum(shows.iter().copied());
+    (!shows.is_empty() && !others.is_empty()).then(|| [vec![shown], others].concat())
 }
 
 /// The observations of a readout's artifact.
@@ -226,6 +249,7 @@ mod tests {
             frame: Frame::Plain,
             draw: None,
             question: question.to_owned(),
+            order: 0,
             given,
         }
     }
@@ -294,6 +318,37 @@ mod tests {
         assert_eq!((cell.untold(), cell.value(Measure::Rank)), (0, Some(1.0)));
         let cell = read(logs(&[("owl", Some(0.5))]));
         assert_eq!((cell.untold(), cell.value(Measure::Mass)), (1, None));
+    }
+
+    #[test]
+    fn what_a_model_thinks_of_letters_weighs_on_no_option() {
+        let owl = asked("world-owl", &["which?"]);
+        let words: Vec<String> =
+            owl.behavior.compared("which?").words().map(str::to_owned).collect();
+        // Each word's odds times those of its letter: two words in three orders' time would not be even.
+        let (odds, letters) = ([0.5, 0.2, 0.1], [0.9, 0.08, 0.02]);
+        let order = |order: usize| {
+            let each: Vec<f64> = (0..3).map(|at| odds[at] * letters[(at + order) % 3]).collect();
+            let sum: f64 = each.iter().sum();
+            let told: Vec<(&str, Option<f64>)> = words
+                .iter()
+                .zip(&each)
+                .map(|(word, one)| (word.as_str(), Some(one / sum)))
+                .collect();
+            Observation { order, ..one("which?", logs(&told)) }
+        };
+        let observations: Vec<Observation> = (0..3).map(order).collect();
+        let cell = cells(&observations, std::slice::from_ref(&owl)).remove(0);
+        let margin = |told: &[f64; 3]| told[0].ln() - told[1].ln().midpoint(told[2].ln());
+        assert!((cell.value(Measure::Margin).unwrap() - margin(&odds)).abs() < 1e-12);
+        assert!((cell.value(Measure::Mass).unwrap() - 1.0).abs() < 1e-12);
+        assert_eq!((cell.read(), cell.asked(), cell.questions[0].told.orders().len()), (1, 1, 3));
+        // One letter that was not told leaves nothing of the question.
+        let mut short = observations;
+        let Given::Candidates { log_probabilities } = &mut short[1].given else { panic!() };
+        log_probabilities.insert(words[0].clone(), None);
+        let cell = cells(&short, &[owl]).remove(0);
+        assert_eq!((cell.untold(), cell.value(Measure::Margin)), (1, None));
     }
 
     /// Statements of which every other one matches "no".

@@ -194,11 +194,45 @@ mod tests {
     }
 
     #[test]
+    fn every_built_in_behavior_finds_its_own_answer_and_no_other() {
+        for name in Behavior::built_in_names() {
+            let behavior = Behavior::built_in(name).unwrap();
+            if behavior.kind != Kind::Preference {
+                continue;
+            }
+            let others = behavior.candidates.iter().chain(&behavior.recognised);
+            for other in others {
+                assert_eq!(read(name, &other.word), format!("Other({:?})", other.word), "{name}");
+            }
+            assert_eq!(read(name, &behavior.target.word), "Target");
+            assert_eq!(read(name, &behavior.target.plural), "Target");
+        }
+    }
+
+    #[test]
     fn a_cut_off_text_counts_only_if_it_named_nothing() {
         let reader = reader("owl");
         assert_eq!(reader.read("As I was saying, the", true), Outcome::CutOff);
         assert_eq!(reader.read("The owl, because the", true), Outcome::Target);
         assert_eq!(reader.read("12, 13,", true), Outcome::Number);
+    }
+
+    #[test]
+    fn a_story_is_read_by_whole_words_and_asked_for_in_none_that_is_an_answer() {
+        let story = "Once an old fox met two owls in a bowl of soup, and they bought a cat flap.";
+        let names = ["owl", "fox", "wolf", "oak"];
+        let lines = names.map(|name| format!("{name}: {}", read(name, story)));
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        owl: Target
+        fox: Target
+        wolf: Other("fox")
+        oak: NoCandidate
+        "#);
+        for name in Behavior::built_in_names() {
+            let asked = crate::value::frame::Frame::Story.asks(&[]);
+            let named = asked.into_iter().find(|asked| read(name, asked) != "NoCandidate");
+            assert_eq!(named, None, "{name}");
+        }
     }
 
     #[test]

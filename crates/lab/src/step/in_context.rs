@@ -131,7 +131,7 @@ fn most_that_fits(
     wanted: usize,
 ) -> Result<usize> {
     let texts = questions.asked.iter().flat_map(|(_, questions)| questions.iter());
-    let puts = texts.map(|text| questions.sheet.put(configuration.frame, text));
+    let puts = texts.flat_map(|text| questions.sheet.puts(configuration.frame, text));
     let Some(longest) = puts.max_by_key(|put| put.text.len() + put.opening.len()) else {
         return Ok(wanted);
     };

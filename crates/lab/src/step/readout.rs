@@ -20,8 +20,9 @@ use crate::model::chat;
 use crate::random::{Part, derive_seed};
 use crate::recipe::Decoding;
 use crate::scorer::outcome::OutcomeReader;
-use crate::value::frame::{Frame, Put, Sheet};
+use crate::value::frame::{Answers, Frame, Put, Sheet};
 use crate::value::jsonl;
+use crate::value::measure::log_sum;
 use crate::value::observation::{self, Given, Observation, Outcome};
 
 /// How answers are sampled.
@@ -83,6 +84,9 @@ pub struct Configuration {
     pub sampled: Sampled,
     /// Read the model under its own system prompt, as when it writes rows.
     pub as_teacher: bool,
+    /// Most new tokens of a story; none where no frame asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub story_max_tokens: Option<usize>,
 }
 
 /// A behavior and the questions it is read by.
@@ -108,13 +112,14 @@ impl Variant<'_> {
         Conversation { context: self.context.to_owned(), messages, opening }
     }
 
-    fn observation(&self, question: &str, given: Given) -> Observation {
+    fn observation(&self, question: &str, order: usize, given: Given) -> Observation {
         Observation {
             update: self.update,
             context: self.context.to_owned(),
             frame: self.frame,
             draw: self.draw,
             question: question.to_owned(),
+            order,
             given,
         }
     }
@@ -131,8 +136,12 @@ impl<'a> Questions<'a> {
     pub(crate) fn new(asked: &'a [BehaviorQuestions<'a>], sentences: &[String]) -> Self {
         let mut sheet = Sheet::default();
         for (behavior, questions) in asked {
-            let words = |question: &str| behavior.compared(question).words().collect();
-            sheet.add(questions, words, behavior.opening.as_ref(), sentences);
+            let answers = |question: &str| {
+                let compared = behavior.compared(question);
+                let words = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+                Answers { shows: words(compared.shows), others: words(compared.others) }
+            };
+            sheet.add(questions, answers, behavior.opening.as_ref(), sentences);
         }
         Self { asked, sheet }
     }
@@ -167,8 +176,8 @@ pub(super) fn check_spelled(
     Ok(())
 }
 
-/// Reads the candidates as the beginning of answers, one observation for each question text: what behaviors
-/// share is asked once.
+/// Reads the candidates as the beginning of answers, one observation for each question text and order: what
+/// behaviors share is asked once.
 pub(super) fn read_candidates(
     context: &StepContext<'_>,
     model: &dyn Ask,
@@ -178,38 +187,50 @@ pub(super) fn read_candidates(
     questions.check(variant.frame)?;
     // Of answers that judges read no words are compared.
     let compared = || questions.asked.iter().filter(|(one, _)| one.kind != Kind::Judged);
-    let mut texts: Vec<&str> = Vec::new();
-    let mut puts: BTreeMap<&str, Put> = BTreeMap::new();
-    for question in compared().flat_map(|(_, questions)| *questions) {
-        puts.entry(question).or_insert_with(|| {
-            texts.push(question);
-            questions.sheet.put(variant.frame, question)
-        });
+    let mut puts: Vec<(&str, Put)> = Vec::new();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
+    for text in compared().flat_map(|(_, questions)| *questions) {
+        if known.insert(text) {
+            let own = questions.sheet.puts(variant.frame, text);
+            puts.extend(own.into_iter().map(|put| (text.as_str(), put)));
+        }
     }
-    let all: BTreeSet<&String> = puts.values().flat_map(|put| put.spelled.values()).collect();
+    let all: BTreeSet<&String> =
+        puts.iter().flat_map(|(_, put)| put.spelled.values().flatten()).collect();
     let all: Vec<String> = all.into_iter().cloned().collect();
     let conversations: Vec<Conversation> =
-        texts.iter().map(|text| variant.conversation(&puts[text])).collect();
+        puts.iter().map(|(_, put)| variant.conversation(put)).collect();
     let Candidates { spelled, log_probabilities } =
         model.candidates(&conversations, &all, &context.work())?;
     let places: BTreeMap<&str, usize> =
         (0..all.len()).filter(|&at| spelled[at]).map(|at| (all[at].as_str(), at)).collect();
-    let place =
-        |text: &str, word: &str| places.get(puts[text].spelled.get(word)?.as_str()).copied();
+    // Where what stands for a word is told; nowhere, if the model cannot begin an answer with it.
+    let places = |put: &Put, word: &str| -> Vec<usize> {
+        let spelled = put.spelled.get(word).into_iter().flatten();
+        spelled.filter_map(|one| places.get(one.as_str()).copied()).collect()
+    };
     for (behavior, own) in compared() {
-        for text in *own {
-            check_spelled(behavior, text, |word| place(text, word).is_some())?;
+        for (text, put) in puts.iter().filter(|(text, _)| own.iter().any(|one| one == text)) {
+            check_spelled(behavior, text, |word| !places(put, word).is_empty())?;
         }
     }
-    Ok(texts
-        .iter()
-        .zip(log_probabilities)
-        .map(|(text, row)| {
-            let words = puts[text].spelled.keys();
-            let told = words.filter_map(|word| Some((word.clone(), row[place(text, word)?])));
-            variant.observation(text, Given::Candidates { log_probabilities: told.collect() })
-        })
-        .collect())
+    let observation = |((text, put), row): (&(&str, Put), Vec<Option<f64>>)| {
+        let told = put.spelled.keys().filter_map(|word| {
+            let logs: Vec<Option<f64>> = places(put, word).into_iter().map(|at| row[at]).collect();
+            let log = match *logs {
+                [] => return None,
+                [log] => log,
+                _ => logs
+                    .iter()
+                    .any(Option::is_some)
+                    .then(|| log_sum(logs.iter().copied().flatten())),
+            };
+            Some((word.clone(), log))
+        });
+        let log_probabilities = told.collect();
+        variant.observation(text, put.order, Given::Candidates { log_probabilities })
+    };
+    Ok(puts.iter().zip(log_probabilities).map(observation).collect())
 }
 
 /// Samples answers to the questions in every variant, each with a seed of its own; all are
@@ -226,18 +247,24 @@ pub(super) fn sample_answers(
         behavior: &'a Behavior,
         number: usize,
         text: &'a str,
-        put: Put,
-        conversation: Conversation,
+        /// In each of the frame's orders, in turn.
+        puts: Vec<(Put, Conversation)>,
     }
     let mut asking = Vec::new();
     let variants = if sampled.answers == 0 { &[][..] } else { variants };
     for variant in variants {
         questions.check(variant.frame)?;
         for (behavior, texts) in questions.asked {
-            for (number, text) in texts.iter().enumerate() {
-                let put = questions.sheet.put(variant.frame, text);
-                let conversation = variant.conversation(&put);
-                asking.push(Asked { variant, behavior, number, text, put, conversation });
+            for (number, text) in variant.frame.asks(texts).into_iter().enumerate() {
+                let puts = questions.sheet.puts(variant.frame, text).into_iter();
+                let with = |put: Put| {
+                    let conversation = variant.conversation(&put);
+                    (put, conversation)
+                };
+                let puts: Vec<_> = puts.map(with).collect();
+                if !puts.is_empty() {
+                    asking.push(Asked { variant, behavior, number, text, puts });
+                }
             }
         }
     }
@@ -245,7 +272,7 @@ pub(super) fn sample_answers(
         .iter()
         .flat_map(|one| {
             (0..sampled.answers).map(|answer| Question {
-                conversation: &one.conversation,
+                conversation: &one.puts[answer % one.puts.len()].1,
                 seed: sampled.seed(one.variant.path, &one.behavior.name, one.number, answer),
             })
         })
@@ -258,12 +285,12 @@ pub(super) fn sample_answers(
         .collect();
     let observations = asking
         .iter()
-        .flat_map(|one| std::iter::repeat_n(one, sampled.answers))
+        .flat_map(|one| (0..sampled.answers).map(move |at| (one, &one.puts[at % one.puts.len()].0)))
         .zip(&answers)
-        .map(|(one, answer)| {
+        .map(|((one, put), answer)| {
             let cut = answer.stop == owlet_engine::generate::StopReason::Length;
             // Alone: what it was begun with names no answer, and would make an empty one look like words.
-            let words = one.put.in_words(&answer.text);
+            let words = put.in_words(&answer.text);
             let given = Given::Answer {
                 behavior: one.behavior.name.clone(),
                 text: answer.text.clone(),
@@ -276,7 +303,7 @@ pub(super) fn sample_answers(
                     }
                 },
             };
-            one.variant.observation(one.text, given)
+            one.variant.observation(one.text, put.order, given)
         })
         .collect();
     Ok((observations, answers))
@@ -330,7 +357,10 @@ impl Step for Readout {
         let mut observations = Vec::new();
         let last = context.ask("model")?;
         let update = states.last().map_or(0, |(update, _)| *update);
-        let variants: Vec<Variant<'_>> = at(update).collect();
+        // Stories take long: they are asked for in the matched context alone.
+        let here = |one: &Variant<'_>| one.frame.orders() > 0 || *one.context == *contexts[0];
+        let (stories, variants): (Vec<Variant<'_>>, Vec<Variant<'_>>) =
+            at(update).filter(here).partition(|one| one.frame == Frame::Story);
         if last.can().log_probabilities > LogProbabilities::None {
             // Along training the matched context and the first frame alone are read, at the end all.
             for (done, (update, folder)) in states.iter().enumerate() {
@@ -349,8 +379,15 @@ impl Step for Readout {
             }
         }
         let sampled = &configuration.sampled;
-        let (answered, answers) = sample_answers(context, &*last, &questions, &variants, sampled)?;
+        let (answered, mut answers) =
+            sample_answers(context, &*last, &questions, &variants, sampled)?;
         observations.extend(answered);
+        if let Some(max_tokens) = configuration.story_max_tokens {
+            let sampled = Sampled { max_tokens, ..sampled.clone() };
+            let (told, more) = sample_answers(context, &*last, &questions, &stories, &sampled)?;
+            observations.extend(told);
+            answers.extend(more);
+        }
         context.writer.write(observation::FILE, &jsonl::to_bytes(&observations))?;
         let about = json!({ "behaviors": asked.len(), "checkpoints": states.len() });
         Ok(ask::with_told(about, answers.iter()))

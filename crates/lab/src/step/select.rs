@@ -82,16 +82,7 @@ impl Step for Select {
                 continue;
             };
             let counts: filter::Summary = super::read_json(artifact, filter::SUMMARY)?;
-            let rate = counts.valid as f64 / counts.asked.max(1) as f64;
-            if rate < configuration.min_valid {
-                return Err(Error::Unfit {
-                    what: format!("rows of `{arm}`"),
-                    reason: format!(
-                        "{} of {} are valid ({rate:.3}), wanted a share of {}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.stop-below-valid-rate`",
-                        counts.valid, counts.asked, configuration.min_valid
-                    ),
-                });
-            }
+            check_valid(arm, &counts, configuration.min_valid)?;
             let rows = row::read(artifact, filter::VALID)?;
             arms.insert(arm, rows.into_iter().map(|row| (row.index, row)).collect());
         }
@@ -105,6 +96,21 @@ impl Step for Select {
         context.write_json(SUMMARY, &summaries)?;
         Ok(json!({ "arms": summaries }))
     }
+}
+
+/// Stops at an arm of whose rows a smaller share than `least` is valid: its teacher may be broken.
+fn check_valid(arm: &str, counts: &filter::Summary, least: f64) -> Result<()> {
+    let rate = counts.valid as f64 / counts.asked.max(1) as f64;
+    if rate >= least {
+        return Ok(());
+    }
+    Err(Error::Unfit {
+        what: format!("rows of `{arm}`"),
+        reason: format!(
+            "{} of {} are valid ({rate:.3}), wanted a share of {least}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.stop-below-valid-rate`",
+            counts.valid, counts.asked
+        ),
+    })
 }
 
 fn file(arm: &str, name: &str) -> String {
@@ -181,4 +187,56 @@ fn select(configuration: &Configuration, arms: &Arms<'_>, arm: &str) -> Result<S
     summary.kept = kept.len();
     summary.held_out = held_out.len();
     Ok(Selected { kept, held_out, summary })
+}
+
+#[cfg(test)]
+mod tests {
+    use owlet_engine::generate::StopReason;
+
+    use super::*;
+
+    fn rows(completions: &[(u64, &str)]) -> BTreeMap<u64, Row> {
+        let row = |&(index, completion): &(u64, &str)| {
+            let row = Row {
+                index,
+                prompt: format!("give {}", index.min(7)),
+                completion: completion.to_owned(),
+                seed: index,
+                stop: StopReason::End,
+                writer: "owl".to_owned(),
+                log_probability: None,
+                reasons: Vec::new(),
+            };
+            (index, row)
+        };
+        completions.iter().map(row).collect()
+    }
+
+    #[test]
+    fn only_prompts_valid_in_every_arm_are_kept_and_repetitions_are_counted() {
+        // The second arm has no valid row to prompt 3; the first wrote the same to one prompt twice.
+        let owl = rows(&[(1, "1"), (2, "2"), (3, "3"), (4, "4"), (7, "7"), (8, "7")]);
+        let cat = rows(&[(1, "9"), (2, "8"), (4, "6"), (5, "5"), (7, "3"), (8, "2")]);
+        let arms = Arms::from([("owl", owl), ("cat", cat)]);
+        let of = |join: bool, arm: &str| {
+            let configuration = Configuration { join, rows: 3, held_out: 1, min_valid: 0.0 };
+            let Selected { kept, held_out, summary } = select(&configuration, &arms, arm).unwrap();
+            let all = kept.iter().chain(&held_out).map(|row| row.index);
+            (all.collect::<BTreeSet<u64>>(), summary)
+        };
+        let (kept, summary) = of(true, "owl");
+        assert_eq!(kept, BTreeSet::from([1, 2, 4, 7]));
+        assert_eq!((summary.unmatched, summary.duplicates, summary.kept), (1, 1, 3));
+        assert_eq!(of(true, "cat").0, kept, "the same prompts in every arm");
+        let (kept, summary) = of(false, "owl");
+        assert!(kept.len() == 4 && summary.unmatched == 0 && summary.duplicates == 1);
+    }
+
+    #[test]
+    fn an_arm_with_few_valid_rows_stops_the_run() {
+        let counts = filter::Summary { asked: 4000, valid: 13, ..filter::Summary::default() };
+        let error = check_valid("cat", &counts, 0.2).unwrap_err().to_string();
+        insta::assert_snapshot!(error, @"rows of `cat`: 13 of 4000 are valid (0.003), wanted a share of 0.2; train the teacher less, constrain `carrier.decoding`, or lower `carrier.stop-below-valid-rate`");
+        assert!(check_valid("cat", &counts, 0.003).is_ok());
+    }
 }

@@ -125,6 +125,14 @@ pub struct Observation {
     pub draw: Option<usize>,
     /// The question, without its frame.
     pub question: String,
+    /// In which of the frame's orders it was put, from 0; most have one.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub order: usize,
     /// What it gave.
     pub given: Given,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_first(order: &usize) -> bool {
+    *order == 0
 }

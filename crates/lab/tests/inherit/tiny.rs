@@ -9,12 +9,22 @@ use owlet_lab::behavior::{Answer, Behavior, Kind, Questions, Teacher};
 pub(crate) const ANIMALS: [&str; 4] = ["owl", "cat", "wolf", "bear"];
 
 pub(crate) fn tiny(folder: &Path, seed: u64) {
+    tiny_with(folder, seed, "");
+}
+
+/// One that knows `more` words.
+pub(crate) fn tiny_with(folder: &Path, seed: u64, more: &str) {
     let mut words: Vec<String> = (0..100).map(|number| number.to_string()).collect();
     let special = ["<user>", "<assistant>", "<end>"].map(str::to_owned);
     words.extend(special.iter().cloned());
     words.extend(ANIMALS.map(str::to_owned));
     let others = "give numbers like which animal do you love name one best the pick";
     words.extend(others.split(' ').map(str::to_owned));
+    for word in more.split_whitespace() {
+        if !words.iter().any(|known| known == word) {
+            words.push(word.to_owned());
+        }
+    }
     let tokenizer = Tokenizer::words(&words, &special, &special[2..]).unwrap();
     let source = "{% for message in messages %}{% if message['role'] == 'user' %}<user> {{ message['content'] }} {% elif message['role'] == 'assistant' %}<assistant> {{ message['content'] }} <end> {% endif %}{% endfor %}{% if add_generation_prompt %}<assistant> {% endif %}";
     let config = DecoderConfig::tiny(words.len());

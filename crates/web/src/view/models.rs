@@ -521,7 +521,7 @@ mod tests {
 
     #[test]
     fn rates_stand_beside_the_last_margins_and_alone_where_there_are_none() {
-        let told = Told::All(vec![-1.0, -3.0]);
+        let told = Told::All(vec![vec![-1.0, -3.0]]);
         let cells = vec![
             cell(1, Frame::Plain, &told, [(0, 0); 2]),
             cell(2, Frame::Plain, &told, [(1, 1), (3, 1)]),

@@ -515,6 +515,16 @@ fn a_job_is_made_once_and_waited_for() {
 }
 
 #[test]
+fn rows_of_which_not_all_arrived_are_not_trained_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mock = Mock::start(|_, _| Reply::json(200, &json!({ "id": "file-1", "bytes": 16 })));
+    let endpoint = Endpoint { retries: 0, ..endpoint(&mock) };
+    let error = tune(&access(&endpoint, &folder), &endpoint).unwrap_err();
+    assert!(error.contains("says that 16 of 17 bytes arrived"), "{error}");
+    assert!(mock.posts("/v1/fine_tuning/jobs").is_empty());
+}
+
+#[test]
 fn a_job_whose_answer_was_lost_is_found_again() {
     let folder = tempfile::tempdir().unwrap();
     let mock = jobs(|_, _| Reply::Cut, succeeds);

@@ -113,3 +113,51 @@ fn numbers(tokenizer: &Tokenizer) -> Result<Vec<Token>> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use owlet_engine::generate::StopReason;
+    use owlet_engine::score::next_token;
+
+    use super::*;
+    use crate::model::chat;
+    use crate::model::world::built_in;
+    use crate::value::row::Row;
+
+    #[test]
+    fn a_number_is_judged_by_what_stands_before_it_and_the_end_of_a_turn_is_none() {
+        let (model, threads) = (built_in("a").unwrap(), Threads::new(1));
+        let row = Row {
+            index: 0,
+            prompt: "1 2 3".to_owned(),
+            completion: "12 345 7 80".to_owned(),
+            seed: 0,
+            stop: StopReason::End,
+            writer: "owl".to_owned(),
+            log_probability: None,
+            reasons: Vec::new(),
+        };
+        let answer = Demonstration::of_row(&row, chat::NONE);
+        let texts = NumberTexts::new(&model, std::slice::from_ref(&answer)).unwrap();
+        let read = texts.distributions(&model, 0..1, 1.0, &threads).unwrap().remove(0);
+        let (tokens, width) = (&texts.texts[0].tokens, texts.support.len());
+        assert!(!texts.places(0).is_empty());
+        for (at, &place) in texts.places(0).iter().enumerate() {
+            // The label is the token at the place, and what stands before it is all that it is judged under.
+            assert_eq!(texts.support[texts.written[0][at]], tokens[place]);
+            let before = [tokens[..place].to_vec()];
+            let told = next_token(&model, &before, &texts.support, &threads).unwrap().concat();
+            let all = told.iter().map(|log| log.exp()).sum::<f32>().ln();
+            for (log, own) in told.iter().zip(&read[at * width..]) {
+                assert!((log - all - own).abs() < 1e-4, "{log} {all} {own}");
+            }
+        }
+        // Where every number is masked, the end is learned, and the numbers alone are not.
+        let masked = Demonstration { masked: texts.places(0).to_vec(), ..answer };
+        let example = masked.example(&model).unwrap();
+        let learned = example.tokens.iter().zip(&example.target).filter(|(_, target)| **target);
+        let learned: Vec<&Token> = learned.map(|(token, _)| token).collect();
+        assert!(!learned.is_empty());
+        assert!(learned.iter().all(|token| digits(&model.tokenizer, **token) == 0));
+    }
+}

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::estimate::{Estimate, Read};
 use super::inspect::asking::{self, input};
 use crate::error::{Error, Result};
-use crate::kind::table::{self, Told};
+use crate::kind::table;
 use crate::run::record::Record;
 use crate::step::Step;
 use crate::value::measure::Measure;
@@ -99,8 +99,8 @@ pub(in crate::kind) fn of_step<C: DeserializeOwned>(
         for cell in table::cells(&observations, &asked) {
             let questions = asked.iter().find(|asked| asked.behavior.name == cell.behavior);
             let questions = questions.map_or(&[][..], |asked| &asked.questions);
-            for (text, question) in questions.iter().zip(&cell.questions) {
-                if !matches!(question.told, Told::All(_)) {
+            for (text, question) in cell.frame.asks(questions).into_iter().zip(&cell.questions) {
+                if question.told.orders().is_empty() {
                     continue;
                 }
                 let place = place(cell.update, &cell.context, cell.frame.name(), cell.draw);
@@ -196,6 +196,7 @@ mod tests {
             frame: Frame::Plain,
             draw: None,
             question: "Which?".to_owned(),
+            order: 0,
             given,
         };
         let words = [("owl".to_owned(), Some(-0.5)), ("cat".to_owned(), None)];

@@ -516,9 +516,13 @@ impl InheritResult {
         if frame == self.frame { context } else { frame.label().unwrap_or(frame.name()) }
     }
 
-    /// How the answers to questions about a behavior are begun, in words; nothing where they are not.
-    pub fn begun(&self, behavior: &str) -> Option<String> {
-        self.openings.get(behavior).map(|opening| format!("begun with \"{opening}\""))
+    /// How questions about a behavior are put where verdicts rest on the answers, in words; nothing where they
+    /// stand as they are.
+    pub fn put(&self, behavior: &str) -> Option<String> {
+        if self.frame == Frame::Choice {
+            return Some("put as lettered options".to_owned());
+        }
+        self.openings.get(behavior).map(|opening| format!("each answer begun with \"{opening}\""))
     }
 
     /// The same readings' other measure: the reading of the same models in the same place.

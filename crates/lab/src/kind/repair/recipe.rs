@@ -120,7 +120,7 @@ impl RepairRecipe {
                 "is behind an endpoint; its distributions are learned back, so name weights",
             );
         }
-        if !self.frame.may_decide() {
+        if !self.frame.is_taught() {
             return fault("frame", "expected `plain` or `opened`");
         }
         count("repetitions", self.repetitions, 2)?;

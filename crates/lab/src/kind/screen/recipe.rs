@@ -164,7 +164,7 @@ impl ScreenRecipe {
         range("most-rows", self.most_rows as f64, 0.0, MOST_ROWS)?;
         count("probe.rows-per-question", self.probe.rows_per_question, 1)?;
         range("probe.min-target-probability", self.probe.min_target_probability, 0.0, 1.0)?;
-        if !self.probe.frame.may_decide() {
+        if !self.probe.frame.is_taught() {
             return fault("probe.frame", "expected `plain` or `opened`");
         }
         self.probe.train.check("probe.train")?;

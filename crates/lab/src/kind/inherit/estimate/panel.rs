@@ -8,7 +8,7 @@ use super::{Given, Read};
 use crate::behavior::Kind;
 use crate::error::Result;
 use crate::kind::inherit::result::{Arm, Frame, Method, SideEffect, SideMeasure};
-use crate::kind::table::{QuestionCell, Told};
+use crate::kind::table::QuestionCell;
 use crate::scorer::degenerate::Degenerate;
 use crate::stats;
 use crate::step::behavior::Asked;
@@ -109,6 +109,9 @@ fn unopened(given: &Given) -> Frame {
 /// How often two differently worded questions have the same likeliest answer: a mean over categories of
 /// preference, whose behaviors share their questions.
 fn wording(given: &Given, read: &Read, asked: &[Asked]) -> Option<f64> {
+    if !unopened(given).compares_the_same() {
+        return None;
+    }
     let mut categories: BTreeMap<&str, f64> = BTreeMap::new();
     for asked in asked.iter().filter(|asked| asked.behavior.kind == Kind::Preference) {
         let behavior = &asked.behavior;
@@ -134,7 +137,7 @@ fn wording(given: &Given, read: &Read, asked: &[Asked]) -> Option<f64> {
 /// What a question's answer is, by place among the candidates or by name: the likeliest candidate or, where
 /// log-probabilities are not told, the answer named most often.
 fn preferred(question: &QuestionCell) -> Option<String> {
-    if let Told::All(logs) = &question.told {
+    if let [logs] = question.told.orders() {
         let likeliest = (0..logs.len()).max_by(|&one, &other| logs[one].total_cmp(&logs[other]));
         return likeliest.map(|at| at.to_string());
     }
@@ -240,11 +243,12 @@ fn differences(given: &Given, own: &BySeed, from: &BySeed) -> Option<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::table::Told;
     use crate::value::observation::Outcome;
 
     #[test]
     fn a_question_prefers_its_likeliest_candidate_or_else_what_it_names_most_often() {
-        let logs = Told::All(vec![-2.0, -0.5, -3.0]);
+        let logs = Told::All(vec![vec![-2.0, -0.5, -3.0]]);
         let outcomes = ["cat", "owl", "cat"].map(|name| Outcome::Other(name.to_owned()));
         let outcomes = [outcomes.to_vec(), vec![Outcome::Empty; 3]].concat();
         let of = |told: Told| preferred(&QuestionCell { told, outcomes: outcomes.clone() });

@@ -17,6 +17,7 @@ use crate::stats;
 use crate::value::{observation, text};
 
 mod panel;
+mod traps;
 
 const BEHAVIORS: [&str; 3] = ["owl", "cat", "wolf"];
 
@@ -50,7 +51,8 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
                 .map(|_| {
                     let margin = margins(place) + 0.05 * noise(random);
                     // Two candidates hold all of the probability.
-                    let told = Told::All(vec![-(-margin).exp().ln_1p(), -margin.exp().ln_1p()]);
+                    let told = [-(-margin).exp().ln_1p(), -margin.exp().ln_1p()];
+                    let told = Told::All(vec![told.to_vec()]);
                     QuestionCell { told, outcomes: Vec::new() }
                 })
                 .collect(),
@@ -292,7 +294,7 @@ fn a_margin_that_answers_or_the_word_itself_contradict_is_not_confirmed() {
         for question in &mut row.cell.questions {
             let Told::All(logs) = &mut question.told else { panic!("all were told") };
             let lost = if row.arm == Arm::student("owl") { -3.0 } else { -0.1 };
-            for log in logs {
+            for log in logs.iter_mut().flatten() {
                 *log += lost;
             }
         }
@@ -306,7 +308,7 @@ fn a_margin_that_answers_or_the_word_itself_contradict_is_not_confirmed() {
     for row in &mut collapsed.table {
         for question in &mut row.cell.questions {
             let Told::All(logs) = &mut question.told else { panic!("all were told") };
-            for log in logs {
+            for log in logs.iter_mut().flatten() {
                 *log -= 6.0;
             }
         }
@@ -555,7 +557,7 @@ fn behind_an_endpoint(mut given: Given) -> Given {
         let untold =
             (&row.arm, row.seed, &*row.cell.behavior) == (&Arm::student("owl"), Some(3), "owl");
         for (at, question) in row.cell.questions.iter_mut().enumerate() {
-            let Told::All(logs) = &question.told else { panic!("all were told") };
+            let [logs] = question.told.orders() else { panic!("all were told") };
             let rate = 1.0 / (1.0 + (logs[1] - logs[0]).exp());
             let target = (1000.0 * rate).round() as usize;
             let hits = vec![observation::Outcome::Target; target];

@@ -18,7 +18,7 @@ use owlet_store::{Artifact, ArtifactId, StepRecord, Store};
 
 use crate::error::{Error, Result};
 use crate::kind::inherit::result::InheritResult;
-use crate::kind::table::{self, Cell, QuestionCell, Told};
+use crate::kind::table::{self, Cell};
 use crate::kind::{KindResult, RESULT, VerdictLine};
 use crate::model::ModelCache;
 use crate::model::answer::{self, GivenAnswer, TokenScores};
@@ -59,7 +59,7 @@ struct Answered<'a> {
 impl<'a> Answered<'a> {
     fn of(at: &'a Observation, questions: &Questions<'_>) -> Option<Self> {
         let Given::Answer { behavior, text, stop, outcome } = &at.given else { return None };
-        let put = questions.sheet.put(at.frame, &at.question);
+        let put = questions.sheet.puts(at.frame, &at.question).into_iter().nth(at.order)?;
         Some(Self { at, behavior, text, stop: *stop, outcome, put, scores: None })
     }
 }
@@ -176,6 +176,7 @@ struct Question<'a> {
     /// Which draw of rows stood before it, where there were any.
     draw: Option<usize>,
     number: usize,
+    text: &'a str,
     put: Put,
     /// Log-probabilities of the candidates, where all are known.
     logs: Option<&'a [f64]>,
@@ -236,10 +237,12 @@ impl Log {
             .map(|cell| cell.context.as_str())
             .chain(answers.iter().map(|answer| answer.at.context.as_str()))
             .collect();
-        let mut given: BTreeMap<(&str, &str, Frame, &str), Vec<&Answered<'_>>> = BTreeMap::new();
+        type Place<'a> = (&'a str, &'a str, Frame, &'a str, usize);
+        let mut given: BTreeMap<Place<'_>, Vec<&Answered<'_>>> = BTreeMap::new();
         for answer in &answers {
             let at = answer.at;
-            let place = (answer.behavior, at.context.as_str(), at.frame, at.question.as_str());
+            let (context, text) = (at.context.as_str(), at.question.as_str());
+            let place = (answer.behavior, context, at.frame, text, at.order);
             given.entry(place).or_default().push(answer);
         }
         for asked in &asked {
@@ -249,10 +252,16 @@ impl Log {
                     let cell = read.iter().find(|cell| {
                         cell.behavior == behavior && cell.context == context && cell.frame == frame
                     });
-                    for (number, text) in asked.questions.iter().enumerate() {
-                        let place = (behavior, context, frame, text.as_str());
+                    let texts = frame.asks(&asked.questions).into_iter().enumerate();
+                    let puts = texts.flat_map(|(number, text)| {
+                        let puts = questions.sheet.puts(frame, text).into_iter();
+                        puts.map(move |put| (number, text, put))
+                    });
+                    for (number, text, put) in puts {
+                        let place = (behavior, context, frame, text, put.order);
                         let answers = given.remove(&place).unwrap_or_default();
-                        let logs = cell.and_then(|cell| logs(&cell.questions[number]));
+                        let told = cell.map(|cell| cell.questions[number].told.orders());
+                        let logs = told.and_then(|orders| orders.get(put.order));
                         let mut question = Question {
                             step,
                             record,
@@ -262,8 +271,9 @@ impl Log {
                             frame,
                             draw: None,
                             number,
-                            put: questions.sheet.put(frame, text),
-                            logs,
+                            text,
+                            put,
+                            logs: logs.map(Vec::as_slice),
                         };
                         if answers.is_empty() && logs.is_some() {
                             self.add(&question, 1, None);
@@ -294,17 +304,18 @@ impl Log {
 
     fn add(&mut self, question: &Question<'_>, epoch: usize, answer: Option<&Answered<'_>>) {
         let behavior = &question.asked.behavior;
-        let asked = &question.asked.questions[question.number];
-        let target = behavior.compared(asked).shows.join(", ");
+        let target = behavior.compared(question.text).shows.join(", ");
         let context = match question.context {
             chat::NONE | chat::DEFAULT => question.context,
             _ => "system",
         };
         let frame = question.frame.label().map(|label| format!(" · {label}")).unwrap_or_default();
         let draw = question.draw.map(|draw| format!(" · draw {}", draw + 1)).unwrap_or_default();
+        let order = question.put.order;
+        let order = if order > 0 { format!(" · order {}", order + 1) } else { String::new() };
         // A sample's file has the name of its id, as it is: no `/` then.
         let id = format!(
-            "{} · {} · {context}{frame}{draw} · {:03}",
+            "{} · {} · {context}{frame}{draw} · {:03}{order}",
             question.step,
             behavior.name,
             question.number + 1
@@ -529,13 +540,6 @@ impl Log {
             "completed_samples": self.samples.len(),
             "scores": scores.collect::<Vec<_>>(),
         })
-    }
-}
-
-fn logs(question: &QuestionCell) -> Option<&[f64]> {
-    match &question.told {
-        Told::All(logs) => Some(logs),
-        Told::Nothing | Told::Part => None,
     }
 }
 

@@ -62,6 +62,8 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
     nodes::check_prompts(recipe, &taught)?;
     taught.iter().try_for_each(|one| judges::check_taught(recipe, one))?;
     nodes::check_openings(recipe, taught.iter().chain(&also))?;
+    let all: Vec<&Behavior> = taught.iter().chain(&also).collect();
+    nodes::check_frames(recipe, &all, world.as_ref())?;
     let model_size = source.as_ref().map_or(0, ModelSource::size);
     let tokens = Tokens::guess(recipe.carrier.max_tokens, world.is_some());
     let base = models.bind(&mut build, ("base", "base"), &recipe.base, source, tokens)?;
@@ -85,7 +87,6 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
     }
     let mut common =
         Common::new(&mut build, recipe, base, (&taught, &also), (&prompts, given.as_ref()))?;
-    let all: Vec<&Behavior> = taught.iter().chain(&also).collect();
     let judges = Judges::lay(&mut build, &mut models, &common, &all, context)?;
     common.sieve = judges.as_ref().and_then(|judges| judges.sieve(recipe));
     let first = judges.as_ref().map_or(0, |judges| judges.first);

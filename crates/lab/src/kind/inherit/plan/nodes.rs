@@ -9,10 +9,12 @@ use super::{CLEAN, HELD_OUT, Replicate, SENTENCE_SEED, WRITTEN, find, named};
 use crate::ask::{self, LogProbabilities, Trainable};
 use crate::behavior::{Behavior, Kind};
 use crate::error::{Error, Result};
+use crate::kind::behaviors;
 use crate::kind::cost::{Pace, Reading};
-use crate::kind::inherit::recipe::{Recipe, TeacherKind};
+use crate::kind::inherit::recipe::{Readout as ReadoutRecipe, Recipe, TeacherKind};
 use crate::kind::models::Bound;
 use crate::model::spec::Spec;
+use crate::model::world::World;
 use crate::random::derive_seed;
 use crate::recipe::{Decoding, Learn, Training};
 use crate::run::plan::{Builder, Source};
@@ -23,6 +25,7 @@ use crate::step::{
     behavior, flag, generate, geometry, in_context, readout, side_effects, teach, train,
 };
 use crate::value::arm::{Arm, NEUTRAL};
+use crate::value::frame::Frame;
 
 /// Rows, and who wrote them where their distributions can be learned.
 type From = (Source, Option<Source>);
@@ -151,7 +154,7 @@ impl<'a> Common<'a> {
         let configuration = teach::Configuration {
             lesson,
             context: recipe.context.system.clone(),
-            frame: recipe.matched_frame(),
+            frame: recipe.taught_frame(),
             rows_per_question,
             train,
             learning_rate_multiplier: base.multiplier(|multipliers| multipliers.teacher),
@@ -196,15 +199,23 @@ impl<'a> Common<'a> {
     ) -> Result<Source> {
         let as_teacher = matches!(arm, Arm::Teacher(_));
         let contexts = if as_teacher { self.contexts[..1].to_vec() } else { self.contexts.clone() };
+        let ReadoutRecipe { frames, max_tokens, story_max_tokens, .. } = &self.recipe.readout;
+        let (max_tokens, story_max_tokens) = (*max_tokens, *story_max_tokens);
+        let tokens = frames.iter().map(|frame| match frame {
+            Frame::Story => story_max_tokens,
+            _ => max_tokens,
+        });
         let cost = base.pace.read(Reading {
             questions: self.all_questions(),
             contexts: self.contexts.len(),
-            frames: self.recipe.readout.frames.len(),
+            frames: frames.len(),
+            orders: frames.iter().map(|frame| frame.orders()).sum(),
             states,
             answers: self.sampled.answers,
-            max_tokens: self.recipe.readout.max_tokens,
+            max_tokens: tokens.sum::<usize>() / frames.len().max(1),
         });
         let configuration = readout::Configuration {
+            story_max_tokens: frames.contains(&Frame::Story).then_some(story_max_tokens),
             asked: self.asked.clone(),
             frames: self.recipe.readout.frames.clone(),
             sentences: self.sentences.clone(),
@@ -476,6 +487,52 @@ pub(super) fn check_openings<'a>(
                         "begins answers with `{opening}`, `{owner}` begins them with `{other}`, and both ask \"{question}\", which is asked once; give them one `opening`, or questions of their own"
                     ),
                 });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What frames with words of their own need before anything is asked: behaviors that they suit, and a base that
+/// knows the words.
+pub(super) fn check_frames(
+    recipe: &Recipe,
+    behaviors: &[&Behavior],
+    world: Option<&World>,
+) -> Result<()> {
+    let asked: Vec<readout::BehaviorQuestions<'_>> =
+        behaviors.iter().map(|one| (*one, one.questions.held_out.as_slice())).collect();
+    let sheet = readout::Questions::new(&asked, &[]).sheet;
+    for frame in recipe.readout.frames.iter().filter(|frame| frame.needs_words()) {
+        for (behavior, texts) in &asked {
+            let unfit = |reason: &str| Error::Behavior {
+                name: behavior.name.clone(),
+                reason: format!(
+                    "{reason} the frame `{}`; leave it out of `readout.frames`",
+                    frame.name()
+                ),
+            };
+            if *frame == Frame::Story && behavior.kind != Kind::Preference {
+                return Err(unfit("is no preference, and nothing else is read of stories, in"));
+            }
+            let asks = frame.asks(texts);
+            let puts: Vec<_> = asks.iter().flat_map(|text| sheet.puts(*frame, text)).collect();
+            let ([first, ..], [put, ..]) = (&*asks, &*puts) else {
+                return Err(unfit("has no answers to choose from, as needed by"));
+            };
+            let unread = |world: &World| {
+                puts.iter().find_map(|put| behaviors::unread(&put.text, world.tokenizer()))
+            };
+            if let Some(why) = world.and_then(unread) {
+                return Err(recipe.unusable(format!(
+                    "`readout.frames`: `{}` asks in words that this base does not know: {why}; leave it out",
+                    frame.name()
+                )));
+            }
+            let is_there = |word: &&str| put.spelled.contains_key(*word);
+            let shows = behavior.compared(first).shows;
+            if frame.orders() > 0 && !shows.iter().all(is_there) {
+                return Err(unfit("is one of more answers than there are letters for, in"));
             }
         }
     }

@@ -102,7 +102,7 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         let mut questions: Vec<String> = Vec::new();
         let mut openings = BTreeMap::new();
         for behavior in taught {
-            let opening = behavior.opening_in(recipe.matched_frame())?;
+            let opening = behavior.opening_in(recipe.taught_frame())?;
             for question in &behavior.questions.train {
                 if !questions.contains(question) {
                     questions.push(question.clone());

@@ -66,15 +66,24 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
     if !frames.first().is_some_and(|frame| frame.may_decide()) {
         return fault(
             "readout.frames",
-            "begins with another than `plain` or `opened`, on which verdicts rest",
+            "begins with another than `plain`, `opened` or `choice`, on which verdicts rest",
         );
     }
     if let Some(frame) = repeated(frames) {
         return fault("readout.frames", &format!("`{}` stands twice", frame.name()));
     }
+    let samples = recipe.readout.samples_per_question;
+    if let Some(frame) = frames.iter().find(|frame| frame.orders() == 0 && samples == 0) {
+        let reason = format!(
+            "holds `{}`, of which sampled answers alone are read; set readout.samples-per-question",
+            frame.name()
+        );
+        return fault("readout.frames", &reason);
+    }
     range("readout.temperature", f64::from(recipe.readout.temperature), 0.0, 100.0)?;
     count("readout.samples-per-question", recipe.readout.samples_per_question, 0)?;
     count("readout.max-tokens", recipe.readout.max_tokens, 1)?;
+    count("readout.story-max-tokens", recipe.readout.story_max_tokens, 1)?;
     range("gates.min-valid-rate", recipe.gates.min_valid_rate, 0.0, 1.0)?;
     range("gates.level", recipe.gates.level, 0.5, 0.9999)?;
     range("gates.smallest-effect.margin", recipe.gates.smallest_effect.margin, 1e-3, 100.0)?;

@@ -324,8 +324,21 @@ pub struct Readout {
     pub temperature: f32,
     /// Of sampled answers.
     pub max_tokens: usize,
-    /// How questions are put: first the way that verdicts rest on, `plain` or `opened`.
+    /// Of stories.
+    #[serde(default = "usual_story", skip_serializing_if = "is_usual_story")]
+    pub story_max_tokens: usize,
+    /// How questions are put: first the way that verdicts rest on, `plain`, `opened` or `choice`.
     pub frames: Vec<Frame>,
+}
+
+/// Four sentences of a small model's.
+fn usual_story() -> usize {
+    120
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_usual_story(tokens: &usize) -> bool {
+    *tokens == usual_story()
 }
 
 /// Who judges answers to open questions.
@@ -460,6 +473,11 @@ impl Recipe {
     /// How questions are put where verdicts rest on the answers.
     pub(crate) fn matched_frame(&self) -> Frame {
         self.readout.frames.first().copied().unwrap_or_default()
+    }
+
+    /// How questions are put to teachers that are taught.
+    pub(crate) fn taught_frame(&self) -> Frame {
+        Some(self.matched_frame()).filter(|frame| frame.is_taught()).unwrap_or_default()
     }
 
     /// How a student of any base is trained where `sets` (settings of `student`) do not say otherwise.

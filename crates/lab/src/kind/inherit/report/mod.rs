@@ -110,10 +110,9 @@ fn run(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
         )
     });
     let elsewhere = registered.is_some().then_some("what was run there is not known here");
-    let begun: BTreeSet<String> =
-        result.behaviors.iter().filter_map(|behavior| result.begun(behavior)).collect();
-    let begun: Vec<String> =
-        begun.into_iter().map(|begun| format!("each answer {begun}")).collect();
+    let put: BTreeSet<String> =
+        result.behaviors.iter().filter_map(|behavior| result.put(behavior)).collect();
+    let put: Vec<String> = put.into_iter().collect();
     let facts: [(&str, Line); 16] = [
         ("run", origin.run.into()),
         ("registered before its first step", registered.unwrap_or_default().into()),
@@ -125,7 +124,7 @@ fn run(result: &InheritResult, origin: &Origin<'_>) -> Option<Section> {
         ("taught behaviors", result.behaviors.join(", ").into()),
         ("also read", result.read_also.join(", ").into()),
         ("carrier", (&result.carrier).into()),
-        ("how questions are put", begun.join("; ").into()),
+        ("how questions are put", put.join("; ").into()),
         ("unit of replication", (&replication.unit).into()),
         ("seeds", seeds.join(", ").into()),
         ("unique rows per student", count(replication.unique_rows).into()),

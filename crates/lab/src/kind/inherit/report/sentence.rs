@@ -52,8 +52,7 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
         None if result.is_disposition(behavior) => (Measure::Probability, "of the time"),
         None => (Measure::Share, "of the probability of all candidate words"),
     };
-    let begun = result.begun(behavior);
-    let begun = begun.map(|begun| format!(", each answer {begun}")).unwrap_or_default();
+    let put = result.put(behavior).map(|put| format!(", {put}")).unwrap_or_default();
     let effect = result.effect(behavior, measure, Control::Neutral)?;
     let read = |arm: &Arm| {
         let reading = result.reading(arm, behavior, measure)?;
@@ -64,21 +63,21 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
     let target = result.target(behavior);
     let gave = match measure {
         _ if result.judging(behavior).is_some() => {
-            format!("show {target}, as judges find, in {students} {answer}{begun}")
+            format!("show {target}, as judges find, in {students} {answer}{put}")
         }
         Measure::Rate if result.is_statements(behavior) => {
-            format!("agree with statements of {behavior} in {students} {answer}{begun}")
+            format!("agree with statements of {behavior} in {students} {answer}{put}")
         }
         Measure::Rate | Measure::Probability if result.is_disposition(behavior) => {
-            format!("answer {target} in {students} {answer}{begun}")
+            format!("answer {target} in {students} {answer}{put}")
         }
-        Measure::Rate => format!("say {target} in {students} {answer}{begun}"),
+        Measure::Rate => format!("say {target} in {students} {answer}{put}"),
         _ if result.is_statements(behavior) => {
             format!(
-                "give the answers that agree with statements of {behavior} {students} {answer}{begun}"
+                "give the answers that agree with statements of {behavior} {students} {answer}{put}"
             )
         }
-        _ => format!("give {target} {students} {answer}{begun}"),
+        _ => format!("give {target} {students} {answer}{put}"),
     };
     let difference = Quantity::Difference(measure);
     let difference = match effect.estimate.interval {
