@@ -8,6 +8,8 @@ mod matrix;
 mod registration;
 #[path = "inherit/sweep.rs"]
 mod sweep;
+#[path = "inherit/steering.rs"]
+mod steering;
 #[path = "inherit/tiny.rs"]
 mod tiny;
 

@@ -24,6 +24,7 @@ pub mod select;
 pub mod shuffle;
 pub mod side_effects;
 pub mod teach;
+pub mod steer;
 pub mod train;
 
 use std::collections::BTreeMap;

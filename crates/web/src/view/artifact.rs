@@ -2,7 +2,7 @@
 
 use maud::html;
 use owlet_lab::cells;
-use owlet_lab::model::{ModelAbout, TrainedModel, Weights};
+use owlet_lab::model::{ModelAbout, Steered, TrainedModel, Weights};
 use owlet_lab::report::block::{Block, Line, Section, code, count, link, words};
 use owlet_lab::value::text;
 use owlet_store::{ArtifactHeader, ArtifactId};
@@ -170,6 +170,7 @@ impl Window {
                     Weights::Whole => "all of its own",
                     Weights::Base => "the base's; a system prompt does it",
                 };
+                    Weights::Base if trained.steering.is_some() => "the base's; a vector does it",
                 known.push(fact("base", self.called_link(&trained.base)));
                 known.push(fact("weights", weights));
                 known.push(fact("updates", count(trained.updates)));
@@ -180,6 +181,10 @@ impl Window {
                 }
                 prompt = trained.system_prompt.as_ref();
             }
+                if let Some(Steered { layer, strength }) = trained.steering {
+                    let how = format!("{strength} times its vector, after layer {layer}");
+                    known.push(fact("added to its residual stream", how));
+                }
             Some(ModelAbout::Endpoint(remote)) => {
                 known.push(fact("weights", "not here: it answers behind an endpoint"));
                 known.push(fact("endpoint", code(&remote.endpoint)));

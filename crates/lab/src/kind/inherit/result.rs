@@ -339,7 +339,7 @@ pub struct DosePoint {
 pub struct TeacherCard {
     /// `owl`, `neutral`, ...
     pub name: String,
-    /// How it was made: `fine-tune`, `system-prompt`, `base`.
+    /// How it was made: `fine-tune`, `system-prompt`, `steering`, `base`.
     pub kind: String,
     /// Mean probability of the target on the readout questions before teaching; `None` for the
     /// neutral teacher.

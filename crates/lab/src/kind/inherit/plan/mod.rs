@@ -8,6 +8,7 @@ mod nodes;
 mod panel;
 mod rows;
 
+mod steering;
 pub(crate) use self::find::behaviors;
 
 use self::find::Prompts as PromptSource;

@@ -1,6 +1,6 @@
 //! An `inherit` recipe whose base is behind an endpoint: its other defaults, and what cannot be asked.
 
-use super::{Carrier, DEFAULTS, Recipe};
+use super::{Carrier, DEFAULTS, Recipe, TeacherKind};
 use crate::ask;
 use crate::recipe::check::Fault;
 use crate::recipe::layer::Stack;
@@ -53,6 +53,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
         return fault("student.learn", reason);
     }
     check_decoding(&recipe.carrier)?;
+    if recipe.teacher.kind == TeacherKind::Steering {
+        return fault(
+            "teacher.kind",
+            "`steering` adds to the stream inside a model, which no endpoint lets one do; use `fine-tune` or `system-prompt`",
+        );
+    }
     if recipe.teacher.hops > 1 {
         return fault("teacher.hops", "is above 1, which was tried of weights alone; it must be 1");
     }
