@@ -40,6 +40,8 @@ fn meaning(kind: &str) -> &'static str {
         "scores" => "how much likelier each probe finds the rows than the base does",
         "panel" => "what a model does that no behavior is about",
         "geometry" => "how a student's update lies to the teachers'",
+        "mechanisms" => "where a student's hidden state moved, beside the teachers'",
+        "interventions" => "a student and its base, read with a vector in their stream",
         "result" => "all that was found",
         _ => "an artifact",
     }
@@ -168,9 +170,9 @@ impl Window {
                 let weights = match trained.weights {
                     Weights::Adapter => "a low-rank adapter on the base",
                     Weights::Whole => "all of its own",
+                    Weights::Base if trained.steering.is_some() => "the base's; a vector does it",
                     Weights::Base => "the base's; a system prompt does it",
                 };
-                    Weights::Base if trained.steering.is_some() => "the base's; a vector does it",
                 known.push(fact("base", self.called_link(&trained.base)));
                 known.push(fact("weights", weights));
                 known.push(fact("updates", count(trained.updates)));
@@ -179,12 +181,12 @@ impl Window {
                         trained.checkpoints.iter().map(ToString::to_string).collect();
                     known.push(fact("checkpoints after updates", list.join(", ")));
                 }
-                prompt = trained.system_prompt.as_ref();
-            }
                 if let Some(Steered { layer, strength }) = trained.steering {
                     let how = format!("{strength} times its vector, after layer {layer}");
                     known.push(fact("added to its residual stream", how));
                 }
+                prompt = trained.system_prompt.as_ref();
+            }
             Some(ModelAbout::Endpoint(remote)) => {
                 known.push(fact("weights", "not here: it answers behind an endpoint"));
                 known.push(fact("endpoint", code(&remote.endpoint)));

@@ -290,6 +290,9 @@ pub struct Controls {
     pub text: String,
     /// How updates lie to each other.
     pub geometry: bool,
+    /// Where hidden states moved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mechanisms: bool,
 }
 
 impl Controls {
@@ -418,13 +421,13 @@ impl Recipe {
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;
         let mut recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
-        recipe.check_checkpoints(&stack)?;
-        let updates = recipe.student.updates(recipe.carrier.rows);
-        recipe.student.checkpoints.retain(|&checkpoint| checkpoint <= updates);
         if recipe.teacher.kind != TeacherKind::Steering {
             // What decides nothing stands in no key.
             recipe.teacher.steering = None;
         }
+        recipe.check_checkpoints(&stack)?;
+        let updates = recipe.student.updates(recipe.carrier.rows);
+        recipe.student.checkpoints.retain(|&checkpoint| checkpoint <= updates);
         Ok(recipe)
     }
 

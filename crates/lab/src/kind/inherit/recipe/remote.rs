@@ -80,6 +80,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
             "needs the weights, which no endpoint gives; it must be false",
         );
     }
+    if recipe.controls.mechanisms {
+        return fault(
+            "controls.mechanisms",
+            "reads the stream inside a model, which no endpoint shows; it must be false",
+        );
+    }
     if recipe.gates.held_out_loss {
         return fault(
             "gates.held-out-loss",
@@ -198,6 +204,8 @@ mod tests {
                 "[carrier]\ndecoding = { kind = 'digits', count = 3, min-digits = 1, max-digits = 3, separator = ' ' }\n",
                 "[controls]\nother-base = { endpoint = 'http://localhost:1/v1', model = 'n', retries = 1 }\n",
                 "[controls]\ngeometry = true\n",
+                "[teacher]\nkind = 'steering'\n",
+                "[controls]\nmechanisms = true\n",
                 "[gates]\nheld-out-loss = true\n",
                 "[student]\nlearning-rate = 1e-3\n",
                 "[student]\nepochs = 1.5\n",
@@ -215,6 +223,8 @@ mod tests {
             r:6:1: `carrier.decoding`: `digits` cannot be asked of an endpoint; use `free` or `greedy`
             r:6:1: `controls.other-base`: names the endpoint of `base` with another key or other limits; one endpoint has one of each
             r:6:12: `controls.geometry`: needs the weights, which no endpoint gives; it must be false
+            r:6:8: `teacher.kind`: `steering` adds to the stream inside a model, which no endpoint lets one do; use `fine-tune` or `system-prompt`
+            r:6:14: `controls.mechanisms`: reads the stream inside a model, which no endpoint shows; it must be false
             r:6:17: `gates.held-out-loss`: needs the loss of given rows, which the jobs API does not compute; it must be false
             r:6:17: `student.learning-rate`: cannot be told to the jobs API, which takes a multiplier; set base.learning-rate-multiplier.student
             r:6:10: `student.epochs`: is 1.5, the jobs API takes whole epochs from 1

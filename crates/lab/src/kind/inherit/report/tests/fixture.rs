@@ -274,6 +274,7 @@ pub(super) fn result() -> InheritResult {
         teachers,
         rows,
         side_effects,
+        mechanisms: None,
         geometry: Some(Geometry {
             cosines: vec![cosine("owl", "owl", 0.12), cosine("owl", "wolf", 0.04)],
         }),
