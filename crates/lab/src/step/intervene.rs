@@ -1,15 +1,17 @@
 //! `intervene`: is where a student moved what moves its answers?
 //!
 //! Behind two thirds of the layers a constant is added to the residual stream at every token while the behavior is
-//! read: to the student what takes the part of its mean shift along its teacher's shift back (*ablate*), to the base
-//! the student's mean shift (*add*; Blank et al. 2026, arXiv 2606.00995). Each stands beside the same with a vector of
-//! that length in a direction drawn with the covariance of the base's own stream over the questions.
+//! read: to the student what takes the part of its mean shift along its teacher's back (*ablate*), to the base the
+//! student's mean shift (*add*; Blank et al. 2026, arXiv 2606.00995). The shifts are means over all tokens, as that is
+//! where they are added. Each stands beside the same with a vector of that length in a direction drawn with the
+//! covariance of the base's own stream over the questions.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strum::{EnumIter, IntoEnumIterator, IntoStaticStr};
 
 use owlet_engine::Model;
+use owlet_engine::activation::Positions;
 
 use super::mechanisms::questions;
 use super::readout::{self, Variant};
@@ -80,7 +82,7 @@ impl Step for Intervene {
         let layer = steer::two_thirds(&base);
         let streams = |model: &Model, system: &str| {
             let questions = questions(&asked, frame, model, system)?;
-            steer::last(context, model, &questions, layer)
+            steer::streams(context, model, &questions, (layer, Positions::All))
         };
         let own = streams(&base, &system)?;
         let shift = |model: &Model, system: &str| -> Result<Vec<f64>> {

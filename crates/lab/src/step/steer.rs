@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{StepContext, prompts};
 use crate::behavior::Behavior;
 use crate::error::{Error, Result};
-use crate::model::chat::{self, message};
+use crate::model::chat;
 use crate::model::{ModelAbout, Steered, TrainedModel, VECTOR};
 use crate::random::cpython::Random;
 
@@ -32,8 +32,6 @@ const GROUP: usize = 128;
 pub enum Contrast {
     /// Under the behavior's system prompt (Blank et al.).
     SystemPrompt,
-    /// Behind one of the behavior's questions with its answer, in the same conversation.
-    Answered,
     /// In a teacher that was fine-tuned on the behavior's answers.
     FineTuned,
 }
@@ -54,36 +52,14 @@ pub(super) fn taught(
 ) -> Result<(Model, ModelAbout)> {
     let base = context.model("base")?;
     let asked = prompts::read(context.input(PROMPTS)?)?;
-    let tokens = |(at, prompt): (usize, &String)| -> Result<Vec<Token>> {
-        let asked = message("user", prompt);
-        match from {
-            Contrast::FineTuned => chat::prompt(&base, system, &[asked]),
-            Contrast::SystemPrompt => {
-                chat::prompt(&base, &behavior.teacher.system_prompt, &[asked])
-            }
-            Contrast::Answered => {
-                let rows = behavior.teacher_rows();
-                let (question, answer) = &rows[at % rows.len()];
-                let answered = [message("user", question), message("assistant", answer), asked];
-                chat::prompt(&base, system, &answered)
-            }
-        }
-    };
-    if from == Contrast::Answered && behavior.teacher_rows().is_empty() {
-        return Err(Error::Behavior {
-            name: behavior.name.clone(),
-            reason: "has no taught answer that could stand before a prompt; set teacher.steering.from = \"system-prompt\"".to_owned(),
-        });
-    }
-    let biased = match from {
-        Contrast::FineTuned => context.model(TUNED)?,
-        Contrast::SystemPrompt | Contrast::Answered => base.clone(),
+    let (biased, before) = match from {
+        Contrast::FineTuned => (context.model(TUNED)?, system),
+        Contrast::SystemPrompt => (base.clone(), behavior.teacher.system_prompt.as_str()),
     };
     let layer = if layer > 0 { layer } else { two_thirds(&base) };
-    let shown = asked.iter().enumerate().map(tokens).collect::<Result<Vec<_>>>()?;
-    let plain = plain(&base, system, &asked)?;
-    let with = mean(&last(context, &biased, &shown, layer)?);
-    let without = mean(&last(context, &base, &plain, layer)?);
+    let end = (layer, Positions::Last);
+    let with = mean(&streams(context, &biased, &plain(&base, before, &asked)?, end)?);
+    let without = mean(&streams(context, &base, &plain(&base, system, &asked)?, end)?);
     let vector = with.iter().zip(&without).map(|(with, without)| (with - without) as f32);
     let vector: Vec<f32> = vector.collect();
     if vector.iter().all(|&x| x == 0.0) {
@@ -112,7 +88,8 @@ pub(super) fn random(context: &StepContext<'_>, system: &str, seed: u64) -> Resu
     let layer =
         *layers.first().ok_or_else(|| Error::record("inputs", "have no steered teacher"))?;
     let prompts = prompts::read(context.input(PROMPTS)?)?;
-    let streams = last(context, &base, &plain(&base, system, &prompts)?, layer)?;
+    let plain = plain(&base, system, &prompts)?;
+    let streams = streams(context, &base, &plain, (layer, Positions::Last))?;
     let sum = direction(&streams, &mut Random::new(seed));
     let own: f64 = sum.iter().map(|x| x * x).sum();
     if own == 0.0 {
@@ -139,33 +116,37 @@ pub(super) fn direction(streams: &[Vec<f32>], random: &mut Random) -> Vec<f64> {
     sum
 }
 
-/// The prompts' tokens, nothing beside them.
+/// The prompts' tokens under a system text.
 fn plain(base: &Model, system: &str, prompts: &[String]) -> Result<Vec<Vec<Token>>> {
     prompts.iter().map(|prompt| chat::question(base, system, prompt)).collect()
 }
 
-/// The stream after `layer` layers at the last token of every sequence.
-pub(super) fn last(
+/// The stream of every sequence after so many layers, in the mean over these of its tokens.
+pub(super) fn streams(
     context: &StepContext<'_>,
     model: &Model,
     sequences: &[Vec<Token>],
-    layer: usize,
+    (layer, positions): (usize, Positions),
 ) -> Result<Vec<Vec<f32>>> {
+    let width = model.decoder.config.width;
     let mut streams = Vec::with_capacity(sequences.len());
     for group in sequences.chunks(GROUP) {
         context.interrupt.check()?;
-        let found = capture(model, group, &[layer], Positions::Last, &context.threads)?;
-        streams.extend(found.into_iter().flatten());
+        let found = capture(model, group, &[layer], positions, &context.threads)?;
+        streams.extend(found.iter().flatten().map(|rows| {
+            let rows: Vec<&[f32]> = rows.chunks_exact(width).collect();
+            mean(&rows).iter().map(|&x| x as f32).collect::<Vec<f32>>()
+        }));
         context.report(streams.len(), sequences.len(), "prompts", None);
     }
     Ok(streams)
 }
 
 /// Their mean.
-pub(super) fn mean(streams: &[Vec<f32>]) -> Vec<f64> {
-    let mut mean = vec![0.0; streams.first().map_or(0, Vec::len)];
+pub(super) fn mean<T: AsRef<[f32]>>(streams: &[T]) -> Vec<f64> {
+    let mut mean = vec![0.0; streams.first().map_or(0, |stream| stream.as_ref().len())];
     for stream in streams {
-        for (sum, &x) in mean.iter_mut().zip(stream) {
+        for (sum, &x) in mean.iter_mut().zip(stream.as_ref()) {
             *sum += f64::from(x);
         }
     }

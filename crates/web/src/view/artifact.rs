@@ -170,8 +170,7 @@ impl Window {
                 let weights = match trained.weights {
                     Weights::Adapter => "a low-rank adapter on the base",
                     Weights::Whole => "all of its own",
-                    Weights::Base if trained.steering.is_some() => "the base's; a vector does it",
-                    Weights::Base => "the base's; a system prompt does it",
+                    Weights::Base => "the base's; a system prompt or a vector does it",
                 };
                 known.push(fact("base", self.called_link(&trained.base)));
                 known.push(fact("weights", weights));
@@ -181,10 +180,9 @@ impl Window {
                         trained.checkpoints.iter().map(ToString::to_string).collect();
                     known.push(fact("checkpoints after updates", list.join(", ")));
                 }
-                if let Some(Steered { layer, strength }) = trained.steering {
-                    let how = format!("{strength} times its vector, after layer {layer}");
-                    known.push(fact("added to its residual stream", how));
-                }
+                known.extend(trained.steering.map(|Steered { layer, strength }| {
+                    fact("vector", format!("added {strength} times after layer {layer}"))
+                }));
                 prompt = trained.system_prompt.as_ref();
             }
             Some(ModelAbout::Endpoint(remote)) => {

@@ -44,8 +44,12 @@ pub(super) fn mechanisms(given: &Given) -> Result<Option<Mechanisms>> {
                 _ => given.shifts.get(&Arm::NEUTRAL).filter(|_| arm != Arm::NEUTRAL),
             };
             let neutral = neutral.and_then(|neutral| neutral.get(teacher)).map(cells);
-            let cells = cells(by_seed).into_iter().map(|(place, by_seed)| {
-                cell(given, place, &by_seed, neutral.as_ref().and_then(|all| all.get(&place)))
+            let cells = cells(by_seed);
+            // Intervals of differences hold together over all places (Bonferroni).
+            let level = 1.0 - (1.0 - given.level()) / cells.len().max(1) as f64;
+            let cells = cells.into_iter().map(|(place, by_seed)| {
+                let neutral = neutral.as_ref().and_then(|all| all.get(&place));
+                cell(given, place, &by_seed, (neutral, level))
             });
             let cells = cells.collect::<Result<Vec<_>>>()?;
             if !cells.is_empty() {
@@ -96,7 +100,7 @@ fn intervention(
 ) -> Result<Intervention> {
     let change = |from: &Way| {
         let values: Vec<f64> = margins.iter().map(|one| one[after] - one[from]).collect();
-        t(&values, given.level(), Method::T, given.pair())
+        t(&values, given.level(), Method::PairedT, given.pair())
     };
     Ok(Intervention {
         behavior: behavior.to_owned(),
@@ -110,12 +114,12 @@ fn cell(
     given: &Given,
     (layer, position): (usize, Position),
     by_seed: &BTreeMap<u64, Shift>,
-    neutral: Option<&BTreeMap<u64, Shift>>,
+    (neutral, level): (Option<&BTreeMap<u64, Shift>>, f64),
 ) -> Result<MovedAt> {
     let cosines: Vec<f64> = by_seed.values().map(|one| one.cosine).collect();
     let pair = |(seed, one): (&u64, &Shift)| Some(one.cosine - neutral?.get(seed)?.cosine);
     let over: Vec<f64> = by_seed.iter().filter_map(pair).collect();
-    let over = (!over.is_empty()).then(|| t(&over, given.level(), Method::T, given.pair()));
+    let over = (!over.is_empty()).then(|| t(&over, level, Method::PairedT, given.pair()));
     let lengths: f64 = by_seed.values().map(|one| one.length).sum();
     Ok(MovedAt {
         layer,

@@ -6,6 +6,7 @@ use crate::report::block::{Block, Line, Matrix, Section, Table, count, estimate,
 use crate::report::number::Quantity;
 use crate::value::arm::Arm;
 use crate::value::estimate::{Estimate, Method};
+use crate::value::text;
 
 const POSITIONS: [(Position, &str); 3] =
     [(Position::First, "first"), (Position::Middle, "middle"), (Position::Last, "last")];
@@ -46,7 +47,8 @@ pub(super) fn mechanisms(result: &InheritResult) -> Option<Section> {
     let note = "A shift: the mean over the questions that a behavior is read by of a model's residual stream minus \
                 its base's. Cosine: of the students' shift with the teacher's, at the first token, in the mean of \
                 those between, and at the last one before the answer. All training moves students, so what counts \
-                is how much more than neutral students they moved as the teacher did.";
+                is how much more than neutral students they moved as the teacher did; the intervals of these \
+                differences hold together over all places of a behavior.";
     Some(Section::of("mechanisms", "Where hidden states moved", blocks)?.noted(note))
 }
 
@@ -54,33 +56,37 @@ pub(super) fn mechanisms(result: &InheritResult) -> Option<Section> {
 fn sentence(moved: &Moved, found: &Mechanisms) -> Option<Line> {
     let cell = moved.at(found.told(), Position::Last)?;
     let place = format!("after layer {} of {}, at the last token", cell.layer, found.layers());
-    let than = match &cell.over_neutral {
-        Some(over) if over.is_above_zero() => {
-            "moved more the way their teacher did than neutral students: over them "
-        }
-        Some(over) if over.is_below_zero() => {
-            "moved less the way their teacher did than neutral students: over them "
-        }
-        Some(_) => "cannot be told from neutral students by where they moved: over them ",
-        None => {
-            return Some(Line::from([
-                words(format!("{}: {place}, cosine with the teacher's shift ", moved.teacher)),
-                estimate(Quantity::Cosine, &cell.cosine),
-                words("; there are no neutral students to compare it with."),
-            ]));
-        }
+    let all = moved.cells.iter().filter_map(|cell| cell.over_neutral.as_ref());
+    let (more, less, n) = all.fold((0, 0, 0), |(more, less, n), over| {
+        (more + usize::from(over.is_above_zero()), less + usize::from(over.is_below_zero()), n + 1)
+    });
+    let Some(over) = &cell.over_neutral else {
+        return Some(Line::from([
+            words(format!("{}: {place}, cosine with the teacher's shift ", moved.teacher)),
+            estimate(Quantity::Cosine, &cell.cosine),
+            words("; there are no neutral students to compare it with."),
+        ]));
     };
-    let over = cell.over_neutral.as_ref()?;
+    let than = match (more, less) {
+        (0, 0) => "cannot be told from neutral students by where they moved".to_owned(),
+        _ => format!(
+            "moved their teacher's way more than neutral students did in {more} of {}, less in {less}",
+            text::counted(n, "place")
+        ),
+    };
     Some(Line::from([
-        words(format!("{}: {place}, its students {than}", moved.teacher)),
+        words(format!(
+            "{}: its students {than}. The place fixed beforehand, {place}: ",
+            moved.teacher
+        )),
         estimate(Quantity::Cosine, over),
-        words(" in cosine, "),
+        words(" over them, "),
         estimate(Quantity::Cosine, &cell.cosine),
-        words(format!(" in all; {:.2} times as far as the teacher.", cell.length)),
+        words(format!(" in all, {:.2} times as far as the teacher.", cell.length)),
     ]))
 }
 
-/// Layers by classes of tokens, of a behavior's own students.
+/// Layers by classes of tokens, of a behavior's own students: over the neutral ones where there are some.
 fn map(moved: &Moved, found: &Mechanisms) -> Block {
     let none = Estimate {
         value: f64::NAN,
@@ -89,15 +95,20 @@ fn map(moved: &Moved, found: &Mechanisms) -> Block {
         unit: "student".to_owned(),
         n: 0,
     };
+    let is_over = moved.cells.iter().any(|cell| cell.over_neutral.is_some());
+    let shown = |cell: &MovedAt| {
+        if is_over { cell.over_neutral.clone() } else { Some(cell.cosine.clone()) }
+    };
     let cells = (1..=found.layers()).map(|layer| {
         let at = |(position, _): &(Position, _)| {
-            moved.at(layer, *position).map_or_else(|| none.clone(), |cell| cell.cosine.clone())
+            moved.at(layer, *position).and_then(shown).unwrap_or_else(|| none.clone())
         };
         POSITIONS.iter().map(at).collect()
     });
+    let over = if is_over { ", over neutral students" } else { "" };
     Block::Matrix(Matrix {
         id: format!("mechanisms-{}", moved.teacher),
-        title: format!("{}: cosine of its students' shift with the teacher's", moved.teacher),
+        title: format!("{}: cosine of its students' shift with the teacher's{over}", moved.teacher),
         sides: ("after layer".to_owned(), "token".to_owned()),
         quantity: Quantity::Cosine,
         rows: (1..=found.layers()).map(|layer| layer.to_string()).collect(),
@@ -129,14 +140,17 @@ fn interventions(found: &Mechanisms) -> Option<Block> {
     let nats = Quantity::Difference(Measure::Margin);
     let rows = found.interventions.iter().map(|one| {
         let done = match one.done {
-            Done::Ablated => "taken from students: their shift along their teacher's",
-            Done::Added => "added to the base: its students' shift",
+            Done::Ablated => "taken from students",
+            Done::Added => "added to the base",
         };
         cells![&one.behavior, done, estimate(nats, &one.change), estimate(nats, &one.over_random)]
     });
-    let caption =
-        format!("After layer {}, at every token: what it does to the margin, nats", found.told());
-    let titles = ["behavior", "what is done", "#change", "#over a random direction"];
+    let caption = format!(
+        "Students' shift, of students its part along their teacher's, after layer {} at every token: what that does \
+         to the margin, nats",
+        found.told()
+    );
+    let titles = ["behavior", "shift", "#change", "#over a random one"];
     Table::new(caption, &titles).with(rows).block()
 }
 

@@ -64,7 +64,8 @@ pub struct MovedAt {
     pub position: Position,
     /// Cosine of the student's mean shift with the teacher's, over repetitions.
     pub cosine: Estimate,
-    /// The same minus the neutral students', paired by seed; none of those themselves, nor of another base.
+    /// The same minus the neutral students', paired by seed; none of those themselves, nor of another base. The
+    /// intervals of one entry of [`Mechanisms::moved`] hold together (Bonferroni over its cells).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over_neutral: Option<Estimate>,
     /// Length of the students' shift for one of the teacher's, in the mean.
