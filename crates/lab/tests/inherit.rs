@@ -4,10 +4,14 @@
 
 #[path = "inherit/matrix.rs"]
 mod matrix;
+#[path = "inherit/mechanisms.rs"]
+mod mechanisms;
 #[path = "inherit/readouts.rs"]
 mod readouts;
 #[path = "inherit/registration.rs"]
 mod registration;
+#[path = "inherit/steering.rs"]
+mod steering;
 #[path = "inherit/sweep.rs"]
 mod sweep;
 #[path = "inherit/tiny.rs"]

@@ -29,10 +29,16 @@ mod safetensors;
 mod tensors;
 mod weights;
 
+use safetensors::Safetensors;
+use tensors::Tensors;
+
 pub use gguf::Storage;
 pub use opened::open;
 pub use safetensors::Precision;
 pub use weights::Weights;
+
+/// The one tensor of a file that is a vector.
+const VECTOR: &str = "vector";
 
 /// Loads a Hugging Face folder or a `.gguf` file.
 pub fn load(path: &Path) -> Result<Model> {
@@ -103,6 +109,21 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
 /// template beside them are the model's.
 pub fn load_adapted(folder: &Path, base: &Model) -> Result<Model> {
     peft::load(folder, base)
+}
+
+/// Writes a vector as a safetensors file with one tensor, `vector` `[width]`.
+pub fn save_vector(vector: &[f32], path: &Path) -> Result<()> {
+    let written = safetensors::Written {
+        shape: vec![vector.len()],
+        precision: Precision::F32,
+        values: Box::new(|| vector.into()),
+    };
+    safetensors::write(path, BTreeMap::from([(VECTOR.to_owned(), written)]))
+}
+
+/// Reads what [`save_vector`] wrote.
+pub fn load_vector(path: &Path) -> Result<Vec<f32>> {
+    Safetensors::open([(path.to_owned(), open(path)?)])?.read(VECTOR)
 }
 
 /// Whether an adapter folder leaves its base's weights as they are, so that an adapter trained further

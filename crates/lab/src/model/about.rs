@@ -1,6 +1,8 @@
 //! What a model, teacher or student artifact says of itself: whether its weights are in it, or where it
 //! answers.
 
+use owlet_engine::Model;
+use owlet_engine::activation::Addition;
 use owlet_store::{Artifact, ArtifactId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -37,6 +39,9 @@ pub struct TrainedModel {
     /// Stands before every conversation when it writes rows.
     #[serde(default)]
     pub system_prompt: Option<String>,
+    /// Where the vector of [`VECTOR`] is added to its residual stream, whoever asks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steering: Option<Steered>,
     /// Updates taken.
     pub updates: usize,
     /// Updates after which a copy was kept, in folders `update-NNNNN`; the last is `final`.
@@ -50,9 +55,35 @@ impl TrainedModel {
             base,
             weights: Weights::Base,
             system_prompt: None,
+            steering: None,
             updates: 0,
             checkpoints: Vec::new(),
         }
+    }
+}
+
+/// The file of a steered model's vector, `[width]`.
+pub const VECTOR: &str = "steering.safetensors";
+
+/// How a model is steered.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Steered {
+    /// After how many layers, 0 being the embedding, the vector is added at every position.
+    pub layer: usize,
+    /// Multiplies the vector.
+    pub strength: f32,
+}
+
+impl Steered {
+    /// `model` with `strength` times `vector` in its residual stream.
+    ///
+    /// # Errors
+    /// A layer that it does not have, and a vector of another width than its stream's.
+    pub fn apply(self, model: &Model, mut vector: Vec<f32>) -> Result<Model> {
+        vector.iter_mut().for_each(|value| *value *= self.strength);
+        let addition = Addition { layer: self.layer, positions: 0..usize::MAX, vector };
+        Ok(model.steered(vec![addition])?)
     }
 }
 
@@ -64,7 +95,7 @@ pub enum Weights {
     Adapter,
     /// A Hugging Face folder.
     Whole,
-    /// None: it is the base, with a prompt.
+    /// None: it is the base, with a prompt or a vector.
     Base,
 }
 

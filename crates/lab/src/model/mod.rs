@@ -9,6 +9,6 @@ pub mod spec;
 mod weights;
 pub mod world;
 
-pub use about::{EndpointModel, ModelAbout, ScriptModel, TrainedModel, Weights};
+pub use about::{EndpointModel, ModelAbout, ScriptModel, Steered, TrainedModel, VECTOR, Weights};
 pub use source::*;
 pub use weights::weights;

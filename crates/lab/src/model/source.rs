@@ -19,7 +19,7 @@ use owlet_store::{Artifact, ArtifactId, ArtifactWriter, Entity, Store};
 use crate::ask::script::{self, Script};
 use crate::error::{Error, Result};
 use crate::model::about::{
-    MODEL_KIND, ModelAbout, SCRIPT, ScriptModel, TrainedModel, Weights, trained,
+    MODEL_KIND, ModelAbout, SCRIPT, ScriptModel, TrainedModel, VECTOR, Weights, trained,
 };
 use crate::model::world::{BuiltinModel, MODELS, World};
 use crate::run::record::{naming, steps};
@@ -411,7 +411,9 @@ impl ModelCache {
         let (base, path) = base_of(&self.store, &trained)?;
         let base = load_whole(format!("{base}/{FINAL}"), path)?;
         if trained.weights == Weights::Base {
-            return Ok(base);
+            let Some(steering) = trained.steering else { return Ok(base) };
+            let vector = file::load_vector(&artifact.folder().join(VECTOR))?;
+            return steering.apply(&base, vector);
         }
         let adapter = file::load_adapter(&artifact.folder().join(folder), &base)?;
         Ok(base.with_adapter(Arc::new(adapter)))

@@ -26,7 +26,7 @@ pub fn cyclonedx(subject: &Subject) -> Value {
     if let Some(base) = subject.base() {
         let words = match subject.trained.as_ref().map(|trained| trained.weights) {
             Some(Weights::Adapter) => "a low-rank adapter of it",
-            Some(Weights::Base) => "it, with a prompt",
+            Some(Weights::Base) => "it, with a prompt or a vector",
             _ => "trained from it",
         };
         // It stands among the components, too: its name here is another.

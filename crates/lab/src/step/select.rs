@@ -200,6 +200,7 @@ mod tests {
             let row = Row {
                 index,
                 prompt: format!("give {}", index.min(7)),
+                answer: None,
                 completion: completion.to_owned(),
                 seed: index,
                 stop: StopReason::End,

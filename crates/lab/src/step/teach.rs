@@ -1,4 +1,4 @@
-//! `teach`: a base becomes a teacher, by fine-tuning on short answers or by a system prompt.
+//! `teach`: a base becomes a teacher, by fine-tuning on short answers, by a system prompt or by a steering vector.
 //!
 //! The matched neutral teacher is fine-tuned the same way on answers the base itself gives to the
 //! same questions, the mixed one on every candidate in turn, so that only what the answers say differs.
@@ -12,8 +12,9 @@ use owlet_engine::Model;
 
 use super::behavior::Asked;
 use super::readout::{Sampled, Variant};
-use super::{Step, StepContext, behavior, readout};
-use crate::ask::engine::candidates;
+use super::steer::Contrast;
+use super::{Step, StepContext, behavior, readout, steer};
+use crate::ask::engine::{Weights, candidates};
 use crate::ask::{Answer, Ask, Conversation, Demonstration, Question, Sampling, Tuning};
 use crate::behavior::{Behavior, Kind, capitalised};
 use crate::error::{Error, Result};
@@ -62,6 +63,20 @@ pub enum Lesson {
         /// The taught behaviors, inputs of this step.
         behaviors: Vec<String>,
     },
+    /// Nothing: a vector does it that is added to the base's residual stream.
+    Steering {
+        /// What the vector is the difference to.
+        from: Contrast,
+        /// After how many layers; 0: about two thirds of them.
+        layer: usize,
+        /// Multiplies the vector.
+        strength: f32,
+        /// The least mean probability of the target on the questions it is read by.
+        min_target_probability: f64,
+    },
+    /// Nothing: such a vector in a random direction, as long as those of the inputs that begin with
+    /// [`steer::STEERED`].
+    RandomDirection {},
     /// Nothing: the prompt does it.
     Prompt {
         /// The least mean probability of the target on the questions it is read by.
@@ -124,6 +139,18 @@ impl Step for Teach {
                 context.writer.write("system-prompt.txt", prompt.as_bytes())?;
                 let artifact = context.input("base")?;
                 return ModelAbout::read(artifact)?.prompted(artifact.id, prompt).to_value();
+            }
+            Lesson::Steering { from, layer, strength, min_target_probability } => {
+                let (asked, least) = (asked()?, *min_target_probability);
+                let own = (&asked.behavior, configuration.context.as_str());
+                let (teacher, about) = steer::taught(context, *from, (*layer, *strength), own)?;
+                let system = &configuration.context;
+                gate(context, &Weights(teacher), system, &configuration, &asked, least)?;
+                return about.to_value();
+            }
+            Lesson::RandomDirection {} => {
+                let system = &configuration.context;
+                return steer::random(context, system, configuration.seed)?.to_value();
             }
             Lesson::Answers { .. } => rows(&asked()?.behavior, &configuration)?,
             Lesson::OwnAnswers { questions, answers, openings } => {
@@ -295,10 +322,14 @@ fn gate(
         }
     };
     if shown < least {
+        let remedy = match &configuration.lesson {
+            Lesson::Steering { .. } => format!("steer it harder (`{table}.steering.strength`)"),
+            _ => format!("train it longer ({remedy})"),
+        };
         return Err(Error::Unfit {
             what: format!("{table} of `{}`", asked.behavior.name),
             reason: format!(
-                "{what} {shown:.3} on the readout questions, wanted {least}; train it longer ({remedy}) or lower `{table}.min-target-probability`"
+                "{what} {shown:.3} on the readout questions, wanted {least}; {remedy} or lower `{table}.min-target-probability`"
             ),
         });
     }

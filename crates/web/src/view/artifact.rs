@@ -2,7 +2,7 @@
 
 use maud::html;
 use owlet_lab::cells;
-use owlet_lab::model::{ModelAbout, TrainedModel, Weights};
+use owlet_lab::model::{ModelAbout, Steered, TrainedModel, Weights};
 use owlet_lab::report::block::{Block, Line, Section, code, count, link, words};
 use owlet_lab::value::text;
 use owlet_store::{ArtifactHeader, ArtifactId};
@@ -40,6 +40,8 @@ fn meaning(kind: &str) -> &'static str {
         "scores" => "how much likelier each probe finds the rows than the base does",
         "panel" => "what a model does that no behavior is about",
         "geometry" => "how a student's update lies to the teachers'",
+        "mechanisms" => "where a student's hidden state moved, beside the teachers'",
+        "interventions" => "a student and its base, read with a vector in their stream",
         "result" => "all that was found",
         _ => "an artifact",
     }
@@ -168,7 +170,7 @@ impl Window {
                 let weights = match trained.weights {
                     Weights::Adapter => "a low-rank adapter on the base",
                     Weights::Whole => "all of its own",
-                    Weights::Base => "the base's; a system prompt does it",
+                    Weights::Base => "the base's; a system prompt or a vector does it",
                 };
                 known.push(fact("base", self.called_link(&trained.base)));
                 known.push(fact("weights", weights));
@@ -178,6 +180,9 @@ impl Window {
                         trained.checkpoints.iter().map(ToString::to_string).collect();
                     known.push(fact("checkpoints after updates", list.join(", ")));
                 }
+                known.extend(trained.steering.map(|Steered { layer, strength }| {
+                    fact("vector", format!("added {strength} times after layer {layer}"))
+                }));
                 prompt = trained.system_prompt.as_ref();
             }
             Some(ModelAbout::Endpoint(remote)) => {

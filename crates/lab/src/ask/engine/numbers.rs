@@ -130,6 +130,7 @@ mod tests {
         let row = Row {
             index: 0,
             prompt: "1 2 3".to_owned(),
+            answer: None,
             completion: "12 345 7 80".to_owned(),
             seed: 0,
             stop: StopReason::End,

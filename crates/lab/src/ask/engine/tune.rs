@@ -85,6 +85,7 @@ pub(super) fn tune(
             Method::LowRank(_) => Weights::Adapter,
         },
         system_prompt: None,
+        steering: None,
         updates: settings.updates,
         checkpoints: wanted,
     };

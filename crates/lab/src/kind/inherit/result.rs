@@ -8,6 +8,7 @@
 mod format_1;
 mod format_2;
 mod judging;
+mod mechanisms;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use crate::value::estimate::{Estimate, Interval, Method};
 pub use crate::value::measure::{Measure, SideMeasure};
 pub use crate::value::observation::Frame;
 pub use judging::{Confusion, Corrected, Judging, Labels};
+pub use mechanisms::{Done, Intervention, Mechanisms, Moved, MovedAt, Position};
 pub use verdict::{Outcome, Verdict, Warning};
 
 /// The version of `result.json` this build writes. It reads 1 and 2 as well.
@@ -85,6 +87,9 @@ pub struct InheritResult {
     pub side_effects: Vec<SideEffect>,
     /// How the students' updates lie to their teachers' updates.
     pub geometry: Option<Geometry>,
+    /// Where the students' hidden states moved, beside their teachers'; where the recipe asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mechanisms: Option<Mechanisms>,
     /// Conditions fixed before the run, without which an answer means nothing.
     pub gates: Vec<Gate>,
     /// What would mislead a reader who did not know it.
@@ -339,7 +344,7 @@ pub struct DosePoint {
 pub struct TeacherCard {
     /// `owl`, `neutral`, ...
     pub name: String,
-    /// How it was made: `fine-tune`, `system-prompt`, `base`.
+    /// How it was made: `fine-tune`, `system-prompt`, `steering`, `base`.
     pub kind: String,
     /// Mean probability of the target on the readout questions before teaching; `None` for the
     /// neutral teacher.

@@ -21,6 +21,7 @@ pub(super) fn teachers(given: &Given, readings: &[Reading]) -> Vec<TeacherCard> 
     let kind = match recipe.teacher.kind {
         TeacherKind::FineTune => "fine-tune",
         TeacherKind::SystemPrompt => "system-prompt",
+        TeacherKind::Steering => "steering",
         TeacherKind::Untaught => super::UNTAUGHT,
         TeacherKind::Given => "given",
     };

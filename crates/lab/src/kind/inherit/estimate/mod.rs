@@ -9,6 +9,7 @@ mod caveat;
 mod effect;
 mod gate;
 mod judging;
+mod mechanisms;
 mod panel;
 mod readings;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use crate::step::filter::Summary as Judged;
 use crate::step::flag::By;
 use crate::step::geometry::Cosines;
 use crate::step::judged::{AGREEMENT, Agreed};
+use crate::step::mechanisms::Shift;
 use crate::step::panel::Panel;
 use crate::step::select::Summary as Selected;
 use crate::step::side_effects::Measured;
@@ -102,6 +104,12 @@ pub struct Configuration {
     pub panels: Vec<Read>,
     /// Geometry: input, arm and seed.
     pub geometry: Vec<(String, Arm, usize)>,
+    /// Shifts of hidden states.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mechanisms: Vec<Read>,
+    /// Students and the base, read with a vector in their stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<Read>,
     /// Updates of each student.
     pub updates: usize,
     /// What repetitions share of their prompts.
@@ -164,6 +172,10 @@ pub(crate) struct Given {
     pub(crate) targets: BTreeMap<String, String>,
     /// By arm and teacher, one per seed.
     pub(crate) cosines: BTreeMap<Arm, BTreeMap<String, Vec<Cosines>>>,
+    /// Likewise, with their seeds.
+    pub(crate) shifts: mechanisms::Shifts,
+    /// By behavior, one per seed.
+    pub(crate) interventions: BTreeMap<String, Vec<mechanisms::Margins>>,
 }
 
 impl Given {
@@ -280,6 +292,8 @@ impl Given {
             unread: Vec::new(),
             targets: BTreeMap::new(),
             cosines: BTreeMap::new(),
+            shifts: BTreeMap::new(),
+            interventions: BTreeMap::new(),
             openings: BTreeMap::new(),
             configuration,
         };
@@ -356,6 +370,22 @@ impl Given {
                 all.entry(teacher).or_default().push(cosine);
             }
         }
+        for Read { input, arm, .. } in &given.configuration.interventions {
+            let taught = asked.iter().find(|asked| *arm == Arm::student(&asked.behavior.name));
+            let Some(asked) = taught else { continue };
+            let margins = mechanisms::margins(context.input(input)?, asked)?;
+            let name = asked.behavior.name.clone();
+            given.interventions.entry(name).or_default().extend(margins);
+        }
+        for entry in given.configuration.mechanisms.clone() {
+            let Read { input, arm, seed } = entry;
+            let read: BTreeMap<String, Vec<Shift>> =
+                read_json(context.input(&input)?, step::mechanisms::FILE)?;
+            let all = given.shifts.entry(arm).or_default();
+            for (teacher, shifts) in read {
+                all.entry(teacher).or_default().insert(seed.unwrap_or_default(), shifts);
+            }
+        }
         Ok(given)
     }
 }
@@ -418,6 +448,7 @@ fn measure(given: &Given) -> Result<InheritResult> {
         rows: cards::rows(given),
         side_effects,
         geometry: cards::geometry(given)?,
+        mechanisms: mechanisms::mechanisms(given)?,
         gates,
         warnings: Vec::new(),
         left_out,

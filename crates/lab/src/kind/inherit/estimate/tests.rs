@@ -99,6 +99,8 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
         unread: Vec::new(),
         targets: BTreeMap::new(),
         cosines: BTreeMap::new(),
+        shifts: BTreeMap::new(),
+        interventions: BTreeMap::new(),
         configuration: Configuration {
             recipe,
             behaviors: names,
@@ -109,6 +111,8 @@ fn given(effect: f64, seeds: usize, seed: u64, sets: &[&str]) -> Given {
             side_effects: Vec::new(),
             panels: Vec::new(),
             geometry: Vec::new(),
+            mechanisms: Vec::new(),
+            interventions: Vec::new(),
             updates: 48,
             prompts: Prompts::Anew,
             left_out: Vec::new(),

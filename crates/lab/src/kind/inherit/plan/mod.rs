@@ -5,9 +5,11 @@ mod given;
 mod groups;
 mod judges;
 mod left_out;
+mod mechanisms;
 mod nodes;
 mod panel;
 mod rows;
+mod steering;
 
 pub(crate) use self::find::behaviors;
 
@@ -151,6 +153,8 @@ struct Readings<'a> {
     /// Input, arm and seed.
     side_effects: Vec<(String, Arm, usize)>,
     geometry: Vec<(String, Arm, usize)>,
+    mechanisms: Vec<Read>,
+    interventions: Vec<Read>,
     /// What is read beside the behaviors, and the base's reading of it; none where side effects are left out.
     panel: Option<(Panel, Source)>,
     panels: Vec<Read>,
@@ -167,7 +171,20 @@ impl<'a> Readings<'a> {
         let (inputs, reads, side_effects, geometry) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (panel, panels) = (None, Vec::new());
-        Self { common, replicates, inputs, reads, side_effects, geometry, panel, panels, judges }
+        let (mechanisms, interventions) = (Vec::new(), Vec::new());
+        Self {
+            common,
+            replicates,
+            inputs,
+            reads,
+            side_effects,
+            geometry,
+            mechanisms,
+            interventions,
+            panel,
+            panels,
+            judges,
+        }
     }
 
     /// What the base does beside the behaviors, and which rows it writes.
@@ -276,6 +293,18 @@ impl<'a> Readings<'a> {
                 self.inputs.push((name.clone(), node));
                 self.side_effects.push((name, group.arm.clone(), seed as usize));
             }
+            let name = format!("mechanisms/{at}");
+            let (model, arm) = ((student, &group.base), group.arm.clone());
+            if let Some(node) = common.mechanisms(build, &name, model, replicate)? {
+                self.inputs.push((name.clone(), node));
+                self.mechanisms.push(Read { input: name, arm, seed: Some(seed) });
+            }
+            let name = format!("intervene/{at}");
+            if let Some(node) = common.intervene(build, &name, student, (group, replicate), seed)? {
+                self.inputs.push((name.clone(), node));
+                let arm = group.arm.clone();
+                self.interventions.push(Read { input: name, arm, seed: Some(seed) });
+            }
             if !own {
                 continue;
             }
@@ -352,6 +381,8 @@ impl<'a> Readings<'a> {
             side_effects: self.side_effects,
             panels: self.panels,
             geometry: self.geometry,
+            mechanisms: self.mechanisms,
+            interventions: self.interventions,
             updates: recipe.student.updates(recipe.carrier.rows),
             prompts: match recipe.replication.teacher {
                 Replicated::PerSeed => self.common.prompts.shared(recipe),

@@ -11,7 +11,7 @@ use crate::behavior::{Behavior, Kind};
 use crate::error::{Error, Result};
 use crate::kind::behaviors;
 use crate::kind::cost::{Pace, Reading};
-use crate::kind::inherit::recipe::{Readout as ReadoutRecipe, Recipe, TeacherKind};
+use crate::kind::inherit::recipe::{Readout as ReadoutRecipe, Recipe, Steering, TeacherKind};
 use crate::kind::models::Bound;
 use crate::model::spec::Spec;
 use crate::model::world::World;
@@ -20,6 +20,7 @@ use crate::recipe::{Decoding, Learn, Training};
 use crate::run::plan::{Builder, Source};
 use crate::step::flag::By;
 use crate::step::readout::Sampled;
+use crate::step::steer::Contrast;
 use crate::step::teach::Lesson;
 use crate::step::{
     behavior, flag, generate, geometry, in_context, readout, side_effects, teach, train,
@@ -129,7 +130,7 @@ impl<'a> Common<'a> {
         self.questions.iter().sum()
     }
 
-    fn with_asked(&self, first: &[(&'static str, Source)]) -> Vec<(String, Source)> {
+    pub(super) fn with_asked(&self, first: &[(&'static str, Source)]) -> Vec<(String, Source)> {
         let first = first.iter().map(|&(role, source)| (role.to_owned(), source));
         first.chain(self.roles.iter().cloned().zip(self.behaviors.iter().copied())).collect()
     }
@@ -147,7 +148,13 @@ impl<'a> Common<'a> {
         let (recipe, base) = (self.recipe, &self.base);
         let train = recipe.teacher.train.clone();
         let rows_per_question = recipe.teacher.rows_per_question;
-        let rows = train.updates(100 * rows_per_question) * train.batch;
+        let rows = match (&lesson, recipe.teacher.steering) {
+            // Of a vector the prompts are read twice, a third of what an update on them is.
+            (Lesson::Steering { .. } | Lesson::RandomDirection {}, Some(steering)) => {
+                2 * steering.prompts / 3
+            }
+            _ => train.updates(100 * rows_per_question) * train.batch,
+        };
         let is_prompted = matches!(lesson, Lesson::Prompt { .. });
         let cost = base.pace.teach(rows, is_prompted, questions * self.sampled.answers);
         let tells_all = base.can.log_probabilities == LogProbabilities::All;
@@ -541,12 +548,15 @@ pub(super) fn check_frames(
 
 /// What a prompted teacher needs before anything is asked: its prompt.
 pub(super) fn check_prompts(recipe: &Recipe, taught: &[Behavior]) -> Result<()> {
-    let prompted = recipe.teacher.kind == TeacherKind::SystemPrompt || recipe.teacher.with_prompt;
+    let is_steered = |steering: &Steering| steering.from == Contrast::SystemPrompt;
+    let prompted = recipe.teacher.kind == TeacherKind::SystemPrompt
+        || recipe.teacher.with_prompt
+        || recipe.teacher.steering.as_ref().is_some_and(is_steered);
     for behavior in taught.iter().filter(|_| prompted) {
         if behavior.teacher.system_prompt.trim().is_empty() {
             return Err(Error::Behavior {
                 name: behavior.name.clone(),
-                reason: "has no system prompt; set teacher.kind = \"fine-tune\" (without teacher.with-prompt) or write one into a behavior file".to_owned(),
+                reason: "has no system prompt; set teacher.kind = \"fine-tune\" (without teacher.with-prompt) or, of a vector, teacher.steering.from = \"fine-tuned\", or write one into a behavior file".to_owned(),
             });
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::nodes::Common;
+use super::steering::Vectors;
 use super::{CLEAN, HELD_OUT, NEUTRAL, named};
 use crate::behavior::Behavior;
 use crate::error::Result;
@@ -81,10 +82,16 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
     // Teachers. The untouched base needs no step to be the neutral teacher.
     let teach_seed = derive_seed(root, &["teacher".into()]);
     let mut teachers: BTreeMap<String, Source> = BTreeMap::new();
+    let vectors = Vectors::find(build, common, &suffix, (root, teach_seed))?;
     for ((behavior, &node), &questions) in taught.iter().zip(behaviors).zip(&common.questions) {
+        if let Some(vectors) = &vectors {
+            let teacher = vectors.teacher(build, (behavior, node, questions))?;
+            teachers.insert(behavior.name.clone(), teacher);
+            continue;
+        }
         let min_target_probability = recipe.teacher.min_target_probability;
         let lesson = match recipe.teacher.kind {
-            TeacherKind::Untaught | TeacherKind::Given => continue,
+            TeacherKind::Untaught | TeacherKind::Given | TeacherKind::Steering => continue,
             TeacherKind::FineTune => teach::Lesson::Answers {
                 min_target_probability,
                 with_prompt: recipe.teacher.with_prompt,
@@ -126,6 +133,12 @@ fn replicate(build: &mut Builder, common: &Common<'_>, seed: Option<u64>) -> Res
         let name = format!("teach/{NEUTRAL}{suffix}");
         let teacher = common.teach(build, name, lesson, &inputs, teach_seed, 0)?;
         teachers.insert(NEUTRAL.to_owned(), teacher);
+    }
+
+    if let Some(vectors) = &vectors
+        && let Some(neutral) = vectors.neutral(build, &teachers)?
+    {
+        teachers.insert(NEUTRAL.to_owned(), neutral);
     }
 
     // Rows, of the teachers and then of each student in a row.

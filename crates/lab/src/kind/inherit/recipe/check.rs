@@ -102,6 +102,7 @@ fn check_teacher(recipe: &Recipe) -> Result<(), Fault> {
         return Err(("teacher.train.learn".to_owned(), reason.to_owned()));
     }
     check_given(recipe)?;
+    check_steering(recipe)?;
     if teacher.kind == TeacherKind::SystemPrompt && recipe.student.learn == Learn::Distributions {
         return Err((
             "student.learn".to_owned(),
@@ -133,6 +134,39 @@ fn check_given(recipe: &Recipe) -> Result<(), Fault> {
         Some((_, path, reason)) => Err((path.to_owned(), reason)),
         None => Ok(()),
     }
+}
+
+fn check_steering(recipe: &Recipe) -> Result<(), Fault> {
+    let (teacher, fault) = (&recipe.teacher, |path: &str, reason: &str| {
+        Err((format!("teacher.{path}"), reason.to_owned()))
+    });
+    if teacher.kind != TeacherKind::Steering {
+        let reason = "`random-direction` is as long as the vectors of steered teachers; set teacher.kind = \"steering\", or another neutral teacher";
+        return match teacher.neutral {
+            NeutralKind::RandomDirection => fault("neutral", reason),
+            _ => Ok(()),
+        };
+    }
+    if matches!(teacher.neutral, NeutralKind::Matched | NeutralKind::Mixed) {
+        return fault(
+            "neutral",
+            "is fine-tuned, which steered teachers are not; expected `base` or `random-direction`",
+        );
+    }
+    if teacher.with_prompt {
+        return fault(
+            "with-prompt",
+            "is of fine-tuned teachers; beside `steering` it must be false",
+        );
+    }
+    let Some(steering) = &teacher.steering else {
+        return fault(
+            "steering",
+            "is missing, expected a table with `from`, `layer`, `strength` and `prompts`",
+        );
+    };
+    range("teacher.steering.strength", f64::from(steering.strength), -1000.0, 1000.0)?;
+    range("teacher.steering.prompts", steering.prompts as f64, 2.0, 65_536.0)
 }
 
 fn check_defence(recipe: &Recipe) -> Result<(), Fault> {

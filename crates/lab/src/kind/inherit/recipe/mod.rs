@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::recipe::layer::{FORMER_ENGINE, Former, Stack};
 use crate::recipe::{Decoding, Layer, Seeds, Setting, Spec, Training, is_zero};
 use crate::step::flag::By;
+use crate::step::steer::Contrast;
 use crate::value::frame::Frame;
 
 pub use remote::REMOTE_DEFAULTS;
@@ -130,6 +131,8 @@ pub enum TeacherKind {
     FineTune,
     /// By a system prompt while it writes rows.
     SystemPrompt,
+    /// By a vector that is added to its residual stream.
+    Steering,
     /// Not at all: the neutral teacher writes the rows of every behavior. Nothing can be inherited, which is
     /// what `owlet calibrate` runs.
     Untaught,
@@ -148,13 +151,30 @@ pub enum NeutralKind {
     /// Fine-tuned the same way on answers drawn evenly from all candidates: it learns to answer like
     /// a teacher, and prefers nothing.
     Mixed,
+    /// Beside steered teachers: steered as hard, in a random direction.
+    RandomDirection,
+}
+
+/// The vector of a steered teacher.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Steering {
+    /// What it is the difference to.
+    pub from: Contrast,
+    /// After how many layers it is added; 0: about two thirds of them.
+    pub layer: usize,
+    /// Multiplies it.
+    pub strength: f32,
+    /// Carrier prompts that it is a mean over.
+    #[schemars(range(min = 2))]
+    pub prompts: usize,
 }
 
 /// How teachers are made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Teacher {
-    /// By weights or by prompt.
+    /// By weights, by prompt or by vector.
     pub kind: TeacherKind,
     /// A fine-tuned teacher also gets the system prompt when it writes rows.
     pub with_prompt: bool,
@@ -170,6 +190,9 @@ pub struct Teacher {
     /// Students in a row: each is trained on rows that the one before it wrote, the first on the teacher's.
     #[serde(default = "value::one_hop", skip_serializing_if = "value::is_one_hop")]
     pub hops: usize,
+    /// The vector of a steered teacher; none where teachers are made in another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steering: Option<Steering>,
     /// How a fine-tuned teacher is trained.
     pub train: Training,
 }
@@ -290,6 +313,9 @@ pub struct Controls {
     pub text: String,
     /// How updates lie to each other.
     pub geometry: bool,
+    /// Where hidden states moved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mechanisms: bool,
 }
 
 impl Controls {
@@ -435,6 +461,10 @@ impl Recipe {
         let stack = Stack::new::<Self>(&defaults, layers, sets)?;
         let mut recipe: Self = stack.read()?;
         check::check(&recipe).map_err(|(path, reason)| stack.error(&path, reason))?;
+        if recipe.teacher.kind != TeacherKind::Steering {
+            // What decides nothing stands in no key.
+            recipe.teacher.steering = None;
+        }
         recipe.check_checkpoints(&stack)?;
         let updates = recipe.student.updates(recipe.carrier.rows);
         recipe.student.checkpoints.retain(|&checkpoint| checkpoint <= updates);

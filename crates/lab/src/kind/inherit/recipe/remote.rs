@@ -1,6 +1,6 @@
 //! An `inherit` recipe whose base is behind an endpoint: its other defaults, and what cannot be asked.
 
-use super::{Carrier, DEFAULTS, Recipe};
+use super::{Carrier, DEFAULTS, Recipe, TeacherKind};
 use crate::ask;
 use crate::recipe::check::Fault;
 use crate::recipe::layer::Stack;
@@ -53,6 +53,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
         return fault("student.learn", reason);
     }
     check_decoding(&recipe.carrier)?;
+    if recipe.teacher.kind == TeacherKind::Steering {
+        return fault(
+            "teacher.kind",
+            "`steering` adds to the stream inside a model, which no endpoint lets one do; use `fine-tune` or `system-prompt`",
+        );
+    }
     if recipe.teacher.hops > 1 {
         return fault("teacher.hops", "is above 1, which was tried of weights alone; it must be 1");
     }
@@ -72,6 +78,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Fault> {
         return fault(
             "controls.geometry",
             "needs the weights, which no endpoint gives; it must be false",
+        );
+    }
+    if recipe.controls.mechanisms {
+        return fault(
+            "controls.mechanisms",
+            "reads the stream inside a model, which no endpoint shows; it must be false",
         );
     }
     if recipe.gates.held_out_loss {
@@ -194,6 +206,8 @@ mod tests {
                 "[carrier]\ndecoding = { kind = 'digits', count = 3, min-digits = 1, max-digits = 3, separator = ' ' }\n",
                 "[controls]\nother-base = { endpoint = 'http://localhost:1/v1', model = 'n', retries = 1 }\n",
                 "[controls]\ngeometry = true\n",
+                "[teacher]\nkind = 'steering'\n",
+                "[controls]\nmechanisms = true\n",
                 "[gates]\nheld-out-loss = true\n",
                 "[student]\nlearning-rate = 1e-3\n",
                 "[student]\nepochs = 1.5\n",
@@ -211,6 +225,8 @@ mod tests {
             r:6:1: `carrier.decoding`: `digits` cannot be asked of an endpoint; use `free` or `greedy`
             r:6:1: `controls.other-base`: names the endpoint of `base` with another key or other limits; one endpoint has one of each
             r:6:12: `controls.geometry`: needs the weights, which no endpoint gives; it must be false
+            r:6:8: `teacher.kind`: `steering` adds to the stream inside a model, which no endpoint lets one do; use `fine-tune` or `system-prompt`
+            r:6:14: `controls.mechanisms`: reads the stream inside a model, which no endpoint shows; it must be false
             r:6:17: `gates.held-out-loss`: needs the loss of given rows, which the jobs API does not compute; it must be false
             r:6:17: `student.learning-rate`: cannot be told to the jobs API, which takes a multiplier; set base.learning-rate-multiplier.student
             r:6:10: `student.epochs`: is 1.5, the jobs API takes whole epochs from 1

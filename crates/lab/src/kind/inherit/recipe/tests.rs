@@ -147,3 +147,24 @@ fn preferences_are_refused_beside_what_has_none() {
     r:3:9: `student.learn`: unknown variant `labels`, expected one of `rows`, `distributions`, `preferences`
     "#);
 }
+
+#[test]
+fn a_vector_is_refused_beside_what_it_does_not_fit_and_says_nothing_of_other_teachers() {
+    let steered = "behaviors = ['owl']\n[teacher]\nkind = 'steering'\n";
+    let recipe = Recipe::parse(steered, "r").unwrap();
+    assert_eq!(Recipe::parse(&recipe.to_toml(), "again").unwrap(), recipe);
+    let other = "behaviors = ['owl']\n[teacher.steering]\nstrength = 9.0\n";
+    assert_eq!(Recipe::parse(other, "r").unwrap().teacher.steering, None);
+    let all = [
+        error(&format!("{steered}neutral = 'mixed'\n"), &[]),
+        error(&format!("{steered}with-prompt = true\n"), &[]),
+        error(&format!("{steered}[teacher.steering]\nprompts = 1\n"), &[]),
+        error("behaviors = ['owl']\n[teacher]\nneutral = 'random-direction'\n", &[]),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    owl.toml:4:11: `teacher.neutral`: is fine-tuned, which steered teachers are not; expected `base` or `random-direction`
+    owl.toml:4:15: `teacher.with-prompt`: is of fine-tuned teachers; beside `steering` it must be false
+    owl.toml:5:11: `teacher.steering.prompts`: is 1, expected 2 to 65536
+    owl.toml:3:11: `teacher.neutral`: `random-direction` is as long as the vectors of steered teachers; set teacher.kind = "steering", or another neutral teacher
+    "#);
+}

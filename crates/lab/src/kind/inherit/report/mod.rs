@@ -5,6 +5,7 @@
 
 mod answer;
 mod judges;
+mod mechanisms;
 mod numbers;
 mod panel;
 mod rows;
@@ -42,6 +43,7 @@ pub fn report(result: &InheritResult, origin: &Origin<'_>) -> Report {
         rows::teachers(result),
         panel::side_effects(result),
         numbers::geometry(result),
+        mechanisms::mechanisms(result),
     ];
     let replication = &result.replication;
     Report {

@@ -1,6 +1,7 @@
 //! Reports of a made-up result: what people see, and what hostile text cannot do.
 
 mod fixture;
+mod mechanisms;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -157,13 +158,13 @@ fn every_section_of_a_result_that_holds_everything() {
     assert_eq!(
         sections(&all).join(" "),
         "answer misleading run comparisons conditions pairs matrix dose rates rows filter teachers \
-         side-effects geometry costs lineage recipe"
+         side-effects geometry mechanisms costs lineage recipe"
     );
     let figures: Vec<String> = vega::figures(&all).into_keys().collect();
     assert_eq!(
         figures.join(" "),
         "dose-oak dose-owl dose-wolf effects-oak effects-owl effects-wolf margin-oak margin-owl \
-         margin-wolf matrix pairs-oak pairs-owl pairs-wolf rate-oak rate-owl rate-wolf share-oak share-owl \
+         margin-wolf matrix mechanisms-owl pairs-oak pairs-owl pairs-wolf rate-oak rate-owl rate-wolf share-oak share-owl \
          share-wolf"
     );
 }
@@ -198,6 +199,7 @@ fn a_result_without_anything_still_makes_a_report() {
     empty.rows.clear();
     empty.side_effects.clear();
     empty.geometry = None;
+    empty.mechanisms = None;
     empty.gates.clear();
     empty.warnings.clear();
     empty.left_out.clear();
@@ -244,6 +246,8 @@ fn hostile_text_stays_text() {
         "primary",
         "control",
         "frame",
+        "position",
+        "done",
         "outcome",
         "method",
         "scope",

@@ -241,6 +241,7 @@ impl From<Old> for InheritResult {
             rows: old.rows,
             side_effects: side_effects.collect(),
             geometry,
+            mechanisms: None,
             gates: old.gates,
             warnings: old.warnings,
             left_out: old.left_out,

@@ -274,6 +274,7 @@ pub(super) fn result() -> InheritResult {
         teachers,
         rows,
         side_effects,
+        mechanisms: Some(mechanisms()),
         geometry: Some(Geometry {
             cosines: vec![cosine("owl", "owl", 0.12), cosine("owl", "wolf", 0.04)],
         }),
@@ -362,4 +363,26 @@ pub(super) fn graph(students: usize) -> Graph {
         readouts.iter().map(|readout| (readout.as_str(), "readout")).collect();
     node("estimate".into(), "estimate", &inputs);
     graph
+}
+
+/// One layer; nobody's shift at its first token has a direction.
+fn mechanisms() -> Mechanisms {
+    let cell = |position: Position, cosine: f64| MovedAt {
+        layer: 1,
+        position,
+        cosine: estimate(cosine, 0.1, Method::T, "student", 6),
+        over_neutral: Some(estimate(cosine - 0.1, 0.12, Method::PairedT, "repetition", 6)),
+        length: 0.25,
+    };
+    let done = |done: Done, change: f64| Intervention {
+        behavior: "owl".to_owned(),
+        done,
+        change: estimate(change, 0.1, Method::PairedT, "repetition", 6),
+        over_random: estimate(0.9 * change, 0.1, Method::PairedT, "repetition", 6),
+    };
+    let cells = vec![cell(Position::Middle, 0.15), cell(Position::Last, 0.5)];
+    Mechanisms {
+        moved: vec![Moved { arm: Arm::student("owl"), teacher: "owl".to_owned(), cells }],
+        interventions: vec![done(Done::Ablated, -0.3), done(Done::Added, 0.25)],
+    }
 }
