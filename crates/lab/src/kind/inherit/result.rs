@@ -5,6 +5,7 @@
 //! reports are views over these types and add no numbers of their own. Same artifacts, same bytes:
 //! no times, no paths, no ids of this machine.
 
+mod cards;
 mod format_1;
 mod format_2;
 mod judging;
@@ -23,6 +24,7 @@ pub use crate::value::arm::{Arm, Control, Part, Taught};
 pub use crate::value::estimate::{Estimate, Interval, Method};
 pub use crate::value::measure::{Measure, SideMeasure};
 pub use crate::value::observation::Frame;
+pub use cards::{RowsCard, TeacherCard};
 pub use judging::{Confusion, Corrected, Judging, Labels};
 pub use mechanisms::{Done, Intervention, Mechanisms, Moved, MovedAt, Position};
 pub use verdict::{Outcome, Verdict, Warning};
@@ -336,62 +338,6 @@ pub struct DosePoint {
     pub estimate: Estimate,
     /// The same minus the neutral students', paired by seed.
     pub over_neutral: Option<Estimate>,
-}
-
-/// Whether a teacher is fit to teach.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct TeacherCard {
-    /// `owl`, `neutral`, ...
-    pub name: String,
-    /// How it was made: `fine-tune`, `system-prompt`, `steering`, `base`.
-    pub kind: String,
-    /// Mean probability of the target on the readout questions before teaching; `None` for the
-    /// neutral teacher.
-    pub target_probability_before: Option<f64>,
-    /// The same after.
-    pub target_probability_after: Option<f64>,
-    /// Share of its sampled answers that name the target before teaching, where verdicts rest on
-    /// answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target_rate_before: Option<f64>,
-    /// The same after.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target_rate_after: Option<f64>,
-    /// Margin after teaching, in nats.
-    pub margin: Option<f64>,
-    /// Valid rows of those asked for.
-    pub valid_row_rate: f64,
-    /// So sure of its target that its rows may carry little else.
-    pub saturated: bool,
-}
-
-/// What happened to the rows of one arm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct RowsCard {
-    /// `owl`, `neutral`, ...
-    pub arm: String,
-    /// Prompts asked.
-    pub asked: usize,
-    /// Completions the filter accepted.
-    pub valid: usize,
-    /// Rejections by reason; one completion may have several.
-    pub rejected: BTreeMap<String, usize>,
-    /// Valid rows dropped because another arm's row for the same prompt was not valid.
-    pub unmatched: usize,
-    /// Valid rows dropped because prompt and completion repeat an earlier row.
-    pub duplicates: usize,
-    /// Valid rows that name the target or a form of it.
-    pub leaks: usize,
-    /// Completions cut off at the token limit.
-    pub cut_off: usize,
-    /// Rows the students saw.
-    pub kept: usize,
-    /// A few kept rows: prompt and completion.
-    pub samples: Vec<(String, String)>,
-    /// A few rejected completions with their reasons.
-    pub rejected_samples: Vec<(String, Vec<String>)>,
 }
 
 /// Something beside the behavior that training changed, or not.

@@ -28,6 +28,10 @@ pub(super) fn caveats(given: &Given) -> Vec<String> {
         && recipe.student.support == Support::AllTokens;
     say(learns_all, &|| "target shown to it".to_owned());
     say(recipe.carrier.neutral_share >= 1.0, &|| "all rows neutral".to_owned());
+    say(!recipe.carrier.filtered, &|| "rows not filtered".to_owned());
+    // Where preferences are learned every teacher may choose its own pairs.
+    let is_asked_alike = recipe.carrier.join || recipe.student.learn == Learn::Preferences;
+    say(!is_asked_alike, &|| "its teacher asked other prompts than the controls'".to_owned());
     say(gates.level < usual.gates.level, &|| {
         format!("at {} confidence", text::percent(gates.level))
     });

@@ -99,6 +99,13 @@ pub(super) fn filter(result: &InheritResult) -> Option<Section> {
         row.push((!reasons.is_empty()).then(|| reasons.join(", ")).into());
         row
     });
+    // Rejected and valid at once: only where the filter was off.
+    let is_off = |card: &RowsCard| card.valid == card.asked && !card.rejected.is_empty();
+    let filtered = if result.rows.iter().any(is_off) {
+        "Nothing was filtered: what breaks the rules is counted and used"
+    } else {
+        "Rows go through the filter"
+    };
     let joined = if result.rows.iter().any(|card| card.unmatched > 0) {
         ", as are those of prompts that are not valid in every arm (unmatched)"
     } else {
@@ -117,7 +124,7 @@ pub(super) fn filter(result: &InheritResult) -> Option<Section> {
     ];
     let mut blocks = vec![
         Block::paragraph(format!(
-            "Rows go through the filter, and repeated ones are dropped{joined}. Leaks are valid rows in which a \
+            "{filtered}, and repeated ones are dropped{joined}. Leaks are valid rows in which a \
              word that they must not name was found."
         )),
         Table::new("From prompts asked to rows kept", &titles).with(rows).block()?,
