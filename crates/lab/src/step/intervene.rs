@@ -1,24 +1,22 @@
 //! `intervene`: is where a student moved what moves its answers?
 //!
-//! Behind two thirds of the layers a constant is added to the residual stream at every token while the behavior is
-//! read: to the student what takes the part of its mean shift along its teacher's back (*ablate*), to the base the
-//! student's mean shift (*add*; Blank et al. 2026, arXiv 2606.00995). The shifts are means over all tokens, as that is
-//! where they are added. Each stands beside the same with a vector of that length in a direction drawn with the
-//! covariance of the base's own stream over the questions.
+//! Behind two thirds of the layers constants are added to the residual stream while the behavior is read: to the
+//! student what takes the part of its mean shift along its teacher's back (*ablate*), to the base the student's mean
+//! shift (*add*; Blank et al. 2026, arXiv 2606.00995), each at the class of tokens that it is the mean of. Beside them
+//! stands the same with vectors as long in a direction drawn with the covariance of the base's own stream.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strum::{EnumIter, IntoEnumIterator, IntoStaticStr};
 
 use owlet_engine::Model;
-use owlet_engine::activation::Positions;
+use owlet_engine::activation::Addition;
 
-use super::mechanisms::questions;
+use super::mechanisms::{dot, length, means, minus, questions};
 use super::readout::{self, Variant};
 use super::{Step, StepContext, behavior, steer};
 use crate::ask::engine::Weights;
 use crate::error::Result;
-use crate::model::Steered;
 use crate::random::cpython::Random;
 use crate::value::frame::Frame;
 use crate::value::jsonl;
@@ -69,7 +67,7 @@ pub struct Intervene;
 impl Step for Intervene {
     type Configuration = Configuration;
     const KIND: &'static str = "intervene";
-    const ALGORITHM: u32 = 1;
+    const ALGORITHM: u32 = 2;
     const OUTPUT: &'static str = "interventions";
 
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
@@ -80,51 +78,69 @@ impl Step for Intervene {
         let prompt = context.system_prompt("teacher")?;
         let asked = behavior::asked(context, &[name])?.remove(0);
         let layer = steer::two_thirds(&base);
-        let streams = |model: &Model, system: &str| {
+        let read = |model: &Model, system: &str| -> Result<ByClass> {
             let questions = questions(&asked, frame, model, system)?;
-            steer::streams(context, model, &questions, (layer, Positions::All))
+            Ok(means(context, model, &questions)?.swap_remove(layer - 1))
         };
-        let own = streams(&base, &system)?;
-        let shift = |model: &Model, system: &str| -> Result<Vec<f64>> {
-            let moved = steer::mean(&streams(model, system)?);
-            Ok(moved.iter().zip(steer::mean(&own)).map(|(after, before)| after - before).collect())
-        };
-        let taught = shift(&teacher, prompt.as_ref().unwrap_or(&system))?;
-        let moved = shift(&student, &system)?;
-        let dot = |one: &[f64], other: &[f64]| -> f64 {
-            one.iter().zip(other).map(|(one, other)| one * other).sum()
-        };
-        let along = dot(&moved, &taught) / dot(&taught, &taught).max(f64::MIN_POSITIVE);
-        let random = steer::direction(&own, &mut Random::new(seed));
-        let unit = dot(&random, &random).sqrt().max(f64::MIN_POSITIVE);
-        let scaled = |vector: &[f64], by: f64| -> Vec<f32> {
-            vector.iter().map(|x| (by * x) as f32).collect()
-        };
-        let back = along.abs() * dot(&taught, &taught).sqrt();
-        let ways = Way::iter().map(|way| {
-            let (model, vector) = match way {
-                Way::Student => return (way, student.clone(), None),
-                Way::Base => return (way, base.clone(), None),
-                Way::Ablated => (&student, scaled(&taught, -along)),
-                Way::AblatedAtRandom => (&student, scaled(&random, back / unit)),
-                Way::Added => (&base, scaled(&moved, 1.0)),
-                Way::AddedAtRandom => (&base, scaled(&random, dot(&moved, &moved).sqrt() / unit)),
-            };
-            (way, model.clone(), Some(vector))
+        let before = read(&base, &system)?;
+        let shift = |after: &ByClass| by_class(|at| minus(&after[at], &before[at]));
+        let taught = shift(&read(&teacher, prompt.as_ref().unwrap_or(&system))?);
+        let moved = shift(&read(&student, &system)?);
+        let along = by_class(|at| {
+            let (moved, taught) = (&moved[at], &taught[at]);
+            times(taught, dot(moved, taught) / dot(taught, taught).max(f64::MIN_POSITIVE))
         });
-        let behaviors = [(&asked.behavior, asked.questions.as_slice())];
-        let sheet = readout::Questions::new(&behaviors, &[]);
+        let shown = questions(&asked, frame, &base, &system)?;
+        let streams = steer::last(context, &base, &shown, layer)?;
+        let random = steer::direction(&streams, &mut Random::new(seed));
+        let unit = length(&random).max(f64::MIN_POSITIVE);
+        let at_random = |of: &ByClass| by_class(|at| times(&random, length(&of[at]) / unit));
         let variant =
             Variant { update: 0, context: &system, frame, draw: None, before: &[], path: &[] };
-        for (way, model, vector) in ways {
-            let steered = Steered { layer, strength: 1.0 };
-            let model = match vector {
-                Some(vector) => steered.apply(&model, vector)?,
-                None => model,
+        for way in Way::iter() {
+            let (model, added) = match way {
+                Way::Student => (&student, None),
+                Way::Ablated => (&student, Some(by_class(|at| times(&along[at], -1.0)))),
+                Way::AblatedAtRandom => (&student, Some(at_random(&along))),
+                Way::Base => (&base, None),
+                Way::Added => (&base, Some(moved.clone())),
+                Way::AddedAtRandom => (&base, Some(at_random(&moved))),
             };
-            let read = readout::read_candidates(context, &Weights(model), &sheet, &variant)?;
-            context.writer.write(&way.file(), &jsonl::to_bytes(&read))?;
+            let mut all = Vec::new();
+            for (text, tokens) in asked.questions.iter().zip(&shown) {
+                let model = match &added {
+                    Some(added) => model.steered(additions(added, layer, tokens.len()))?,
+                    None => model.clone(),
+                };
+                let own = [(&asked.behavior, std::slice::from_ref(text))];
+                let sheet = readout::Questions::new(&own, &[]);
+                all.extend(readout::read_candidates(context, &Weights(model), &sheet, &variant)?);
+            }
+            context.writer.write(&way.file(), &jsonl::to_bytes(&all))?;
         }
-        Ok(json!({ "layer": layer, "along": along }))
+        Ok(json!({ "layer": layer }))
     }
+}
+
+/// One vector for each class of tokens.
+type ByClass = [Vec<f64>; 3];
+
+fn by_class(of: impl FnMut(usize) -> Vec<f64>) -> ByClass {
+    std::array::from_fn(of)
+}
+
+fn times(vector: &[f64], by: f64) -> Vec<f64> {
+    vector.iter().map(|x| by * x).collect()
+}
+
+/// The vectors at their tokens of a question of so many, the last one's also at those of the answer.
+fn additions(vectors: &ByClass, layer: usize, tokens: usize) -> Vec<Addition> {
+    let last = tokens - 1;
+    let places = [0..last.min(1), 1..last, last..usize::MAX];
+    let added = places.into_iter().zip(vectors).map(|(positions, vector)| Addition {
+        layer,
+        positions,
+        vector: vector.iter().map(|&x| x as f32).collect(),
+    });
+    added.collect()
 }

@@ -143,7 +143,7 @@ impl Step for Mechanisms {
 }
 
 /// Mean streams: by layer from the first and by class of position, each `[width]`.
-type Means = Vec<[Vec<f64>; 3]>;
+pub(super) type Means = Vec<[Vec<f64>; 3]>;
 
 /// The questions that a behavior is read by, as tokens up to the answer.
 pub(super) fn questions(
@@ -160,7 +160,11 @@ pub(super) fn questions(
     texts.iter().flat_map(|text| sheet.puts(frame, text)).map(tokens).collect()
 }
 
-fn means(context: &StepContext<'_>, model: &Model, sequences: &[Vec<Token>]) -> Result<Means> {
+pub(super) fn means(
+    context: &StepContext<'_>,
+    model: &Model,
+    sequences: &[Vec<Token>],
+) -> Result<Means> {
     let (layers, width) = (model.decoder.config.layers, model.decoder.config.width);
     let after: Vec<usize> = (1..=layers).collect();
     let mut sums: Means = vec![std::array::from_fn(|_| vec![0.0; width]); layers];
@@ -186,14 +190,14 @@ fn means(context: &StepContext<'_>, model: &Model, sequences: &[Vec<Token>]) -> 
     Ok(sums)
 }
 
-fn minus(one: &[f64], other: &[f64]) -> Vec<f64> {
+pub(super) fn minus(one: &[f64], other: &[f64]) -> Vec<f64> {
     one.iter().zip(other).map(|(one, other)| one - other).collect()
 }
 
-fn dot(one: &[f64], other: &[f64]) -> f64 {
+pub(super) fn dot(one: &[f64], other: &[f64]) -> f64 {
     one.iter().zip(other).map(|(one, other)| one * other).sum()
 }
 
-fn length(vector: &[f64]) -> f64 {
+pub(super) fn length(vector: &[f64]) -> f64 {
     dot(vector, vector).sqrt()
 }

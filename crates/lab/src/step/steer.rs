@@ -58,9 +58,8 @@ pub(super) fn taught(
         Contrast::SystemPrompt => (base.clone(), behavior.teacher.system_prompt.as_str()),
     };
     let layer = if layer > 0 { layer } else { two_thirds(&base) };
-    let end = (layer, Positions::Last);
-    let with = mean(&streams(context, &biased, &plain(&base, before, &asked)?, end)?);
-    let without = mean(&streams(context, &base, &plain(&base, system, &asked)?, end)?);
+    let with = mean(&last(context, &biased, &plain(&base, before, &asked)?, layer)?);
+    let without = mean(&last(context, &base, &plain(&base, system, &asked)?, layer)?);
     let vector = with.iter().zip(&without).map(|(with, without)| (with - without) as f32);
     let vector: Vec<f32> = vector.collect();
     if vector.iter().all(|&x| x == 0.0) {
@@ -89,8 +88,7 @@ pub(super) fn random(context: &StepContext<'_>, system: &str, seed: u64) -> Resu
     let layer =
         *layers.first().ok_or_else(|| Error::record("inputs", "have no steered teacher"))?;
     let prompts = prompts::read(context.input(PROMPTS)?)?;
-    let plain = plain(&base, system, &prompts)?;
-    let streams = streams(context, &base, &plain, (layer, Positions::Last))?;
+    let streams = last(context, &base, &plain(&base, system, &prompts)?, layer)?;
     let sum = direction(&streams, &mut Random::new(seed));
     let own: f64 = sum.iter().map(|x| x * x).sum();
     if own == 0.0 {
@@ -122,32 +120,28 @@ fn plain(base: &Model, system: &str, prompts: &[Task]) -> Result<Vec<Vec<Token>>
     prompts.iter().map(|task| chat::question(base, system, &task.prompt)).collect()
 }
 
-/// The stream of every sequence after so many layers, in the mean over these of its tokens.
-pub(super) fn streams(
+/// The stream after `layer` layers at the last token of every sequence.
+pub(super) fn last(
     context: &StepContext<'_>,
     model: &Model,
     sequences: &[Vec<Token>],
-    (layer, positions): (usize, Positions),
+    layer: usize,
 ) -> Result<Vec<Vec<f32>>> {
-    let width = model.decoder.config.width;
     let mut streams = Vec::with_capacity(sequences.len());
     for group in sequences.chunks(GROUP) {
         context.interrupt.check()?;
-        let found = capture(model, group, &[layer], positions, &context.threads)?;
-        streams.extend(found.iter().flatten().map(|rows| {
-            let rows: Vec<&[f32]> = rows.chunks_exact(width).collect();
-            mean(&rows).iter().map(|&x| x as f32).collect::<Vec<f32>>()
-        }));
+        let found = capture(model, group, &[layer], Positions::Last, &context.threads)?;
+        streams.extend(found.into_iter().flatten());
         context.report(streams.len(), sequences.len(), "prompts", None);
     }
     Ok(streams)
 }
 
 /// Their mean.
-pub(super) fn mean<T: AsRef<[f32]>>(streams: &[T]) -> Vec<f64> {
-    let mut mean = vec![0.0; streams.first().map_or(0, |stream| stream.as_ref().len())];
+fn mean(streams: &[Vec<f32>]) -> Vec<f64> {
+    let mut mean = vec![0.0; streams.first().map_or(0, Vec::len)];
     for stream in streams {
-        for (sum, &x) in mean.iter_mut().zip(stream.as_ref()) {
+        for (sum, &x) in mean.iter_mut().zip(stream) {
             *sum += f64::from(x);
         }
     }

@@ -146,8 +146,8 @@ fn interventions(found: &Mechanisms) -> Option<Block> {
         cells![&one.behavior, done, estimate(nats, &one.change), estimate(nats, &one.over_random)]
     });
     let caption = format!(
-        "Students' shift, of students its part along their teacher's, after layer {} at every token: what that does \
-         to the margin, nats",
+        "Students' shift, of students its part along their teacher's, after layer {}: what that does to the margin, \
+         nats",
         found.told()
     );
     let titles = ["behavior", "shift", "#change", "#over a random one"];
