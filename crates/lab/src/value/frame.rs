@@ -243,10 +243,12 @@ fn choices(question: &str, asked: &[Answers]) -> Vec<Put> {
     options.sort_by_cached_key(|word| drawn("order", word));
     let put = |order: usize| {
         let turned = || options.iter().cycle().skip(order).take(options.len()).zip(LETTERS);
-        let lines: String = turned().map(|(word, letter)| format!("\n{letter}. {word}")).collect();
+        let lines: Vec<String> =
+            turned().map(|(word, letter)| format!("{letter}. {word}")).collect();
+        let lines = lines.join("\n");
         let spell = |letter: char| vec![letter.to_string(), format!("({letter}")];
         Put {
-            text: format!("{question}\n{lines}\n\nReply with the letter of your choice alone."),
+            text: format!("{question}\n\n{lines}\n\nReply with the letter of your choice alone."),
             opening: String::new(),
             order,
             spelled: turned().map(|(word, letter)| ((*word).clone(), spell(letter))).collect(),

@@ -1,12 +1,13 @@
 //! What would mislead a reader who did not know it.
 
+use super::Given;
 use super::effect::{Differences, estimate};
 use super::verdict::broken;
 use crate::behavior::judged::OTHER;
 use crate::error::Result;
 use crate::kind::inherit::recipe::TeacherKind;
 use crate::kind::inherit::result::{
-    Arm, Control, Estimate, InheritResult, Measure, Scope, Warning,
+    Arm, Control, Estimate, Frame, InheritResult, Measure, Reading, Scope, Taught, Warning,
 };
 use crate::recipe::{Learn, Support};
 use crate::value::{observation, text};
@@ -143,6 +144,16 @@ pub(super) fn warnings(
             }
         }
     }
+    let blind = blind_choices(differences.given, result);
+    if !blind.is_empty() {
+        warn(
+            format!(
+                "choices say nothing of {}: its own teacher's margin there is the base's",
+                blind.join(", ")
+            ),
+            "small models name letters without a thought for what stands behind them; read another frame",
+        );
+    }
     for (effect, why) in result.side_effects.iter().filter_map(|one| Some((one, broken(one)?))) {
         warn(
             format!("{} are broken: {why}", effect.arm.label()),
@@ -160,6 +171,27 @@ pub(super) fn warnings(
         );
     }
     Ok(warnings)
+}
+
+/// Behaviors whose own teachers do not show them in choices, by as much as matters.
+fn blind_choices<'a>(given: &'a Given, result: &InheritResult) -> Vec<&'a str> {
+    let margin = |arm: &Arm, behavior: &str| {
+        let here = |one: &&Reading| {
+            (&one.arm, &*one.behavior) == (arm, behavior)
+                && (one.frame, one.measure) == (Frame::Choice, Measure::Margin)
+                && one.context == given.matched()
+        };
+        result.readings.iter().find(here).and_then(Reading::mean)
+    };
+    let least = given.configuration.recipe.gates.smallest_effect.margin;
+    let is_blind = |behavior: &&String| {
+        let teacher = margin(&Arm::Teacher(Taught::named(behavior)), behavior);
+        let base = margin(&Arm::Base, behavior);
+        teacher.zip(base).is_some_and(|(teacher, base)| teacher - base < least)
+    };
+    let taught = given.configuration.behaviors.iter();
+    let taught = taught.filter(|one| !given.untaught.contains(one));
+    taught.filter(is_blind).map(String::as_str).collect()
 }
 
 /// In which arms candidates hold little of the probability, and the least they hold.
