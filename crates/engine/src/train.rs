@@ -171,7 +171,7 @@ impl Part {
         let layer = (words.next() == Some("layers")).then(|| words.next()?.parse().ok()).flatten();
         let is_in = |layer: usize| self.layers.contains(&layer);
         (self.layers.is_empty() || layer.is_some_and(is_in))
-            && !(self.frozen_a && name.ends_with(".a"))
+            && !(self.frozen_a && name.rsplit('.').next() == Some("a"))
     }
 }
 
