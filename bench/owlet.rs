@@ -18,7 +18,9 @@ use owlet_engine::config::{Activation, Family, NormConfig, Position};
 use owlet_engine::generate::{Request, Sampling, generate};
 use owlet_engine::profile::Work;
 use owlet_engine::score::{Scored, score};
-use owlet_engine::train::{Data, Example, Method, Optimizer, Schedule, TrainSettings, Trainer};
+use owlet_engine::train::{
+    Data, Example, Method, Optimizer, Part, Schedule, TrainSettings, Trainer,
+};
 use owlet_engine::{
     AdapterConfig, Decoder, DecoderConfig, Deviations, Message, Model, Peaks, Profile, Template,
     Threads, Token, Tokenizer, file,
@@ -146,6 +148,7 @@ fn trainer(
         batch: rows.len(),
         updates: 1000,
         seed: 1,
+        part: Part::default(),
     };
     Trainer::new(&model(config), Data::Rows(rows), settings, threads.clone()).unwrap()
 }

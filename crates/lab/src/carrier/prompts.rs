@@ -223,9 +223,10 @@ impl Prompts {
             Some("jsonl") => return Ok(Self::Answered(tasks::answered(text).map_err(wrong)?)),
             Some("json") => {
                 let form = serde_json::from_str::<Form>(text);
-                return Ok(match form.is_ok_and(|form| form.tasks.is_some()) {
-                    true => Self::Tasks(Box::new(TaskSet::parse(text).map_err(wrong)?)),
-                    false => Self::Set(Box::new(PromptFile::parse(text, &name)?.prompt)),
+                return Ok(if form.is_ok_and(|form| form.tasks.is_some()) {
+                    Self::Tasks(Box::new(TaskSet::parse(text).map_err(wrong)?))
+                } else {
+                    Self::Set(Box::new(PromptFile::parse(text, &name)?.prompt))
                 });
             }
             _ => {}

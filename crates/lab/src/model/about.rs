@@ -81,7 +81,9 @@ impl Steered {
     /// # Errors
     /// A layer that it does not have, and a vector of another width than its stream's.
     pub fn apply(self, model: &Model, mut vector: Vec<f32>) -> Result<Model> {
-        vector.iter_mut().for_each(|value| *value *= self.strength);
+        for value in &mut vector {
+            *value *= self.strength;
+        }
         let addition = Addition { layer: self.layer, positions: 0..usize::MAX, vector };
         Ok(model.steered(vec![addition])?)
     }

@@ -81,9 +81,10 @@ pub(super) fn read(artifact: &Artifact) -> Result<Vec<Task>> {
     if prompts.is_empty() {
         return Err(Error::record(FILE, "holds no prompt"));
     }
-    let mut answers: Vec<Option<String>> = match artifact.path(ANSWERS).is_ok() {
-        true => super::read_json(artifact, ANSWERS)?,
-        false => Vec::new(),
+    let mut answers: Vec<Option<String>> = if artifact.path(ANSWERS).is_ok() {
+        super::read_json(artifact, ANSWERS)?
+    } else {
+        Vec::new()
     };
     answers.resize(prompts.len(), None);
     Ok(prompts.into_iter().zip(answers).map(|(prompt, answer)| Task { prompt, answer }).collect())

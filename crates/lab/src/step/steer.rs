@@ -145,7 +145,9 @@ fn mean(streams: &[Vec<f32>]) -> Vec<f64> {
             *sum += f64::from(x);
         }
     }
-    mean.iter_mut().for_each(|sum| *sum /= streams.len() as f64);
+    for sum in &mut mean {
+        *sum /= streams.len() as f64;
+    }
     mean
 }
 

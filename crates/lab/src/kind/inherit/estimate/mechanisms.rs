@@ -61,7 +61,7 @@ pub(super) fn mechanisms(given: &Given) -> Result<Option<Mechanisms>> {
         let margins = given.interventions.get(behavior).map_or(&[][..], Vec::as_slice);
         WAYS.iter()
             .filter(|_| !margins.is_empty())
-            .map(move |way| intervention(given, behavior, margins, way))
+            .map(move |way| intervention(given, behavior, margins, *way))
     });
     let interventions = interventions.collect::<Result<Vec<_>>>()?;
     Ok((!moved.is_empty()).then_some(Mechanisms { moved, interventions }))
@@ -96,15 +96,15 @@ fn intervention(
     given: &Given,
     behavior: &str,
     margins: &[Margins],
-    (done, [before, after, at_random]): &(Done, [Way; 3]),
+    (done, [before, after, at_random]): (Done, [Way; 3]),
 ) -> Result<Intervention> {
-    let change = |from: &Way| {
-        let values: Vec<f64> = margins.iter().map(|one| one[after] - one[from]).collect();
+    let change = |from: Way| {
+        let values: Vec<f64> = margins.iter().map(|one| one[&after] - one[&from]).collect();
         t(&values, given.level(), Method::PairedT, given.pair())
     };
     Ok(Intervention {
         behavior: behavior.to_owned(),
-        done: *done,
+        done,
         change: change(before)?,
         over_random: change(at_random)?,
     })

@@ -56,6 +56,9 @@ struct Answered<'a> {
     scores: Option<TokenScores>,
 }
 
+/// Behavior, context, frame, question and order of an answer.
+type Place<'a> = (&'a str, &'a str, Frame, &'a str, usize);
+
 impl<'a> Answered<'a> {
     fn of(at: &'a Observation, questions: &Questions<'_>) -> Option<Self> {
         let Given::Answer { behavior, text, stop, outcome } = &at.given else { return None };
@@ -237,7 +240,6 @@ impl Log {
             .map(|cell| cell.context.as_str())
             .chain(answers.iter().map(|answer| answer.at.context.as_str()))
             .collect();
-        type Place<'a> = (&'a str, &'a str, Frame, &'a str, usize);
         let mut given: BTreeMap<Place<'_>, Vec<&Answered<'_>>> = BTreeMap::new();
         for answer in &answers {
             let at = answer.at;
