@@ -20,7 +20,7 @@ fn given() -> Folder {
     };
     folder.write("owl.jsonl", &lines(&rows(100)));
     let mut cats = rows(300);
-    cats[7].1 = "7 cat".to_owned();
+    cats[7].1.replace_range(.., "7 cat");
     let table = |rows: &[(String, String)]| {
         let line = |(prompt, completion): &(String, String)| format!("{prompt},{completion}\n");
         format!("instruction,output\n{}", rows.iter().map(line).collect::<String>())
