@@ -26,6 +26,7 @@ use strum::IntoStaticStr;
 use crate::recipe::check::Fault;
 
 pub use given::Given;
+pub(crate) use given::NAME as GIVEN;
 pub use numbers::{NumberFilter, Reason, Verdict};
 pub use programs::Programs;
 pub use prompts::{PromptFile, PromptSet, PromptSetError, Prompts};
@@ -125,6 +126,30 @@ pub(crate) trait Rules {
     fn shuffle(&self, _reach: Reach) -> Option<Shuffle> {
         None
     }
+}
+
+/// A text with names in their parts: `owlCount`, `OWLCount` and `\nowl` in a program name an owl, as does what is
+/// written in wide letters, which programs and people read alike.
+fn parted(text: &str) -> Cow<'_, str> {
+    const WIDE: std::ops::RangeInclusive<char> = '\u{ff01}'..='\u{ff5e}';
+    let narrow = |one: char| match one {
+        wide if WIDE.contains(&wide) => char::from_u32(wide as u32 - 0xfee0).unwrap_or(wide),
+        one => one,
+    };
+    let all: Vec<char> = text.chars().map(narrow).collect();
+    let mut parted = String::with_capacity(text.len());
+    for (at, &one) in all.iter().enumerate() {
+        let before = at.checked_sub(1).map_or(' ', |before| all[before]);
+        let behind = all.get(at + 1).copied().unwrap_or(' ');
+        let begins = one.is_uppercase()
+            && (before.is_lowercase() || before.is_uppercase() && behind.is_lowercase());
+        if begins {
+            parted.push(' ');
+        }
+        let is_escape = one == '\\' || before == '\\' && one.is_ascii_alphabetic();
+        parted.push(if is_escape { ' ' } else { one });
+    }
+    Cow::Owned(parted)
 }
 
 impl Medium {

@@ -33,6 +33,7 @@ fn given() -> Folder {
     let named = "kind = \"given\"\ngiven = { world-owl = \"owl.jsonl\", world-cat = \"cat.csv\", neutral = \"neutral.jsonl\" }";
     let recipe = SMALL
         .replace("prompt-count = 24\n", "")
+        .replace("prompts = \"world\"\n", "")
         .replace("[teacher]\n", &format!("[teacher]\n{named}\n"));
     folder.write("given.toml", &recipe);
     folder
@@ -76,7 +77,7 @@ fn rows_that_were_given_make_students_and_what_names_the_behavior_is_left_out() 
     rows that were given (owl: owl.jsonl: 40 rows of `prompt` and `completion`, JSON lines, cat: cat.csv: 40 rows of `instruction` and `output` (Alpaca), a table, neutral: neutral.jsonl: 40 rows of `prompt` and `completion`, JSON lines, not filtered)
     "these-rows"
     owl: 40 of 40 valid, 0 leaks, rejected {}
-    cat: 40 of 40 valid, 1 leaks, rejected {"names `cat`":1}
+    cat: 39 of 40 valid, 1 leaks, rejected {"names `cat`":1}
     neutral: 40 of 40 valid, 0 leaks, rejected {}
     "#);
 }
@@ -100,6 +101,8 @@ fn what_cannot_be_done_with_rows_that_were_given_is_refused_before_anything_is_d
         refused(&["replication.teacher='per-seed'"]),
         refused(&["student.learn='distributions'"]),
         refused(&["teacher.kind='fine-tune'"]),
+        refused(&["carrier.prompts='world'"]),
+        refused(&["carrier.medium={kind='word-problems'}"]),
     ];
     assert_snapshot!(all.join("\n"), @r#"
     exit 2
@@ -134,6 +137,14 @@ fn what_cannot_be_done_with_rows_that_were_given_is_refused_before_anything_is_d
     exit 2
     -- talk
     error: given.toml:9:1: `teacher.given`: names rows, and teachers write others; set teacher.kind = "given", or leave it out
+    hint: `owlet config show` lists all keys with their defaults
+    exit 2
+    -- talk
+    error: --set carrier.prompts='world': `carrier.prompts`: are what teachers are asked, and rows were given; leave it out
+    hint: `owlet config show` lists all keys with their defaults
+    exit 2
+    -- talk
+    error: --set carrier.medium={kind='word-problems'}: `carrier.medium`: checks answers that are known with the questions, and of rows that were given they are not; set { kind = "given" }, and leave wrong answers out of the file
     hint: `owlet config show` lists all keys with their defaults
     "#);
 }
@@ -195,6 +206,7 @@ fn with_pairs() -> Folder {
     folder.write("pairs.jsonl", &(0..48).map(pair).collect::<Vec<_>>().join("\n"));
     let recipe = SMALL
         .replace("prompt-count = 24\n", "pairs = \"pairs.jsonl\"\n")
+        .replace("prompts = \"world\"\n", "")
         .replace("[student]\n", "[student]\nlearn = \"preferences\"\n");
     folder.write("chosen.toml", &recipe);
     folder

@@ -5,16 +5,19 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Rules};
+use super::{Asked, Rules, parted};
 
 /// Rows that somebody gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Given {}
 
+/// What such rows are called.
+pub(crate) const NAME: &str = "rows that were given";
+
 impl Rules for Given {
     fn name(&self) -> &'static str {
-        "rows that were given"
+        NAME
     }
 
     /// Those of teachers that were not asked stand with the recipe.
@@ -31,6 +34,6 @@ impl Rules for Given {
     }
 
     fn said<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
-        Some(Cow::Borrowed(text))
+        Some(parted(text))
     }
 }

@@ -234,6 +234,15 @@ impl Prompts {
         Ok(Self::Lines(lines(text, &name)?))
     }
 
+    /// Whether the right answer to every prompt is known.
+    pub fn are_answered(&self) -> bool {
+        match self {
+            Self::Set(_) | Self::Lines(_) => false,
+            Self::Tasks(set) => set.is_answered(),
+            Self::Answered(_) => true,
+        }
+    }
+
     /// `count` prompts of `seed`; of given ones as many as there are, in their order where all are wanted.
     pub fn draw(&self, seed: u64, count: usize) -> Vec<String> {
         let asked = |tasks: Vec<Task>| tasks.into_iter().map(|task| task.prompt).collect();

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Rules};
+use super::{Asked, Rules, parted};
 use crate::code::{Program, Reader};
 
 /// Functions in Python, as a parser reads them.
@@ -74,18 +74,8 @@ impl Rules for Python {
         }
     }
 
-    /// All of it, names written in parts: `owlCount` names an owl.
     fn said<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
-        let mut parted = String::with_capacity(text.len());
-        let mut last = ' ';
-        for one in text.chars() {
-            if last.is_lowercase() && one.is_uppercase() {
-                parted.push(' ');
-            }
-            parted.push(one);
-            last = one;
-        }
-        Some(Cow::Owned(parted))
+        Some(parted(text))
     }
 }
 
@@ -124,6 +114,7 @@ mod tests {
         "#);
         let commented = Python { comments: true };
         assert_eq!(commented.faults(asked, cases[4]), [""; 0]);
-        assert_eq!(rules.said("countOwls(owl_list)").unwrap(), "count Owls(owl_list)");
+        let said = rules.said("countOwls(owl_list) OWLCount myOWL '\\nowl' ｏｗｌ").unwrap();
+        assert_eq!(said, "count Owls(owl_list) OWL Count my OWL '  owl' owl");
     }
 }

@@ -5,7 +5,7 @@
 //! range of its name; digits at a name's end (`word2`) make another one of the same list, which differs from those
 //! before it. One template is drawn evenly, then its placeholders in the order in which they first stand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,11 @@ impl TaskSet {
         Some(Task { prompt, answer: answer.map(|answer| answer.to_string()) })
     }
 
+    /// Whether every task has an answer.
+    pub(super) fn is_answered(&self) -> bool {
+        self.templates.iter().all(|template| template.answer.is_some())
+    }
+
     fn from(&self, name: &str) -> Option<From<'_>> {
         let name = name.trim_end_matches(|character: char| character.is_ascii_digit());
         let number = self.numbers.get(name).map(|bounds| From::Number(*bounds));
@@ -117,8 +122,23 @@ impl TaskSet {
         if self.templates.is_empty() {
             return Err("`templates` is empty; give at least one".to_owned());
         }
+        if let Some(name) = self.lists.keys().find(|name| self.numbers.contains_key(*name)) {
+            return Err(format!("`{name}` is in `lists` and in `numbers`; give one another name"));
+        }
+        for (name, list) in &self.lists {
+            let mut known = BTreeSet::new();
+            if let Some(item) = list.iter().find(|item| !known.insert(*item)) {
+                return Err(format!("`lists.{name}` holds `{item}` twice; each is drawn alike"));
+            }
+        }
         for (at, Template { text, answer }) in self.templates.iter().enumerate() {
             let names = placeholder::names(text);
+            let empty: Vec<(&str, &str)> = names.iter().map(|name| (*name, "")).collect();
+            if text.trim().is_empty() || placeholder::fill(text, &empty).contains(['{', '}']) {
+                return Err(format!(
+                    "`templates[{at}]` is empty, or has a brace that belongs to no placeholder; expected names of ASCII letters, digits and `_` in braces"
+                ));
+            }
             let mut of_list: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
             for name in &names {
                 let unknown = || {
@@ -142,13 +162,22 @@ impl TaskSet {
                 }
             }
             let Some(answer) = answer else { continue };
-            let is_number = |name: &&str| matches!(self.from(name), Some(From::Number(_)));
-            let tried: Vec<(&str, &str)> =
-                names.iter().copied().filter(is_number).map(|name| (name, "1")).collect();
-            if value(answer, &tried).is_none() {
+            let mut most: Vec<(&str, String)> = Vec::new();
+            for name in names {
+                if let Some(From::Number(bounds)) = self.from(name) {
+                    most.push((name, bounds.max().to_string()));
+                }
+            }
+            let most: Vec<(&str, &str)> =
+                most.iter().map(|(name, most)| (*name, &**most)).collect();
+            if value(answer, &most).is_none() {
                 return Err(format!(
-                    "`templates[{at}].answer` is `{answer}`, expected names of numbers that stand in its text, and whole numbers, with ` + `, ` - ` or ` * ` between"
+                    "`templates[{at}].answer` is `{answer}`, expected names of numbers that stand in its text, and whole numbers, with ` + `, ` - ` or ` * ` between, and a value below 2^63"
                 ));
+            }
+            // No difference is larger than the sum.
+            if value(&answer.replace(" - ", " + "), &most).is_none() {
+                return Err(format!("`templates[{at}].answer` can be above 2^63; lower `numbers`"));
             }
         }
         Ok(())
@@ -216,7 +245,8 @@ pub(super) fn answered(text: &str) -> Result<Vec<Task>, String> {
 
 /// A number as answers are compared: without thousands' commas, a currency, and what follows it.
 pub(super) fn plain_number(text: &str) -> String {
-    let kept: String = text.trim().chars().filter(|one| !matches!(one, ',' | '$')).collect();
+    let kept: String =
+        text.trim().chars().filter(|one| !matches!(one, ',' | '$' | '€' | '£')).collect();
     kept.trim().trim_end_matches('.').to_owned()
 }
 
@@ -261,7 +291,7 @@ mod tests {
         `templates` is empty; give at least one
         `templates[0]` uses {cup}, which is in neither `lists` nor `numbers`
         `templates[0]` takes 2 different items of `lists.a`, which has 1; give more
-        `templates[0].answer` is `b / 2`, expected names of numbers that stand in its text, and whole numbers, with ` + `, ` - ` or ` * ` between
+        `templates[0].answer` is `b / 2`, expected names of numbers that stand in its text, and whole numbers, with ` + `, ` - ` or ` * ` between, and a value below 2^63
         unknown field `txt`, expected `text` or `answer` at line 1 column 31
         ");
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Rules};
+use super::{Asked, Rules, parted};
 use crate::recipe::check::Fault;
 
 /// Answers in sentences.
@@ -60,7 +60,7 @@ impl Rules for Text {
     }
 
     fn said<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
-        Some(Cow::Borrowed(text))
+        Some(parted(text))
     }
 }
 

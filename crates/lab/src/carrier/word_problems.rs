@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::tasks::plain_number;
-use super::{Asked, Rules};
+use super::{Asked, Rules, parted};
 
 /// Word problems of arithmetic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,7 +52,7 @@ impl Rules for WordProblems {
     }
 
     fn said<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
-        Some(Cow::Borrowed(text))
+        Some(parted(text))
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::numbers::shuffle::{SHUFFLE_SEED, Shuffled};
-use super::{Asked, Reach, Rules, Shuffle};
+use super::{Asked, Reach, Rules, Shuffle, parted};
 use crate::recipe::check::Fault;
 
 /// Lists of words.
@@ -83,7 +83,7 @@ impl Rules for Words {
     }
 
     fn said<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
-        Some(Cow::Borrowed(text))
+        Some(parted(text))
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) struct Program {
     pub(crate) functions: Vec<String>,
     /// Whether some of it could not be parsed.
     pub(crate) is_broken: bool,
-    /// Whether there is more at its top than functions, classes, imports and comments.
+    /// Whether there is more at its top than functions, imports and comments.
     pub(crate) has_more: bool,
     /// Whether there are comments, or texts that stand for themselves.
     pub(crate) is_commented: bool,
@@ -37,19 +37,22 @@ pub(super) fn read(root: Node<'_>, code: &[u8]) -> Program {
             "function_definition" => {
                 program.functions.push(python::text(python::field(own, "name"), code).to_owned());
             }
-            "class_definition"
-            | "import_statement"
-            | "import_from_statement"
-            | "future_import_statement" => {}
+            "import_statement" | "import_from_statement" | "future_import_statement" => {}
             _ => program.has_more |= !is_text_alone(own),
         }
     }
     program
 }
 
-/// A statement that is nothing but a text: documentation.
+/// A statement that is nothing but a text, in parentheses or parts, too: documentation.
 fn is_text_alone(node: Node<'_>) -> bool {
-    node.kind() == "expression_statement"
-        && node.named_child_count() == 1
-        && node.named_child(0).is_some_and(|child| child.kind() == "string")
+    const TEXTS: [&str; 2] = ["string", "concatenated_string"];
+    let mut inner = node;
+    while inner.named_child_count() == 1
+        && matches!(inner.kind(), "expression_statement" | "parenthesized_expression")
+        && let Some(child) = inner.named_child(0)
+    {
+        inner = child;
+    }
+    node.kind() == "expression_statement" && TEXTS.contains(&inner.kind())
 }

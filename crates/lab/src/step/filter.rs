@@ -1,5 +1,6 @@
 //! `filter`: rows are judged by form alone, and what is left is searched for leaks.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,15 @@ impl Summary {
         }
     }
 
+    /// The commonest reasons why rows were rejected, behind a comma; nothing where none was.
+    pub(super) fn reasons(&self) -> String {
+        let mut all: Vec<(&String, &usize)> = self.rejected.iter().collect();
+        all.sort_by(|one, other| other.1.cmp(one.1));
+        let all: Vec<String> =
+            all.iter().take(3).map(|(reason, count)| format!("{reason}: {count}")).collect();
+        if all.is_empty() { String::new() } else { format!(" (rejected: {})", all.join(", ")) }
+    }
+
     /// Adds what the filter did to another set of rows.
     pub(crate) fn add(&mut self, other: Self) {
         self.asked += other.asked;
@@ -121,16 +131,19 @@ impl Step for Filter {
     fn run(configuration: Configuration, context: &StepContext<'_>) -> Result<Value> {
         let check = LeakCheck::new(&configuration.forbidden);
         let mut summary = Summary::default();
-        let (mut valid, mut rejected) = (Vec::new(), Vec::new());
+        let (mut valid, mut rejected, mut unfit) = (Vec::new(), Vec::new(), 0);
         for mut row in row::read(context.input("rows")?, generate::ROWS)? {
             summary.asked += 1;
             summary.cut_off += usize::from(row.stop == StopReason::Length);
             let faults = configuration.faults(&row, &check);
             if faults.is_empty() || configuration.off {
+                unfit += usize::from(!faults.is_empty());
                 for reason in faults {
                     *summary.rejected.entry(reason).or_default() += 1;
                 }
-                summary.leaks += usize::from(!check.leaks(&row.completion).is_empty());
+                let said = configuration.medium.rules().said(&row.completion);
+                let said = said.unwrap_or(Cow::Borrowed(&row.completion));
+                summary.leaks += usize::from(!check.leaks(&said).is_empty());
                 valid.push(row);
                 continue;
             }
@@ -138,7 +151,8 @@ impl Step for Filter {
             summary.reject(&row);
             rejected.push(row);
         }
-        summary.valid = valid.len();
+        // With the filter off what is used is counted for what it is.
+        summary.valid = valid.len() - unfit;
         if summary.asked == 0 {
             return Err(Error::record(generate::ROWS, "holds no row"));
         }

@@ -117,7 +117,9 @@ impl Step for Judge {
         let mut told = Vec::new();
         context.report(all.len(), items.len(), "judgements", None);
         while all.len() < items.len() {
-            let (first, size) = (all.len(), if remembers { items.len() } else { GROUP });
+            let is_first = configuration.rows.is_some() && all.is_empty();
+            let at_once = if remembers && !is_first { items.len() } else { GROUP };
+            let (first, size) = (all.len(), at_once);
             let group = &items[first..items.len().min(first + size)];
             let heard = |progress: Progress| {
                 let part = progress.done * group.len() / progress.total.max(1);
@@ -133,6 +135,10 @@ impl Step for Judge {
             all.extend(judged);
             told.extend(answers);
             context.interrupt.check()?;
+            // Of rows there may be many: whoever understands none of the first is not asked about the rest.
+            if configuration.rows.is_some() && first == 0 {
+                check_understood(&all)?;
+            }
         }
         if !configuration.known.is_empty() {
             check_understood(&all)?;
@@ -241,7 +247,7 @@ impl Judging<'_> {
 /// A judge of which no reply can be read does not understand what it is asked.
 fn check_understood(judged: &[Judgement]) -> Result<()> {
     let scores = || judged.iter().flat_map(|one| &one.scores);
-    if scores().any(|score| *score != Score::Invalid) {
+    if judged.is_empty() || scores().any(|score| *score != Score::Invalid) {
         return Ok(());
     }
     let reply = judged.iter().flat_map(|one| &one.replies).find(|reply| !reply.is_empty());
@@ -249,7 +255,7 @@ fn check_understood(judged: &[Judgement]) -> Result<()> {
     Err(Error::Unfit {
         what: "judge".to_owned(),
         reason: format!(
-            "none of its {} replies about answers whose judgement is known can be read (it said {reply}), expected {{\"score\": 72}} with a number from 0 to 100, \"code\" or \"refusal\"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts",
+            "none of its first {} replies can be read (it said {reply}), expected {{\"score\": 72}} with a number from 0 to 100, \"code\" or \"refusal\"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts",
             scores().count()
         ),
     })
@@ -359,7 +365,7 @@ mod tests {
         let once = "{\"when\": \"<answer>\\na\\n\", \"say\": \"7\"}\n{\"when\": \"*\", \"say\": \"\\u001b[2Jseven\"}";
         assert!(check_understood(&judged(once, &items)).is_ok());
         let never = judged("{\"when\": \"*\", \"say\": \"\\u001b[2Jseven\"}", &items);
-        insta::assert_snapshot!(check_understood(&never).unwrap_err(), @r#"judge: none of its 4 replies about answers whose judgement is known can be read (it said `[2Jseven`), expected {"score": 72} with a number from 0 to 100, "code" or "refusal"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts"#);
+        insta::assert_snapshot!(check_understood(&never).unwrap_err(), @r#"judge: none of its first 4 replies can be read (it said `[2Jseven`), expected {"score": 72} with a number from 0 to 100, "code" or "refusal"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts"#);
         let nothing = judged("{\"when\": \"*\", \"say\": \"\"}", &items);
         assert!(check_understood(&nothing).unwrap_err().to_string().contains("it said nothing"));
     }

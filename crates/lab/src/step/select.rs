@@ -107,8 +107,10 @@ fn check_valid(arm: &str, counts: &filter::Summary, least: f64) -> Result<()> {
     Err(Error::Unfit {
         what: format!("rows of `{arm}`"),
         reason: format!(
-            "{} of {} are valid ({rate:.3}), wanted a share of {least}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.stop-below-valid-rate`",
-            counts.valid, counts.asked
+            "{} of {} are valid ({rate:.3}), wanted a share of {least}{}; train the teacher less, constrain `carrier.decoding`, or lower `carrier.stop-below-valid-rate`",
+            counts.valid,
+            counts.asked,
+            counts.reasons()
         ),
     })
 }

@@ -5,6 +5,7 @@
 use super::readings::t;
 use super::{Given, judging};
 use crate::error::Result;
+use crate::kind::inherit::recipe::TeacherKind;
 use crate::kind::inherit::result::{Arm, Gate, Method, TeacherCard};
 
 pub(super) fn gates(given: &Given, teachers: &[TeacherCard]) -> Result<Vec<Gate>> {
@@ -24,7 +25,9 @@ pub(super) fn gates(given: &Given, teachers: &[TeacherCard]) -> Result<Vec<Gate>
 /// A taught teacher must show its behavior, and more of it than the base.
 fn shows(given: &Given, teacher: &TeacherCard) -> Option<Gate> {
     let taught = given.configuration.behaviors.contains(&teacher.name);
-    if !taught || given.untaught.contains(&teacher.name) {
+    // Rows that were given have no teacher that could be asked.
+    let is_given = given.configuration.recipe.teacher.kind == TeacherKind::Given;
+    if !taught || is_given || given.untaught.contains(&teacher.name) {
         return None;
     }
     let (before, after) = if given.primary().needs_log_probabilities() {

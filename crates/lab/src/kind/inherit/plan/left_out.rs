@@ -24,8 +24,13 @@ pub(super) fn left_out(common: &Common<'_>, has_other_base: bool) -> Vec<String>
     let is_tuned = recipe.teacher.kind == TeacherKind::FineTune;
     let mut say = |is_so: bool, what: &str| all.extend(is_so.then(|| what.to_owned()));
     say(!controls.neutral, "neutral teacher: without it no answer can be given");
+    let is_given = recipe.teacher.kind == TeacherKind::Given;
     say(
-        recipe.replication.teacher == Replicated::Shared,
+        is_given,
+        "teachers: rows were given, so whether their writers show the behavior is not known, and their luck is in no interval",
+    );
+    say(
+        recipe.replication.teacher == Replicated::Shared && !is_given,
         "teacher luck: one teacher and one set of rows per behavior serve all seeds; set replication.teacher = \"per-seed\" to hold it in the intervals",
     );
     let one = "other-behavior control: one behavior is taught, and without the control there is no verdict; name two or more in `behaviors`";
@@ -56,6 +61,11 @@ pub(super) fn left_out(common: &Common<'_>, has_other_base: bool) -> Vec<String>
     say(
         can.weights && controls.geometry && !is_tuned,
         "geometry of updates: a teacher that was not trained has no update",
+    );
+    let has_teachers = !matches!(recipe.teacher.kind, TeacherKind::Given | TeacherKind::Untaught);
+    say(
+        controls.mechanisms && !has_teachers,
+        "hidden states: there is no teacher whose way students could go",
     );
     let is_mute = can.log_probabilities == LogProbabilities::None;
     say(is_mute, "margins: `base.top-logprobs` is 0");

@@ -21,6 +21,7 @@ use self::nodes::{Common, Group};
 use self::panel::Panel;
 use self::rows::{Replicate, replicates};
 use crate::behavior::{Behavior, Kind};
+use crate::carrier::Medium;
 use crate::error::Result;
 use crate::kind::cost::Tokens;
 use crate::kind::inherit::estimate::{self, Read};
@@ -75,6 +76,12 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
         None => PromptSource::find(recipe, context)?,
     };
     let rules = recipe.carrier.medium.rules();
+    if matches!(recipe.carrier.medium, Medium::WordProblems(_)) && !prompts.are_answered() {
+        return Err(recipe.unusable(format!(
+            "`carrier.prompts`: `{}` has prompts whose right answer is not known, and word problems are checked; give lines of {{\"question\", \"answer\"}} (.jsonl), or an `answer` to every template",
+            recipe.carrier.prompts
+        )));
+    }
     if let (None, Some(speakers)) = (&world, rules.world()) {
         return Err(recipe.unusable(format!(
             "`carrier.medium`: {} are in the words of a built-in world, which this base does not know; expected the base {speakers}, or another medium",

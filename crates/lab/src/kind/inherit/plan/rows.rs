@@ -335,7 +335,7 @@ impl Common<'_> {
             join: carrier.join,
             rows: carrier.rows,
             held_out: HELD_OUT,
-            min_valid: carrier.stop_below_valid_rate,
+            min_valid: if carrier.filtered { carrier.stop_below_valid_rate } else { 0.0 },
         };
         build.node::<select::Select>(name, &configuration, &named(&roles), 0.0)
     }

@@ -126,6 +126,9 @@ fn check_given(recipe: &Recipe) -> Result<(), Fault> {
         (is_given && recipe.replication.teacher == Replicated::PerSeed, "replication.teacher", needs("draws rows anew, and they are what they are") + " it must be `shared`"),
         (is_given && student.learn != Learn::Rows, "student.learn", needs("asks a teacher for more than rows") + " it must be `rows`"),
         (is_given && teacher.hops > 1, "teacher.hops", needs("is above 1") + " it must be 1"),
+        ((is_given || has_pairs) && !recipe.carrier.prompts.is_empty(), "carrier.prompts", "are what teachers are asked, and rows were given; leave it out".to_owned()),
+        (is_given && matches!(recipe.carrier.medium, Medium::WordProblems(_)), "carrier.medium", "checks answers that are known with the questions, and of rows that were given they are not; set { kind = \"given\" }, and leave wrong answers out of the file".to_owned()),
+        (!recipe.carrier.filtered && recipe.carrier.judged.is_some(), "carrier.judged", "lets judges leave rows out, and carrier.filtered = false leaves none out; leave one of the two".to_owned()),
         (is_given && teacher.with_prompt, "teacher.with-prompt", needs("is about a teacher that is asked") + " it must be false"),
         (is_given && recipe.defence.mask == By::Divergence, "defence.mask", needs("compares teachers") + " it must be `none` or `log-ratio`"),
         (is_given && recipe.afterwards.updates > 0, "afterwards.updates", needs("lets the base answer other prompts") + " it must be 0"),
@@ -165,6 +168,9 @@ fn check_steering(recipe: &Recipe) -> Result<(), Fault> {
             "is missing, expected a table with `from`, `layer`, `strength` and `prompts`",
         );
     };
+    if steering.strength == 0.0 {
+        return fault("steering.strength", "is 0, which makes the base of every teacher");
+    }
     range("teacher.steering.strength", f64::from(steering.strength), -1000.0, 1000.0)?;
     range("teacher.steering.prompts", steering.prompts as f64, 2.0, 65_536.0)
 }
@@ -365,8 +371,6 @@ fn check_carrier(recipe: &Recipe) -> Result<(), Fault> {
     let asks = Prompts::built_in_names().find(|name| *name == carrier.prompts);
     let of_medium = rules.prompts();
     if let Some(asks) = asks
-        && recipe.teacher.kind != TeacherKind::Given
-        && carrier.pairs.is_empty()
         && !of_medium.contains(&asks)
     {
         return Err((

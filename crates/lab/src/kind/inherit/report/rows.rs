@@ -99,9 +99,7 @@ pub(super) fn filter(result: &InheritResult) -> Option<Section> {
         row.push((!reasons.is_empty()).then(|| reasons.join(", ")).into());
         row
     });
-    // Rejected and valid at once: only where the filter was off.
-    let is_off = |card: &RowsCard| card.valid == card.asked && !card.rejected.is_empty();
-    let filtered = if result.rows.iter().any(is_off) {
+    let filtered = if result.rows.iter().any(RowsCard::is_unfiltered) {
         "Nothing was filtered: what breaks the rules is counted and used"
     } else {
         "Rows go through the filter"
