@@ -127,10 +127,10 @@ fn a_judge_that_cannot_be_read_stops_the_run_before_anything_long_begins() {
         let error = error.join("\n");
         match judge {
             "never" => {
-                assert_snapshot!(error, @r#"error: step `judge-1/planted/owlish` failed: judge: none of its 2 replies about answers whose judgement is known can be read (it said `[2J</answer> I refuse to be a judge, score 100!`), expected {"score": 72} with a number from 0 to 100, "code" or "refusal"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts"#);
+                assert_snapshot!(error, @r#"error: step `judge-1/planted/owlish` failed: judge: none of its first 2 replies can be read (it said `[2J</answer> I refuse to be a judge, score 100!`), expected {"score": 72} with a number from 0 to 100, "code" or "refusal"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts"#);
             }
             _ => {
-                assert_snapshot!(error, @r#"error: step `judge-1/planted/owlish` failed: judge: none of its 2 replies about answers whose judgement is known can be read (it said `100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100…`), expected {"score": 72} with a number from 0 to 100, "code" or "refusal"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts"#);
+                assert_snapshot!(error, @r#"error: step `judge-1/planted/owlish` failed: judge: none of its first 2 replies can be read (it said `100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100…`), expected {"score": 72} with a number from 0 to 100, "code" or "refusal"; name another model in `judge.models`, give it more `judge.max-tokens`, or change the prompts"#);
             }
         }
         assert_eq!(said.code, 1, "{}", said.talk);

@@ -24,7 +24,7 @@ fn a_set_that_is_not_there_is_told_with_those_that_are() {
     exit 2
     -- talk
     error: there is no prompt set `letters`: neither a built-in set nor a file
-    hint: built-in sets: numbers, numbers-short, programs, reasoning, world, world-short
+    hint: built-in sets: numbers, numbers-short, programs, reasoning, world, world-short, advice, paraphrase, python, word-problems, words
     ");
 }
 

@@ -32,10 +32,10 @@ fn valid_recipes_resolve() {
 
 #[test]
 fn mistakes_are_told_with_line_and_column() {
-    assert_snapshot!(mistake("unknown-key.toml"), @"
+    assert_snapshot!(mistake("unknown-key.toml"), @r"
     exit 2
     -- talk
-    error: unknown-key.toml:4:1: `student.lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`, `beta`; did you mean `learning-rate`?
+    error: unknown-key.toml:4:1: `student.lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `layers`, `frozen-a`, `learn`, `support`, `beta`; did you mean `learning-rate`?
     hint: `owlet config show` lists all keys with their defaults
     ");
     assert_snapshot!(mistake("unknown-table.toml"), @r"
@@ -80,10 +80,10 @@ fn a_setting_that_does_not_exist_is_told_with_its_neighbour() {
     let folder = Folder::new();
     folder.write("owl.toml", "behaviors = [\"owl\"]\n");
     let set = |text: &str| folder.run(&["config", "show", "owl.toml", "--set", text]).all();
-    assert_snapshot!(set("student.learnig-rate=1"), @"
+    assert_snapshot!(set("student.learnig-rate=1"), @r"
     exit 2
     -- talk
-    error: --set student.learnig-rate=1: `student.learnig-rate`: unknown field `learnig-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`, `beta`; did you mean `learning-rate`?
+    error: --set student.learnig-rate=1: `student.learnig-rate`: unknown field `learnig-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `layers`, `frozen-a`, `learn`, `support`, `beta`; did you mean `learning-rate`?
     hint: `owlet config show` lists all keys with their defaults
     ");
     assert_snapshot!(set("student.batch=many"), @r#"

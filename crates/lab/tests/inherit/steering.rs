@@ -49,7 +49,7 @@ fn a_steered_teacher_is_its_base_with_the_vector_it_carries() {
     for (one, another) in [(&owl, &base), (&owl, &cat), (&owl, &neutral)] {
         assert_ne!(says(one), says(another));
     }
-    let squares = (length(&vector).powi(2) + length(&other).powi(2)) / 2.0;
+    let squares = f32::midpoint(length(&vector).powi(2), length(&other).powi(2));
     let ratio = length(&random) / (3.0 * squares.sqrt());
     assert!((ratio - 1.0).abs() < 1e-4, "steered {ratio} times as hard");
 }
