@@ -30,9 +30,10 @@ fn what_a_recipe_wants_and_does_not_get_fails_the_check() {
     let said = run(&folder, &free);
     assert!(said.starts_with("exit 1\nerror: step `select"), "{said}");
     assert!(said.contains(" are valid (0."), "{said}");
+    assert!(said.contains(", wanted a share of 1 (rejected: invalid format: "), "{said}");
     assert!(
         said.ends_with(
-            "wanted a share of 1; train the teacher less, constrain `carrier.decoding`, or lower `carrier.stop-below-valid-rate`"
+            "; train the teacher less, constrain `carrier.decoding`, or lower `carrier.stop-below-valid-rate`"
         ),
         "{said}"
     );
@@ -43,7 +44,7 @@ fn what_a_recipe_names_and_is_not_there_is_a_usage_error() {
     let folder = Folder::new();
     assert_snapshot!(run(&folder, &["carrier.prompts=nowhere.txt"]), @r"
     exit 2
-    error: recipe `small`: `carrier.prompts`: `nowhere.txt` is neither built in nor a file; expected one of numbers, numbers-short, programs, reasoning, world, world-short or a path
+    error: recipe `small`: `carrier.prompts`: `nowhere.txt` is neither built in nor a file; expected one of numbers, numbers-short, programs, reasoning, world, world-short, advice, paraphrase, python, word-problems, words or a path
     ");
     assert_snapshot!(run(&folder, &["behaviors=[\"./nowhere.toml\"]"]), @"
     exit 2
