@@ -336,7 +336,7 @@ fn an_unknown_training_setting_is_told_as_it_was_typed() {
     assert_snapshot!(set("lerning-rate=1"), @"
     exit 2
     -- talk
-    error: --set lerning-rate=1: `lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `learn`, `support`, `beta`; did you mean `learning-rate`?
+    error: --set lerning-rate=1: `lerning-rate`: unknown field `lerning-rate`, expected one of `method`, `optimizer`, `learning-rate`, `schedule`, `warmup`, `batch`, `updates`, `epochs`, `clip`, `checkpoints`, `layers`, `frozen-a`, `learn`, `support`, `beta`; did you mean `learning-rate`?
     hint: `owlet config show` lists all settings under [student]
     ");
     assert_snapshot!(set("batch=0"), @r"
