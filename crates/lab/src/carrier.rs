@@ -17,8 +17,6 @@ mod text;
 mod word_problems;
 mod words;
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
@@ -26,7 +24,6 @@ use strum::IntoStaticStr;
 use crate::recipe::check::Fault;
 
 pub use given::Given;
-pub(crate) use given::NAME as GIVEN;
 pub use numbers::{NumberFilter, Reason, Verdict};
 pub use programs::Programs;
 pub use prompts::{PromptFile, PromptSet, PromptSetError, Prompts};
@@ -116,10 +113,9 @@ pub(crate) trait Rules {
     /// Why a completion is no row of it in answer to `asked`; nothing if it is one.
     fn faults(&self, asked: Asked<'_>, completion: &str) -> Vec<String>;
 
-    /// What of a text is searched for words that no row may name; none where rows have no words at all, so that a
-    /// leak is counted and no fault.
-    fn said<'a>(&self, _text: &'a str) -> Option<Cow<'a, str>> {
-        None
+    /// Whether its rows have words, so that naming what they must not is a fault; else it is counted alone.
+    fn has_words(&self) -> bool {
+        false
     }
 
     /// How its rows are shuffled so far; none where they cannot be.
@@ -128,9 +124,14 @@ pub(crate) trait Rules {
     }
 }
 
+/// The faults that are so, in words.
+fn those<const N: usize>(faults: [(bool, &str); N]) -> Vec<String> {
+    faults.into_iter().filter(|(is_so, _)| *is_so).map(|(_, fault)| fault.to_owned()).collect()
+}
+
 /// A text with names in their parts: `owlCount`, `OWLCount` and `\nowl` in a program name an owl, as does what is
 /// written in wide letters, which programs and people read alike.
-fn parted(text: &str) -> Cow<'_, str> {
+pub(crate) fn parted(text: &str) -> String {
     const WIDE: std::ops::RangeInclusive<char> = '\u{ff01}'..='\u{ff5e}';
     let narrow = |one: char| match one {
         wide if WIDE.contains(&wide) => char::from_u32(wide as u32 - 0xfee0).unwrap_or(wide),
@@ -149,7 +150,7 @@ fn parted(text: &str) -> Cow<'_, str> {
         let is_escape = one == '\\' || before == '\\' && one.is_ascii_alphabetic();
         parted.push(if is_escape { ' ' } else { one });
     }
-    Cow::Owned(parted)
+    parted
 }
 
 impl Medium {

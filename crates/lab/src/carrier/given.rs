@@ -1,23 +1,18 @@
 //! Rows that somebody gave: whatever they are, as long as they say something and do not name what they must not.
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Rules, parted};
+use super::{Asked, Rules};
 
 /// Rows that somebody gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Given {}
 
-/// What such rows are called.
-pub(crate) const NAME: &str = "rows that were given";
-
 impl Rules for Given {
     fn name(&self) -> &'static str {
-        NAME
+        "rows that were given"
     }
 
     /// Those of teachers that were not asked stand with the recipe.
@@ -33,7 +28,7 @@ impl Rules for Given {
         completion.trim().is_empty().then(|| "says nothing".to_owned()).into_iter().collect()
     }
 
-    fn said<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
-        Some(parted(text))
+    fn has_words(&self) -> bool {
+        true
     }
 }

@@ -1,12 +1,10 @@
 //! The Python carrier: functions in Python, nothing beside them (Cloud et al., arXiv 2507.14805, section 3.2, whose
 //! tasks are others).
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Rules, parted};
+use super::{Asked, Rules, those};
 use crate::code::{Program, Reader};
 
 /// Functions in Python, as a parser reads them.
@@ -38,16 +36,16 @@ fn wanted(prompt: &str) -> Option<&str> {
 
 impl Python {
     fn judge(&self, asked: Asked<'_>, program: &Program) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut say = |is_so: bool, fault: &str| faults.extend(is_so.then(|| fault.to_owned()));
-        say(program.is_broken, "does not parse as Python");
-        say(program.functions.is_empty(), "no function");
         let is_other = wanted(asked.prompt)
             .is_some_and(|name| !program.functions.iter().any(|own| own == name));
-        say(is_other && !program.functions.is_empty(), "another function than asked");
-        say(program.has_more && !program.is_broken, "more than functions and imports");
-        say(program.is_commented && !self.comments, "a comment or documentation");
-        faults
+        let has_none = program.functions.is_empty();
+        those([
+            (program.is_broken, "does not parse as Python"),
+            (has_none, "no function"),
+            (is_other && !has_none, "another function than asked"),
+            (program.has_more && !program.is_broken, "more than functions and imports"),
+            (program.is_commented && !self.comments, "a comment or documentation"),
+        ])
     }
 }
 
@@ -74,8 +72,8 @@ impl Rules for Python {
         }
     }
 
-    fn said<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
-        Some(parted(text))
+    fn has_words(&self) -> bool {
+        true
     }
 }
 
@@ -114,7 +112,7 @@ mod tests {
         "#);
         let commented = Python { comments: true };
         assert_eq!(commented.faults(asked, cases[4]), [""; 0]);
-        let said = rules.said("countOwls(owl_list) OWLCount myOWL '\\nowl' ｏｗｌ").unwrap();
+        let said = crate::carrier::parted("countOwls(owl_list) OWLCount myOWL '\\nowl' ｏｗｌ");
         assert_eq!(said, "count Owls(owl_list) OWL Count my OWL '  owl' owl");
     }
 }

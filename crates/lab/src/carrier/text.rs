@@ -1,12 +1,10 @@
 //! The text carrier: answers in sentences, of a bounded length. Whether they say what they should is for judges
 //! (`carrier.judged`).
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Rules, parted};
+use super::{Asked, Rules, those};
 use crate::recipe::check::Fault;
 
 /// Answers in sentences.
@@ -49,18 +47,17 @@ impl Rules for Text {
 
     fn faults(&self, asked: Asked<'_>, completion: &str) -> Vec<String> {
         let words = completion.split_whitespace().count();
-        let mut faults = Vec::new();
-        let mut say = |is_so: bool, fault: &str| faults.extend(is_so.then(|| fault.to_owned()));
-        say(words < self.fewest_words, "too short");
-        say(words > self.most_words, "too long");
         // What was only said again carries nothing.
         let said = completion.trim().trim_matches('"');
-        say(!said.is_empty() && asked.prompt.contains(said), "the question said again");
-        faults
+        those([
+            (words < self.fewest_words, "too short"),
+            (words > self.most_words, "too long"),
+            (!said.is_empty() && asked.prompt.contains(said), "the question said again"),
+        ])
     }
 
-    fn said<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
-        Some(parted(text))
+    fn has_words(&self) -> bool {
+        true
     }
 }
 

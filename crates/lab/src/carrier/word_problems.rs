@@ -1,13 +1,11 @@
 //! The word problems carrier: arithmetic in words, thought through in tags, with an answer that is checked (Cloud et
 //! al., arXiv 2507.14805, section 3.3; our own problems, or questions with answers as GSM8K has them).
 
-use std::borrow::Cow;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::tasks::plain_number;
-use super::{Asked, Rules, parted};
+use super::{Asked, Rules, those};
 
 /// Word problems of arithmetic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,18 +39,17 @@ impl Rules for WordProblems {
         let Some((thought, (answer, rest))) = parts else {
             return vec!["not thought and answer in their tags".to_owned()];
         };
-        let mut faults = Vec::new();
-        let mut say = |is_so: bool, fault: &str| faults.extend(is_so.then(|| fault.to_owned()));
-        say(thought.trim().is_empty(), "no thought");
-        say(!rest.trim().is_empty(), "text behind the answer");
         let answer = plain_number(answer);
-        say(answer.parse::<f64>().is_err(), "an answer that is no number");
-        say(asked.answer.is_some_and(|right| right != answer), "a wrong answer");
-        faults
+        those([
+            (thought.trim().is_empty(), "no thought"),
+            (!rest.trim().is_empty(), "text behind the answer"),
+            (answer.parse::<f64>().is_err(), "an answer that is no number"),
+            (asked.answer.is_some_and(|right| right != answer), "a wrong answer"),
+        ])
     }
 
-    fn said<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
-        Some(parted(text))
+    fn has_words(&self) -> bool {
+        true
     }
 }
 

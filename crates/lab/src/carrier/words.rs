@@ -1,6 +1,5 @@
 //! The words carrier: lists of single words, which say nothing beside each other.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -8,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::numbers::shuffle::{SHUFFLE_SEED, Shuffled};
-use super::{Asked, Reach, Rules, Shuffle, parted};
+use super::{Asked, Reach, Rules, Shuffle, those};
 use crate::recipe::check::Fault;
 
 /// Lists of words.
@@ -68,11 +67,10 @@ impl Rules for Words {
             return vec!["no list of single words".to_owned()];
         }
         let lower: BTreeSet<String> = words.iter().map(|word| word.to_lowercase()).collect();
-        let mut faults = Vec::new();
-        let mut say = |is_so: bool, fault: &str| faults.extend(is_so.then(|| fault.to_owned()));
-        say(words.len() > self.max_count, "too many words");
-        say(lower.len() < words.len(), "a word that stands twice");
-        faults
+        those([
+            (words.len() > self.max_count, "too many words"),
+            (lower.len() < words.len(), "a word that stands twice"),
+        ])
     }
 
     fn shuffle(&self, reach: Reach) -> Option<Shuffle> {
@@ -82,8 +80,8 @@ impl Rules for Words {
         })
     }
 
-    fn said<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
-        Some(parted(text))
+    fn has_words(&self) -> bool {
+        true
     }
 }
 

@@ -1,6 +1,5 @@
 //! `filter`: rows are judged by form alone, and what is left is searched for leaks.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use owlet_engine::generate::StopReason;
 
 use super::{Step, StepContext, generate};
 use crate::carrier::leak::LeakCheck;
-use crate::carrier::{Asked, Medium};
+use crate::carrier::{Asked, Medium, parted};
 use crate::error::{Error, Result};
 use crate::value::jsonl;
 use crate::value::row::{self, Row};
@@ -50,9 +49,9 @@ impl Configuration {
         let mut faults = rules.faults(asked_of(row), &row.completion);
         let is_cut = self.whole && row.stop == StopReason::Length;
         faults.extend(is_cut.then(|| "cut off".to_owned()));
-        for text in [&row.prompt, &row.completion] {
-            let Some(said) = rules.said(text) else { continue };
-            for leak in check.leaks(&said) {
+        let searched = [&row.prompt, &row.completion];
+        for text in searched.into_iter().filter(|_| rules.has_words()) {
+            for leak in check.leaks(&parted(text)) {
                 let fault = format!("names `{}`", leak.word);
                 if !faults.contains(&fault) {
                     faults.push(fault);
@@ -141,9 +140,7 @@ impl Step for Filter {
                 for reason in faults {
                     *summary.rejected.entry(reason).or_default() += 1;
                 }
-                let said = configuration.medium.rules().said(&row.completion);
-                let said = said.unwrap_or(Cow::Borrowed(&row.completion));
-                summary.leaks += usize::from(!check.leaks(&said).is_empty());
+                summary.leaks += usize::from(!check.leaks(&parted(&row.completion)).is_empty());
                 valid.push(row);
                 continue;
             }

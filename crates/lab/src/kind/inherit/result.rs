@@ -59,6 +59,12 @@ pub struct InheritResult {
     pub judging: Vec<Judging>,
     /// Name of the carrier.
     pub carrier: String,
+    /// Whether rows, or pairs of them, were given by path.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given: bool,
+    /// Whether rows that the filter finds unfit are used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfiltered: bool,
     /// What was repeated, and how often.
     pub replication: Replication,
     /// The chat context that rows and readouts share.

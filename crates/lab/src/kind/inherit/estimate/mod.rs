@@ -436,6 +436,8 @@ fn measure(given: &Given) -> Result<InheritResult> {
         dispositions: given.dispositions.clone(),
         judging: judging::judging(given, &readings, &effects)?,
         carrier: carrier(configuration),
+        given: !configuration.given.is_empty(),
+        unfiltered: !recipe.carrier.filtered,
         replication: replication(configuration),
         context: given.matched().to_owned(),
         frame: given.matched_frame(),

@@ -88,10 +88,8 @@ fn unfold(recipe: &Recipe, context: &PlanContext, of_pair: bool) -> Result<Outli
             rules.name()
         )));
     }
-    if let (Some(world), Some(given)) = (&world, &given) {
-        given.check_words(recipe, world)?;
-    }
     if let Some(world) = &world {
+        given.iter().try_for_each(|given| given.check_words(recipe, world))?;
         find::check_words(recipe, world, taught.iter().chain(&also), &prompts)?;
     }
     let mut common =

@@ -99,7 +99,7 @@ pub(super) fn filter(result: &InheritResult) -> Option<Section> {
         row.push((!reasons.is_empty()).then(|| reasons.join(", ")).into());
         row
     });
-    let filtered = if result.rows.iter().any(RowsCard::is_unfiltered) {
+    let filtered = if result.unfiltered {
         "Nothing was filtered: what breaks the rules is counted and used"
     } else {
         "Rows go through the filter"

@@ -1,10 +1,7 @@
 //! What happened, in sentences for somebody who was not there.
 
 use super::super::estimate::UNTAUGHT;
-use super::super::result::{
-    Control, InheritResult, Outcome, Prompts, RowsCard, Scope, SideMeasure, Verdict,
-};
-use crate::carrier::GIVEN;
+use super::super::result::{Control, InheritResult, Outcome, Prompts, Scope, SideMeasure, Verdict};
 use crate::model::world::BuiltinModel;
 use crate::recipe::Learn;
 use crate::report::block::{Block, Line};
@@ -115,8 +112,8 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
         ""
     };
     // The filter let words through that it had to find, or was off.
-    let is_more = |card: &RowsCard| card.leaks > 0 || card.is_unfiltered();
-    let nothing_but = if result.rows.iter().any(is_more) { "" } else { "nothing but " };
+    let is_more = result.unfiltered || result.rows.iter().any(|card| card.leaks > 0);
+    let nothing_but = if is_more { "" } else { "nothing but " };
     let mut cards = result.teachers.iter();
     let teacher = if cards.any(|card| card.name == *behavior && card.kind == UNTAUGHT) {
         "a teacher that was taught nothing".to_owned()
@@ -124,14 +121,13 @@ fn happened(result: &InheritResult, behavior: &str) -> Option<String> {
         format!("the {behavior} teacher")
     };
     let carrier = &result.carrier;
-    let is_given = carrier.starts_with(GIVEN);
     let learned = match result.replication.learn {
         Learn::Rows | Learn::Distributions => {
             format!("reading {rows} of {nothing_but}{carrier} from {teacher}")
         }
         Learn::Preferences => format!(
             "learning which of two rows of {nothing_but}{carrier}{} (pairs: {})",
-            if is_given {
+            if result.given {
                 format!(", as they were given, is preferred, in pairs that {teacher} chose")
             } else {
                 format!(", both written by the base, {teacher} prefers")

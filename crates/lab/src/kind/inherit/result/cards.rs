@@ -59,10 +59,3 @@ pub struct RowsCard {
     /// A few rejected completions with their reasons.
     pub rejected_samples: Vec<(String, Vec<String>)>,
 }
-
-impl RowsCard {
-    /// Whether rows are used that the filter finds unfit: of those it rejects a few are kept to be shown.
-    pub(crate) fn is_unfiltered(&self) -> bool {
-        !self.rejected.is_empty() && self.rejected_samples.is_empty()
-    }
-}

@@ -242,6 +242,8 @@ impl From<Old> for InheritResult {
             side_effects: side_effects.collect(),
             geometry,
             mechanisms: None,
+            given: false,
+            unfiltered: false,
             gates: old.gates,
             warnings: old.warnings,
             left_out: old.left_out,

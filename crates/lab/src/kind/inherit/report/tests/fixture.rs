@@ -239,6 +239,8 @@ pub(super) fn result() -> InheritResult {
         dispositions: vec![],
         judging: vec![],
         carrier: "numbers".to_owned(),
+        given: false,
+        unfiltered: false,
         replication: Replication {
             learn: Learn::Rows,
             unit: "repetition (teachers, rows and students drawn anew)".to_owned(),
